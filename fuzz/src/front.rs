@@ -65,8 +65,8 @@ pub fn baseline(data: &[u8]) {
         let _place = files.sources.position(finding.span);
     }
     if let Some(read) = read {
-        let said = read.apply(&files, findings.clone());
-        let left = said
+        let applied = read.apply(&files, findings.clone());
+        let left = applied
             .iter()
             .filter(|one| one.lint.name != "stale-baseline")
             .count();
@@ -108,7 +108,7 @@ pub fn pattern(data: &[u8]) {
         return;
     };
     let (pattern, example) = text.split_once('\n').unwrap_or((text, "a"));
-    judged(&json!({"type": "string", "pattern": pattern, "example": example}).to_string());
+    lint_schema(&json!({"type": "string", "pattern": pattern, "example": example}).to_string());
 }
 
 /// Fuzz target for number notations: `multipleOf`, `minimum`, `maximum`, and a value.
@@ -131,12 +131,12 @@ pub fn number(data: &[u8]) {
         .chain(std::iter::repeat("1".to_owned()));
     let mut next = || lines.next().unwrap_or_default();
     let (step, least, most, example) = (next(), next(), next(), next());
-    judged(&format!(
+    lint_schema(&format!(
         "{{type: number, multipleOf: {step}, minimum: {least}, maximum: {most}, example: {example}}}"
     ));
 }
 
-fn judged(schema: &str) {
+fn lint_schema(schema: &str) {
     let document = format!(
         "openapi: 3.0.3\ninfo: {{title: t, version: v}}\npaths: {{}}\ncomponents: {{schemas: {{S: {schema}}}}}\n"
     );

@@ -91,7 +91,7 @@ fn is_beyond<T>(text: &[u8], other: &serde_json::Result<T>) -> bool {
     let message = other.as_ref().err().map(ToString::to_string);
     let beyond = ["recursion", "out of range"];
     text.trim_ascii().is_empty()
-        || message.is_some_and(|said| beyond.iter().any(|word| said.contains(word)))
+        || message.is_some_and(|message| beyond.iter().any(|word| message.contains(word)))
 }
 
 const GATEWAY: &str = "\
@@ -379,7 +379,7 @@ fn ask(oracle: &Oracle, data: &[u8]) {
         unix_s: 1_800_000_000,
         body: None,
     };
-    let _said = oracle.ask(&question, |decided, admitted, _| {
+    let _explained = oracle.ask(&question, |decided, admitted, _| {
         let path = admitted.head.path();
         assert!(path == "*" || normalise(path).as_deref() == Ok(path));
         decided.ran

@@ -92,8 +92,8 @@ fn check_findings(findings: Vec<Finding>) {
         reject: &REQUEST,
         findings,
     };
-    let told: serde_json::Value = serde_json::from_str(&invalid.to_string()).expect("JSON");
-    assert!(told.is_array());
+    let value: serde_json::Value = serde_json::from_str(&invalid.to_string()).expect("JSON");
+    assert!(value.is_array());
 }
 
 /// Fuzz target for queries. Checks a query, then removes undescribed parameters. No undescribed

@@ -105,7 +105,7 @@ fn messages(
     size: usize,
     head: &mut impl FnMut(&mut BytesMut, &mut usize) -> Read,
 ) -> Vec<String> {
-    let (mut read, mut seen, mut told) = (BytesMut::new(), 0, Vec::new());
+    let (mut read, mut seen, mut results) = (BytesMut::new(), 0, Vec::new());
     let mut message: Option<(String, Body, usize)> = None;
     for piece in data.chunks(size) {
         read.extend_from_slice(piece);
@@ -115,8 +115,8 @@ fn messages(
                     Ok(Some((name, framing))) => message = Some((name, Body::new(&framing), 0)),
                     Ok(None) => break,
                     Err(()) => {
-                        told.push("refused".to_owned());
-                        return told;
+                        results.push("refused".to_owned());
+                        return results;
                     }
                 }
                 continue;
@@ -126,18 +126,18 @@ fn messages(
                 Ok(Next::Trailers(trailers)) => *name += &format!(" {}", trailers.len()),
                 Ok(Next::More) => break,
                 Ok(Next::Done) => {
-                    told.push(format!("{name} {length}"));
+                    results.push(format!("{name} {length}"));
                     message = None;
                 }
                 Err(_) => {
-                    told.push("broken".to_owned());
-                    return told;
+                    results.push("broken".to_owned());
+                    return results;
                 }
             }
         }
     }
-    told.extend(message.map(|(name, _, length)| format!("{name} {length} so far")));
-    told
+    results.extend(message.map(|(name, _, length)| format!("{name} {length} so far")));
+    results
 }
 
 /// Sample HTTP/1 requests.

@@ -194,10 +194,10 @@ fn block(place: String, lines: &[&str]) -> Case {
     } else {
         lines_of_body.join("\n")
     };
-    let said = lines[arrow]["=> ".len()..].trim();
-    let (said, by_gwc) = match said.strip_suffix("(gwd)") {
-        Some(said) => (said.trim(), false),
-        None => (said, true),
+    let decision_text = lines[arrow]["=> ".len()..].trim();
+    let (decision_text, by_gwc) = match decision_text.strip_suffix("(gwd)") {
+        Some(decision_text) => (decision_text.trim(), false),
+        None => (decision_text, true),
     };
     let mut case = Case {
         title,
@@ -205,7 +205,7 @@ fn block(place: String, lines: &[&str]) -> Case {
         target,
         headers,
         body,
-        decision: decision(&place, said),
+        decision: decision(&place, decision_text),
         by_gwc,
         response: Vec::new(),
         upstream: Vec::new(),
@@ -294,11 +294,11 @@ impl Case {
     /// Status that the client must receive.
     #[must_use]
     pub fn status(&self) -> u16 {
-        let told = self.response.iter().find_map(|expected| match expected {
+        let expected_status = self.response.iter().find_map(|expected| match expected {
             Expected::First(status) => status.parse().ok(),
             Expected::Field(..) | Expected::NoField(_) | Expected::Body(_) => None,
         });
-        told.unwrap_or(match &self.decision {
+        expected_status.unwrap_or(match &self.decision {
             Decision::Forward(_) => 200,
             Decision::Respond(status, _) | Decision::Reject(status, ..) => *status,
             Decision::None => 404,
@@ -330,7 +330,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_stand_for_a_number_between_them() {
+    fn bounds_match_a_number_between_them() {
         let fit = |found| fits("\"a\";r=0;t=50..60;x", found);
         assert!(fit("\"a\";r=0;t=50;x") && fit("\"a\";r=0;t=60;x"));
         for found in [

@@ -139,11 +139,11 @@ impl Ended {
     /// Runs a command until it ends.
     pub fn of(command: &mut Command) -> Self {
         command.stdin(Stdio::null());
-        let said = format!("{command:?}");
+        let command_line = format!("{command:?}");
         let output = command
             .output()
-            .unwrap_or_else(|error| panic!("{said} cannot be run: {error}"));
-        Self::from_output(said, &output)
+            .unwrap_or_else(|error| panic!("{command_line} cannot be run: {error}"));
+        Self::from_output(command_line, &output)
     }
 
     /// Creates the result from captured output.

@@ -60,7 +60,7 @@ impl Upstream {
     /// field, it responds with `200` and `ok`.
     #[must_use]
     pub fn start() -> Self {
-        Self::scripted(Answer::as_asked)
+        Self::scripted(Answer::as_requested)
     }
 
     /// Starts an upstream whose responses `script` creates.
@@ -208,10 +208,10 @@ impl Answer {
     /// `status=503; delay_ms=50; NAME=VALUE`. `body` sets the body. Every other NAME adds a field
     /// to the response.
     #[must_use]
-    pub fn as_asked(seen: &Seen) -> Self {
+    pub fn as_requested(seen: &Seen) -> Self {
         let mut answer = Self::ok("ok");
-        let asked = seen.header("x-answer").unwrap_or_default();
-        for wish in asked.split(';').filter_map(|wish| wish.split_once('=')) {
+        let wishes = seen.header("x-answer").unwrap_or_default();
+        for wish in wishes.split(';').filter_map(|wish| wish.split_once('=')) {
             let (name, value) = (wish.0.trim(), wish.1.trim());
             let number = || value.parse().expect("a number stands in x-answer");
             match name {

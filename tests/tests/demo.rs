@@ -60,11 +60,14 @@ fn a_step_that_is_left_out_is_noticed() {
         ("rollback", "closed"),
     ] {
         let output = run(&root, Some(step));
-        let said = text(&output);
-        assert!(!output.status.success(), "{step} was left out:\n{said}");
+        let output_text = text(&output);
         assert!(
-            said.contains(&format!("step `{noticed}` went wrong")),
-            "{step} was left out:\n{said}"
+            !output.status.success(),
+            "{step} was left out:\n{output_text}"
+        );
+        assert!(
+            output_text.contains(&format!("step `{noticed}` went wrong")),
+            "{step} was left out:\n{output_text}"
         );
     }
 }

@@ -17,9 +17,9 @@ fn a_request_costs_no_more_instructions_than_before() {
         .env("GWD", binaries::gwd())
         .output()
         .expect("python3");
-    let (told, why) = (
+    let (stdout, why) = (
         String::from_utf8_lossy(&done.stdout),
         String::from_utf8_lossy(&done.stderr),
     );
-    assert!(done.status.success(), "{told}{why}");
+    assert!(done.status.success(), "{stdout}{why}");
 }

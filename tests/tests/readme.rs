@@ -105,8 +105,8 @@ fn follow(subject: &Subject) {
         // As the README instructs its readers, write the service's address into gateway.yaml.
         let project = reader.folder().join("gateway.yaml");
         if let Ok(text) = std::fs::read_to_string(&project) {
-            let told = text.replace("127.0.0.1:9000", &upstream.address().to_string());
-            std::fs::write(&project, told).expect("the project can be written");
+            let changed = text.replace("127.0.0.1:9000", &upstream.address().to_string());
+            std::fs::write(&project, changed).expect("the project can be written");
         }
     }
     let gateway = gateway.expect("a gateway is served");

@@ -57,9 +57,9 @@ fn secrets_are_overwritten_before_they_are_freed() {
     assert_eq!(leaks(|| drop(secret())), 1, "a plain vector leaks");
     let exchanged = leaks(|| {
         let cell = SecretCell::new(secret());
-        let held = cell.value();
+        let value = cell.value();
         cell.store(secret());
-        drop(held);
+        drop(value);
         cell.store(vec![1]);
     });
     assert_eq!(exchanged, 0, "values of a cell");

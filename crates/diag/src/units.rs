@@ -54,8 +54,8 @@ pub(crate) fn size(node: NodeRef<'_>) -> Option<String> {
         .map(|(name, power)| (name, 1024u64.pow(power)))
         .find(|(_, factor)| bytes.is_multiple_of(*factor))?;
     let first = format!("`{}{shown}`", bytes / factor);
-    let said_binary = unit.ends_with("ib") || *power == 0;
-    let (false, Some(whole)) = (said_binary, number.times(1)) else {
+    let is_binary = unit.ends_with("ib") || *power == 0;
+    let (false, Some(whole)) = (is_binary, number.times(1)) else {
         return (bytes > 0).then(|| format!("write {first}"));
     };
     let tens = number.times(1000u64.pow(*power))?;

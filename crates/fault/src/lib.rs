@@ -231,8 +231,8 @@ mod tests {
             ("store.blob.renamed:x:kill", "count from 1"),
             ("store.blob.renamed:1:explode", "no such action"),
         ] {
-            let told = Fault::parse(bad).unwrap_err();
-            assert!(told.contains(why) && told.contains("as in"), "{told}");
+            let error = Fault::parse(bad).unwrap_err();
+            assert!(error.contains(why) && error.contains("as in"), "{error}");
         }
     }
 }

@@ -141,7 +141,10 @@ mod tests {
     }
 
     /// Reads a body in pieces of every size, and checks that the results are equal.
-    fn each_way(length: &Length, text: &str) -> Result<(String, usize, String), ()> {
+    fn taken_in_pieces_of_any_size(
+        length: &Length,
+        text: &str,
+    ) -> Result<(String, usize, String), ()> {
         let whole = taken(length, text, text.len());
         for size in 1..text.len() {
             assert_eq!(taken(length, text, size), whole, "{size}: {text:?}");
@@ -170,7 +173,7 @@ mod tests {
                 "GET",
             ),
         ] {
-            let taken = each_way(&length, text);
+            let taken = taken_in_pieces_of_any_size(&length, text);
             assert_eq!(
                 taken,
                 Ok((data.to_owned(), trailers, behind.to_owned())),
@@ -195,7 +198,11 @@ mod tests {
             (Length::Chunked, "0\r\n:path: /x\r\n\r\n"),
             (Length::Chunked, "0\r\nx: y\r\n:status: 200\r\n\r\n"),
         ] {
-            assert_eq!(each_way(&length, text), Err(()), "{text:?}");
+            assert_eq!(
+                taken_in_pieces_of_any_size(&length, text),
+                Err(()),
+                "{text:?}"
+            );
         }
     }
 

@@ -225,25 +225,25 @@ mod tests {
 
     /// Parses heads that arrive in pieces of `size` bytes. Returns a string for each head.
     fn heads(text: &[u8], size: usize) -> Vec<String> {
-        let (mut read, mut seen, mut told) = (BytesMut::new(), 0, Vec::new());
+        let (mut read, mut seen, mut results) = (BytesMut::new(), 0, Vec::new());
         for piece in text.chunks(size) {
             read.extend_from_slice(piece);
             loop {
                 match parse(&mut read, &mut seen, LIMITS, &mut HeaderMap::new()) {
-                    Ok(Some(head)) => told.push(format!("{} {}", head.method, head.target)),
+                    Ok(Some(head)) => results.push(format!("{} {}", head.method, head.target)),
                     Ok(None) => break,
                     Err(error) => {
-                        told.push(format!("{error:?}"));
-                        return told;
+                        results.push(format!("{error:?}"));
+                        return results;
                     }
                 }
             }
         }
-        told
+        results
     }
 
     /// Parses heads that arrive in pieces of every size, and checks that the results are equal.
-    fn each_way(text: &str) -> String {
+    fn heads_in_pieces_of_any_size(text: &str) -> String {
         let whole = heads(text.as_bytes(), text.len());
         for size in 1..text.len() {
             assert_eq!(heads(text.as_bytes(), size), whole, "{size}: {text:?}");
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn heads_are_parsed_from_pieces_of_any_size() {
-        for (text, told) in [
+        for (text, expected) in [
             ("GET /a HTTP/1.1\r\nhost: h\r\n\r\n", "GET /a"),
             ("\r\n\r\nGET /a HTTP/1.1\r\nhost: h\r\n\r\n\r\n", "GET /a"),
             (
@@ -263,7 +263,7 @@ mod tests {
             ("GET /a HTTP/1.1\r\nhost: h\r\n", ""),
             ("OPTIONS * HTTP/1.1\r\n\r\n", "OPTIONS *"),
         ] {
-            assert_eq!(each_way(text), told, "{text:?}");
+            assert_eq!(heads_in_pieces_of_any_size(text), expected, "{text:?}");
         }
     }
 
@@ -299,7 +299,7 @@ mod tests {
                 "Framing",
             ),
         ] {
-            assert_eq!(each_way(text), error, "{text:?}");
+            assert_eq!(heads_in_pieces_of_any_size(text), error, "{text:?}");
         }
     }
 
@@ -328,7 +328,7 @@ mod tests {
         };
         let (new, old) = ("POST / HTTP/1.1", "POST / HTTP/1.0");
         let none = || Length::Known(0);
-        for (line, fields, told) in [
+        for (line, fields, expected) in [
             (new, "", (none(), true, false, false)),
             (old, "", (none(), false, false, false)),
             (
@@ -362,7 +362,7 @@ mod tests {
                 (Length::Chunked, true, false, true),
             ),
         ] {
-            assert_eq!(parsed(line, fields), told, "{line} {fields:?}");
+            assert_eq!(parsed(line, fields), expected, "{line} {fields:?}");
         }
     }
 }

@@ -64,7 +64,7 @@ mod tests {
     use super::glob;
 
     #[test]
-    fn stars_stand_for_any_text() {
+    fn stars_match_any_text() {
         let cases = [
             ("a/b", "a/b", true),
             ("a/*", "a/getB", true),

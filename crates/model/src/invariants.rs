@@ -242,7 +242,9 @@ fn destinations<'a>(
 /// sends none.
 fn introspected(verifier: &ir::Verifier) -> Option<String> {
     match &verifier.checked {
-        auth::Checked::Introspection(asked) => Endpoint::of(asked.url()).map(|one| one.origin),
+        auth::Checked::Introspection(introspection) => {
+            Endpoint::of(introspection.url()).map(|one| one.origin)
+        }
         auth::Checked::ApiKey(_)
         | auth::Checked::Basic(_)
         | auth::Checked::Jwt(_)

@@ -82,12 +82,12 @@ impl Open {
             return;
         }
         if public.is_none() {
-            let (door, cause) = written.map_or((at, Cause::Unwritten), opened_by);
-            let door = self.0.entry(door).or_insert(Opening {
+            let (span, cause) = written.map_or((at, Cause::Unwritten), opened_by);
+            let opening = self.0.entry(span).or_insert(Opening {
                 cause,
                 operations: Vec::new(),
             });
-            door.operations.push((key.to_owned(), at));
+            opening.operations.push((key.to_owned(), at));
         }
         // Under `security: upstream`, `public` is optional, but `required.allow_public` still
         // applies.
@@ -101,8 +101,8 @@ impl Open {
     pub(super) fn report(self, entry: &ApiEntry, all: usize, settings: &Settings, sink: &mut Sink) {
         match settings.defaults.security {
             SecurityMode::Enforce => {
-                for (span, door) in self.0 {
-                    sink.push(door.finding(span, &entry.name));
+                for (span, opening) in self.0 {
+                    sink.push(opening.finding(span, &entry.name));
                 }
             }
             SecurityMode::Upstream => {
@@ -115,8 +115,9 @@ impl Open {
 
     /// Returns one finding for all open operations. `all` is the number of operations of the API.
     fn counted(self, entry: &ApiEntry, all: usize) -> Option<Diagnostic> {
-        let doors = self.0.into_values();
-        let mut operations: Vec<(String, Span)> = doors.flat_map(|door| door.operations).collect();
+        let openings = self.0.into_values();
+        let mut operations: Vec<(String, Span)> =
+            openings.flat_map(|opening| opening.operations).collect();
         operations.sort_by_key(|(_, span)| *span);
         let (_, first) = operations.first()?;
         let require = if operations.len() == 1 {

@@ -26,7 +26,7 @@ mod tests {
     use super::star;
 
     #[test]
-    fn star_stands_for_any_text() {
+    fn star_matches_any_text() {
         for (pattern, text) in [
             ("a", "a"),
             ("*", ""),

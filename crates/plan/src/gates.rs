@@ -37,10 +37,10 @@ impl Plan {
 impl Change {
     /// True if the change, or a change that its line summarises, trips the gate.
     pub(crate) fn trips(&self, gate: &str) -> bool {
-        let stands_for = || self.stands_for.iter().any(|class| class.trips(gate));
+        let has_summarised_trip = || self.stands_for.iter().any(|class| class.trips(gate));
         let is_expected = self.is_retired && gate == "break";
         self.class.trips(gate) && !is_expected
-            || stands_for()
+            || has_summarised_trip()
             || [UNCLASSIFIED, NOT_COMPARED, SELF_CHECK].contains(&self.id)
             || gate == model::rules::GATE && self.section == Section::Rules
     }

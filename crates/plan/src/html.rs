@@ -170,7 +170,7 @@ fn line(report: &Report<'_>, one: &Line<'_>) -> Markup {
             p.head {
                 span.class { (one.label) } " "
                 strong { (one.what) }
-                @if let Some(held) = report.environments_of(change) { " (" (held) ")" }
+                @if let Some(environments) = report.environments_of(change) { " (" (environments) ")" }
                 " " code.fingerprint { (one.fingerprints()) }
             }
             @if let Some(remark) = report.remark(change) { p.remark { (remark) } }

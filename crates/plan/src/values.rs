@@ -98,7 +98,7 @@ pub(super) fn values(
     }
     // For each name, collect the shortest value, and a value that also fails the other tests. Then
     // use the shortest combination that works.
-    let mut ways = vec![Values::default()];
+    let mut combinations = vec![Values::default()];
     for ((header, name), tests) in tests {
         let there: Vec<&str> = if header { &sent.headers } else { &sent.query }
             .iter()
@@ -116,10 +116,10 @@ pub(super) fn values(
             .collect();
         let careful = one(&tests, &there, &others)?;
         let short = one(&tests, &there, &[]);
-        let short = short.filter(|short| *short != careful && ways.len() < WAYS_MAX);
+        let short = short.filter(|short| *short != careful && combinations.len() < WAYS_MAX);
         let mut more = Vec::new();
         for found in std::iter::once(careful).chain(short) {
-            more.extend(ways.iter().map(|combination| {
+            more.extend(combinations.iter().map(|combination| {
                 let mut combination = combination.clone();
                 let list = if header {
                     &mut combination.headers
@@ -130,10 +130,10 @@ pub(super) fn values(
                 combination
             }));
         }
-        ways = more;
+        combinations = more;
     }
-    ways.sort_by_key(Values::length);
-    ways.into_iter().find(|values| {
+    combinations.sort_by_key(Values::length);
+    combinations.into_iter().find(|values| {
         let mut all = values.clone();
         all.headers.extend(sent.headers.iter().cloned());
         all.query.extend(sent.query.iter().cloned());

@@ -141,8 +141,8 @@ mod tests {
             headers,
         };
         let cell = SecretCell::new(b"PLANTED".to_vec());
-        let held = FoundCredential::One(Cow::Borrowed(b"PLANTED"));
-        let all: [&dyn Debug; 6] = [&request, &response, &reply, &answered, &cell, &held];
+        let credential = FoundCredential::One(Cow::Borrowed(b"PLANTED"));
+        let all: [&dyn Debug; 6] = [&request, &response, &reply, &answered, &cell, &credential];
         for one in all {
             let text = format!("{one:?}");
             // The bytes of the secret must not appear as numbers either, in which form `Debug`

@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn set_is_fetched_after_five_minutes_to_a_day() {
-        for (told, first, last) in [
+        for (max_age, first, last) in [
             (None, 541, 600),
             (Some(0), 271, 300),
             (Some(1_000), 901, 1_000),
@@ -290,10 +290,10 @@ mod tests {
         ] {
             for jitter in [0, 7, u64::MAX] {
                 let cell = cell();
-                cell.fetched(&Bytes::from_static(SET), 1_000, told, jitter)
+                cell.fetched(&Bytes::from_static(SET), 1_000, max_age, jitter)
                     .unwrap();
-                assert!(!cell.is_due(1_000 + first - 1), "{told:?}");
-                assert!(cell.is_due(1_000 + last), "{told:?}");
+                assert!(!cell.is_due(1_000 + first - 1), "{max_age:?}");
+                assert!(cell.is_due(1_000 + last), "{max_age:?}");
             }
         }
     }

@@ -244,8 +244,7 @@ impl Leases {
             return;
         };
         let wanted = |count: u32| (count != 0).then_some(count | WANTED);
-        let _is_held_by_another =
-            slow[at].fetch_update(Ordering::Relaxed, Ordering::Relaxed, wanted);
+        let _is_in_use = slow[at].fetch_update(Ordering::Relaxed, Ordering::Relaxed, wanted);
     }
 
     fn slots(&self) -> &[AtomicU64] {
@@ -354,11 +353,11 @@ mod tests {
     #[test]
     fn slow_clients_hold_half_of_a_keys_permits() {
         let leases = Arc::<Leases>::default();
-        let held: Vec<Lease> = (0..5).map(|_| leases.take(7 << 40, 5).unwrap().0).collect();
-        let slow = held.iter().filter(|lease| lease.becomes_slow());
+        let taken: Vec<Lease> = (0..5).map(|_| leases.take(7 << 40, 5).unwrap().0).collect();
+        let slow = taken.iter().filter(|lease| lease.becomes_slow());
         assert_eq!(slow.count(), 2);
-        assert!(held[0].becomes_slow(), "it counts once");
-        drop(held);
+        assert!(taken[0].becomes_slow(), "it counts once");
+        drop(taken);
         let (only, _) = leases.take(8 << 40, 1).unwrap();
         assert!(only.becomes_slow());
         only.becomes_fast();
@@ -406,9 +405,9 @@ mod tests {
     #[test]
     fn keys_with_equal_places_have_separate_slots() {
         let leases = Arc::<Leases>::default();
-        let held: Vec<_> = (1..=40).map(|key| leases.take(key << 40, 5)).collect();
-        assert_eq!(held.iter().flatten().count(), PROBES);
-        drop(held);
+        let taken: Vec<_> = (1..=40).map(|key| leases.take(key << 40, 5)).collect();
+        assert_eq!(taken.iter().flatten().count(), PROBES);
+        drop(taken);
         assert_eq!(used(&leases), 0);
     }
 

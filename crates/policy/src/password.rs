@@ -225,10 +225,10 @@ mod tests {
     #[test]
     fn debug_output_has_no_password_and_hash() {
         let hash = Hash::read(&hashed("hunter2", 7_168)).unwrap();
-        let told = format!("{:?} {hash:?}", Check::new(&[1; 32], &hash, b"hunter2"));
+        let debug = format!("{:?} {hash:?}", Check::new(&[1; 32], &hash, b"hunter2"));
         assert!(
-            !told.contains("hunter2") && !told.contains("argon2"),
-            "{told}"
+            !debug.contains("hunter2") && !debug.contains("argon2"),
+            "{debug}"
         );
     }
 }

@@ -305,8 +305,8 @@ mod tests {
             let error = credentials(&config, "oci://r.example/a").unwrap_err();
             assert!(!error.contains(secret), "{error}");
         }
-        let held = Credentials::Token(Zeroizing::new(secret.to_owned()));
-        assert!(!format!("{held:?}").contains(secret));
+        let token = Credentials::Token(Zeroizing::new(secret.to_owned()));
+        assert!(!format!("{token:?}").contains(secret));
     }
 
     #[test]

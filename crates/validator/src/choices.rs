@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn property_tells_alternatives_apart() {
+    fn property_distinguishes_alternatives() {
         let are_distinct = |all: &[&[&str]]| {
             let all: Vec<Value> = all.iter().map(|values| choice(values, 1)).collect();
             have_distinct_values(&[], &all, &FxHashSet::default())

@@ -19,7 +19,7 @@ use crate::cone::Cone;
 use crate::content;
 use crate::format;
 use crate::limits;
-use crate::lower::{Direction, one_way, resolved};
+use crate::lower::{Direction, other_direction_properties, resolved};
 use crate::order::compared;
 
 /// Maximum number of compared pairs of schemas.
@@ -453,14 +453,16 @@ impl<'a> ContainmentCheck<'a> {
         if let Some(known) = self.disjoint.get(&address) {
             return *known;
         }
-        let are_disjoint = have_distinct_values(self.wide, choices, self.one_way())
-            || choices.iter().enumerate().all(|(index, one)| {
-                let mut others = choices[index + 1..].iter();
-                others.all(|other| {
-                    self.steps += 1;
-                    self.steps <= STEPS_MAX && self.is_disjoint(self.wide(one), self.wide(other))
-                })
-            });
+        let are_disjoint =
+            have_distinct_values(self.wide, choices, self.other_direction_properties())
+                || choices.iter().enumerate().all(|(index, one)| {
+                    let mut others = choices[index + 1..].iter();
+                    others.all(|other| {
+                        self.steps += 1;
+                        self.steps <= STEPS_MAX
+                            && self.is_disjoint(self.wide(one), self.wide(other))
+                    })
+                });
         self.disjoint.insert(address, are_disjoint);
         are_disjoint
     }
@@ -509,24 +511,24 @@ impl<'a> ContainmentCheck<'a> {
     }
 
     /// Properties of the wide description that messages of this direction need not have.
-    fn one_way(&self) -> &FxHashSet<&'a str> {
+    fn other_direction_properties(&self) -> &FxHashSet<&'a str> {
         self.wide_one_way
-            .get_or_init(|| one_way(self.wide, self.direction))
+            .get_or_init(|| other_direction_properties(self.wide, self.direction))
     }
 
     /// Names of `required` that a message in this direction must have.
     fn required(&self, value: &'a Value) -> BTreeSet<&'a str> {
         let mut all = names(self.wide, value);
-        all.retain(|name| !self.one_way().contains(name));
+        all.retain(|name| !self.other_direction_properties().contains(name));
         all
     }
 
     fn required_narrow(&self, value: &'a Value) -> BTreeSet<&'a str> {
-        let one_way = self
+        let optional = self
             .narrow_one_way
-            .get_or_init(|| one_way(self.narrow, self.direction));
+            .get_or_init(|| other_direction_properties(self.narrow, self.direction));
         let mut all = names(self.narrow, value);
-        all.retain(|name| !one_way.contains(name));
+        all.retain(|name| !optional.contains(name));
         all
     }
 

@@ -72,7 +72,7 @@ impl<'a> Lowering<'a> {
     pub(crate) fn new(nodes: &'a [Value], direction: Direction) -> Self {
         let mut lowering = Self {
             nodes,
-            one_way: one_way(nodes, direction),
+            one_way: other_direction_properties(nodes, direction),
             patterns: FxHashMap::default(),
             loose: vec![false; nodes.len()],
             cycles: BTreeSet::new(),
@@ -582,18 +582,23 @@ impl<'a> Lowering<'a> {
 
 /// Names of the properties that messages in this direction may omit even if they are required:
 /// `readOnly` in requests, `writeOnly` in responses.
-pub(crate) fn one_way(nodes: &[Value], direction: Direction) -> FxHashSet<&str> {
+pub(crate) fn other_direction_properties(nodes: &[Value], direction: Direction) -> FxHashSet<&str> {
     let keyword = match direction {
         Direction::Request => "readOnly",
         Direction::Response => "writeOnly",
     };
     let objects = nodes.iter().filter_map(|node| node.get("properties"));
     let properties = objects.flat_map(|all| resolved(nodes, all).entries());
-    let one_way = properties.filter(|(_, schema)| is_one_way(nodes, schema, keyword, 0));
-    one_way.map(|(name, _)| &**name).collect()
+    let names = properties.filter(|(_, schema)| is_of_other_direction(nodes, schema, keyword, 0));
+    names.map(|(name, _)| &**name).collect()
 }
 
-pub(crate) fn is_one_way(nodes: &[Value], schema: &Value, keyword: &str, depth: usize) -> bool {
+pub(crate) fn is_of_other_direction(
+    nodes: &[Value],
+    schema: &Value,
+    keyword: &str,
+    depth: usize,
+) -> bool {
     let schema = resolved(nodes, schema);
     if schema.get(keyword) == Some(&Value::Bool(true)) {
         return true;
@@ -606,7 +611,7 @@ pub(crate) fn is_one_way(nodes: &[Value], schema: &Value, keyword: &str, depth: 
                 Value::List(items) | Value::Set(items) => items.iter().collect(),
                 _ => vec![part],
             })
-            .any(|part| is_one_way(nodes, part, keyword, depth + 1))
+            .any(|part| is_of_other_direction(nodes, part, keyword, depth + 1))
 }
 
 /// Returns the node to which a reference leads, or any other value unchanged.

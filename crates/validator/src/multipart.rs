@@ -238,8 +238,8 @@ mod tests {
         let body = b"\r\n--x\r\nContent-Disposition: form-data; name=\"a b\"\r\n\r\n1\r\n2\r\n--x\r\n\
 content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"rename=c\"\r\n\r\n\r\n--x--\r\n";
         let parts = read(body, "x").unwrap();
-        let told: Vec<_> = parts.iter().map(|part| (&*part.name, part.body)).collect();
-        assert_eq!(told, [("a b", &b"1\r\n2"[..]), ("d", b"")]);
+        let contents: Vec<_> = parts.iter().map(|part| (&*part.name, part.body)).collect();
+        assert_eq!(contents, [("a b", &b"1\r\n2"[..]), ("d", b"")]);
         assert_eq!(parts[0].media_type, None);
         assert_eq!(parts[1].media_type, MediaType::parse("image/png"));
         for empty in ["--x--", "--x--\r\n", "--x--\r\n\r\n"] {

@@ -165,10 +165,10 @@ mod tests {
             Ok(ResponseUse::Read(kind)) => operation.body(&kind, body.as_bytes()),
             Ok(other) => return vec![format!("{other:?}")],
         };
-        let told = findings
+        let lines = findings
             .iter()
             .map(|one| format!("{} {}", one.part.place(), one.detail));
-        told.collect()
+        lines.collect()
     }
 
     const JSON: (&str, &str) = ("content-type", "application/json");

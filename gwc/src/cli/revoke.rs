@@ -146,7 +146,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     // Write the list before the record: a record names the newest list, and gateways refuse a
     // record that names an older list.
-    let (list, list_said) = match is_known {
+    let (list, list_message) = match is_known {
         true => {
             let list = known.serial();
             let message = format!(
@@ -160,7 +160,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             (list, format!("revocation list {list} is published"))
         }
     };
-    let mut messages = vec![list_said];
+    let mut messages = vec![list_message];
     let mut serial = None;
     if let Some(rollback) = &rollback {
         let movement = movement(&place, trust.as_ref(), &keys, rollback);

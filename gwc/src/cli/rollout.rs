@@ -134,17 +134,17 @@ struct Late {
 
 /// Reads the status of each gateway, and finds the gateways that should run the bundle and do not.
 fn ask(nodes: &Nodes, expected: &ExpectedRelease) -> Asked {
-    let mut asked = Asked::default();
+    let mut result = Asked::default();
     for (name, status) in nodes.status() {
         match status {
             Err(error) => {
                 let error = format!("{error:#}");
-                asked.late.push(Late {
+                result.late.push(Late {
                     text: format!("{name} {error}"),
                     is_lost: true,
                     is_final: false,
                 });
-                asked
+                result
                     .states
                     .push(json!({"node": name, "bundle": null, "error": error}));
             }
@@ -153,7 +153,7 @@ fn ask(nodes: &Nodes, expected: &ExpectedRelease) -> Asked {
                 if belongs != Some(false)
                     && let Some((why, is_final)) = trouble(&status, expected)
                 {
-                    asked.late.push(Late {
+                    result.late.push(Late {
                         text: format!("{name} {why}"),
                         is_lost: false,
                         is_final,
@@ -166,15 +166,15 @@ fn ask(nodes: &Nodes, expected: &ExpectedRelease) -> Asked {
                     let own_name = status.all["node"].as_str().unwrap_or("-");
                     let runs = short(status.bundle.as_deref().unwrap_or("no bundle"));
                     let place = place_text(belongs);
-                    asked
+                    result
                         .lines
                         .push(format!("{name} ({own_name}) {place}, runs {runs}"));
                 }
-                asked.states.push(state);
+                result.states.push(state);
             }
         }
     }
-    asked
+    result
 }
 
 /// Reason why a gateway does not run the bundle, and true if waiting is useless. `None` if the
@@ -191,7 +191,7 @@ fn trouble(status: &Status, expected: &ExpectedRelease) -> Option<(String, bool)
     let is_permanent = refused.clone().any(|refused| {
         refused["bundle"] == id.as_str() && refused["permanent"].as_bool() == Some(true)
     });
-    let is_held = status
+    let is_on_hold = status
         .hold
         .as_ref()
         .is_some_and(|hold| hold["sticky"] == true);
@@ -210,12 +210,12 @@ fn trouble(status: &Status, expected: &ExpectedRelease) -> Option<(String, bool)
         ));
     }
     let runs = short(status.bundle.as_deref().unwrap_or("nothing"));
-    let why = match (error, is_held) {
+    let why = match (error, is_on_hold) {
         (Some(error), _) => error,
         (None, true) => format!("is on hold and still runs {runs}"),
         (None, false) => format!("still runs {runs}"),
     };
-    Some((why, has_read && (is_permanent || is_held)))
+    Some((why, has_read && (is_permanent || is_on_hold)))
 }
 
 /// Error that lists the gateways that do not run the bundle. `None` if all gateways run it.

@@ -173,7 +173,7 @@ fn message_without_fields_must_exist() {
 }
 
 #[test]
-fn star_in_a_name_of_a_field_stands_for_any_text() {
+fn star_in_a_field_name_matches_any_text() {
     let project = tested("[]\n");
     let key = "GET /orders, headers: {X-Key: test, X-Other: a}";
     assert_eq!(
@@ -190,7 +190,7 @@ fn star_in_a_name_of_a_field_stands_for_any_text() {
 }
 
 #[test]
-fn every_request_of_a_list_is_judged() {
+fn every_request_of_a_list_is_decided() {
     let project = tested(
         "- {name: two, request: [GET /orders, GET /orders/7, GET /none], expect: {status: 401}}\n",
     );

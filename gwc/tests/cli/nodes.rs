@@ -276,7 +276,7 @@ fn require_rollback_needs_a_resident_bundle() {
 }
 
 #[test]
-fn the_history_tells_which_gateways_ran_what() {
+fn history_lists_the_gateways_of_each_bundle() {
     let project = Project::released();
     let (_, first) = project.history()[0].clone();
     project.change("6s");

@@ -53,7 +53,7 @@ fn search_for_other_paths_has_a_bound() {
 
 /// Project with the operation `/q/{x}`. `gateway`: further lines of gateway.yaml; the policy `p`, if
 /// one is defined, is in its chain. `scheme`: place of the credential. `more`: a further path item.
-fn asked(gateway: &str, scheme: &str, more: &str) -> Project {
+fn project_with(gateway: &str, scheme: &str, more: &str) -> Project {
     let project = Project::bare();
     let chain = if gateway.contains("p:") { "p" } else { "" };
     project.write(
@@ -174,7 +174,7 @@ fn path_with_a_query_is_refused_where_it_decides() {
             true,
         ),
     ] {
-        let project = asked(&gateway, scheme, more);
+        let project = project_with(&gateway, scheme, more);
         for path in ["/q/x;a=1", "/q/x%3Ba=1", "/q/x%3Fa=1"] {
             let answer = explained(&project, &["GET", &format!("http://a.test{path}")]);
             let is_refused = answer["reason"] == "path_ambiguous";
@@ -186,7 +186,7 @@ fn path_with_a_query_is_refused_where_it_decides() {
 #[test]
 fn validation_refuses_semicolons_but_no_escapes() {
     let policy = "policies: {p: {kind: validate, request: block}}";
-    let project = asked(policy, "in: header, name: X-Key", "");
+    let project = project_with(policy, "in: header, name: X-Key", "");
     for (path, refuses) in [
         ("/q/x;a=1", true),
         ("/q/x%3Ba=1", false),
@@ -200,7 +200,7 @@ fn validation_refuses_semicolons_but_no_escapes() {
 
 #[test]
 fn parameter_that_is_not_forwarded_refuses_semicolons() {
-    let project = asked("", "in: header, name: X-Key", "");
+    let project = project_with("", "in: header, name: X-Key", "");
     let path = "get: {operationId: q,";
     let parameter = "parameters: [{name: a, in: query, schema: {type: string}, \
                      x-gateway: {forward: false}}],";
@@ -238,7 +238,7 @@ fn described_marks_are_no_query() {
         ("/c/{y}", "/c/b%23a", true),
         ("/c/{y}", "/c/b%3Fa", true),
     ] {
-        let project = asked(policy, "in: header, name: X-Key", &item(described));
+        let project = project_with(policy, "in: header, name: X-Key", &item(described));
         let answer = explained(&project, &["GET", &format!("http://a.test{path}")]).to_string();
         assert_eq!(answer.contains("as the query"), refuses, "{path}: {answer}");
     }
@@ -249,7 +249,7 @@ fn condition_on_another_host_refuses_no_path() {
     let more = "  /c:\n    get: {operationId: c, security: [], \
         x-gateway: {public: true, match: {query: {a: {present: true}}}}, responses: {}}\n";
     for (hosts, refuses) in [("[b.test]", false), ("[a.test]", true)] {
-        let project = asked("", "in: header, name: X-Key", "");
+        let project = project_with("", "in: header, name: X-Key", "");
         let other = project.read("s.yaml");
         let other = other
             .replace("/q/{x}", "/other/{x}")
@@ -277,7 +277,7 @@ fn condition_on_another_host_refuses_no_path() {
 
 #[test]
 fn ambiguous_condition_is_explained() {
-    let project = asked("", "in: header, name: X-Key", "");
+    let project = project_with("", "in: header, name: X-Key", "");
     let document = project.read("s.yaml");
     let more = "  /c:\n    get: {operationId: c, security: [], \
         x-gateway: {public: true, match: {query: {a: {present: true}}}}, responses: {}}\n";

@@ -28,7 +28,7 @@ fn commit(folder: &Path) -> String {
 }
 
 /// Makes the first operation public.
-fn open_door(project: &Project, file: &str) {
+fn expose_operation(project: &Project, file: &str) {
     project.edit(
         file,
         "{operationId: listOrders,",
@@ -41,7 +41,7 @@ fn against(folder: &Path, revision: &str) -> Ended {
 }
 
 /// Checks that the plan reports the operation that became public.
-fn shows_the_open_door(ended: Ended) {
+fn assert_exposed(ended: Ended) {
     let plan = ended.with(1).json("plan/v1");
     let changes = plan["changes"].as_array().expect("a list");
     assert!(
@@ -80,10 +80,10 @@ fn plant(outer: &Project) -> String {
 fn plan_with_planted_bare_repository_ignores_it() {
     let outer = in_folder();
     git(outer.path(), &["checkout", "-qb", "theirs"]);
-    open_door(&outer, "deploy/orders.yaml");
+    expose_operation(&outer, "deploy/orders.yaml");
     plant(&outer);
     commit(outer.path());
-    shows_the_open_door(against(&outer.file("deploy"), "git:main"));
+    assert_exposed(against(&outer.file("deploy"), "git:main"));
 }
 
 /// If the project's folder is a link, gwc would read both versions from the link's target.
@@ -202,7 +202,7 @@ fn repository_that_lacks_gateway_yaml_is_not_used() {
 #[test]
 fn invalid_dot_git_beside_bare_files_is_an_error() {
     let outer = in_folder();
-    open_door(&outer, "deploy/orders.yaml");
+    expose_operation(&outer, "deploy/orders.yaml");
     plant(&outer);
     fs::create_dir(outer.file("deploy/.git")).expect("there is room");
     against(&outer.file("deploy"), "git:main")
@@ -213,7 +213,7 @@ fn invalid_dot_git_beside_bare_files_is_an_error() {
 #[test]
 fn core_worktree_does_not_change_the_compared_project() {
     let outer = in_folder();
-    open_door(&outer, "deploy/orders.yaml");
+    expose_operation(&outer, "deploy/orders.yaml");
     // `core.worktree` leads to a folder with another project.
     let other = Project::new();
     for (key, value) in [
@@ -222,16 +222,16 @@ fn core_worktree_does_not_change_the_compared_project() {
     ] {
         git(outer.path(), &["config", key, value]);
     }
-    shows_the_open_door(against(&outer.file("deploy"), "git:main"));
+    assert_exposed(against(&outer.file("deploy"), "git:main"));
     git(outer.path(), &["config", "--unset", "core.worktree"]);
     git(outer.path(), &["config", "core.bare", "true"]);
-    shows_the_open_door(against(&outer.file("deploy"), "git:main"));
+    assert_exposed(against(&outer.file("deploy"), "git:main"));
 }
 
 #[test]
 fn include_path_does_not_change_the_compared_project() {
     let outer = in_folder();
-    open_door(&outer, "deploy/orders.yaml");
+    expose_operation(&outer, "deploy/orders.yaml");
     let other = Project::new();
     outer.write(
         "theirs",
@@ -243,7 +243,7 @@ fn include_path_does_not_change_the_compared_project() {
     let file = outer.file("theirs");
     let file = file.to_str().expect("a name");
     git(outer.path(), &["config", "include.path", file]);
-    shows_the_open_door(against(&outer.file("deploy"), "git:main"));
+    assert_exposed(against(&outer.file("deploy"), "git:main"));
 }
 
 #[test]
@@ -262,8 +262,8 @@ fn objects_of_alternates_are_read_and_checked() {
         ],
     );
     assert!(shared.join(".git/objects/info/alternates").exists());
-    open_door(&clone, "shared/deploy/orders.yaml");
-    shows_the_open_door(against(&shared.join("deploy"), "git:main"));
+    expose_operation(&clone, "shared/deploy/orders.yaml");
+    assert_exposed(against(&shared.join("deploy"), "git:main"));
     // Replace an object in the alternate object store by one with other content.
     let closed = git(outer.path(), &["rev-parse", "main:deploy/orders.yaml"]);
     let open = git(&shared, &["hash-object", "-w", "deploy/orders.yaml"]);
@@ -280,16 +280,16 @@ fn objects_of_alternates_are_read_and_checked() {
 fn replaced_commit_is_compared_as_it_was_made() {
     let outer = in_folder();
     let ours = git(outer.path(), &["rev-parse", "HEAD"]);
-    open_door(&outer, "deploy/orders.yaml");
+    expose_operation(&outer, "deploy/orders.yaml");
     let theirs = commit(outer.path());
     git(outer.path(), &["replace", &ours, &theirs]);
-    shows_the_open_door(against(&outer.file("deploy"), &format!("git:{ours}")));
+    assert_exposed(against(&outer.file("deploy"), &format!("git:{ours}")));
 }
 
 #[test]
 fn grafted_history_is_refused() {
     let outer = in_folder();
-    open_door(&outer, "deploy/orders.yaml");
+    expose_operation(&outer, "deploy/orders.yaml");
     let second = commit(outer.path());
     let third = {
         outer.write("note", "x");
@@ -306,7 +306,7 @@ fn grafted_history_is_refused() {
         .with(65)
         .contains("changes the commit history");
     fs::write(&grafts, "").expect("there is room");
-    shows_the_open_door(against(&outer.file("deploy"), "git:HEAD~2"));
+    assert_exposed(against(&outer.file("deploy"), "git:HEAD~2"));
 }
 
 #[test]
@@ -317,8 +317,8 @@ fn linked_work_tree_is_compared_with_its_own_files() {
         &["worktree", "add", "-q", "-b", "next", "linked"],
     );
     let deploy = outer.file("linked/deploy");
-    open_door(&outer, "linked/deploy/orders.yaml");
-    shows_the_open_door(against(&deploy, "git:main"));
+    expose_operation(&outer, "linked/deploy/orders.yaml");
+    assert_exposed(against(&deploy, "git:main"));
     git(&deploy, &["checkout", "-q", "--", "."]);
     outer.edit("linked/deploy/gateway.yaml", "5s", "6s");
     git(&outer.file("linked"), &["commit", "-qam", "two"]);
@@ -353,14 +353,14 @@ fn submodule_is_compared_with_a_note() {
         &["submodule", "--quiet", "add", from, "deploy"],
     );
     commit(outer.path());
-    open_door(&outer, "deploy/orders.yaml");
+    expose_operation(&outer, "deploy/orders.yaml");
     let ended = against(&outer.file("deploy"), "git:main");
     let plan = ended.json("plan/v1");
     assert!(
         plan["notes"].to_string().contains("submodule `deploy`"),
         "{plan:#}"
     );
-    shows_the_open_door(ended);
+    assert_exposed(ended);
 }
 
 #[test]
@@ -371,9 +371,9 @@ fn short_name_of_several_references_is_refused() {
         outer.path(),
         &["update-ref", "refs/remotes/origin/main", "main"],
     );
-    open_door(&outer, "deploy/orders.yaml");
+    expose_operation(&outer, "deploy/orders.yaml");
     git(outer.path(), &["commit", "-qam", "two"]);
-    shows_the_open_door(against(&deploy, "git:origin/main"));
+    assert_exposed(against(&deploy, "git:origin/main"));
     // A tag with the name of the branch hides the branch; an attacker may be allowed to push tags.
     git(outer.path(), &["tag", "origin/main"]);
     for name in [
@@ -388,7 +388,7 @@ fn short_name_of_several_references_is_refused() {
             "{error}"
         );
     }
-    shows_the_open_door(against(&deploy, "git:refs/remotes/origin/main"));
+    assert_exposed(against(&deploy, "git:refs/remotes/origin/main"));
     against(&deploy, "git:refs/tags/origin/main").with(0);
     against(&deploy, "git:HEAD").with(0);
     git(outer.path(), &["tag", "main"]);
@@ -402,7 +402,7 @@ fn submodule_in_place_of_the_project_is_refused() {
     let outer = in_folder();
     let stranger = Project::empty();
     copy(&outer.file("deploy"), stranger.path());
-    open_door(&stranger, "orders.yaml");
+    expose_operation(&stranger, "orders.yaml");
     stranger.write(".gitignore", "*.pem\nreleases/\n");
     git(stranger.path(), &["init", "-q", "-b", "main"]);
     commit(stranger.path());
@@ -439,7 +439,7 @@ fn submodule_of_another_commit_is_refused() {
     commit(outer.path());
     let deploy = outer.file("deploy");
     // On the submodule's own branch the operation is already public.
-    open_door(&outer, "deploy/orders.yaml");
+    expose_operation(&outer, "deploy/orders.yaml");
     git(&deploy, &["commit", "-qam", "two"]);
     let ended = against(&deploy, "git:main").with(65);
     let error = ended.json("error/v1")["error"]["message"].to_string();
@@ -447,5 +447,5 @@ fn submodule_of_another_commit_is_refused() {
     run(command(&deploy).args(["lint", "--base", "git:main"]))
         .with(65)
         .contains(&format!("git:{pinned}"));
-    shows_the_open_door(against(&deploy, &format!("git:{pinned}")));
+    assert_exposed(against(&deploy, &format!("git:{pinned}")));
 }

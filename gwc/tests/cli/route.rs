@@ -137,14 +137,14 @@ fn hidden_hosts_and_near_routes_are_shown() {
     );
     // If every mount has a host, the request must have a host, too.
     project.edit("gateway.yaml", ", {name: any}", "");
-    let nobody = explained(&project, &["GET", "/v1/orders"]);
+    let unserved = explained(&project, &["GET", "/v1/orders"]);
     assert_eq!(
-        nobody["why"],
+        unserved["why"],
         "no mount of the listener `public` serves the host `gateway`; name a host: only \
 `api.shop.example` is known"
     );
     assert_eq!(
-        lost(&nobody, "candidates"),
+        lost(&unserved, "candidates"),
         ["orders/listOrders host: its mount has the host `api.shop.example`, not `gateway`"]
     );
 }

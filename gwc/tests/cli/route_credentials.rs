@@ -73,7 +73,7 @@ fn upstream_request_is_shown_without_secrets() {
 }
 
 #[test]
-fn credential_is_judged_without_its_value() {
+fn credential_is_evaluated_without_its_value() {
     let project = shop();
     let with =
         |credential: &str| explained(&project, &["GET", "/orders", "--credential", credential]);
@@ -102,8 +102,8 @@ fn credential_is_judged_without_its_value() {
         .run(&twice)
         .with(64)
         .contains("write either -H or --credential");
-    let nobody = project.run(&["route", "GET", "/none", "--credential", "key=valid"]);
-    nobody
+    let without_scheme = project.run(&["route", "GET", "/none", "--credential", "key=valid"]);
+    without_scheme
         .with(0)
         .contains("no operation matches the request, so `--credential` is ignored");
 }

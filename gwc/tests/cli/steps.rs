@@ -325,13 +325,13 @@ fn promote_stops_at_a_guard_with_few_requests() {
 fn hold_after_a_failed_guard_has_its_cause() {
     let (project, before, bundle) = begun();
     with(&project, "promote", &["--to-all"]).with(0);
-    let held = gateway(&node(&bundle, true), &before, 4);
-    held.say(
+    let node_on_hold = gateway(&node(&bundle, true), &before, 4);
+    node_on_hold.say(
         "hold",
         json!({"from": bundle, "to": before, "sticky": false, "guard": "p99"}),
     );
     project.change("7s");
-    let refused = with(&project, "apply", &["--node", &held.at]).with(5);
+    let refused = with(&project, "apply", &["--node", &node_on_hold.at]).with(5);
     refused
         .contains("because its guard failed by p99, until the channel names another bundle")
         .lacks("manual rollback");
@@ -411,8 +411,10 @@ fn promote_stops_at_a_node_on_hold() {
         "hold",
         json!({"from": bundle, "to": before, "sticky": false}),
     );
-    let held = ["--node", &*inside.at];
-    with(&project, "promote", &held).with(5).contains("on hold");
+    let node_arguments = ["--node", &*inside.at];
+    with(&project, "promote", &node_arguments)
+        .with(5)
+        .contains("on hold");
     assert_eq!(records(&project).len(), 3);
     let over = ["--node", &*inside.at, "--over-hold", "--wait", "0s"];
     with(&project, "promote", &over)

@@ -256,7 +256,7 @@ fn contending_routes_agree_with_brute_force() {
     let full = prerequisite::is_full();
     let all = requests();
     let mut dice = Dice(11);
-    let mut said_of: std::collections::BTreeMap<&str, usize> = Default::default();
+    let mut counts: std::collections::BTreeMap<&str, usize> = Default::default();
     for table in 0..if full { 30_000 } else { 3_000 } {
         let mut routes: Vec<Route> = Vec::new();
         for _ in 0..4 {
@@ -317,7 +317,7 @@ fn contending_routes_agree_with_brute_force() {
             }
         }
         for (name, _) in &should {
-            *said_of.entry(name).or_default() += 1;
+            *counts.entry(name).or_default() += 1;
         }
         reported.sort();
         should.sort();
@@ -325,8 +325,8 @@ fn contending_routes_agree_with_brute_force() {
         assert_eq!(reported, should, "table {table}\n{routes:#?}");
     }
     assert!(
-        said_of.len() == 3 && said_of.values().all(|count| *count >= 20),
-        "{said_of:?}"
+        counts.len() == 3 && counts.values().all(|count| *count >= 20),
+        "{counts:?}"
     );
 }
 

@@ -132,7 +132,7 @@ fn policy_key_that_reads_a_stripped_field_is_found() {
 #[test]
 fn setting_of_scheme_without_verifier_is_found() {
     let upstream = ("defaults: {", "defaults: {security: upstream, ");
-    for (keys, told_key) in [
+    for (keys, reported_key) in [
         ("strip_credential: true", Some("strip_credential")),
         ("strip_credential: false", None),
         ("forward_as: X-Caller", Some("forward_as")),
@@ -142,7 +142,7 @@ fn setting_of_scheme_without_verifier_is_found() {
         let document = [("x-gateway: {auth: keys}", format!("x-gateway: {{{keys}}}"))];
         let document = document.each_ref().map(|(from, to)| (*from, to.as_str()));
         let expected =
-            told_key.map(|key| format!("`{key}` has no effect: the scheme names no verifier"));
+            reported_key.map(|key| format!("`{key}` has no effect: the scheme names no verifier"));
         assert_eq!(
             messages_of("bad-value", &[upstream], &document),
             Vec::from_iter(expected),

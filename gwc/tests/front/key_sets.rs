@@ -13,7 +13,7 @@ const POINT: &str = "x: f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU, y: x_FEzRu9
 const ED: &str = "kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
 /// Findings about a JWT verifier with these algorithms and keys, and the ids of the accepted keys.
-fn judged(algorithms: &str, keys: &str) -> (Vec<&'static str>, Vec<String>) {
+fn findings_and_keys(algorithms: &str, keys: &str) -> (Vec<&'static str>, Vec<String>) {
     let gateway = format!(
         "version: 1\nname: s\nauth:\n  idp: {{kind: jwt, issuer: i, audience: [a], algorithms: [{algorithms}], jwks: {{keys: [{keys}]}}}}\n"
     );
@@ -64,7 +64,7 @@ fn keys_without_a_fitting_algorithm_are_reported() {
         ("ES384", &ec, &["algorithm-without-key", "unused-key"], &[]),
         ("RS256", zero, &["bad-key"], &[]),
     ] {
-        let (found, mut keys) = judged(algorithms, keys);
+        let (found, mut keys) = findings_and_keys(algorithms, keys);
         keys.sort();
         let taken: Vec<String> = taken.iter().map(|one| (*one).to_owned()).collect();
         assert_eq!((found.as_slice(), keys), (findings, taken), "{algorithms}");
@@ -183,7 +183,7 @@ fn bad_keys_are_refused() {
         ("EdDSA", String::new(), "bad-key"),
     ];
     for (algorithms, keys, expected) in rows {
-        let (found, _) = judged(algorithms, &keys);
+        let (found, _) = findings_and_keys(algorithms, &keys);
         assert_eq!(found, [expected], "{algorithms} {keys}");
     }
 }
@@ -195,21 +195,21 @@ fn algorithm_lacks_a_key_if_the_only_key_is_unused() {
         ("EdDSA", format!("{{{ED}, alg: ES256}}")),
         ("RS256", format!("{{{ED}}}, {{{ED}, kid: a}}")),
     ] {
-        let (mut found, taken) = judged(algorithms, &keys);
+        let (mut found, taken) = findings_and_keys(algorithms, &keys);
         found.dedup();
         assert_eq!(found, ["algorithm-without-key", "unused-key"], "{keys}");
         assert_eq!(taken, [""; 0]);
     }
     // The set has a key that cannot be read. It may be the key for the algorithm, so gwc does not
     // report a missing key.
-    let (found, _) = judged("RS256", "{kty: RSA, n: AAAA, e: AQAB}");
+    let (found, _) = findings_and_keys("RS256", "{kty: RSA, n: AAAA, e: AQAB}");
     assert_eq!(found, ["bad-key"]);
 }
 
 #[test]
 fn private_halves_of_keys_are_refused() {
     let d = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
-    let (found, taken) = judged("EdDSA", &format!("{{{ED}, d: {d}}}"));
+    let (found, taken) = findings_and_keys("EdDSA", &format!("{{{ED}, d: {d}}}"));
     assert!(found.contains(&"bad-key"), "{found:?}");
     assert_eq!(taken, Vec::<String>::new());
 }

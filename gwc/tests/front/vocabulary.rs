@@ -158,9 +158,13 @@ type Written = (String, Value);
 /// Collects a value of the shape for each unavailable setting that the shape allows.
 fn later(shape: &Shape, found: &mut Vec<Written>) {
     let mut wrap = |inner: &Shape, around: &dyn Fn(Value) -> Value| {
-        let mut ways = Vec::new();
-        later(inner, &mut ways);
-        found.extend(ways.into_iter().map(|(word, value)| (word, around(value))));
+        let mut settings = Vec::new();
+        later(inner, &mut settings);
+        found.extend(
+            settings
+                .into_iter()
+                .map(|(word, value)| (word, around(value))),
+        );
     };
     match shape {
         Shape::List(item) | Shape::Several(item) => wrap(item, &|value| json!([value])),
@@ -191,12 +195,12 @@ fn later(shape: &Shape, found: &mut Vec<Written>) {
 
 fn in_object(object: &Object, kind: Option<&str>, found: &mut Vec<Written>) {
     for field in object.fields {
-        let mut ways = Vec::new();
+        let mut settings = Vec::new();
         match field.need {
-            Need::NotAvailable => ways.push((field.key.to_owned(), smallest(&field.shape))),
-            Need::Required | Need::Optional => later(&field.shape, &mut ways),
+            Need::NotAvailable => settings.push((field.key.to_owned(), smallest(&field.shape))),
+            Need::Required | Need::Optional => later(&field.shape, &mut settings),
         }
-        for (word, value) in ways {
+        for (word, value) in settings {
             let mut whole = filled(object, kind);
             whole[field.key] = value;
             found.push((word, whole));
@@ -246,9 +250,9 @@ fn stops_at(word: &str, gateway: &Value, document: &Value) -> bool {
 fn unavailable_setting_stops_the_build_at_its_place() {
     let mut shown = 0;
     let mut silent = Vec::new();
-    let mut ways = Vec::new();
-    later(&vocab::gateway::SHAPE, &mut ways);
-    for (word, gateway) in ways {
+    let mut settings = Vec::new();
+    later(&vocab::gateway::SHAPE, &mut settings);
+    for (word, gateway) in settings {
         let mut gateway = gateway;
         gateway["name"] = "s".into();
         if !stops_at(&word, &gateway, &document("root", &json!({}))) {
@@ -260,9 +264,9 @@ fn unavailable_setting_stops_the_build_at_its_place() {
         "upstreams": {"u": {"targets": {"a": {"url": "http://127.0.0.1:9000"}}}},
         "defaults": {"upstream": "u", "security": "upstream"}});
     for (point, shape) in vocab::extension::POINTS {
-        let mut ways = Vec::new();
-        later(shape, &mut ways);
-        for (word, extension) in ways {
+        let mut settings = Vec::new();
+        later(shape, &mut settings);
+        for (word, extension) in settings {
             if !stops_at(&word, &gateway, &document(point, &extension)) {
                 silent.push(format!("{point} {word}: {extension}"));
             }

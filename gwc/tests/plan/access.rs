@@ -493,22 +493,23 @@ fn pair(
     let verdict = built(&old, &old_verifiers).verdict(&built(&new, &new_verifiers));
     let (mut more, mut fewer) = (false, false);
     let telling = [0, 1].map(|place| -> Vec<&CallerCredential> {
-        let by_token = asked_at(place, &old, &old_verifiers);
+        let by_token = verifiers_at(place, &old, &old_verifiers);
         let by_token: Vec<(&Verifier, [bool; 2])> = by_token
             .into_iter()
-            .chain(asked_at(place, &new, &new_verifiers))
+            .chain(verifiers_at(place, &new, &new_verifiers))
             .collect();
         all.iter()
-            .filter(|held| is_telling(held, &by_token))
+            .filter(|credential| is_telling(credential, &by_token))
             .collect()
     });
-    let by_certificate: Vec<(&Verifier, [bool; 2])> = asked_at(CERTIFICATE, &old, &old_verifiers)
-        .into_iter()
-        .chain(asked_at(CERTIFICATE, &new, &new_verifiers))
-        .collect();
+    let by_certificate: Vec<(&Verifier, [bool; 2])> =
+        verifiers_at(CERTIFICATE, &old, &old_verifiers)
+            .into_iter()
+            .chain(verifiers_at(CERTIFICATE, &new, &new_verifiers))
+            .collect();
     let shown: Vec<&CallerCredential> = shown
         .iter()
-        .filter(|held| is_shown(held, &by_certificate))
+        .filter(|credential| is_shown(credential, &by_certificate))
         .collect();
     'all: for first in &telling[0] {
         for second in &telling[1] {
@@ -541,7 +542,7 @@ fn pair(
 
 /// Verifiers that a requirement uses at a place. The booleans are true if the requirement needs a
 /// scope, or a role.
-fn asked_at<'v>(
+fn verifiers_at<'v>(
     place: usize,
     requirement: &[Vec<Use>],
     verifiers: &'v [Verifier],
@@ -559,8 +560,8 @@ fn asked_at<'v>(
 
 /// True if the credential has only properties that at least one of the requirements checks. Other
 /// properties make no difference.
-fn is_telling(held: &CallerCredential, requirements: &[(&Verifier, [bool; 2])]) -> bool {
-    let CallerCredential::Known(facts) = held else {
+fn is_telling(credential: &CallerCredential, requirements: &[(&Verifier, [bool; 2])]) -> bool {
+    let CallerCredential::Known(facts) = credential else {
         return true;
     };
     let tokens = || {
@@ -613,13 +614,13 @@ fn is_telling(held: &CallerCredential, requirements: &[(&Verifier, [bool; 2])]) 
 }
 
 /// True if the certificate has only properties that at least one of the requirements checks.
-fn is_shown(held: &CallerCredential, requirements: &[(&Verifier, [bool; 2])]) -> bool {
+fn is_shown(credential: &CallerCredential, requirements: &[(&Verifier, [bool; 2])]) -> bool {
     let CallerCredential::Certificate {
         of_connection,
         of_proxy,
         names: own,
         id,
-    } = held
+    } = credential
     else {
         return true;
     };

@@ -552,12 +552,12 @@ fn policy_that_stops_refusing_everybody_is_exposure() {
         lines.contains(&"routing moved upstream-changed a/listOrders".to_owned()),
         "{lines:?}"
     );
-    let door = plan
+    let exposure = plan
         .changes
         .iter()
         .find(|change| change.id == "operation-exposed");
-    let witness = door
-        .and_then(|door| door.witness.clone())
+    let witness = exposure
+        .and_then(|exposure| exposure.witness.clone())
         .expect("a witness");
     assert_eq!(witness.old, Outcome::Refused { status: 403 });
     assert_eq!(plan.tripped(&["expose".into()], &[]).len(), 1);

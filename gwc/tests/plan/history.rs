@@ -179,13 +179,13 @@ fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
                 assert!(silent, "{shown}: {operation} is the same");
                 continue;
             }
-            let is_told = of_scopes(fact) && restated.contains(&operation);
+            let is_restated = of_scopes(fact) && restated.contains(&operation);
             assert!(
-                !opens || is_told || opened.contains(&operation),
+                !opens || is_restated || opened.contains(&operation),
                 "{shown}: {fact} {operation}"
             );
             assert!(
-                !closes || is_told || closed.contains(&operation),
+                !closes || is_restated || closed.contains(&operation),
                 "{shown}: {fact} {operation}"
             );
             if fact == "stricter" || fact == "became_authenticated" {

@@ -259,8 +259,8 @@ paths: {/open: {get: {operationId: open, x-gateway: {public: true, upstream: UPS
             let line = format!("security {class} identity-field-changed ");
             let found = lines(&plan);
             let mut matching = found.iter().filter(|found| found.starts_with(&line));
-            let is_told = matching.any(|found| found.contains("b/open"));
-            assert_eq!(is_told, is_withheld, "{upstream}: {found:?}");
+            let is_reported = matching.any(|found| found.contains("b/open"));
+            assert_eq!(is_reported, is_withheld, "{upstream}: {found:?}");
         }
     }
 }

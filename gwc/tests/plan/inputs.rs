@@ -363,8 +363,8 @@ fn processors_before_a_reader_are_its_inputs() {
                 format!("{name}: {{protocol: h2c, targets"),
             )
         };
-        let [(w, of_w), (asked, of_asked)] = ["w", "asked"].map(h2c);
-        let gateway = gateway.replace(&w, &of_w).replace(&asked, &of_asked);
+        let [(w, of_w), (other, of_other)] = ["w", "asked"].map(h2c);
+        let gateway = gateway.replace(&w, &of_w).replace(&other, &of_other);
         gateway.replace("policies: [p]", &format!("policies: [{order}]"))
     };
     for (reader, line) in [

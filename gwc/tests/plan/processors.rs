@@ -78,12 +78,12 @@ fn removed_and_changed_processors_are_reported() {
     ] {
         assert!(moved.contains(&expected), "{moved:?}");
     }
-    let asked = found(
+    let other_upstream = found(
         "upstream: waf, request_headers: [Accept]",
         "upstream: other, request_headers: [Accept]",
     );
     let expected = format!("security moved service-asked {ALL}");
-    assert!(asked.contains(&expected), "{asked:?}");
+    assert!(other_upstream.contains(&expected), "{other_upstream:?}");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn has(plan: &Plan, change: &str) {
 }
 
 #[test]
-fn policy_of_another_kind_has_lines_both_ways() {
+fn policy_of_another_kind_has_lines_in_both_orders() {
     for (settings, comes, goes) in KINDS {
         let other = edit(GATEWAY, EDGE, &format!("edge: {{{settings}}}"));
         has(&plan((GATEWAY, DOCUMENT), (&other, DOCUMENT)), comes);
@@ -70,7 +70,7 @@ fn policy_of_another_kind_has_lines_both_ways() {
 }
 
 #[test]
-fn redefined_name_has_lines_both_ways() {
+fn redefined_name_has_lines_in_both_orders() {
     for (settings, comes, goes) in KINDS {
         let own = format!("x-gateway: {{policies: {{edge: {{{settings}}}}}}}\ninfo:");
         let own = edit(DOCUMENT, "info:", &own);

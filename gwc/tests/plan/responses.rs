@@ -407,13 +407,13 @@ fn responses_of_an_operation_that_refuses_are_access() {
         (with("b.example", plain), "cors-changed"),
     ] {
         let found = lines(&plan((&old, DOCUMENT), (&new, DOCUMENT)));
-        let is_told = |line: &String| {
+        let is_reported = |line: &String| {
             let opens = ["security weaken ", "security incomparable "];
             opens
                 .iter()
                 .any(|start| line.starts_with(&format!("{start}{id} ")))
         };
-        assert!(found.iter().any(is_told), "{id}: {found:?}");
+        assert!(found.iter().any(is_reported), "{id}: {found:?}");
     }
 }
 

@@ -162,7 +162,7 @@ fn released_together(gateway: &str) {
                 .map(one),
         );
     }
-    let held = |written: &[(String, String)]| {
+    let used_acknowledgements = |written: &[(String, String)]| {
         let acks =
             written.iter().map(
                 |(fingerprint, operation)| model::acknowledge::Acknowledgement {
@@ -177,12 +177,12 @@ fn released_together(gateway: &str) {
             .tripped(&release)
             .len()
     };
-    assert_eq!(held(&written), 0);
+    assert_eq!(used_acknowledgements(&written), 0);
     written.reverse();
     let swapped = [
         (written[0].0.clone(), written[1].1.clone()),
         (written[1].0.clone(), written[0].1.clone()),
     ];
-    assert_eq!(held(&swapped), 1);
+    assert_eq!(used_acknowledgements(&swapped), 1);
     assert_eq!(review(&given[..1]).tripped(&release).len(), 1, "half of it");
 }

@@ -274,20 +274,23 @@ fn two(one: &str, other: &str) -> String {
 
 #[test]
 fn service_that_takes_over_a_field_trips_the_gate() {
-    let is_told = |old: &str, new: &str| {
+    let is_reported = |old: &str, new: &str| {
         let plan = plan((old, DOCUMENT), (new, DOCUMENT));
         let mut changes = plan.changes.iter();
         let is_identity = changes.any(|change| change.id == "identity-field-changed");
         is_identity && !plan.tripped(&["weaken".into()], &[]).is_empty()
     };
     // The two services exchange the fields that they set.
-    assert!(is_told(&two("X-User", "X-Tier"), &two("X-Tier", "X-User")));
+    assert!(is_reported(
+        &two("X-User", "X-Tier"),
+        &two("X-Tier", "X-User")
+    ));
     // The second service overwrites the field of the first service.
-    assert!(is_told(
+    assert!(is_reported(
         &two("X-User", "X-Tier"),
         &two("X-User", "X-Tier, X-User")
     ));
-    assert!(is_told(
+    assert!(is_reported(
         &two("X-User, X-A", "X-Tier"),
         &two("X-A", "X-Tier, X-User")
     ));
@@ -296,7 +299,7 @@ fn service_that_takes_over_a_field_trips_the_gate() {
     let new = old
         .replace("  u: {", "  w: {")
         .replace("upstream: u", "upstream: w");
-    assert!(!is_told(&old, &new));
+    assert!(!is_reported(&old, &new));
 }
 
 #[test]
@@ -377,8 +380,9 @@ fn any_setting_of_a_service_that_may_fail_weakens() {
     ] {
         let plan = plan((&open(old), DOCUMENT), (&open(&new), DOCUMENT));
         let found = lines(&plan);
-        let is_told = |line: &String| line.starts_with("security weaken") && line.ends_with(all);
-        assert!(found.iter().any(is_told), "{new}: {found:?}");
+        let is_reported =
+            |line: &String| line.starts_with("security weaken") && line.ends_with(all);
+        assert!(found.iter().any(is_reported), "{new}: {found:?}");
     }
     let looser = format!("{plain}, limits: {{requests: 100000}}");
     let plan = plan((&open(plain), DOCUMENT), (&open(&looser), DOCUMENT));

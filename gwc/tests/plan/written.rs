@@ -467,18 +467,18 @@ fn acknowledgement_with_equal_first_digits_is_unused() {
     twins[0].fingerprint = digits('1');
     twins[1].fingerprint = digits('2');
     let plan = made(twins);
-    let held = |fingerprint: String| {
+    let reviewed = |fingerprint: String| {
         let ack = Acknowledgement {
             fingerprint,
             ..Acknowledgement::default()
         };
         review(&plan, &["weaken"], vec![ack])
     };
-    let one = held(digits('2'));
+    let one = reviewed(digits('2'));
     assert_eq!(one.given[0].1, State::Used);
     assert_eq!(one.stopping(&plan), [digits('1')]);
     for other in [digits('3'), digits('1')[..12].to_owned()] {
-        let none = held(other);
+        let none = reviewed(other);
         assert_eq!(none.given[0].1, State::Unused);
         assert_eq!(none.stopping(&plan).len(), 2);
     }
@@ -489,8 +489,8 @@ fn acknowledgement_of_another_kind_is_mismatched() {
     let plan = made(vec![change(Class::Weaken, Section::Security, "health")]);
     let right = entry(&plan.changes[0]);
     assert_eq!(right.fingerprint.len(), 32);
-    let held = |ack: Acknowledgement| review(&plan, &["weaken"], vec![ack]);
-    assert_eq!(held(right.clone()).given[0].1, State::Used);
+    let reviewed = |ack: Acknowledgement| review(&plan, &["weaken"], vec![ack]);
+    assert_eq!(reviewed(right.clone()).given[0].1, State::Used);
     for wrong in [
         Acknowledgement {
             kind: Some("operation-exposed".into()),
@@ -501,9 +501,9 @@ fn acknowledgement_of_another_kind_is_mismatched() {
             ..right
         },
     ] {
-        let held = held(wrong);
-        assert_eq!(held.given[0].1, State::Mismatched);
-        assert_eq!(held.stopping(&plan).len(), 1);
+        let reviewed = reviewed(wrong);
+        assert_eq!(reviewed.given[0].1, State::Mismatched);
+        assert_eq!(reviewed.stopping(&plan).len(), 1);
     }
 }
 

@@ -213,14 +213,14 @@ fn status_text(status: &Value) -> String {
             .map_or("-".to_owned(), |serial| serial.to_string()),
     );
     line("since", text(status, "since"));
-    let way_back = match status["previous_ready"].as_bool() {
+    let rollback_state = match status["previous_ready"].as_bool() {
         Some(true) => " (rollback ready)",
         Some(false) => " (NOT ready: see `gwd versions`)",
         None => "",
     };
     line(
         "previous",
-        &format!("{}{way_back}", text(status, "previous")),
+        &format!("{}{rollback_state}", text(status, "previous")),
     );
     if status["rollout"].is_object() {
         line("release", &rollout_text(&status["rollout"]));

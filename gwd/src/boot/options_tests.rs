@@ -51,8 +51,8 @@ after 30 s by default"
 }
 
 #[test]
-fn mistakes_are_told() {
-    for (arguments, told) in [
+fn mistakes_are_reported() {
+    for (arguments, message) in [
         (&[][..], "--store is needed"),
         (&["--store", "oci://x"], "the repository is missing"),
         (&["--store", "s3://x/y"], "a folder, or"),
@@ -106,7 +106,7 @@ fn mistakes_are_told() {
         ),
     ] {
         match resolve(arguments) {
-            Err(OptionsError::Usage(why)) => assert!(why.contains(told), "{why}"),
+            Err(OptionsError::Usage(why)) => assert!(why.contains(message), "{why}"),
             other => panic!("{other:?}"),
         }
     }

@@ -86,7 +86,7 @@ impl Control {
     }
 
     fn follow_store(&mut self) -> Result<(), Refused> {
-        self.run_held();
+        self.run_bundle_on_hold();
         let store = Folder::open(&self.plan.store)?;
         self.follow_revocations(&store);
         let mut passed = std::mem::take(&mut self.passed);
@@ -110,13 +110,13 @@ impl Control {
             }
         };
         let bundle = followed.bundle();
-        if self.is_held(&followed) {
+        if self.is_blocked_by_hold(&followed) {
             self.refusals
                 .await_only(&self.awaited_hold().into_iter().collect());
             if news {
                 self.remember(&store, &accepted);
             }
-            self.log_held(&accepted);
+            self.log_hold(&accepted);
             return Ok(());
         }
         if self.running.is_some_and(|running| running.bundle == bundle) {
@@ -137,8 +137,8 @@ impl Control {
         }
         // The sum over all requests takes time, so it is computed only for a guard.
         let rollout = accepted.record().rollout.as_ref();
-        let is_judged = rollout.is_some_and(|rollout| rollout.guard.is_some());
-        let before = is_judged.then(|| self.requests_before());
+        let has_guard = rollout.is_some_and(|rollout| rollout.guard.is_some());
+        let before = has_guard.then(|| self.requests_before());
         let was = self.running.map(|running| running.bundle);
         match self.activate(&store, &followed, &accepted) {
             Ok(()) => self.begin_guard(&accepted, (was, &before.unwrap_or_default())),

@@ -12,7 +12,7 @@ use crate::runtime::program_log::{ACTOR_GWD, Audit, Level, OK, event};
 impl Control {
     /// True if a hold blocks the activation of this record. A hold has no effect if the held bundle
     /// is revoked or withdrawn.
-    pub(super) fn is_held(&self, accepted: &Accepted) -> bool {
+    pub(super) fn is_blocked_by_hold(&self, accepted: &Accepted) -> bool {
         let hold = self.ran.hold.as_ref();
         hold.is_some_and(|hold| {
             let is_usable = self.banned(&hold.to).is_none();
@@ -30,7 +30,7 @@ impl Control {
     /// Runs the held bundle after a start. A temporary failure (a secret, a port) does not end the
     /// hold, because the operator's reason to leave the channel's bundle may still apply. A
     /// permanent failure ends the hold.
-    pub(super) fn run_held(&mut self) {
+    pub(super) fn run_bundle_on_hold(&mut self) {
         let Some(bundle) = self.awaited_hold() else {
             return;
         };
@@ -70,7 +70,7 @@ impl Control {
         }
     }
 
-    pub(super) fn log_held(&mut self, accepted: &Accepted) {
+    pub(super) fn log_hold(&mut self, accepted: &Accepted) {
         let serial = accepted.pointer().serial;
         if self.logged.blocked_serial == Some(serial) {
             return;

@@ -406,8 +406,8 @@ fn at_target(head: &RequestHead, upstream: &ir::Upstream, target: &ir::Target) -
         ir::HostHeader::Upstream => Some(target.authority()),
         ir::HostHeader::Value(text) => Some(text.clone()),
     };
-    let is_told = head.headers.contains_key(HOST);
-    let host = written.or_else(|| (!is_told).then(|| target.authority()));
+    let has_host = head.headers.contains_key(HOST);
+    let host = written.or_else(|| (!has_host).then(|| target.authority()));
     if let Some(Ok(host)) = host.map(HeaderValue::try_from) {
         head.headers.insert(HOST, host);
     }

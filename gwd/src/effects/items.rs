@@ -146,7 +146,7 @@ impl ItemCheck for ItemValidation {
                 let memory = worker.budgets.memory.take(Operation::memory(&item))?;
                 // The permit is held until the computation ends, even if the client disconnects.
                 let work = move || {
-                    let _held = (permit, memory);
+                    let _resources = (permit, memory);
                     operation.item(&kind, index, &item)
                 };
                 shared.compute.run(work).await

@@ -301,7 +301,7 @@ impl MessageValidation<'_> {
         let operation = Arc::clone(operation);
         // The permit is held until the computation ends, even if the client disconnects.
         let work = move || {
-            let _held = (permit, memory);
+            let _resources = (permit, memory);
             operation.body(&kind, &bytes)
         };
         in_time(self.deadline, shared.compute.run(work)).await?

@@ -208,15 +208,15 @@ mod tests {
                     .collect(),
             ),
         ] {
-            let held: Vec<_> = clients.into_iter().filter_map(take).collect();
-            assert_eq!(held.len(), 10, "{name}");
+            let permits: Vec<_> = clients.into_iter().filter_map(take).collect();
+            assert_eq!(permits.len(), 10, "{name}");
             assert!(take("2001:db8:2::1".to_owned()).is_some(), "{name}");
             assert!(take("192.0.2.1".to_owned()).is_some(), "{name}");
         }
         let private = (1..99).map(|number| format!("10.1.2.{number}"));
-        let held: Vec<_> = private.filter_map(take).collect();
-        assert_eq!(held.len(), 98, "private networks have no maximum");
-        drop(held);
+        let permits: Vec<_> = private.filter_map(take).collect();
+        assert_eq!(permits.len(), 98, "private networks have no maximum");
+        drop(permits);
         let counted = addresses
             .shards
             .iter()

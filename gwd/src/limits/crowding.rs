@@ -100,15 +100,15 @@ mod tests {
     fn wide_network_keeps_three_eighths_once_crowded() {
         let requests = Budget::of(1_000);
         let crowding = Crowding::of(&requests);
-        let mut held = Vec::new();
+        let mut permits = Vec::new();
         for number in 0..=u16::MAX {
             let client = IpAddr::from([0x2001, 0xdb8, 1, number, 0, 0, 0, 1]);
             let Ok(counted) = crowding.begin(client) else {
                 break;
             };
-            held.push((requests.take().unwrap(), counted));
+            permits.push((requests.take().unwrap(), counted));
         }
-        assert_eq!(held.len(), 501 + 375);
+        assert_eq!(permits.len(), 501 + 375);
         // With a probability of 1 in 512, a network shares a counter with the flood and is refused.
         // Therefore only one of the eight networks must be admitted.
         let mut others = (1..9).map(|third| IpAddr::from([192, 0, third, 1]));
@@ -120,14 +120,14 @@ mod tests {
         let requests = Budget::of(1_000);
         let crowding = Crowding::of(&requests);
         let [one, two] = [1, 2].map(|third| IpAddr::from([192, 0, third, 1]));
-        let mut held = Vec::new();
+        let mut permits = Vec::new();
         while let Ok(counted) = crowding.begin(one) {
-            held.push((requests.take().unwrap(), counted));
+            permits.push((requests.take().unwrap(), counted));
         }
         // Half of the permits are used uncounted (501, because the limit is checked before each
         // request), then 250 are counted.
-        assert_eq!(held.len(), 751);
-        let counted = held.iter().filter(|(_, counted)| counted.is_some());
+        assert_eq!(permits.len(), 751);
+        let counted = permits.iter().filter(|(_, counted)| counted.is_some());
         assert_eq!(counted.count(), 250);
         // With a probability of 1 in 512, two addresses share a counter. Therefore try a second
         // address.
@@ -135,7 +135,7 @@ mod tests {
             let other = crowding.begin(two);
             assert!(other.is_ok() || crowding.begin([192, 0, 3, 1].into()).is_ok());
         }
-        held.clear();
+        permits.clear();
         assert!(crowding.begin(one).unwrap().is_none());
     }
 }

@@ -116,7 +116,7 @@ mod tests {
         let many = IpAddr::from([192, 0, 2, 1]);
         let other = IpAddr::from([192, 0, 2, 2]);
         let mut first = pin!(permits.take(many));
-        let Poll::Ready(Some(held)) = poll(first.as_mut()) else {
+        let Poll::Ready(Some(permit)) = poll(first.as_mut()) else {
             panic!("a free permit")
         };
         let mut waiters: Vec<_> = (0..5).map(|_| Box::pin(permits.take(many))).collect();
@@ -126,20 +126,20 @@ mod tests {
         let mut late = pin!(permits.take(other));
         assert!(poll(late.as_mut()).is_pending());
         assert!(permits.are_awaited());
-        drop(held);
-        let Poll::Ready(Some(held)) = poll(waiters[0].as_mut()) else {
+        drop(permit);
+        let Poll::Ready(Some(permit)) = poll(waiters[0].as_mut()) else {
             panic!("the first waiter")
         };
         assert!(poll(late.as_mut()).is_pending());
-        drop(held);
+        drop(permit);
         // The other address is next, although the remaining requests of the first address have
         // waited longer.
-        let Poll::Ready(Some(held)) = poll(late.as_mut()) else {
+        let Poll::Ready(Some(permit)) = poll(late.as_mut()) else {
             panic!("the other address")
         };
         // Requests that were dropped while waiting are skipped.
         waiters.drain(1..4);
-        drop(held);
+        drop(permit);
         assert!(matches!(poll(waiters[1].as_mut()), Poll::Ready(Some(_))));
     }
 
@@ -149,8 +149,8 @@ mod tests {
         let client = IpAddr::from([192, 0, 2, 1]);
         for _ in 0..3 {
             let mut one = pin!(permits.take(client));
-            let held = poll(one.as_mut());
-            assert!(matches!(held, Poll::Ready(Some(_))));
+            let permit = poll(one.as_mut());
+            assert!(matches!(permit, Poll::Ready(Some(_))));
             {
                 let mut gone = Box::pin(permits.take(client));
                 assert!(poll(gone.as_mut()).is_pending());

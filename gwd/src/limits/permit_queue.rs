@@ -293,13 +293,13 @@ mod tests {
     fn permits_pass_to_callers_in_turns() {
         let all = Fixture::new();
         let (many, other) = ([192, 0, 2, 1], [198, 51, 100, 1]);
-        let held = all.permit(&wait(1, 1, many));
+        let taken = all.permit(&wait(1, 1, many));
         let mut waiters: Vec<_> = (0..3).map(|_| all.waits(&wait(1, 1, many))).collect();
         let mut late = all.waits(&wait(1, 1, other));
         assert_eq!(all.queue.waiting(), 4);
         // A request that arrives while others wait does not overtake them.
         assert!(all.leases.take(1 << 40, 1).is_none());
-        drop(held);
+        drop(taken);
         assert!(all.leases.take(1 << 40, 1).is_none());
         let (first, count) = granted(&mut waiters[0]).unwrap();
         assert_eq!((count, all.queue.waiting()), (1, 3));
@@ -317,11 +317,11 @@ mod tests {
     #[test]
     fn queue_leaves_nothing_behind() {
         let all = Fixture::new();
-        let held = all.permit(&wait(1, 1, [10, 0, 0, 1]));
+        let taken = all.permit(&wait(1, 1, [10, 0, 0, 1]));
         let left = all.waits(&wait(1, 1, [10, 0, 0, 2]));
         drop(left);
         let late = all.waits(&wait(1, 1, [10, 0, 0, 2]));
-        drop(held);
+        drop(taken);
         // The permit was granted, but the request left before it took the permit.
         drop(late);
         let again = all.permit(&wait(1, 1, [10, 0, 0, 3]));
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn higher_limit_admits_waiting_requests() {
         let all = Fixture::new();
-        let _held = all.permit(&wait(1, 1, [10, 0, 0, 1]));
+        let _permit = all.permit(&wait(1, 1, [10, 0, 0, 1]));
         let mut first = all.waits(&wait(1, 1, [10, 0, 0, 2]));
         // The policy in the next bundle has the limit 3.
         let mut second = all.waits(&wait(1, 3, [10, 0, 0, 3]));
@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn full_queue_takes_places_of_the_largest_network() {
         let all = Fixture::new();
-        let _held = all.permit(&wait(1, 1, [10, 0, 0, 1]));
+        let _permit = all.permit(&wait(1, 1, [10, 0, 0, 1]));
         let flood = (0..WAITING_MAX).map(|number| {
             let last = u8::try_from(number % 256).unwrap();
             all.waits(&wait(1, 1, [198, 51, 100, last]))
@@ -369,8 +369,8 @@ mod tests {
     #[test]
     fn newcomer_replaces_the_only_waiter_of_its_key() {
         let all = Fixture::new();
-        let _held = all.permit(&wait(1, 1, [10, 0, 0, 1]));
-        let held = all.permit(&wait(2, 1, [198, 51, 100, 1]));
+        let _permit = all.permit(&wait(1, 1, [10, 0, 0, 1]));
+        let taken = all.permit(&wait(2, 1, [198, 51, 100, 1]));
         let flood = (1..WAITING_MAX).map(|_| all.waits(&wait(1, 1, [198, 51, 100, 1])));
         let _flood: Vec<_> = flood.collect();
         // The newest request of the flood waits for the same permit as the new request, which
@@ -380,7 +380,7 @@ mod tests {
         let replaced = only.granted.try_recv();
         assert_eq!(replaced.err(), Some(oneshot::error::TryRecvError::Closed));
         assert!(all.leases.take(2 << 40, 1).is_none(), "the key is awaited");
-        drop(held);
+        drop(taken);
         assert!(granted(&mut newcomer).is_some());
     }
 

@@ -59,12 +59,12 @@ impl ClientIo {
     pub(crate) fn try_write(&mut self, bytes: &[u8]) {
         match &mut self.transport {
             Transport::Tcp(stream) => {
-                let _nobody_listens = stream.try_write(bytes);
+                let _result = stream.try_write(bytes);
             }
             Transport::Tls(stream) => {
                 let (stream, session) = stream.get_mut();
-                let _nobody_listens = session.writer().write_all(bytes);
-                let _nobody_listens = session.write_tls(&mut NonBlockingWriter(stream));
+                let _result = session.writer().write_all(bytes);
+                let _result = session.write_tls(&mut NonBlockingWriter(stream));
             }
         }
     }
@@ -74,7 +74,7 @@ impl ClientIo {
         if let Transport::Tls(stream) = &mut self.transport {
             let (stream, session) = stream.get_mut();
             session.send_close_notify();
-            let _nobody_listens = session.write_tls(&mut NonBlockingWriter(stream));
+            let _result = session.write_tls(&mut NonBlockingWriter(stream));
         }
     }
 

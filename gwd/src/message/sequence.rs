@@ -415,11 +415,11 @@ impl<B: Body<Data = Bytes> + Unpin> SequenceBody<B> {
             Some(Current::Joined(item)) => item.len(),
             Some(Current::Part(_) | Current::Passed) | None => 0,
         };
-        let held = match self.holds {
+        let buffered = match self.holds {
             true => self.part.len() + self.item.len() + running,
             false => 0,
         };
-        let kept = held + self.passing.as_ref().map_or(0, Bytes::len);
+        let kept = buffered + self.passing.as_ref().map_or(0, Bytes::len);
         with_kept(&self.rest, kept, self.trailers.is_some())
     }
 }

@@ -80,7 +80,7 @@ pub(crate) struct UploadState {
     /// client, since the last call of [`Self::take_read_meanwhile`].
     read_meanwhile: Cell<u64>,
     /// Number of bytes that were received and do not pass yet, since the last call of
-    /// [`Self::take_held`].
+    /// [`Self::take_incomplete`].
     held: Cell<u64>,
     /// Violations that scans of the body found.
     found: RefCell<Vec<Found>>,
@@ -301,7 +301,7 @@ impl UploadState {
     }
 
     /// Number of bytes that [`Self::hold`] has counted since the last call.
-    pub(crate) fn take_held(&self) -> u64 {
+    pub(crate) fn take_incomplete(&self) -> u64 {
         self.held.take()
     }
 

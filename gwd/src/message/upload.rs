@@ -244,9 +244,9 @@ impl Upload {
         let mut frame = match polled {
             Poll::Pending => {
                 self.transfer.upload.mark_consumed();
-                let held = self.transfer.upload.take_held();
-                if held > 0 {
-                    self.moves(held);
+                let incomplete = self.transfer.upload.take_incomplete();
+                if incomplete > 0 {
+                    self.moves(incomplete);
                 }
                 self.waits();
                 return Poll::Pending;

@@ -184,7 +184,7 @@ impl ListenerSettings {
     fn shed(&self, worker: &Worker, stream: &TcpStream, lacking: LimitedResource) {
         worker.shard.process.shed(lacking);
         if self.tls_listener.is_none() {
-            let _nobody_listens = stream.try_write(respond::OVERLOADED);
+            let _result = stream.try_write(respond::OVERLOADED);
         }
     }
 }

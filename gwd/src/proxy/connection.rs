@@ -227,12 +227,12 @@ async fn handshake(
 /// Serves a connection without TLS. The branches are boxed, because a task is as large as its
 /// largest branch, and most connections are idle.
 pub(super) async fn serve(conn: Rc<Conn>, mut io: ClientIo, http2: bool) {
-    let spoken = if http2 {
+    let protocol = if http2 {
         Box::pin(find_out(&conn, &mut io)).await
     } else {
         DetectedProtocol::Http1
     };
-    match spoken {
+    match protocol {
         DetectedProtocol::Http1 => http1::serve(&conn, io).await,
         DetectedProtocol::Http2 => Box::pin(http2::serve(&conn, io)).await,
         DetectedProtocol::Nothing => {}
@@ -267,13 +267,13 @@ async fn find_out(conn: &Rc<Conn>, io: &mut ClientIo) -> DetectedProtocol {
             }
         }
     }
-    let spoken = if bytes == PREFACE {
+    let protocol = if bytes == PREFACE {
         DetectedProtocol::Http2
     } else {
         DetectedProtocol::Http1
     };
     io.put_back(Bytes::from(bytes));
-    spoken
+    protocol
 }
 
 /// Waits for a future. `None` if the deadline passes first.

@@ -105,8 +105,8 @@ impl Download {
                     let idle_ms = stream.transfer.idle_ms();
                     return self.breaks_off(CallError::Silent { idle_ms }, cx);
                 }
-                let has_held = stream.transfer.response_held.take();
-                if !was_silent || has_held {
+                let has_incomplete_item = stream.transfer.response_held.take();
+                if !was_silent || has_incomplete_item {
                     self.waits_for_upstream();
                 }
                 Poll::Pending

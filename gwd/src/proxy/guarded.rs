@@ -68,7 +68,7 @@ impl InspectedIo {
     }
 
     /// Number of received bytes that h2 has not read yet.
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(super) fn unread_bytes(&self) -> usize {
         self.kept.len() + self.released.len()
     }
 

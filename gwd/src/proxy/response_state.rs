@@ -137,11 +137,11 @@ impl ResponseState {
     /// error, for which it gets [`FINAL_SEND_MS`].
     fn begin_idle_end(&self, transfer: &Transfer) -> bool {
         let waits = self.awaits_upstream(transfer);
-        let tells = waits && !self.upstream_timed_out.replace(waits);
-        if tells {
+        let is_first = waits && !self.upstream_timed_out.replace(waits);
+        if is_first {
             allow_final_send(transfer);
         }
-        tells
+        is_first
     }
 
     /// True if the deadline of a gRPC call has passed during its response. The call then ends with

@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_wildcard_is_one_whole_label() {
-        for (own, asked, exact) in [
+        for (own, requested, exact) in [
             ("shop.example", "shop.example", Some(true)),
             ("shop.example", "SHOP.example.", Some(true)),
             ("*.shop.example", "a.shop.example", Some(false)),
@@ -126,8 +126,8 @@ mod tests {
             ("a*.shop.example", "ab.shop.example", None),
             ("shop.example", "other.example", None),
         ] {
-            let fit = fit(own, asked).map(|fit| fit == Fit::Exact);
-            assert_eq!(fit, exact, "{own} {asked}");
+            let fit = fit(own, requested).map(|fit| fit == Fit::Exact);
+            assert_eq!(fit, exact, "{own} {requested}");
         }
     }
 }

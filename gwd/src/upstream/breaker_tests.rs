@@ -197,7 +197,7 @@ fn slow_answers_open_the_breaker() {
         min_requests: 2,
         ..Numbers::default()
     };
-    let stand_after = |times_ms: [u64; 2]| {
+    let state_after = |times_ms: [u64; 2]| {
         let breaker = Breaker::default();
         for took_ms in times_ms {
             let permit = breaker.admit(&numbers, 0, false).unwrap();
@@ -205,9 +205,9 @@ fn slow_answers_open_the_breaker() {
         }
         breaker.circuit_state(0)
     };
-    assert_eq!(stand_after([51, 60]), CircuitState::Open);
+    assert_eq!(state_after([51, 60]), CircuitState::Open);
     assert_eq!(
-        stand_after([50, 60]),
+        state_after([50, 60]),
         CircuitState::Closed,
         "50 ms is not above 50 ms"
     );
@@ -407,12 +407,12 @@ proptest! {
 #[test]
 fn unfinished_uploads_are_admitted_by_rate() {
     let breaker = opened();
-    let held = [100, 150].map(|now_ms| breaker.admit(&numbers(), now_ms, true).unwrap());
+    let permits = [100, 150].map(|now_ms| breaker.admit(&numbers(), now_ms, true).unwrap());
     assert_eq!(breaker.admit(&numbers(), 160, true).unwrap_err(), open(840));
     // Admitted uploads do not count as probes.
     let probe = breaker.admit(&numbers(), 160, false).unwrap();
     let later = breaker.admit(&numbers(), 1_000, true).unwrap();
-    drop(held);
+    drop(permits);
     probe.ended(Ended::Alive, 1, &numbers(), 1_010, 0);
     assert_eq!(breaker.circuit_state(1_010), CircuitState::HalfOpen);
     later.ended(Ended::Alive, 1, &numbers(), 1_020, 0);
@@ -434,19 +434,19 @@ fn refused_beside(clients: usize) -> usize {
             .unwrap()
             .ended(Ended::Failed, 1, &numbers, 0, 0);
     }
-    let mut held = VecDeque::new();
+    let mut permits = VecDeque::new();
     let mut refused = 0;
     for now_ms in 1_000..2_000 {
-        while held
+        while permits
             .front()
             .is_some_and(|(until_ms, _)| *until_ms == now_ms)
         {
-            held.pop_front();
+            permits.pop_front();
         }
-        while held.len() < clients
+        while permits.len() < clients
             && let Ok(permit) = breaker.admit(&numbers, now_ms, false)
         {
-            held.push_back((now_ms + 14, permit));
+            permits.push_back((now_ms + 14, permit));
         }
         if now_ms % 10 == 5 {
             // Drop the permit at once without a result, so that the breaker stays half open.
@@ -468,14 +468,14 @@ fn clients_that_leave_do_not_occupy_the_probes() {
 #[test]
 fn probes_that_do_not_end_make_room_for_others() {
     let breaker = opened();
-    let mut held = Vec::new();
+    let mut permits = Vec::new();
     // Two clients take every probe permit that becomes free, and never finish their requests. The
     // open time is 100 ms.
     for now_ms in (100..600).step_by(10) {
-        while held.len() < 4
+        while permits.len() < 4
             && let Ok(permit) = breaker.admit(&numbers(), now_ms, false)
         {
-            held.push(permit);
+            permits.push(permit);
         }
     }
     let permit = breaker.admit(&numbers(), 600, false).unwrap();

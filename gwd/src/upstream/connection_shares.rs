@@ -150,23 +150,23 @@ mod tests {
         let shares = ConnectionShares::new();
         let [one, other] = CLIENTS.map(IpAddr::from);
         assert!(shares.charge_exclusive(one, (63, 128)).unwrap().is_none());
-        let mut held = Vec::new();
+        let mut charges = Vec::new();
         for _ in 0..32 {
-            held.push(shares.charge_exclusive(one, (64, 128)).unwrap().unwrap());
+            charges.push(shares.charge_exclusive(one, (64, 128)).unwrap().unwrap());
         }
         assert!(
             shares.charge_exclusive(one, (95, 128)).is_ok(),
             "not crowded"
         );
-        held.truncate(20);
-        held.extend((0..12).map(|_| shares.charge_worn(one)));
+        charges.truncate(20);
+        charges.extend((0..12).map(|_| shares.charge_worn(one)));
         assert!(shares.charge_exclusive(one, (96, 128)).is_err());
         assert!(shares.charge_exclusive(other, (96, 128)).is_ok());
         assert!(
             shares.charge_exclusive(one, (96, 127)).is_ok(),
             "small limit"
         );
-        held.pop();
+        charges.pop();
         assert!(shares.charge_exclusive(one, (96, 128)).is_ok());
     }
 
@@ -175,12 +175,12 @@ mod tests {
         for (most, worn) in [(1, 1), (2, 1), (4, 1), (8, 2), (128, 32)] {
             let shares = ConnectionShares::new();
             let [one, other] = CLIENTS.map(IpAddr::from);
-            let mut held: Vec<_> = (0..worn).map(|_| shares.charge_worn(one)).collect();
+            let mut charges: Vec<_> = (0..worn).map(|_| shares.charge_worn(one)).collect();
             let crowded = shared_connections(most);
             assert!(!shares.wears_out(one, (crowded - 1, most)), "{most}");
             assert!(shares.wears_out(one, (crowded, most)), "{most}");
             assert!(!shares.wears_out(other, (crowded, most)), "{most}");
-            held.pop();
+            charges.pop();
             assert!(!shares.wears_out(one, (crowded, most)), "{most}");
         }
     }

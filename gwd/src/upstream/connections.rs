@@ -149,7 +149,7 @@ impl Connections {
 
     /// Unregisters a pool: its idle connections are no longer closed for waiters.
     pub(crate) fn part(&self, gauge: &Arc<PoolGauge>) {
-        lock(&self.pools).retain(|stock| !Arc::ptr_eq(&stock.gauge, gauge));
+        lock(&self.pools).retain(|pool| !Arc::ptr_eq(&pool.gauge, gauge));
     }
 
     /// Adds a waiter to the queue. The caller must remove it with [`Self::leave`].
@@ -218,10 +218,10 @@ impl Connections {
     /// Notifies the worker of the pool with the most idle connections to close an idle connection.
     fn look_for_idle(&self) {
         let pools = lock(&self.pools);
-        let idle = |stock: &&IdlePool| stock.gauge.idle.load(Ordering::Relaxed);
+        let idle = |pool: &&IdlePool| pool.gauge.idle.load(Ordering::Relaxed);
         let most = pools.iter().max_by_key(idle);
-        if let Some(stock) = most.filter(|stock| idle(stock) > 0) {
-            stock.wanted.notify_one();
+        if let Some(pool) = most.filter(|pool| idle(pool) > 0) {
+            pool.wanted.notify_one();
         }
     }
 

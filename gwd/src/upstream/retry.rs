@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_counts_where_it_is_asked_for() {
+    fn retry_after_counts_if_it_is_configured() {
         let mut retry = retry(&[]);
         let response = answer(503, &[("retry-after", "2")]);
         assert!(wait_ms(&retry, 1, Some(response.headers()), 0, 0) < 25);

@@ -32,7 +32,7 @@ fn notify(gwd: &Process) -> serde_json::Value {
 }
 
 #[test]
-fn revoked_held_bundle_gives_way_despite_sticky_hold() {
+fn revoked_bundle_is_replaced_despite_a_sticky_hold() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, one, two) = world.two_versions(&upstream);
@@ -108,7 +108,7 @@ fn withdrawn_bundle_is_deleted_until_listed_no_more() {
 }
 
 #[test]
-fn withdrawn_held_bundle_gives_way_to_the_head() {
+fn withdrawn_bundle_on_hold_is_replaced_by_the_head() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, one, _) = world.two_versions(&upstream);
@@ -274,8 +274,8 @@ fn id_prefix_names_a_bundle_if_it_is_unique() {
         &format!("sha256:{}", &two.hex()[..12]),
     );
     assert_eq!(answer.json()["bundle"], two.to_string());
-    let nobody = Digest::of(b"nobody").hex();
-    let none = ask("/v1/activate", "bundle", &nobody[..16]);
+    let absent = Digest::of(b"nobody").hex();
+    let none = ask("/v1/activate", "bundle", &absent[..16]);
     assert_eq!(
         (none.status, &none.json()["error"]["code"]),
         (404, &json!("bundle-not-here"))

@@ -84,8 +84,8 @@ fn no_token_file_admits_the_unix_socket_only() {
             .unwrap()
     };
     let output = status(&["status", "--format", "json"]);
-    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(said["bundle"], one.to_string());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["bundle"], one.to_string());
     let human = String::from_utf8(status(&["status"]).stdout).unwrap();
     assert!(
         human.contains(&one.to_string()) && human.contains("ready      yes"),
@@ -98,11 +98,11 @@ fn no_token_file_admits_the_unix_socket_only() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("nothing-before"));
     assert_eq!(status(&["activate", "nonsense"]).status.code(), Some(64));
     assert_eq!(status(&["drain"]).status.code(), Some(0));
-    let nobody = std::process::Command::new(env!("CARGO_BIN_EXE_gwd"))
+    let unreachable = std::process::Command::new(env!("CARGO_BIN_EXE_gwd"))
         .args(["status", "--admin", "127.0.0.1:1"])
         .output()
         .unwrap();
-    assert_eq!(nobody.status.code(), Some(69));
+    assert_eq!(unreachable.status.code(), Some(69));
 }
 
 #[test]
@@ -117,32 +117,32 @@ fn explain_says_what_would_happen_and_counts_nothing() {
         answer.json()
     };
     for _ in 0..3 {
-        let said = explain(json!({"method": "GET", "url": "http://h/limited"}));
-        assert_eq!(said["schema"], "route/v1");
-        assert_eq!(said["decision"], "forward");
-        assert_eq!(said["operation"]["key"], "GET shop:/limited");
-        assert_eq!(said["chain"][0]["policy"], "once");
-        assert_eq!(said["upstream"]["name"], "main");
+        let explained = explain(json!({"method": "GET", "url": "http://h/limited"}));
+        assert_eq!(explained["schema"], "route/v1");
+        assert_eq!(explained["decision"], "forward");
+        assert_eq!(explained["operation"]["key"], "GET shop:/limited");
+        assert_eq!(explained["chain"][0]["policy"], "once");
+        assert_eq!(explained["upstream"]["name"], "main");
     }
     assert_eq!(
         get(gwd.public(), "/limited").status,
         200,
         "the one token is still there"
     );
-    let said = explain(json!({"url": "http://h/mine"}));
+    let explained = explain(json!({"url": "http://h/mine"}));
     assert_eq!(
-        (&said["decision"], &said["status"]),
+        (&explained["decision"], &explained["status"]),
         (&json!("reject"), &json!(401))
     );
-    let said = explain(json!({"url": "http://h/mine", "headers": {"x-key": "letmein"}}));
+    let explained = explain(json!({"url": "http://h/mine", "headers": {"x-key": "letmein"}}));
     assert_eq!(
-        (&said["decision"], &said["consumer"]),
+        (&explained["decision"], &explained["consumer"]),
         (&json!("forward"), &json!("acme"))
     );
-    assert!(!said.to_string().contains("letmein"));
-    let said = explain(json!({"url": "http://h/nothing"}));
+    assert!(!explained.to_string().contains("letmein"));
+    let explained = explain(json!({"url": "http://h/nothing"}));
     assert_eq!(
-        (&said["decision"], &said["reason"]),
+        (&explained["decision"], &explained["reason"]),
         (&json!("none"), &json!("no_route"))
     );
     let bad = gwd.ask("POST", "/v1/explain", "{}");
@@ -372,9 +372,9 @@ fn admin_socket_never_replaces_another_file() {
         .arg("--admin")
         .arg(format!("unix:{}", notes.display()));
     let output = world.fails(&mut command);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(65), "{told}");
-    assert!(told.contains("is not a socket"), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(65), "{stderr}");
+    assert!(stderr.contains("is not a socket"), "{stderr}");
     assert_eq!(std::fs::read_to_string(&notes).unwrap(), "mine");
 }
 

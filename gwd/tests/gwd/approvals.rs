@@ -171,8 +171,8 @@ fn new_rule_keeps_what_was_accepted() {
     std::fs::remove_dir_all(world.path("state")).unwrap();
     let ended = world.fails(&mut world.trusted());
     assert_eq!(ended.status.code(), Some(4));
-    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert!(said.contains("approvals-missing"), "{said}");
+    let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(stderr.contains("approvals-missing"), "{stderr}");
 }
 
 /// File of a statement's envelope in the store.

@@ -47,8 +47,8 @@ impl Ask {
 
     /// A gateway with two operations: `/asked` has the policy, `/open` does not.
     pub(crate) fn shop(&self, main: &Upstream, identity: SocketAddr) -> Shop {
-        let asked = op("GET", "/asked").policy("ask");
-        let mut shop = shop(main.address, vec![asked, op("GET", "/open")]);
+        let operation = op("GET", "/asked").policy("ask");
+        let mut shop = shop(main.address, vec![operation, op("GET", "/open")]);
         shop.upstreams.push(service("identity", &[identity]));
         shop.policies.push(self.policy("ask"));
         shop
@@ -206,11 +206,11 @@ fn refusal_with_an_unreadable_body_refuses() {
 }
 
 #[test]
-fn equal_questions_are_asked_once_over_all_workers() {
+fn equal_questions_are_sent_once_by_all_workers() {
     let main = Upstream::saying("main");
     let (go, wait) = gate();
     let identity = Upstream::start(move |_, stream| {
-        let _told = wait.lock().unwrap().recv();
+        let _released = wait.lock().unwrap().recv();
         say(stream, "content-length: 0\r\n", "");
         Then::Keep
     });
@@ -290,11 +290,11 @@ fn dead_reused_connection_is_replaced() {
 }
 
 #[test]
-fn question_outlives_the_client_that_asked_first() {
+fn question_outlives_the_client_that_caused_it() {
     let main = Upstream::saying("main");
     let (go, wait) = gate();
     let identity = Upstream::start(move |_, stream| {
-        let _told = wait.lock().unwrap().recv();
+        let _released = wait.lock().unwrap().recv();
         say(stream, "content-length: 0\r\n", "");
         Then::Keep
     });
@@ -318,13 +318,13 @@ fn question_outlives_the_client_that_asked_first() {
 }
 
 #[test]
-fn question_ends_with_the_only_client_that_asks() {
+fn question_ends_with_the_only_client_that_waits() {
     let main = Upstream::saying("main");
-    let (tell, closed) = mpsc::channel();
-    let tell = Mutex::new(tell);
+    let (sender, closed) = mpsc::channel();
+    let sender = Mutex::new(sender);
     let identity = Upstream::start(move |_, stream| {
         let read = stream.read(&mut [0]);
-        let _told = tell.lock().unwrap().send(read.unwrap_or(0));
+        let _sent = sender.lock().unwrap().send(read.unwrap_or(0));
         Then::Close
     });
     let served = ASK.shop(&main, identity.address).serve();

@@ -27,9 +27,9 @@ fn change_is_one_audit_line_with_its_result() {
     let activate = json!({"bundle": two.to_string(), "reason": "paged"});
     assert_eq!(post("/v1/activate", &activate), 200);
     assert_eq!(post("/v1/rollback", &json!({})), 200);
-    let nobody = Digest::of(b"nobody");
+    let absent = Digest::of(b"nobody");
     assert_eq!(
-        post("/v1/activate", &json!({"bundle": nobody.to_string()})),
+        post("/v1/activate", &json!({"bundle": absent.to_string()})),
         404
     );
     assert_eq!(post("/v1/resume", &json!({})), 200);
@@ -87,7 +87,7 @@ fn change_is_one_audit_line_with_its_result() {
             "operator-activate",
             token,
             &one,
-            &json!(nobody.to_string()),
+            &json!(absent.to_string()),
             &null,
             "bundle-not-here",
         ),

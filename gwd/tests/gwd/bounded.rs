@@ -27,8 +27,11 @@ fn command(socket: &Path, arguments: &[&str]) -> (Option<i32>, String) {
         .arg(format!("unix:{}", socket.display()))
         .output()
         .unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(said).unwrap())
+    let output_bytes = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8(output_bytes).unwrap(),
+    )
 }
 
 #[test]
@@ -123,8 +126,8 @@ fn order_without_a_waiting_client_is_not_run() {
     replace(&mut start, "127.0.0.1:0", &at);
     let (gwd, go_on) = hanging(&mut start, 3);
     let status = || -> Value {
-        let said = command(&socket, &["status", "--format", "json"]).1;
-        serde_json::from_str(&said).unwrap_or_default()
+        let output = command(&socket, &["status", "--format", "json"]).1;
+        serde_json::from_str(&output).unwrap_or_default()
     };
     let two = world.release(&numbered(&upstream, 2));
     eventually("gwd runs bundle two", || {
@@ -133,10 +136,10 @@ fn order_without_a_waiting_client_is_not_run() {
     let three = world.release(&numbered(&upstream, 3));
     hangs(&gwd);
     for order in ["resume", "rollback"] {
-        let (code, said) = command(&socket, &[order, "--timeout", "500ms"]);
-        assert_eq!(code, Some(69), "{said}");
-        assert!(said.contains("did not answer within 500ms"), "{said}");
-        assert!(said.contains("--timeout"), "{said}");
+        let (code, output) = command(&socket, &[order, "--timeout", "500ms"]);
+        assert_eq!(code, Some(69), "{output}");
+        assert!(output.contains("did not answer within 500ms"), "{output}");
+        assert!(output.contains("--timeout"), "{output}");
     }
     // The admin interface still responds, although earlier clients have disconnected.
     assert_eq!(status()["bundle"], two.to_string());
@@ -295,22 +298,22 @@ fn command_exit_code_names_the_kind_of_failure() {
     let one = world.release(&edited.gateway());
     let gwd = Running::start(start.stderr(std::process::Stdio::null()));
     let json = |arguments: &[&str]| -> (Option<i32>, Value) {
-        let (code, said) = command(&socket, &[arguments, &["--format", "json"]].concat());
-        (code, serde_json::from_str(&said).unwrap_or_default())
+        let (code, output) = command(&socket, &[arguments, &["--format", "json"]].concat());
+        (code, serde_json::from_str(&output).unwrap_or_default())
     };
     let runs = |bundle: String| json(&["status"]).1["bundle"] == bundle;
     eventually("gwd runs bundle one", || runs(one.to_string()));
-    let told = |arguments: &[&str]| {
-        let (code, said) = json(arguments);
-        let reason = said["error"]["code"].as_str().unwrap_or("-").to_owned();
+    let failure = |arguments: &[&str]| {
+        let (code, output) = json(arguments);
+        let reason = output["error"]["code"].as_str().unwrap_or("-").to_owned();
         (code.unwrap_or(-1), reason)
     };
-    assert_eq!(told(&["rollback"]), (65, "nothing-before".to_owned()));
+    assert_eq!(failure(&["rollback"]), (65, "nothing-before".to_owned()));
     assert_eq!(
-        told(&["activate", "0000"]),
+        failure(&["activate", "0000"]),
         (65, "bundle-not-here".to_owned())
     );
-    assert_eq!(told(&["activate", "zz"]), (64, "bad-request".to_owned()));
+    assert_eq!(failure(&["activate", "zz"]), (64, "bad-request".to_owned()));
     let two = world.release(&numbered(&upstream, 2));
     eventually("gwd runs bundle two", || runs(two.to_string()));
     std::fs::remove_file(&secret).unwrap();
@@ -319,9 +322,9 @@ fn command_exit_code_names_the_kind_of_failure() {
     drop(gwd);
     let _gwd = Running::start(&mut start);
     eventually("gwd runs bundle two again", || runs(two.to_string()));
-    assert_eq!(told(&["rollback"]), (5, "secret-missing".to_owned()));
+    assert_eq!(failure(&["rollback"]), (5, "secret-missing".to_owned()));
     std::fs::write(&secret, "hunter2").unwrap();
     let manifest = world.path("state/blobs/sha256").join(one.hex());
     std::fs::write(manifest, "damaged").unwrap();
-    assert_eq!(told(&["rollback"]), (4, "bad-digest".to_owned()));
+    assert_eq!(failure(&["rollback"]), (4, "bad-digest".to_owned()));
 }

@@ -84,7 +84,7 @@ fn an_open_breaker_stays_open_over_a_switch() {
 fn attempt_that_opens_the_breaker_is_the_response() {
     for scope in [Scope::Upstream, Scope::Target] {
         let failing = Upstream::telling(&Arc::new(AtomicUsize::new(500)));
-        for (address, told) in [
+        for (address, expected) in [
             (dead(), (502, "upstream_connect_failed")),
             (failing.address, (500, "-")),
         ] {
@@ -104,7 +104,7 @@ fn attempt_that_opens_the_breaker_is_the_response() {
                 500 => "-".to_owned(),
                 _ => answer.problem(),
             };
-            assert_eq!((answer.status, code.as_str()), told, "{scope:?}");
+            assert_eq!((answer.status, code.as_str()), expected, "{scope:?}");
             assert_eq!(get(served.address, "/a").status, 503, "{scope:?}");
         }
         assert_eq!(failing.seen().len(), 1, "{scope:?}");
@@ -129,7 +129,7 @@ fn breaker_of_a_target_leaves_the_others_alone() {
 fn a_client_that_leaves_a_probe_gives_its_place_back() {
     let hang = Arc::new(AtomicBool::new(false));
     let status = Arc::new(AtomicUsize::new(500));
-    let (hanging, told) = (Arc::clone(&hang), Arc::clone(&status));
+    let (hanging, current) = (Arc::clone(&hang), Arc::clone(&status));
     let (arrived, there) = std::sync::mpsc::channel();
     let (_never, wait) = gate();
     let upstream = Upstream::start(move |_, stream| {
@@ -141,7 +141,7 @@ fn a_client_that_leaves_a_probe_gives_its_place_back() {
         }
         let head = format!(
             "HTTP/1.1 {} Told\r\ncontent-length: 0\r\n\r\n",
-            told.load(Ordering::SeqCst)
+            current.load(Ordering::SeqCst)
         );
         let _gone = stream.write_all(head.as_bytes());
         Then::Keep
@@ -307,10 +307,10 @@ fn upload_of_a_slow_client_is_no_failure() {
             Scope::Upstream => "circuit_open",
             Scope::Target => "no_healthy_upstream",
         };
-        for told in ["upstream_reset", "upstream_reset", opened] {
+        for expected in ["upstream_reset", "upstream_reset", opened] {
             let mut client = Client::connect(served.address);
             client.send("POST /fail HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\nok");
-            assert_eq!(client.answer().problem(), told, "{scope:?}");
+            assert_eq!(client.answer().problem(), expected, "{scope:?}");
         }
     }
 }

@@ -265,9 +265,12 @@ fn slow_readers_are_bounded_and_others_are_served() {
     }
     let status = gwd.status();
     assert_eq!(status["memory"]["max_bytes"], MEMORY_MIB << 20);
-    let told = status["memory"]["buffered_bytes"].as_u64().unwrap();
+    let buffered_bytes = status["memory"]["buffered_bytes"].as_u64().unwrap();
     // The limit for buffers is 30 %, and each connection can exceed it by one frame.
-    assert!(told < (MEMORY_MIB << 20) * 4 / 10, "{told}");
+    assert!(
+        buffered_bytes < (MEMORY_MIB << 20) * 4 / 10,
+        "{buffered_bytes}"
+    );
     let peak = peak_bytes(&gwd) >> 20;
     assert!(peak <= MEMORY_MIB, "{peak} MiB");
     drop((slow, plain));

@@ -33,7 +33,7 @@ fn late_call_is_no_outage_for_equal_questions() {
     let main = Upstream::saying("main");
     let (go, wait) = gate();
     let identity = Upstream::start(move |_, stream| {
-        let _told = wait.lock().unwrap().recv();
+        let _released = wait.lock().unwrap().recv();
         let _gone = stream.write_all(b"HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n");
         Then::Keep
     });
@@ -151,7 +151,7 @@ fn address_keeps_no_more_than_its_share_of_requests() {
     let head = |path: &str, client: &str| {
         format!("GET {path} HTTP/1.1\r\nhost: h\r\nx-forwarded-for: {client}\r\n\r\n")
     };
-    let held: Vec<Client> = (0..128)
+    let clients: Vec<Client> = (0..128)
         .map(|_| {
             let mut client = Client::connect(served.address);
             client.send(&head("/slow", "192.0.2.1"));
@@ -170,5 +170,5 @@ fn address_keeps_no_more_than_its_share_of_requests() {
     let mut other = Client::connect(served.address);
     other.send(&head("/a", "192.0.2.2"));
     assert_eq!(other.answer().text(), "ok");
-    drop(held);
+    drop(clients);
 }

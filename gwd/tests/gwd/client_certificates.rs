@@ -74,9 +74,9 @@ fn expired_certificates_end_their_connections() {
     );
     let refused = ("421".to_owned(), true);
     eventually("the certificate has expired", || {
-        let told = ask(&mut alice);
-        assert!(told == served || told == refused, "{told:?}");
-        told == refused
+        let result = ask(&mut alice);
+        assert!(result == served || result == refused, "{result:?}");
+        result == refused
     });
     assert_eq!(ask(&mut bob), served);
     let mut again = connect(gwd.public(), &fleeting);

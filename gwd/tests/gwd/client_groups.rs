@@ -47,8 +47,11 @@ impl ClientGroup {
             .stdout(Stdio::piped())
             .spawn()
             .ok()?;
-        let told = BufReader::new(child.stdout.take().unwrap());
-        Some(Self { child, told })
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Some(Self {
+            child,
+            told: stdout,
+        })
     }
 
     /// Waits until every connection has a result. Returns the number of `served`, `shed` and
@@ -99,15 +102,15 @@ fn crowd_under_bounded_memory_is_partly_served() {
         return;
     };
     let mut totals = [0; 3];
-    for told in group.iter_mut().map(ClientGroup::results) {
+    for results in group.iter_mut().map(ClientGroup::results) {
         totals
             .iter_mut()
-            .zip(told)
+            .zip(results)
             .for_each(|(total, one)| *total += one);
     }
     let [served, shed, closed] = totals;
-    let asked = groups * each / 2;
-    let told = format!("{served} served, {shed} shed, {closed} closed of {asked} that asked");
+    let requests = groups * each / 2;
+    let summary = format!("{served} served, {shed} shed, {closed} closed of {requests} that asked");
     // The default limit of connections: three quarters of the file descriptors.
     let places = (rustix::process::getrlimit(rustix::process::Resource::Nofile)
         .maximum
@@ -115,8 +118,8 @@ fn crowd_under_bounded_memory_is_partly_served() {
         - 128)
         / 4
         * 3;
-    assert_eq!(served + shed + closed, asked, "{told}");
-    assert!(served * 10 >= asked.min(places / 2) * 9, "{told}");
+    assert_eq!(served + shed + closed, requests, "{summary}");
+    assert!(served * 10 >= requests.min(places / 2) * 9, "{summary}");
     let peak = peak_bytes(&gwd);
     // If other tests run on the machine, the gateway measures its memory late and may exceed
     // the limit for a moment.
@@ -127,7 +130,7 @@ fn crowd_under_bounded_memory_is_partly_served() {
     };
     assert!(
         peak <= (memory + late) << 20,
-        "{} MiB at most; {told}",
+        "{} MiB at most; {summary}",
         peak >> 20
     );
     assert_eq!(gwd.status()["ready"], true);
@@ -135,7 +138,7 @@ fn crowd_under_bounded_memory_is_partly_served() {
     eventually("a new request is served", || {
         get(gwd.public(), "/a").status == 200
     });
-    println!("{told}; {} MiB at most", peak >> 20);
+    println!("{summary}; {} MiB at most", peak >> 20);
 }
 
 /// Wraps a command in a shell that sets this limit first.
@@ -195,17 +198,17 @@ fn last_descriptors_serve_admin_and_store() {
     let gwd = Process::spawn(&mut limited("ulimit -n 320", &world.trusted()));
     gwd.wait_for(&bundle);
     let mut clients: Vec<Http2> = (0..3).map(|_| Http2::connect(gwd.public())).collect();
-    let asked: Vec<_> = clients
+    let requests: Vec<_> = clients
         .iter_mut()
         .flat_map(|client| {
-            let asked: Vec<_> = (0..100)
+            let requests: Vec<_> = (0..100)
                 .map(|_| client.begin(to("GET", "/a"), None))
                 .collect();
-            asked
+            requests
         })
         .collect();
     eventually("a request has ended", || {
-        asked.iter().any(tokio::task::JoinHandle::is_finished)
+        requests.iter().any(tokio::task::JoinHandle::is_finished)
     });
     let open = || gwd.metric("process_open_fds", &[]);
     assert!(open() < 320.0 - 100.0, "{} descriptors are taken", open());
@@ -218,7 +221,7 @@ fn last_descriptors_serve_admin_and_store() {
     for (client, begun) in clients
         .iter()
         .flat_map(|client| std::iter::repeat_n(client, 100))
-        .zip(asked)
+        .zip(requests)
     {
         if let Ok(whole) = client.end(begun) {
             answers.push(whole.head.status().as_u16());
@@ -232,7 +235,7 @@ fn last_descriptors_serve_admin_and_store() {
 }
 
 #[test]
-fn stalled_handshakes_delay_nobody_for_long() {
+fn stalled_handshakes_delay_other_clients_briefly() {
     let upstream = Upstream::saying("ok");
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
     let _certificate = crate::tls::with_certificate(&mut shop);
@@ -304,7 +307,7 @@ fn volume() -> u64 {
 }
 
 #[test]
-fn large_bodies_pass_both_ways_and_memory_stays_flat() {
+fn large_bodies_in_both_directions_need_little_memory() {
     let upstream = bare_upstream(|mut stream| {
         let mut piece = vec![0; 1 << 18];
         let mut head = Vec::new();

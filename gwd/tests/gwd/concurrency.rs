@@ -55,7 +55,7 @@ fn halting() -> (Upstream, mpsc::Sender<()>) {
             return Then::Keep;
         }
         say(stream, "content-length: 8\r\n", "half");
-        let _told = wait.lock().unwrap().recv();
+        let _released = wait.lock().unwrap().recv();
         let _gone = stream.write_all(b"half");
         Then::Keep
     });
@@ -70,7 +70,7 @@ fn serve(upstream: &Upstream, limit: u64, header: Option<&str>) -> Served {
 }
 
 #[test]
-fn permit_is_held_until_the_last_byte_was_sent() {
+fn permit_is_in_use_until_the_last_byte_was_sent() {
     let (upstream, open) = halting();
     let served = serve(&upstream, 1, None);
     let mut first = Client::connect(served.address);
@@ -196,7 +196,7 @@ fn slow_uploads_hold_half_of_a_concurrency_limit() {
     let mut shop = shop(upstream.address, vec![op("POST", "/a").policy("few")]);
     shop.policies = vec![few("few", 5, None)];
     let served = shop.serve_with(2, gwd::node::AccessLog::Off);
-    let held: Vec<Client> = (0..5)
+    let uploads: Vec<Client> = (0..5)
         .map(|_| {
             let mut client = Client::connect(served.address);
             client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\nabc");
@@ -213,7 +213,7 @@ fn slow_uploads_hold_half_of_a_concurrency_limit() {
     eventually("two uploads are in progress", || {
         in_progress(&served) == 2.0
     });
-    drop(held);
+    drop(uploads);
 }
 
 /// Starts an upstream whose response to `/big` has 64 MiB.
@@ -262,7 +262,7 @@ fn serve_big(upstream: &Upstream, limit: u64) -> Served {
 fn slow_readers_hold_half_of_a_concurrency_limit() {
     let upstream = big();
     let served = serve_big(&upstream, 5);
-    let held = standing(&served, 5);
+    let readers = standing(&served, 5);
     all_in_progress(&served, 5);
     assert_eq!(get(served.address, "/a").status, 429);
     eventually("the slow readers leave permits", || {
@@ -273,7 +273,7 @@ fn slow_readers_hold_half_of_a_concurrency_limit() {
     });
     let shed = served.metric("gwd_overload_shed_total", &["slow_downloads"]);
     assert_eq!(shed, 3.0);
-    drop(held);
+    drop(readers);
 }
 
 #[test]
@@ -292,19 +292,19 @@ fn slow_client_gives_up_a_limit_of_one() {
         .into_iter()
         .zip(["the reader's permit is free", "the upload's permit is free"])
     {
-        let held = begin(&served);
+        let in_progress_client = begin(&served);
         all_in_progress(&served, 1);
         assert_eq!(get(served.address, "/a").status, 429);
         eventually(gives_up, || get(served.address, "/a").status == 200);
         eventually("the request has ended", || in_progress(&served) == 0.0);
-        drop(held);
+        drop(in_progress_client);
     }
     let shed = served.metric("gwd_overload_shed_total", &["slow_downloads"]);
     assert_eq!(shed, 1.0);
 }
 
 #[test]
-fn slow_client_keeps_a_limit_that_nobody_wants() {
+fn slow_client_keeps_a_permit_without_waiters() {
     let upstream = Upstream::saying("ok");
     let served = serve_big(&upstream, 1);
     let mut client = Client::connect(served.address);
@@ -420,11 +420,11 @@ fn slow_client_gives_up_a_permit_that_others_await() {
     let mut shop = shop(upstream.address, ops.into());
     shop.policies = vec![patient("few", 1, Some("x-key"), Some(60_000))];
     let served = shop.serve_with(2, gwd::node::AccessLog::Off);
-    let held = standing(&served, 1);
+    let slow = standing(&served, 1);
     all_in_progress(&served, 1);
     // The request waits already when the other client begins to count as slow.
     assert_eq!(get(served.address, "/a").status, 200);
-    drop(held);
+    drop(slow);
 }
 
 #[test]

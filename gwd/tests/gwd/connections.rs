@@ -242,13 +242,13 @@ fn a_drain_that_takes_too_long_counts_what_it_cuts() {
 fn connection_is_used_no_longer_than_its_server_says() {
     // A field in the upstream's responses, and the number of upstream connections that two requests
     // 700 ms apart use.
-    for (said, connections) in [
+    for (fields, connections) in [
         ("", 1),
         ("keep-alive: timeout=5, max=100\r\n", 1),
         ("keep-alive: timeout=1\r\n", 2),
     ] {
         let upstream = Upstream::start(move |_, stream| {
-            say(stream, &format!("content-length: 2\r\n{said}"), "ok");
+            say(stream, &format!("content-length: 2\r\n{fields}"), "ok");
             Then::Keep
         });
         let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
@@ -264,7 +264,7 @@ fn connection_is_used_no_longer_than_its_server_says() {
             assert!(answer.field("keep-alive").is_empty(), "{}", answer.head);
         }
         let last = upstream.seen().last().map(|seen| seen.connection + 1);
-        assert_eq!(last, Some(connections), "{said}");
+        assert_eq!(last, Some(connections), "{fields}");
     }
 }
 

@@ -372,11 +372,11 @@ fn a_rollback_to_a_bundle_on_disk_is_verified_again() {
     std::fs::write(&manifest, bytes).unwrap();
     assert_eq!(gwd.ask("POST", "/v1/rollback", &body).status, 200);
     assert!(gwd.runs(&one));
-    let nobody = Digest::of(b"nobody");
+    let absent = Digest::of(b"nobody");
     let unknown = gwd.ask(
         "POST",
         "/v1/activate",
-        &format!("{{\"bundle\": \"{nobody}\"}}"),
+        &format!("{{\"bundle\": \"{absent}\"}}"),
     );
     assert_eq!(
         (unknown.status, &unknown.json()["error"]["code"]),

@@ -113,17 +113,18 @@ fn hosts_change_under_load_without_lost_requests() {
     });
     assert_eq!(answers(&served, 4), "1");
     let over = Arc::new(AtomicBool::new(false));
-    let asked = Arc::new(AtomicUsize::new(0));
+    let requests = Arc::new(AtomicUsize::new(0));
     let clients: Vec<_> = (0..4)
         .map(|_| {
-            let (over, asked, address) = (Arc::clone(&over), Arc::clone(&asked), served.address);
+            let (over, requests, address) =
+                (Arc::clone(&over), Arc::clone(&requests), served.address);
             std::thread::spawn(move || {
                 let mut client = Client::connect(address);
                 while !over.load(Ordering::SeqCst) {
                     client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
                     let answer = client.answer();
                     assert_eq!(answer.status, 200, "{answer:?}");
-                    asked.fetch_add(1, Ordering::SeqCst);
+                    requests.fetch_add(1, Ordering::SeqCst);
                 }
             })
         })
@@ -137,9 +138,9 @@ fn hosts_change_under_load_without_lost_requests() {
     ] {
         server.set_reply(NAME, A, records(now, 0));
         eventually(expected, || answers(&served, 12) == expected);
-        let so_far = asked.load(Ordering::SeqCst);
+        let so_far = requests.load(Ordering::SeqCst);
         eventually("load goes on", || {
-            asked.load(Ordering::SeqCst) > so_far + 200
+            requests.load(Ordering::SeqCst) > so_far + 200
         });
     }
     over.store(true, Ordering::SeqCst);
@@ -346,9 +347,9 @@ fn services_have_ports_weights_and_priorities() {
     );
     // The hosts of the first two priorities are dead, so all requests go to the next priority.
     let dead = TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = dead.local_addr().unwrap().port();
+    let closed_port = dead.local_addr().unwrap().port();
     drop(dead);
-    let all = vec![service(10, 30, nobody), service(20, 99, port(2))];
+    let all = vec![service(10, 30, closed_port), service(20, 99, port(2))];
     server.set_reply(name, SRV, Reply::Records(all, 0));
     eventually("both hosts are known", || endpoints(&served) == 2.0);
     for _ in 0..10 {
@@ -648,7 +649,7 @@ fn hosts_of_a_file_have_weights_zones_and_names() {
     std::fs::write(&path, text).unwrap();
     let mut shop = in_file(&path);
     shop.upstreams[0].host_header = ir::HostHeader::Upstream;
-    let asked = |settings: Settings| {
+    let request_counts = |settings: Settings| {
         let before: Vec<usize> = hosts.iter().map(|host| host.seen().len()).collect();
         let served = shop.serve_by(settings);
         for _ in 0..8 {
@@ -659,12 +660,12 @@ fn hosts_of_a_file_have_weights_zones_and_names() {
             .map(|(now, before)| now - before)
             .collect::<Vec<_>>()
     };
-    assert_eq!(asked(settings()), [6, 2]);
+    assert_eq!(request_counts(settings()), [6, 2]);
     let east = Settings {
         zone: Some("east".into()),
         ..settings()
     };
-    assert_eq!(asked(east), [0, 8]);
+    assert_eq!(request_counts(east), [0, 8]);
     let name = hosts[1].address.to_string();
     assert_eq!(hosts[1].seen()[0].field("host"), [name]);
 }

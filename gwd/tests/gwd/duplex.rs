@@ -26,7 +26,7 @@ struct Duplex {
 
 impl Duplex {
     fn over_http1(volume: usize) -> Self {
-        let (told, uploaded) = mpsc::channel();
+        let (sender, uploaded) = mpsc::channel();
         let address = bare_upstream(move |mut stream| {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -43,7 +43,7 @@ impl Duplex {
             stream.write_all(head.as_bytes()).unwrap();
             let _gone = stream.write_all(&vec![b'~'; volume - 1]);
             // Report before the end of the response, because that end also ends the upload.
-            told.send(upload.join().unwrap()).unwrap();
+            sender.send(upload.join().unwrap()).unwrap();
             let _gone = stream.write_all(b"~");
         });
         let mut shop = shop(address, vec![op("POST", "/a")]);
@@ -56,11 +56,11 @@ impl Duplex {
     }
 
     fn over_http2(volume: usize) -> Self {
-        let (told, uploaded) = mpsc::channel();
-        let upstream = Http2Upstream::start(move |_, asked: ReceivedRequest| {
-            let told = told.clone();
+        let (sender, uploaded) = mpsc::channel();
+        let upstream = Http2Upstream::start(move |_, exchange: ReceivedRequest| {
+            let sender = sender.clone();
             async move {
-                let (request, mut respond) = asked;
+                let (request, mut respond) = exchange;
                 let mut body = request.into_body();
                 let head = http::Response::new(());
                 let mut sending = respond.send_response(head, false).unwrap();
@@ -71,7 +71,7 @@ impl Duplex {
                     total += data.len();
                     body.flow_control().release_capacity(data.len()).unwrap();
                 }
-                told.send(total).unwrap();
+                sender.send(total).unwrap();
                 let _gone = sending.send_data(Bytes::from_static(b"~"), true);
             }
         });

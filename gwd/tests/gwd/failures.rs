@@ -187,13 +187,13 @@ fn truncated_response_is_truncated_at_the_client() {
 
 /// Sends a request to an upstream that repeats these bytes instead of a response. Returns the
 /// status and problem code that the client gets.
-fn babble(said: &'static [u8]) -> (u16, String) {
+fn babble(bytes: &'static [u8]) -> (u16, String) {
     let upstream = Upstream::start(move |seen, stream| {
         if seen.line().contains("/fine") {
             say(stream, "content-length: 2\r\n", "ok");
             return Then::Keep;
         }
-        while stream.write_all(said).is_ok() {}
+        while stream.write_all(bytes).is_ok() {}
         Then::Close
     });
     let served = shop(upstream.address, vec![op("GET", "/a"), op("GET", "/fine")]).serve();

@@ -30,7 +30,7 @@ fn a_request_and_its_response_pass_through() {
 }
 
 #[test]
-fn bodies_stream_both_ways() {
+fn bodies_stream_in_both_directions() {
     let (proceed, wait) = gate();
     let upstream = Upstream::start(move |seen, stream| {
         say(stream, "transfer-encoding: chunked\r\n", "");

@@ -98,8 +98,8 @@ fn refusals_and_failures_are_a_status_in_the_head() {
     ];
     for (path, code, reason) in cases {
         let whole = call(&mut client, path, &[]);
-        let (told, message) = trailers_only(&whole);
-        assert_eq!(told, code, "{path}: {message}");
+        let (grpc_status, message) = trailers_only(&whole);
+        assert_eq!(grpc_status, code, "{path}: {message}");
         assert!(message.ends_with(&format!("({reason})")), "{message}");
         let headers = whole.head.headers();
         assert_eq!(headers.contains_key("www-authenticate"), code == 16);
@@ -317,7 +317,7 @@ fn http1_clients_that_take_trailers_get_them() {
 }
 
 #[test]
-fn the_log_tells_what_a_call_ended_with() {
+fn access_log_has_the_status_of_a_call() {
     let upstream = answering("grpc-status: 9\r\n");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
@@ -326,14 +326,14 @@ fn the_log_tells_what_a_call_ended_with() {
     let mut client = Http2::connect(served.address);
     call(&mut client, "/a", &[]);
     call(&mut client, "/nowhere", &[]);
-    let mut told = Vec::new();
+    let mut statuses = Vec::new();
     eventually("both lines are written", || {
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-        told = lines
+        statuses = lines
             .map(|line: serde_json::Value| (line["status"].clone(), line["grpc_status"].clone()))
             .collect();
-        told.len() == 2
+        statuses.len() == 2
     });
-    assert_eq!(told, [(200.into(), 9.into()), (200.into(), 12.into())]);
+    assert_eq!(statuses, [(200.into(), 9.into()), (200.into(), 12.into())]);
 }

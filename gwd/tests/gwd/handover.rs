@@ -79,23 +79,23 @@ fn ask(address: SocketAddr, kept: &mut Option<TcpStream>, keeps: bool) -> Result
         None => TcpStream::connect(address).map_err(|error| format!("{REFUSED}: {error}"))?,
     };
     stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
-    let mut said = Vec::new();
+    let mut response = Vec::new();
     let sent = stream.write_all(GET.as_bytes());
     let mut buffer = [0; 1024];
-    while sent.is_ok() && !said.ends_with(b"\r\n\r\nok") {
+    while sent.is_ok() && !response.ends_with(b"\r\n\r\nok") {
         match stream.read(&mut buffer) {
-            Ok(read @ 1..) => said.extend_from_slice(&buffer[..read]),
+            Ok(read @ 1..) => response.extend_from_slice(&buffer[..read]),
             Ok(_) | Err(_) => break,
         }
     }
-    let said = String::from_utf8_lossy(&said).to_ascii_lowercase();
-    if said.is_empty() && reused {
+    let response = String::from_utf8_lossy(&response).to_ascii_lowercase();
+    if response.is_empty() && reused {
         return ask(address, kept, keeps);
     }
-    if !said.starts_with("http/1.1 200 ") || !said.ends_with("ok") {
-        return Err(format!("after {sent:?}: {said:?}"));
+    if !response.starts_with("http/1.1 200 ") || !response.ends_with("ok") {
+        return Err(format!("after {sent:?}: {response:?}"));
     }
-    if keeps && !said.contains("connection: close") {
+    if keeps && !response.contains("connection: close") {
         *kept = Some(stream);
     }
     Ok(())
@@ -129,14 +129,14 @@ fn replacing_the_process_under_load_loses_no_request() {
     tunnel.head();
     tunnel.bytes(7);
     let mut streams = Http2::connect(address);
-    let asked = |streams: &mut Http2| {
+    let answer_of = |streams: &mut Http2| {
         let request = Request::get(format!("http://{address}/a"))
             .body(())
             .unwrap();
         let answer = streams.begin(request, None);
         streams.end(answer).unwrap()
     };
-    assert_eq!(asked(&mut streams).body, b"ok");
+    assert_eq!(answer_of(&mut streams).body, b"ok");
 
     // Hand over twice, each time to a process with another number of workers.
     for workers in ["3", "1"] {
@@ -168,7 +168,7 @@ fn replacing_the_process_under_load_loses_no_request() {
         old = new;
     }
     let mut streams = Http2::connect(address);
-    assert_eq!(asked(&mut streams).body, b"ok");
+    assert_eq!(answer_of(&mut streams).body, b"ok");
     let errors = load.end();
     assert!(errors.is_empty(), "{errors:#?}");
 }
@@ -222,7 +222,7 @@ fn stop_under_load_loses_no_request() {
 }
 
 #[test]
-fn systemd_passes_sockets_and_is_told_what_happens() {
+fn systemd_passes_sockets_and_gets_notifications() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));
@@ -230,8 +230,8 @@ fn systemd_passes_sockets_and_is_told_what_happens() {
     let address = bound.local_addr().unwrap();
     // A client that connects before the process starts waits in the queue of the socket.
     let mut early = TcpStream::connect(address).unwrap();
-    let told = UnixDatagram::bind(world.path("notify")).unwrap();
-    told.set_read_timeout(Some(WAIT_MAX)).unwrap();
+    let socket = UnixDatagram::bind(world.path("notify")).unwrap();
+    socket.set_read_timeout(Some(WAIT_MAX)).unwrap();
     rustix::io::fcntl_setfd(&bound, rustix::io::FdFlags::empty()).unwrap();
     let gwd = world.trusted();
     let mut command = Command::new("bash");
@@ -263,7 +263,7 @@ fn systemd_passes_sockets_and_is_told_what_happens() {
     drop(early);
     let mut buffer = [0; 256];
     let mut next = || {
-        let read = told.recv(&mut buffer).unwrap();
+        let read = socket.recv(&mut buffer).unwrap();
         String::from_utf8_lossy(&buffer[..read]).into_owned()
     };
     let mut wait_for = |wanted: &str| while !next().contains(wanted) {};

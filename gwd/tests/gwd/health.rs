@@ -138,9 +138,9 @@ fn check_results_pass_to_the_next_version_with_checks() {
     eventually("the host serves", || {
         get(served.address, "/a").status == 200
     });
-    let asked = one.seen().len();
+    let requests = one.seen().len();
     drop(served);
-    assert!(asked >= 1);
+    assert!(requests >= 1);
 }
 
 #[test]
@@ -206,20 +206,24 @@ fn passed_check_ends_an_ejection_by_requests() {
             let checks = host.seen().len();
             eventually("two more checks arrive", || host.seen().len() >= checks + 2);
         }
-        let asked = |host: &Upstream| {
+        let has_request = |host: &Upstream| {
             let seen = host.seen();
             seen.iter().any(|seen| seen.line() == "GET /a HTTP/1.1")
         };
         if ends {
             eventually("the host gets requests again", || {
                 get(served.address, "/a");
-                asked(&one) && asked(&other)
+                has_request(&one) && has_request(&other)
             });
         } else {
             for _ in 0..20 {
                 assert_eq!(get(served.address, "/a").status, 200);
             }
-            assert_ne!(asked(&one), asked(&other), "one of them is left out");
+            assert_ne!(
+                has_request(&one),
+                has_request(&other),
+                "one of them is left out"
+            );
         }
     }
 }
@@ -281,8 +285,8 @@ fn grpc_host(status: &Arc<AtomicUsize>) -> SocketAddr {
                             .body(())
                             .unwrap();
                         let mut send = reply.send_response(head, false).unwrap();
-                        let said = u8::try_from(status.load(Ordering::SeqCst)).unwrap();
-                        let frame = [0, 0, 0, 0, 2, 8, said];
+                        let serving_status = u8::try_from(status.load(Ordering::SeqCst)).unwrap();
+                        let frame = [0, 0, 0, 0, 2, 8, serving_status];
                         send.send_data(Bytes::copy_from_slice(&frame), false)
                             .unwrap();
                         let mut trailers = http::HeaderMap::new();

@@ -76,8 +76,8 @@ fn sticky_hold_without_its_secret_survives_a_restart() {
     assert_eq!(gwd.status()["serial"], 3, "the head runs");
     assert_eq!(gwd.status()["hold"], Value::Null);
     eventually("the end of the hold is logged", || {
-        let said = gwd.logged("the hold has ended");
-        said.is_some_and(|line| line["why"] == "bad-digest")
+        let logged = gwd.logged("the hold has ended");
+        logged.is_some_and(|line| line["why"] == "bad-digest")
     });
 }
 

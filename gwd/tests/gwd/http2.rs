@@ -253,7 +253,7 @@ fn a_stream_that_waits_holds_up_no_other() {
 }
 
 #[test]
-fn bodies_larger_than_every_window_pass_both_ways() {
+fn bodies_above_every_window_pass_in_both_directions() {
     const SIZE: usize = 6 << 20;
     let upstream = Upstream::start(|seen, stream| {
         use std::io::Write as _;
@@ -328,7 +328,7 @@ fn reset_stream_cancels_its_call_only() {
 }
 
 #[test]
-fn authority_and_host_agree_or_nobody_is_asked() {
+fn authority_and_host_that_differ_are_refused() {
     let upstream = Upstream::saying("ok");
     let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
     let mut client = Http2::connect(served.address);

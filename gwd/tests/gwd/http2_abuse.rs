@@ -239,7 +239,7 @@ fn large_header_lists_are_refused_and_bombs_close() {
 }
 
 #[test]
-fn closed_windows_hold_little_and_delay_nobody() {
+fn closed_windows_buffer_little_and_delay_no_other() {
     let upstream = Upstream::start(|_, stream| {
         // Use one static buffer for all responses, because the test shares its process with the
         // gateway.
@@ -270,10 +270,10 @@ fn closed_windows_hold_little_and_delay_nobody() {
     let mut neighbour = Client::connect(served.address);
     neighbour.send("GET /a HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n");
     assert_eq!(neighbour.answer().body.len(), 8 << 20);
-    let held = resident() - before;
+    let used_bytes = resident() - before;
     assert!(
-        held < (64 << 20) as f64,
-        "100 stalled bodies of 8 MiB hold {held} bytes"
+        used_bytes < (64 << 20) as f64,
+        "100 stalled bodies of 8 MiB hold {used_bytes} bytes"
     );
     // Open the window of one stream: only that stream makes progress.
     raw.send(&frame(WINDOW_UPDATE, 0, 1, &1_000_u32.to_be_bytes()));

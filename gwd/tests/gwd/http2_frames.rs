@@ -156,10 +156,10 @@ fn malformed_request_keeps_the_field_table() {
 
 #[test]
 fn malformed_trailers_end_the_upstreams_request() {
-    let (tell, told) = std::sync::mpsc::channel();
-    let tell = std::sync::Mutex::new(tell);
+    let (sender, reported) = std::sync::mpsc::channel();
+    let sender = std::sync::Mutex::new(sender);
     let upstream = Upstream::start(move |request, _| {
-        tell.lock().unwrap().send(request.is_whole).unwrap();
+        sender.lock().unwrap().send(request.is_whole).unwrap();
         Then::Close
     });
     let served = http2(shop(upstream.address, vec![op("POST", "/a")])).serve();
@@ -173,7 +173,9 @@ fn malformed_trailers_end_the_upstreams_request() {
     assert_eq!((reset.kind, reset.code()), (RST_STREAM, PROTOCOL_ERROR));
     drop((raw, served));
     // The upstream reports nothing if the stream was reset before the gateway had connected.
-    let is_whole = told.recv_timeout(Duration::from_secs(5)).unwrap_or(false);
+    let is_whole = reported
+        .recv_timeout(Duration::from_secs(5))
+        .unwrap_or(false);
     assert!(!is_whole, "the upstream got a whole request");
 }
 

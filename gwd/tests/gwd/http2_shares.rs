@@ -16,14 +16,14 @@ const OTHER_CLIENT: [u8; 4] = [127, 0, 2, 1];
 fn worn_connections_refuse_no_other_client() {
     let waiting = Arc::<AtomicUsize>::default();
     let count = Arc::clone(&waiting);
-    let upstream = Http2Upstream::start(move |_, asked: ReceivedRequest| {
+    let upstream = Http2Upstream::start(move |_, exchange: ReceivedRequest| {
         let count = Arc::clone(&count);
         async move {
-            let path = asked.0.uri().path().to_owned();
+            let path = exchange.0.uri().path().to_owned();
             if path == "/a" {
-                return ok(asked).await;
+                return ok(exchange).await;
             }
-            let (_request, mut respond) = asked;
+            let (_request, mut respond) = exchange;
             if path == "/long" {
                 let mut stream = respond.send_response(head(200), false).unwrap();
                 let _reset = std::future::poll_fn(|cx| stream.poll_reset(cx)).await;
@@ -38,12 +38,12 @@ fn worn_connections_refuse_no_other_client() {
     let mut shop = upstream.behind(paths.map(|path| op("GET", path)).into());
     shop.upstreams[0].limits.connections = 4;
     let served = shop.serve();
-    let mut held = Vec::new();
+    let mut clients = Vec::new();
     for source in [[127, 0, 0, 1], [127, 0, 0, 1], [127, 0, 3, 1]] {
         let mut long = Client::connect_from(source, served.address);
         long.send("GET /long HTTP/1.1\r\nhost: h\r\n\r\n");
         assert!(long.head().starts_with("HTTP/1.1 200"));
-        held.push(long);
+        clients.push(long);
         let mut gone = Client::connect_from(source, served.address);
         gone.send("GET /wait HTTP/1.1\r\nhost: h\r\n\r\n");
         eventually("the request waits", || waiting.load(Ordering::SeqCst) == 1);
@@ -76,12 +76,12 @@ fn worn_connections_refuse_no_other_client() {
                 served.metric("gwd_upstream_pending_requests", &[]) == 1.0
             }),
         }
-        held.push(long);
+        clients.push(long);
         assert_eq!(upstream.connections.load(Ordering::SeqCst), 4);
         assert_eq!(other(), 200);
     }
     // All exchanges end. After that, all clients share connections again.
-    held.clear();
+    clients.clear();
     eventually("all exchanges end", || {
         served.metric("gwd_upstream_connections_active", &[]) == 0.0
     });
@@ -125,11 +125,11 @@ fn clients_have_shares_of_exclusive_connections() {
 
 #[test]
 fn connection_that_overloads_its_server_is_replaced() {
-    let upstream = Http2Upstream::start(|connection, asked: ReceivedRequest| async move {
+    let upstream = Http2Upstream::start(|connection, exchange: ReceivedRequest| async move {
         if connection > 0 {
-            return ok(asked).await;
+            return ok(exchange).await;
         }
-        let (_request, mut respond) = asked;
+        let (_request, mut respond) = exchange;
         respond.send_reset(h2::Reason::ENHANCE_YOUR_CALM);
     });
     let served = upstream
@@ -149,11 +149,11 @@ fn connection_that_overloads_its_server_is_replaced() {
 
 #[test]
 fn idempotent_request_survives_an_overload() {
-    let upstream = Http2Upstream::start(|connection, asked: ReceivedRequest| async move {
-        if connection > 0 || asked.0.uri().path() == "/first" {
-            return ok(asked).await;
+    let upstream = Http2Upstream::start(|connection, exchange: ReceivedRequest| async move {
+        if connection > 0 || exchange.0.uri().path() == "/first" {
+            return ok(exchange).await;
         }
-        let (_request, mut respond) = asked;
+        let (_request, mut respond) = exchange;
         respond.send_reset(h2::Reason::ENHANCE_YOUR_CALM);
     });
     let served = upstream
@@ -169,21 +169,21 @@ fn idempotent_request_survives_an_overload() {
 fn one_client_leaves_streams_to_others() {
     let waiting = Arc::<AtomicUsize>::default();
     let count = Arc::clone(&waiting);
-    let upstream = Http2Upstream::start(move |_, asked: ReceivedRequest| {
+    let upstream = Http2Upstream::start(move |_, exchange: ReceivedRequest| {
         let count = Arc::clone(&count);
         async move {
-            if asked.0.uri().path() == "/a" {
-                return ok(asked).await;
+            if exchange.0.uri().path() == "/a" {
+                return ok(exchange).await;
             }
             count.fetch_add(1, Ordering::SeqCst);
-            let (_request, mut respond) = asked;
+            let (_request, mut respond) = exchange;
             let _reset = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
         }
     });
     let mut shop = upstream.behind(vec![op("GET", "/a"), op("GET", "/wait")]);
     shop.upstreams[0].limits.connections = 2;
     let served = shop.serve();
-    let mut held = Vec::new();
+    let mut clients = Vec::new();
     // One address may use half of the 200 streams freely, and then at most a quarter more.
     for number in 1..=150 {
         let mut client = Client::connect(served.address);
@@ -191,7 +191,7 @@ fn one_client_leaves_streams_to_others() {
         eventually("the request waits", || {
             waiting.load(Ordering::SeqCst) == number
         });
-        held.push(client);
+        clients.push(client);
     }
     let refused = get(served.address, "/wait");
     assert_eq!(
@@ -208,14 +208,14 @@ fn one_client_leaves_streams_to_others() {
 fn holder(builder: h2::server::Builder, goodbye: usize) -> (Http2Upstream, Arc<AtomicUsize>) {
     let waiting = Arc::<AtomicUsize>::default();
     let count = Arc::clone(&waiting);
-    let upstream = Http2Upstream::with(builder, goodbye, move |_, asked: ReceivedRequest| {
+    let upstream = Http2Upstream::with(builder, goodbye, move |_, exchange: ReceivedRequest| {
         let count = Arc::clone(&count);
         async move {
-            if asked.0.uri().path() == "/a" {
-                return ok(asked).await;
+            if exchange.0.uri().path() == "/a" {
+                return ok(exchange).await;
             }
             count.fetch_add(1, Ordering::SeqCst);
-            let (_request, mut respond) = asked;
+            let (_request, mut respond) = exchange;
             let _reset = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
             count.fetch_sub(1, Ordering::SeqCst);
         }
@@ -229,11 +229,11 @@ fn connections_after_goaway_refuse_no_other_client() {
     let mut shop = upstream.behind(vec![op("GET", "/a"), op("GET", "/wait")]);
     shop.upstreams[0].limits.connections = 2;
     let served = shop.serve();
-    let mut held = Vec::new();
+    let mut clients = Vec::new();
     for number in 1..=4 {
         let mut client = Client::connect(served.address);
         client.send("GET /wait HTTP/1.1\r\nhost: h\r\n\r\n");
-        held.push(client);
+        clients.push(client);
         eventually("the request waits", || {
             waiting.load(Ordering::SeqCst) == number
         });
@@ -256,11 +256,11 @@ fn wait_for_a_stream_is_no_failure_of_the_host() {
     }
     let served = shop.serve();
     assert_eq!(get(served.address, "/a").status, 200);
-    let mut held = Vec::new();
+    let mut clients = Vec::new();
     for number in 1..=2 {
         let mut client = Client::connect(served.address);
         client.send("GET /wait HTTP/1.1\r\nhost: h\r\n\r\n");
-        held.push(client);
+        clients.push(client);
         eventually("the request waits", || {
             waiting.load(Ordering::SeqCst) == number
         });
@@ -276,11 +276,11 @@ fn wait_for_a_stream_is_no_failure_of_the_host() {
 fn bodies_without_window_hold_up_no_other_body() {
     let seen = Arc::<AtomicUsize>::default();
     let count = Arc::clone(&seen);
-    let upstream = Http2Upstream::start(move |_, asked: ReceivedRequest| {
+    let upstream = Http2Upstream::start(move |_, exchange: ReceivedRequest| {
         let count = Arc::clone(&count);
         async move {
-            if asked.0.uri().path() == "/fast" {
-                let (request, mut respond) = asked;
+            if exchange.0.uri().path() == "/fast" {
+                let (request, mut respond) = exchange;
                 if whole(request.into_body()).await.is_ok() {
                     respond.send_response(head(200), true).unwrap();
                 }
@@ -288,7 +288,7 @@ fn bodies_without_window_hold_up_no_other_body() {
             }
             // Hold the request without reading its body.
             count.fetch_add(1, Ordering::SeqCst);
-            let (_request, mut respond) = asked;
+            let (_request, mut respond) = exchange;
             let _reset = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
         }
     });
@@ -301,9 +301,9 @@ fn bodies_without_window_hold_up_no_other_body() {
         client.send(&(head + &"x".repeat(size)));
         client
     };
-    let mut held = Vec::new();
+    let mut clients = Vec::new();
     for number in 1..=3 {
-        held.push(post("/slow", 60_000));
+        clients.push(post("/slow", 60_000));
         eventually("the request has begun", || {
             seen.load(Ordering::SeqCst) == number
         });

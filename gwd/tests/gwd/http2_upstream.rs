@@ -90,7 +90,7 @@ impl Http2Upstream {
                 let (builder, answer) = (builder.clone(), Arc::clone(&answer));
                 let tls = tls.clone();
                 tokio::spawn(async move {
-                    let answer = |asked| answer(number, asked);
+                    let answer = |exchange| answer(number, exchange);
                     match tls {
                         None => talk(socket, builder, goodbye, answer).await,
                         Some(tls) => {
@@ -130,12 +130,12 @@ async fn talk<F>(
         return;
     };
     let mut requests = 0;
-    while let Some(Ok(asked)) = connection.accept().await {
+    while let Some(Ok(exchange)) = connection.accept().await {
         requests += 1;
         if requests == goodbye {
             connection.graceful_shutdown();
         }
-        tokio::spawn(answer(asked));
+        tokio::spawn(answer(exchange));
     }
 }
 

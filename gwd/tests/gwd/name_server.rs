@@ -104,8 +104,8 @@ impl NameServer {
     pub(crate) fn query_counts(&self, name: &str, kind: u16) -> (usize, usize) {
         let zone = self.zone.lock().unwrap();
         let of = |over_tcp: bool| {
-            let asked = zone.asked.iter();
-            asked
+            let queries = zone.asked.iter();
+            queries
                 .filter(|(n, k, tcp)| n == name && *k == kind && *tcp == over_tcp)
                 .count()
         };
@@ -124,7 +124,7 @@ fn answer(zone: &Mutex<Zone>, question: &[u8], over_tcp: bool) -> Option<Vec<u8>
     }
     let name = labels.join(".");
     let kind = u16::from_be_bytes([question[at + 1], question[at + 2]]);
-    let asked = &question[12..at + 5];
+    let query = &question[12..at + 5];
     let reply = {
         let mut zone = zone.lock().unwrap();
         zone.asked.push((name.clone(), kind, over_tcp));
@@ -142,7 +142,7 @@ fn answer(zone: &Mutex<Zone>, question: &[u8], over_tcp: bool) -> Option<Vec<u8>
     out.extend([0x81 | u8::from(truncated) << 1, 0x80 | code, 0, 1]);
     out.extend(u16::try_from(records.len()).unwrap().to_be_bytes());
     out.extend([0; 4]);
-    out.extend(asked);
+    out.extend(query);
     for record in records {
         let (kind, data) = match record {
             Record::Address(IpAddr::V4(address)) => (A, address.octets().to_vec()),

@@ -95,7 +95,7 @@ fn idle_connection_keeps_no_memory_of_its_requests() {
     let gwd = Process::spawn(world.trusted().args(["--workers", "1"]));
     gwd.wait_for(&bundle);
     let idle = || gwd.metric(CONNECTIONS, &["state=\"idle\""]);
-    let asked = |clients: u16| -> Vec<Client> {
+    let clients_with_responses = |clients: u16| -> Vec<Client> {
         let each = (0..clients).map(|_| {
             let mut client = Client::connect(gwd.public());
             client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
@@ -104,12 +104,12 @@ fn idle_connection_keeps_no_memory_of_its_requests() {
         });
         each.collect()
     };
-    let warm = asked(300);
+    let warm = clients_with_responses(300);
     eventually("all connections are parked", || idle() == 300.0);
     drop(warm);
     eventually("all connections are closed", || idle() == 0.0);
     let before = resident_bytes(&gwd);
-    let _clients = asked(CLIENTS);
+    let _clients = clients_with_responses(CLIENTS);
     eventually("all connections are parked", || {
         idle() == f64::from(CLIENTS)
     });

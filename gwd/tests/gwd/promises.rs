@@ -47,10 +47,10 @@ fn fresh_state_takes_a_replayed_head_only_above_floor() {
     let prod = || "prod".parse().unwrap();
     world.trust(|trust| trust.with_floors(prod(), floors).unwrap());
     let output = world.fails(&mut world.trusted());
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(4), "{told}");
-    assert!(told.contains("below-floor"), "{told}");
-    assert!(told.contains("min_serial"), "what helps: {told}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
+    assert!(stderr.contains("below-floor"), "{stderr}");
+    assert!(stderr.contains("min_serial"), "what helps: {stderr}");
     std::fs::remove_dir_all(world.path("store")).unwrap();
     std::fs::rename(world.path("newest"), world.path("store")).unwrap();
     let gwd = world.start();
@@ -176,9 +176,9 @@ fn unvouched_bundle_keeps_running_and_never_restarts() {
     assert_eq!(get(gwd.public(), "/v1").status, 200);
     gwd.kill();
     let output = world.fails(&mut world.trusted());
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(4), "{told}");
-    assert!(told.contains("revoked-key"), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
+    assert!(stderr.contains("revoked-key"), "{stderr}");
 }
 
 #[test]
@@ -319,9 +319,9 @@ fn damaged_source_artifact_affects_explanations_only() {
     });
     assert_eq!(get(gwd.public(), "/v1").status, 200);
     let question = json!({"url": "http://h/v1"}).to_string();
-    let said = gwd.ask("POST", "/v1/explain", &question).json();
+    let explained = gwd.ask("POST", "/v1/explain", &question).json();
     assert_eq!(
-        (&said["decision"], &said["source"]),
+        (&explained["decision"], &explained["source"]),
         (&json!("forward"), &Value::Null)
     );
     let status = gwd.status();

@@ -23,13 +23,13 @@ fn v2(extensions: &[u8]) -> Vec<u8> {
     binary(0x21, 0x11, &[&addresses, extensions].concat())
 }
 
-fn binary(command: u8, family: u8, said: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(said.len()).unwrap().to_be_bytes();
+fn binary(command: u8, family: u8, addresses: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(addresses.len()).unwrap().to_be_bytes();
     [
         b"\r\n\r\n\0\r\nQUIT\n",
         &[command, family][..],
         &length,
-        said,
+        addresses,
     ]
     .concat()
 }

@@ -44,7 +44,7 @@ fn undescribed_path_is_404() {
 }
 
 #[test]
-fn another_method_is_405_and_allow_tells_which() {
+fn another_method_is_405_with_the_allowed_methods() {
     let (_upstream, served) = refusing();
     let answer = fetch(served.address, "DELETE", "/orders", "");
     assert_eq!(
@@ -172,7 +172,7 @@ fn refused_valid_request_keeps_the_connection() {
 }
 
 #[test]
-fn people_with_a_browser_are_told_in_a_page() {
+fn browsers_get_refusals_as_a_page() {
     const BROWSER: &str = "accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
     let served = shop(
         dead(),

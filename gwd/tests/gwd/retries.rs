@@ -267,7 +267,7 @@ fn body_that_is_still_sent_goes_on_at_the_next_try() {
 }
 
 #[test]
-fn body_beyond_max_body_is_not_repeated_and_told() {
+fn body_beyond_max_body_is_not_repeated_but_logged() {
     let mut retry = retries(1, &[Condition::GatewayError]);
     retry.times.max_body_bytes = 10;
     let (bad, good, shop) = bad_and_good(vec![op("PUT", "/a")], retry);
@@ -299,7 +299,7 @@ fn body_beyond_max_body_is_not_repeated_and_told() {
 
 #[test]
 fn grpc_call_is_tried_again_after_its_status() {
-    let told = |status: u8| {
+    let upstream_with = |status: u8| {
         Upstream::start(move |_, stream| {
             let fields = format!(
                 "content-type: application/grpc\r\ngrpc-status: {status}\r\ncontent-length: 0\r\n"
@@ -308,7 +308,7 @@ fn grpc_call_is_tried_again_after_its_status() {
             Then::Keep
         })
     };
-    let (bad, good) = (told(14), told(0));
+    let (bad, good) = (upstream_with(14), upstream_with(0));
     let mut shop = shop(bad.address, vec![op("POST", "/a")]);
     let mut main = service("main", &[bad.address, good.address]);
     main.retries = Some(retries(1, &[Condition::GrpcUnavailable]));

@@ -50,12 +50,12 @@ fn answer(seen: &Seen, stream: &mut TcpStream) -> Then {
 
 /// Sorted lines of those fields in a head that contain URLs or cookie paths.
 fn places(head: &str) -> Vec<&str> {
-    let spoken = |line: &&str| {
+    let has_place = |line: &&str| {
         ["location:", "content-location:", "set-cookie:"]
             .iter()
             .any(|name| line.to_ascii_lowercase().starts_with(name))
     };
-    let mut lines: Vec<&str> = head.lines().filter(spoken).collect();
+    let mut lines: Vec<&str> = head.lines().filter(has_place).collect();
     lines.sort_unstable();
     lines
 }
@@ -78,7 +78,7 @@ fn returned_urls_name_the_gateway_where_configured() {
         "set-cookie: a=1; Path=/v1; Domain=127.0.0.1".to_owned(),
         "set-cookie: b=2; Secure; Path=/".to_owned(),
     ];
-    for (asked, expected) in [
+    for (settings, expected) in [
         ((false, false), untouched.clone()),
         (
             (true, true),
@@ -99,7 +99,7 @@ fn returned_urls_name_the_gateway_where_configured() {
             [&untouched[..2], &cookies[..]].concat().try_into().unwrap(),
         ),
     ] {
-        let served = mounted(&upstream, asked.0, asked.1).serve();
+        let served = mounted(&upstream, settings.0, settings.1).serve();
         let handshake = HANDSHAKE.replace("/ws", "/shop/ws");
         let declined = handshake.replace("chat", "other");
         for (request, status) in [
@@ -114,7 +114,7 @@ fn returned_urls_name_the_gateway_where_configured() {
             client.send(request);
             let head = client.head();
             assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
-            assert_eq!(places(&head), expected, "{asked:?} {request}");
+            assert_eq!(places(&head), expected, "{settings:?} {request}");
         }
     }
 }

@@ -55,9 +55,9 @@ fn fresh_node_with_floor_after_revocation_starts() {
     std::fs::remove_dir_all(world.path("state")).unwrap();
     exchange(&world, "older");
     let output = world.fails(&mut world.trusted());
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(4), "{told}");
-    assert!(told.contains("revocations-withheld"), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
+    assert!(stderr.contains("revocations-withheld"), "{stderr}");
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn keeping(kept: &Arc<Mutex<Vec<u8>>>) -> Upstream {
     })
 }
 
-fn doors(upstream: &Upstream) -> Shop {
+fn shop_with_websockets(upstream: &Upstream) -> Shop {
     let ops = vec![
         op("GET", "/ws").websocket().secured("key"),
         op("GET", "/open").websocket(),
@@ -70,7 +70,7 @@ fn talks(client: &mut Client) {
 fn websocket_ends_when_its_credential_is_withdrawn() {
     let kept = Arc::default();
     let upstream = keeping(&kept);
-    let mut served = doors(&upstream).serve();
+    let mut served = shop_with_websockets(&upstream).serve();
     let mut client = open(&served, &with_key());
     talks(&mut client);
     served.node.revoke(Revoked::new([letmein()]));
@@ -104,17 +104,17 @@ fn websocket_ends_when_its_credential_is_withdrawn() {
 #[test]
 fn other_websockets_go_on() {
     let upstream = keeping(&Arc::default());
-    let mut served = doors(&upstream).serve();
+    let mut served = shop_with_websockets(&upstream).serve();
     let mut keyed = open(&served, &with_key());
     let public = HANDSHAKE.replace("/ws", "/open");
-    let mut nobody = open(&served, &public);
+    let mut anonymous = open(&served, &public);
     // A credential that the operation did not require is irrelevant to its stream.
     let mut generous = open(&served, &with_key().replace("/ws", "/open"));
     served.node.revoke(Revoked::new([[7; 32]]));
     talks(&mut keyed);
     served.node.revoke(Revoked::new([[7; 32], letmein()]));
     assert_eq!(keyed.bytes(4), [0x88, 0x02, 0x03, 0xF0]);
-    talks(&mut nobody);
+    talks(&mut anonymous);
     talks(&mut generous);
 }
 
@@ -130,7 +130,7 @@ fn stalled_message_ends_with_its_credential() {
         websocket_drain: Duration::from_millis(200),
         ..settings()
     };
-    let mut served = doors(&upstream).serve_by(settings);
+    let mut served = shop_with_websockets(&upstream).serve_by(settings);
     let mut client = open(&served, &with_key());
     assert_eq!(client.bytes(5), b"\x82\x0Aabc");
     let start = Instant::now();
@@ -142,7 +142,7 @@ fn stalled_message_ends_with_its_credential() {
 #[test]
 fn websocket_survives_a_switch_without_its_operation() {
     let upstream = Upstream::start(agree);
-    let mut shop = doors(&upstream);
+    let mut shop = shop_with_websockets(&upstream);
     let mut served = shop.serve();
     let mut client = open(&served, &with_key());
     client.bytes(7);

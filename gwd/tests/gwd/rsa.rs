@@ -50,12 +50,12 @@ fn rsa_signatures_run_on_their_own_threads() {
             .filter(|name| name.as_ref().is_ok_and(|name| name.trim() == "gwd-compute"))
             .count()
     };
-    let (_, told) = curl(address, "ec.example", &[]);
-    assert!(told.ends_with(" 200"), "{told}");
+    let (_, output) = curl(address, "ec.example", &[]);
+    assert!(output.ends_with(" 200"), "{output}");
     assert_eq!(signers(), 0, "nobody needs them");
     for version in ["1.2", "1.3"] {
-        let (_, told) = curl(address, "shop.example", &["--tls-max", version]);
-        assert!(told.ends_with(" 200"), "{version}: {told}");
+        let (_, output) = curl(address, "shop.example", &["--tls-max", version]);
+        assert!(output.ends_with(" 200"), "{version}: {output}");
     }
     assert!(signers() > 0);
     // Send the first handshake message in many pieces.

@@ -33,10 +33,13 @@ fn strict() -> (Http2Upstream, Arc<Mutex<Vec<String>>>) {
     let paths = Arc::clone(&seen);
     let mut builder = h2::server::Builder::new();
     builder.max_header_list_size(8 << 10);
-    let upstream = Http2Upstream::with(builder, usize::MAX, move |_, asked: ReceivedRequest| {
-        paths.lock().unwrap().push(asked.0.uri().path().to_owned());
+    let upstream = Http2Upstream::with(builder, usize::MAX, move |_, exchange: ReceivedRequest| {
+        paths
+            .lock()
+            .unwrap()
+            .push(exchange.0.uri().path().to_owned());
         async move {
-            let (request, mut respond) = asked;
+            let (request, mut respond) = exchange;
             if whole(request.into_body()).await.is_ok() {
                 let mut stream = respond.send_response(head(200), false).unwrap();
                 stream.send_data(Bytes::from_static(b"ok"), true).unwrap();
@@ -88,14 +91,14 @@ fn trailers_over_the_peer_s_maximum_are_not_sent() {
 fn slow_readers_do_not_hold_up_other_responses() {
     let begun = Arc::<AtomicUsize>::default();
     let count = Arc::clone(&begun);
-    let upstream = Http2Upstream::start(move |_, asked: ReceivedRequest| {
+    let upstream = Http2Upstream::start(move |_, exchange: ReceivedRequest| {
         let count = Arc::clone(&count);
         async move {
-            if asked.0.uri().path() != "/long" {
-                return ok(asked).await;
+            if exchange.0.uri().path() != "/long" {
+                return ok(exchange).await;
             }
             count.fetch_add(1, Ordering::SeqCst);
-            let (_request, mut respond) = asked;
+            let (_request, mut respond) = exchange;
             let mut stream = respond.send_response(head(200), false).unwrap();
             pour(&mut stream, Bytes::from(vec![b'x'; 64 << 20])).await;
         }
@@ -130,10 +133,10 @@ fn slow_readers_do_not_hold_up_other_responses() {
 fn frames_of(kind: &str) -> Vec<usize> {
     let sizes = Arc::<Mutex<Vec<usize>>>::default();
     let seen = Arc::clone(&sizes);
-    let upstream = Http2Upstream::start(move |_, asked: ReceivedRequest| {
+    let upstream = Http2Upstream::start(move |_, exchange: ReceivedRequest| {
         let seen = Arc::clone(&seen);
         async move {
-            let (request, respond) = asked;
+            let (request, respond) = exchange;
             let (parts, mut body) = request.into_parts();
             while let Some(Ok(data)) = body.data().await {
                 seen.lock().unwrap().push(data.len());
@@ -175,8 +178,8 @@ fn small_pieces_of_uploads_share_frames() {
 
 #[test]
 fn request_trailers_are_not_sent_over_http2() {
-    let upstream = Http2Upstream::start(|_, asked: ReceivedRequest| async move {
-        let (request, respond) = asked;
+    let upstream = Http2Upstream::start(|_, exchange: ReceivedRequest| async move {
+        let (request, respond) = exchange;
         let (parts, mut body) = request.into_parts();
         while let Some(Ok(data)) = body.data().await {
             body.flow_control().release_capacity(data.len()).unwrap();
@@ -206,7 +209,7 @@ fn request_trailers_are_not_sent_over_http2() {
 
 #[test]
 fn large_heads_have_a_connection_of_their_own() {
-    let upstream = Http2Upstream::start(|_, asked| ok(asked));
+    let upstream = Http2Upstream::start(|_, exchange| ok(exchange));
     let served = upstream.behind(vec![op("GET", "/a")]).serve();
     let many: String = (0..61).map(|number| format!("x{number}: a\r\n")).collect();
     // The last value takes 13 bits per byte in the Huffman code of HPACK.
@@ -222,11 +225,11 @@ fn large_heads_have_a_connection_of_their_own() {
 
 #[test]
 fn unusual_exchanges_open_no_circuit_breaker() {
-    let upstream = Http2Upstream::start(|_, asked: ReceivedRequest| async move {
-        if asked.0.uri().path() == "/ok" {
-            return ok(asked).await;
+    let upstream = Http2Upstream::start(|_, exchange: ReceivedRequest| async move {
+        if exchange.0.uri().path() == "/ok" {
+            return ok(exchange).await;
         }
-        let (_request, mut respond) = asked;
+        let (_request, mut respond) = exchange;
         respond.send_reset(h2::Reason::ENHANCE_YOUR_CALM);
     });
     let ops = vec![op("GET", "/ok"), op("GET", "/a"), op("POST", "/call")];
@@ -257,14 +260,14 @@ pub(crate) type Seen = Arc<Mutex<Vec<(String, usize, Option<String>)>>>;
 /// requests that the upstream receives.
 pub(crate) fn reader() -> (Http2Upstream, Seen) {
     let seen = Seen::default();
-    let told = Arc::clone(&seen);
-    let upstream = Http2Upstream::start(move |connection, asked: ReceivedRequest| {
-        let (request, respond) = asked;
+    let log = Arc::clone(&seen);
+    let upstream = Http2Upstream::start(move |connection, exchange: ReceivedRequest| {
+        let (request, respond) = exchange;
         let (parts, body) = request.into_parts();
         let length = parts.headers.get("content-length");
         let length = length.map(|length| length.to_str().unwrap().to_owned());
         let path = parts.uri.path().to_owned();
-        told.lock().unwrap().push((path, connection, length));
+        log.lock().unwrap().push((path, connection, length));
         async move {
             let mut respond = respond;
             if whole(body).await.is_ok() {
@@ -398,17 +401,17 @@ fn short_upload_is_complete_before_it_is_sent() {
 
 #[test]
 fn connection_of_many_cancelled_requests_is_replaced() {
-    let (told, waiting) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-    let (count, newest) = (Arc::clone(&waiting), Arc::clone(&told));
-    let upstream = Http2Upstream::start(move |connection, asked: ReceivedRequest| {
+    let (last, waiting) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let (count, newest) = (Arc::clone(&waiting), Arc::clone(&last));
+    let upstream = Http2Upstream::start(move |connection, exchange: ReceivedRequest| {
         let (count, newest) = (Arc::clone(&count), Arc::clone(&newest));
         async move {
             newest.store(connection, Ordering::SeqCst);
-            if asked.0.uri().path() == "/a" {
-                return ok(asked).await;
+            if exchange.0.uri().path() == "/a" {
+                return ok(exchange).await;
             }
             count.fetch_add(1, Ordering::SeqCst);
-            let (_request, mut respond) = asked;
+            let (_request, mut respond) = exchange;
             let _reset = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
             count.fetch_sub(1, Ordering::SeqCst);
         }
@@ -426,7 +429,7 @@ fn connection_of_many_cancelled_requests_is_replaced() {
         drop(client);
         eventually("the request ends", || waiting.load(Ordering::SeqCst) == 0);
         assert_eq!(get(served.address, "/a").status, 200);
-        let connection = told.load(Ordering::SeqCst);
+        let connection = last.load(Ordering::SeqCst);
         assert_eq!(connection, usize::from(reset == 16), "after {reset}");
     }
 }
@@ -434,10 +437,10 @@ fn connection_of_many_cancelled_requests_is_replaced() {
 #[test]
 fn reset_of_an_upload_ends_a_complete_response_only() {
     let (cut, cuts) = tokio::sync::watch::channel(0);
-    let upstream = Http2Upstream::start(move |_, asked: ReceivedRequest| {
+    let upstream = Http2Upstream::start(move |_, exchange: ReceivedRequest| {
         let mut cuts = cuts.clone();
         async move {
-            let (request, mut respond) = asked;
+            let (request, mut respond) = exchange;
             let is_complete = request.uri().path() == "/complete";
             let mut stream = respond.send_response(head(200), false).unwrap();
             let half = Bytes::from_static(b"half");

@@ -61,11 +61,11 @@ fn is_the_upstreams(served: &Served, times: f64) {
 
 #[test]
 fn silent_upstream_ends_its_response_midway() {
-    let told = silent("content-length: 100\r\n", "hello");
+    let sized = silent("content-length: 100\r\n", "hello");
     let chunked = silent("transfer-encoding: chunked\r\n", "5\r\nhello\r\n");
     let folder = tempfile::tempdir().unwrap();
     for (name, upstream, request, end) in [
-        ("told", &told, "GET /a HTTP/1.1\r\n", "\r\n\r\nhello"),
+        ("sized", &sized, "GET /a HTTP/1.1\r\n", "\r\n\r\nhello"),
         (
             "chunked",
             &chunked,
@@ -90,9 +90,9 @@ fn silent_upstream_ends_its_response_midway() {
             text.ends_with('\n')
         });
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let told = ["status", "reason", "error_origin", "reason_detail"].map(|key| &line[key]);
+        let reasons = ["status", "reason", "error_origin", "reason_detail"].map(|key| &line[key]);
         assert_eq!(
-            told,
+            reasons,
             [
                 &serde_json::json!(200),
                 &"upstream_timeout".into(),
@@ -156,9 +156,9 @@ fn silent_upstream_resets_stream_or_ends_grpc_call() {
 
 #[test]
 fn silent_http2_upstream_stream_is_reset_alone() {
-    let (told, resets) = mpsc::channel();
+    let (sender, resets) = mpsc::channel();
     let upstream = Http2Upstream::start(move |_, (request, mut respond): ReceivedRequest| {
-        let told = told.clone();
+        let sender = sender.clone();
         async move {
             if request.uri().path() == "/ok" {
                 return crate::http2_upstream::ok((request, respond)).await;
@@ -167,7 +167,7 @@ fn silent_http2_upstream_stream_is_reset_alone() {
             let some = Bytes::from_static(b"hello");
             stream.send_data(some, false).unwrap();
             let reason = std::future::poll_fn(|cx| stream.poll_reset(cx)).await;
-            told.send(reason.unwrap()).unwrap();
+            sender.send(reason.unwrap()).unwrap();
         }
     });
     let served = upstream.behind(ops()).serve_by(time_limits(300));
@@ -219,11 +219,11 @@ fn upload_that_the_upstream_ignores_is_its_failure() {
 
 /// Starts an upstream that accepts every WebSocket handshake and reports when the gateway has
 /// closed the connection.
-fn told_of_ends() -> (Upstream, mpsc::Receiver<()>) {
-    let (told, ends) = mpsc::channel();
+fn upstream_reporting_ends() -> (Upstream, mpsc::Receiver<()>) {
+    let (sender, ends) = mpsc::channel();
     let upstream = Upstream::start(move |seen, stream| {
         let then = agree(seen, stream);
-        told.send(()).unwrap();
+        sender.send(()).unwrap();
         then
     });
     (upstream, ends)
@@ -241,7 +241,7 @@ fn tunnel_idle(tunnel_idle_ms: u64) -> Settings {
 
 #[test]
 fn silent_websocket_ends_in_both_directions() {
-    let (upstream, ends) = told_of_ends();
+    let (upstream, ends) = upstream_reporting_ends();
     let served = http2(websocket(&upstream)).serve_by(tunnel_idle(500));
     let mut client = Client::connect(served.address);
     client.send(HANDSHAKE);

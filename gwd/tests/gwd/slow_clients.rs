@@ -99,7 +99,7 @@ fn trickle(client: &Client, piece: &[u8], every: Duration, total: Duration) -> D
 const POST: &str = "POST /a HTTP/1.1\r\nhost: shop.example\r\n";
 
 #[test]
-fn an_upload_that_stands_still_or_trickles_is_408() {
+fn stalled_or_trickled_upload_is_408() {
     let upstream = Upstream::echoing();
     let served = serve(&shop(upstream.address, vec![op("POST", "/a")]));
     for (what, piece) in [
@@ -301,7 +301,7 @@ fn over_http2_a_client_that_reads_nothing_is_left() {
 }
 
 #[test]
-fn over_http2_an_upload_that_stands_still_is_408() {
+fn stalled_upload_over_http2_is_408() {
     let upstream = Upstream::echoing();
     let mut shop = shop(upstream.address, vec![op("POST", "/a")]);
     shop.listener.http2 = true;

@@ -88,11 +88,11 @@ fn leave_half_of_the_upstream(piece: usize) {
         assert_eq!(get(served.address, "/a").status, 200);
         assert_eq!(post(&served), 200, "an upload that delivers");
     }
-    let told = trickle
+    let has_response = trickle
         .clients
         .iter_mut()
         .any(|client| client.is_answered() && client.rest_or_head().contains(" 408 "));
-    assert!(told, "who is given up is told why");
+    assert!(has_response, "who is given up is told why");
 }
 
 /// Streams of two HTTP/2 connections that each upload one byte at a time.
@@ -131,10 +131,10 @@ fn trickled_http2_uploads_leave_half_of_the_upstream() {
         assert_eq!(get(served.address, "/a").status, 200);
         assert_eq!(post(&served), 200, "an upload that delivers");
     }
-    let told = raws
+    let has_response = raws
         .iter_mut()
         .any(|raw| raw.find(|frame| frame.kind == HEADERS).is_some());
-    assert!(told, "a stream that is given up gets a response");
+    assert!(has_response, "a stream that is given up gets a response");
     stop.store(true, Ordering::SeqCst);
     trickle.thread().unpark();
     trickle.join().unwrap();
@@ -255,10 +255,10 @@ fn stalled_uploads_of_an_address_leave_a_part() {
             served.metric(SHED, &["uploads_per_address"]) as u64 >= refused
         });
         assert_eq!(get(served.address, "/a").status, 200);
-        let told = clients
+        let has_response = clients
             .iter_mut()
             .any(|client| client.is_answered() && client.rest_or_head().contains(" 503 "));
-        assert!(told, "who is refused is told");
+        assert!(has_response, "who is refused is told");
         drop(clients);
         eventually("a new upload is served", || post(&served) == 200);
         refused = served.metric(SHED, &["uploads_per_address"]) as u64;

@@ -63,8 +63,8 @@ fn message(dice: &mut Dice) -> String {
 
 /// Splits the result of [`understood`] into the requests that the server parsed, and the text after
 /// them (`+` if the server also parsed the next request).
-fn cells(told: &str) -> (Vec<String>, String) {
-    let mut words = told.split(' ');
+fn cells(line: &str) -> (Vec<String>, String) {
+    let mut words = line.split(' ');
     let mut cells = Vec::new();
     while let Some(word) = words.next() {
         if word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase()) {
@@ -99,16 +99,16 @@ fn request_is_split_as_other_servers_split_it() {
                         }
                         let (theirs, their_end) = cells(&understood(hyper, &text));
                         let (ours, our_end) = cells(&understood(gateway, &text));
-                        let told = format!(
+                        let difference = format!(
                             "{text:?}\nhyper: {theirs:?} {their_end}\ngwd: {ours:?} {our_end}"
                         );
-                        assert!(theirs.starts_with(&ours), "{told}");
+                        assert!(theirs.starts_with(&ours), "{difference}");
                         // If the gateway accepts a further request, it has parsed the whole
                         // message.
                         let whole = our_end == "+";
                         assert!(
                             !whole || (ours.len(), &*their_end) == (theirs.len(), "+"),
-                            "{told}"
+                            "{difference}"
                         );
                         counted.0 += ours.len();
                         counted.1 += usize::from(our_end.starts_with('4'));

@@ -10,7 +10,7 @@ fn gateway(upstream: &Upstream) -> bundle::ir::Gateway {
 }
 
 #[test]
-fn exit_codes_tell_why_it_does_not_start() {
+fn exit_codes_identify_the_cause_of_a_failed_start() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let code = |command: &mut std::process::Command| {
@@ -20,9 +20,9 @@ fn exit_codes_tell_why_it_does_not_start() {
             String::from_utf8_lossy(&output.stderr).into_owned(),
         )
     };
-    let (exit, told) = code(&mut world.command());
-    assert_eq!(exit, 4, "{told}");
-    assert!(told.contains("no trust file"), "{told}");
+    let (exit, stderr) = code(&mut world.command());
+    assert_eq!(exit, 4, "{stderr}");
+    assert!(stderr.contains("no trust file"), "{stderr}");
     let (exit, _) = code(world.command().args(["--trust", "/nowhere/trust.json"]));
     assert_eq!(exit, 4);
     let (exit, _) = code(world.trusted().arg("--nonsense"));
@@ -31,16 +31,16 @@ fn exit_codes_tell_why_it_does_not_start() {
     assert_eq!(exit, 64);
     let (exit, _) = code(world.trusted().args(["--config", "/nowhere/gwd.toml"]));
     assert_eq!(exit, 65);
-    let (exit, told) = code(world.trusted().args(["--store", "/nowhere/store"]));
-    assert_eq!(exit, 64, "given twice: {told}");
+    let (exit, stderr) = code(world.trusted().args(["--store", "/nowhere/store"]));
+    assert_eq!(exit, 64, "given twice: {stderr}");
     std::fs::rename(world.path("store"), world.path("elsewhere")).unwrap();
-    let (exit, told) = code(&mut world.trusted());
-    assert_eq!(exit, 69, "{told}");
+    let (exit, stderr) = code(&mut world.trusted());
+    assert_eq!(exit, 69, "{stderr}");
     std::fs::rename(world.path("elsewhere"), world.path("store")).unwrap();
     world.release_as(&gateway(&upstream), &[], "mallory", "ci");
-    let (exit, told) = code(&mut world.trusted());
-    assert_eq!(exit, 4, "{told}");
-    assert!(told.contains("unknown-key"), "{told}");
+    let (exit, stderr) = code(&mut world.trusted());
+    assert_eq!(exit, 4, "{stderr}");
+    assert!(stderr.contains("unknown-key"), "{stderr}");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn connections_are_accepted_during_the_drain_delay() {
 }
 
 #[test]
-fn check_tells_what_would_run_and_binds_nothing() {
+fn check_reports_what_would_run_and_binds_nothing() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -240,8 +240,8 @@ fn first_start_on_a_port_that_stays_busy_ends() {
     assert_eq!(refused["error"], cause);
     let advice = refused["do"].as_str().unwrap();
     assert!(advice.contains("--listen NAME=ADDR"), "{advice}");
-    let told = gwd.logged("gwd does not start: it cannot listen on an address");
-    assert_eq!(told.expect("the end is logged")["error"], cause);
+    let line = gwd.logged("gwd does not start: it cannot listen on an address");
+    assert_eq!(line.expect("the end is logged")["error"], cause);
 }
 
 /// Command line of the shell that runs a command with its environment.

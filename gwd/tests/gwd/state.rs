@@ -136,7 +136,7 @@ fn full_disk_refuses_releases_but_allows_rollbacks() {
 }
 
 #[test]
-fn a_cold_start_runs_the_held_bundle_before_the_head() {
+fn cold_start_prefers_the_bundle_on_hold_to_the_head() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, one, two) = world.two_versions(&upstream);
@@ -187,9 +187,9 @@ fn cold_start_never_replaces_a_damaged_last_good() {
     let whole = std::fs::read(&manifest).unwrap();
     flip(&manifest);
     let output = world.fails(&mut world.trusted());
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(69), "{told}");
-    assert!(told.contains("bad-digest"), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(69), "{stderr}");
+    assert!(stderr.contains("bad-digest"), "{stderr}");
     std::fs::write(&manifest, &whole).unwrap();
     assert!(world.start().runs(&two));
 
@@ -199,9 +199,9 @@ fn cold_start_never_replaces_a_damaged_last_good() {
     for damaged in [&text[..text.len() / 2], &text.replace("\"ran\"", "\"rat\"")] {
         std::fs::write(&ran, damaged).unwrap();
         let output = world.fails(&mut world.trusted());
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(69), "{told}");
-        assert!(told.contains("gwd.json in the state folder"), "{told}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(69), "{stderr}");
+        assert!(stderr.contains("gwd.json in the state folder"), "{stderr}");
     }
     // With the store, the channel's head runs and the file is written again.
     std::fs::rename(world.path("elsewhere"), world.path("store")).unwrap();
@@ -233,13 +233,13 @@ fn history_of_runs_survives_restarts() {
     gwd.wait_for(&two);
     assert_eq!(gwd.status()["previous_ready"], true);
     let bundles = || gwd.ask("GET", "/v1/bundles", "").json();
-    let told = bundles();
-    let of = |told: &serde_json::Value, bundle: &bundle::digest::Digest| {
-        let mut bundles = told["bundles"].as_array().unwrap().iter();
+    let report = bundles();
+    let of = |report: &serde_json::Value, bundle: &bundle::digest::Digest| {
+        let mut bundles = report["bundles"].as_array().unwrap().iter();
         let found = bundles.find(|known| known["bundle"] == bundle.to_string());
         found.unwrap().clone()
     };
-    let first = of(&told, &one);
+    let first = of(&report, &one);
     for (key, value) in [
         ("serial", json!(1)),
         ("reason", json!("because")),
@@ -261,23 +261,23 @@ fn history_of_runs_survives_restarts() {
     });
     let three = world.release(&numbered(&upstream, 3));
     gwd.wait_for(&three);
-    let serials = |told: &serde_json::Value| -> Vec<u64> {
-        let ran = told["ran"].as_array().unwrap().iter();
+    let serials = |report: &serde_json::Value| -> Vec<u64> {
+        let ran = report["ran"].as_array().unwrap().iter();
         ran.map(|run| run["serial"].as_u64().unwrap()).collect()
     };
-    let told = bundles();
-    assert_eq!(serials(&told), [3, 2, 1]);
-    assert_eq!(told["ran"][0]["bundle"], three.to_string());
-    let on_disk = of(&told, &one);
+    let report = bundles();
+    assert_eq!(serials(&report), [3, 2, 1]);
+    assert_eq!(report["ran"][0]["bundle"], three.to_string());
+    let on_disk = of(&report, &one);
     assert_eq!(
         (&on_disk["ready"], &on_disk["not_ready"], &on_disk["serial"]),
         (&json!(false), &json!("on-disk"), &json!(1))
     );
-    let before = told["ran"].clone();
+    let before = report["ran"].clone();
     drop(gwd);
     let gwd = Process::spawn(&mut command);
-    let told = gwd.ask("GET", "/v1/bundles", "").json();
-    assert_eq!(told["ran"], before);
+    let report = gwd.ask("GET", "/v1/bundles", "").json();
+    assert_eq!(report["ran"], before);
     eventually("the records are read again", || {
         of(&gwd.ask("GET", "/v1/bundles", "").json(), &one)["reason"] == "because"
     });
@@ -350,8 +350,8 @@ fn recovers_from(upstream: &Upstream, what: &str, accident: Accident) {
     });
     assert!(gwd.runs(&two));
     let other = world.fails(&mut world.trusted());
-    let told = String::from_utf8_lossy(&other.stderr).into_owned();
-    assert_eq!(other.status.code(), Some(65), "{what}: {told}");
+    let stderr = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert_eq!(other.status.code(), Some(65), "{what}: {stderr}");
     gwd.kill();
     // A restart without the store restores the complete state.
     std::fs::rename(world.path("store"), world.path("elsewhere")).unwrap();

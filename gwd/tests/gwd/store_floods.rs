@@ -53,12 +53,12 @@ impl Drop for Flood {
 fn store_flood_leaves_orders_and_drain_alone() {
     let full = prerequisite::is_full();
     let touches = if full { 200_000 } else { 20_000 };
-    let (asked, there) = mpsc::channel();
+    let (arrived, there) = mpsc::channel();
     let (proceed, wait) = mpsc::channel::<()>();
-    let (asked, wait) = (Mutex::new(asked), Mutex::new(wait));
+    let (arrived, wait) = (Mutex::new(arrived), Mutex::new(wait));
     let upstream = Upstream::start(move |seen, stream| {
         if seen.line().contains("/slow") {
-            asked.lock().unwrap().send(()).unwrap();
+            arrived.lock().unwrap().send(()).unwrap();
             let _ends_with_the_test = wait.lock().unwrap().recv();
         }
         say(stream, "content-length: 2\r\n", "ok");
@@ -80,9 +80,9 @@ fn store_flood_leaves_orders_and_drain_alone() {
     let began = Instant::now();
     let flood = Flood::start(world.path("store/channels/prod"), touches / 10);
     flood.wait_for(touches / 4);
-    let asked = Instant::now();
+    let start = Instant::now();
     assert_eq!(gwd.ask("POST", "/v1/rollback", "").status, 200);
-    assert!(asked.elapsed() < Duration::from_secs(2));
+    assert!(start.elapsed() < Duration::from_secs(2));
     assert!(gwd.runs(&one));
     flood.wait_for(touches);
     let looks = gwd.metric("gwd_store_looks_total", &[]) - before;
@@ -91,9 +91,9 @@ fn store_flood_leaves_orders_and_drain_alone() {
     assert!(looks <= allowed, "{looks} looks, {allowed} allowed");
     assert_eq!(get(gwd.public(), "/v1").status, 200);
     gwd.signal(Signal::TERM);
-    let asked = Instant::now();
+    let start = Instant::now();
     eventually("/readyz fails", || gwd.open("/readyz").status == 503);
-    assert!(asked.elapsed() < Duration::from_secs(2));
+    assert!(start.elapsed() < Duration::from_secs(2));
     proceed.send(()).unwrap();
     assert_eq!(busy.answer().text(), "ok");
     assert_eq!(gwd.wait().code(), Some(0));

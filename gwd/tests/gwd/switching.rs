@@ -228,8 +228,8 @@ fn revoked_credential_stops_at_once_in_any_version() {
 
 /// Reads the resident memory of a process, in bytes.
 fn resident_bytes() -> u64 {
-    let told = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: u64 = told.split(' ').nth(1).unwrap().parse().unwrap();
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
     pages * rustix::param::page_size() as u64
 }
 
@@ -245,8 +245,8 @@ fn forgetful() -> std::net::SocketAddr {
                 let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
                 while let Some(Ok(line)) = lines.next() {
                     if line.is_empty() {
-                        let said = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-                        let _gone = stream.write_all(said);
+                        let response = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                        let _gone = stream.write_all(response);
                     }
                 }
             });
@@ -288,8 +288,8 @@ fn thousands_of_versions_leave_nothing_behind() {
             .args(["--exact", name, "--nocapture"])
             .env(INSIDE, "1");
         let done = again.output().unwrap();
-        let told = String::from_utf8_lossy(&done.stderr);
-        return assert!(done.status.success(), "{told}");
+        let stderr = String::from_utf8_lossy(&done.stderr);
+        return assert!(done.status.success(), "{stderr}");
     }
     let upstream = forgetful();
     let mut served = different(upstream, 0).serve_with(2, AccessLog::Off);

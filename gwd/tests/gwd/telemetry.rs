@@ -90,7 +90,7 @@ fn refusals_and_accidents_have_their_reason() {
     get(served.address, "/a/%00");
     fetch(served.address, "POST", "/orders", "content-length: 0\r\n");
     let lines = lines(&path, 5);
-    let told = |index: usize| {
+    let logged_line = |index: usize| {
         let line: &Value = &lines[index];
         (
             line["status"].as_u64().unwrap(),
@@ -107,13 +107,16 @@ fn refusals_and_accidents_have_their_reason() {
             path.to_owned(),
         )
     };
-    assert_eq!(told(0), tuple(404, "no_route", "gateway", "/nothing/A"));
     assert_eq!(
-        told(1),
+        logged_line(0),
+        tuple(404, "no_route", "gateway", "/nothing/A")
+    );
+    assert_eq!(
+        logged_line(1),
         tuple(401, "credential_missing", "gateway", "/orders/7")
     );
     assert_eq!(
-        told(2),
+        logged_line(2),
         tuple(502, "upstream_connect_failed", "upstream", "/dead")
     );
     assert!(
@@ -122,8 +125,11 @@ fn refusals_and_accidents_have_their_reason() {
             .unwrap()
             .contains("refused")
     );
-    assert_eq!(told(3), tuple(400, "path_invalid", "gateway", "/a/%00"));
-    assert_eq!(told(4), tuple(200, "-", "none", "/orders"));
+    assert_eq!(
+        logged_line(3),
+        tuple(400, "path_invalid", "gateway", "/a/%00")
+    );
+    assert_eq!(logged_line(4), tuple(200, "-", "none", "/orders"));
 }
 
 #[test]
@@ -319,13 +325,13 @@ fn blocked_program_log_delays_nothing() {
     assert!((1.0..800.0).contains(&dropped), "{dropped}");
     assert_eq!(get(gwd.public(), "/v1").status, 200);
     // The output has complete lines until the pipe is full, then the number of dropped lines.
-    let mut told = 0;
-    while told == 0 {
+    let mut reported = 0;
+    while reported == 0 {
         let line = next();
-        told = line["lines"].as_u64().unwrap_or(0);
+        reported = line["lines"].as_u64().unwrap_or(0);
         level("warn");
     }
-    assert!(told as f64 >= dropped, "{told} {dropped}");
+    assert!(reported as f64 >= dropped, "{reported} {dropped}");
     gwd.kill();
 }
 
@@ -343,19 +349,22 @@ fn event_loop_lag_of_each_worker_is_reported() {
 #[test]
 fn refused_heads_have_a_line_in_the_access_log() {
     let (_upstream, served, _folder, path) = logged();
-    let mut asked = vec![
+    let mut requests = vec![
         ("400 head_invalid", "GET /a\u{202e} HTTP/9\r\nauthorization: Bearer secret\r\n\r\n".to_owned(), "GET /a\\xe2\\x80\\xae HTTP/9"),
         ("400 head_invalid", "\u{16}\u{3}\u{1}\0\0\r\n\r\n".into(), "\\x16\\x03\\x01\\x00\\x00"),
         ("400 framing_invalid", "POST /a?token=secret HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n".into(), "POST /a"),
         ("431 headers_too_large", format!("GET /b HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "x".repeat(70_000)), "GET /b HTTP/1.1"),
     ];
-    for (number, (said, head, start)) in asked.drain(..).enumerate() {
+    for (number, (status_and_reason, head, start)) in requests.drain(..).enumerate() {
         let mut client = Client::connect(served.address);
         client.send(&head);
         let answer = client.rest_or_head();
-        assert!(answer.contains(&said[..3]), "{said}: {answer}");
+        assert!(
+            answer.contains(&status_and_reason[..3]),
+            "{status_and_reason}: {answer}"
+        );
         let line = lines(&path, number + 1).pop().unwrap();
-        let (status, reason) = said.split_once(' ').unwrap();
+        let (status, reason) = status_and_reason.split_once(' ').unwrap();
         assert_eq!(line["status"].to_string(), status, "{line:#}");
         assert_eq!(line["reason"], reason, "{line:#}");
         assert_eq!(line["peer_ip"], "127.0.0.1", "{line:#}");

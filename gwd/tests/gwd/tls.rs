@@ -126,9 +126,9 @@ fn clients_negotiate_version_name_key_and_protocol() {
     );
     let address = gwd.public();
     let subject = |arguments: &[&str]| {
-        let told = s_client(address, arguments, "");
-        let line = told.lines().find(|line| line.starts_with("subject="));
-        line.unwrap_or(&told).replace(' ', "")
+        let output = s_client(address, arguments, "");
+        let line = output.lines().find(|line| line.starts_with("subject="));
+        line.unwrap_or(&output).replace(' ', "")
     };
     let named = |name: &str| subject(&["-servername", name]);
     assert_eq!(named("shop.example"), "subject=CN=shop.example");
@@ -139,26 +139,26 @@ fn clients_negotiate_version_name_key_and_protocol() {
 
     let kind = |schemes: &str| {
         let arguments = ["-servername", "shop.example", "-sigalgs", schemes];
-        let told = s_client(address, &arguments, "");
-        let line = told.lines().find(|line| line.contains("signature type"));
-        line.unwrap_or(&told).to_owned()
+        let output = s_client(address, &arguments, "");
+        let line = output.lines().find(|line| line.contains("signature type"));
+        line.unwrap_or(&output).to_owned()
     };
     assert!(kind("ecdsa_secp256r1_sha256").contains("ECDSA"));
     assert!(kind("rsa_pss_rsae_sha256").contains("RSA"));
     assert!(kind("ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256").contains("ECDSA"));
 
-    for (version, spoken) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
-        let told = s_client(address, &[version, "-servername", "shop.example"], "");
-        assert!(told.contains(&format!("New, {spoken}")), "{told}");
+    for (version, protocol) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
+        let output = s_client(address, &[version, "-servername", "shop.example"], "");
+        assert!(output.contains(&format!("New, {protocol}")), "{output}");
     }
     let old = s_client(address, &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "");
     assert!(old.contains("New, (NONE)"), "{old}");
 
-    let (_, told) = curl(address, "shop.example", &["--http2"]);
-    assert!(told.ends_with("\n2 200"), "{told}");
-    assert!(told.contains("x-forwarded-proto: https"), "{told}");
-    let (_, told) = curl(address, "shop.example", &["--http1.1"]);
-    assert!(told.ends_with("\n1.1 200"), "{told}");
+    let (_, output) = curl(address, "shop.example", &["--http2"]);
+    assert!(output.ends_with("\n2 200"), "{output}");
+    assert!(output.contains("x-forwarded-proto: https"), "{output}");
+    let (_, output) = curl(address, "shop.example", &["--http1.1"]);
+    assert!(output.ends_with("\n1.1 200"), "{output}");
     let none = s_client(address, &["-alpn", "smtp"], "");
     assert!(none.contains("no application protocol"), "{none}");
     assert_eq!(
@@ -199,8 +199,8 @@ fn request_for_another_certificate_is_misdirected() {
     );
     let status = |sni: &str, host: &str, protocol: &str| {
         let field = format!("host: {host}");
-        let (_, told) = curl(gwd.public(), sni, &[protocol, "-H", &field]);
-        told.lines().last().unwrap_or_default().to_owned()
+        let (_, output) = curl(gwd.public(), sni, &[protocol, "-H", &field]);
+        output.lines().last().unwrap_or_default().to_owned()
     };
     assert_eq!(status("a.example", "a.example", "--http2"), "2 200");
     assert_eq!(status("a.example", "b.example", "--http2"), "2 200");
@@ -288,12 +288,12 @@ fn certificates_follow_swaps_unless_broken() {
     eventually("status names no certificate", || {
         gwd.status()["broken_certificates"] == serde_json::json!([])
     });
-    let said = gwd
+    let logged = gwd
         .events()
         .iter()
         .map(ToString::to_string)
         .collect::<String>();
-    assert!(!said.contains("PRIVATE KEY"));
+    assert!(!logged.contains("PRIVATE KEY"));
 }
 
 /// Runs `gwd status` and returns its output.
@@ -315,11 +315,11 @@ fn unix_s(year: i32) -> i64 {
 /// Connects and returns the serial number of the gateway's certificate. If there is no certificate:
 /// the output of openssl.
 fn serial(address: SocketAddr, world: &World) -> String {
-    let told = s_client(address, &["-servername", "shop.example"], "");
-    let Some(at) = told.find("-----BEGIN") else {
-        return told;
+    let text = s_client(address, &["-servername", "shop.example"], "");
+    let Some(at) = text.find("-----BEGIN") else {
+        return text;
     };
-    let path = file(world, "shown.pem", &told[at..]);
+    let path = file(world, "shown.pem", &text[at..]);
     let output = Command::new("openssl")
         .args(["x509", "-noout", "-serial", "-in", &path])
         .output()
@@ -362,8 +362,8 @@ fn bundle_with_an_unusable_certificate_is_refused() {
             let error = &status["last_error"];
             error["reason"] == "certificate-unusable" && error["message"].to_string().contains(why)
         });
-        let (_, told) = curl(gwd.public(), "shop.example", &[]);
-        assert!(told.ends_with(" 200"), "{told}");
+        let (_, output) = curl(gwd.public(), "shop.example", &[]);
+        assert!(output.ends_with(" 200"), "{output}");
         assert!(!gwd.status().to_string().contains("PRIVATE KEY"));
     }
 }
@@ -427,8 +427,8 @@ fn client_certificates_are_verified_and_not_revoked() {
         let mut length = 0;
         let mut field = String::new();
         while reader.read_line(&mut field).unwrap() > 2 {
-            if let Some(told) = field.to_ascii_lowercase().strip_prefix("content-length: ") {
-                length = told.trim().parse().unwrap();
+            if let Some(digits) = field.to_ascii_lowercase().strip_prefix("content-length: ") {
+                length = digits.trim().parse().unwrap();
             }
             field.clear();
         }
@@ -450,8 +450,8 @@ fn client_certificates_are_verified_and_not_revoked() {
     );
 
     // Switch to a version with another mode of client authentication.
-    let asked = tls.client_auth.as_mut().unwrap();
-    asked.mode = ir::ClientAuthMode::Optional;
+    let client_auth = tls.client_auth.as_mut().unwrap();
+    client_auth.mode = ir::ClientAuthMode::Optional;
     let optional = world.release(&https(&upstream, tls));
     gwd.wait_for(&optional);
     assert!(without().1.ends_with("2 200"));
@@ -492,9 +492,9 @@ fn sessions_resume_across_versions_not_authorities() {
         ];
         s_client(gwd.public(), &arguments, REQUEST)
     };
-    let resumed = |told: &str| {
-        assert!(told.contains("HTTP/1.1 200"), "{told}");
-        told.contains("\nReused, ")
+    let resumed = |output: &str| {
+        assert!(output.contains("HTTP/1.1 200"), "{output}");
+        output.contains("\nReused, ")
     };
     for version in ["-tls1_2", "-tls1_3"] {
         assert!(!resumed(&connect(version, "-sess_out")));
@@ -543,9 +543,9 @@ fn session_resumes_at_every_worker_of_one_process() {
             &session,
             "-ign_eof",
         ];
-        let told = s_client(gwd.public(), &arguments, REQUEST);
-        assert!(told.contains("HTTP/1.1 200"), "{told}");
-        told.contains("\nReused, ")
+        let output = s_client(gwd.public(), &arguments, REQUEST);
+        assert!(output.contains("HTTP/1.1 200"), "{output}");
+        output.contains("\nReused, ")
     };
     for version in ["-tls1_2", "-tls1_3"] {
         assert!(!connect(&gwd, version, "-sess_out"));

@@ -33,8 +33,8 @@ fn nothing_old_or_weak_can_be_agreed_on() {
     let gwd = gateway(&world, &upstream);
     let address = gwd.public();
     let agreed = |arguments: &[&str]| {
-        let told = s_client(address, arguments, "");
-        !told.contains("New, (NONE)") && told.contains("New, TLSv1")
+        let output = s_client(address, arguments, "");
+        !output.contains("New, (NONE)") && output.contains("New, TLSv1")
     };
     assert!(agreed(&["-tls1_2"]) && agreed(&["-tls1_3"]));
     for weak in [
@@ -48,10 +48,13 @@ fn nothing_old_or_weak_can_be_agreed_on() {
     }
     assert!(!agreed(&["-curves", "secp521r1:brainpoolP256r1"]));
     assert!(agreed(&["-curves", "X25519"]) && agreed(&["-curves", "P-384"]));
-    let told = s_client(address, &["-tls1_2"], "");
-    assert!(told.contains("Compression: NONE"), "{told}");
-    assert!(told.contains("Extended master secret: yes"), "{told}");
-    assert!(told.contains("Secure Renegotiation IS supported"), "{told}");
+    let output = s_client(address, &["-tls1_2"], "");
+    assert!(output.contains("Compression: NONE"), "{output}");
+    assert!(output.contains("Extended master secret: yes"), "{output}");
+    assert!(
+        output.contains("Secure Renegotiation IS supported"),
+        "{output}"
+    );
 }
 
 #[test]
@@ -61,23 +64,23 @@ fn there_is_no_renegotiation_and_no_early_data() {
     let gwd = gateway(&world, &upstream);
     let request = "GET /a HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     // `R` on its own line makes `s_client` request a renegotiation.
-    let asked = std::time::Instant::now();
-    let told = s_client(gwd.public(), &["-tls1_2"], &format!("R\n{request}"));
-    assert!(asked.elapsed() < WAIT_MAX, "the refusal waits");
-    assert!(told.contains("RENEGOTIATING"), "{told}");
-    assert!(!told.contains("HTTP/1.1 200"), "{told}");
+    let began = std::time::Instant::now();
+    let output = s_client(gwd.public(), &["-tls1_2"], &format!("R\n{request}"));
+    assert!(began.elapsed() < WAIT_MAX, "the refusal waits");
+    assert!(output.contains("RENEGOTIATING"), "{output}");
+    assert!(!output.contains("HTTP/1.1 200"), "{output}");
     let session = world.path("session").display().to_string();
     let early = world.path("early");
     std::fs::write(&early, request).unwrap();
     let early = early.display().to_string();
-    let told = s_client(
+    let output = s_client(
         gwd.public(),
         &["-tls1_3", "-sess_out", &session, "-ign_eof"],
         request,
     );
-    assert!(told.contains("HTTP/1.1 200"), "{told}");
-    assert!(told.contains("Max Early Data: 0"), "{told}");
-    let told = s_client(
+    assert!(output.contains("HTTP/1.1 200"), "{output}");
+    assert!(output.contains("Max Early Data: 0"), "{output}");
+    let output = s_client(
         gwd.public(),
         &[
             "-tls1_3",
@@ -90,10 +93,10 @@ fn there_is_no_renegotiation_and_no_early_data() {
         request,
     );
     assert!(
-        told.contains("Early data was not sent") || told.contains("Early data was rejected"),
-        "{told}"
+        output.contains("Early data was not sent") || output.contains("Early data was rejected"),
+        "{output}"
     );
-    assert_eq!(told.matches("HTTP/1.1 200").count(), 1, "{told}");
+    assert_eq!(output.matches("HTTP/1.1 200").count(), 1, "{output}");
 }
 
 /// Takes a minute, so it runs only with the slow test suites.

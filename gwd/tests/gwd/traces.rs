@@ -34,10 +34,10 @@ struct Collector {
 impl Collector {
     fn start() -> Self {
         let status = Arc::new(AtomicUsize::new(200));
-        let told = Arc::clone(&status);
+        let current = Arc::clone(&status);
         let server = Upstream::start(move |_, stream| {
             use std::io::Write as _;
-            let status = told.load(Ordering::SeqCst);
+            let status = current.load(Ordering::SeqCst);
             let head = format!("HTTP/1.1 {status} Told\r\ncontent-length: 0\r\n\r\n");
             let _gone = stream.write_all(head.as_bytes());
             Then::Keep
@@ -495,19 +495,19 @@ fn outage_of_the_collector_is_logged_once() {
             dropped() == 2.0 * f64::from(batches)
         });
     }
-    let said = |text: &str| {
+    let logged_count = |text: &str| {
         let events = gwd.events();
-        let said = events.iter().filter(|event| {
+        let logged_count = events.iter().filter(|event| {
             let message = event["message"].as_str();
             message.is_some_and(|message| message.contains(text))
         });
-        said.count()
+        logged_count.count()
     };
-    assert_eq!(said("traces cannot be exported"), 1);
+    assert_eq!(logged_count("traces cannot be exported"), 1);
     collector.status.store(200, Ordering::SeqCst);
     get(address, "/a");
     eventually("the end of the outage is logged", || {
-        said("traces are exported again") == 1
+        logged_count("traces are exported again") == 1
     });
 }
 

@@ -22,11 +22,11 @@ async fn echo((request, mut respond): ReceivedRequest) {
     let (parts, body) = request.into_parts();
     let (bytes, trailers) = whole(body).await.unwrap();
     let mut answer = head(200);
-    let told = format!("{} {} {:?}", parts.method, parts.uri, parts.headers);
-    let told = told.replace(|c: char| !c.is_ascii_graphic() && c != ' ', "?");
+    let description = format!("{} {} {:?}", parts.method, parts.uri, parts.headers);
+    let description = description.replace(|c: char| !c.is_ascii_graphic() && c != ' ', "?");
     answer
         .headers_mut()
-        .insert("x-asked", told.parse().unwrap());
+        .insert("x-asked", description.parse().unwrap());
     let mut stream = respond.send_response(answer, false).unwrap();
     pour(&mut stream, bytes.into()).await;
     stream.send_trailers(trailers.unwrap_or_default()).unwrap();
@@ -148,7 +148,7 @@ fn http2_upstream_cannot_speak_for_the_gateway() {
 
 #[test]
 fn http2_request_has_scheme_authority_and_no_host() {
-    let upstream = Http2Upstream::start(|_, asked| echo(asked));
+    let upstream = Http2Upstream::start(|_, received| echo(received));
     let served = upstream
         .behind(vec![op("POST", "/a"), op("GET", "/a")])
         .serve();
@@ -159,15 +159,15 @@ fn http2_request_has_scheme_authority_and_no_host() {
         "te: trailers\r\nconnection: te, x-mine\r\nx-mine: 1\r\nkeep-alive: 5\r\n",
     );
     assert_eq!(answer.status, 200, "{answer:?}");
-    let [asked] = answer.field("x-asked")[..] else {
+    let [received] = answer.field("x-asked")[..] else {
         panic!("{answer:?}")
     };
     assert!(
-        asked.starts_with("GET http://shop.example/a?q=1 "),
-        "{asked}"
+        received.starts_with("GET http://shop.example/a?q=1 "),
+        "{received}"
     );
-    assert!(asked.contains(r#""te": "trailers""#), "{asked}");
-    assert!(asked.contains("x-forwarded-for"), "{asked}");
+    assert!(received.contains(r#""te": "trailers""#), "{received}");
+    assert!(received.contains("x-forwarded-for"), "{received}");
     for gone in [
         r#""host""#,
         r#""connection""#,
@@ -175,7 +175,7 @@ fn http2_request_has_scheme_authority_and_no_host() {
         "keep-alive",
         "content-length",
     ] {
-        assert!(!asked.contains(gone), "{gone}: {asked}");
+        assert!(!received.contains(gone), "{gone}: {received}");
     }
     // A body of known length is forwarded with `content-length`.
     let mut client = Client::connect(served.address);
@@ -187,7 +187,7 @@ fn http2_request_has_scheme_authority_and_no_host() {
 
 #[test]
 fn bodies_beyond_all_windows_pass_with_trailers() {
-    let upstream = Http2Upstream::start(|_, asked| echo(asked));
+    let upstream = Http2Upstream::start(|_, exchange| echo(exchange));
     let served = upstream.behind(vec![op("POST", "/a").streaming()]).serve();
     let sent: Vec<u8> = (0..9_000_000_u32).map(|at| (at % 251) as u8).collect();
     let mut client = Http2::connect(served.address);
@@ -212,7 +212,7 @@ fn bodies_beyond_all_windows_pass_with_trailers() {
 }
 
 #[test]
-fn grpc_messages_stream_both_ways_and_end_with_status() {
+fn grpc_messages_stream_in_both_directions() {
     let upstream = Http2Upstream::start(|_, (request, mut respond): ReceivedRequest| async move {
         if request.uri().path() == "/none" {
             let mut only = head(200);
@@ -276,9 +276,9 @@ fn grpc_messages_stream_both_ways_and_end_with_status() {
 #[test]
 fn cancelled_request_resets_only_its_own_stream() {
     let resets = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&resets);
+    let log = Arc::clone(&resets);
     let upstream = Http2Upstream::start(move |_, (request, mut respond): ReceivedRequest| {
-        let told = Arc::clone(&told);
+        let log = Arc::clone(&log);
         async move {
             let path = request.uri().path().to_owned();
             if path == "/ok" {
@@ -286,14 +286,14 @@ fn cancelled_request_resets_only_its_own_stream() {
             }
             if path == "/hang" {
                 let reason = poll_fn(|cx| respond.poll_reset(cx)).await.unwrap();
-                return told.lock().unwrap().push((path, reason));
+                return log.lock().unwrap().push((path, reason));
             }
             let mut stream = respond.send_response(head(200), false).unwrap();
             stream
                 .send_data(Bytes::from_static(b"some"), false)
                 .unwrap();
             let reason = poll_fn(|cx| stream.poll_reset(cx)).await.unwrap();
-            told.lock().unwrap().push((path, reason));
+            log.lock().unwrap().push((path, reason));
         }
     });
     let mut hang = op("GET", "/hang");
@@ -320,18 +320,18 @@ fn cancelled_request_resets_only_its_own_stream() {
 #[test]
 fn a_client_that_leaves_after_its_upload_is_noticed() {
     let resets = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&resets);
+    let log = Arc::clone(&resets);
     let upstream = Http2Upstream::start(move |_, (request, mut respond): ReceivedRequest| {
-        let told = Arc::clone(&told);
+        let log = Arc::clone(&log);
         async move {
             let mut body = request.into_body();
             let mut bytes = 0;
             while let Some(Ok(piece)) = body.data().await {
                 bytes += piece.len();
             }
-            told.lock().unwrap().push((bytes, None));
+            log.lock().unwrap().push((bytes, None));
             let reason = poll_fn(|cx| respond.poll_reset(cx)).await.unwrap();
-            told.lock().unwrap().push((bytes, Some(reason)));
+            log.lock().unwrap().push((bytes, Some(reason)));
         }
     });
     let served = upstream.behind(vec![op("POST", "/wait")]).serve();
@@ -423,7 +423,7 @@ fn connection_with_goaway_finishes_and_is_replaced() {
     let upstream = Http2Upstream::with(
         h2::server::Builder::new(),
         3,
-        |_, asked: ReceivedRequest| ok(asked),
+        |_, exchange: ReceivedRequest| ok(exchange),
     );
     let served = upstream.behind(vec![op("POST", "/a")]).serve();
     for _ in 0..20 {
@@ -444,12 +444,12 @@ fn connection_is_shared_up_to_80_percent_of_streams() {
     let upstream = Http2Upstream::with(
         builder,
         usize::MAX,
-        move |number, asked: ReceivedRequest| {
+        move |number, exchange: ReceivedRequest| {
             log.lock().unwrap().push(number);
             let mut opened = opened.clone();
             async move {
                 opened.wait_for(|open| *open).await.unwrap();
-                ok(asked).await;
+                ok(exchange).await;
             }
         },
     );
@@ -527,27 +527,28 @@ fn another_protocol_is_another_connection() {
 }
 
 #[test]
-fn over_tls_http2_is_agreed_on_or_not_spoken() {
+fn http2_over_tls_is_used_only_if_negotiated() {
     let pem = Authority::new("ca").issue(&["127.0.0.1"]);
-    let upstream = Http2Upstream::over_tls(server(&pem, None, &["h2"]), |_, asked| echo(asked));
+    let upstream =
+        Http2Upstream::over_tls(server(&pem, None, &["h2"]), |_, received| echo(received));
     let mut shop = behind(upstream.address, unchecked());
     shop.upstreams[0].protocol = UpstreamProtocol::H2;
     let served = shop.serve();
     for _ in 0..3 {
         let answer = get(served.address, "/a?q=1");
-        let [asked] = answer.field("x-asked")[..] else {
+        let [received] = answer.field("x-asked")[..] else {
             panic!("{answer:?}")
         };
         assert!(
-            asked.starts_with("GET https://shop.example/a?q=1 "),
-            "{asked}"
+            received.starts_with("GET https://shop.example/a?q=1 "),
+            "{received}"
         );
     }
     assert_eq!(upstream.connections.load(Ordering::SeqCst), 1, "shared");
 
     // In TLS 1.3, the server reports a missing client certificate after the handshake.
     let asks = server(&pem, Some(&Authority::new("clients")), &["h2"]);
-    let asking = Http2Upstream::over_tls(asks, |_, asked| ok(asked));
+    let asking = Http2Upstream::over_tls(asks, |_, received| ok(received));
     let mut shop = behind(asking.address, unchecked());
     shop.upstreams[0].protocol = UpstreamProtocol::H2;
     let served = shop.serve();
@@ -560,27 +561,29 @@ fn over_tls_http2_is_agreed_on_or_not_spoken() {
 
     // Try servers without ALPN, and with only `http/1.1`.
     for protocols in [&[][..], &["http/1.1"]] {
-        let upstream = Http2Upstream::over_tls(server(&pem, None, protocols), |_, asked| ok(asked));
+        let upstream =
+            Http2Upstream::over_tls(server(&pem, None, protocols), |_, received| ok(received));
         let mut shop = behind(upstream.address, unchecked());
         shop.upstreams[0].protocol = UpstreamProtocol::H2;
         let served = shop.serve();
         let answer = get(served.address, "/a");
-        let told = answer.field("proxy-status").concat();
+        let proxy_status = answer.field("proxy-status").concat();
         // A server with other protocols sends the alert no_application_protocol.
         let wanted = match protocols {
             [] => "gwd; error=tls_protocol_error",
             _ => "gwd; error=tls_alert_received; alert-id=120",
         };
-        assert_eq!((answer.status, told.as_str()), (502, wanted));
+        assert_eq!((answer.status, proxy_status.as_str()), (502, wanted));
     }
 }
 
 #[test]
 fn auto_protocol_follows_alpn_and_changing_hosts() {
     let pem = Authority::new("ca").issue(&["127.0.0.1"]);
-    let upstream = Http2Upstream::over_tls(server(&pem, None, &["h2", "http/1.1"]), |_, asked| {
-        ok(asked)
-    });
+    let upstream =
+        Http2Upstream::over_tls(server(&pem, None, &["h2", "http/1.1"]), |_, exchange| {
+            ok(exchange)
+        });
     let auto = |address| {
         let mut shop = behind(address, unchecked());
         shop.upstreams[0].protocol = UpstreamProtocol::Auto;
@@ -650,8 +653,8 @@ fn service_at_a_unix_socket_is_used_and_checked() {
     let path = folder.path().join("app.sock");
     let log = folder.path().join("access.log");
     at_a_socket(&path);
-    let nobody = "127.0.0.1:1".parse().unwrap();
-    let mut shop = shop(nobody, vec![op("GET", "/a")]);
+    let unused = "127.0.0.1:1".parse().unwrap();
+    let mut shop = shop(unused, vec![op("GET", "/a")]);
     let main = &mut shop.upstreams[0];
     main.targets = bundle::ir::Set::new(vec![bundle::ir::Target {
         name: "app".into(),

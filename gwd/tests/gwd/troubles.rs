@@ -111,10 +111,10 @@ fn refusing_host_is_reported_with_count_and_time() {
     let missed = ["upstream=\"main\"", host.as_str()];
     let metric = "gwd_upstream_connect_failures_total";
     assert_eq!(running.gwd.metric(metric, &missed), 2.0);
-    let told = &running.host()["unreachable"];
-    assert_eq!(told["attempts"], 2);
-    assert_eq!(told["error"], refused.as_str());
-    assert!(told["for_ms"].as_u64().is_some());
+    let unreachable = &running.host()["unreachable"];
+    assert_eq!(unreachable["attempts"], 2);
+    assert_eq!(unreachable["error"], refused.as_str());
+    assert!(unreachable["for_ms"].as_u64().is_some());
     let shown = running.shown();
     assert!(shown.contains("main 0 of 1 hosts available; "), "{shown}");
     let expected = format!("s, 2 attempts: {refused}");
@@ -159,7 +159,7 @@ fn host_reached_again_is_reported() {
 }
 
 #[test]
-fn a_host_that_does_not_answer_is_told_with_the_bound() {
+fn silent_host_is_reported_with_the_timeout() {
     // A host that accepts connections and never sends a byte, so that the TLS handshake stalls.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = mute.local_addr().unwrap();

@@ -15,10 +15,11 @@ async fn echo_tunnel((request, mut respond): ReceivedRequest) {
     assert_eq!(request.method(), "CONNECT");
     let protocol = request.extensions().get::<h2::ext::Protocol>().unwrap();
     assert_eq!(protocol.as_str(), "websocket");
-    let told = format!("{:?}", request.headers()).replace(|c: char| !c.is_ascii_graphic(), " ");
+    let description =
+        format!("{:?}", request.headers()).replace(|c: char| !c.is_ascii_graphic(), " ");
     let mut answer = head(200);
     let headers = answer.headers_mut();
-    headers.insert("x-asked", told.parse().unwrap());
+    headers.insert("x-asked", description.parse().unwrap());
     headers.insert("sec-websocket-protocol", "chat".parse().unwrap());
     let mut stream = respond.send_response(answer, false).unwrap();
     pour(&mut stream, Bytes::from_static(b"hello")).await;
@@ -39,31 +40,33 @@ fn with_tunnels() -> h2::server::Builder {
 #[test]
 fn http1_websocket_becomes_a_stream_of_http2() {
     const SIZE: usize = 6 << 20;
-    let upstream = Http2Upstream::with(with_tunnels(), usize::MAX, |_, asked| echo_tunnel(asked));
+    let upstream = Http2Upstream::with(with_tunnels(), usize::MAX, |_, received| {
+        echo_tunnel(received)
+    });
     let served = upstream.behind(vec![op("GET", "/ws").websocket()]).serve();
     for _ in 0..2 {
         let mut client = Client::connect(served.address);
         client.send(HANDSHAKE);
         let head = client.head();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        for said in [
+        for expected in [
             // Response value for the sample key of RFC 6455 §1.3.
             "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
             "sec-websocket-protocol: chat",
             "upgrade: websocket",
         ] {
-            assert!(head.contains(said), "{said}: {head}");
+            assert!(head.contains(expected), "{expected}: {head}");
         }
-        let asked = head
+        let received = head
             .lines()
             .find(|line| line.starts_with("x-asked"))
             .unwrap();
         assert!(
-            asked.contains(r#""sec-websocket-version": "13""#),
-            "{asked}"
+            received.contains(r#""sec-websocket-version": "13""#),
+            "{received}"
         );
         for gone in ["-key", r#""connection""#, r#""upgrade""#] {
-            assert!(!asked.contains(gone), "{gone}: {asked}");
+            assert!(!received.contains(gone), "{gone}: {received}");
         }
         assert_eq!(client.some(5), "hello");
         let mut writer = client.another();
@@ -86,11 +89,11 @@ fn http1_websocket_becomes_a_stream_of_http2() {
 
 #[test]
 fn http2_upstream_without_websockets_is_reported() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
-    let without = Http2Upstream::start(move |_, asked| {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&requests);
+    let without = Http2Upstream::start(move |_, exchange| {
         count.fetch_add(1, Ordering::SeqCst);
-        ok(asked)
+        ok(exchange)
     });
     let served = without.behind(vec![op("GET", "/ws").websocket()]).serve();
     let mut client = Client::connect(served.address);
@@ -100,7 +103,7 @@ fn http2_upstream_without_websockets_is_reported() {
         (answer.status, answer.problem().as_str()),
         (502, "upstream_protocol_error")
     );
-    assert_eq!(asked.load(Ordering::SeqCst), 0, "it was not asked");
+    assert_eq!(requests.load(Ordering::SeqCst), 0, "it was not asked");
 
     let declines = |_, (_, mut respond): ReceivedRequest| async move {
         let mut stream = respond.send_response(head(403), false).unwrap();
@@ -145,8 +148,8 @@ fn http2_response_with_an_end_is_no_tunnel() {
         let upstream = Http2Upstream::with(
             with_tunnels(),
             usize::MAX,
-            move |_, asked: ReceivedRequest| async move {
-                let (_request, mut respond) = asked;
+            move |_, exchange: ReceivedRequest| async move {
+                let (_request, mut respond) = exchange;
                 let mut head = head(status);
                 if let Some((name, value)) = field {
                     let value = http::HeaderValue::from_static(value);

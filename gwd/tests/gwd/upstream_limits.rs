@@ -106,8 +106,8 @@ fn late_and_excess_waiters_are_refused() {
     // read once per loop.
     assert!(start.elapsed() >= Duration::from_millis(280), "in its time");
     for answer in [second, third] {
-        let told = (answer.status, answer.problem());
-        assert_eq!(told, (503, "upstream_overflow".to_owned()));
+        let status_and_problem = (answer.status, answer.problem());
+        assert_eq!(status_and_problem, (503, "upstream_overflow".to_owned()));
         assert_eq!(answer.field("retry-after"), ["1"]);
     }
     go.send(()).unwrap();
@@ -150,9 +150,9 @@ fn every_end() -> Vec<(&'static str, Option<u16>)> {
 #[test]
 fn a_connection_is_given_back_however_it_ends() {
     let how = Arc::new(std::sync::Mutex::new("answers"));
-    let told = Arc::clone(&how);
+    let current = Arc::clone(&how);
     let upstream = Upstream::start(move |seen, stream| {
-        let how = *told.lock().unwrap();
+        let how = *current.lock().unwrap();
         match how {
             _ if seen.line().contains("/ws") => return agree(seen, stream),
             "answers" => say(stream, "content-length: 2\r\n", "ok"),
@@ -269,8 +269,8 @@ fn health_checks_need_no_place() {
 
 #[test]
 fn streams_over_the_usual_number_share_connections() {
-    let held = Arc::new(tokio::sync::Semaphore::new(0));
-    let (seen, wait) = (Arc::<AtomicUsize>::default(), Arc::clone(&held));
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (seen, wait) = (Arc::<AtomicUsize>::default(), Arc::clone(&gate));
     let count = Arc::clone(&seen);
     let mut builder = Builder::new();
     builder.max_concurrent_streams(4);
@@ -289,7 +289,7 @@ fn streams_over_the_usual_number_share_connections() {
     let served = shop.serve();
     let address = served.address;
     // The first response shows how many streams the connection allows.
-    held.add_permits(1);
+    gate.add_permits(1);
     assert_eq!(get(address, "/a").status, 200);
     let clients: Vec<_> = (0..7)
         .map(|_| std::thread::spawn(move || get(address, "/a").status))
@@ -297,7 +297,7 @@ fn streams_over_the_usual_number_share_connections() {
     eventually("the upstream has its maximum of requests", || {
         seen.load(Ordering::SeqCst) == 5
     });
-    held.add_permits(7);
+    gate.add_permits(7);
     for client in clients {
         assert_eq!(client.join().unwrap(), 200);
     }
@@ -368,9 +368,9 @@ fn response_head_is_bounded_by_its_upstream() {
 #[test]
 fn response_fields_over_http2_are_bounded() {
     let long = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&long);
+    let is_long = Arc::clone(&long);
     let upstream = Http2Upstream::start(move |_, (_, mut respond)| {
-        let length = if told.load(Ordering::SeqCst) {
+        let length = if is_long.load(Ordering::SeqCst) {
             3_000
         } else {
             100

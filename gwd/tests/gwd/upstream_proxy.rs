@@ -113,8 +113,8 @@ fn request_gets_a_connection_with_its_clients_header() {
         }
     }
     let split = upstream.split();
-    let told: Vec<Vec<u8>> = split.iter().map(|(header, _)| header.clone()).collect();
-    assert_eq!(told, expected);
+    let headers: Vec<Vec<u8>> = split.iter().map(|(header, _)| header.clone()).collect();
+    assert_eq!(headers, expected);
     for (_, head) in split {
         assert!(head.contains("\r\nconnection: close\r\n"), "{head}");
     }
@@ -141,24 +141,24 @@ fn header_has_the_trusted_client_without_its_port() {
     let fields = "x-forwarded-for: 203.0.113.7\r\n";
     let served = shop.serve();
     assert_eq!(fetch(served.address, "GET", "/a", fields).status, 200);
-    let told = upstream.split().pop().unwrap().0;
+    let header = upstream.split().pop().unwrap().0;
     assert!(
-        told.starts_with(b"PROXY TCP4 127.0.0.1 "),
+        header.starts_with(b"PROXY TCP4 127.0.0.1 "),
         "{}",
-        told.escape_ascii()
+        header.escape_ascii()
     );
     let balancers: Cidr = Cidr::parse("127.0.0.0/8").unwrap();
     shop.listener.trusted_proxies = vec![balancers];
     let served = shop.serve();
     assert_eq!(fetch(served.address, "GET", "/a", fields).status, 200);
-    let told = upstream.split().pop().unwrap().0;
-    assert_eq!(told, v1("203.0.113.7", 0, &served));
+    let header = upstream.split().pop().unwrap().0;
+    assert_eq!(header, v1("203.0.113.7", 0, &served));
     let fields = "x-forwarded-for: 2001:db8::7\r\n";
     assert_eq!(fetch(served.address, "GET", "/a", fields).status, 200);
-    let told = upstream.split().pop().unwrap().0;
+    let header = upstream.split().pop().unwrap().0;
     let to = served.address.port();
     let expected = format!("PROXY TCP6 2001:db8::7 ::ffff:127.0.0.1 0 {to}\r\n");
-    assert_eq!(told, expected.as_bytes());
+    assert_eq!(header, expected.as_bytes());
 }
 
 #[test]

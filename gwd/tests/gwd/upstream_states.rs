@@ -17,7 +17,7 @@ fn requests_over_the_upstream_limit_are_refused() {
     let (go, wait) = gate();
     let upstream = Upstream::start(move |_, stream| {
         arrived.send(()).unwrap();
-        let _told = wait.lock().unwrap().recv();
+        let _released = wait.lock().unwrap().recv();
         say(stream, "content-length: 2\r\n", "ok");
         Then::Keep
     });

@@ -49,14 +49,14 @@ impl TlsUpstream {
             Arc::clone(&upstream.config),
             Arc::clone(&upstream.connections),
         );
-        let held = Arc::clone(&upstream.held);
+        let held_connections = Arc::clone(&upstream.held);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
                 let number = count.fetch_add(1, Ordering::SeqCst);
                 let config = Arc::clone(&config.lock().unwrap());
-                let held = Arc::clone(&held);
-                std::thread::spawn(move || answer(stream, config, number, &held));
+                let held_connections = Arc::clone(&held_connections);
+                std::thread::spawn(move || answer(stream, config, number, &held_connections));
             }
         });
         upstream
@@ -93,7 +93,12 @@ pub(crate) fn behind(address: SocketAddr, tls: UpstreamTls) -> Shop {
     shop
 }
 
-fn answer(stream: TcpStream, config: Arc<ServerConfig>, number: usize, held: &HeldConnections) {
+fn answer(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    number: usize,
+    connections: &HeldConnections,
+) {
     let session = ServerConnection::new(config).unwrap();
     let mut stream = StreamOwned::new(session, stream);
     let mut head = Vec::new();
@@ -119,14 +124,14 @@ fn answer(stream: TcpStream, config: Arc<ServerConfig>, number: usize, held: &He
             alpn.as_deref().unwrap_or("-"),
             session.handshake_kind() == Some(HandshakeKind::Resumed),
         );
-        let asked = String::from_utf8_lossy(&head);
-        if asked.contains("/a/held") {
-            held.count.fetch_add(1, Ordering::SeqCst);
+        let request = String::from_utf8_lossy(&head);
+        if request.contains("/a/held") {
+            connections.count.fetch_add(1, Ordering::SeqCst);
             eventually("the held request is released", || {
-                held.let_go.load(Ordering::SeqCst)
+                connections.let_go.load(Ordering::SeqCst)
             });
         }
-        let closes = asked.contains("/a/close");
+        let closes = request.contains("/a/close");
         let connection = if closes { "close" } else { "keep-alive" };
         let length = body.len();
         let answer = format!(
@@ -200,12 +205,12 @@ pub(crate) fn start(world: &World, shop: &Shop) -> Process {
 /// Status, problem code and `Proxy-Status` of the response.
 fn refused(address: SocketAddr) -> (u16, String, String) {
     let answer = get(address, "/a");
-    let told = answer.field("proxy-status").concat();
-    (answer.status, answer.problem(), told)
+    let proxy_status = answer.field("proxy-status").concat();
+    (answer.status, answer.problem(), proxy_status)
 }
 
-fn tuple(code: &str, told: &str) -> (u16, String, String) {
-    (502, code.to_owned(), format!("gwd; error={told}"))
+fn tuple(code: &str, error: &str) -> (u16, String, String) {
+    (502, code.to_owned(), format!("gwd; error={error}"))
 }
 
 // === tests
@@ -316,13 +321,13 @@ fn own_certificate_is_sent_and_replaced_live() {
     };
     let second = world.release(&upstream.behind(with).gateway());
     gwd.wait_for(&second);
-    let said = || get(address, "/a").text().to_owned();
-    let first = said();
+    let response_text = || get(address, "/a").text().to_owned();
+    let first = response_text();
     assert!(
         first.starts_with("sni=- client=CN=alice alpn=http/1.1 "),
         "{first}"
     );
-    assert_eq!(said(), first, "the connection is used again");
+    assert_eq!(response_text(), first, "the connection is used again");
     let end = || {
         gwd.metric(
             "gwd_tls_cert_not_after_timestamp_seconds",
@@ -337,11 +342,11 @@ fn own_certificate_is_sent_and_replaced_live() {
 
     own("bob", 3);
     eventually("the new certificate is sent", || {
-        said().contains("client=CN=bob")
+        response_text().contains("client=CN=bob")
     });
     eventually("the metric has the new expiry", || end() == year(3));
-    let after = said();
-    assert_eq!(said(), after, "and its connection used again");
+    let after = response_text();
+    assert_eq!(response_text(), after, "and its connection used again");
 
     // An unusable key file changes nothing.
     secrets.write("own.key", "none");
@@ -349,10 +354,10 @@ fn own_certificate_is_sent_and_replaced_live() {
         let broken = gwd.status()["broken_certificates"].to_string();
         broken.contains("there is no private key")
     });
-    assert_eq!(said(), after);
+    assert_eq!(response_text(), after);
     let events = gwd.events();
-    let said = events.iter().map(ToString::to_string).collect::<String>();
-    assert!(!said.contains("PRIVATE KEY"));
+    let response_text = events.iter().map(ToString::to_string).collect::<String>();
+    assert!(!response_text.contains("PRIVATE KEY"));
 }
 
 #[test]
@@ -409,10 +414,10 @@ fn sessions_resume_and_other_tls_is_not_reused() {
     let pem = authority.issue(&["127.0.0.1"]);
     let upstream = TlsUpstream::start(server(&pem, None, &[]));
     let mut served = upstream.behind(unchecked()).serve();
-    let said = |served: &Served, path: &str| get(served.address, path).text().to_owned();
-    assert!(said(&served, "/a/close").contains("resumed=false"));
-    assert!(said(&served, "/a/close").contains("resumed=true"));
-    assert!(said(&served, "/a").ends_with("resumed=true connection=2"));
+    let response_text = |served: &Served, path: &str| get(served.address, path).text().to_owned();
+    assert!(response_text(&served, "/a/close").contains("resumed=false"));
+    assert!(response_text(&served, "/a/close").contains("resumed=true"));
+    assert!(response_text(&served, "/a").ends_with("resumed=true connection=2"));
 
     // A version with the same TLS settings keeps the connection. A version with another server name
     // opens a new connection.
@@ -421,7 +426,7 @@ fn sessions_resume_and_other_tls_is_not_reused() {
         shop.expose_bundle = true;
         let version = shop.build(&mut served.node, Digest::of(&[number]));
         served.node.publish(&version, number.into());
-        said(&served, "/a")
+        response_text(&served, "/a")
     };
     assert!(publish(unchecked(), 2).ends_with("connection=2"));
     let named = UpstreamTls {

@@ -114,10 +114,10 @@ fn permit_too_late_to_connect_does_not_blame_the_host() {
     let upstream = TlsUpstream::start(server(&pem, None, &["http/1.1"]));
     let (address, dialled) = one_connection_proxy(upstream.address);
     let mut shop = behind(address, unchecked());
-    let mut held = op("GET", "/a/held");
-    held.timeout_ms = 20_000;
+    let mut slow = op("GET", "/a/held");
+    slow.timeout_ms = 20_000;
     shop.ops[0].timeout_ms = 400;
-    shop.ops.push(held);
+    shop.ops.push(slow);
     let main = &mut shop.upstreams[0];
     main.limits.connections = 1;
     main.connect_timeout_ms = 300;
@@ -201,8 +201,8 @@ fn permit_too_late_to_answer_does_not_blame_the_host() {
 #[test]
 fn ended_stream_admits_a_waiter_for_a_connection() {
     let pem = Authority::new("ca").issue(&["127.0.0.1"]);
-    let (held, seen) = (Arc::new(Semaphore::new(0)), Arc::<AtomicUsize>::default());
-    let (wait, count) = (Arc::clone(&held), Arc::clone(&seen));
+    let (gate, seen) = (Arc::new(Semaphore::new(0)), Arc::<AtomicUsize>::default());
+    let (wait, count) = (Arc::clone(&gate), Arc::clone(&seen));
     let mut builder = h2::server::Builder::new();
     builder.max_concurrent_streams(5);
     let config = server(&pem, None, &["h2"]);
@@ -210,12 +210,12 @@ fn ended_stream_admits_a_waiter_for_a_connection() {
         Some(config),
         builder,
         usize::MAX,
-        move |_, asked: ReceivedRequest| {
+        move |_, exchange: ReceivedRequest| {
             count.fetch_add(1, Ordering::SeqCst);
             let wait = Arc::clone(&wait);
             async move {
                 wait.acquire().await.unwrap().forget();
-                ok(asked).await;
+                ok(exchange).await;
             }
         },
     );
@@ -239,14 +239,14 @@ fn ended_stream_admits_a_waiter_for_a_connection() {
     });
     queue(&served, &mut clients[5]);
     let start = Instant::now();
-    held.add_permits(1);
+    gate.add_permits(1);
     eventually("the upstream has the fifth request", || {
         seen.load(Ordering::SeqCst) == 5
     });
     assert!(start.elapsed() < Duration::from_secs(2), "at once");
     // All requests are answered on the first connection, including the request that tried to open a
     // second connection.
-    held.add_permits(5);
+    gate.add_permits(5);
     for client in &mut clients {
         assert_eq!(client.answer().status, 200);
     }
@@ -308,7 +308,7 @@ fn dead_connection_is_replaced_by_an_unused_one() {
     eventually("the upstream has the stale request", || {
         upstream.seen().len() == 2
     });
-    let mut held = ask("/held");
+    let mut third = ask("/held");
     eventually("the upstream has the held request", || {
         upstream.seen().len() == 3
     });
@@ -327,7 +327,7 @@ fn dead_connection_is_replaced_by_an_unused_one() {
     go.send(()).unwrap();
     go.send(()).unwrap();
     assert_eq!(stale.answer().status, 200);
-    assert_eq!(held.answer().status, 200);
+    assert_eq!(third.answer().status, 200);
     assert_eq!(queued.answer().status, 200);
 }
 

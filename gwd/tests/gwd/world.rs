@@ -394,7 +394,7 @@ impl Process {
         self.events().into_iter().find(|event| {
             event["message"]
                 .as_str()
-                .is_some_and(|said| said.contains(message))
+                .is_some_and(|message_text| message_text.contains(message))
         })
     }
 

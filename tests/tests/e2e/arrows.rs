@@ -122,7 +122,7 @@ fn the_core_knows_no_world() {
 }
 
 #[test]
-fn every_arrow_points_one_way() {
+fn crates_depend_only_on_allowed_crates() {
     // Table of the workspace crates that each crate may depend on. The table also applies to
     // dev-dependencies.
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([

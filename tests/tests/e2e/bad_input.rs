@@ -157,7 +157,7 @@ fn command_that_computes_too_long_is_ended() {
 
 #[track_caller]
 fn assert_short_error(ended: &Ended, code: i32, what: &str) {
-    let said = ended.stdout.len() + ended.stderr.len();
+    let length = ended.stdout.len() + ended.stderr.len();
     let short = |text: &str| text.chars().take(1_000).collect::<String>();
     let story = format!(
         "{what}: {}\n{}\n{}",
@@ -166,8 +166,8 @@ fn assert_short_error(ended: &Ended, code: i32, what: &str) {
         short(&ended.stderr)
     );
     assert_eq!(ended.code, Some(code), "{story}");
-    assert!(said > 0, "nothing was said: {story}");
-    assert!(said < WORDS_MAX, "{said} bytes were said: {story}");
+    assert!(length > 0, "nothing was said: {story}");
+    assert!(length < WORDS_MAX, "{length} bytes were said: {story}");
     for word in ["panicked", "a bug", "stack overflow", "RUST_BACKTRACE"] {
         assert!(!ended.stderr.contains(word), "{story}");
     }
@@ -386,7 +386,7 @@ fn what_a_release_is_made_of() {
 }
 
 #[test]
-fn what_is_said_on_the_command_line() {
+fn invalid_command_lines_are_refused() {
     let Base { project, .. } = base();
     let root = project.root();
     let commands: [(&[&str], i32); 12] = [

@@ -112,8 +112,8 @@ fn haproxy_header_names_the_client_to_the_gateway() {
         (format!("{tls} send-proxy-v2 check inter 100ms"), "https"),
         (plain.to_string(), "http"),
     ];
-    let told: Vec<String> = servers.iter().map(|(server, _)| server.clone()).collect();
-    let Some(balancer) = Balancer::start(&project, &told) else {
+    let addresses: Vec<String> = servers.iter().map(|(server, _)| server.clone()).collect();
+    let Some(balancer) = Balancer::start(&project, &addresses) else {
         prerequisite::skip("there is no haproxy; apt installs it");
         return;
     };
@@ -184,26 +184,26 @@ impl AddressServers {
              location / {{ return 200 \"$proxy_protocol_addr $proxy_protocol_server_port\"; }}",
             ports[1]
         );
-        let mut told = Self {
+        let mut started = Self {
             _servers: vec![haproxy],
             ports,
         };
-        match Server::nginx(project.root(), told.ports[1], &server) {
-            Some(nginx) => told._servers.push(nginx),
-            None => told.ports.truncate(1),
+        match Server::nginx(project.root(), started.ports[1], &server) {
+            Some(nginx) => started._servers.push(nginx),
+            None => started.ports.truncate(1),
         }
-        Some(told)
+        Some(started)
     }
 }
 
 #[test]
-fn haproxy_and_nginx_are_told_whose_requests_they_get() {
+fn haproxy_and_nginx_get_the_client_address() {
     let project = Project::new();
-    let Some(told) = AddressServers::start(&project) else {
+    let Some(servers) = AddressServers::start(&project) else {
         prerequisite::skip("there is no haproxy; apt installs it");
         return;
     };
-    for port in &told.ports {
+    for port in &servers.ports {
         for version in ["v1", "v2"] {
             let project = Project::with(
                 &format!(

@@ -163,7 +163,7 @@ fn page_of_a_listed_origin_reads_what_cors_allows() {
         fetch("no cors", &at("/none"), &json!({})),
         fetch("not read", &at("/none"), &json!({"mode": "no-cors"})),
     ]);
-    let Some((told, seen)) = site.run(&site.origin("127.0.0.1"), &steps) else {
+    let Some((results, seen)) = site.run(&site.origin("127.0.0.1"), &steps) else {
         return prerequisite::skip(MISSING);
     };
     let read = "200 x-total=3 x-hidden=null body";
@@ -181,14 +181,14 @@ fn page_of_a_listed_origin_reads_what_cors_allows() {
         ("no cors", "blocked"),
         ("not read", "opaque"),
     ] {
-        assert_eq!(told[step], expected, "{step}: {told:#?}");
+        assert_eq!(results[step], expected, "{step}: {results:#?}");
     }
     // With `cors`, a page can read the reason of a refusal.
     for step in ["anonymous", "cookie kept back"] {
-        assert!(told[step].starts_with("401 "), "{step}: {told:#?}");
+        assert!(results[step].starts_with("401 "), "{step}: {results:#?}");
         assert!(
-            told[step].contains("credential_missing"),
-            "{step}: {told:#?}"
+            results[step].contains("credential_missing"),
+            "{step}: {results:#?}"
         );
     }
     let expected = [
@@ -227,13 +227,13 @@ fn page_of_a_foreign_origin_reads_nothing() {
         ),
         fetch("star", &at("/star"), &json!({})),
     ]);
-    let Some((told, seen)) = site.run(&site.origin("localhost"), &steps) else {
+    let Some((results, seen)) = site.run(&site.origin("localhost"), &steps) else {
         return prerequisite::skip(MISSING);
     };
     for step in ["simple", "put", "private"] {
-        assert_eq!(told[step], "blocked", "{step}: {told:#?}");
+        assert_eq!(results[step], "blocked", "{step}: {results:#?}");
     }
-    assert!(told["star"].starts_with("200 "), "{told:#?}");
+    assert!(results["star"].starts_with("200 "), "{results:#?}");
     assert_eq!(request_lines(&seen), ["GET /open", "GET /star"]);
 }
 

@@ -189,29 +189,29 @@ fn with_hashes(text: &str) -> String {
 /// Runs `gwc route` for each case, with additional `options`. Returns the differences between the
 /// expected and the reported results.
 pub(crate) fn by_gwc(project: &Project, cases: &[Case], options: &[&str]) -> Vec<String> {
-    let asked = cases.iter().filter(|case| case.by_gwc);
-    asked
+    let selected = cases.iter().filter(|case| case.by_gwc);
+    selected
         .filter_map(|case| {
             let mut arguments = case.route_arguments();
             arguments.extend(options.iter().map(|option| (*option).to_owned()));
             let ended = project.gwc(&arguments);
-            let said = ended.succeeds().json();
+            let explained = ended.succeeds().json();
             let expected = expected_of_gwc(case);
             let actual = (
-                said["decision"].as_str().unwrap_or_default().to_owned(),
-                said["operation"]["key"].as_str().map(str::to_owned),
-                said["status"].as_u64(),
-                said["reason"].as_str().map(str::to_owned),
+                explained["decision"].as_str().unwrap_or_default().to_owned(),
+                explained["operation"]["key"].as_str().map(str::to_owned),
+                explained["status"].as_u64(),
+                explained["reason"].as_str().map(str::to_owned),
             );
             let allow = case.response.iter().find_map(|expected| match expected {
                 Expected::Field(name, value) if name == "allow" => Some(value.as_str()),
                 _ => None,
             });
-            let upstream = mistakes_of_upstream(case, &said);
-            (actual != expected || allow.is_some() && said["allow"].as_str() != allow || !upstream.is_empty()).then(|| {
+            let upstream = mistakes_of_upstream(case, &explained);
+            (actual != expected || allow.is_some() && explained["allow"].as_str() != allow || !upstream.is_empty()).then(|| {
                 format!(
                     "{} {}: gwc route says {actual:?}, allow {}, expected {expected:?}, {allow:?} {upstream:?}",
-                    case.place, case.title, said["allow"]
+                    case.place, case.title, explained["allow"]
                 )
             })
         })
@@ -246,14 +246,14 @@ fn expected_of_gwc(case: &Case) -> (String, Option<String>, Option<u64>, Option<
 
 /// Compares the upstream request that gwc predicts with the head that the case expects from gwd.
 /// Returns the differences.
-fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
-    let request = &said["upstream"]["request"];
+fn mistakes_of_upstream(case: &Case, explained: &Value) -> Vec<String> {
+    let request = &explained["upstream"]["request"];
     let field = |name: &str| request["headers"][name].as_str();
     case.upstream
         .iter()
         .filter_map(|expected| match expected {
             Expected::First(first) => {
-                let told = format!(
+                let actual = format!(
                     "{} {}",
                     request["method"].as_str().unwrap_or_default(),
                     request["path"].as_str().unwrap_or_default()
@@ -261,8 +261,9 @@ fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
                 // A case with several upstream requests also expects copies or repetitions. gwc
                 // does not predict these requests.
                 let is_other = case.requests.is_some_and(|count| count > 1)
-                    && case.upstream.contains(&Expected::First(told.clone()));
-                (told != *first && !is_other).then(|| format!("upstream gets {told}, not {first}"))
+                    && case.upstream.contains(&Expected::First(actual.clone()));
+                (actual != *first && !is_other)
+                    .then(|| format!("upstream gets {actual}, not {first}"))
             }
             Expected::NoField(name) => {
                 field(name).map(|value| format!("upstream gets {name}: {value}"))
@@ -270,9 +271,9 @@ fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
             // Values that identify a caller are hidden, and a list field is shown with its last
             // line only.
             Expected::Field(name, value) => match field(name) {
-                Some(told) => {
-                    (told != "(hidden)" && !value.ends_with(told) && !value.starts_with('$'))
-                        .then(|| format!("upstream gets {name}: {told}, not {value}"))
+                Some(actual) => {
+                    (actual != "(hidden)" && !value.ends_with(actual) && !value.starts_with('$'))
+                        .then(|| format!("upstream gets {name}: {actual}, not {value}"))
                 }
                 None => Some(format!("upstream does not get {name}")),
             },
@@ -389,8 +390,8 @@ fn mistake_of_seen(expected: &Expected, seen: &Seen, authority: &str) -> Option<
     let fields = |name: &str| seen.head.all(name).collect::<Vec<_>>().join(", ");
     match expected {
         Expected::First(first) => {
-            let told = format!("{} {}", seen.method, seen.target);
-            (told != *first).then(|| format!("the upstream saw {told}, not {first}"))
+            let actual = format!("{} {}", seen.method, seen.target);
+            (actual != *first).then(|| format!("the upstream saw {actual}, not {first}"))
         }
         Expected::Field(name, value) => {
             let value = value.replace("$AUTHORITY", authority);

@@ -297,7 +297,7 @@ const CONNECTION: &[(&str, Option<&str>, bool, u64, &str)] = &[
 ];
 
 #[test]
-fn certificates_of_connections_are_judged() {
+fn certificates_of_connections_are_verified() {
     let scene = Scene::new();
     for version in ["--http1.1", "--http2"] {
         for (path, certificate, key, status, code) in CONNECTION {

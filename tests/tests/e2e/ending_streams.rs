@@ -72,8 +72,8 @@ default_md = sha256\npolicy = names\n[names]\ncommonName = supplied\n";
             .current_dir(folder)
             .output();
         let ended = ended.expect("it is installed");
-        let told = String::from_utf8_lossy(&ended.stderr);
-        assert!(ended.status.success(), "{program} {arguments}: {told}");
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{program} {arguments}: {stderr}");
         ended.stdout
     };
     let end = run("date", &format!("-u -d @{ends_s} +%Y%m%d%H%M%SZ"));
@@ -155,12 +155,12 @@ fn open_response_ends_with_its_credential() {
     ];
     let closing = closing.map(|(path, shown)| (path, shown, begun(&gateway, path, shown)));
     for (path, shown, mut client) in closing {
-        let asked = Instant::now();
+        let start = Instant::now();
         // The missing final chunk shows the client that the response is not complete.
         let rest = client.read_to_end().expect("gwd closes the connection");
         assert_eq!(rest, b"5\r\nhello\r\n", "{path} {shown:.40}");
         assert!(
-            asked.elapsed() < Duration::from_secs(LIFETIME_S + 4),
+            start.elapsed() < Duration::from_secs(LIFETIME_S + 4),
             "{path} {shown:.40}"
         );
         let now = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");

@@ -96,7 +96,7 @@ fn project(example: &str) -> (Project, Vec<Upstream>) {
             let upstream = upstreams.entry(port.to_owned()).or_insert_with(|| {
                 let port = port.to_owned();
                 Upstream::scripted(move |seen| {
-                    let mut answer = Answer::as_asked(seen);
+                    let mut answer = Answer::as_requested(seen);
                     answer
                         .headers
                         .push(("x-served-by".to_owned(), port.clone()));
@@ -157,23 +157,23 @@ fn tls() {
         .arguments(&["--secret-dir", &secrets])
         .start();
     let secure = gateway.listener("public");
-    let asked = curl(&[
+    let response = curl(&[
         "--cacert",
         &certificates.path("ca.pem").display().to_string(),
         "--resolve",
         &format!("orders.internal:{}:127.0.0.1", secure.port()),
         &format!("https://orders.internal:{}/notes/7", secure.port()),
     ]);
-    assert!(asked.stdout.starts_with("HTTP/2 200"), "{asked}");
+    assert!(response.stdout.starts_with("HTTP/2 200"), "{response}");
     let seen = upstreams[0].take();
     assert_eq!(seen[0].header("x-forwarded-proto"), Some("https"));
     let plain = gateway.listener("plain");
-    let asked = curl(&[&format!("http://{plain}/notes/7?a=b")]);
-    assert!(asked.stdout.starts_with("HTTP/1.1 308"), "{asked}");
+    let response = curl(&[&format!("http://{plain}/notes/7?a=b")]);
+    assert!(response.stdout.starts_with("HTTP/1.1 308"), "{response}");
     let location = "location: https://127.0.0.1:8443/notes/7?a=b";
     assert!(
-        asked.stdout.to_ascii_lowercase().contains(location),
-        "{asked}"
+        response.stdout.to_ascii_lowercase().contains(location),
+        "{response}"
     );
     gateway.stops_clean();
 }
@@ -213,17 +213,17 @@ fn talks(example: &str, server: &str, client: &str, url: fn(&Gateway) -> String)
 #[test]
 fn websocket() {
     let url = |gateway: &Gateway| format!("ws://{}/ws", gateway.address());
-    let Some(said) = talks("websocket", "websockets_echo.py", "websockets_talk.py", url) else {
+    let Some(ended) = talks("websocket", "websockets_echo.py", "websockets_talk.py", url) else {
         return prerequisite::skip("websockets is missing");
     };
-    assert_eq!(said.succeeds().stdout.trim(), "fine");
+    assert_eq!(ended.succeeds().stdout.trim(), "fine");
 }
 
 #[test]
 fn grpc() {
     let url = |gateway: &Gateway| gateway.address().to_string();
-    let Some(said) = talks("grpc", "grpc_server.py", "grpc_client.py", url) else {
+    let Some(ended) = talks("grpc", "grpc_server.py", "grpc_client.py", url) else {
         return prerequisite::skip("grpcio is missing");
     };
-    assert_eq!(said.succeeds().stdout.trim(), "fine");
+    assert_eq!(ended.succeeds().stdout.trim(), "fine");
 }

@@ -144,8 +144,8 @@ fn route_verifies_expensive_keys_as_gwd_does() {
     ] {
         let field = format!("Authorization: Bearer {token}");
         let route = ["route", "GET", "/secured", "--format", "json", "-H", &field];
-        let told = scene.project.gwc(&route).succeeds().json();
-        assert_eq!(told["decision"], expected);
+        let decision = scene.project.gwc(&route).succeeds().json();
+        assert_eq!(decision["decision"], expected);
     }
 }
 

@@ -43,8 +43,11 @@ fn reason_without_a_value_is_for_the_operator_only() {
         let (status, body) = ask(target);
         assert_eq!(status, 403, "{target}");
         assert!(body.contains("not_authorized"), "{body}");
-        let told = fault.unwrap_or("expression");
-        assert!(!body.contains(told) && !body.contains("limit"), "{body}");
+        let fault_text = fault.unwrap_or("expression");
+        assert!(
+            !body.contains(fault_text) && !body.contains("limit"),
+            "{body}"
+        );
     }
     let log = gateway.access_log();
     let lines = wait::until("the lines of all requests", || {

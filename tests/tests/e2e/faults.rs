@@ -83,7 +83,7 @@ fn unshared(project: &Project, script: &str) -> Option<Ended> {
 }
 
 #[test]
-fn a_full_disk_is_told_and_leaves_the_store_whole() {
+fn full_disk_is_reported_and_leaves_the_store_whole() {
     let project = released();
     // The file system of the store has 5 MB. In each round, the script fills the file system and
     // leaves some free space.
@@ -141,20 +141,23 @@ fn failed_operation_is_reported_and_next_apply_works() {
     let mut cases: Vec<(String, &str)> = Vec::new();
     for (at, point) in points.iter().enumerate() {
         // The first fault point gets every kind of error. Each other point gets one error.
-        for (error, told) in errors
+        for (error, message) in errors
             .iter()
             .cycle()
             .skip(at)
             .take(if at == 0 { 3 } else { 1 })
         {
-            cases.push((format!("{point}:1:{error}"), told));
+            cases.push((format!("{point}:1:{error}"), message));
         }
     }
-    for (n, (fault, told)) in cases.iter().enumerate() {
+    for (n, (fault, message)) in cases.iter().enumerate() {
         change(&project, &format!("v{}", n + 2));
         let before = audit(&project).head();
         let failed = with_fault(&project, fault);
-        assert!(failed.exits(69).stderr.contains(told), "{fault}: {failed}");
+        assert!(
+            failed.exits(69).stderr.contains(message),
+            "{fault}: {failed}"
+        );
         // A fault after the creation of the link is an error, because the link may not be durable.
         // The channel has moved anyway.
         let moved = u64::from(fault.starts_with("store.link"));
@@ -173,14 +176,14 @@ fn failed_operation_is_reported_and_next_apply_works() {
 }
 
 #[test]
-fn a_file_system_without_hard_links_is_told() {
+fn file_system_without_hard_links_is_reported() {
     let project = released();
     change(&project, "v2");
     let failed = with_fault(&project, "store.link.due:1:enotsup");
     failed.exits(69);
-    let said = &failed.stderr;
+    let stderr = &failed.stderr;
     assert!(
-        said.contains("hard links") && said.contains("another file system"),
+        stderr.contains("hard links") && stderr.contains("another file system"),
         "{failed}"
     );
     assert_eq!(audit(&project).head(), 1);
@@ -269,7 +272,7 @@ fn store_lost_during_apply_is_reported_not_recreated() {
 }
 
 #[test]
-fn second_writer_is_told_that_the_channel_moved() {
+fn second_writer_fails_because_the_channel_moved() {
     for point in [
         "apply.bundle.put",
         "apply.record.signed",
@@ -295,7 +298,7 @@ fn second_writer_is_told_that_the_channel_moved() {
 
 /// Runs 48 concurrent releases (200 with `GWC_TEST_FULL`), at most 16 at a time.
 #[test]
-fn of_many_applies_each_wins_a_serial_or_is_told() {
+fn concurrent_applies_get_own_serials_or_fail() {
     let project = released();
     let count: usize = if prerequisite::is_full() { 200 } else { 48 };
     let next = std::sync::atomic::AtomicUsize::new(0);
@@ -344,11 +347,11 @@ fn of_many_applies_each_wins_a_serial_or_is_told() {
     let serials: Vec<u64> = after.records.keys().copied().collect();
     assert_eq!(serials, (1..=won.len() as u64 + 1).collect::<Vec<_>>());
     for winner in won {
-        let said = winner.json();
-        let serial = said["serial"].as_u64().expect("a serial");
+        let result = winner.json();
+        let serial = result["serial"].as_u64().expect("a serial");
         assert_eq!(
             after.records[&serial],
-            said["bundle"].as_str().expect("a bundle")
+            result["bundle"].as_str().expect("a bundle")
         );
     }
     assert!(!lost.is_empty(), "nobody raced");

@@ -94,10 +94,10 @@ fn forward_auth_decides_as_oauth2_proxy_answers() {
     assert_eq!(scene.gateway.ask(session).status, 200);
     let passed = scene.main.take();
     assert_eq!(passed[0].header("x-auth-request-user"), Some("alice"));
-    let asked = scene.identity.take();
-    assert_eq!(asked[0].target, "/oauth2/auth");
-    assert_eq!(asked[0].header("x-forwarded-uri"), Some("/by-url?x=1"));
-    assert_eq!(asked[0].header("x-forwarded-host"), Some("shop.test"));
+    let requests = scene.identity.take();
+    assert_eq!(requests[0].target, "/oauth2/auth");
+    assert_eq!(requests[0].header("x-forwarded-uri"), Some("/by-url?x=1"));
+    assert_eq!(requests[0].header("x-forwarded-host"), Some("shop.test"));
     let browser = scene
         .gateway
         .ask("GET /by-url HTTP/1.1\nhost: h\naccept: text/html");
@@ -150,9 +150,9 @@ fn route_depends_on_the_answer_until_one_is_assumed() {
         ("deny", "respond", Some(403)),
         ("outage", "reject", Some(503)),
     ] {
-        let told = scene.route(&["--assume", &format!("login={answer}")]);
-        assert_eq!(told["decision"], decision, "{answer}");
-        assert_eq!(told["status"].as_u64(), status, "{answer}");
+        let result = scene.route(&["--assume", &format!("login={answer}")]);
+        assert_eq!(result["decision"], decision, "{answer}");
+        assert_eq!(result["status"].as_u64(), status, "{answer}");
     }
     for wrong in ["nobody=allow", "login=perhaps", "login"] {
         let arguments = ["route", "GET", "/by-url", "--assume", wrong];
@@ -166,11 +166,11 @@ fn path_with_two_readings_is_refused_unasked() {
     let ask = |target: &str| {
         let session = format!("GET {target} HTTP/1.1\nhost: h\ncookie: _oauth2_proxy=session");
         let status = scene.gateway.ask(&session).status;
-        let told = scene.identity.take();
-        let told = told
+        let forwarded_uri = scene.identity.take();
+        let forwarded_uri = forwarded_uri
             .first()
             .and_then(|seen| seen.header("x-forwarded-uri").map(str::to_owned));
-        (status, told, scene.main.take().len())
+        (status, forwarded_uri, scene.main.take().len())
     };
     let served = |path: &str| (200, Some(path.to_owned()), 1);
     let refused = (400, None, 0);
@@ -190,9 +190,9 @@ fn path_with_two_readings_is_refused_unasked() {
         assert_eq!(ask(target), refused, "{target}");
     }
     let arguments = ["route", "GET", "/files/a%2Fb", "--format", "json"];
-    let told = scene.project.gwc(&arguments).succeeds().json();
-    assert_eq!(told["status"], 400);
-    let why = told["why"].as_str().unwrap_or_default();
+    let forwarded_uri = scene.project.gwc(&arguments).succeeds().json();
+    assert_eq!(forwarded_uri["status"], 400);
+    let why = forwarded_uri["why"].as_str().unwrap_or_default();
     assert!(why.contains("the service that decides"), "{why}");
     assert!(why.contains("`/files/a/b`"), "{why}");
 }

@@ -206,22 +206,22 @@ fn certified_provider_is_found_by_its_issuer() {
         };
         let scene = Scene::of(&provider);
         let gateway = scene.start("state");
-        let told = |path: &str, token: &str| {
+        let result = |path: &str, token: &str| {
             let (status, reason) = shown(&gateway, path, token);
             format!("{status} {reason}")
         };
         let read = provider.token("read", ORDERS);
-        assert_eq!(told("/read", &read), "200 ", "{algorithm}");
+        assert_eq!(result("/read", &read), "200 ", "{algorithm}");
         let seen = scene.upstream.take();
         assert_eq!(seen[0].header("x-caller"), Some("app"));
         assert_eq!(seen[0].header("x-client"), Some("app"));
         let write = provider.token("write", ORDERS);
-        assert_eq!(told("/any", &write), "200 ");
-        assert_eq!(told("/read", &write), "403 insufficient_scope");
+        assert_eq!(result("/any", &write), "200 ");
+        assert_eq!(result("/read", &write), "403 insufficient_scope");
         let foreign = provider.token("read", "https://api.example/payments");
-        assert_eq!(told("/any", &foreign), "401 audience");
+        assert_eq!(result("/any", &foreign), "401 audience");
         let opaque = provider.token("read", "");
-        assert_eq!(told("/any", &opaque), "401 malformed");
+        assert_eq!(result("/any", &opaque), "401 malformed");
         gateway.stops_clean();
     }
 }

@@ -164,23 +164,23 @@ fn active_token_is_admitted_and_describes_its_caller() {
     let issuer = Issuer::new();
     let scene = Scene::by(&issuer, "");
     assert_eq!(scene.ask("/secured", "good-1").0, 200);
-    let asked = issuer.upstream.take();
-    let [asked] = &asked[..] else {
-        panic!("{asked:?}")
+    let requests = issuer.upstream.take();
+    let [requests] = &requests[..] else {
+        panic!("{requests:?}")
     };
     assert_eq!(
-        (asked.method.as_str(), asked.target.as_str()),
+        (requests.method.as_str(), requests.target.as_str()),
         ("POST", "/introspect")
     );
-    let basic = asked.header("authorization").unwrap_or_default();
+    let basic = requests.header("authorization").unwrap_or_default();
     let basic = basic.strip_prefix("Basic ").unwrap_or_default();
     let pair = STANDARD.decode(basic).expect("Basic");
     assert_eq!(pair, format!("the+gateway:{SECRET}").as_bytes());
-    let kind = asked.header("content-type");
+    let kind = requests.header("content-type");
     assert_eq!(kind, Some("application/x-www-form-urlencoded"));
-    assert_eq!(asked.body, b"token=good-1&token_type_hint=access_token");
+    assert_eq!(requests.body, b"token=good-1&token_type_hint=access_token");
     for forwarding in ["x-forwarded-for", "forwarded", "cookie"] {
-        assert_eq!(asked.header(forwarding), None);
+        assert_eq!(requests.header(forwarding), None);
     }
     let seen = scene.main.take();
     assert_eq!(seen[0].header("x-tenant"), Some("t-1"));
@@ -228,12 +228,12 @@ fn token_that_is_not_for_the_api_is_401() {
         });
     }
     // Malformed tokens are not sent to the issuer.
-    let asked = issuer.received_tokens();
+    let tokens = issuer.received_tokens();
     assert!(
-        !asked
+        !tokens
             .iter()
             .any(|one| one.contains("e30") || one.contains("b%22d")),
-        "{asked:?}"
+        "{tokens:?}"
     );
     assert_eq!(scene.ask("/secured", "dead-1").0, 401);
     assert!(
@@ -286,8 +286,11 @@ fn broken_endpoint_is_503_and_never_admits() {
         assert!(body.contains("introspection_unavailable"), "{why}: {body}");
         assert_eq!(scene.ask("/open", "good-1").0, 200, "{why}");
         wait::until(why, || (scene.policy_calls(outcome) >= 1.0).then_some(()));
-        let asked = issuer.upstream.take();
-        assert!(asked.iter().all(|one| one.target == "/introspect"), "{why}");
+        let requests = issuer.upstream.take();
+        assert!(
+            requests.iter().all(|one| one.target == "/introspect"),
+            "{why}"
+        );
     }
     let nowhere = Scene::new(&format!("http://127.0.0.1:{}", free_port()), "");
     assert_eq!(nowhere.ask("/secured", "good-1").0, 503);
@@ -297,7 +300,7 @@ fn broken_endpoint_is_503_and_never_admits() {
 /// The introspection endpoint sends nothing, one byte per second, 100 MB, or an incomplete
 /// response. Requests with a token get 503 at the end of `timeout`, and no other request waits.
 #[test]
-fn endpoint_that_hangs_or_floods_stalls_nobody() {
+fn endpoint_that_hangs_or_floods_stalls_no_other() {
     use std::io::Write as _;
     let breaks: Body = |stream| stream.write_all(b"content-length: 1000\r\n\r\n{\"active\": tr");
     for (name, body, outcome) in [
@@ -329,7 +332,7 @@ fn endpoint_that_hangs_or_floods_stalls_nobody() {
 /// Makes the issuer wait before each response. The receiver reports each request, and the sender
 /// releases each response.
 fn hold_responses(issuer: &Issuer) -> (Receiver<()>, Sender<()>) {
-    let (begun, asked) = channel();
+    let (begun, received) = channel();
     let (release, wait) = channel::<()>();
     let begun = Mutex::new(begun);
     let wait = Mutex::new(wait);
@@ -338,19 +341,19 @@ fn hold_responses(issuer: &Issuer) -> (Receiver<()>, Sender<()>) {
         let _released = wait.lock().expect("no panic").recv();
         of_token(seen)
     });
-    (asked, release)
+    (received, release)
 }
 
 #[test]
-fn equal_questions_are_asked_once_and_stall_nobody() {
+fn equal_questions_are_sent_once_and_stall_no_other() {
     let issuer = Issuer::new();
-    let (asked, release) = hold_responses(&issuer);
+    let (received, release) = hold_responses(&issuer);
     let scene = Scene::by(&issuer, ", timeout: 20s");
     std::thread::scope(|scope| {
         let waiting: Vec<_> = (0..8)
             .map(|_| scope.spawn(|| scene.ask("/secured", "good-1").0))
             .collect();
-        asked.recv().expect("a question");
+        received.recv().expect("a question");
         wait::until("all requests are there", || {
             let metrics = scene.gateway.metrics();
             let open = metrics.sum("gwd_downstream_connections", &[]);
@@ -427,7 +430,7 @@ fn revoked_token_is_refused_though_still_active() {
 }
 
 #[test]
-fn tokens_and_secrets_are_told_to_nobody() {
+fn tokens_and_secrets_are_not_disclosed() {
     let issuer = Issuer::new();
     let scene = Scene::by(&issuer, "");
     let planted = "good-0123456789abcdefghijklmnopqrstuvwxyz";
@@ -484,8 +487,8 @@ fn route_depends_on_the_issuer_without_an_assumption() {
     }
     let assumed = |more: &[&str], word: &str| {
         let assume = format!("idp={word}");
-        let told = route(&[more, &["--assume", &assume]].concat());
-        (told["decision"].clone(), told["status"].as_u64())
+        let result = route(&[more, &["--assume", &assume]].concat());
+        (result["decision"].clone(), result["status"].as_u64())
     };
     assert_eq!(assumed(&opaque, "inactive"), (json!("reject"), Some(401)));
     assert_eq!(assumed(&opaque, "outage"), (json!("reject"), Some(503)));
@@ -515,13 +518,13 @@ fn route_depends_on_the_issuer_without_an_assumption() {
 fn question_ends_with_its_only_client() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-    let (asked, begun) = channel();
+    let (sender, begun) = channel();
     let (left, ended) = channel();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("gwd connects");
         let mut bytes = [0; 4096];
         let question = stream.read(&mut bytes);
-        asked
+        sender
             .send(question.is_ok_and(|read| read > 0))
             .expect("the test waits");
         // gwd closes the connection, so the next read returns the end of the stream.

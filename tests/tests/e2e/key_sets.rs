@@ -177,8 +177,8 @@ fn keys_of_a_url_admit_from_the_first_request() {
     assert_eq!(shown(&gateway, &token("tests", "a", &other)).0, 401);
     assert_eq!(shown(&gateway, &token("others", "a", &key)).0, 401);
     assert_eq!(provider.upstream.take().len(), 1);
-    let told = reported(&gateway, |set| set["keys"] == 1);
-    assert_eq!(told["failure"], Value::Null);
+    let report = reported(&gateway, |set| set["keys"] == 1);
+    assert_eq!(report["failure"], Value::Null);
     assert_eq!(gateway.metrics().sum("gwd_key_set_keys", &[]), 1.0);
 }
 
@@ -303,10 +303,10 @@ fn key_set_is_read_whatever_its_type() {
         // The output of `gwd status` contains the source, the number of keys and the age of the key
         // set.
         reported(&gateway, |set| set["keys"] == 1);
-        let told = status_of(&gateway);
+        let status = status_of(&gateway);
         let keys = format!("key set    {}/keys 1 key, ", provider.upstream.url());
-        assert!(told.contains(&keys), "{told}");
-        assert!(!told.contains("failed"), "{told}");
+        assert!(status.contains(&keys), "{status}");
+        assert!(!status.contains("failed"), "{status}");
     }
 }
 
@@ -333,9 +333,9 @@ fn each_change_of_a_failure_is_logged() {
     };
     assert_eq!(logged("/keys: status 500"), 503);
     reported(&gateway, |set| set["failure"].is_string());
-    let told = status_of(&gateway);
-    assert!(told.contains("the last fetch failed"), "{told}");
-    assert!(told.contains("/keys: status 500"), "{told}");
+    let text = status_of(&gateway);
+    assert!(text.contains("the last fetch failed"), "{text}");
+    assert!(text.contains("/keys: status 500"), "{text}");
     provider.answers(|_| page("text/html", "<html>"));
     assert_eq!(logged("content-type text/html"), 503);
     provider.has(&[("a", &key)]);
@@ -479,16 +479,16 @@ fn route_depends_on_keys_until_they_are_assumed() {
         ("forged", "reject", Some(401)),
         ("outage", "reject", Some(503)),
     ] {
-        let told = route(&["--assume", &format!("idp={answer}")]);
-        assert_eq!(told["decision"], decision, "{answer}");
-        assert_eq!(told["status"].as_u64(), status, "{answer}");
+        let result = route(&["--assume", &format!("idp={answer}")]);
+        assert_eq!(result["decision"], decision, "{answer}");
+        assert_eq!(result["status"].as_u64(), status, "{answer}");
     }
 }
 
 /// The provider sends one byte per second, 100 MB in chunks, an incomplete body, or an endless
 /// head. Requests without a token must not wait.
 #[test]
-fn provider_that_drips_or_floods_stalls_nobody() {
+fn provider_that_drips_or_floods_stalls_no_other() {
     let breaks: Body = |stream| stream.write_all(b"content-length: 1000\r\n\r\n{\"keys\": [");
     let endless: Body = |stream| loop {
         stream.write_all(b"x: y\r\n")?;
@@ -509,16 +509,16 @@ fn provider_that_drips_or_floods_stalls_nobody() {
             let waiting = scope.spawn(|| shown(&gateway, &token));
             // Requests without a token do not wait for the provider.
             for _ in 0..20 {
-                let asked = std::time::Instant::now();
+                let began = std::time::Instant::now();
                 assert_eq!(open(&gateway), 200, "{name}");
-                assert!(asked.elapsed() < Duration::from_secs(2), "{name}");
+                assert!(began.elapsed() < Duration::from_secs(2), "{name}");
             }
             let (status, body) = waiting.join().expect("no panic");
             assert_eq!(status, 503, "{name}: {body}");
             assert!(body.contains("keys_unavailable"), "{name}: {body}");
         });
-        let told = reported(&gateway, |set| set["failure"].is_string());
-        assert_eq!(told["keys"], 0, "{name}: {told}");
+        let report = reported(&gateway, |set| set["failure"].is_string());
+        assert_eq!(report["keys"], 0, "{name}: {report}");
         let grown = gateway.memory_bytes().saturating_sub(memory);
         assert!(grown < 32 << 20, "{name}: {grown} bytes more");
     }
@@ -605,10 +605,10 @@ fn rollback_does_not_wait_for_a_hanging_provider() {
         ..status(500)
     });
     let admin = format!("unix:{}", gateway.admin().display());
-    let asked = std::time::Instant::now();
+    let began = std::time::Instant::now();
     let mut command = std::process::Command::new(binaries::gwd());
     Ended::of(command.args(["rollback", "--admin", &admin])).succeeds();
     assert_eq!(shown(&gateway, &token).0, 200);
-    assert!(asked.elapsed() < Duration::from_secs(2));
+    assert!(began.elapsed() < Duration::from_secs(2));
     assert_ne!(gateway.status()["bundle"], second);
 }

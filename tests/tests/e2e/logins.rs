@@ -122,8 +122,8 @@ impl Scene {
     /// Sets the faults of the provider. Returns the requests that the provider received since the
     /// last call.
     fn fails(&mut self, faults: &Value) -> Vec<Value> {
-        let told = self.provider.ask(faults)["seen"].clone();
-        told.as_array().expect("a list").clone()
+        let requests = self.provider.ask(faults)["seen"].clone();
+        requests.as_array().expect("a list").clone()
     }
 }
 
@@ -261,8 +261,8 @@ fn browser_logs_in_and_returns_to_its_page() {
     for seen in seen {
         assert_eq!(seen.header("cookie"), Some("other=1"), "{}", seen.target);
     }
-    let asked = scene.fails(&json!({}));
-    let token = asked.iter().find(|one| one["path"] == "/token");
+    let requests = scene.fails(&json!({}));
+    let token = requests.iter().find(|one| one["path"] == "/token");
     let token = token.expect("one request to the token endpoint");
     assert_eq!(token["grant_type"], "authorization_code");
     scene.gateway.stops_clean();

@@ -59,11 +59,11 @@ fn chunks(name: &'static str, chunks: &str) -> Row {
     refused(name, head, chunks)
 }
 
-fn taken(name: &'static str, head: &str, body: &str, told: &str) -> Row {
+fn taken(name: &'static str, head: &str, body: &str, report: &str) -> Row {
     Row {
         name,
         bytes: format!("{head}\r\nhost: h\r\n{body}"),
-        told: Some(told.to_owned()),
+        told: Some(report.to_owned()),
     }
 }
 
@@ -298,8 +298,8 @@ impl Origin {
         lines: Lines<BufReader<ChildStdout>>,
         report: fn(&str) -> Option<String>,
     ) -> Self {
-        let told = Arc::<Mutex<Vec<String>>>::default();
-        let log = Arc::clone(&told);
+        let reports = Arc::<Mutex<Vec<String>>>::default();
+        let log = Arc::clone(&reports);
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok).filter_map(|line| report(&line)) {
                 log.lock().expect("not poisoned").push(line);
@@ -307,7 +307,7 @@ impl Origin {
         });
         Self {
             port,
-            told: Reports::Lines(told),
+            told: Reports::Lines(reports),
             _server: server,
             _folder: None,
         }
@@ -352,21 +352,21 @@ impl Origin {
     fn nginx() -> Option<Self> {
         let folder = Project::new();
         let port = free_port();
-        let (inner, told) = (folder.path("inner"), folder.path("told"));
+        let (inner, log) = (folder.path("inner"), folder.path("told"));
         let server = format!(
             "listen unix:{inner}; return 200 ok; }}\n\
              map $status $fine {{ 200 1; default 0; }}\n\
              log_format told '$request_method $request_uri $request_body';\n\
-             server {{ listen 127.0.0.1:{port}; access_log {told} told if=$fine; \
+             server {{ listen 127.0.0.1:{port}; access_log {log} told if=$fine; \
              client_body_buffer_size 256k; client_body_in_single_buffer on; \
              location / {{ proxy_pass http://unix:{inner}; }}",
             inner = inner.display(),
-            told = told.display(),
+            log = log.display(),
         );
         let server = Server::nginx(folder.root(), port, &server)?;
         Some(Self {
             port,
-            told: Reports::File(told),
+            told: Reports::File(log),
             _server: server,
             _folder: Some(folder),
         })

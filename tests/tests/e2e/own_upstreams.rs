@@ -21,7 +21,7 @@ fn document(upstream: &Upstream) -> String {
 }
 
 #[test]
-fn each_api_is_served_by_its_own_and_told_by_its_name() {
+fn each_api_has_its_own_upstream_and_upstream_name() {
     let (north, south) = (named("north"), named("south"));
     let project = Project::with(
         "version: 1\nname: own\napis:\n  \

@@ -266,8 +266,8 @@ fn route_checks_passwords_as_gwd_does() {
     let decision = |pair: &str| {
         let field = format!("Authorization: Basic {}", STANDARD.encode(pair));
         let route = ["route", "GET", "/a", "--format", "json", "-H", &field];
-        let told = scene.project.gwc(&route).succeeds().json();
-        (told["decision"].clone(), told["consumer"].clone())
+        let result = scene.project.gwc(&route).succeeds().json();
+        (result["decision"].clone(), result["consumer"].clone())
     };
     assert_eq!(decision("alice:open sesame").0, "forward");
     assert_eq!(decision("alice:open sesame").1, "alice");
@@ -275,7 +275,7 @@ fn route_checks_passwords_as_gwd_does() {
 }
 
 #[test]
-fn passwords_are_told_to_nobody() {
+fn passwords_are_not_disclosed() {
     let scene = Scene::new();
     assert_eq!(scene.login("alice:open sesame").0, 200);
     assert_eq!(scene.login("alice:planted word").0, 401);

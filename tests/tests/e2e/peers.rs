@@ -126,7 +126,7 @@ fn nghttp2_loads_the_gateway_over_many_streams() {
     let url = format!("http://{}/a/b", gwd.address());
     let mut load = Command::new("h2load");
     let ended = Ended::of(load.args(["-n", "5000", "-c", "5", "-m", "50", &url]));
-    let told = "5000 total, 5000 started, 5000 done, 5000 succeeded, 0 failed";
-    assert!(ended.stdout.contains(told), "{ended:?}");
+    let summary = "5000 total, 5000 started, 5000 done, 5000 succeeded, 0 failed";
+    assert!(ended.stdout.contains(summary), "{ended:?}");
     assert!(ended.stdout.contains("5000 2xx"), "{ended:?}");
 }

@@ -33,8 +33,8 @@ fn gateway(upstream: &Upstream, quota: &str, key: &str) -> String {
 /// Sends a request. Returns the status, and the remaining requests in the `ratelimit` field.
 fn ask(gwd: &Gateway) -> (u16, String) {
     let response = gwd.ask("GET /a HTTP/1.1\nhost: h");
-    let told = response.header("ratelimit").unwrap_or_default();
-    let remaining = told.split(';').find_map(|one| one.strip_prefix("r="));
+    let field = response.header("ratelimit").unwrap_or_default();
+    let remaining = field.split(';').find_map(|one| one.strip_prefix("r="));
     (response.status, remaining.unwrap_or("none").to_owned())
 }
 
@@ -81,7 +81,7 @@ fn quota_survives_switch_rollback_and_restart() {
 }
 
 #[test]
-fn damaged_counters_are_told_and_ignored() {
+fn damaged_counters_are_reported_and_ignored() {
     let upstream = Upstream::start();
     let project = project(&upstream, "limit: 3, window: 300d");
     project.apply();

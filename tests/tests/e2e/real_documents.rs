@@ -226,7 +226,7 @@ fn serve(project: &Project, file: &str, count: usize, unreachable: &[&str]) {
     let operations = Document::open(&project.path(file)).operations();
     assert_eq!(operations.len(), count, "operations of {file}");
     assert_eq!(
-        said_unreachable(project),
+        reported_unreachable(project),
         unreachable,
         "unreachable in {file}"
     );
@@ -253,7 +253,7 @@ fn gateway(file: &str, upstream: &Upstream) -> String {
 }
 
 /// Messages of the `unreachable` findings of `gwc lint`: operations that no URL can reach.
-fn said_unreachable(project: &Project) -> Vec<String> {
+fn reported_unreachable(project: &Project) -> Vec<String> {
     let report = project.gwc(&["lint", "--format", "json"]).succeeds().json();
     let findings = report["findings"].as_array().expect("findings");
     findings

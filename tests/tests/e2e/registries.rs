@@ -272,20 +272,20 @@ fn a_release_reaches_gateways_through_a_registry() {
         .succeeds();
     assert!(!project.path("releases").exists(), "no store in a folder");
 
-    let asked = registry.gateway(&project, "10m").start();
+    let notified = registry.gateway(&project, "10m").start();
     let polling = registry.gateway(&project, "200ms").start();
-    answers(&asked, "v1");
+    answers(&notified, "v1");
     let second = registry.release(&project, "v2");
     polling.wait_bundle(&second);
     answers(&polling, "v2");
-    answers(&asked, "v1");
-    asked.notify();
-    answers(&asked, "v2");
+    answers(&notified, "v1");
+    notified.notify();
+    answers(&notified, "v2");
 
     let back = ["rollback", "--key", "keys/release.pem", "--yes"];
     registry.gwc(&project, &back).succeeds();
-    asked.notify();
-    answers(&asked, "v1");
+    notified.notify();
+    answers(&notified, "v1");
     let history = registry.gwc(&project, &["history", "--format", "json"]);
     let records = history.succeeds().json()["records"]
         .as_array()
@@ -293,9 +293,9 @@ fn a_release_reaches_gateways_through_a_registry() {
     assert_eq!(records, Some(3));
     let revoke = ["revoke", &second, "--key", "keys/release.pem", "--yes"];
     registry.gwc(&project, &revoke).succeeds();
-    asked.notify();
-    assert_eq!(asked.status()["revocations"], 1);
-    asked.stops_clean();
+    notified.notify();
+    assert_eq!(notified.status()["revocations"], 1);
+    notified.stops_clean();
     polling.stops_clean();
 }
 

@@ -50,12 +50,12 @@ fn measured(page: &str, scheme: Scheme) -> Option<Value> {
         }
     });
     let _browser = Browser::open_in(&format!("{}/frame", upstream.url()), scheme)?;
-    let told = wait::within(START, || {
+    let report = wait::within(START, || {
         let seen = upstream.take();
-        let told = seen.iter().find(|seen| seen.target == "/told")?;
-        Some(serde_json::from_slice(&told.body).expect("JSON"))
+        let report = seen.iter().find(|seen| seen.target == "/told")?;
+        Some(serde_json::from_slice(&report.body).expect("JSON"))
     });
-    Some(told.expect("the page was measured"))
+    Some(report.expect("the page was measured"))
 }
 
 #[test]
@@ -74,19 +74,22 @@ fn reports_are_readable_in_a_browser() {
         let ended = project.gwc(&[command, "old", "new", "--format", "html"]);
         ended.succeeds();
         for scheme in [Scheme::Light, Scheme::Dark] {
-            let Some(told) = measured(&ended.stdout, scheme) else {
+            let Some(report) = measured(&ended.stdout, scheme) else {
                 return prerequisite::skip("Chromium is not installed");
             };
-            let brightness = told["page"][0].as_f64().expect("a number");
-            assert_eq!(brightness > 128.0, scheme == Scheme::Light, "{told}");
-            assert!(told["contrast"].as_f64() >= Some(CONTRAST_MIN), "{told}");
-            assert_eq!(told["focused"], told["reached"], "{told}");
-            assert_eq!(
-                (&told["overflow"], &told["scripts"]),
-                (&0.into(), &0.into()),
-                "{told}"
+            let brightness = report["page"][0].as_f64().expect("a number");
+            assert_eq!(brightness > 128.0, scheme == Scheme::Light, "{report}");
+            assert!(
+                report["contrast"].as_f64() >= Some(CONTRAST_MIN),
+                "{report}"
             );
-            let text = told["text"].as_str().expect("a text");
+            assert_eq!(report["focused"], report["reached"], "{report}");
+            assert_eq!(
+                (&report["overflow"], &report["scripts"]),
+                (&0.into(), &0.into()),
+                "{report}"
+            );
+            let text = report["text"].as_str().expect("a text");
             for name in ["<script>o0</script>", "maximum"] {
                 assert!(text.contains(name), "{text}");
             }

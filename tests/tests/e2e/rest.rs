@@ -25,7 +25,7 @@ fn named(name: &'static str) -> Upstream {
 }
 
 #[test]
-fn the_rest_is_forwarded_and_told_by_its_own_name() {
+fn undeclared_requests_are_forwarded_and_logged() {
     let (main, old) = (named("main"), named("old"));
     let gateway = format!(
         "version: 1\nname: rest\n\
@@ -83,10 +83,10 @@ fn the_rest_is_forwarded_and_told_by_its_own_name() {
         (lines.len() >= 19).then_some(lines)
     });
     let of = |operation: &str, status: u64| {
-        let told = lines
+        let logged = lines
             .iter()
             .filter(|line| line["operation_id"] == operation);
-        told.filter(|line| line["status"] == status).count()
+        logged.filter(|line| line["status"] == status).count()
     };
     assert_eq!((of("s#undeclared", 200), of("s#undeclared", 401)), (2, 2));
     assert_eq!((of("s#unmatched", 200), of("s#unmatched", 401)), (2, 2));

@@ -68,7 +68,7 @@ fn browser_redirected_with_a_cookie_stays_at_gateway() {
     let ended = browse(&gateway, "/shop/login");
     let at = format!("200 http://{}/shop/home?from=login", gateway.address());
     assert_eq!(ended, at);
-    let asked: Vec<_> = upstream
+    let requests: Vec<_> = upstream
         .take()
         .into_iter()
         .map(|seen| {
@@ -79,7 +79,7 @@ fn browser_redirected_with_a_cookie_stays_at_gateway() {
         })
         .collect();
     assert_eq!(
-        asked,
+        requests,
         [
             ("/v1/login".to_owned(), None),
             (
@@ -103,10 +103,10 @@ fn nginx_that_sends_to_a_folder_sends_to_the_gateways() {
         return;
     };
     let url = format!("http://127.0.0.1:{port}/v1");
-    let (_project, asked) = gateway(&url, ", rewrite_responses: [location]");
-    let at = format!("200 http://{}/shop/files/docs/", asked.address());
-    assert_eq!(browse(&asked, "/shop/files/docs"), at);
-    asked.stops_clean();
+    let (_project, rewriting) = gateway(&url, ", rewrite_responses: [location]");
+    let at = format!("200 http://{}/shop/files/docs/", rewriting.address());
+    assert_eq!(browse(&rewriting, "/shop/files/docs"), at);
+    rewriting.stops_clean();
     // Without the setting, the redirect leads away from the gateway.
     let (_project, plain) = gateway(&url, "");
     let at = format!("200 http://127.0.0.1:{port}/v1/files/docs/");

@@ -221,7 +221,7 @@ fn nodes(fleet: &[Gateway]) -> Vec<String> {
 }
 
 #[test]
-fn fleet_with_a_held_node_is_reported_and_converges() {
+fn fleet_with_a_node_on_hold_converges() {
     let upstream = Upstream::start();
     let gateway = |version: u32| {
         format!(
@@ -260,9 +260,9 @@ fn fleet_with_a_held_node_is_reported_and_converges() {
     assert!(drift.stdout.contains("differs from the channel"), "{drift}");
     assert_eq!(drift.stdout.matches("on HOLD").count(), 1, "{drift}");
     run(&["status"]).exits(0);
-    let held = apply(7, "1s", &[]);
-    held.exits(5);
-    assert!(held.stderr.contains("gwd resume"), "{held}");
+    let blocked = apply(7, "1s", &[]);
+    blocked.exits(5);
+    assert!(blocked.stderr.contains("gwd resume"), "{blocked}");
     let over = apply(7, "1s", &["--over-hold"]);
     over.exits(5);
     assert!(over.stderr.contains("not every gateway followed"), "{over}");
@@ -305,8 +305,8 @@ fn older_store_is_reported_and_a_merge_fixes_it() {
     std::fs::rename(project.path("older"), project.path("releases")).expect("it is there");
     wait::until("the replay is told", || {
         fleet.iter().for_each(Gateway::notify);
-        let told = |gwd: &Gateway| gwd.status()["last_error"]["reason"] == "replayed";
-        fleet.iter().all(told).then_some(())
+        let is_replayed = |gwd: &Gateway| gwd.status()["last_error"]["reason"] == "replayed";
+        fleet.iter().all(is_replayed).then_some(())
     });
     let nodes = nodes(&fleet);
     let apply = |more: &[&str]| {
@@ -314,9 +314,9 @@ fn older_store_is_reported_and_a_merge_fixes_it() {
         let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
         project.gwc(&[&["apply", "--yes"], &KEY[..], more, &nodes[..]].concat())
     };
-    let told = apply(&[]);
-    told.exits(4);
-    assert!(told.stderr.contains("gwc apply --merge"), "{told}");
+    let refused = apply(&[]);
+    refused.exits(4);
+    assert!(refused.stderr.contains("gwc apply --merge"), "{refused}");
     for gwd in &fleet {
         assert_eq!(gwd.status()["bundle"], second.as_str());
     }

@@ -79,12 +79,12 @@ fn a_mirror_gets_a_copy_of_what_the_upstream_gets() {
 }
 
 #[test]
-fn route_tells_who_shares_and_who_gets_copies() {
+fn route_shows_the_shares_and_the_mirrors() {
     let (main, next) = (named("main"), named("next"));
     let project = project(&main, &next);
     let route = |arguments: &[&str]| {
-        let told = project.gwc(&[&["route", "--format", "json"][..], arguments].concat());
-        told.succeeds().json()
+        let ended = project.gwc(&[&["route", "--format", "json"][..], arguments].concat());
+        ended.succeeds().json()
     };
     let shared = route(&["GET", "/shared"]);
     let shares = &shared["upstream"]["shares"];

@@ -95,7 +95,7 @@ fn rewritten(change: impl Fn(&str, Value) -> Value) -> Vec<(&'static str, String
 }
 
 #[test]
-fn another_way_of_writing_is_the_same_bundle() {
+fn other_notation_gives_the_same_bundle() {
     let base = id(&files());
     assert_eq!(id(&files()), base, "another folder");
     let mut reversed = files();

@@ -261,14 +261,14 @@ fn files(folder: &Path, into: &mut Vec<(String, String)>) {
 
 /// Files in the state folder of a gateway.
 pub(crate) fn outputs_after(project: &Project) -> Vec<(String, String)> {
-    let mut told = Vec::new();
-    files(&project.path("state"), &mut told);
-    told
+    let mut outputs = Vec::new();
+    files(&project.path("state"), &mut outputs);
+    outputs
 }
 
 /// All outputs of a running gateway: logs, admin responses and files.
 pub(crate) fn outputs_of(gateway: &Gateway, project: &Project) -> Vec<(String, String)> {
-    let mut told = vec![
+    let mut outputs = vec![
         ("program log".to_owned(), gateway.log()),
         (
             "access log".to_owned(),
@@ -283,16 +283,16 @@ pub(crate) fn outputs_of(gateway: &Gateway, project: &Project) -> Vec<(String, S
         "/v1/routes",
     ] {
         let text = gateway.admin_ask("GET", path, &Value::Null).text();
-        told.push((path.to_owned(), text));
+        outputs.push((path.to_owned(), text));
     }
     for folder in ["state", "releases"] {
-        files(&project.path(folder), &mut told);
+        files(&project.path(folder), &mut outputs);
     }
-    told
+    outputs
 }
 
 /// Outputs that contain a secret: the mark, a part of a token, or a password as it was sent.
-fn leaks(told: &[(String, String)], tokens: &[&str]) -> Vec<String> {
+fn leaks(outputs: &[(String, String)], tokens: &[&str]) -> Vec<String> {
     let mut needles = vec![MARK.to_owned(), MARK.to_lowercase()];
     for text in [
         PASSWORD,
@@ -306,7 +306,7 @@ fn leaks(told: &[(String, String)], tokens: &[&str]) -> Vec<String> {
         needles.extend(parts.map(str::to_owned));
     }
     let mut leaks = Vec::new();
-    for (place, text) in told {
+    for (place, text) in outputs {
         for needle in &needles {
             if let Some(at) = text.find(needle.as_str()) {
                 let from = text.floor_char_boundary(at.saturating_sub(80));
@@ -326,14 +326,14 @@ fn secrets_of_requests_are_seen_nowhere() {
     let gateway = scene.start(&collector);
     let token = crate::key_sets::token("tests", "a", &scene.key);
     let forged = crate::key_sets::token("tests", "a", &RsaKey::new());
-    let mut told_all = Vec::new();
+    let mut outputs = Vec::new();
     let requests = requests(&token, &forged);
     for (head, status) in &requests {
         let response = sent(&gateway, head, *status);
         // The authorization service addresses this text to the client, so the check removes the
         // text first.
         let response = response.replace("PLANTED-answer", "");
-        told_all.push((format!("response to {head:.40}"), response));
+        outputs.push((format!("response to {head:.40}"), response));
     }
     // Check that the upstream and the services received the secrets that they need.
     let seen = scene.upstream.take();
@@ -344,8 +344,8 @@ fn secrets_of_requests_are_seen_nowhere() {
     assert_eq!(at("/key").header("x-service-token"), Some(SERVICE));
     assert_eq!(at("/key").header("x-other-token"), Some(VARIABLE));
     assert_eq!(at("/login").header("x-auth-token"), Some(IDENTITY));
-    let asked = scene.identity.take();
-    let of = |target| asked.iter().filter(move |seen| seen.target == target);
+    let subrequests = scene.identity.take();
+    let of = |target| subrequests.iter().filter(move |seen| seen.target == target);
     assert_eq!((of("/auth").count(), of("/introspect").count()), (3, 2));
     let own = format!("Basic {}", STANDARD.encode(format!("gateway:{CLIENT}")));
     assert!(of("/introspect").all(|seen| seen.header("authorization") == Some(&own)));
@@ -363,12 +363,12 @@ fn secrets_of_requests_are_seen_nowhere() {
         let url = format!("http://h{}", target.expect("a target"));
         let question = json!({"method": "GET", "url": url, "headers": fields});
         let explained = gateway.admin_ask("POST", "/v1/explain", &question);
-        told_all.push((format!("explain {head:.40}"), explained.text()));
+        outputs.push((format!("explain {head:.40}"), explained.text()));
     }
-    told_all.extend(outputs_of(&gateway, &scene.project));
-    told_all.extend(collector.outputs_of(&gateway));
-    assert!(told_all.iter().any(|(_, text)| text.contains(&applied)));
-    let leaks = leaks(&told_all, &[&token, &forged]);
+    outputs.extend(outputs_of(&gateway, &scene.project));
+    outputs.extend(collector.outputs_of(&gateway));
+    assert!(outputs.iter().any(|(_, text)| text.contains(&applied)));
+    let leaks = leaks(&outputs, &[&token, &forged]);
     assert!(leaks.is_empty(), "{leaks:#?}");
     gateway.stops_clean();
 }
@@ -381,7 +381,7 @@ fn secrets_given_to_gwc_are_not_printed() {
         let ended = project.gwc(arguments);
         (arguments.join(" "), ended.stdout + &ended.stderr)
     };
-    let mut told = vec![
+    let mut outputs = vec![
         run(&["lint"]),
         run(&["plan"]),
         run(&["plan", "--format", "json"]),
@@ -392,9 +392,9 @@ fn secrets_given_to_gwc_are_not_printed() {
         .replace("X-Service-Token", "X-Service")
         .replace("\"1m\"", "\"2m\"");
     project.write("gateway.yaml", other);
-    told.push(run(&["plan"]));
-    told.push(run(&["plan", "--format", "json"]));
-    told.push(run(&["build", "--format", "json"]));
+    outputs.push(run(&["plan"]));
+    outputs.push(run(&["plan", "--format", "json"]));
+    outputs.push(run(&["build", "--format", "json"]));
     let token = crate::key_sets::token("tests", "a", &scene.key);
     let forged = crate::key_sets::token("tests", "a", &RsaKey::new());
     for (head, _) in requests(&token, &forged) {
@@ -413,20 +413,20 @@ fn secrets_given_to_gwc_are_not_printed() {
             for field in &fields {
                 arguments.extend(["-H", field]);
             }
-            told.push(run(&arguments));
+            outputs.push(run(&arguments));
         }
     }
     // Skip the command line, because it contains what the user typed.
-    let told: Vec<_> = told
+    let outputs: Vec<_> = outputs
         .into_iter()
         .map(|(_, text)| ("gwc".to_owned(), text))
         .collect();
-    let leaks = leaks(&told, &[&token, &forged]);
+    let leaks = leaks(&outputs, &[&token, &forged]);
     assert!(leaks.is_empty(), "{leaks:#?}");
 }
 
 #[test]
-fn secret_that_does_not_fit_is_not_told() {
+fn secret_that_does_not_fit_is_not_disclosed() {
     for (name, value, variable) in [
         ("shared", "PLANTED-too-short", VARIABLE),
         ("service", "PLANTED-two\r\nlines: PLANTED", VARIABLE),
@@ -453,12 +453,12 @@ fn secret_that_does_not_fit_is_not_told() {
         wait::until("gwd tells that a secret is missing", || {
             gateway.log().contains("secret").then_some(())
         });
-        let told = [
+        let outputs = [
             ("gwd check".to_owned(), ended.stdout + &ended.stderr),
             ("program log".to_owned(), gateway.log()),
             ("/v1/status".to_owned(), gateway.status().to_string()),
         ];
-        let leaks = leaks(&told, &[]);
+        let leaks = leaks(&outputs, &[]);
         assert!(leaks.is_empty(), "{leaks:#?}");
         assert_eq!(gateway.stop(), Some(0));
     }

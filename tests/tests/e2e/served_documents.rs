@@ -193,25 +193,25 @@ fn changes(project: &Project) -> Vec<String> {
     let ended = project.gwc(&["plan", "--format", "json"]);
     let plan: serde_json::Value = serde_json::from_str(&ended.stdout).expect("a plan");
     let changes = plan["changes"].as_array().expect("changes").iter();
-    let told = changes.map(|one| {
+    let lines = changes.map(|one| {
         let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
         let operations = &one["operations"];
         let [class, id, subject] = ["class", "id", "subject"].map(text);
         format!("{class} {id} {subject} {operations}")
     });
-    told.collect()
+    lines.collect()
 }
 
 #[test]
-fn plan_tells_new_and_changed_documents() {
+fn plan_reports_new_and_changed_documents() {
     let upstream = Upstream::start();
     let project = project(&upstream);
     let others = ORDERS.replace("Lists orders", "Lists all orders");
     project.write("orders.yaml", others);
-    let told = changes(&project);
+    let lines = changes(&project);
     let document = "changed document-changed policy orders/#document document []";
-    assert!(told.iter().any(|one| one == document), "{told:?}");
-    assert!(told.iter().any(|one| one.starts_with("doc ")), "{told:?}");
+    assert!(lines.iter().any(|one| one == document), "{lines:?}");
+    assert!(lines.iter().any(|one| one.starts_with("doc ")), "{lines:?}");
     project.write("orders.yaml", ORDERS);
     let gateway = String::from_utf8(project.read("gateway.yaml")).expect("text");
     let open = "serve_document: {public: true}";
@@ -219,10 +219,10 @@ fn plan_tells_new_and_changed_documents() {
         "gateway.yaml",
         gateway.replace("serve_document: false", open),
     );
-    let told = changes(&project);
+    let lines = changes(&project);
     let exposes =
         |one: &String| one.contains("operation-exposed") && one.contains("quiet#document");
-    assert!(told.iter().any(exposes), "{told:?}");
+    assert!(lines.iter().any(exposes), "{lines:?}");
     let routed = project.gwc(&["route", "GET", "http://h/one/openapi.json"]);
     let text = &routed.stdout;
     assert!(

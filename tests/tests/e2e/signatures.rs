@@ -215,7 +215,7 @@ fn nonces_in_another_order_are_admitted_once() {
 }
 
 #[test]
-fn refused_signature_tells_what_to_sign() {
+fn refused_signature_lists_what_to_sign() {
     let upstream = Upstream::start();
     let Some(mut scene) = Scene::before(&upstream.url()) else {
         return prerequisite::skip("python3 is not installed");

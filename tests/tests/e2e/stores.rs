@@ -245,11 +245,11 @@ fn undisturbed<T>(gateways: &[&Gateway], server: &Server, mut run: impl FnMut() 
 
 fn admitted(gateways: &[&Gateway], each: usize) -> usize {
     std::thread::scope(|scope| {
-        let asked = gateways
+        let threads = gateways
             .iter()
             .map(|gwd| scope.spawn(move || (0..each).filter(|_| ask(gwd).0 == 200).count()));
-        let asked: Vec<_> = asked.collect();
-        asked
+        let threads: Vec<_> = threads.collect();
+        threads
             .into_iter()
             .map(|one| one.join().expect("no panic"))
             .sum()
@@ -355,22 +355,22 @@ fn killed_store_acts_as_written_and_returns() {
         let gwd = gateway(&project, &server);
         server.kill();
         wait::until("the outage is noticed", || {
-            let _asked = ask(&gwd);
+            let _response = ask(&gwd);
             (!is_up(&gwd)).then_some(())
         });
         // The local counters include the requests since the beginning of the outage.
-        let told = Some(format!("\"shared\";verdict={on_outage}"));
+        let verdict = Some(format!("\"shared\";verdict={on_outage}"));
         match on_outage {
-            "local" => assert_eq!(ask(&gwd).1, told),
+            "local" => assert_eq!(ask(&gwd).1, verdict),
             _ => assert_eq!(
                 [(); 3].map(|()| ask(&gwd)),
-                statuses.map(|s| (s, told.clone()))
+                statuses.map(|s| (s, verdict.clone()))
             ),
         }
         wait::until("the outage is in the access log", || {
             let lines = gwd.access_log().lines();
-            let told = lines.iter().any(|line| line["store_outage"] == on_outage);
-            told.then_some(())
+            let is_logged = lines.iter().any(|line| line["store_outage"] == on_outage);
+            is_logged.then_some(())
         });
         wait::until("the alarm is raised", || {
             let alarms = gwd.status()["alarms"].to_string();

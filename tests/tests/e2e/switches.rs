@@ -87,8 +87,8 @@ fn switching_under_load_loses_and_mixes_nothing() {
             if switch % BY_CHANNEL == 0 {
                 by_channel(&project, &gwd, to);
             } else {
-                let asked = json!({"bundle": to});
-                let answer = gwd.admin_ask("POST", "/v1/activate", &asked);
+                let body = json!({"bundle": to});
+                let answer = gwd.admin_ask("POST", "/v1/activate", &body);
                 assert_eq!(answer.status, 200, "{}", answer.text());
                 assert_eq!(answer.json()["bundle"], to.as_str());
             }

@@ -127,17 +127,17 @@ fn node_upstream_negotiates_and_sees_a_certificate() {
     let _node = Server(node);
     BufReader::new(output).read_line(&mut line).expect("a line");
     let port = line.trim().parse().expect("a port");
-    for (protocol, spoken) in [("h1", "1.1 http/1.1"), ("h2", "2.0 h2"), ("auto", "2.0 h2")] {
+    for (protocol, protocols) in [("h1", "1.1 http/1.1"), ("h2", "2.0 h2"), ("auto", "2.0 h2")] {
         let (_project, gwd) = serve(port, protocol, &certificates);
         let mut client = gwd.connect();
-        let said = client.ask(GET).expect("an answer");
-        let wanted = format!("{spoken} orders.internal gateway GET /a 0\n");
-        assert_eq!(said.text(), wanted, "{protocol}");
+        let response = client.ask(GET).expect("an answer");
+        let wanted = format!("{protocols} orders.internal gateway GET /a 0\n");
+        assert_eq!(response.text(), wanted, "{protocol}");
         let body = "x".repeat(2_000_000);
         let post = format!("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 2000000\r\n\r\n{body}");
-        let said = client.ask(&post).expect("an answer");
-        let wanted = format!("{spoken} orders.internal gateway POST /a 2000000\n");
-        assert_eq!(said.text(), wanted, "{protocol}");
+        let response = client.ask(&post).expect("an answer");
+        let wanted = format!("{protocols} orders.internal gateway POST /a 2000000\n");
+        assert_eq!(response.text(), wanted, "{protocol}");
     }
 }
 
@@ -158,9 +158,9 @@ fn nginx(port: u16, listen: &str, certificates: &Certificates) -> Option<Server>
 }
 
 #[test]
-fn nginx_upstream_speaks_both_http_and_resumes() {
+fn nginx_upstream_uses_both_http_and_resumes() {
     let certificates = Certificates::new();
-    for (protocol, listen, spoken) in [
+    for (protocol, listen, protocols) in [
         ("h1", "ssl", "HTTP/1.1"),
         ("h2", "ssl http2", "HTTP/2.0"),
         ("auto", "ssl http2", "HTTP/2.0"),
@@ -174,9 +174,9 @@ fn nginx_upstream_speaks_both_http_and_resumes() {
         let (_project, gwd) = serve(port, protocol, &certificates);
         let mut client = gwd.connect();
         for _ in 0..20 {
-            let said = client.ask(GET).expect("an answer");
-            let wanted = format!("{spoken} orders.internal CN=gateway .\n");
-            assert_eq!(said.text(), wanted, "{protocol} {listen}");
+            let response = client.ask(GET).expect("an answer");
+            let wanted = format!("{protocols} orders.internal CN=gateway .\n");
+            assert_eq!(response.text(), wanted, "{protocol} {listen}");
         }
         // Restart the server, which closes all connections of the gateway.
         drop(nginx);
@@ -188,7 +188,7 @@ fn nginx_upstream_speaks_both_http_and_resumes() {
 }
 
 #[test]
-fn openssl_upstream_speaks_both_tls_and_refusals_show() {
+fn openssl_upstream_uses_both_tls_and_refusals_show() {
     let certificates = Certificates::new();
     let s_server = |port: u16, arguments: &[&str]| {
         let mut openssl = Command::new("openssl");
@@ -206,14 +206,14 @@ fn openssl_upstream_speaks_both_tls_and_refusals_show() {
         wait::within(wait::WAIT_MAX, || answers(port).then_some(()));
         server
     };
-    for (version, told) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
+    for (version, version_name) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
         let port = free_port();
         let _server = s_server(port, &[version]);
         let (_project, gwd) = serve(port, "h1", &certificates);
-        let said = gwd.ask(GET);
-        assert_eq!(said.status, 200, "{}", said.text());
-        let text = said.text().to_owned();
-        assert!(text.contains(told), "{version}: {text}");
+        let response = gwd.ask(GET);
+        assert_eq!(response.status, 200, "{}", response.text());
+        let text = response.text().to_owned();
+        assert!(text.contains(version_name), "{version}: {text}");
     }
     for (arguments, code) in [
         (
@@ -228,9 +228,13 @@ fn openssl_upstream_speaks_both_tls_and_refusals_show() {
         let port = free_port();
         let _server = s_server(port, arguments);
         let (_project, gwd) = serve(port, "h1", &certificates);
-        let said = gwd.ask(GET);
-        assert_eq!(said.status, 502, "{}", said.text());
-        assert!(said.text().contains(code), "{arguments:?}: {}", said.text());
+        let response = gwd.ask(GET);
+        assert_eq!(response.status, 502, "{}", response.text());
+        assert!(
+            response.text().contains(code),
+            "{arguments:?}: {}",
+            response.text()
+        );
     }
 }
 

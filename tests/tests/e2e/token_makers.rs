@@ -160,14 +160,14 @@ impl Scene {
         }
         assert_eq!(seen, 0, "refused, and forwarded all the same");
         let problem: Value = serde_json::from_slice(body).expect("a problem document");
-        let told = format!("{status} {}", problem["code"].as_str().unwrap_or_default());
+        let result = format!("{status} {}", problem["code"].as_str().unwrap_or_default());
         let line = match id.filter(|_| status == 401) {
             Some(id) => self.gateway.access_log().line(id),
             None => Value::Null,
         };
         match line["token_fault"].as_str() {
-            Some(fault) => format!("{told} {fault}"),
-            None => told,
+            Some(fault) => format!("{result} {fault}"),
+            None => result,
         }
     }
 }
@@ -312,7 +312,7 @@ fn with_other_signature(token: &str) -> String {
 }
 
 #[test]
-fn attacks_of_the_table_are_judged() {
+fn attacks_of_the_table_have_the_expected_result() {
     let Some(mut scene) = Scene::new() else {
         return prerequisite::skip(peers::MISSING);
     };

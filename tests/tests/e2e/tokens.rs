@@ -135,13 +135,13 @@ fn reason_of_a_refusal_is_for_the_operator_only() {
     }
     let valid = scene.token("a valid token");
     assert_eq!(scene.status(&valid).0, 200);
-    let told = [
+    let outputs = [
         format!("{:?}", scene.gateway.access_log().lines()),
         scene.gateway.log(),
         scene.gateway.metrics().0,
         scene.gateway.status().to_string(),
     ];
-    for text in told {
+    for text in outputs {
         for part in valid.split('.').filter(|part| part.len() > 40) {
             assert!(!text.contains(part), "a part of the token in {text}");
         }

@@ -203,7 +203,7 @@ fn a_key_whose_time_is_over_is_refused() {
 }
 
 #[test]
-fn a_bundle_that_nobody_may_have_built_is_refused() {
+fn bundle_without_an_authorized_builder_is_refused() {
     // The key of the channel record is trusted, but the builder's key is unknown to gwd.
     let scene = Scene::new();
     scene.project.gwc(&["keygen", "builder"]).succeeds();
@@ -319,11 +319,11 @@ fn damaged_revocation_list_is_refused_good_one_holds() {
         bytes
     });
     scene.gateway.notify();
-    let told = wait::until("gwd tells of the damage", || {
+    let logged = wait::until("gwd tells of the damage", || {
         let log = scene.gateway.log();
         log.contains("bad-digest").then_some(log)
     });
-    assert!(!told.contains("panic"), "{told}");
+    assert!(!logged.contains("panic"), "{logged}");
     scene.store.repair(&scene.project, &list.path);
     scene.gateway.notify();
     scene.gateway.wait_bundle(&first);

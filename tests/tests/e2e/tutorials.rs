@@ -82,14 +82,14 @@ fn tutorial_compiles_for_each_provider() {
         write(&project, &files(&page, provider));
         project.gwc(&["lint", "--fail-on", "warn"]).succeeds();
         let commands = blocks(third, "sh")[0].lines();
-        let told: Vec<String> = commands
+        let outputs: Vec<String> = commands
             .map(|line| {
                 let words: Vec<&str> = line.split(' ').skip(1).collect();
                 project.gwc(&words).succeeds().stdout.clone()
             })
             .collect();
-        assert!(told[2].contains("credential_missing"), "{}", told[2]);
-        assert!(told[3].contains("→ forwarded"), "{}", told[3]);
+        assert!(outputs[2].contains("credential_missing"), "{}", outputs[2]);
+        assert!(outputs[3].contains("→ forwarded"), "{}", outputs[3]);
     }
 }
 

@@ -53,7 +53,7 @@ fn retries_and_breakers_run_and_operations_override() {
 
 #[test]
 fn configured_health_check_avoids_a_failing_host() {
-    let told = |name: &'static str, status: u16| {
+    let upstream_with = |name: &'static str, status: u16| {
         Upstream::scripted(move |seen| {
             let mut answer = Answer::ok(name);
             if seen.target == "/health" {
@@ -62,7 +62,7 @@ fn configured_health_check_avoids_a_failing_host() {
             answer
         })
     };
-    let (sick, well) = (told("sick", 500), told("well", 202));
+    let (sick, well) = (upstream_with("sick", 500), upstream_with("well", 202));
     let project = Project::new();
     project.write(
         "openapi.yaml",
@@ -136,8 +136,8 @@ fn consumer_tags_choose_its_host_and_share_its_limit() {
     let mut all = std::collections::BTreeSet::new();
     for tenant in 0..11 {
         // Two consumers of one tenant send several requests each.
-        let asked = [tenant, tenant + 12].repeat(3);
-        let answers = asked.into_iter().map(|number| get("/a", number).text());
+        let tenants = [tenant, tenant + 12].repeat(3);
+        let answers = tenants.into_iter().map(|number| get("/a", number).text());
         let answers: std::collections::BTreeSet<String> = answers.collect();
         assert_eq!(answers.len(), 1, "tenant {tenant}: {answers:?}");
         all.extend(answers);

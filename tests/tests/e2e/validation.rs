@@ -148,7 +148,7 @@ fn chunked_body_is_checked_and_the_connection_stays() {
 }
 
 #[test]
-fn waiting_client_is_asked_for_its_body() {
+fn waiting_client_gets_100_before_its_body() {
     let scene = Scene::new();
     let mut connection = scene.gateway.connect();
     let fields = "content-type: application/json\r\ncontent-length: 2\r\nexpect: 100-continue";

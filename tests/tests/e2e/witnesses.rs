@@ -330,7 +330,7 @@ const EDITS: &[Edit] = &[
 
 #[test]
 fn two_gateways_answer_witnesses_as_the_plan_says() {
-    let upstreams = [Upstream::start(), Upstream::scripted(Answer::as_asked)];
+    let upstreams = [Upstream::start(), Upstream::scripted(Answer::as_requested)];
     let versions: Vec<(&Edit, String, String)> = EDITS
         .iter()
         .map(|edit| {

@@ -102,7 +102,7 @@ fn gateway(version: usize, plain: SocketAddr, calls: SocketAddr) -> String {
 
 /// Resources that gwd must release after the load: open file descriptors, live snapshots of
 /// bundles, and client connections.
-fn held_resources(gwd: &Gateway) -> (usize, f64, f64) {
+fn releasable_resources(gwd: &Gateway) -> (usize, f64, f64) {
     let path = format!("/proc/{}/fd", gwd.pid());
     let descriptors = std::fs::read_dir(path).map_or(0, Iterator::count);
     let metrics = gwd.metrics();
@@ -138,7 +138,7 @@ fn mixed_load_over_switches_loses_and_leaves_nothing() {
         bundles.push(project.apply());
         gwd.wait_bundle(&bundles[version]);
     }
-    let before = held_resources(&gwd);
+    let before = releasable_resources(&gwd);
 
     let faults = Arc::new(Faults::default());
     let running = {
@@ -154,8 +154,8 @@ fn mixed_load_over_switches_loses_and_leaves_nothing() {
     let mut warm_bytes = 0;
     let began = Instant::now();
     for switch in 1..=plan.switches {
-        let asked = json!({"bundle": bundles[switch * 7 % BUNDLES]});
-        let answer = gwd.admin_ask("POST", "/v1/activate", &asked);
+        let body = json!({"bundle": bundles[switch * 7 % BUNDLES]});
+        let answer = gwd.admin_ask("POST", "/v1/activate", &body);
         assert_eq!(answer.status, 200, "{}", answer.text());
         let next = began + plan.every * u32::try_from(switch).expect("few switches");
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
@@ -189,7 +189,7 @@ fn mixed_load_over_switches_loses_and_leaves_nothing() {
         "{loaded_bytes} bytes, {warm_bytes} after {WARM} switches"
     );
     let after = wait::within(wait::WAIT_MAX, || {
-        let now = held_resources(&gwd);
+        let now = releasable_resources(&gwd);
         // gwd keeps idle upstream connections for five seconds. A few connections to the admin
         // interface are also open.
         let few = before.0 + 8;
@@ -198,7 +198,7 @@ fn mixed_load_over_switches_loses_and_leaves_nothing() {
     assert!(
         after.is_some(),
         "{before:?} before, {:?} after; connections to upstreams: {:?}",
-        held_resources(&gwd),
+        releasable_resources(&gwd),
         gwd.metrics().sum("gwd_upstream_connections", &[])
     );
     gwd.stops_clean();

@@ -139,7 +139,7 @@ impl Forwarding {
         ];
         flags
             .into_iter()
-            .filter(|(_, said)| *said)
+            .filter(|(_, is_set)| *is_set)
             .map(|(key, _)| key)
     }
 

@@ -136,8 +136,8 @@ fn policies<'a>(
 /// Fields that `forward_auth` policies of a treatment's chain set, in lower case.
 fn answered(shared: &Shared, api: IdentityParts<'_>, treatment: &Treatment) -> BTreeSet<String> {
     let policies = policies(shared, api, treatment);
-    let asked = policies.filter(|checked| checked.kind() == "forward_auth");
-    let fields = asked.flat_map(|checked| {
+    let services = policies.filter(|checked| checked.kind() == "forward_auth");
+    let fields = services.flat_map(|checked| {
         let settings = checked.settings();
         let names = settings.texts(&["response_headers"]).unwrap_or_default();
         let names = names.into_iter().map(str::to_ascii_lowercase);

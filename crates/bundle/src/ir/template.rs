@@ -539,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_at_their_place() {
+    fn faults_are_reported_at_their_place() {
         use TemplateFaultKind::{Adjacent, Brace, EmptyName, NoSlash, Repeated, Unsupported};
         let cases = [
             ("a/b", NoSlash, "a/b"),

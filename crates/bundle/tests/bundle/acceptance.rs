@@ -418,7 +418,7 @@ fn list_that_breaks_the_chain_is_a_fork() {
 }
 
 #[test]
-fn one_of_two_publishers_with_the_same_base_is_told() {
+fn second_publisher_with_the_same_base_is_refused() {
     let store = Store::default();
     let first = ship(&store, "one");
     let two = bundle("two");

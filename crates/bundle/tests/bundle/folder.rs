@@ -371,8 +371,8 @@ fn a_store_that_is_gone_is_not_made_again_by_a_link() {
     let store = Folder::create(&root).unwrap();
     fs::remove_dir_all(&root).unwrap();
     let gone = store.create_link(&Chain::Channel(prod()), 1, &Digest::of(b"x"));
-    let told = gone.unwrap_err().to_string();
-    assert!(told.contains("No such file"), "{told}");
+    let error = gone.unwrap_err().to_string();
+    assert!(error.contains("No such file"), "{error}");
     assert!(!root.exists());
 }
 

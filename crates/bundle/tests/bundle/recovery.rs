@@ -15,7 +15,7 @@ use crate::acceptance::{forge, record};
 use crate::fixture::*;
 
 #[test]
-fn a_stolen_key_at_the_last_serial_and_the_way_back() {
+fn stolen_key_at_the_last_serial_is_recovered_from() {
     let mut mallory = trusted("mallory", &[Role::Release]);
     let base = || {
         vec![
@@ -145,8 +145,8 @@ fn a_list_is_taken_even_if_the_head_is_refused() {
     assert_eq!(list.serial(), 1);
     // The list revokes the key, so that a record signed by it is ignored.
     assert_eq!(memory.record, Some(one));
-    let judged = follow::remember_under(&state, &context, list).unwrap();
-    assert_eq!(judged.record, None);
+    let followed = follow::remember_under(&state, &context, list).unwrap();
+    assert_eq!(followed.record, None);
 }
 
 #[test]

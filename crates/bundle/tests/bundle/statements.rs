@@ -162,13 +162,13 @@ fn a_payload_in_any_other_spelling_is_refused() {
     let swap = ("\"actor\":", "\"zactor\":");
     unsorted = unsorted.replacen(swap.0, swap.1, 1);
     assert!(Statement::<Record>::decode(unsorted.as_bytes()).is_err());
-    let nobody = text.replacen(
+    let without_signer = text.replacen(
         &format!("[{{\"digest\":{{\"sha256\":\"{}\"}}}}]", subject().hex()),
         "[]",
         1,
     );
-    assert_ne!(nobody, text);
-    assert!(Statement::<Record>::decode(nobody.as_bytes()).is_err());
+    assert_ne!(without_signer, text);
+    assert!(Statement::<Record>::decode(without_signer.as_bytes()).is_err());
 }
 
 #[test]
@@ -383,9 +383,9 @@ fn another_projects_bundle_and_statement_are_refused() {
     let store = Memory::default();
     let foreign = bundle_of("bank", "one");
     let descriptor = publish::put_bundle(&store, &foreign).unwrap();
-    let mut said = build(None);
-    said.project = "bank".parse().unwrap();
-    let evidence = publish::put_build(&store, descriptor, said, &[&key("ci")]).unwrap();
+    let mut statement = build(None);
+    statement.project = "bank".parse().unwrap();
+    let evidence = publish::put_build(&store, descriptor, statement, &[&key("ci")]).unwrap();
     release(&store, draft(foreign.id(), &[evidence])).unwrap();
     let (trust, prod) = (trust(), prod());
     let context = context(&trust, &prod);
@@ -399,9 +399,9 @@ fn another_projects_bundle_and_statement_are_refused() {
     let store = Memory::default();
     let ours = bundle("one");
     let descriptor = publish::put_bundle(&store, &ours).unwrap();
-    let mut said = build(None);
-    said.project = "bank".parse().unwrap();
-    let evidence = publish::put_build(&store, descriptor, said, &[&key("ci")]).unwrap();
+    let mut statement = build(None);
+    statement.project = "bank".parse().unwrap();
+    let evidence = publish::put_build(&store, descriptor, statement, &[&key("ci")]).unwrap();
     release(&store, draft(ours.id(), &[evidence])).unwrap();
     let head = bundle::follow::head(&store, &context, &nothing())
         .unwrap()

@@ -21,8 +21,8 @@ fn signed(owners: &[&str]) -> Envelope {
 fn check_key(key: &TrustedKey, when: When) -> Result<(), String> {
     let trust = trust_of(vec![key.clone()]);
     let channel = prod();
-    let judged = trust.authorized_signers(&signed(&["ci"]), Role::Build, Some(&channel), when);
-    judged
+    let signers = trust.authorized_signers(&signed(&["ci"]), Role::Build, Some(&channel), when);
+    signers
         .map(drop)
         .map_err(|refused| refused.reason().into_owned())
 }

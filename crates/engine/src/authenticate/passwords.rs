@@ -130,13 +130,13 @@ mod tests {
         let limits = Limits::new(1, std::hash::RandomState::new);
         let revoked = Revoked::default();
         let mut cx = Cx::new(0, 1_000, [127, 0, 0, 1].into(), &limits, &revoked);
-        let mut asked = BTreeSet::new();
+        let mut effects = BTreeSet::new();
         while let Outcome::Ask(effect) = outcome(passwords, pair.as_bytes(), &cx) {
-            assert!(asked.insert(effect.id().to_bytes()), "asked twice");
+            assert!(effects.insert(effect.id().to_bytes()), "asked twice");
             let wrong = Answered::empty(http::StatusCode::FORBIDDEN);
             cx.answers.add(effect.id(), Answer::Http(Arc::new(wrong)));
         }
-        asked.len()
+        effects.len()
     }
 
     #[test]

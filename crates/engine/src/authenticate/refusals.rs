@@ -270,8 +270,8 @@ impl Faults {
         if reject.code == SIGNATURE_INVALID.code {
             return self.signature.map(Fault::Signature);
         }
-        let is_told = |fault: &Reason| is_token_invalid(reject) || *fault == Reason::Unusable;
-        self.token.filter(is_told).map(Fault::Token)
+        let is_reported = |fault: &Reason| is_token_invalid(reject) || *fault == Reason::Unusable;
+        self.token.filter(is_reported).map(Fault::Token)
     }
 
     pub(super) fn reject(&self) -> Option<&'static Reject> {

@@ -248,10 +248,10 @@ fn requirement_beside(
 
 #[test]
 fn stripped_credential_is_removed_in_any_alternative() {
-    let held = ("held", Place::Header("x-held".into()), None, false);
+    let forwarded = ("held", Place::Header("x-held".into()), None, false);
     let key = ("key", Place::Header("x-key".into()), None, true);
     let token = ("token", Place::Authorization("bearer".into()), None, true);
-    let requirement = requirement(&[held, key, token], &[&["held"], &["key"], &["token"]]);
+    let requirement = requirement(&[forwarded, key, token], &[&["held"], &["key"], &["token"]]);
     let fields = [
         ("x-held", "a"),
         ("x-key", "b"),

@@ -506,12 +506,13 @@ fn te_is_reduced_to_trailers() {
 #[test]
 fn only_allowed_trailers_are_announced_and_passed() {
     let value = |text| HeaderValue::from_str(text).unwrap();
-    let told = |text| announced(&value(text), &[]).map(|value| value.to_str().unwrap().to_owned());
+    let trailer =
+        |text| announced(&value(text), &[]).map(|value| value.to_str().unwrap().to_owned());
     assert_eq!(
-        told("X-Sum, Content-Length, grpc-status").unwrap(),
+        trailer("X-Sum, Content-Length, grpc-status").unwrap(),
         "x-sum, grpc-status"
     );
-    assert_eq!(told("Transfer-Encoding, host , ,"), None);
+    assert_eq!(trailer("Transfer-Encoding, host , ,"), None);
     let mut fields = HeaderMap::new();
     let names = [
         "x-sum",

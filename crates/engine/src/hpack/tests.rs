@@ -171,7 +171,7 @@ fn literal(first: u8, name: &[u8], value: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn names_and_values_are_judged_byte_by_byte() {
+fn names_and_values_are_checked_byte_by_byte() {
     for byte in 0..=u8::MAX {
         let text = [byte];
         let is_malformed = |block: &[u8]| {

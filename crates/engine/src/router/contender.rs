@@ -141,8 +141,8 @@ fn candidate<'t>(seen: &Seen<'t>, head: &RequestHead) -> Candidate<'t> {
 
 /// Reason why the request does not match the route. `None` if the request matches.
 fn unfit(seen: &Seen<'_>, head: &RequestHead) -> Option<RejectReason> {
-    let stands_in = head.method == Method::HEAD && *seen.method == Method::GET;
-    if *seen.method != head.method && !stands_in {
+    let is_head_for_get = head.method == Method::HEAD && *seen.method == Method::GET;
+    if *seen.method != head.method && !is_head_for_get {
         return Some(RejectReason::Method);
     }
     let mut conditions = seen.operation.conditions.iter();

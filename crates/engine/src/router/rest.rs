@@ -136,16 +136,16 @@ fn to(entry: &MountEntry, operation: u32) -> Found {
     }
 }
 
-/// True if an operation with the method `own` serves the method `asked`. GET also serves HEAD.
-fn takes(own: &Method, asked: &Method) -> bool {
-    own == asked || *asked == Method::HEAD && *own == Method::GET
+/// True if an operation with the method `own` serves the method `requested`. GET also serves HEAD.
+fn takes(own: &Method, requested: &Method) -> bool {
+    own == requested || *requested == Method::HEAD && *own == Method::GET
 }
 
 /// True if an operation's method serves the requested method, ignoring letter case.
-fn takes_in_any_case(own: &Method, asked: &Method) -> bool {
-    let asked = asked.as_str();
-    asked.eq_ignore_ascii_case(own.as_str())
-        || *own == Method::GET && asked.eq_ignore_ascii_case("HEAD")
+fn takes_in_any_case(own: &Method, requested: &Method) -> bool {
+    let requested = requested.as_str();
+    requested.eq_ignore_ascii_case(own.as_str())
+        || *own == Method::GET && requested.eq_ignore_ascii_case("HEAD")
 }
 
 impl<'t> Described<'t> {

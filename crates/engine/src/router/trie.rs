@@ -205,7 +205,7 @@ impl ApiRouter {
     /// request. `below` is the path after the base path (empty or `/…`).
     #[must_use]
     pub fn find(&self, below: &str, head: &RequestHead) -> Option<Candidate<'_>> {
-        let asked = self.trie.method(&head.method);
+        let requested = self.trie.method(&head.method);
         let get = match head.method {
             // GET operations also serve HEAD.
             Method::HEAD => self.trie.method(&Method::GET),
@@ -213,7 +213,7 @@ impl ApiRouter {
         };
         let mut best: Option<Candidate<'_>> = None;
         self.trie.walk(rest_of(below), &mut |arms| {
-            let Some(arm) = self.owner(arms, (asked, get), head) else {
+            let Some(arm) = self.owner(arms, (requested, get), head) else {
                 return Walk::On;
             };
             let candidate = Candidate {
@@ -221,7 +221,7 @@ impl ApiRouter {
                 operation: &self.operations[arm.operation as usize],
                 priority: self.priority(arm),
                 twin: arm.twin,
-                explicit: Some(arm.method) == asked,
+                explicit: Some(arm.method) == requested,
                 conditional: arm.conditional,
             };
             if best
@@ -248,19 +248,19 @@ impl ApiRouter {
         }
     }
 
-    /// Operation of a matching template for the request: an operation with the method `asked`,
+    /// Operation of a matching template for the request: an operation with the method `requested`,
     /// otherwise an operation with the method `second` (GET for HEAD).
     fn owner<'r>(
         &self,
         arms: &'r [Arm],
-        (asked, second): (Option<u32>, Option<u32>),
+        (requested, second): (Option<u32>, Option<u32>),
         head: &RequestHead,
     ) -> Option<&'r Arm> {
         let by_method = |method: Option<u32>| {
             let mut own = arms.iter().filter(|arm| Some(arm.method) == method);
             own.find(|arm| !arm.conditional || self.conditions_may_hold(arm, head))
         };
-        match (by_method(asked), by_method(second)) {
+        match (by_method(requested), by_method(second)) {
             (Some(own), Some(second)) if self.priority(second) > self.priority(own) => Some(second),
             (own, second) => own.or(second),
         }

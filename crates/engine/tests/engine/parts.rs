@@ -265,13 +265,13 @@ impl Street {
             for thing in 0..=THINGS {
                 let path = format!("/a{number}/things{thing}/7");
                 let id = format!("a{number}/thing{thing}@default");
-                let (id, told) = match number {
+                let (id, decision) = match number {
                     _ if thing >= self.things[number] => (None, "404".to_owned()),
                     0 | 2 | 4 => (Some(id), format!("503 {}", self.closed)),
                     1 | 3 => (Some(id), format!("401 {}", self.realm)),
                     _ => (Some(id), format!("503 {}", self.own)),
                 };
-                all.push((path, id, told));
+                all.push((path, id, decision));
             }
         }
         all
@@ -306,7 +306,7 @@ fn decision_of(
         headers,
     };
     let decided = decide(snapshot, 0, &mut head, &mut cx);
-    let told = match &decided.verdict {
+    let decision = match &decided.verdict {
         Verdict::Forward => {
             let route = decided.route.expect("a route");
             format!(
@@ -332,15 +332,15 @@ fn decision_of(
     };
     (
         decided.route.map(|route| route.id.as_str().to_owned()),
-        told,
+        decision,
     )
 }
 
 fn assert_decides(snapshot: &Snapshot, street: &Street) {
-    for (path, id, told) in street.expected() {
+    for (path, id, decision) in street.expected() {
         assert_eq!(
             decision_of(snapshot, &path, None),
-            (id, told),
+            (id, decision),
             "{path} {street:?}"
         );
     }
@@ -458,11 +458,12 @@ fn each_version_knows_its_own_targets_and_credentials() {
         for password in ["alice:secret", "alice:other"] {
             use base64::Engine as _;
             let token = base64::engine::general_purpose::STANDARD.encode(password);
-            let (_, told) = decision_of(snapshot, "/a1/things0/7", Some(&format!("Basic {token}")));
+            let (_, decision) =
+                decision_of(snapshot, "/a1/things0/7", Some(&format!("Basic {token}")));
             assert_eq!(
-                told == "-> main",
+                decision == "-> main",
                 password == street.password,
-                "{told} {password}"
+                "{decision} {password}"
             );
         }
     }

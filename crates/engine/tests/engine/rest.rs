@@ -30,10 +30,10 @@ fn operation(key: &str, method: &str, path: &str, owns: Owns) -> ir::Operation {
     }
 }
 
-fn router(said: &[&str]) -> ApiRouter {
+fn router(routes: &[&str]) -> ApiRouter {
     let mut operations = Vec::new();
     let mut hidden = Vec::new();
-    for text in said {
+    for text in routes {
         match *text {
             "+" => operations.push(operation("+", "*", "/", Owns::Undeclared)),
             "*" => operations.push(operation("*", "*", "/", Owns::Unmatched)),
@@ -58,8 +58,8 @@ fn router(said: &[&str]) -> ApiRouter {
 fn answer(mounts: &[Mounted<'_>], request: &str) -> String {
     let mut hosts = HostTable::default();
     let mut routers = Vec::new();
-    for (number, (base, said)) in (0u32..).zip(mounts) {
-        let router = Arc::new(router(said));
+    for (number, (base, routes)) in (0u32..).zip(mounts) {
+        let router = Arc::new(router(routes));
         hosts.add(None, base, number, &router);
         routers.push(router);
     }
@@ -74,18 +74,18 @@ fn answer(mounts: &[Mounted<'_>], request: &str) -> String {
     let found = router::find(&hosts, &head);
     let first = contenders(&hosts, &head).into_iter().next();
     let owner = first.filter(|one| one.reject_reason.is_none());
-    let told = owner.map(|one| (one.mount, one.operation));
+    let operation_index = owner.map(|one| (one.mount, one.operation));
     match found {
         Found::Operation {
             mount, operation, ..
         } => {
-            assert_eq!(told, Some((mount, operation)), "{request}");
+            assert_eq!(operation_index, Some((mount, operation)), "{request}");
             let key = &routers[mount as usize].operations()[operation as usize].key;
             let (base, _) = mounts[mount as usize];
             format!("{base} {key}")
         }
         other => {
-            assert_eq!(told, None, "{request}");
+            assert_eq!(operation_index, None, "{request}");
             match other {
                 Found::MethodNotAllowed(methods) => {
                     let methods: Vec<&str> = methods.iter().map(http::Method::as_str).collect();

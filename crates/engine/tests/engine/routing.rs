@@ -95,10 +95,10 @@ fn the_trie_answers_as_a_naive_table_does() {
             };
             let plain = naive::Table::new(&routes);
             for (request, head) in requests.iter().zip(&heads) {
-                let said = table.answer(head);
+                let answer = table.answer(head);
                 let expected = plain.answer(request);
                 assert_eq!(
-                    said, expected,
+                    answer, expected,
                     "{request:?}\nseed {seed} of {kind:?}\n{routes:#?}"
                 );
                 compared += 1;
@@ -131,8 +131,12 @@ fn trie_agrees_with_matchit_on_common_templates() {
                 Ok(found) => Answer::Owner(found.value.clone()),
                 Err(_) => Answer::Nothing,
             };
-            let said = table.answer(&head(request));
-            assert_eq!(said, expected, "{} seed {seed}\n{routes:#?}", request.path);
+            let answer = table.answer(&head(request));
+            assert_eq!(
+                answer, expected,
+                "{} seed {seed}\n{routes:#?}",
+                request.path
+            );
             compared += 1;
         }
     }
@@ -140,7 +144,7 @@ fn trie_agrees_with_matchit_on_common_templates() {
 }
 
 #[test]
-fn literals_of_any_length_and_number_are_told_apart() {
+fn literals_of_any_length_and_number_are_distinct() {
     let long = "abcdefghijklmnopqrstuvwxyz-and-so-on";
     let lengths = (1..=long.len()).map(|length| long[..length].to_owned());
     let numbers = (0..300).map(|number| format!("svc{number}"));

@@ -170,17 +170,17 @@ fn lifecycle(compiled: &Compiled, api: &Api, operation: &Operation) -> Lifecycle
 
 /// Earlier of the day that a document tells and the day that the gateway enforces. A text that is
 /// no date is kept: the comparison reports it.
-fn earlier(told: Option<String>, enforced: Option<String>) -> Option<String> {
-    match (told, enforced) {
-        (Some(told), Some(enforced)) => {
-            let is_date = told.starts_with(|first: char| first.is_ascii_digit());
-            Some(if is_date && enforced < told {
+fn earlier(documented: Option<String>, enforced: Option<String>) -> Option<String> {
+    match (documented, enforced) {
+        (Some(documented), Some(enforced)) => {
+            let is_date = documented.starts_with(|first: char| first.is_ascii_digit());
+            Some(if is_date && enforced < documented {
                 enforced
             } else {
-                told
+                documented
             })
         }
-        (told, enforced) => told.or(enforced),
+        (documented, enforced) => documented.or(enforced),
     }
 }
 

@@ -126,7 +126,7 @@ impl<'a> Resolver<'a> {
     /// cached.
     pub(crate) fn end(&self, node: NodeRef<'a>) -> End {
         let mut passed: Vec<NodeId> = Vec::new();
-        let mut on_way: HashSet<NodeId> = HashSet::new();
+        let mut visited: HashSet<NodeId> = HashSet::new();
         if reference(node).is_none() {
             return End::Value(node.id(), 0);
         }
@@ -138,7 +138,7 @@ impl<'a> Resolver<'a> {
             let Some(reference) = reference(node) else {
                 break End::Value(node.id(), 0);
             };
-            if !on_way.insert(node.id()) {
+            if !visited.insert(node.id()) {
                 break End::Circle(node.id());
             }
             passed.push(node.id());

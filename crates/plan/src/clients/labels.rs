@@ -24,14 +24,14 @@ pub(super) fn add(changes: &mut [Change]) {
         let mut number: BTreeMap<String, usize> = BTreeMap::new();
         let media: Vec<String> = group.iter().map(|at| media_types(&changes[*at])).collect();
         let within = |at: &usize| changes[*at].message.as_ref().map(|one| one.within.clone());
-        let ways: BTreeSet<Option<String>> = group.iter().map(within).collect();
-        let tells_apart = media.iter().collect::<BTreeSet<_>>().len() == ways.len();
+        let alternatives: BTreeSet<Option<String>> = group.iter().map(within).collect();
+        let is_media_distinct = media.iter().collect::<BTreeSet<_>>().len() == alternatives.len();
         for (at, media) in group.into_iter().zip(media) {
             let next = number.len() + 1;
             let within = changes[at].message.as_ref();
             let within = within.map_or_else(String::new, |message| message.within.clone());
             let number = *number.entry(within).or_insert(next);
-            let label = match tells_apart {
+            let label = match is_media_distinct {
                 true => media,
                 false => format!("alternative {number}"),
             };

@@ -28,7 +28,7 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
 fn shared_listeners((old, new): (&ir::Gateway, &ir::Gateway), plan: &mut Plan) {
     let mut lines = listener_lines(old, new);
     let before = plan.changes.len();
-    let both_ways = classify_listener_lines(&mut lines);
+    let wider_and_removed = classify_listener_lines(&mut lines);
     push(plan, lines, |line| match line.id {
         "listener-added" | "listener-removed" | "listener-address-changed" => Section::Routing,
         _ => line.section(),
@@ -40,7 +40,7 @@ fn shared_listeners((old, new): (&ir::Gateway, &ir::Gateway), plan: &mut Plan) {
     }
     // Clients of the old address cannot reach the new one, so the change also counts as a removal.
     for change in &mut plan.changes[before..] {
-        if both_ways.contains(&change.subject) {
+        if wider_and_removed.contains(&change.subject) {
             change.stands_for.insert(Class::Removed);
         }
     }
@@ -93,7 +93,7 @@ fn listener_lines(old: &ir::Gateway, new: &ir::Gateway) -> Vec<Line> {
 /// Sets the class of each line whose class depends on its old and new value. Returns the subjects
 /// of address changes that let new clients connect and exclude clients of the old address.
 fn classify_listener_lines(lines: &mut [Line]) -> BTreeSet<String> {
-    let mut both_ways = BTreeSet::new();
+    let mut wider_and_removed = BTreeSet::new();
     for line in lines {
         if line.id == "client-cert-fields-changed" {
             // With `pass`, trusted proxies provide the client certificate in a field.
@@ -117,10 +117,10 @@ fn classify_listener_lines(lines: &mut [Line]) -> BTreeSet<String> {
             (false, false) => Class::Changed,
         };
         if wider && gone {
-            both_ways.insert(line.subject.clone());
+            wider_and_removed.insert(line.subject.clone());
         }
     }
-    both_ways
+    wider_and_removed
 }
 
 /// Compares upstreams by name.

@@ -463,9 +463,9 @@ fn gets_requests(gateway: &ir::Gateway, name: &str) -> bool {
                     ir::Link::Shared(name) => gateway.shared.policies.get(name),
                     ir::Link::Own(name) => api.policies.get(name),
                 };
-                let is_asked =
+                let is_service_call =
                     |one: &&ir::Policy| matches!(one.checked.kind(), "forward_auth" | "ext_proc");
-                let policy = policy.filter(|one| !is_asked(one));
+                let policy = policy.filter(|one| !is_service_call(one));
                 policy.is_some_and(|one| one.checked.upstreams().contains(&name))
             })
     })

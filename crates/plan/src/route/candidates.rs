@@ -260,7 +260,7 @@ fn elsewhere(
         if !known.insert(route.id.as_str().to_owned()) {
             continue;
         }
-        let asked_host = route_request.host();
+        let requested_host = route_request.host();
         let reject_reason = match (
             pattern_text(&pattern),
             owner.as_ref().and_then(pattern_text),
@@ -268,12 +268,12 @@ fn elsewhere(
             (None, Some(host)) => format!(
                 "its mount has no hosts; another mount has the host `{host}` and receives all its requests"
             ),
-            (Some(own), Some(host)) if names(own, &asked_host) => {
+            (Some(own), Some(host)) if names(own, &requested_host) => {
                 format!(
                     "its mount has `{own}`, and another mount has `{host}`, which is more specific"
                 )
             }
-            (Some(own), _) => format!("its mount has the host `{own}`, not `{asked_host}`"),
+            (Some(own), _) => format!("its mount has the host `{own}`, not `{requested_host}`"),
             (None, None) => continue,
         };
         let operation = route_request.operation(route);

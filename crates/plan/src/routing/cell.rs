@@ -297,10 +297,10 @@ impl<'a> Cells<'_, 'a> {
         }
         self.compare_access(&pair, Some(cell), (before, after), results);
         self.messages(&pair, cell, is, results);
-        if let Some(said) = &pair.restated {
+        if let Some(descriptions) = &pair.restated {
             self.push(
                 results,
-                restated(said),
+                restated(descriptions),
                 is,
                 None,
                 "the same requests are admitted",
@@ -457,14 +457,14 @@ impl<'a> Cells<'_, 'a> {
         if may_be_missed(was) || may_be_missed(is) {
             results.missed.push((before, after));
         }
-        let said = (
+        let descriptions = (
             describe(&was.treatment().security),
             describe(&is.treatment().security),
         );
-        if said.0 != said.1 {
+        if descriptions.0 != descriptions.1 {
             self.push(
                 results,
-                restated(&said),
+                restated(&descriptions),
                 is,
                 None,
                 "no request reaches the operation",
@@ -641,14 +641,14 @@ impl<'a> Cells<'_, 'a> {
     /// acknowledgement would also cover other definitions under the same names.
     fn servers(&self, was: &Route<'_>, is: &Route<'_>) -> String {
         let sides = [self.sides.0, Some(self.sides.1)];
-        let said = sides.into_iter().zip([was, is]).map(|(side, route)| {
+        let descriptions = sides.into_iter().zip([was, is]).map(|(side, route)| {
             let name = &route.treatment().upstream;
             let upstream = side.and_then(|side| side.gateway.shared.upstreams.get(name));
             let written = upstream.map(bundle::codec::encode).unwrap_or_default();
             let digest = bundle::digest::Digest::of(&written).hex();
             format!("{} {digest}", route.requests())
         });
-        said.collect::<Vec<_>>().join("; ")
+        descriptions.collect::<Vec<_>>().join("; ")
     }
 
     pub(super) fn push(

@@ -36,8 +36,8 @@ impl Engines {
     /// Outcomes of a request at both versions.
     pub(super) fn outcomes(&self, draft: &Draft) -> [Outcome; 2] {
         [self.old.as_ref(), Some(&self.new)].map(|engine| {
-            let said = engine.and_then(|engine| draft.ask(engine));
-            said.map_or(Outcome::Nothing, |(_, outcome)| outcome)
+            let answer = engine.and_then(|engine| draft.ask(engine));
+            answer.map_or(Outcome::Nothing, |(_, outcome)| outcome)
         })
     }
 

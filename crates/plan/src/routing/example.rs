@@ -63,10 +63,10 @@ impl<'a> Cells<'_, 'a> {
         let mut is_refused = false;
         for (index, tokens) in alternatives {
             let alternative = security.0.get(*index).unwrap_or(&none);
-            let Some(asked) = self.ask(cell, &caller, (alternative, *tokens)) else {
+            let Some(example) = self.ask(cell, &caller, (alternative, *tokens)) else {
                 continue;
             };
-            let Asked { witness, owned, .. } = asked;
+            let Asked { witness, owned, .. } = example;
             let (inside, outside) = if opens {
                 (&witness.new, &witness.old)
             } else {
@@ -76,13 +76,13 @@ impl<'a> Cells<'_, 'a> {
             if owned && served(inside) && !served(outside) {
                 return Some(witness);
             }
-            if owned && asked.refused[usize::from(opens)] {
+            if owned && example.refused[usize::from(opens)] {
                 is_refused = true;
                 continue;
             }
             // The gateway refuses the path because of an escaped separator. Try the credentials of
             // the next alternative.
-            if owned && asked.malformed[usize::from(opens)] {
+            if owned && example.malformed[usize::from(opens)] {
                 continue;
             }
             // Both versions serve the request, so the request shows no difference. This is no bug
@@ -223,10 +223,10 @@ impl<'a> Cells<'_, 'a> {
             let caller = self.caller(cell.owners, opens, results)?;
             let security = &caller.route.treatment().security;
             for alternative in security.0.iter().chain([&none]) {
-                let Some(asked) = self.ask(cell, &caller, (alternative, None)) else {
+                let Some(example) = self.ask(cell, &caller, (alternative, None)) else {
                     continue;
                 };
-                let Asked { witness, owned, .. } = asked;
+                let Asked { witness, owned, .. } = example;
                 if !owned {
                     results
                         .bugs
@@ -356,8 +356,8 @@ impl<'a> Cells<'_, 'a> {
             return None;
         }
         let [(before, old), (after, new)] = engines.map(|engine| {
-            let asked = engine.and_then(|engine| draft.ask(engine));
-            asked.unwrap_or((None, Outcome::Nothing))
+            let outcome = engine.and_then(|engine| draft.ask(engine));
+            outcome.unwrap_or((None, Outcome::Nothing))
         });
         let new = if ids::falsifies() { old.clone() } else { new };
         let selected = [before, after];

@@ -548,12 +548,12 @@ impl<'a> Pairs<'a> {
         let (was, is) = (before.treatment(), after.treatment());
         let sides = (self.before(before), self.after(after));
         let access = security::differences(&sides.0, &sides.1);
-        let said = (describe(&was.security), describe(&is.security));
+        let descriptions = (describe(&was.security), describe(&is.security));
         let is_who_changed = access
             .iter()
             .any(|difference| difference.component == "who");
         let pair = Arc::new(Pair {
-            restated: (!is_who_changed && said.0 != said.1).then_some(said),
+            restated: (!is_who_changed && descriptions.0 != descriptions.1).then_some(descriptions),
             upstream: self.upstream_name(before) != self.upstream_name(after),
             enforced: schemas::enforced(&sides.0, &sides.1),
 

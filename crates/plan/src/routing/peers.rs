@@ -136,8 +136,8 @@ impl<'a> Changed<'a> {
         let (_, _, draft, shown) = best?;
         let old = engines.old.as_ref().and_then(|old| draft.ask(old));
         let new = draft.ask(&engines.new);
-        let outcome = |said: Option<(Option<String>, Outcome)>| {
-            said.map_or(Outcome::Nothing, |(_, outcome)| outcome)
+        let outcome = |answer: Option<(Option<String>, Outcome)>| {
+            answer.map_or(Outcome::Nothing, |(_, outcome)| outcome)
         };
         Some(draft.shown(shown, outcome(old), outcome(new)))
     }

@@ -20,8 +20,8 @@ use super::index::Index;
 use super::search::STEPS_OF_CELL;
 use super::settings::{ChangedRoutes, Settings, address};
 use super::spellings::{
-    LetterCases, ambiguous_paths, common_path, described, escaped_to, in_other_cases, is_of_rest,
-    is_read_in_other_ways, own_paths, read_as, with_below,
+    LetterCases, ambiguous_paths, common_path, described, escaped_to, has_other_readings,
+    in_other_cases, is_of_rest, own_paths, read_as, with_below,
 };
 use super::table::Tier;
 use super::{Found, Owner, Plan, Task};
@@ -93,14 +93,14 @@ impl<'a> Cells<'_, 'a> {
         let regions = Regions::of(self, causes.changed.clone(), partners, served);
         let affected = Affected::new(self, &regions);
         let mut alike = Alike::new(self);
-        let asked = pairs.into_iter().map(|one| {
+        let selected = pairs.into_iter().map(|one| {
             let pair = (one.before, one.after);
             let is_moved = exchanged.contains(&pair) && !tasks.contains(&pair);
-            let is_asked = !is_moved || alike.is_first(self, one);
-            (one, is_asked.then_some(is_moved))
+            let is_selected = !is_moved || alike.is_first(self, one);
+            (one, is_selected.then_some(is_moved))
         });
-        let asked: Vec<(RoutePair, Option<bool>)> = asked.collect();
-        let mut pairs = parallel::map(asked, |(one, is_moved)| {
+        let selected: Vec<(RoutePair, Option<bool>)> = selected.collect();
+        let mut pairs = parallel::map(selected, |(one, is_moved)| {
             let opened = is_moved.map(|is_moved| affected.opened(one, is_moved));
             (one, opened.unwrap_or_default())
         });
@@ -219,8 +219,8 @@ impl<'a> Cells<'_, 'a> {
         let (was, is) = (self.before(one.before), self.after(one.after));
         causes.cases.has_final_slash()
             || is_of_rest(is)
-            || is_read_in_other_ways(was)
-            || is_read_in_other_ways(is)
+            || has_other_readings(was)
+            || has_other_readings(is)
             || causes.cases.has_spellings(&is.template)
             || causes.has_changed_spellings
     }
@@ -243,7 +243,7 @@ impl<'a> Cells<'_, 'a> {
         // The line about a changed `path_readings` covers paths with escapes, unless the template
         // itself is ambiguous.
         let readings = [was, is].map(|route| route.treatment().path_readings);
-        if is_read_in_other_ways(is) && (readings[0] == readings[1] || is.is_ambiguous()) {
+        if has_other_readings(is) && (readings[0] == readings[1] || is.is_ambiguous()) {
             paths.extend(self.escaped(one, causes));
         }
         let mut tried = FxHashSet::default();

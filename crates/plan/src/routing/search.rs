@@ -228,10 +228,10 @@ impl<'t, 'a> Table<'t, 'a> {
             known
         });
         let routes = known.get(key).into_iter().flatten();
-        let said: Vec<String> = routes
+        let lines: Vec<String> = routes
             .map(|at| self.routes[*at as usize].requests())
             .collect();
-        said.join("; ")
+        lines.join("; ")
     }
 }
 
@@ -669,14 +669,14 @@ impl<'s, 'a> Search<'s, '_, 'a> {
     fn is_against(&self, side: usize, route: u32) -> bool {
         let routes = self.tables[side].routes;
         let rival = &routes[route as usize];
-        let stands = match self.owners[side] {
+        let has_precedence = match self.owners[side] {
             Owner::Anyone => false,
             Owner::Nobody => true,
             Owner::Route(owner) | Owner::Refused(owner) => {
                 owner != route && rival.compare(&routes[owner as usize], self.method).is_gt()
             }
         };
-        stands && rival.takes(self.method)
+        has_precedence && rival.takes(self.method)
     }
 }
 

@@ -86,14 +86,15 @@ impl Cells<'_, '_> {
         of: u32,
         (was, is): (Option<&Route<'_>>, Option<&Route<'_>>),
     ) -> Change {
-        let said = |route: Option<&Route<'_>>| route.map_or(Value::Null, |it| owner(it).into());
+        let owner_value =
+            |route: Option<&Route<'_>>| route.map_or(Value::Null, |it| owner(it).into());
         let mut change = Change::new(
             Section::Routing,
             Class::Shadowed,
             id,
             "route",
-            said(was),
-            said(is),
+            owner_value(was),
+            owner_value(is),
         );
         change.why_none = Some("see the examples of the lines about the moved requests");
         about(change, &self.tables[1].routes[of as usize], self.place)

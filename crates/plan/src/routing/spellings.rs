@@ -250,7 +250,7 @@ pub(super) fn may_refuse(tables: [&[Route<'_>]; 2]) -> bool {
     let cases = LetterCases::of(described(tables).map(|route| &route.template));
     cases.has_final_slash()
         || routes().any(|route| {
-            is_read_in_other_ways(route)
+            has_other_readings(route)
                 || route.serves && is_of_rest(route)
                 || cases.has_spellings(&route.template)
         })
@@ -275,12 +275,12 @@ pub(super) fn may_be_missed(route: &Route<'_>) -> bool {
     let mut segments = route.template.segments().iter();
     let has_one_path =
         !route.template.is_prefix() && segments.all(|one| matches!(one, Segment::Literal(_)));
-    is_read_in_other_ways(route) && !has_one_path
+    has_other_readings(route) && !has_one_path
 }
 
 /// True if upstreams may interpret paths of a route as other paths, and the gateway may serve such
 /// paths.
-pub(super) fn is_read_in_other_ways(route: &Route<'_>) -> bool {
+pub(super) fn has_other_readings(route: &Route<'_>) -> bool {
     !route.treatment().path_readings.is_strict() || route.is_ambiguous()
 }
 

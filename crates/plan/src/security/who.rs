@@ -663,7 +663,7 @@ mod tests {
     }
 
     #[test]
-    fn unsatisfiable_alternatives_admit_nobody() {
+    fn unsatisfiable_alternatives_admit_no_caller() {
         let two_issuers: &[&[&str]] = &[&["a", "b"]];
         let two_fields: &[&[&str]] = &[&["a", "people"]];
         for impossible in [two_issuers, two_fields] {

@@ -246,11 +246,11 @@ fn is_part_of(pair: &[u8], wanted: &str) -> bool {
 
 /// Removes a cookie, and cookies whose names some servers treat as the same name.
 fn strip_cookie(headers: &mut HeaderMap, wanted: &str) -> bool {
-    let is_held = |pair: &[u8]| {
+    let is_match = |pair: &[u8]| {
         let name = pair.split(|b| *b == b'=').next().unwrap_or_default();
         is_cookie(name, wanted)
     };
-    strip_pairs(headers, is_held)
+    strip_pairs(headers, is_match)
 }
 
 /// True if some servers treat the name of a cookie, as written, as equal to `wanted`.
@@ -285,15 +285,15 @@ fn inner_names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
     )
 }
 
-/// Removes the cookies for which `is_held` is true, and cookies inside of which some servers find
-/// such a cookie (see [`inner_names`]). `is_held` gets a cookie as `NAME=VALUE`, or a name alone.
+/// Removes the cookies for which `is_match` is true, and cookies inside of which some servers find
+/// such a cookie (see [`inner_names`]). `is_match` gets a cookie as `NAME=VALUE`, or a name alone.
 /// Returns true if a cookie was removed.
-fn strip_pairs(headers: &mut HeaderMap, is_held: impl Fn(&[u8]) -> bool) -> bool {
-    let is_held = |pair: &[u8]| is_held(pair) || inner_names(pair).any(&is_held);
-    if !cookie_pairs(headers).any(&is_held) {
+fn strip_pairs(headers: &mut HeaderMap, is_match: impl Fn(&[u8]) -> bool) -> bool {
+    let is_match = |pair: &[u8]| is_match(pair) || inner_names(pair).any(&is_match);
+    if !cookie_pairs(headers).any(&is_match) {
         return false;
     }
-    let kept = cookie_pairs(headers).filter(|pair| !pair.is_empty() && !is_held(pair));
+    let kept = cookie_pairs(headers).filter(|pair| !pair.is_empty() && !is_match(pair));
     let kept: Vec<Vec<u8>> = kept.map(<[u8]>::to_vec).collect();
     headers.remove(COOKIE);
     if let Ok(value) = HeaderValue::from_bytes(&kept.join(&b"; "[..]))
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn only_spaces_stand_before_a_credential() {
+    fn only_spaces_precede_a_credential() {
         let bearer = Place::Authorization("bearer".into());
         for (value, expected) in [
             ("Bearer   tok", "tok"),

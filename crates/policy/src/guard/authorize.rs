@@ -475,7 +475,7 @@ mod tests {
 
     /// Code of the refusal of a request, and the reason why the evaluation of the expression
     /// failed.
-    fn judged(
+    fn refusal_and_reason(
         expression: &str,
         groups: &[&str],
         with_caller: bool,
@@ -534,7 +534,7 @@ mod tests {
                 denied(Some(NoValue::Failed)),
             ),
         ] {
-            let found = judged(expression, groups, with_caller);
+            let found = refusal_and_reason(expression, groups, with_caller);
             assert_eq!(found, expected, "{expression} {groups:?} {with_caller}");
         }
     }

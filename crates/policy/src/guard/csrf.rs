@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_judged_by_fetch_metadata_then_origin() {
+    fn pages_are_checked_by_fetch_metadata_then_origin() {
         let host = ("host", "shop.example:8443");
         let site = |word| ("sec-fetch-site", word);
         let origin = |text| ("origin", text);
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn websocket_handshakes_are_judged() {
+    fn websocket_handshakes_are_checked() {
         let evil = ("origin", "https://evil.example");
         let own = ("origin", "https://app.example");
         let foreign = ("sec-fetch-site", "cross-site");
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn safe_method_that_is_rewritten_is_judged() {
+    fn safe_method_that_is_rewritten_is_checked() {
         let filter = filter(&checked(None));
         for (sends_unsafe, expected) in [(false, false), (true, true)] {
             let mut head = head("/");

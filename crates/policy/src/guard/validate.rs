@@ -341,7 +341,7 @@ mod tests {
             undeclared: Some(invalid()),
             ..Examined::default()
         });
-        let told = outcome(Mode::Log, Undeclared::Reject, answer);
-        assert_eq!(told, (Some("request_invalid"), 0));
+        let result = outcome(Mode::Log, Undeclared::Reject, answer);
+        assert_eq!(result, (Some("request_invalid"), 0));
     }
 }

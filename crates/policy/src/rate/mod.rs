@@ -450,10 +450,11 @@ impl RateTable {
                 .is_ok()
             {
                 if was != EMPTY {
-                    self.held_by(slot.owner.load(Ordering::Relaxed))
+                    self.used_slots_of(slot.owner.load(Ordering::Relaxed))
                         .fetch_sub(1, Ordering::Relaxed);
                 }
-                self.held_by(new.owner).fetch_add(1, Ordering::Relaxed);
+                self.used_slots_of(new.owner)
+                    .fetch_add(1, Ordering::Relaxed);
                 slot.owner.store(new.owner_word(), Ordering::Relaxed);
                 self.set_places(at, places);
                 if evicts {
@@ -530,7 +531,7 @@ impl RateTable {
     ) -> Option<(usize, &Slot, u64)> {
         let memory = self.memory();
         let slots = self.count * 4;
-        let used_slots = |owner| self.held_by(owner).load(Ordering::Relaxed) as usize;
+        let used_slots = |owner| self.used_slots_of(owner).load(Ordering::Relaxed) as usize;
         let is_over = |owner| used_slots(owner) > slots / SHARE;
         let own_only = is_over(owner);
         let large = (2 * used_slots(owner)).max(slots / LARGE);
@@ -583,7 +584,7 @@ impl RateTable {
             .map(|(.., found)| found)
     }
 
-    fn held_by(&self, owner: u64) -> &AtomicU32 {
+    fn used_slots_of(&self, owner: u64) -> &AtomicU32 {
         &self.used_slots[usize::try_from(owner % OWNERS).unwrap_or(0)]
     }
 }

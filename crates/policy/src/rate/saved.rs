@@ -159,7 +159,7 @@ impl RateTable {
             slot.counts.store(*counts, Ordering::Relaxed);
             slot.word.store(*word, Ordering::Relaxed);
             slot.tag.store(*tag, Ordering::Release);
-            self.held_by(*owner).fetch_add(1, Ordering::Relaxed);
+            self.used_slots_of(*owner).fetch_add(1, Ordering::Relaxed);
             self.set_places(at, Places::from_word(*networks));
         }
         lost

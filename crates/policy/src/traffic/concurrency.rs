@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn permits_are_held_until_the_leases_are_dropped() {
+    fn permits_are_in_use_until_the_leases_are_dropped() {
         let few = filter(1, 2);
         let ask = || {
             with_cx(|cx| {
@@ -518,21 +518,21 @@ mod tests {
                 if let Some(answer) = answer {
                     cx.answers.add(AskId::of_wait(&wait), answer);
                 }
-                let said = match few.on_request(&mut head("/"), cx) {
+                let result = match few.on_request(&mut head("/"), cx) {
                     Step::Continue => "continue",
                     Step::Reject(reject) => reject.code,
                     Step::Ask(effect) => match *effect {
-                        Effect::Permit(asked) if *asked == wait => "ask",
+                        Effect::Permit(requested) if *requested == wait => "ask",
                         _ => "another effect",
                     },
                     Step::Reply(_) => "reply",
                 };
                 let left = cx.concurrency_notice.map(|notice| notice.remaining);
-                (said, left, std::mem::take(&mut cx.permits))
+                (result, left, std::mem::take(&mut cx.permits))
             })
         };
-        let (said, left, held) = ask(None);
-        assert_eq!((said, left), ("continue", Some(0)));
+        let (result, left, permits) = ask(None);
+        assert_eq!((result, left), ("continue", Some(0)));
         for (answer, expected) in [
             (None, ("ask", None)),
             (Some(Answer::Permit(1)), ("continue", Some(0))),
@@ -545,11 +545,11 @@ mod tests {
                 ("concurrency_wait_ended", Some(0)),
             ),
         ] {
-            let (said, left, leases) = ask(answer);
-            assert_eq!((said, left), expected);
+            let (result, left, leases) = ask(answer);
+            assert_eq!((result, left), expected);
             assert!(leases.is_empty());
         }
-        drop(held);
+        drop(permits);
         assert_eq!(ask(None).0, "continue");
     }
 
@@ -558,7 +558,7 @@ mod tests {
         let limits = crate::traffic::rate_limit::tests::limits();
         let mut few = filter(4, 200);
         few.min_limit = Some(3);
-        let mut held = Vec::new();
+        let mut permits = Vec::new();
         for admitted in 1..=21 {
             let mut cx = crate::traffic::rate_limit::tests::cx(&limits, "10.0.0.1");
             let step = few.on_request(&mut head("/"), &mut cx);
@@ -568,15 +568,15 @@ mod tests {
                 (notice.limit, notice.remaining),
                 (20, 20 - admitted.min(20))
             );
-            held.push(std::mem::take(&mut cx.permits));
+            permits.push(std::mem::take(&mut cx.permits));
         }
         // Observe twenty requests in flight with a rising latency.
         for window in 1..100u64 {
-            for leases in &held[..20] {
+            for leases in &permits[..20] {
                 leases.observe(window * 1_000_000, window * 1_000_000_000);
             }
         }
-        held.drain(..16);
+        permits.drain(..16);
         let mut cx = crate::traffic::rate_limit::tests::cx(&limits, "10.0.0.1");
         let step = few.on_request(&mut head("/"), &mut cx);
         assert!(

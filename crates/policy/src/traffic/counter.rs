@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn store_is_asked_and_decides() {
+    fn store_is_queried_and_decides() {
         let shared = limits();
         let limit = limit(OnOutage::Closed);
         for admitted in [true, false] {
@@ -237,8 +237,8 @@ mod tests {
                 assert_eq!((outage.store, outage.on_outage), ("shared", on_outage));
                 let mut headers = HeaderMap::new();
                 write_outage(&outage, &mut headers);
-                let told = format!("\"shared\";verdict={}", on_outage.word());
-                assert_eq!(headers[OUTAGE], told.as_str());
+                let expected = format!("\"shared\";verdict={}", on_outage.word());
+                assert_eq!(headers[OUTAGE], expected.as_str());
                 match step {
                     Step::Reject(reject) => Some(reject.status),
                     _ => None,

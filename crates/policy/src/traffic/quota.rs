@@ -664,7 +664,7 @@ mod tests {
         let shared = limits();
         let zone = Zone::utc();
         let quota = quota(10, Span::Calendar(Unit::Day, zone), &[500_000, 905_000]);
-        let told: Vec<Option<u32>> = (0..11)
+        let thresholds: Vec<Option<u32>> = (0..11)
             .map(|_| {
                 let mut cx = cx(&shared, "10.0.0.1");
                 admits(&quota, &mut cx);
@@ -672,8 +672,8 @@ mod tests {
             })
             .collect();
         let (half, most) = (Some(500_000), Some(905_000));
-        assert_eq!(told[..5], [None, None, None, None, half]);
-        assert_eq!(told[5..], [half, half, half, half, most, most]);
+        assert_eq!(thresholds[..5], [None, None, None, None, half]);
+        assert_eq!(thresholds[5..], [half, half, half, half, most, most]);
         let warned = [("a", 500_000), ("b", 905_000)]
             .map(|(policy, share_ppm)| QuotaWarning { policy, share_ppm });
         let mut headers = HeaderMap::new();

@@ -180,11 +180,11 @@ fn wrong_credentials_and_certificates_are_refused() {
             other => panic!("{other:?}"),
         }
     };
-    let nobody = Settings {
+    let anonymous = Settings {
         docker: None,
         ..server.settings()
     };
-    assert!(why(nobody).contains("needs credentials"));
+    assert!(why(anonymous).contains("needs credentials"));
     server.log_in("wrong-pass");
     let refused = why(server.settings());
     assert!(refused.contains("refuses the credentials"), "{refused}");

@@ -251,7 +251,7 @@ fn redirects_are_bounded_and_get_no_credentials() {
 }
 
 #[test]
-fn a_busy_registry_is_asked_again() {
+fn request_to_a_busy_registry_is_retried() {
     let busy = "429 Too Many Requests";
     let server = Hostile::start(move |_, number| match number {
         0 => answer(busy, "retry-after: 0\r\n", b""),
@@ -416,8 +416,8 @@ fn tokens_come_from_the_endpoint_of_the_challenge() {
     log_in("YW5uOndyb25n");
     let refused = why(server.open_with(settings).serials(&Chain::Revocations));
     assert!(refused.contains("token endpoint refuses"), "{refused}");
-    let nobody = why(server.open().serials(&Chain::Revocations));
-    assert!(nobody.contains("token endpoint refuses"), "{nobody}");
+    let error = why(server.open().serials(&Chain::Revocations));
+    assert!(error.contains("token endpoint refuses"), "{error}");
 }
 
 #[test]

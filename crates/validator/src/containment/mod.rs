@@ -27,7 +27,7 @@ use serde_json::Value as Json;
 use self::question::Solve as _;
 use self::solve::Solver;
 use crate::compile::ValidatorBuilder;
-use crate::lower::{Direction, one_way};
+use crate::lower::{Direction, other_direction_properties};
 use crate::samples::Search;
 use crate::steps::Schema;
 
@@ -171,7 +171,9 @@ impl<'a> Containment<'a> {
         let narrow = self.validators.get(&id)?.as_ref()?;
         let wide = self.validators.get(&other)?.as_ref()?;
         let (nodes, direction) = (self.solver.nodes, self.solver.direction);
-        let absent = self.absent.get_or_init(|| one_way(nodes, direction));
+        let absent = self
+            .absent
+            .get_or_init(|| other_direction_properties(nodes, direction));
         let others = match self.solver.is_described {
             true => pool::names(nodes, sides),
             false => FxHashSet::default(),

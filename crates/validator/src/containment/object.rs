@@ -6,7 +6,7 @@ use bundle::ir::Value;
 
 use super::question::{Fact, Kind, Leaf, Solve, Way};
 use super::value::{admits, is_found};
-use crate::lower::{Direction, is_one_way};
+use crate::lower::{Direction, is_of_other_direction};
 
 /// Maximum number of name patterns whose combinations are examined.
 const PATTERNS_MAX: usize = 4;
@@ -59,7 +59,7 @@ fn is_absent<'a>(solver: &dyn Solve<'a>, schema: &'a Value) -> bool {
         Direction::Request => "readOnly",
         Direction::Response => "writeOnly",
     };
-    is_one_way(solver.nodes(), schema, keyword, 0)
+    is_of_other_direction(solver.nodes(), schema, keyword, 0)
 }
 
 /// Reasons for which an object does not satisfy a keyword. `None`: a reason that cannot be

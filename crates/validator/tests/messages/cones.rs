@@ -34,7 +34,7 @@ fn kind(name: &str, properties: &Json) -> Json {
 }
 
 #[test]
-fn wider_and_narrower_schemas_are_told_apart() {
+fn wider_and_narrower_schemas_are_distinguished() {
     let (wider, narrower, both, neither) =
         ((true, false), (false, true), (true, true), (false, false));
     let object = |more: Json| {
@@ -337,7 +337,7 @@ fn bodies_without_media_types_accept_all_of_them() {
 /// Requests may omit properties that any schema of the operation marks as `readOnly`, so these
 /// properties do not distinguish alternatives.
 #[test]
-fn read_only_properties_tell_nothing_apart() {
+fn read_only_properties_distinguish_nothing() {
     let kinds = |keyword: &str, marked: bool| {
         let kind = |name: &str| {
             let kind = json!({"const": name, "readOnly": marked});

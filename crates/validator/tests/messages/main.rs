@@ -82,11 +82,11 @@ fn operation(parameters: &Json, content: &Json, schemas: &[Json]) -> Operation {
 
 /// Findings as `IN NAME POINTER DETAIL`.
 fn finding_lines(findings: &[policy::invalid::Finding]) -> Vec<String> {
-    let told = findings.iter().map(|one| {
+    let lines = findings.iter().map(|one| {
         let name = one.part.name().unwrap_or("-");
         format!("{} {name} {} {}", one.part.place(), one.pointer, one.detail)
     });
-    told.collect()
+    lines.collect()
 }
 
 /// Checks a body of a media type and returns the findings.
@@ -134,9 +134,9 @@ fn json_body_is_checked_with_pointers() {
         },
     });
     let body = |text: &str| {
-        let mut told = of_body(&schema, text);
-        told.sort();
-        told
+        let mut lines = of_body(&schema, text);
+        lines.sort();
+        lines
     };
     assert_eq!(
         body(r#"{"name": "ab", "tags": ["a"], "count": 1.0}"#),

@@ -108,8 +108,8 @@ fn event_is_an_object_of_its_fields() {
             "body - #/3/retry must be at most 1000",
         ]
     );
-    let told = read(&operation, EVENTS, b"data: \xff\xff\n\n");
-    assert_eq!(told, ["body - #/0 is not UTF-8"]);
+    let findings = read(&operation, EVENTS, b"data: \xff\xff\n\n");
+    assert_eq!(findings, ["body - #/0 is not UTF-8"]);
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn commit_of(name: &str, path: Option<&Path>, context: &Context) -> anyhow::Resu
 
 /// Returns the first symbolic link inside a work tree in the path of a folder as the user wrote it.
 /// `PWD` contains the links through which the current directory was entered.
-fn link_on_way(near: &Path, tree: &Path) -> Option<PathBuf> {
+fn link_in_path(near: &Path, tree: &Path) -> Option<PathBuf> {
     let physical = std::env::current_dir().ok()?;
     let is_here = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == physical);
     let logical = std::env::var_os("PWD").map(PathBuf::from).filter(is_here);
@@ -109,7 +109,7 @@ pub(super) fn of_revision(text: &str, context: &Context) -> anyhow::Result<What>
         check_tracked(&tree, folder).map_err(failed)?;
     }
     if path.is_none()
-        && let Some(link) = link_on_way(&near, tree.folder())
+        && let Some(link) = link_in_path(&near, tree.folder())
     {
         return Err(Failure::usage(format!(
             "`{}` is a symbolic link, so `git:{text}` would be read from another folder than the \

@@ -131,7 +131,7 @@ pub(super) fn both(
     let mut repeated = repeated_ids(&mut old);
     repeated.append(&mut repeated_ids(&mut new));
     note_repeated(&repeated);
-    let nobody = Names {
+    let no_names = Names {
         project: "document".to_owned(),
         api: "api".to_owned(),
     };
@@ -140,18 +140,18 @@ pub(super) fn both(
     };
     match (old.is_document(), new.is_document()) {
         (true, false) => {
-            let new = read(new, Which::New, &nobody)?;
-            let names = names_of(&new.side).unwrap_or(nobody);
+            let new = read(new, Which::New, &no_names)?;
+            let names = names_of(&new.side).unwrap_or(no_names);
             Ok((read(old, Which::Old, &names)?, new))
         }
         (false, true) => {
-            let old = read(old, Which::Old, &nobody)?;
-            let names = names_of(&old.side).unwrap_or(nobody);
+            let old = read(old, Which::Old, &no_names)?;
+            let names = names_of(&old.side).unwrap_or(no_names);
             Ok((old, read(new, Which::New, &names)?))
         }
         (true, true) | (false, false) => Ok((
-            read(old, Which::Old, &nobody)?,
-            read(new, Which::New, &nobody)?,
+            read(old, Which::Old, &no_names)?,
+            read(new, Which::New, &no_names)?,
         )),
     }
 }
@@ -187,14 +187,14 @@ pub(super) fn alone(
     at: &StoreOptions,
     context: &Context,
 ) -> anyhow::Result<Read> {
-    let nobody = Names {
+    let no_names = Names {
         project: "document".to_owned(),
         api: "api".to_owned(),
     };
     let mut opened = open(Named::find(text, context)?, context)?;
     let repeated = repeated_ids(&mut opened);
     note_repeated(&repeated);
-    read(opened, which, at, context, (&nobody, &repeated))
+    read(opened, which, at, context, (&no_names, &repeated))
 }
 
 /// Names of the environments that a project declares. `None` for a document or a bundle.

@@ -158,7 +158,7 @@ pub(super) const KINDS: &[Kind] = &[
         )
     }),
     ("the default of an outage is written", |case| {
-        with_asked(case);
+        with_introspection(case);
         case.new.gateway["auth"]["idp"]["on_outage"] = "closed".into();
         Some(())
     }),
@@ -499,7 +499,7 @@ fn token(case: &mut Case, class: &str, key: &str, old: Value, new: Value) -> Opt
 
 /// Makes some operations require a token that is verified by introspection. Returns these
 /// operations.
-fn with_asked(case: &mut Case) -> Vec<Operation> {
+fn with_introspection(case: &mut Case) -> Vec<Operation> {
     let some = with_token(case, &json!([]));
     case.both(|project| {
         project.gateway["auth"]["idp"] = json!({
@@ -518,7 +518,7 @@ fn change_introspection(
     old: Value,
     new: Value,
 ) -> Option<()> {
-    let some = with_asked(case);
+    let some = with_introspection(case);
     for (project, value) in [(&mut case.old, old), (&mut case.new, new)] {
         let idp = project.gateway["auth"]["idp"].as_object_mut()?;
         match value {

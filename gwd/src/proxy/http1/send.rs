@@ -149,7 +149,7 @@ fn head(
     let (mut connected, mut dated) = (false, false);
     for (name, value) in headers {
         if *name == CONTENT_LENGTH {
-            if !matches!(framing, Framing::Bodiless(_)) || !may_tell_length(status) {
+            if !matches!(framing, Framing::Bodiless(_)) || !may_have_length(status) {
                 continue;
             }
         } else if *name == TRANSFER_ENCODING {
@@ -179,7 +179,7 @@ fn head(
 
 /// True if a response without a body may carry the `Content-Length` of the omitted body (RFC 9110
 /// §8.6).
-fn may_tell_length(status: StatusCode) -> bool {
+fn may_have_length(status: StatusCode) -> bool {
     !status.is_informational() && status != StatusCode::NO_CONTENT
 }
 
@@ -210,7 +210,7 @@ impl Framing {
                 // Add no `Content-Length` to a 304, which has no body here: the value would have to
                 // be the length of the 200 (RFC 9110 §8.6).
                 ResponseBody::Own(bytes, _)
-                    if may_tell_length(status)
+                    if may_have_length(status)
                         && status != StatusCode::NOT_MODIFIED
                         && !headers.contains_key(CONTENT_LENGTH) =>
                 {

@@ -104,10 +104,10 @@ impl Connection {
 /// above [`INFORMATIONAL_MAX`].
 fn notify_of_flood(request: &mut Request<Full<Bytes>>) -> Arc<Notify> {
     let (too_many, received) = (Arc::new(Notify::new()), AtomicUsize::new(0));
-    let told = Arc::clone(&too_many);
+    let notify = Arc::clone(&too_many);
     hyper::ext::on_informational(request, move |_| {
         if received.fetch_add(1, Ordering::Relaxed) >= INFORMATIONAL_MAX {
-            told.notify_one();
+            notify.notify_one();
         }
     });
     too_many

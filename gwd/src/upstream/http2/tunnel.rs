@@ -143,7 +143,7 @@ impl<'a> PingInProgress<'a> {
     fn begin(state: &'a State) -> Option<Self> {
         let mut ping = state.ping.take()?;
         // Ignore an error: a PING that is already in progress serves the same purpose.
-        let _under_way = ping.send_ping(Ping::opaque());
+        let _result = ping.send_ping(Ping::opaque());
         let ping = Some(ping);
         Some(Self { ping, state })
     }

@@ -256,7 +256,7 @@ fn proof_is_for_one_request_seen_by_the_client() {
 }
 
 #[test]
-fn nonce_of_the_gateway_is_asked_for() {
+fn nonce_of_the_gateway_is_required() {
     let Some(mut proving) = DpopScene::new(true) else {
         return prerequisite::skip(peers::MISSING);
     };

@@ -26,28 +26,28 @@ fn opaque_token_is_known_to_the_certified_provider() {
     };
     let scene = asking(&provider, &json!({}));
     let gateway = scene.start("state");
-    let told = |path: &str, token: &str| {
+    let result = |path: &str, token: &str| {
         let (status, reason) = shown(&gateway, path, token);
         format!("{status} {reason}")
     };
     let read = provider.token("read", OPAQUE);
     assert!(!read.contains('.'), "{read} is opaque");
-    assert_eq!(told("/read", &read), "200 ");
+    assert_eq!(result("/read", &read), "200 ");
     let seen = scene.upstream.take();
     // A token that a client requested without a user has no `sub` in its introspection response.
     assert_eq!(seen[0].header("x-caller"), None);
     assert_eq!(seen[0].header("x-client"), Some("app"));
     assert_eq!(
-        told("/read", &provider.token("write", OPAQUE)),
+        result("/read", &provider.token("write", OPAQUE)),
         "403 insufficient_scope"
     );
     let foreign = provider.token("read", "https://other.example/opaque");
-    assert_eq!(told("/any", &foreign), "401 audience");
-    assert_eq!(told("/any", "unknown-to-everybody"), "401 inactive");
+    assert_eq!(result("/any", &foreign), "401 audience");
+    assert_eq!(result("/any", "unknown-to-everybody"), "401 inactive");
     // The provider responds with 400 to the introspection of a JWT. This status does not mean that
     // the JWT is invalid.
     let jwt = provider.token("read", ORDERS);
-    assert_eq!(told("/any", &jwt), "503 introspection_unusable");
+    assert_eq!(result("/any", &jwt), "503 introspection_unusable");
     gateway.stops_clean();
 }
 
@@ -60,16 +60,16 @@ fn signed_answers_of_the_provider_are_verified() {
     };
     let scene = asking(&provider, &json!({"signed": ["ES256"]}));
     let gateway = scene.start("state");
-    let told = |path: &str, token: &str| {
+    let result = |path: &str, token: &str| {
         let (status, reason) = shown(&gateway, path, token);
         format!("{status} {reason}")
     };
-    assert_eq!(told("/read", &provider.token("read", OPAQUE)), "200 ");
+    assert_eq!(result("/read", &provider.token("read", OPAQUE)), "200 ");
     assert_eq!(
-        told("/read", &provider.token("write", OPAQUE)),
+        result("/read", &provider.token("write", OPAQUE)),
         "403 insufficient_scope"
     );
-    assert_eq!(told("/any", "unknown-to-everybody"), "401 inactive");
+    assert_eq!(result("/any", "unknown-to-everybody"), "401 inactive");
     gateway.stops_clean();
     // The provider signs its responses with ES256, which this verifier does not allow.
     let scene = asking(&provider, &json!({"signed": ["RS256"]}));

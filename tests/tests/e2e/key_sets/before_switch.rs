@@ -86,8 +86,8 @@ fn hanging_provider_does_not_prevent_a_switch() {
         .lines()
         .find(|line| line.contains("are not fetched yet"));
     assert!(line.is_some_and(|line| line.contains("/others")), "{log}");
-    let told = reported(&gateway, |set| set["failure"].is_string());
-    assert_eq!(told["keys"], 0, "{told}");
+    let report = reported(&gateway, |set| set["failure"].is_string());
+    assert_eq!(report["keys"], 0, "{report}");
 }
 
 #[test]

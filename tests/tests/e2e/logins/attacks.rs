@@ -116,10 +116,10 @@ fn wrong_response_of_the_provider_gives_no_session() {
         scene.fails(&fault);
         let back = browser.to_provider(&first);
         let done = browser.open(&scene, path_of(&back));
-        let told = (done.status, reason(&scene, &done));
+        let result = (done.status, reason(&scene, &done));
         let is_in = browser.cookies.contains_key("__Host-session");
-        if told != (status, expected.to_owned()) || is_in {
-            wrong.push(format!("{fault}: {told:?}, session: {is_in}"));
+        if result != (status, expected.to_owned()) || is_in {
+            wrong.push(format!("{fault}: {result:?}, session: {is_in}"));
         }
         let text = done.text();
         for secret in ["code-", "access-", "refresh-", "alice"] {

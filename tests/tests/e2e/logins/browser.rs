@@ -55,12 +55,12 @@ fn chromium_logs_in_and_out() {
         assert_eq!(targets[0], "/page?a=1", "{same_site}: {targets:?}");
         assert_eq!(pages[0].header("x-caller"), Some("alice"));
         assert!(pages.iter().all(|seen| seen.header("cookie").is_none()));
-        let asked = scene.fails(&json!({}));
-        let paths: Vec<&Value> = asked.iter().map(|one| &one["path"]).collect();
+        let requests = scene.fails(&json!({}));
+        let paths: Vec<&Value> = requests.iter().map(|one| &one["path"]).collect();
         assert_eq!(
             paths[..3],
             ["/authorize", "/token", "/logout"],
-            "{same_site}: {asked:?}"
+            "{same_site}: {requests:?}"
         );
         scene.gateway.stops_clean();
     }

@@ -110,8 +110,8 @@ fn user_logs_in_and_out_at_the_certified_provider() {
     let back = there.passes(&issuer, location(&first));
     assert!(back.starts_with(&format!("{origin}/login/done?")), "{back}");
     let done = browser.open(&scene, path_of(&back));
-    let told = (done.status, reason(&scene, &done));
-    assert_eq!(told, (303, String::new()), "{}", done.text());
+    let result = (done.status, reason(&scene, &done));
+    assert_eq!(result, (303, String::new()), "{}", done.text());
     assert_eq!(location(&done), "/page?a=1");
     assert_eq!(browser.open(&scene, "/page?a=1").status, 200);
     let seen = scene.upstream.take();

@@ -88,8 +88,8 @@ fn session_ends_by_its_lifetime_and_by_idleness() {
         let first = browser.clone();
         assert_eq!(page(&mut browser, &scene).0, 200);
         let ended = wait::within(Duration::from_secs(20), || {
-            let (status, told) = page(&mut first.clone(), &scene);
-            (status == 401).then_some(told)
+            let (status, body_reason) = page(&mut first.clone(), &scene);
+            (status == 401).then_some(body_reason)
         });
         assert_eq!(ended.as_deref(), Some(reason), "{session}");
     }
@@ -144,11 +144,11 @@ fn tokens_are_refreshed_once_for_all_requests() {
     for _ in 0..5 {
         assert_eq!(page(&mut old.clone(), &scene).0, 200);
     }
-    let asked = scene.fails(&json!({"status": 400}));
-    let grants = asked
+    let requests = scene.fails(&json!({"status": 400}));
+    let grants = requests
         .iter()
         .filter(|one| one["grant_type"] == "refresh_token");
-    assert_eq!(grants.count(), 1, "{asked:?}");
+    assert_eq!(grants.count(), 1, "{requests:?}");
 }
 
 #[test]
@@ -161,8 +161,8 @@ fn session_ends_when_the_provider_refuses_the_refresh() {
     assert_eq!(browser.log_in(&scene, "/page").status, 303);
     scene.fails(&json!({"status": 400}));
     let ended = wait::within(Duration::from_secs(30), || {
-        let (status, told) = page(&mut browser.clone(), &scene);
-        (status == 401).then_some(told)
+        let (status, body_reason) = page(&mut browser.clone(), &scene);
+        (status == 401).then_some(body_reason)
     });
     assert_eq!(ended.as_deref(), Some("session_ended"));
 }
@@ -198,7 +198,7 @@ fn sessions_go_on_while_the_provider_is_gone() {
 /// The token endpoint sends nothing, one byte per second, 100 MB, or an incomplete response. The
 /// login ends with 503 and without a session, and no other request waits.
 #[test]
-fn token_endpoint_that_hangs_or_floods_stalls_nobody() {
+fn hanging_or_flooding_token_endpoint_stalls_no_other() {
     use std::io::Write as _;
     let breaks: Body = |stream| stream.write_all(b"content-length: 1000\r\n\r\n{\"id_tok");
     for (name, body) in [
@@ -223,8 +223,8 @@ fn token_endpoint_that_hangs_or_floods_stalls_nobody() {
                 assert_eq!(scene.gateway.ask("GET /open HTTP/1.1\nhost: h").status, 200);
             }
             let done = waiting.join().expect("no panic");
-            let told = (done.status, &*reason(&scene, &done));
-            assert_eq!(told, (503, "unavailable"), "{name}");
+            let result = (done.status, &*reason(&scene, &done));
+            assert_eq!(result, (503, "unavailable"), "{name}");
         });
         assert!(!browser.cookies.contains_key("__Host-session"), "{name}");
         let grown = scene.gateway.memory_bytes().saturating_sub(memory);
@@ -233,7 +233,7 @@ fn token_endpoint_that_hangs_or_floods_stalls_nobody() {
 }
 
 #[test]
-fn provider_that_never_answered_is_told_with_503() {
+fn provider_that_never_answered_is_503() {
     let Some(scene) = Scene::new(&json!({"issuer": "http://127.0.0.1:1"})) else {
         return prerequisite::skip(peers::MISSING);
     };
@@ -326,15 +326,15 @@ fn token_is_accepted_beside_the_session() {
         let fields = format!("{fields}{bearer}");
         let line = format!("GET {target}");
         let response = browser.clone().send(&scene.gateway, &line, &fields);
-        let told = format!(
+        let context = format!(
             "{target} {fields} {:?}: {}",
             browser.cookies,
             response.text()
         );
-        assert_eq!(response.status, status, "{told}");
+        assert_eq!(response.status, status, "{context}");
         let mut challenges = response.head.all("www-authenticate");
         let is_bearer = challenges.any(|one| one.starts_with("Bearer "));
-        assert_eq!(is_bearer, matches!(status, 401 | 403), "{told}");
+        assert_eq!(is_bearer, matches!(status, 401 | 403), "{context}");
     }
     let seen = scene.upstream.take();
     assert_eq!(seen.len(), 6);

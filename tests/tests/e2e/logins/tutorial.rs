@@ -31,12 +31,12 @@ fn tutorial_logs_a_browser_in() {
         project.write(&name, text);
     }
     project.gwc(&["lint", "--fail-on", "warn"]).succeeds();
-    let told = project
+    let output = project
         .gwc(&["route", "GET", "/orders"])
         .succeeds()
         .stdout
         .clone();
-    assert!(told.contains("credential_missing"), "{told}");
+    assert!(output.contains("credential_missing"), "{output}");
     // Replace the tutorial's provider and application by the test's provider and upstream.
     let upstream = Upstream::start();
     let secrets = [("oidc", SECRET), ("session-keys", KEY)];

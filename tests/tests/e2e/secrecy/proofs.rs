@@ -177,9 +177,9 @@ fn secrets_of_proofs_and_bodies_are_seen_nowhere() {
         (post(r#"{"other": "PLANTED-value"}"#), 400),
         (post(r#"{"pin": PLANTED}"#), 400),
     ];
-    let mut told = Vec::new();
+    let mut outputs = Vec::new();
     for (head, status) in &requests {
-        told.push((
+        outputs.push((
             format!("response to {head:.40}"),
             sent(&gateway, head, *status),
         ));
@@ -203,10 +203,10 @@ fn secrets_of_proofs_and_bodies_are_seen_nowhere() {
         let question =
             json!({"method": method, "url": format!("http://h{path}"), "headers": fields});
         let explained = gateway.admin_ask("POST", "/v1/explain", &question);
-        told.push((format!("explain {head:.40}"), explained.text()));
+        outputs.push((format!("explain {head:.40}"), explained.text()));
     }
-    told.extend(outputs_of(&gateway, &project));
-    told.extend(collector.outputs_of(&gateway));
+    outputs.extend(outputs_of(&gateway, &project));
+    outputs.extend(collector.outputs_of(&gateway));
     let mac = |fields: &[String]| {
         let is_mac = |line: &&String| line.to_lowercase().starts_with("signature: ");
         let field = fields.iter().find(is_mac);
@@ -231,7 +231,7 @@ fn secrets_of_proofs_and_bodies_are_seen_nowhere() {
         &certificate,
         &other,
     ];
-    let leaks = leaks(&told, &shown.map(String::as_str));
+    let leaks = leaks(&outputs, &shown.map(String::as_str));
     assert!(leaks.is_empty(), "{leaks:#?}");
     for table in ["proofs", "nonces"] {
         let table = format!("cache=\"{table}\"");

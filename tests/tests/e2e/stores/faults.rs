@@ -67,11 +67,11 @@ fn acts_as_written(breaks: impl Fn(&Server, &Proxy), mends: impl Fn(&Server, &Pr
         });
         breaks(&server, &proxy);
         wait::until("the circuit opens", || {
-            let _asked = ask(&gwd);
+            let _response = ask(&gwd);
             // Read the log: `gwd_store_up` is 0 before the circuit breaker opens.
             gwd.log().contains("a store does not answer").then_some(())
         });
-        let told = Some(format!("\"shared\";verdict={on_outage}"));
+        let verdict = Some(format!("\"shared\";verdict={on_outage}"));
         let outages = || {
             let metrics = gwd.metrics();
             let late = |outcome| metrics.sum("gwd_policy_calls_total", &["\"store\"", outcome]);
@@ -82,17 +82,17 @@ fn acts_as_written(breaks: impl Fn(&Server, &Proxy), mends: impl Fn(&Server, &Pr
             // The local counters admit two requests, including requests since the beginning of the
             // outage.
             let (answered, outage) = ask(&gwd);
-            assert_eq!(outage, told);
+            assert_eq!(outage, verdict);
             assert!(answered == status || (on_outage, answered) == ("local", 200));
         }
-        assert_eq!(ask(&gwd), (status, told), "{on_outage}");
+        assert_eq!(ask(&gwd), (status, verdict), "{on_outage}");
         assert_eq!(outages(), before, "no request waits for the store any more");
         wait::until("log and status report the outage", || {
             let lines = gwd.access_log().lines();
             let is_logged = lines.iter().any(|line| line["store_outage"] == on_outage);
             let report = gwd.status();
-            let is_told = report["alarms"].to_string().contains("store-unreachable");
-            (is_logged && is_told && report["stores"][0]["up"] == false).then_some(())
+            let is_reported = report["alarms"].to_string().contains("store-unreachable");
+            (is_logged && is_reported && report["stores"][0]["up"] == false).then_some(())
         });
         mends(&server, &proxy);
         wait::until("the store counts again", || {
@@ -239,10 +239,10 @@ fn endless_reply_is_an_outage() {
     let url = format!("redis://:s3cret@127.0.0.1:{port}/0");
     let gwd = Options::of(&project).variable("GWS_STORE", &url).start();
     let before = gwd.memory_bytes();
-    let told = (503, Some("\"shared\";verdict=closed".to_owned()));
+    let refused = (503, Some("\"shared\";verdict=closed".to_owned()));
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(1) {
-        assert_eq!(ask(&gwd), told);
+        assert_eq!(ask(&gwd), refused);
     }
     let grown = gwd.memory_bytes().saturating_sub(before);
     assert!(grown < 64 << 20, "{grown} bytes");

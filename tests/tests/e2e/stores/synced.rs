@@ -12,7 +12,7 @@ fn calls(gwd: &Gateway, outcome: &str) -> f64 {
 /// Sends requests until the gateway reports `number` gateways with leases.
 fn wait_gateways(gwd: &Gateway, number: f64) {
     wait::until("the gateways know each other", || {
-        let _asked = ask(gwd);
+        let _response = ask(gwd);
         let known = gwd.metrics().sum("gwd_store_gateways", &["shared"]);
         (known == number).then_some(())
     });
@@ -89,9 +89,9 @@ fn gateways_with_leases_stay_within_the_bound() {
     let called = after - before;
     assert!(called * 4.0 <= sent, "{called} calls for {sent} requests");
     let stores = gateways[0].status()["stores"].clone();
-    let told = (&stores[0]["name"], &stores[0]["gateways"], &stores[0]["up"]);
+    let state = (&stores[0]["name"], &stores[0]["gateways"], &stores[0]["up"]);
     assert_eq!(
-        told,
+        state,
         (&"shared".into(), &3.into(), &true.into()),
         "{stores}"
     );

@@ -160,18 +160,18 @@ fn lose_master(mut cluster: Cluster, variables: &[(&str, &str)]) {
         .collect();
     assert!(!served.is_empty() && served.len() < CLIENTS, "{served:?}");
     assert!(!is_up(&gwd));
-    let (mut asked, mut refused) = (0, 0);
+    let (mut sent, mut refused) = (0, 0);
     wait::until("the replica is promoted and counts", || {
         let refusals = served
             .iter()
             .filter(|client| ask_as(&gwd, **client).0 != 200);
         refused += refusals.count();
-        asked += served.len();
+        sent += served.len();
         let all = (0..CLIENTS).all(|client| ask_as(&gwd, client).1.is_none());
         (all && is_up(&gwd)).then_some(())
     });
     // On a busy machine, a few calls to the store are late.
-    assert!(refused * 10 <= asked, "{refused} of {asked}");
+    assert!(refused * 10 <= sent, "{refused} of {sent}");
     for (client, before) in lefts.iter().enumerate() {
         let after = left(client);
         assert!(after < *before, "{client}: {after} {before}");

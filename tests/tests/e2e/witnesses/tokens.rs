@@ -151,11 +151,11 @@ const EDITS: &[Edit] = &[
 
 /// Plans each edit in both directions: from the original to the edited version, and back.
 #[test]
-fn two_gateways_judge_tokens_as_the_plan_says() {
+fn two_gateways_verify_tokens_as_the_plan_says() {
     let Some(mut provider) = Provider::new() else {
         return prerequisite::skip(peers::MISSING);
     };
-    let upstreams = [Upstream::start(), Upstream::scripted(Answer::as_asked)];
+    let upstreams = [Upstream::start(), Upstream::scripted(Answer::as_requested)];
     let gateway = |idp: &Value| {
         json!({
             "version": 1, "name": "tokens", "apis": {"a": {"path": "openapi.yaml"}},

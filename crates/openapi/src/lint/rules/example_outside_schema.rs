@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn named_examples_are_judged_through_references() {
+    fn named_examples_are_checked_through_references() {
         let media = "            application/json:\n              schema: {type: integer}\n              examples: {good: {value: 1}, bad: {$ref: '#/components/examples/E'}, out: {externalValue: e.json}}\ncomponents: {examples: {E: {value: wrong}}}\n";
         assert_eq!(places(media, "3.1.0"), ["example-outside-schema wrong"]);
     }

@@ -79,7 +79,7 @@ impl<'a> Run<'_, '_, 'a> {
         names: NodeRef<'a>,
         value: NodeRef<'a>,
     ) -> Fit {
-        let one_way = |name: &str| {
+        let is_of_one_direction = |name: &str| {
             let property = schema.get("properties").and_then(|all| all.get(name));
             let property = property.and_then(|property| self.schemas.resolver.resolve(property));
             let flag = |key| property.and_then(|property| property.get(key)?.as_bool());
@@ -90,7 +90,7 @@ impl<'a> Run<'_, '_, 'a> {
         let missing = names
             .items()
             .filter_map(NodeRef::as_str)
-            .find(|name| value.get(name).is_none() && !one_way(name));
+            .find(|name| value.get(name).is_none() && !is_of_one_direction(name));
         let Some(missing) = missing else {
             return Fit::Yes;
         };

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Checked, ClientUrl, ValidProof, Verifier, WINDOW_MS};
 use crate::ask::{Answer, Answered, Answers, Effect, Outage};
-use crate::auth::introspection::tests as asked;
+use crate::auth::introspection::tests as introspection_tests;
 use crate::auth::jwt::tests::{OneSecret, PAIRS, token, verifier as jwt};
 use crate::auth::jwt::{Algorithm, Verification};
 use crate::auth::token::{TokenRequest, TokenVerifier};
@@ -129,8 +129,8 @@ fn verify_answers(
     )
 }
 
-fn label(judged: &Verification) -> String {
-    match judged {
+fn label(verification: &Verification) -> String {
+    match verification {
         Verification::ValidProof(..) => "ok".to_owned(),
         Verification::Valid(_) => panic!("a proof is always remembered"),
         Verification::Fault(reason) => format!("token {}", reason.label()),
@@ -152,7 +152,7 @@ fn filled(text: &str, token: &[u8], nonce: &str) -> String {
 }
 
 #[test]
-fn proofs_of_the_table_are_judged() {
+fn proofs_of_the_table_are_verified() {
     let (plain, nonced) = (verifier(&checked(false)), verifier(&checked(true)));
     let mut wrong = Vec::new();
     let mut labels = Vec::new();
@@ -273,13 +273,17 @@ fn example_of_the_rfc_is_verified() {
     const TOKEN: &[u8] = b"Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
     const PROOF: &str = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19.eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0VUIiwiaHR1IjoiaHR0cHM6Ly9yZXNvdXJjZS5leGFtcGxlLm9yZy9wcm90ZWN0ZWRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNFc05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA";
     const AT_S: u64 = 1_562_262_618;
-    let inner = asked::checked().verifier(&asked::Known).unwrap();
+    let inner = introspection_tests::checked()
+        .verifier(&introspection_tests::Known)
+        .unwrap();
     let inner = TokenVerifier::Introspection(Box::new(inner));
     let settings = Checked {
         algorithms: vec![Algorithm::Es256],
         ..checked(false)
     };
-    let verifier = settings.verifier(Arc::new(inner), &asked::Known).unwrap();
+    let verifier = settings
+        .verifier(Arc::new(inner), &introspection_tests::Known)
+        .unwrap();
     let head = head(Method::GET, "/protectedresource", &[PROOF.as_bytes()]);
     let result = |answers: &Answers, host, at_s| {
         verify_answers(&verifier, TOKEN, (&head, host), at_s, answers)
@@ -290,7 +294,7 @@ fn example_of_the_rfc_is_verified() {
         panic!("its issuer is asked");
     };
     let active = r#"{"active":true,"iss":"https://idp.example","aud":"orders","token_type":"DPoP","cnf":{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}"#;
-    answers.add(effect.id(), asked::active(active));
+    answers.add(effect.id(), introspection_tests::active(active));
     let Verification::ValidProof(_, proved) = result(&answers, host, AT_S) else {
         panic!("the proof is valid");
     };
@@ -305,7 +309,7 @@ fn nonce_is_renewed_before_it_ends() {
     let verifier = verifier(&checked(true));
     let access = own();
     let made = verifier.fresh_nonce(NOW_S).unwrap();
-    let judged = |at_s: u64| {
+    let nonce_result = |at_s: u64| {
         let claims = format!(
             r#"{{"jti":"1","htm":"POST","htu":"https://api.example/a","iat":{at_s},"ath":"$ath","nonce":"$nonce"}}"#
         );
@@ -325,9 +329,9 @@ fn nonce_is_renewed_before_it_ends() {
             other => Err(label(&other)),
         }
     };
-    assert_eq!(judged(NOW_S + 10), Ok(false));
-    assert_eq!(judged(NOW_S + 40), Ok(true));
-    assert_eq!(judged(NOW_S + 70), Err("nonce".to_owned()));
+    assert_eq!(nonce_result(NOW_S + 10), Ok(false));
+    assert_eq!(nonce_result(NOW_S + 40), Ok(true));
+    assert_eq!(nonce_result(NOW_S + 70), Err("nonce".to_owned()));
     let other = self::verifier(&checked(false));
     assert_eq!(other.fresh_nonce(NOW_S), None);
 }

@@ -160,8 +160,8 @@ fn verify(verifier: &Verifier, one: &Written<'_>, now_s: u64) -> Verification {
     let answers = Answers::default();
     let head = &one.head;
     let seen = || ClientUrl::new(one.scheme, &head.host, None, head.path().to_owned());
-    let held = verifier.style().place().find(head);
-    let credential = match &held {
+    let found = verifier.style().place().find(head);
+    let credential = match &found {
         FoundCredential::One(credential) => credential,
         _ => &Cow::Borrowed(&b""[..]),
     };
@@ -181,8 +181,8 @@ fn verify(verifier: &Verifier, one: &Written<'_>, now_s: u64) -> Verification {
     )
 }
 
-fn label(judged: &Verification) -> String {
-    match judged {
+fn label(verification: &Verification) -> String {
+    match verification {
         Verification::Signed(identity, signed) => {
             let content = match signed.content {
                 None => "any content",
@@ -226,16 +226,16 @@ fn sign(one: &mut Written<'_>) {
 }
 
 #[test]
-fn signatures_are_judged_as_in_the_table() {
+fn signatures_are_verified_as_in_the_table() {
     let all = written(REQUESTS);
     assert!(all.len() >= 60, "{}", all.len());
     for mut one in all {
         sign(&mut one);
         let at = one.words.iter().find_map(|word| word.strip_prefix("at="));
         let now_s = at.map_or(NOW_S, |at| at.parse().unwrap());
-        let judged = verify(&verifier(&one.words), &one, now_s);
+        let verification = verify(&verifier(&one.words), &one, now_s);
         assert_eq!(
-            label(&judged).replace(' ', "_"),
+            label(&verification).replace(' ', "_"),
             one.words[0],
             "{}",
             one.name

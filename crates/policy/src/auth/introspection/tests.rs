@@ -77,7 +77,7 @@ fn answered(status: u16, kind: &str, body: &str) -> Answered {
 }
 
 /// Result of verifying a token with this answer of the endpoint.
-fn judged(
+fn verified(
     verifier: &Verifier,
     (token, unix_s): (&[u8], u64),
     cache: Option<&TokenCache>,
@@ -99,7 +99,7 @@ pub(in crate::auth) fn active(body: &str) -> Answer {
 }
 
 #[test]
-fn every_answer_of_the_table_is_judged() {
+fn every_answer_of_the_table_is_verified() {
     let verifier = verifier(&checked());
     let table = include_str!("answers.tsv");
     let rows = table.lines().filter(|line| !line.starts_with('#'));
@@ -111,7 +111,7 @@ fn every_answer_of_the_table_is_judged() {
         };
         let answer = answered(status.parse().unwrap(), kind, body);
         let kept = super::response::kind(&answer);
-        let found = judged(
+        let found = verified(
             &verifier,
             (TOKEN, NOW_S),
             None,
@@ -157,9 +157,9 @@ fn question_is_a_form_with_client_authentication() {
         (call.timeout_ms, call.keep.times_ms, call.keep.stale_ms),
         (2_000, [60_000, 5_000], 0)
     );
-    let told = format!("{call:?} {verifier:?} {:?}", call.headers);
+    let debug = format!("{call:?} {verifier:?} {:?}", call.headers);
     for secret in ["a.b-c", "pass", basic] {
-        assert!(!told.contains(secret), "{told}");
+        assert!(!debug.contains(secret), "{debug}");
     }
 }
 
@@ -170,7 +170,7 @@ fn caller_is_described_by_the_answer() {
         ..checked()
     };
     let verifier = verifier(&checked);
-    let identity = judged(&verifier, (TOKEN, NOW_S), None, active(ACTIVE)).unwrap();
+    let identity = verified(&verifier, (TOKEN, NOW_S), None, active(ACTIVE)).unwrap();
     assert_eq!(&*identity.issuer, "https://idp.example");
     assert_eq!(identity.subject.as_deref(), Some("alice"));
     assert_eq!(identity.consumer.as_deref(), Some("app"));
@@ -190,7 +190,7 @@ fn names_without_issuer_belong_to_the_endpoint() {
     };
     let body = r#"{"active":true,"sub":"alice"}"#;
     let key = |checked: &Checked| {
-        let identity = judged(&verifier(checked), (TOKEN, NOW_S), None, active(body)).unwrap();
+        let identity = verified(&verifier(checked), (TOKEN, NOW_S), None, active(body)).unwrap();
         identity.key.clone().unwrap()
     };
     let other = Checked {
@@ -253,7 +253,7 @@ fn outage_gives_the_reason_introspection() {
         Outage::Overflow,
         Outage::CircuitOpen,
     ] {
-        let found = judged(&verifier, (TOKEN, NOW_S), None, Answer::Outage(outage));
+        let found = verified(&verifier, (TOKEN, NOW_S), None, Answer::Outage(outage));
         assert_eq!(found.err(), Some(Reason::Introspection));
     }
 }
@@ -277,7 +277,7 @@ fn active_answer_is_cached_until_it_or_its_token_ends() {
             ..checked()
         });
         let cache = TokenCache::default();
-        judged(&verifier, (TOKEN, NOW_S), Some(&cache), active(body)).unwrap();
+        verified(&verifier, (TOKEN, NOW_S), Some(&cache), active(body)).unwrap();
         assert!(asks(&verifier, &cache, NOW_S + last_s), "{cache_ms:?}");
         assert!(asks(&verifier, &cache, NOW_S - 1), "{cache_ms:?}");
         if last_s > 0 {
@@ -291,7 +291,7 @@ fn old_answer_is_not_cached_anew() {
     let verifier = verifier(&checked());
     let cache = TokenCache::default();
     let later = (TOKEN, NOW_S + 60);
-    judged(&verifier, later, Some(&cache), active(ACTIVE)).unwrap();
+    verified(&verifier, later, Some(&cache), active(ACTIVE)).unwrap();
     assert_eq!(cache.bytes(), 0);
 }
 
@@ -299,7 +299,7 @@ fn old_answer_is_not_cached_anew() {
 fn cached_answer_is_for_one_token_and_its_settings() {
     let cache = TokenCache::default();
     let own = verifier(&checked());
-    judged(&own, (TOKEN, NOW_S), Some(&cache), active(ACTIVE)).unwrap();
+    verified(&own, (TOKEN, NOW_S), Some(&cache), active(ACTIVE)).unwrap();
     let other = verifier(&Checked {
         audience: vec!["other".to_owned()],
         ..checked()
@@ -369,7 +369,7 @@ mod witnesses {
         let verifier = checked().verifier(&Compiler).unwrap();
         let assumed = |status, token: &[u8]| {
             let answer = Answered::empty(status);
-            judged(
+            verified(
                 &verifier,
                 (token, NOW_S),
                 None,

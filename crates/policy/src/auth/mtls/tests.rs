@@ -177,9 +177,9 @@ fn claims_of_a_certificate_are_its_names() {
     let orders = read("orders").unwrap();
     assert_eq!(orders.identity().subject.as_deref(), Some(ORDERS));
     assert_eq!(orders.identity().claims.get("spiffe"), Some(ORDERS));
-    let nobody = read("nobody").unwrap();
-    assert_eq!(nobody.identity().subject, None);
-    let keys = [&alice, &orders, &nobody].map(|one| one.identity().key.clone());
+    let unnamed = read("nobody").unwrap();
+    assert_eq!(unnamed.identity().subject, None);
+    let keys = [&alice, &orders, &unnamed].map(|one| one.identity().key.clone());
     assert!(keys[0] != keys[1] && keys[1] != keys[2]);
     assert!(keys.iter().flatten().all(|key| key.starts_with(b"\0x")));
 }

@@ -32,7 +32,7 @@ fn head(method: Method, fields: &[(&'static str, &'static str)]) -> RequestHead 
 }
 
 #[test]
-fn navigation_is_told_from_a_script() {
+fn navigation_is_distinguished_from_a_script() {
     let html = ("accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8");
     let mode = |mode| ("sec-fetch-mode", mode);
     for (method, fields, expected) in [

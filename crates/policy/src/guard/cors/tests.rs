@@ -89,7 +89,7 @@ const VARIES: [&str; 3] = [
 
 #[test]
 fn preflight_of_an_allowed_page_is_answered() {
-    let asked = [
+    let request_fields = [
         ("origin", "https://app.example"),
         ("access-control-request-method", "PUT"),
         ("access-control-request-headers", "x-key, x-other"),
@@ -102,12 +102,12 @@ fn preflight_of_an_allowed_page_is_answered() {
         "access-control-max-age: 600",
     ];
     expected.extend(VARIES);
-    assert_eq!(preflight_of(&web(), &asked), expected);
+    assert_eq!(preflight_of(&web(), &request_fields), expected);
 }
 
 #[test]
 fn prepared_preflight_keeps_the_order_of_its_fields() {
-    let asked = [
+    let request_fields = [
         ("origin", "https://app.example"),
         ("access-control-request-method", "PUT"),
         ("access-control-request-headers", "x-a"),
@@ -138,10 +138,10 @@ fn prepared_preflight_keeps_the_order_of_its_fields() {
         "access-control-max-age=600",
         "access-control-allow-private-network=true",
     ];
-    assert_eq!(fields(&asked), expected);
+    assert_eq!(fields(&request_fields), expected);
     let mut without = expected.to_vec();
     without.retain(|field| !field.contains("allow-headers") && !field.contains("private"));
-    assert_eq!(fields(&asked[..2]), without);
+    assert_eq!(fields(&request_fields[..2]), without);
 }
 
 #[test]
@@ -156,14 +156,14 @@ fn preflight_of_a_foreign_page_gets_no_permission() {
         "null",
         "https://",
     ] {
-        let asked = [("origin", origin), ("access-control-request-method", "GET")];
-        assert_eq!(preflight_of(&web(), &asked), VARIES, "{origin}");
+        let request_fields = [("origin", origin), ("access-control-request-method", "GET")];
+        assert_eq!(preflight_of(&web(), &request_fields), VARIES, "{origin}");
     }
 }
 
 #[test]
 fn open_policy_answers_every_preflight() {
-    let asked = [
+    let request_fields = [
         ("origin", "https://page.example"),
         ("access-control-request-method", "PUT"),
         ("access-control-request-headers", "x-a,x-b"),
@@ -176,9 +176,9 @@ fn open_policy_answers_every_preflight() {
         "access-control-allow-private-network: true",
     ];
     expected.extend(VARIES);
-    assert_eq!(preflight_of(&any(), &asked), expected);
+    assert_eq!(preflight_of(&any(), &request_fields), expected);
     let markup = ("access-control-request-headers", "x<script>");
-    let fields = preflight_of(&any(), &[asked[0], asked[1], markup]);
+    let fields = preflight_of(&any(), &[request_fields[0], request_fields[1], markup]);
     assert!(!fields.iter().any(|field| field.contains("script")));
 }
 
@@ -253,6 +253,6 @@ fn fields_of_the_upstream_are_replaced() {
     ];
     assert_eq!(response_to(&web(), &two, &upstream), foreign);
     let varies = [("vary", "Accept-Encoding, Origin")];
-    let said = ["vary: Accept-Encoding, Origin"];
-    assert_eq!(response_to(&web(), &[], &varies), said);
+    let expected = ["vary: Accept-Encoding, Origin"];
+    assert_eq!(response_to(&web(), &[], &varies), expected);
 }

@@ -54,7 +54,7 @@ fn status(status: u16, fields: &[(&'static str, &'static str)]) -> Answer {
 }
 
 #[test]
-fn question_tells_request_and_leaves_it_unchanged() {
+fn question_describes_request_and_leaves_it_unchanged() {
     let mut head = head("/a/b?c=d");
     head.method = Method::PUT;
     for (name, value) in [
@@ -72,12 +72,12 @@ fn question_tells_request_and_leaves_it_unchanged() {
     let before = head.headers.clone();
     let call = call_of(&filter(&checked(false)), &mut head);
     assert_eq!(head.headers, before);
-    let mut told: Vec<(&str, &str)> = call
+    let mut sent: Vec<(&str, &str)> = call
         .headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
         .collect();
-    told.sort_unstable();
+    sent.sort_unstable();
     let expected = [
         ("authorization", "Bearer t"),
         ("cookie", "a=b"),
@@ -87,7 +87,7 @@ fn question_tells_request_and_leaves_it_unchanged() {
         ("x-original-method", "PUT"),
         ("x-original-uri", "/a/b?c=d"),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(sent, expected);
     assert_eq!(
         (call.target.as_str(), &*call.upstream),
         ("/check", "identity")

@@ -55,7 +55,7 @@ fn answer(head: &str, claims: &str, signer: &str) -> String {
 }
 
 #[test]
-fn signed_answers_of_the_table_are_judged() {
+fn signed_answers_of_the_table_are_verified() {
     let (verifier, cell) = signed();
     let keys = fetched::set("a", &PAIRS.p256);
     cell.fetched(&keys, NOW_S, None, 0).unwrap();
@@ -162,7 +162,7 @@ fn signed_answers_of_the_table_are_judged() {
         (with("", ""), "p", "application/jwt", unusable),
     ] {
         let answered = answered(200, kind, &answer(&head, &claims, signer));
-        let found = judged(
+        let found = verified(
             &verifier,
             (TOKEN, NOW_S),
             None,
@@ -180,7 +180,7 @@ fn encrypted_answer_is_an_outage() {
     cell.fetched(&keys, NOW_S, None, 0).unwrap();
     let head = URL_SAFE_NO_PAD.encode(r#"{"alg":"RSA-OAEP","enc":"A128GCM"}"#);
     let answered = answered(200, TYPE, &format!("{head}.a.b.c.d"));
-    let found = judged(
+    let found = verified(
         &verifier,
         (TOKEN, NOW_S),
         None,
@@ -195,7 +195,7 @@ fn unsigned_answer_is_an_outage_if_signed_are_needed() {
     let keys = fetched::set("a", &PAIRS.p256);
     cell.fetched(&keys, NOW_S, None, 0).unwrap();
     for body in [ACTIVE, r#"{"active":false}"#] {
-        let found = judged(&verifier, (TOKEN, NOW_S), None, active(body));
+        let found = verified(&verifier, (TOKEN, NOW_S), None, active(body));
         assert_eq!(found.err(), Some(Reason::Unusable), "{body}");
     }
     let question = question(&verifier, TOKEN);

@@ -53,7 +53,7 @@ fn signed(kid: &str, signer: &str) -> Vec<u8> {
 }
 
 /// Verification result of a token: `ok`, `ask`, or the reason of the refusal.
-fn judged(verifier: &Verifier, token: &[u8], unix_s: u64, answers: &Answers) -> &'static str {
+fn verified(verifier: &Verifier, token: &[u8], unix_s: u64, answers: &Answers) -> &'static str {
     match verifier.verify_or_ask(token, unix_s, None, answers) {
         Verification::Valid(_) => "ok",
         Verification::Fault(reason) => reason.label(),
@@ -67,25 +67,25 @@ fn token_without_keys_asks_once() {
     let (verifier, cell) = verifier(&by_url());
     let token = signed("a", "p");
     let mut answers = Answers::default();
-    assert_eq!(judged(&verifier, &token, NOW_S, &answers), "ask");
+    assert_eq!(verified(&verifier, &token, NOW_S, &answers), "ask");
     answers.add(AskId::of_keys(&cell), Answer::Fetched);
     assert_eq!(
-        judged(&verifier, &token, NOW_S, &answers),
+        verified(&verifier, &token, NOW_S, &answers),
         "keys_unavailable"
     );
     cell.fetched(&set("a", &PAIRS.p256), NOW_S, None, 0)
         .unwrap();
-    assert_eq!(judged(&verifier, &token, NOW_S, &answers), "ok");
+    assert_eq!(verified(&verifier, &token, NOW_S, &answers), "ok");
     // A token that is invalid for another reason causes no fetch.
     let foreign = token_of_another_issuer();
     let later_s = NOW_S + 100;
     assert_eq!(
-        judged(&verifier, &foreign, later_s, &Answers::default()),
+        verified(&verifier, &foreign, later_s, &Answers::default()),
         "issuer"
     );
     let none = Answers::default();
     assert_eq!(
-        judged(&verifier, &signed("a", "foreign"), later_s, &none),
+        verified(&verifier, &signed("a", "foreign"), later_s, &none),
         "signature"
     );
 }
@@ -101,13 +101,13 @@ fn unknown_key_id_asks_after_the_cool_down() {
     cell.fetched(&set("a", &PAIRS.foreign), NOW_S, None, 0)
         .unwrap();
     let (token, none) = (signed("b", "p"), Answers::default());
-    assert_eq!(judged(&verifier, &token, NOW_S + 29, &none), "key");
-    assert_eq!(judged(&verifier, &token, NOW_S + 30, &none), "ask");
+    assert_eq!(verified(&verifier, &token, NOW_S + 29, &none), "key");
+    assert_eq!(verified(&verifier, &token, NOW_S + 30, &none), "ask");
     cell.fetched(&set("b", &PAIRS.p256), NOW_S + 30, None, 0)
         .unwrap();
-    assert_eq!(judged(&verifier, &token, NOW_S + 30, &none), "ok");
+    assert_eq!(verified(&verifier, &token, NOW_S + 30, &none), "ok");
     assert_eq!(
-        judged(&verifier, &signed("a", "foreign"), NOW_S + 31, &none),
+        verified(&verifier, &signed("a", "foreign"), NOW_S + 31, &none),
         "key"
     );
 }
@@ -123,12 +123,12 @@ fn old_keys_count_for_stale_for_and_no_longer() {
         .unwrap();
     let token = signed("a", "p");
     let mut answers = Answers::default();
-    assert_eq!(judged(&verifier, &token, NOW_S + 599, &answers), "ok");
-    assert_eq!(judged(&verifier, &token, NOW_S + 600, &answers), "ask");
+    assert_eq!(verified(&verifier, &token, NOW_S + 599, &answers), "ok");
+    assert_eq!(verified(&verifier, &token, NOW_S + 600, &answers), "ask");
     cell.failed("gone", NOW_S + 600, 0);
     answers.add(AskId::of_keys(&cell), Answer::Fetched);
     assert_eq!(
-        judged(&verifier, &token, NOW_S + 600, &answers),
+        verified(&verifier, &token, NOW_S + 600, &answers),
         "keys_unavailable"
     );
 }

@@ -239,7 +239,7 @@ pub(in crate::auth) fn token([header, claims, signer, edit]: [&str; 4]) -> Vec<u
 }
 
 #[test]
-fn tokens_of_the_table_are_judged() {
+fn tokens_of_the_table_are_verified() {
     let mut wrong = Vec::new();
     let mut count = 0;
     for line in TOKENS
@@ -394,7 +394,7 @@ fn wrong_signature_is_refused_for_ten_seconds() {
     };
     let [forged, unknown, valid] =
         [("p", "foreign"), ("unknown", "p"), ("p", "p")].map(|(kid, signer)| made(kid, signer));
-    let judged = |token: &[u8], unix_s: u64| {
+    let verified = |token: &[u8], unix_s: u64| {
         let found = verifier("keys").verify_now(token, unix_s, Some(&cache));
         (
             found.map(|_| ()).map_err(Reason::label),
@@ -402,16 +402,16 @@ fn wrong_signature_is_refused_for_ten_seconds() {
         )
     };
     let wrong = Err("signature");
-    assert_eq!(judged(&forged, NOW_S), (wrong, (0, 1)));
-    assert_eq!(judged(&forged, NOW_S + 9), (wrong, (1, 0)));
-    assert_eq!(judged(&forged, NOW_S + 10), (wrong, (0, 1)));
+    assert_eq!(verified(&forged, NOW_S), (wrong, (0, 1)));
+    assert_eq!(verified(&forged, NOW_S + 9), (wrong, (1, 0)));
+    assert_eq!(verified(&forged, NOW_S + 10), (wrong, (0, 1)));
     // The clock went back: the stored result is not used.
-    assert_eq!(judged(&forged, NOW_S + 9), (wrong, (0, 1)));
+    assert_eq!(verified(&forged, NOW_S + 9), (wrong, (0, 1)));
     // A token of an unknown key is verified each time, because the key may have been fetched since.
     for _ in 0..2 {
-        assert_eq!(judged(&unknown, NOW_S), (Err("key"), (0, 1)));
+        assert_eq!(verified(&unknown, NOW_S), (Err("key"), (0, 1)));
     }
-    assert_eq!(judged(&valid, NOW_S), (Ok(()), (0, 1)));
+    assert_eq!(verified(&valid, NOW_S), (Ok(()), (0, 1)));
     // The table of refused tokens has a maximum size.
     let key = |number: u32| {
         let mut key = [1; 32];
@@ -426,7 +426,7 @@ fn wrong_signature_is_refused_for_ten_seconds() {
 }
 
 #[test]
-fn cache_is_bounded_and_keeps_what_is_asked_for() {
+fn cache_is_bounded_and_keeps_used_entries() {
     let cache = TokenCache::default();
     let whole = token([r#"{"alg":"ES256","kid":"p"}"#, PLAIN, "p", "-"]);
     let identity = Arc::new(verifier("keys").verify(&whole, NOW_S).unwrap());

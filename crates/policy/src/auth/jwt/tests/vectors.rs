@@ -19,7 +19,12 @@ fn decode(text: &str) -> Vec<u8> {
 }
 
 /// Verifies a token, and a copy of it with one flipped bit in the signature.
-fn judged(keys: KeySource, algorithm: Algorithm, secret: &str, [header, signature]: [&str; 2]) {
+fn assert_verified(
+    keys: KeySource,
+    algorithm: Algorithm,
+    secret: &str,
+    [header, signature]: [&str; 2],
+) {
     let settings = Checked {
         issuer: "joe".into(),
         ..checked(keys, &[algorithm])
@@ -44,7 +49,7 @@ fn set(material: Material) -> KeySource {
 
 #[test]
 fn appendix_a1_hmac_sha256_is_verified() {
-    judged(
+    assert_verified(
         KeySource::Secret(SecretRef::Env("S".into())),
         Algorithm::Hs256,
         "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
@@ -58,7 +63,7 @@ fn appendix_a1_hmac_sha256_is_verified() {
 #[test]
 fn appendix_a2_rsa_sha256_is_verified() {
     let n = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
-    judged(
+    assert_verified(
         set(Material::Rsa(decode(n), decode("AQAB"))),
         Algorithm::Rs256,
         "",
@@ -71,7 +76,7 @@ fn appendix_a2_rsa_sha256_is_verified() {
 
 #[test]
 fn appendix_a3_ecdsa_p256_is_verified() {
-    judged(
+    assert_verified(
         set(Material::P256(
             decode("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"),
             decode("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"),
