@@ -69,6 +69,12 @@ impl Flood {
         self.resets.spend(RESET_COST, &self.clock)
     }
 
+    /// True if less than half of the budget for resets is left. The connection then accepts no new
+    /// streams, so that a client behind a proxy does not end the requests of other clients.
+    pub(super) fn is_half_spent(&self) -> bool {
+        self.resets.level < self.resets.max / 2
+    }
+
     /// Takes a control frame from the budget. Returns `false` if the budget is exhausted.
     pub(super) fn control(&mut self) -> bool {
         self.control.spend(1, &self.clock)
@@ -102,9 +108,9 @@ impl Bucket {
     }
 
     /// Subtracts `amount` from the level, which stays at least 0. Returns `true` if the level was
-    /// sufficient. Reads the clock only if the level is too low.
+    /// sufficient. Reads the clock only if the level is below about a half.
     fn spend(&mut self, amount: u32, clock: &Clock) -> bool {
-        if self.level < amount {
+        if self.level < self.max / 2 + amount {
             let now_ms = clock.now_ms();
             let earned = now_ms
                 .saturating_sub(self.filled_ms)

@@ -3,7 +3,7 @@
 //! h2 chooses the codes of the errors that it detects. For an error that [`super::client_frames`]
 //! detects, h2 gets an invalid frame, so that it ends the connection and all streams itself.
 //! [`GoAway`] then replaces the code in the frame on its way to the client. It also reports the
-//! streams that h2 resets because of an error of the client.
+//! streams that h2 resets because of an error of the client ([`Resets`]).
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -20,14 +20,24 @@ use super::client_frames::{FRAME_HEADER_BYTES, GOAWAY, RST_STREAM};
 /// Error of the client that ends the connection, if there is one.
 pub(super) type Ending = Rc<Cell<Option<Reason>>>;
 
-/// Streams that h2 has reset with PROTOCOL_ERROR and that have not been reported yet.
-pub(super) type Resets = Rc<RefCell<Vec<u32>>>;
+/// Number of streams that the gateway has reset because of errors of the client, from which the
+/// connection accepts no new streams.
+const MANY: usize = 256;
+
+/// Streams that h2 has reset because of errors of the client.
+#[derive(Debug, Default)]
+pub(super) struct Resets {
+    /// Streams that were reset with PROTOCOL_ERROR and that have not been reported yet.
+    malformed: RefCell<Vec<u32>>,
+    /// Number of streams that were reset because of any error of the client.
+    count: Cell<usize>,
+}
 
 /// I/O for hyper that tracks the boundaries of the frames which the gateway sends.
 pub(super) struct GoAway<I> {
     io: I,
     ending: Ending,
-    resets: Resets,
+    resets: Rc<Resets>,
     /// Part of the error code of a RST_STREAM frame that has been written so far.
     code: u32,
     header: [u8; FRAME_HEADER_BYTES],
@@ -37,8 +47,37 @@ pub(super) struct GoAway<I> {
     left: usize,
 }
 
+// === impl Resets ===
+
+impl Resets {
+    /// Takes the streams that were reset with PROTOCOL_ERROR since the last call.
+    pub(super) fn take_malformed(&self) -> Vec<u32> {
+        self.malformed.take()
+    }
+
+    /// True if so many streams were reset that the connection must accept no new ones. The client
+    /// may be a proxy, whose connection carries requests of other clients: they are completed.
+    pub(super) fn are_many(&self) -> bool {
+        self.count.get() >= MANY
+    }
+
+    /// Processes a RST_STREAM frame of the gateway. Resets that are not caused by an error of the
+    /// client have no effect.
+    fn add(&self, stream: u32, code: Reason) {
+        if [Reason::NO_ERROR, Reason::INTERNAL_ERROR, Reason::CANCEL].contains(&code) {
+            return;
+        }
+        self.count.set(self.count.get() + 1);
+        if code == Reason::PROTOCOL_ERROR {
+            self.malformed.borrow_mut().push(stream);
+        }
+    }
+}
+
+// === impl GoAway ===
+
 impl<I> GoAway<I> {
-    pub(super) fn new(io: I, ending: Ending, resets: Resets) -> Self {
+    pub(super) fn new(io: I, ending: Ending, resets: Rc<Resets>) -> Self {
         Self {
             io,
             ending,
@@ -85,11 +124,8 @@ impl<I> GoAway<I> {
             return;
         }
         let [.., a, b, c, d] = self.header;
-        if std::mem::take(&mut self.code) == u32::from(Reason::PROTOCOL_ERROR) {
-            self.resets
-                .borrow_mut()
-                .push(u32::from_be_bytes([a, b, c, d]));
-        }
+        let code = Reason::from(std::mem::take(&mut self.code));
+        self.resets.add(u32::from_be_bytes([a, b, c, d]), code);
     }
 
     /// Bytes to write. In a GOAWAY frame with an error code, the code of the client's error
@@ -197,7 +233,7 @@ mod tests {
         let expected = [&before[..], &goaway_frame(9)].concat();
         for cut in [0, 3, 9, 20, before.len()] {
             let ending = Ending::default();
-            let mut io = GoAway::new(Peer::default(), Rc::clone(&ending), Resets::default());
+            let mut io = GoAway::new(Peer::default(), Rc::clone(&ending), Rc::default());
             let mut cx = Context::from_waker(Waker::noop());
             assert!(
                 Pin::new(&mut io)
@@ -233,25 +269,29 @@ mod tests {
             (0, 3, 1),
             (RST_STREAM, 5, 8),
             (RST_STREAM, 7, 1),
+            (RST_STREAM, 9, 2),
+            (RST_STREAM, 11, 3),
+            (RST_STREAM, 13, 7),
         ] {
             let mut frame = frame(kind, &[0, 0, 0, code]);
             frame[8] = stream;
             sent.extend(frame);
         }
         for piece in [1, 2, 13, sent.len()] {
-            let resets = Resets::default();
+            let resets = Rc::new(Resets::default());
             let mut io = GoAway::new(Peer::default(), Ending::default(), Rc::clone(&resets));
             let mut cx = Context::from_waker(Waker::noop());
             for part in sent.chunks(piece) {
                 assert!(Pin::new(&mut io).poll_write(&mut cx, part).is_ready());
             }
-            assert_eq!(*resets.borrow(), [1, 7], "pieces of {piece}");
+            assert_eq!(resets.take_malformed(), [1, 7], "pieces of {piece}");
+            assert_eq!(resets.count.get(), 4, "pieces of {piece}");
         }
     }
 
     #[test]
     fn goaway_without_an_error_of_the_client_is_kept() {
-        let mut io = GoAway::new(Peer::default(), Ending::default(), Resets::default());
+        let mut io = GoAway::new(Peer::default(), Ending::default(), Rc::default());
         let mut cx = Context::from_waker(Waker::noop());
         assert!(
             Pin::new(&mut io)

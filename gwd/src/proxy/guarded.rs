@@ -67,6 +67,11 @@ impl InspectedIo {
         }
     }
 
+    /// True if the client has reset so many streams that only half of the budget is left.
+    pub(super) fn is_half_flooded(&self) -> bool {
+        self.frames.flood.is_half_spent()
+    }
+
     /// Number of received bytes that h2 has not read yet.
     pub(super) fn unread_bytes(&self) -> usize {
         self.kept.len() + self.released.len()

@@ -45,12 +45,15 @@ const WINDOW_PART: u64 = 1_024;
 const WINDOW_MIN: u32 = 65_535;
 /// Maximum bytes of a response that are buffered while the stream's window is closed.
 const SEND_BUFFER: usize = 64 << 10;
-/// Maximum streams per connection that the client has reset before they were accepted. Protects
-/// against Rapid Reset (CVE-2023-44487).
-const RESET_BEFORE_ACCEPT_MAX: usize = 20;
-/// Maximum streams per connection that the gateway has reset because of client errors. Protects
-/// against MadeYouReset (CVE-2025-8671).
-const RESET_BY_US_MAX: usize = 64;
+/// Maximum number of streams that the client has reset before they were accepted. Above it, h2 ends
+/// the connection with all streams. [`super::flood`] limits all resets of the client (Rapid Reset,
+/// CVE-2023-44487). This limit only bounds the memory for one read: 256 heads.
+const RESET_BEFORE_ACCEPT_MAX: usize = 256;
+/// Maximum number of streams that the gateway has reset because of errors of the client. Above it,
+/// h2 ends the connection with all streams. Protects against a client that ignores GOAWAY
+/// (MadeYouReset, CVE-2025-8671). The number exceeds that of [`Resets::are_many`] by more than the
+/// streams that a client may open before GOAWAY arrives.
+const RESET_BY_US_MAX: usize = 1_024;
 /// Idle timeout of a connection while memory is scarce: 1s.
 const IDLE_WANTED_MS: u64 = 1_000;
 /// Maximum time that an idle connection stays open after GOAWAY: 5s.
@@ -100,18 +103,18 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
             answer_boxed(stream, request, Rc::clone(&backlog))
         })
     };
-    let resets = Resets::default();
+    let resets = Rc::new(Resets::default());
     let io = GoAway::new(gather, Rc::clone(&ending), Rc::clone(&resets));
     let mut http = builder.serve_connection(io, service);
     let mut watch = Watch::new(conn);
     let error = poll_fn(|cx| {
         watch.deadline.register(cx.waker());
-        if watch.begin_goaway() {
+        if watch.begin_goaway(resets.are_many() || drain.look(|io| io.is_half_flooded())) {
             Pin::new(&mut http).graceful_shutdown();
         }
         let done = Pin::new(&mut http).poll(cx);
         let drained = drain.poll(cx);
-        let refused = drain.look(|guarded| guarded.take_refused(&resets.take()));
+        let refused = drain.look(|guarded| guarded.take_refused(&resets.take_malformed()));
         refused.into_iter().for_each(|head| head.record(conn));
         backlog.after_poll(drain.waiting() + drain.look(|guarded| guarded.unread_bytes()));
         if let Poll::Ready(done) = done {
@@ -252,9 +255,9 @@ impl<'c> Watch<'c> {
         watch
     }
 
-    /// True if GOAWAY must be sent now, because the connection is idle, too old, or must end.
-    /// Returns true at most once per connection.
-    fn begin_goaway(&mut self) -> bool {
+    /// True if GOAWAY must be sent now, because the connection is idle, too old, or must end, or
+    /// because many of its streams were reset (`is_worn`). Returns true at most once per connection.
+    fn begin_goaway(&mut self, is_worn: bool) -> bool {
         if self.goaway_sent_ms.is_some() {
             return false;
         }
@@ -262,7 +265,7 @@ impl<'c> Watch<'c> {
         // If memory is scarce, check this connection at every wake-up: idle connections are woken
         // once a second.
         let memory_wanted = self.conn.worker.budgets.memory.is_scarce();
-        if !expired && !memory_wanted && !self.conn.ending() {
+        if !expired && !memory_wanted && !is_worn && !self.conn.ending() {
             return false;
         }
         let now_ms = self.conn.worker.clock.now_ms();
@@ -271,8 +274,10 @@ impl<'c> Watch<'c> {
             false => self.conn.limits.idle_timeout_ms,
         };
         let idle = |since_ms| now_ms >= since_ms + idle_ms;
-        let ends =
-            self.conn.ending() || now_ms >= self.old_at_ms || self.idle_since_ms.is_some_and(idle);
+        let ends = is_worn
+            || self.conn.ending()
+            || now_ms >= self.old_at_ms
+            || self.idle_since_ms.is_some_and(idle);
         if ends {
             self.goaway_sent_ms = Some(now_ms);
             self.deadline.set(self.next_ms());

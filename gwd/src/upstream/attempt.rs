@@ -160,7 +160,7 @@ impl<'s> Call<'_, 's> {
         self.tried.add(target);
         // A request that an HTTP/2 upstream has not processed may be sent again, whatever its
         // method.
-        let spare = reused && !matches!(source, Source::Stream { .. });
+        let spare = reused && self.may_replace && !matches!(source, Source::Stream { .. });
         let spare = spare && (again || at.lease.is_shared());
         let spare = spare.then(|| source.again());
         let body = self.sending.body(source);

@@ -173,11 +173,15 @@ impl Raw {
         }
     }
 
-    /// Reads frames until the connection ends. Returns the error code of the GOAWAY frame. `None`
-    /// if the connection ends without a GOAWAY frame.
+    /// Reads frames until the connection ends. Returns the error code of the last GOAWAY frame.
+    /// `None` if the connection ends without a GOAWAY frame.
     pub(crate) fn goodbye(&mut self) -> Option<u32> {
-        let code = self.find(|frame| frame.kind == GOAWAY)?.code();
-        while self.next().is_some() {}
-        Some(code)
+        let mut code = None;
+        while let Some(frame) = self.next() {
+            if frame.kind == GOAWAY {
+                code = Some(frame.code());
+            }
+        }
+        code
     }
 }

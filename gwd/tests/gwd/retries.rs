@@ -7,6 +7,7 @@ use std::time::Duration;
 use policy::traffic::retry::{self, Condition};
 
 use crate::fixture::*;
+use crate::http2_upstream::{Http2Upstream, ReceivedRequest, ok};
 
 pub(crate) fn retries(attempts: u64, on: &[Condition]) -> retry::Checked {
     let mut retry = retry::Checked::of(&policy::declared::Settings::default());
@@ -356,4 +357,34 @@ fn response_with_many_fields_is_forwarded() {
     let answer = get(served.address, "/a");
     assert_eq!((answer.status, answer.text()), (200, "ok"));
     assert_eq!(answer.field("x-399"), ["399"]);
+}
+
+#[test]
+fn refused_streams_reach_the_upstream_attempts_times() {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&tries);
+    let upstream = Http2Upstream::start(move |_, (request, mut respond): ReceivedRequest| {
+        let counted = Arc::clone(&counted);
+        async move {
+            if request.uri().path() == "/a" {
+                return ok((request, respond)).await;
+            }
+            counted.fetch_add(1, Ordering::SeqCst);
+            respond.send_reset(h2::Reason::REFUSED_STREAM);
+        }
+    });
+    let refusing = ["GET", "POST"].map(|method| {
+        let mut refused = op(method, "/refused");
+        refused.retries = Some(retries(2, &[Condition::RefusedStream]));
+        refused
+    });
+    let ops = [vec![op("GET", "/a")], refusing.into()].concat();
+    let served = upstream.behind(ops).serve();
+    // The first connection has been used when the request is sent.
+    assert_eq!(get(served.address, "/a").status, 200);
+    for method in ["GET", "POST"] {
+        let answer = fetch(served.address, method, "/refused", "content-length: 0\r\n");
+        assert_eq!(answer.status, 502, "{method}");
+        assert_eq!(tries.swap(0, Ordering::SeqCst), 3, "{method}");
+    }
 }

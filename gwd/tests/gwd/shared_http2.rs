@@ -435,6 +435,47 @@ fn connection_of_many_cancelled_requests_is_replaced() {
 }
 
 #[test]
+fn connection_of_many_faulty_responses_is_replaced() {
+    let (release, gate) = tokio::sync::watch::channel(());
+    let is_waiting = Arc::<AtomicUsize>::default();
+    let waits = Arc::clone(&is_waiting);
+    let upstream = Http2Upstream::start(move |_, exchange: ReceivedRequest| {
+        let (mut gate, waits) = (gate.clone(), Arc::clone(&waits));
+        async move {
+            if exchange.0.uri().path() == "/wait" {
+                waits.fetch_add(1, Ordering::SeqCst);
+                let _released = gate.changed().await;
+                return ok(exchange).await;
+            }
+            let (_request, mut respond) = exchange;
+            let mut response = head(200);
+            let length = http::HeaderValue::from_static("5");
+            response.headers_mut().insert("content-length", length);
+            let mut stream = respond.send_response(response, false).unwrap();
+            drop(stream.send_data("abc".into(), true));
+        }
+    });
+    let served = upstream
+        .behind(vec![op("GET", "/faulty"), op("GET", "/wait")])
+        .serve();
+    let mut waiting = Client::connect(served.address);
+    waiting.send("GET /wait HTTP/1.1\r\nhost: h\r\n\r\n");
+    eventually("the request waits", || {
+        is_waiting.load(Ordering::SeqCst) == 1
+    });
+    let mut faulty = 0;
+    while upstream.connections.load(Ordering::SeqCst) == 1 {
+        let mut client = Client::connect(served.address);
+        client.send("GET /faulty HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+        client.rest();
+        faulty += 1;
+        assert!(faulty < 200, "the connection is not replaced");
+    }
+    drop(release);
+    assert_eq!(waiting.answer().status, 200);
+}
+
+#[test]
 fn reset_of_an_upload_ends_a_complete_response_only() {
     let (cut, cuts) = tokio::sync::watch::channel(0);
     let upstream = Http2Upstream::start(move |_, exchange: ReceivedRequest| {

@@ -1,4 +1,5 @@
-//! Exchange on an HTTP/2 connection to an upstream, and the wear that cancelled exchanges cause.
+//! Exchange on an HTTP/2 connection to an upstream, and the wear that cancelled exchanges and faulty
+//! responses cause.
 //!
 //! Servers end a connection on which clients cancel many exchanges, with all exchanges of other
 //! clients. A connection with [`RESETS_MAX`] cancelled exchanges is therefore worn: it gets no new
@@ -14,6 +15,13 @@ use super::State;
 /// Number of cancelled exchanges after which a connection is worn: 16. Servers end a connection,
 /// with all its exchanges, if many of its streams are reset (Netty: 200 in 30 s).
 const RESETS_MAX: u32 = 16;
+
+/// Number of faulty responses after which a connection gets no more exchanges: 64. h2 ends a
+/// connection with all its exchanges at [`FAULTS_ERROR`].
+const FAULTS_MAX: u32 = 64;
+/// Maximum number of faulty responses on a connection. It exceeds [`FAULTS_MAX`] by more than the
+/// exchanges that one connection usually carries at a time.
+pub(super) const FAULTS_ERROR: usize = 4_096;
 
 /// Exchange on a connection; counted until this value is dropped.
 pub(super) struct Exchange {
@@ -53,6 +61,17 @@ impl Exchange {
     /// uses a worn connection, unless the upstream has reached its connection limit.
     pub(super) fn wear_out(&self) {
         self.state.wear_out(self.client);
+    }
+}
+
+impl State {
+    /// Counts a response that violated the protocol. After [`FAULTS_MAX`] such responses, the
+    /// connection gets no more exchanges.
+    pub(super) fn count_fault(&self) {
+        self.faults.set(self.faults.get() + 1);
+        if self.faults.get() >= FAULTS_MAX {
+            self.retired.set(true);
+        }
     }
 }
 
