@@ -14,6 +14,8 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+use crate::unknown_keys::UnknownKeys;
+
 /// Time after a fetch during which an unknown key id causes no other fetch: 30s.
 const COOL_DOWN_S: u64 = 30;
 /// Time after a fetch during which there is no other fetch, while the cell has no keys: 2s.
@@ -83,6 +85,7 @@ struct State {
     /// Number of failed fetches since the last successful one.
     failed_fetches: u32,
     failure: Option<String>,
+    unknown: UnknownKeys,
 }
 
 /// State of a key cell, for status and metrics.
@@ -138,7 +141,7 @@ impl KeyCell {
         self.set.load_full()
     }
 
-    /// True if a request with an unknown key id may cause a fetch now.
+    /// True if a request may cause a fetch now.
     #[must_use]
     pub fn may_fetch(&self, unix_s: u64) -> bool {
         let pause_s = match self.set.load().is_some() {
@@ -148,6 +151,14 @@ impl KeyCell {
         let fetched_s = self.fetched_s.load(Ordering::Acquire);
         // If the clock was set back before the last fetch, a fetch is allowed as well.
         fetched_s == 0 || unix_s >= fetched_s + pause_s || unix_s < fetched_s
+    }
+
+    /// True if a token whose key id the set lacks may cause a fetch now. `id`: parameter `kid` of
+    /// the token, or empty. An id that earlier fetches did not find must wait longer than others.
+    #[must_use]
+    pub fn may_fetch_key(&self, id: &[u8], unix_s: u64) -> bool {
+        let fetched_s = self.set.load().as_ref().map(|set| set.fetched_s);
+        self.may_fetch(unix_s) && self.state().unknown.may_fetch(id, unix_s, fetched_s)
     }
 
     /// True if a background fetch is due. The fetch is then not due again for 30s, unless it ends

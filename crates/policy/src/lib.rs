@@ -65,6 +65,7 @@ mod step;
 pub mod store;
 pub mod threat;
 mod unique;
+mod unknown_keys;
 
 pub mod auth;
 pub mod guard;

@@ -10,12 +10,15 @@
 //! - a header block that cannot be decoded: COMPRESSION_ERROR (§4.3)
 //! - frames after the end of a stream: STREAM_CLOSED (§5.1)
 //! - malformed fields, and pseudo-fields in trailers: the stream is reset (§8.1.1)
+//! - a head of more than `limits.header_bytes`: 431, and trailers of that size: the stream is reset
 //!
-//! In the last case, h2 gets a changed header block, for which it resets the stream
-//! ([`engine::hpack`]). In the other cases the rest of the input is not read.
+//! In the last two cases, h2 gets a changed header block ([`engine::hpack`]). In the other cases the
+//! rest of the input is not read.
 //!
 //! Header blocks and SETTINGS are inspected when they are complete. Until then the caller keeps
 //! their bytes; a header block has a maximum length.
+
+use std::borrow::Cow;
 
 use engine::hpack::{self, Inspected, Inspector, Invalid, Part};
 use h2::Reason;
@@ -25,6 +28,10 @@ use super::flood::Flood;
 use super::refused::RefusedHead;
 use crate::runtime::clock::Clock;
 
+/// Minimum size from which h2 refuses a header list, in bytes. h2 ends the connection, with all its
+/// streams, for a list of four times the size. A smaller `limits.header_bytes` is therefore enforced
+/// here, for each stream.
+pub(super) const HEADER_LIST_MIN: u32 = 64 << 10;
 /// Length of the connection preface, which precedes the first frame.
 const PREFACE_BYTES: usize = 24;
 pub(super) const FRAME_HEADER_BYTES: usize = 9;
@@ -112,7 +119,7 @@ impl ClientFrames {
     pub(super) fn new(clock: Clock, header_bytes: u32) -> Self {
         // Number of CONTINUATION frames, as in h2: a quarter more than a header list of the
         // maximum size needs.
-        let frames = (header_bytes as usize / PAYLOAD_BYTES).max(1);
+        let frames = header_bytes.max(HEADER_LIST_MIN) as usize / PAYLOAD_BYTES;
         Self {
             flood: Flood::new(clock),
             headers: Inspector::new(),
@@ -222,19 +229,17 @@ impl ClientFrames {
         let (fragment, depends_on_itself) = frame
             .fragment(&rest[FRAME_HEADER_BYTES..first])
             .ok_or(Reason::PROTOCOL_ERROR)?;
-        let inspected = if length == first {
-            self.inspect_block(fragment, part, depends_on_itself)?
-        } else {
-            let block = joined(fragment, &rest[first..length]);
-            self.inspect_block(&block, part, depends_on_itself)?
+        let block = match length == first {
+            true => Cow::Borrowed(fragment),
+            false => joined(fragment, &rest[first..length]).into(),
         };
+        let inspected = self.inspect_block(&block, part, depends_on_itself)?;
+        let is_too_large = self.headers.list_bytes() >= self.header_bytes;
         if part == Part::Head {
             let refused = match &inspected {
                 Inspected::Malformed(_) => Some(RefusedHead::Malformed),
-                // h2 answers 431 and resets the stream.
-                Inspected::WellFormed if self.headers.list_bytes() >= self.header_bytes => {
-                    Some(RefusedHead::TooLarge)
-                }
+                // The client gets 431.
+                Inspected::WellFormed if is_too_large => Some(RefusedHead::TooLarge),
                 Inspected::WellFormed => None,
             };
             if let Some(refused) = refused
@@ -243,12 +248,21 @@ impl ClientFrames {
                 self.refused.push(refused);
             }
         }
-        match inspected {
-            Inspected::WellFormed => {
+        match (inspected, part) {
+            // For lists of at least `HEADER_LIST_MIN`, h2 does the same.
+            (Inspected::WellFormed, Part::Head) if is_too_large => {
+                let block = hpack::marked_too_large(&block);
+                Ok(Some(Then::Replace(length, frame.with_block(&block))))
+            }
+            (Inspected::WellFormed, Part::Trailers) if is_too_large => {
+                let block = hpack::malformed(&block);
+                Ok(Some(Then::Replace(length, frame.with_block(&block))))
+            }
+            (Inspected::WellFormed, _) => {
                 self.left = length - FRAME_HEADER_BYTES;
                 Ok(None)
             }
-            Inspected::Malformed(block) => {
+            (Inspected::Malformed(block), _) => {
                 Ok(Some(Then::Replace(length, frame.with_block(&block))))
             }
         }

@@ -12,6 +12,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
+use engine::hpack;
 use http::{Request, Response};
 use hyper::body::Body as _;
 use hyper::rt::Executor;
@@ -27,10 +28,12 @@ use crate::message::io::ClientIo;
 use crate::message::pace::Pace;
 use crate::message::transfer::Phase;
 use crate::proxy::backlog::{Backlog, Sending};
+use crate::proxy::client_frames::HEADER_LIST_MIN;
 use crate::proxy::connection::{Conn, NoTimer, answer, linger, wait_for_memory};
 use crate::proxy::goaway::{Ending, GoAway, Resets};
 use crate::proxy::guarded::InspectedIo;
 use crate::proxy::refused::log_refused_connection;
+use crate::proxy::respond;
 use crate::proxy::stream::Stream;
 use crate::runtime::deadlines::Slot;
 
@@ -88,7 +91,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         .initial_stream_window_size(windows.stream)
         .initial_connection_window_size(windows.connection)
         .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(header_bytes)
+        .max_header_list_size(header_bytes.max(HEADER_LIST_MIN))
         .max_pending_accept_reset_streams(RESET_BEFORE_ACCEPT_MAX)
         .max_local_error_reset_streams(RESET_BY_US_MAX)
         .enable_connect_protocol();
@@ -152,6 +155,12 @@ fn answer_boxed(
     backlog: Rc<Backlog>,
 ) -> Pin<Box<impl Future<Output = Result<Response<Sending>, Infallible>>>> {
     Box::pin(async move {
+        if stream.limits.header_bytes < u64::from(HEADER_LIST_MIN)
+            && request.headers().contains_key(hpack::TOO_LARGE)
+        {
+            let response = respond::head_too_large();
+            return Ok(response.map(|body| backlog.sending(body, &stream)));
+        }
         let response = answer(Rc::clone(&stream), request.map(Incoming::http2)).await;
         Ok(response.map(|body| backlog.sending(body, &stream)))
     })

@@ -16,7 +16,7 @@ const SHOWN_BYTES_MAX: usize = 64;
 pub(super) enum RefusedHead {
     /// Malformed head: h2 resets the stream with PROTOCOL_ERROR (RFC 9113 §8.1.1).
     Malformed,
-    /// Head beyond the maximum size: h2 answers 431.
+    /// Head beyond the maximum size: the client gets 431.
     TooLarge,
 }
 

@@ -598,6 +598,14 @@ fn tunnel(
     response
 }
 
+/// Response 431 to an HTTP/2 head above the maximum size, as h2 sends it: without content.
+#[cold]
+pub(crate) fn head_too_large() -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Own(Bytes::new(), None));
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    response
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -241,6 +241,52 @@ fn control_frames_with_requests_are_no_flood() {
 }
 
 #[test]
+fn smaller_limit_of_heads_refuses_streams_only() {
+    let upstream = Upstream::saying("ok");
+    let mut shop = http2(shop(
+        upstream.address,
+        vec![op("GET", "/a"), op("POST", "/a")],
+    ));
+    shop.listener.limits.header_bytes = 8 << 10;
+    let served = shop.serve();
+    let mut raw = Raw::connect(served.address);
+    let value = "x".repeat(1_000);
+    for (at, fields) in [(0, 7), (1, 9), (2, 14), (3, 7)] {
+        let block = request("GET", &vec![("a", value.as_str()); fields]);
+        raw.send(&frame(HEADERS, END | END_HEADERS, odd(at), &block));
+        let answer = raw.find(|frame| frame.stream == odd(at)).unwrap();
+        assert_eq!(answer.kind, HEADERS, "{fields} fields");
+        let expected = if fields == 7 { 200 } else { 0 };
+        assert_eq!(answer.status(), expected, "{fields} fields");
+    }
+    // A head of 40 KiB, more than four times the limit.
+    let block = request("GET", &vec![("a", value.as_str()); 40]);
+    let pieces: Vec<&[u8]> = block.chunks(16_000).collect();
+    for (at, piece) in pieces.iter().enumerate() {
+        let (kind, flags) = match at {
+            0 => (HEADERS, END),
+            _ if at + 1 == pieces.len() => (CONTINUATION, END_HEADERS),
+            _ => (CONTINUATION, 0),
+        };
+        raw.send(&frame(kind, flags, odd(4), piece));
+    }
+    let answer = raw.find(|frame| frame.stream == odd(4)).unwrap();
+    assert_eq!((answer.kind, answer.status()), (HEADERS, 0));
+    // Trailers of the same size reset their stream.
+    raw.send(&begins(odd(5)));
+    let trailers = fields(&[("b", value.as_str()); 9]);
+    raw.send(&frame(HEADERS, END | END_HEADERS, odd(5), &trailers));
+    let answer = raw.find(|frame| frame.stream == odd(5)).unwrap();
+    assert_eq!(answer.kind, RST_STREAM);
+    raw.send(&asks(odd(6)));
+    let answer = raw.find(|frame| frame.stream == odd(6)).unwrap();
+    assert_eq!(answer.status(), 200);
+    eventually("the refused heads are counted", || {
+        served.metric(REJECTIONS, &["reason=\"headers_too_large\""]) == 3.0
+    });
+}
+
+#[test]
 fn large_header_lists_are_refused_and_bombs_close() {
     let upstream = Upstream::saying("ok");
     let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();

@@ -285,7 +285,7 @@ impl Verifier {
                     false => Verification::Fault(Reason::Signature),
                 }
             }
-            None if cell.may_fetch(unix_s) => {
+            None if self.may_fetch(cell, fault, (token, unix_s)) => {
                 Verification::Ask(Box::new(Effect::Keys(Arc::clone(cell))))
             }
             Some(_) | None => Verification::Fault(fault),
@@ -375,14 +375,25 @@ impl Verifier {
         checked.map_err(|halt| {
             Box::new(match (&self.keys, halt) {
                 (_, Halt::Ask(effect)) => Verification::Ask(effect),
-                (Keys::Cell(cell), Halt::Fault(Reason::Key | Reason::Keys))
-                    if answers.get(&AskId::of_keys(cell)).is_none() && cell.may_fetch(unix_s) =>
+                (Keys::Cell(cell), Halt::Fault(fault @ (Reason::Key | Reason::Keys)))
+                    if answers.get(&AskId::of_keys(cell)).is_none()
+                        && self.may_fetch(cell, fault, (answer, unix_s)) =>
                 {
                     Verification::Ask(Box::new(Effect::Keys(Arc::clone(cell))))
                 }
                 (_, Halt::Fault(fault)) => Verification::Fault(fault),
             })
         })
+    }
+
+    /// True if a token that was refused because of its key may cause a fetch of the keys now.
+    fn may_fetch(&self, cell: &KeyCell, fault: Reason, (token, unix_s): (&[u8], u64)) -> bool {
+        if !matches!(fault, Reason::Key) || !cell.may_fetch(unix_s) {
+            return cell.may_fetch(unix_s);
+        }
+        let token = parse(token, self.settings.token_bytes).ok();
+        let id = token.and_then(|token| token.kid).unwrap_or_default();
+        cell.may_fetch_key(id.as_bytes(), unix_s)
     }
 
     /// Keys that gwd fetches for the verifier, with the state of the fetches. `None` if gwd does

@@ -113,6 +113,32 @@ fn unknown_key_id_asks_after_the_cool_down() {
 }
 
 #[test]
+fn repeated_unknown_key_id_waits_longer() {
+    let (verifier, cell) = verifier(&by_url());
+    cell.fetched(&set("a", &PAIRS.foreign), NOW_S, None, 0)
+        .unwrap();
+    let none = Answers::default();
+    let asks = |id: &str, after_s: u64| {
+        let is_ask = verified(&verifier, &signed(id, "p"), NOW_S + after_s, &none) == "ask";
+        if is_ask {
+            let fetched = cell.fetched(&set("a", &PAIRS.foreign), NOW_S + after_s, None, 0);
+            fetched.unwrap();
+        }
+        is_ask
+    };
+    for (id, after_s, expected) in [
+        ("b", 30, true),
+        ("b", 60, true),
+        ("b", 90, false),
+        ("c", 90, true),
+        ("b", 119, false),
+        ("b", 120, true),
+    ] {
+        assert_eq!(asks(id, after_s), expected, "{id} after {after_s} s");
+    }
+}
+
+#[test]
 fn old_keys_count_for_stale_for_and_no_longer() {
     let settings = Checked {
         stale_for_ms: Some(600_000),
