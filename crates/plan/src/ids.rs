@@ -47,6 +47,7 @@ are compared as strings.";
         be checked.";
         "request-validation-changed" "The mode of request validation differs: `block`, `log`, `off`.";
         "undeclared-params-changed" "Query parameters that an operation does not describe are handled otherwise: `allow`, `strip`, `reject`.";
+        "parameter-forwarded" "`undeclared_params: strip` removed a query parameter, and now forwards it, because the operation describes it.";
         "response-unchecked" "Validation (`block`) no longer checks responses that it checked \
         before. The status, its media types or its schema are no longer described, or the schema \
         accepts every object, array or text. Another cause: a further media type or status does \

@@ -4,9 +4,12 @@
 //! The comparison only finds differences. Plans and other callers decide how important a difference
 //! is.
 
+use std::collections::BTreeSet;
+
 use bundle::ir::{Body, Header, MediaType, Parameter, ParameterPlace, Set, Value};
 use policy::invalid::Part;
 
+use crate::compared_names::{DescribedNames, Owner, owner};
 use crate::cone::Cone;
 use crate::contain::{ANY, ContainmentCheck};
 use crate::lower::Direction;
@@ -17,7 +20,7 @@ use crate::parameters::{is_ignored, part_of};
 /// True if each request that matches `old` was shown to match `new`.
 #[must_use]
 pub fn accepts_all(new: &Cone, old: &Cone) -> bool {
-    let found = differences([old, new], [false; 2]);
+    let found = differences([old, new], [None; 2]);
     found.iter().all(|one| one.relation == Relation::Wider)
 }
 
@@ -54,14 +57,17 @@ pub struct Difference {
 }
 
 /// Differences between an old and a new description. Empty if both were shown to accept the same
-/// requests. `refuses_undescribed` is true for a side that refuses query parameters which its
-/// description does not contain.
+/// requests. `known` contains the names that count as described for a side that refuses query
+/// parameters which its description does not contain. `None` for a side that accepts them.
 #[must_use]
-pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Difference> {
+pub fn differences(sides: [&Cone; 2], known: [Option<&[String]>; 2]) -> Vec<Difference> {
     let [old, new] = sides;
-    if old.digest == new.digest && refuses_undescribed[0] == refuses_undescribed[1] {
+    if old.digest == new.digest && known[0] == known[1] {
         return Vec::new();
     }
+    let names = [0, 1].map(|side| DescribedNames::of(sides[side], known[side]));
+    // Parameters with names that one side accepts and the other refuses, by the accepting side.
+    let uncovered = [0, 1].map(|side| names[side].uncovered(&names[1 - side]));
     let mut found = Vec::new();
     let mut add = |part, media_type, [wider, narrower]: [bool; 2], accepts_every_body| {
         let relation = match (wider, narrower) {
@@ -82,23 +88,24 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
         let Some(one) = is.or(was) else { continue };
         let covers = [0, 1].map(|narrow: usize| {
             let mut comparing = ContainmentCheck::new(sides[1 - narrow], sides[narrow]);
-            let (both, refuses) = ([was, is], refuses_undescribed);
-            comparing.parameter(
-                (both[1 - narrow], refuses[1 - narrow]),
-                (both[narrow], refuses[narrow]),
-            )
+            let both = [was, is];
+            let of = (one.place, &names[1 - narrow], one.name.as_str());
+            let refuses = one.place == ParameterPlace::Query
+                && !names[narrow].shares_name_of(of.0, of.1, of.2);
+            comparing.parameter(both[1 - narrow], (both[narrow], refuses))
+                && !uncovered[narrow].contains(&owner(one.place, &one.name))
         });
         add(part_of(one.place, &one.name), None, covers, false);
     }
     let bodies = [&old.operation.body, &new.operation.body].map(Option::as_ref);
-    let names = |body: Option<&Body>| -> Option<(bool, Vec<String>)> {
+    let typed = |body: Option<&Body>| -> Option<(bool, Vec<String>)> {
         let names = body?.media_types.iter().map(|one| one.name.clone());
         Some((body?.required, names.collect()))
     };
     match bodies {
         // Both bodies have the same media types, so compare the two descriptions of each media
         // type.
-        [Some(was), Some(is)] if names(Some(was)) == names(Some(is)) => {
+        [Some(was), Some(is)] if typed(Some(was)) == typed(Some(is)) => {
             for (was, is) in was.media_types.iter().zip(&is.media_types) {
                 let covers = [
                     ContainmentCheck::new(new, old).media_type(Some(is), was),
@@ -125,6 +132,28 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
         }
     }
     found
+}
+
+/// Compares the query parameters that two descriptions describe, for gateways that refuse or remove
+/// other parameters. `known`: further names that count as described, for each side. Returns
+/// [`Relation::Wider`] for a parameter with a name that only the new description has.
+#[must_use]
+pub fn described_parameters(sides: [&Cone; 2], known: [&[String]; 2]) -> Vec<Difference> {
+    let [old, new] = [0, 1].map(|side| DescribedNames::of_queries(sides[side], known[side]));
+    let (removed, added) = (old.uncovered(&new), new.uncovered(&old));
+    let owners: BTreeSet<&Owner> = added.union(&removed).collect();
+    let differences = owners.into_iter().map(|owner| Difference {
+        status: None,
+        part: part_of(owner.0, &owner.1),
+        media_type: None,
+        relation: match (added.contains(owner), removed.contains(owner)) {
+            (true, true) => Relation::Unknown,
+            (true, false) => Relation::Wider,
+            (false, _) => Relation::Narrower,
+        },
+        accepts_every_body: false,
+    });
+    differences.collect()
 }
 
 /// True if the new list of media types drops a check of the old list. Either the check of a media
@@ -182,18 +211,17 @@ fn content(body: &Body) -> Content<'_> {
 }
 
 impl<'a> ContainmentCheck<'a> {
-    /// True if the wide description of a parameter accepts everything that the narrow one accepts.
-    /// Each boolean is true if that description refuses query parameters that it does not contain.
+    /// True if the wide description of a parameter accepts all values that the narrow one accepts.
+    /// Names are compared elsewhere. `narrow_refuses` is true if the narrow description refuses all
+    /// names of the wide parameter.
     fn parameter(
         &mut self,
-        (wide, wide_refuses): (Option<&'a Parameter>, bool),
+        wide: Option<&'a Parameter>,
         (narrow, narrow_refuses): (Option<&'a Parameter>, bool),
     ) -> bool {
-        let is_query = |one: &Parameter| one.place == ParameterPlace::Query;
         match (wide, narrow) {
-            (None, None) => true,
-            (None, Some(narrow)) => !(wide_refuses && is_query(narrow)),
-            (Some(wide), None) if narrow_refuses && is_query(wide) => !wide.required,
+            (None, _) => true,
+            (Some(wide), None) if narrow_refuses => !wide.required,
             (Some(wide), None) => {
                 let schema = wide.definition.get("schema");
                 !wide.required
@@ -213,8 +241,10 @@ impl<'a> ContainmentCheck<'a> {
                     ) {
                         (None, None) => {
                             let (wide_text, narrow_text) = (&wide.definition, &narrow.definition);
+                            let (wide_schema, own) = (schema(wide_text), schema(narrow_text));
                             self.reads_texts(wide.place, wide_text, narrow_text)
-                                && self.holds(schema(wide_text), schema(narrow_text))
+                                && self.holds(wide_schema, own)
+                                && self.accepts_members(wide_schema, own)
                         }
                         (Some(wide), Some(narrow)) => self.same(wide, narrow),
                         _ => false,
@@ -240,6 +270,7 @@ impl<'a> ContainmentCheck<'a> {
                     let place = ParameterPlace::Header;
                     self.reads_texts(place, &wide.definition, &narrow.definition)
                         && self.holds(schema(wide), schema(narrow))
+                        && self.accepts_members(schema(wide), schema(narrow))
                 }
                 (Some(wide), Some(narrow)) => self.same(wide, narrow),
                 _ => false,
@@ -297,11 +328,16 @@ impl<'a> ContainmentCheck<'a> {
         let holds = match (schema, checked_schema(narrow, direction)) {
             (CheckedSchema::Whole(schema), None) => self.is_any(schema),
             (CheckedSchema::Whole(schema), Some(CheckedSchema::Whole(own))) => {
-                (!media::is_form(&narrow.name) || self.reads_forms(schema, own))
+                let name = &narrow.name;
+                let accepts_form =
+                    || self.reads_forms(schema, own) && self.accepts_fields(name, schema, own);
+                (!media::is_form(name) || accepts_form())
                     && self.holds(schema, own)
+                    && self.accepts_members(schema, own)
             }
             (CheckedSchema::Items(wide), Some(CheckedSchema::Items(narrow))) => {
-                return self.with_content().holds(wide, narrow);
+                return self.with_content().holds(wide, narrow)
+                    && self.accepts_members(wide, narrow);
             }
             _ => return false,
         };

@@ -1,10 +1,11 @@
 //! Comparison of two descriptions of responses: decides if one description accepts all responses
 //! that the other accepts.
 
-use bundle::ir::Response;
+use bundle::ir::{ParameterPlace, Response};
 use policy::invalid::Part;
 
 use crate::compare::{Difference, Relation, lifts_check};
+use crate::compared_names::{DescribedNames, owner};
 use crate::cone::Cone;
 use crate::contain::ContainmentCheck;
 use crate::lower::Direction;
@@ -152,11 +153,15 @@ fn pair<'a>(
     let back = || ContainmentCheck::in_direction(old, new, direction);
     let gone = was.headers.iter();
     let gone = gone.filter(|one| is.headers.get(&one.name).is_none());
+    let described = [was, is].map(DescribedNames::of_response);
+    // Fields with names that one side accepts and the other refuses, by the accepting side.
+    let uncovered = [0, 1].map(|side| described[side].uncovered(&described[1 - side]));
     for field in is.headers.iter().chain(gone) {
         let sides = [was, is].map(|one| one.headers.get(&field.name));
+        let one = owner(ParameterPlace::Header, &field.name);
         let covers = [
-            forth().field(sides[1], sides[0]),
-            back().field(sides[0], sides[1]),
+            forth().field(sides[1], sides[0]) && !uncovered[0].contains(&one),
+            back().field(sides[0], sides[1]) && !uncovered[1].contains(&one),
         ];
         add(
             Part::Header(field.name.as_str().into()),

@@ -96,8 +96,13 @@ impl<'a> ContainmentCheck<'a> {
     pub(crate) fn with_content(&self) -> Self {
         Self {
             reads_content: true,
-            ..Self::of_tables(self.direction, self.wide, self.narrow)
+            ..self.renewed()
         }
+    }
+
+    /// Creates a comparison of the same descriptions without results and with all its steps.
+    pub(crate) fn renewed(&self) -> Self {
+        Self::of_tables(self.direction, self.wide, self.narrow)
     }
 
     pub(crate) fn direction(&self) -> Direction {
@@ -360,7 +365,7 @@ impl<'a> ContainmentCheck<'a> {
                 // A discriminator selects the alternative, so that `oneOf` is enforced as `anyOf`.
                 let is_exclusive = key == "oneOf" && wide.get("discriminator").is_none();
                 if is_exclusive && !self.are_disjoint(choices) {
-                    return own.is_some_and(|own| self.same(value, own));
+                    return own.is_some_and(|own| self.chooses_alike(value, (narrow, own)));
                 }
                 let alternatives = ["anyOf", "oneOf"].into_iter();
                 let mut alternatives = alternatives.filter_map(|key| narrow.get(key));
@@ -370,6 +375,12 @@ impl<'a> ContainmentCheck<'a> {
             // Any other keyword must be equal, or have narrower limits in the narrow schema.
             _ => own.is_some_and(|own| self.is_as_narrow(key, value, own)),
         }
+    }
+
+    /// True if the narrow schema has the same `oneOf` (`own`), and refuses values of several
+    /// alternatives.
+    fn chooses_alike(&mut self, value: &'a Value, (narrow, own): (&'a Value, &'a Value)) -> bool {
+        narrow.get("discriminator").is_none() && self.same(value, own)
     }
 
     /// True if each alternative of the narrow schema is contained in an alternative of the wide

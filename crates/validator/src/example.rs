@@ -15,6 +15,7 @@ use crate::parameters::{Head, is_ignored, part_of, written_style};
 use crate::samples::{Schema, Search};
 use crate::steps;
 use crate::style::Style;
+use crate::text::escaped;
 
 /// Maximum size of an example in bytes.
 const BYTES_MAX: usize = 16_384;
@@ -271,6 +272,7 @@ impl<'a> Side<'a> {
         let mut without = base.clone();
         without.remove(parameter);
         found.push(without.clone());
+        found.extend(without.with_other_spellings(parameter));
         let samples = self
             .search
             .values(self.schema(&of.part), other.schema(&of.part));
@@ -342,6 +344,31 @@ impl Example {
             // These parameters always have exactly one value, so they cannot be removed.
             ParameterPlace::Path | ParameterPlace::Querystring => {}
         }
+    }
+
+    /// Examples with a further field, whose name some servers read as the parameter.
+    fn with_other_spellings(&self, parameter: &bundle::ir::Parameter) -> Vec<Self> {
+        let name = &parameter.name;
+        let names = match parameter.place {
+            ParameterPlace::Header => vec![name.replace('-', "_"), name.replace('_', "-")],
+            _ => vec![name.to_uppercase(), name.to_lowercase()],
+        };
+        let others = names.into_iter().filter(|other| other != name);
+        let examples = others.map(|name| {
+            let mut one = self.clone();
+            let other = bundle::ir::Parameter {
+                name,
+                definition: Value::Map(Vec::new()),
+                ..parameter.clone()
+            };
+            one.put(&other, &Json::String("x".to_owned()));
+            one
+        });
+        let has_spellings = matches!(
+            parameter.place,
+            ParameterPlace::Query | ParameterPlace::Header | ParameterPlace::Cookie
+        );
+        examples.filter(|_| has_spellings).collect()
     }
 
     /// Adds a parameter with this value to the example.
@@ -454,18 +481,4 @@ fn body_of(name: &str, value: &Json) -> Option<(String, String)> {
         }
         Form::Other => (named, "x".to_owned()),
     })
-}
-
-/// Percent-encodes a text for a path segment or a query.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                escaped.push(char::from(byte));
-            }
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
 }

@@ -148,41 +148,58 @@ fn bare<'t>(name: &'t str, kinds: &Kinds) -> &'t str {
     bare.unwrap_or(name)
 }
 
-/// Findings about fields of an urlencoded form that some servers read as a described property. The
+/// Names of the properties of a form, to find fields that some servers read as one of them. The
 /// values of these fields are not checked against the schema of the property.
+pub(crate) struct FormNames<'k> {
+    kinds: &'k Kinds,
+    described: Described<'k>,
+}
+
+impl<'k> FormNames<'k> {
+    pub(crate) fn of(kinds: &'k Kinds) -> Self {
+        let properties = kinds.properties.iter();
+        let names = properties.map(|(name, kinds)| Name::of(name, kinds));
+        let described = Described::of(names);
+        Self { kinds, described }
+    }
+
+    /// Properties that only some servers find in the text of an urlencoded form, each with the text
+    /// of its finding.
+    pub(crate) fn hidden(&self, text: &str) -> impl Iterator<Item = (&'k str, &'static str)> {
+        let is_own = |name: &str| {
+            let mut known = self.kinds.properties.iter();
+            let bare = bare(name, self.kinds);
+            known.any(|(known, kinds)| {
+                let is_member = |names: Vec<&str>| !has_dotted_member(&names, kinds);
+                **known == *bare
+                    || kinds.has_objects() && style::brackets(name, known).is_some_and(is_member)
+            })
+        };
+        self.described.hidden(text, is_own)
+    }
+
+    /// Property of which the name of a part of a multipart form is another spelling.
+    pub(crate) fn read_as_part(&self, name: &str) -> Option<&'k str> {
+        let bare = bare(name, self.kinds);
+        let is_own = || self.kinds.describes(bare);
+        let described = self.described.read_in_field(bare)?;
+        (!is_own()).then_some(described)
+    }
+}
+
+/// Findings about fields of an urlencoded form that some servers read as a described property.
 pub(crate) fn hidden(text: &str, kinds: &Kinds) -> Vec<Finding> {
-    let is_own = |name: &str| {
-        let mut known = kinds.properties.iter();
-        let bare = bare(name, kinds);
-        known.any(|(known, kinds)| {
-            let is_member = |names: Vec<&str>| !has_dotted_member(&names, kinds);
-            **known == *bare
-                || kinds.has_objects() && style::brackets(name, known).is_some_and(is_member)
-        })
-    };
-    let described = Described::of(names(kinds));
-    let hidden = described.hidden(text, is_own);
-    findings(hidden)
+    findings(FormNames::of(kinds).hidden(text))
 }
 
 /// Findings about parts of a multipart form whose names are other spellings of a property. Some
 /// servers read such a part as the property.
 pub(crate) fn other_spellings(parts: &[Part<'_>], kinds: &Kinds) -> Vec<Finding> {
-    let described = Described::of(names(kinds));
-    let others = parts.iter().filter_map(|part| {
-        let bare = bare(&part.name, kinds);
-        let is_own = kinds.properties.iter().any(|(known, _)| **known == *bare);
-        Some((
-            described.read_in_field(bare).filter(|_| !is_own)?,
-            OTHER_SPELLING,
-        ))
-    });
+    let names = FormNames::of(kinds);
+    let others = parts
+        .iter()
+        .filter_map(|part| Some((names.read_as_part(&part.name)?, OTHER_SPELLING)));
     findings(others)
-}
-
-fn names(kinds: &Kinds) -> impl Iterator<Item = Name<'_>> {
-    let properties = kinds.properties.iter();
-    properties.map(|(name, kinds)| Name::of(name, kinds))
 }
 
 fn findings<'n>(found: impl Iterator<Item = (&'n str, &'static str)>) -> Vec<Finding> {

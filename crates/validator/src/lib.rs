@@ -13,6 +13,7 @@ mod body;
 mod choices;
 pub mod compare;
 pub mod compare_responses;
+mod compared_names;
 mod compile;
 mod cone;
 mod contain;

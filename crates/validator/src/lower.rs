@@ -86,6 +86,11 @@ impl<'a> Lowering<'a> {
         lowering
     }
 
+    /// Table of the schemas.
+    pub(crate) fn nodes(&self) -> &'a [Value] {
+        self.nodes
+    }
+
     /// Returns the node to which a reference leads, or any other value unchanged.
     pub(crate) fn resolve(&self, value: &'a Value) -> &'a Value {
         resolved(self.nodes, value)

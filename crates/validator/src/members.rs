@@ -6,6 +6,8 @@
 //! apply to the same value (`allOf`, `if`, `dependentSchemas`, `not`), and `patternProperties`,
 //! `prefixItems` and `contains`.
 
+mod resembling;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
@@ -24,6 +26,8 @@ const SCHEMAS_MAX: u32 = 20_000;
 /// Maximum number of `patternProperties` patterns that are compiled for one schema. Further
 /// patterns are assumed to match every name that `properties` does not contain.
 const PATTERNS_MAX: u32 = 64;
+/// Maximum number of schemas that are read to find the closed objects of one schema.
+const CLOSED_MAX: u32 = 200_000;
 
 /// Names of the members that a schema describes, and the names inside the values of these members.
 #[derive(Debug, Default)]
@@ -43,6 +47,9 @@ pub(crate) struct Members {
     items: Option<Box<Self>>,
     /// Names in all items (`contains`).
     each: Option<Box<Self>>,
+    /// True if the schema refuses each member that it does not describe. Only known for a
+    /// comparison ([`Self::to_compare`]), otherwise false.
+    is_closed: bool,
 }
 
 /// Name of a member that the schema describes, and the names that the schema describes in its
@@ -53,6 +60,7 @@ type Property = (Box<str>, Option<Box<Members>>);
 /// matching members.
 #[derive(Debug)]
 struct Pattern {
+    text: Box<str>,
     /// Check of a name. `None`: the pattern is not enforced, so the name may match.
     matches: Option<Validator>,
     members: Members,
@@ -62,6 +70,8 @@ struct Pattern {
 struct SchemaBudget {
     schemas: Cell<u32>,
     patterns: Cell<u32>,
+    /// Schemas to read to find closed objects. `None`: closed objects are not searched.
+    closed: Option<Cell<u32>>,
 }
 
 // === impl Members ===
@@ -69,15 +79,21 @@ struct SchemaBudget {
 impl Members {
     /// Collects the names that a schema describes.
     pub(crate) fn of<'a>(lowering: &Lowering<'a>, schema: &'a Value) -> Self {
+        Self::collected(lowering, schema, false)
+    }
+
+    fn collected<'a>(lowering: &Lowering<'a>, schema: &'a Value, with_closed: bool) -> Self {
         // The number of schemas can be exponential in the depth. If there are too many, read fewer
         // levels.
         for (depth, schemas) in [(DEPTH_MAX, SCHEMAS_MAX), (4, SCHEMAS_MAX), (2, u32::MAX)] {
             let left = SchemaBudget {
                 schemas: Cell::new(schemas),
                 patterns: Cell::new(PATTERNS_MAX),
+                closed: with_closed.then(|| Cell::new(CLOSED_MAX)),
             };
             let mut members = Self::default();
             members.read(lowering, schema, (depth, &left));
+            members.is_closed = left.is_closed(lowering, schema);
             if left.schemas.get() > 0 {
                 members.complete();
                 return members;
@@ -115,23 +131,31 @@ impl Members {
                 }
                 "properties" => {
                     for (name, schema) in value.entries() {
+                        let is_new = !self.read.contains_key(name);
                         let member = self.read.entry(name.clone()).or_default();
                         member.read(lowering, schema, below);
+                        let is_closed = left.is_closed(lowering, schema);
+                        member.is_closed = is_closed && (is_new || member.is_closed);
                     }
                 }
                 "patternProperties" => {
                     for (pattern, schema) in value.entries() {
                         let mut members = Self::default();
                         members.read(lowering, schema, below);
+                        members.is_closed = left.is_closed(lowering, schema);
                         if !members.is_empty() {
                             let matches = compiled(pattern, left);
-                            self.patterns.push(Pattern { matches, members });
+                            let text = pattern.clone();
+                            self.patterns.push(Pattern {
+                                text,
+                                matches,
+                                members,
+                            });
                         }
                     }
                 }
                 "additionalProperties" | "unevaluatedProperties" => {
-                    let others = self.others.get_or_insert_default();
-                    others.read(lowering, value, below);
+                    Self::read_part(&mut self.others, lowering, value, below);
                 }
                 "prefixItems" => {
                     for (index, schema) in value.items().iter().enumerate() {
@@ -139,11 +163,11 @@ impl Members {
                             self.prefix.push(Self::default());
                         }
                         self.prefix[index].read(lowering, schema, below);
+                        self.prefix[index].is_closed = left.is_closed(lowering, schema);
                     }
                 }
                 "items" | "unevaluatedItems" => {
-                    let items = self.items.get_or_insert_default();
-                    items.read(lowering, value, below);
+                    Self::read_part(&mut self.items, lowering, value, below);
                 }
                 "contains" => {
                     let each = self.each.get_or_insert_default();
@@ -152,6 +176,20 @@ impl Members {
                 _ => {}
             }
         }
+    }
+
+    /// Adds the names of a schema of inner values to `part`.
+    fn read_part<'a>(
+        part: &mut Option<Box<Self>>,
+        lowering: &Lowering<'a>,
+        schema: &'a Value,
+        (levels, left): (usize, &SchemaBudget),
+    ) {
+        let is_new = part.is_none();
+        let part = part.get_or_insert_default();
+        part.read(lowering, schema, (levels, left));
+        let is_closed = left.is_closed(lowering, schema);
+        part.is_closed = is_closed && (is_new || part.is_closed);
     }
 
     /// Fills `properties` and `folded` at all levels, and removes parts without names.
@@ -176,9 +214,10 @@ impl Members {
         }
     }
 
-    /// True if the schema describes no name.
+    /// True if the schema describes no name, and is not known to be closed.
     fn is_empty(&self) -> bool {
-        self.read.is_empty()
+        !self.is_closed
+            && self.read.is_empty()
             && self.properties.is_empty()
             && self.patterns.is_empty()
             && self.prefix.iter().all(Self::is_empty)

@@ -14,7 +14,7 @@ use crate::compile::{Uncompilable, ValidatorBuilder};
 use crate::cone::Cone;
 use crate::lower::{Direction, NotEnforced};
 use crate::media::{Form, MediaType};
-use crate::parameters::{self, Head, Parameter};
+use crate::parameters::{self, Head, Parameter, field_names};
 use crate::response::Response;
 use crate::words;
 
@@ -95,6 +95,7 @@ impl Operation {
     pub fn head(&self, head: &Head<'_>) -> Vec<Finding> {
         let mut findings = Vec::new();
         parameters::check(&self.parameters, head, &mut findings);
+        field_names::check(&self.parameters, head, &mut findings);
         findings
     }
 
@@ -102,7 +103,7 @@ impl Operation {
     /// `credentials` count as described.
     #[must_use]
     pub fn undeclared(&self, query: &str, credentials: &[String]) -> Vec<Finding> {
-        let fields = parameters::undeclared(&self.parameters, query, credentials);
+        let fields = field_names::undeclared(&self.parameters, query, credentials);
         let findings = fields.into_iter().map(|(name, _)| {
             let name: String = name.chars().take(NAME_CHARS_MAX).collect();
             words::finding(Part::Query(name.into()), "", "is not described")
@@ -114,7 +115,7 @@ impl Operation {
     /// describes all parameters.
     #[must_use]
     pub fn stripped(&self, query: &str, credentials: &[String]) -> Option<String> {
-        let gone = parameters::undeclared(&self.parameters, query, credentials);
+        let gone = field_names::undeclared(&self.parameters, query, credentials);
         if gone.is_empty() {
             return None;
         }

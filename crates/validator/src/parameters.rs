@@ -1,12 +1,13 @@
 //! Check of the parameters of a request: path, query, header fields and cookies.
 
+pub(crate) mod field_names;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
 use bundle::ir::{self, ParameterPlace, Value};
+use http::HeaderMap;
 use http::header::COOKIE;
-use http::{HeaderMap, HeaderName};
-use policy::auth::name_and_value;
 use policy::invalid::{Finding, Part};
 use serde_json::Value as Json;
 
@@ -16,24 +17,24 @@ use crate::kinds::Kinds;
 use crate::lower::{Direction, Lowering};
 use crate::media::{Form, MediaType};
 use crate::members::Members;
-use crate::names::{AFTER_COMMA, Described, Name, OTHER_SPELLING, has_dotted_member};
+use crate::names::{Name, has_dotted_member};
 use crate::steps::Schema;
 use crate::style::{self, Interpretation, READINGS, Structure, Style};
-use crate::text::{decode, decode_unicode, fields};
+use crate::text::{decode, fields};
 use crate::{json, words};
 
 /// Parameter of an operation, with its validator.
 pub(crate) struct Parameter {
-    place: ParameterPlace,
-    name: Box<str>,
+    pub(crate) place: ParameterPlace,
+    pub(crate) name: Box<str>,
     required: bool,
     allows_empty: bool,
-    style: Style,
+    pub(crate) style: Style,
     explode: bool,
     /// Media type format of the value, for a parameter with `content`. `None` for a parameter with
     /// `schema`.
     content: Option<Form>,
-    kinds: Kinds,
+    pub(crate) kinds: Kinds,
     members: Members,
     schema: Option<Schema>,
 }
@@ -129,6 +130,19 @@ pub(crate) fn part_of(place: ParameterPlace, name: &str) -> Part {
     }
 }
 
+/// Media type format and schema of a parameter: those of `content`, otherwise no format and
+/// `schema`.
+fn content_of(definition: &Value) -> (Option<Form>, Option<&Value>) {
+    let content = definition.get("content").map(Value::entries);
+    match content.and_then(|all| all.first()) {
+        Some((name, media)) => {
+            let form = MediaType::parse(name).map_or(Form::Other, |one| one.form());
+            (Some(form), media.get("schema"))
+        }
+        None => (None, definition.get("schema")),
+    }
+}
+
 impl Parameter {
     /// Compiles a parameter of a contract. `None` if OpenAPI ignores the parameter, or if the
     /// parameter describes the whole query.
@@ -150,38 +164,45 @@ impl Parameter {
         if is_ignored(place, name) {
             return Ok(None);
         }
-        let flag = |key: &str| match definition.get(key) {
-            Some(Value::Bool(flag)) => Some(*flag),
-            _ => None,
-        };
-        let (style, explode) = style_of(place, definition);
-        let content = definition.get("content").map(Value::entries);
-        let content = content.and_then(|all| all.first());
-        let (form, schema) = match content {
-            Some((name, media)) => {
-                let form = MediaType::parse(name).map_or(Form::Other, |one| one.form());
-                (Some(form), media.get("schema"))
-            }
-            None => (None, definition.get("schema")),
-        };
+        let (_, schema) = content_of(definition);
         Ok(Some(Self {
-            place,
-            name: name.into(),
-            required,
-            allows_empty: flag("allowEmptyValue") == Some(true),
-            style,
-            explode,
-            content: form,
-            kinds: schema
-                .map(|schema| compiling.kinds(schema))
-                .unwrap_or_default(),
             members: schema
                 .map(|schema| compiling.members(schema))
                 .unwrap_or_default(),
             schema: schema
                 .map(|schema| compiling.validator(schema))
                 .transpose()?,
+            ..Self::unchecked(place, (name, required, definition), |schema| {
+                compiling.kinds(schema)
+            })
         }))
+    }
+
+    /// Parameter without a validator of its value, to compare names. `kinds` returns the types of a
+    /// schema.
+    pub(crate) fn unchecked<'a>(
+        place: ParameterPlace,
+        (name, required, definition): (&str, bool, &'a Value),
+        kinds: impl FnOnce(&'a Value) -> Kinds,
+    ) -> Self {
+        let flag = |key: &str| match definition.get(key) {
+            Some(Value::Bool(flag)) => Some(*flag),
+            _ => None,
+        };
+        let (style, explode) = style_of(place, definition);
+        let (content, schema) = content_of(definition);
+        Self {
+            place,
+            name: name.into(),
+            required,
+            allows_empty: flag("allowEmptyValue") == Some(true),
+            style,
+            explode,
+            content,
+            kinds: schema.map(kinds).unwrap_or_default(),
+            members: Members::default(),
+            schema: None,
+        }
     }
 
     fn part(&self) -> Part {
@@ -189,12 +210,12 @@ impl Parameter {
     }
 
     /// True if the parameter is an object whose members are separate query fields.
-    fn spreads(&self) -> bool {
+    pub(crate) fn spreads(&self) -> bool {
         self.content.is_none() && is_spread(self.style, self.explode, &self.kinds)
     }
 
     /// True if a field of the query belongs to the parameter.
-    fn owns(&self, name: &str) -> bool {
+    pub(crate) fn owns(&self, name: &str) -> bool {
         match () {
             () if self.style == Style::DeepObject => {
                 self.is_plain(name) || style::brackets(name, &self.name).is_some()
@@ -215,14 +236,14 @@ impl Parameter {
 
     /// True if a field with this name is an item of the parameter's array. Some clients write
     /// arrays as `a[]=1&a[]=2`.
-    fn is_list(&self, name: &str) -> bool {
+    pub(crate) fn is_list(&self, name: &str) -> bool {
         let bare = name.strip_suffix("[]");
         self.style == Style::Form && self.kinds.has_arrays() && bare == Some(&*self.name)
     }
 
     /// Names that the parameter describes: its own name, or those of its members if they are
     /// separate fields.
-    fn names(&self) -> Vec<Name<'_>> {
+    pub(crate) fn names(&self) -> Vec<Name<'_>> {
         match self.spreads() {
             true => {
                 let properties = self.kinds.properties.iter();
@@ -236,7 +257,7 @@ impl Parameter {
 
     /// True if a query field belongs to the parameter, and no server reads the field's name as
     /// another member.
-    fn owns_exactly(&self, name: &str) -> bool {
+    pub(crate) fn owns_exactly(&self, name: &str) -> bool {
         let is_deep = self.style == Style::DeepObject;
         let names = style::brackets(name, &self.name).filter(|_| is_deep);
         self.owns(name) && names.is_none_or(|names| !has_dotted_member(&names, &self.kinds))
@@ -244,7 +265,7 @@ impl Parameter {
 
     /// True if a field with this name is described. Unlike [`Self::owns`], members of a closed
     /// `deepObject` count only if its schema has them.
-    fn describes(&self, name: &str) -> bool {
+    pub(crate) fn describes(&self, name: &str) -> bool {
         if self.style != Style::DeepObject {
             return self.owns(name) && !self.is_list(name);
         }
@@ -405,7 +426,7 @@ impl Parameter {
     }
 }
 
-/// Checks the parameters of a request.
+/// Checks the values of the parameters of a request. [`field_names::check`] checks the names.
 pub(crate) fn check(parameters: &[Parameter], head: &Head<'_>, findings: &mut Vec<Finding>) {
     let mut query: Option<Vec<Field<'_>>> = None;
     let mut cookies: Option<Vec<Field<'_>>> = None;
@@ -459,65 +480,6 @@ pub(crate) fn check(parameters: &[Parameter], head: &Head<'_>, findings: &mut Ve
             ParameterPlace::Querystring => {}
         }
     }
-    hidden(parameters, head, findings);
-}
-
-/// Adds findings about fields that some servers read as a described parameter. The values of these
-/// fields are not checked as values of the parameter.
-fn hidden(parameters: &[Parameter], head: &Head<'_>, findings: &mut Vec<Finding>) {
-    let of = |place: ParameterPlace| {
-        let all = parameters.iter().filter(move |one| one.place == place);
-        move || all.clone()
-    };
-    let mut add = |place: ParameterPlace, (name, detail): (&str, &str)| {
-        if findings.len() < words::FINDINGS_MAX {
-            findings.push(words::finding(part_of(place, name), "", detail));
-        }
-    };
-    let own = of(ParameterPlace::Query);
-    if let (Some(query), Some(_)) = (head.query, own().next()) {
-        let described = Described::of(own().flat_map(Parameter::names));
-        let is_own = |name: &str| own().any(|one| one.owns_exactly(name));
-        let found = described.hidden(query, is_own);
-        found.for_each(|one| add(ParameterPlace::Query, one));
-    }
-    let own = of(ParameterPlace::Cookie);
-    if own().next().is_some() {
-        let described = Described::of(own().flat_map(Parameter::names));
-        for field in cookie_fields(head.headers) {
-            let name = decode(&field.name, true);
-            let is_own = own().any(|one| one.owns(&field.name));
-            if let Some(name) = described.read_as(&name).filter(|_| !is_own) {
-                add(ParameterPlace::Cookie, (name, OTHER_SPELLING));
-            }
-        }
-        for pair in cookie_pairs(head.headers) {
-            let pair = String::from_utf8_lossy(pair);
-            let found = described.hidden_in_cookie(pair.trim());
-            found.for_each(|name| add(ParameterPlace::Cookie, (name, AFTER_COMMA)));
-        }
-    }
-    for parameter in of(ParameterPlace::Header)() {
-        let is_other = |name: &HeaderName| {
-            let plain = |byte: u8| match byte {
-                b'_' | b'.' => b'-',
-                byte => byte.to_ascii_lowercase(),
-            };
-            let (name, own) = (name.as_str().as_bytes(), parameter.name.as_bytes());
-            let mut pairs = name.iter().zip(own);
-            name.len() == own.len()
-                && !name.eq_ignore_ascii_case(own)
-                && pairs.all(|(a, b)| plain(*a) == plain(*b))
-        };
-        let is_described = |name: &HeaderName| {
-            let mut all = of(ParameterPlace::Header)();
-            all.any(|one| one.name.eq_ignore_ascii_case(name.as_str()))
-        };
-        let mut names = head.headers.keys();
-        if names.any(|name| is_other(name) && !is_described(name)) {
-            add(ParameterPlace::Header, (&parameter.name, OTHER_SPELLING));
-        }
-    }
 }
 
 impl Parameter {
@@ -552,49 +514,6 @@ impl Parameter {
             }
         });
     }
-}
-
-/// Fields of a query that no parameter describes: the decoded name, and the field as written.
-/// `known`: further names that count as described.
-///
-/// Some servers separate fields at `;`. A field therefore counts as described only if each part
-/// between semicolons has a described name.
-pub(crate) fn undeclared<'q>(
-    parameters: &[Parameter],
-    query: &'q str,
-    known: &[String],
-) -> Vec<(Cow<'q, str>, &'q str)> {
-    let query_parameters = parameters.iter();
-    let own: Vec<&Parameter> = query_parameters
-        .filter(|one| one.place == ParameterPlace::Query)
-        .collect();
-    let is_open = own.iter().any(|one| one.spreads() && !one.kinds.is_closed);
-    let is_described = |name: &str| {
-        known.iter().any(|one| one == name) || own.iter().any(|one| one.describes(name))
-    };
-    // An object that allows additional properties describes every name, except names that lenient
-    // servers read as another described name.
-    let names = own.iter().flat_map(|one| one.names());
-    let known_names = known.iter().map(|text| Name {
-        text,
-        has_parts: false,
-    });
-    let lookalikes = Described::of(names.chain(known_names));
-    let is_lookalike = |name: &str| lookalikes.read_in_field(name).is_some();
-    let fields = query.split('&').filter(|field| !field.is_empty());
-    fields
-        .filter_map(|field| {
-            let mut parts = field.split(';').filter(|part| !part.is_empty());
-            parts.find_map(|part| {
-                let (written, _) = name_and_value(part);
-                let name = decode(written, true);
-                let is_lookalike = || is_lookalike(&name) || is_lookalike(&decode_unicode(written));
-                let is_own = is_described(&name) && !part.starts_with('=');
-                let is_undescribed = !is_own && (!is_open || is_lookalike());
-                is_undescribed.then_some((name, field))
-            })
-        })
-        .collect()
 }
 
 fn query_fields(query: Option<&str>) -> Vec<Field<'_>> {

@@ -70,6 +70,12 @@ impl Credentials {
         all
     }
 
+    /// Names of the credentials in query parameters. They count as described.
+    #[must_use]
+    pub fn query(&self) -> &[String] {
+        &self.query
+    }
+
     /// True if the gateway removes or sets this part of the request, so that the client's value is
     /// not checked. Such a part is an identity field, or a credential that the gateway removes for
     /// every operation.

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use policy::invalid::{Finding, Part};
 
 use crate::operation::Operation;
-use crate::parameters::{self, Head};
+use crate::parameters::{self, Head, field_names};
 use crate::response::{Response, ResponseUse};
 use crate::words;
 
@@ -57,6 +57,7 @@ impl Operation {
             headers,
         };
         parameters::check(&response.headers, &head, &mut findings);
+        field_names::check(&response.headers, &head, &mut findings);
         findings.retain(|finding| match &finding.part {
             Part::Header(name) => {
                 HeaderName::from_bytes(name.as_bytes()).is_ok_and(|name| is_checked(&name))

@@ -66,6 +66,20 @@ pub(crate) fn folded(text: &str) -> Cow<'_, str> {
     Cow::Owned(upper.flat_map(char::to_lowercase).collect())
 }
 
+/// Percent-encodes a text for a path segment or a query.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
 /// Length of an escape such as `%u0061`, in bytes.
 const UNIT_LENGTH: usize = 6;
 

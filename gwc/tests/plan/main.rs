@@ -63,6 +63,7 @@ mod refused_paths;
 mod relaxations;
 mod remainders;
 mod replaced;
+mod resembling;
 mod responses;
 mod rest;
 mod retries;

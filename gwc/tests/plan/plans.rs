@@ -202,3 +202,51 @@ fn acknowledged_consumer_has_the_acknowledged_plan() {
     };
     assert_ne!(starter("1/h"), starter("1000/s"));
 }
+
+#[test]
+fn moved_credential_loses_the_limits_of_its_plan() {
+    let other = KEY.replace("9f86", "9f87");
+    let with = |first: &str, second: &str| {
+        let text = gateway("", PLANS);
+        edit(
+            &text,
+            &format!("acme: {{keys: [{{{KEY}}}]}}"),
+            &format!("acme: {{{first}}}\n  bolt: {{{second}}}"),
+        )
+    };
+    let third = KEY.replace("9f86", "9f88");
+    let old = with(
+        &format!("plan: gold, keys: [{{{KEY}}}, {{{third}}}]"),
+        &format!("keys: [{{{other}}}]"),
+    );
+    let new = with(
+        &format!("plan: gold, keys: [{{{third}}}]"),
+        &format!("keys: [{{{KEY}}}, {{{other}}}]"),
+    );
+    let line = "relax credentials of consumer acme, now of consumer bolt, plan";
+    assert_eq!(moved(&old, &new), [line]);
+    // Limits with the key `consumer` count the two consumers separately.
+    let found = lines(&plan((&old, DOCUMENT), (&new, DOCUMENT)));
+    let split = "policy relax limit-split limits of consumer acme";
+    assert!(found.contains(&split.to_owned()), "{found:?}");
+    // The other consumer has at least the same limits.
+    let both = |text: &str| edit(text, "bolt: {", "bolt: {plan: both, ");
+    assert_eq!(moved(&both(&old), &both(&new)), [""; 0]);
+    // All credentials of a consumer have a new name, and the same plan.
+    let (acme, renamed) = (
+        with(
+            &format!("plan: gold, keys: [{{{KEY}}}]"),
+            &format!("keys: [{{{other}}}]"),
+        ),
+        with(
+            &format!("keys: [{{{other}}}]"),
+            &format!("plan: gold, keys: [{{{KEY}}}]"),
+        ),
+    );
+    let renamed = edit(&edit(&renamed, "acme:", "carl:"), "bolt:", "dora:");
+    let found = lines(&plan((&acme, DOCUMENT), (&renamed, DOCUMENT)));
+    assert!(
+        !found.iter().any(|line| line.contains("relax")),
+        "{found:?}"
+    );
+}

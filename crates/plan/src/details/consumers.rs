@@ -14,7 +14,7 @@ use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};
 
 /// Descriptions of a consumer's credentials, each with its end (Unix time, seconds).
-fn credentials(consumer: Option<&ir::Consumer>) -> BTreeSet<(String, Option<u64>)> {
+pub(super) fn credentials(consumer: Option<&ir::Consumer>) -> BTreeSet<(String, Option<u64>)> {
     let consumers = || consumer.into_iter();
     let certificates = consumers().flat_map(|one| &one.certificates);
     let certificates =

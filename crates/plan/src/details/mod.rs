@@ -44,6 +44,7 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     let (was, is) = (&before.shared, &new.gateway.shared);
     consumers::consumers(before, &new.gateway, plan);
     plans::plans(before, &new.gateway, plan);
+    plans::moved(before, &new.gateway, plan);
     definitions::shared(before, &new.gateway, plan);
     for (_, was, is) in both(&before.apis, &new.gateway.apis) {
         unserved::compare(was, is, plan);

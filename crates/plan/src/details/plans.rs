@@ -8,7 +8,7 @@ use policy::declared::{Scalar, Value as Written};
 use serde_json::Value;
 
 use super::operations::{Line, settings};
-use super::restart;
+use super::{consumers, restart};
 use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};
 
@@ -57,6 +57,72 @@ pub(super) fn plans(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         );
         change.bound = bound;
         plan.changes.push(change);
+    }
+}
+
+/// Credentials of a consumer, without their ends.
+fn names(consumer: &ir::Consumer) -> impl Iterator<Item = String> {
+    let all = consumers::credentials(Some(consumer)).into_iter();
+    all.map(|(credential, _)| credential)
+}
+
+/// Reports limits that a credential loses because another consumer of the new side lists it: limits
+/// of the old consumer's plan, and limits with the key `consumer`, if several consumers now list the
+/// credentials of one consumer.
+pub(super) fn moved(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
+    let mut owners: BTreeMap<String, &ir::Consumer> = BTreeMap::new();
+    for consumer in &new.shared.consumers {
+        owners.extend(names(consumer).map(|name| (name, consumer)));
+    }
+    let counts_consumers = |gateway: &ir::Gateway| {
+        let own = gateway.apis.iter().flat_map(|api| &api.policies);
+        let mut all = gateway.shared.policies.iter().chain(own);
+        all.any(|policy| {
+            let settings = policy.checked.settings();
+            settings
+                .texts(&["key"])
+                .unwrap_or_default()
+                .contains(&"consumer")
+        })
+    };
+    let is_counted = counts_consumers(old) && counts_consumers(new);
+    for was in &old.shared.consumers {
+        let successors = names(was).filter_map(|name| owners.get(&name).copied());
+        let successors: BTreeMap<&str, &ir::Consumer> =
+            successors.map(|is| (is.name.as_str(), is)).collect();
+        let others = successors.values().filter(|is| is.name != was.name);
+        for is in others.clone() {
+            let of = |gateway, consumer: &ir::Consumer| {
+                let plan = consumer.plan.as_deref();
+                plan.map_or_else(Vec::new, |plan| limits(gateway, plan))
+            };
+            let (before, after) = (of(old, was), of(new, is));
+            if is_covered(&before, &after) {
+                continue;
+            }
+            plan.changes.push(Change::new(
+                Section::Policy,
+                Class::Relax,
+                "consumer-plan-changed",
+                format!(
+                    "credentials of consumer {}, now of consumer {}, plan",
+                    was.name, is.name
+                ),
+                shown(was.plan.as_deref(), &before),
+                shown(is.plan.as_deref(), &after),
+            ));
+        }
+        if is_counted && successors.len() > 1 {
+            let names: Vec<&str> = successors.keys().copied().collect();
+            plan.changes.push(Change::new(
+                Section::Policy,
+                Class::Relax,
+                "limit-split",
+                format!("limits of consumer {}", was.name),
+                was.name.as_str().into(),
+                names.join(", ").into(),
+            ));
+        }
     }
 }
 

@@ -434,8 +434,9 @@ impl<'a> Cells<'_, 'a> {
                 new,
             } = line;
             let change = Change::new(section, class, id, subject, old, new);
-            if difference.status.is_some() {
-                self.push(results, change, is, None, ONLY_A_RESPONSE);
+            let why = difference.status.as_ref().map(|_| ONLY_A_RESPONSE);
+            if let Some(why) = why.or((id == schemas::FORWARDED).then_some(NO_REQUEST)) {
+                self.push(results, change, is, None, why);
                 continue;
             }
             let example = enforced.example(difference);

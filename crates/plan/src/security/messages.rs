@@ -98,6 +98,8 @@ pub(super) fn undeclared(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> 
 pub(super) struct EffectiveUndeclared {
     /// Index in [`UNDECLARED`].
     rank: usize,
+    /// Index of the written setting in [`UNDECLARED`].
+    written: usize,
     /// Name of a parameter whose description covers every name, so that the setting has no effect.
     /// `None`: the setting has effect.
     open: Option<String>,
@@ -107,6 +109,22 @@ impl EffectiveUndeclared {
     /// True if requests with undescribed parameters are refused.
     pub(super) fn refuses(&self) -> bool {
         UNDECLARED[self.rank] == "reject"
+    }
+
+    /// True if a described parameter covers every name. Only names that some servers read as
+    /// another described name are undescribed then.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// True if undescribed parameters are refused or removed.
+    pub(super) fn is_limited(&self) -> bool {
+        self.written > 0
+    }
+
+    /// True if undescribed parameters are removed.
+    pub(super) fn removes(&self) -> bool {
+        UNDECLARED[self.written] == "strip"
     }
 }
 
@@ -128,6 +146,7 @@ pub(super) fn undeclared_of(access: &Access<'_>) -> EffectiveUndeclared {
     let open = cone.and_then(|cone| validator::describes_every_name(&cone).map(str::to_owned));
     EffectiveUndeclared {
         rank: if open.is_some() { 0 } else { rank },
+        written: rank,
         open,
     }
 }

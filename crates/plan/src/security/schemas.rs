@@ -3,6 +3,7 @@
 
 use bundle::ir::{self, ContractOperation, Set};
 use engine::edge::reaches_chain;
+use policy::auth::Place;
 use policy::invalid::Part;
 use serde_json::Value;
 use validator::compare::{self, Difference, Relation};
@@ -11,7 +12,7 @@ use validator::example::{Example, NoExample, example};
 use validator::{Cone, Credentials};
 
 use super::Access;
-use super::messages::{blocks, blocks_responses, undeclared_of};
+use super::messages::{EffectiveUndeclared, blocks, blocks_responses, undeclared_of};
 use crate::{Class, Section};
 use model::contract::difference::Graphs;
 
@@ -23,6 +24,9 @@ const EXAMPLES_STEPS_MAX: usize = 20_000_000;
 /// [`EXAMPLES_STEPS_MAX`] divided by the operations is smaller.
 const EXAMPLE_STEPS_MIN: usize = 50_000;
 
+/// Id of a line about a query parameter that the upstream newly receives.
+pub(crate) const FORWARDED: &str = "parameter-forwarded";
+
 /// Descriptions of messages that the two sides enforce, and the parts in which they differ.
 #[derive(Debug)]
 pub(crate) struct EnforcedDescriptions {
@@ -32,6 +36,8 @@ pub(crate) struct EnforcedDescriptions {
     /// Maximum number of steps of a search for an example.
     steps_max: u32,
     pub(crate) differences: Vec<Difference>,
+    /// Query parameters that the gateway removed as undescribed, and that the new side describes.
+    forwarded: Vec<Difference>,
     /// Differences between the sets of responses that the old side and the new side accept.
     responses: Vec<Difference>,
 }
@@ -55,79 +61,108 @@ pub(super) fn described(access: &Access<'_>) -> Option<Cone> {
     Some(Cone::of(operation, &messages.schemas))
 }
 
+/// Description without parts to check, for a side without a description.
+fn nothing_described() -> Cone {
+    let operation = ContractOperation {
+        key: String::new(),
+        deprecated: false,
+        parameters: Vec::new(),
+        body: None,
+        responses: Vec::new(),
+    };
+    Cone::of(&operation, &[])
+}
+
 /// Compares the descriptions of two sides. There are three checks: of requests, of undeclared query
 /// parameters and of responses. The descriptions are compared for a check only if both sides
 /// enforce the check. The comparison of modes reports a check that only one side enforces. `None`
 /// if no difference is found.
 pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<EnforcedDescriptions> {
     let (was, is) = (old.route?, new.route?);
-    // For a side without a description, use an operation without parts to check.
-    let nothing = || {
-        let operation = ContractOperation {
-            key: String::new(),
-            deprecated: false,
-            parameters: Vec::new(),
-            body: None,
-            responses: Vec::new(),
-        };
-        Cone::of(&operation, &[])
-    };
     let sides = [old, new];
     if was.api.messages.is_none() && is.api.messages.is_none() {
         return None;
     }
     let all = sides.iter().all(|side| blocks(side));
-    let refuses = sides.map(|side| undeclared_of(side).refuses());
+    let undeclared = sides.map(undeclared_of);
+    let are_limited = undeclared.iter().all(EffectiveUndeclared::is_limited);
     let blocks_responses = sides.iter().all(|side| blocks_responses(side));
-    if !all && refuses != [true; 2] && !blocks_responses {
+    if !all && !are_limited && !blocks_responses {
         return None;
     }
-    let cones = sides.map(|side| described(side).unwrap_or_else(nothing));
+    let cones = sides.map(|side| described(side).unwrap_or_else(nothing_described));
     let [before, after] = &cones;
-    let refuses_both = refuses == [true; 2];
+    let credentials =
+        [was, is].map(|route| Credentials::of(&route.api.schemes, &route.treatment.security));
+    let known = credentials.each_ref().map(Credentials::query);
     // The setting for undescribed parameters is compared separately, so assume the same setting on
     // both sides.
-    let mut differences = match all || refuses_both {
-        true => compare::differences([before, after], [refuses_both; 2]),
+    let refuses_both = undeclared.iter().all(EffectiveUndeclared::refuses);
+    let known_if_refused = known.map(|known| refuses_both.then_some(known));
+    let mut differences = match all {
+        true => compare::differences([before, after], known_if_refused),
         false => Vec::new(),
     };
+    let mut forwarded = match are_limited {
+        true => described_parameters([before, after], known, &undeclared),
+        false => Vec::new(),
+    };
+    if !undeclared.iter().any(EffectiveUndeclared::removes) {
+        // Both sides refuse undescribed parameters, with any mode of validation.
+        let refused = std::mem::take(&mut forwarded);
+        if !all {
+            differences = refused;
+        }
+    }
     let responses = match blocks_responses {
         true => compare_responses::differences(before, after),
         false => Vec::new(),
     };
-    let names = |cone: &Cone| -> Vec<String> {
-        let all = cone.operation.parameters.iter();
-        let all = all.filter(|one| one.place == ir::ParameterPlace::Query);
-        all.map(|one| one.name.clone()).collect()
-    };
-    let (old_names, new_names) = (names(before), names(after));
-    differences.retain(|one| match &one.part {
-        // Unless both sides validate with `block`, both refuse requests only because of query
-        // parameters that they do not describe.
-        Part::Query(name) if !all => {
-            let has = |names: &[String]| names.iter().any(|one| **one == **name);
-            has(&old_names) != has(&new_names)
-        }
-        _ => all,
-    });
     // The gateway removes or sets these parameters, so it does not check the client's values.
-    let credentials =
-        [was, is].map(|route| Credentials::of(&route.api.schemes, &route.treatment.security));
+    let is_replaced = |part: &Part| credentials.iter().any(|all| all.replaces(part));
     differences.retain(|one| {
         let hidden = matches!(&one.part, Part::Header(name) if !reaches_chain(name));
-        !hidden && !credentials.iter().any(|all| all.replaces(&one.part))
+        !hidden && !is_replaced(&one.part)
+    });
+    let is_removed = |part: &Part| {
+        let mut all = is.treatment.forwarding.not_forwarded.iter();
+        all.any(
+            |one| matches!((one, part), (Place::Query(one), Part::Query(name)) if **one == **name),
+        )
+    };
+    forwarded.retain(|one| {
+        let is_wider = one.relation != Relation::Narrower;
+        is_wider && !is_replaced(&one.part) && !is_removed(&one.part)
     });
     let operations = [was, is].map(|route| route.api.operations.iter().count());
     let share = EXAMPLES_STEPS_MAX / operations[0].max(operations[1]).max(1);
     let steps_max = share.clamp(EXAMPLE_STEPS_MIN, EXAMPLE_STEPS_MAX);
-    let differs = !differences.is_empty() || !responses.is_empty();
+    let differs = !differences.is_empty() || !forwarded.is_empty() || !responses.is_empty();
     differs.then_some(EnforcedDescriptions {
         steps_max: u32::try_from(steps_max).unwrap_or(u32::MAX),
         sides: cones,
         refuses_undescribed: refuses_both,
         differences,
+        forwarded,
         responses,
     })
+}
+
+/// Differences between the query parameters that the two sides describe, if both sides refuse or
+/// remove other parameters. The comparison of the setting reports that only one side describes
+/// every name.
+fn described_parameters(
+    cones: [&Cone; 2],
+    known: [&[String]; 2],
+    undeclared: &[EffectiveUndeclared; 2],
+) -> Vec<Difference> {
+    let mut found = compare::described_parameters(cones, known);
+    match undeclared.each_ref().map(EffectiveUndeclared::is_open) {
+        [false, true] => found.clear(),
+        [true, false] => found.retain(|one| one.relation != Relation::Narrower),
+        [true, true] | [false, false] => {}
+    }
+    found
 }
 
 /// Example request with an undescribed query parameter, if only one side refuses such parameters.
@@ -157,7 +192,16 @@ impl EnforcedDescriptions {
         let graphs = Graphs::new(&contracts[0], &contracts[1]);
         let lines = self.differences.iter().chain(&self.responses);
         let lines = lines.map(|one| (self.line(one, &graphs), one));
-        lines.collect()
+        let forwarded = self.forwarded.iter().map(|one| {
+            let line = EnforcedLine {
+                section: Section::Security,
+                class: Class::Weaken,
+                id: FORWARDED,
+                ..self.line(one, &graphs)
+            };
+            (line, one)
+        });
+        lines.chain(forwarded).collect()
     }
 
     fn line(&self, difference: &Difference, graphs: &Graphs) -> EnforcedLine {

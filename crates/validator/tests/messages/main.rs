@@ -5,6 +5,7 @@ mod bounds;
 mod cones;
 mod cost;
 mod parameters;
+mod resembling;
 mod sequences;
 
 use bundle::ir::{Body, ContractOperation, MediaType, Parameter, ParameterPlace, Set, Value};

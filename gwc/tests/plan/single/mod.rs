@@ -246,6 +246,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("cors-added", None),
     ("csrf-added", None),
     ("request-body-unchecked", Some("messages")),
+    ("parameter-forwarded", Some("resembling")),
     ("response-unchecked", Some("enforced_responses")),
     ("guard-changed", Some("guards")),
     ("response-field-changed", Some("responses")),
