@@ -162,9 +162,9 @@ impl NameChecks<'_> {
             ParameterPlace::Query => {
                 let query = escaped(name);
                 let is_hidden = || self.query.hidden_in_query(&query).next().is_some();
+                let is_refused = self.refuses_spellings && is_hidden();
                 let mut undescribed = self.undescribed.iter();
-                !(self.refuses_spellings && is_hidden())
-                    && !undescribed.any(|one| one.name_in(&query).is_some())
+                !is_refused && undescribed.all(|one| one.name_in(&query).is_none())
             }
             ParameterPlace::Cookie => {
                 !self.refuses_spellings || self.cookies.read_as_cookie(name).is_none()
