@@ -285,7 +285,7 @@ impl Verifier {
                     false => Verification::Fault(Reason::Signature),
                 }
             }
-            None if cell.may_fetch(unix_s) => {
+            None if may_fetch(cell, fault, unix_s) => {
                 Verification::Ask(Box::new(Effect::Keys(Arc::clone(cell))))
             }
             Some(_) | None => Verification::Fault(fault),
@@ -375,8 +375,9 @@ impl Verifier {
         checked.map_err(|halt| {
             Box::new(match (&self.keys, halt) {
                 (_, Halt::Ask(effect)) => Verification::Ask(effect),
-                (Keys::Cell(cell), Halt::Fault(Reason::Key | Reason::Keys))
-                    if answers.get(&AskId::of_keys(cell)).is_none() && cell.may_fetch(unix_s) =>
+                (Keys::Cell(cell), Halt::Fault(fault @ (Reason::Key | Reason::Keys)))
+                    if answers.get(&AskId::of_keys(cell)).is_none()
+                        && may_fetch(cell, fault, unix_s) =>
                 {
                     Verification::Ask(Box::new(Effect::Keys(Arc::clone(cell))))
                 }
@@ -631,6 +632,15 @@ fn is_verified_elsewhere(check: Check, answers: &Answers) -> Result<bool, Halt> 
         CheckResult::Pending => Err(Halt::Ask(Box::new(Effect::Signature(Box::new(check))))),
         CheckResult::Computed(is_valid) => Ok(is_valid),
         CheckResult::Unavailable => Err(Halt::Fault(Reason::Unverified)),
+    }
+}
+
+/// True if a request may cause a fetch now, because its key is unknown ([`Reason::Key`]) or because
+/// there are no usable keys ([`Reason::Keys`]).
+fn may_fetch(cell: &KeyCell, fault: Reason, unix_s: u64) -> bool {
+    match fault == Reason::Keys {
+        true => cell.may_replace(unix_s),
+        false => cell.may_fetch(unix_s),
     }
 }
 
