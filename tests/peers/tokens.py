@@ -5,6 +5,7 @@ JWK set. Each line of its input is a recipe; the answer is `{"token": TEXT}`:
   header  members of the header beside `alg`, `typ` and `kid`
   claims  members of the claims, over those of a valid token; `$now+N` is a time, `$absent` removes,
           `$nan`, `$infinity` and `$integer TEXT` are numbers that only Python writes
+  foreign    true: another key of the same type signs, which is not in the JWK set
   detached   true: the payload is signed as it stands and is not in the token (RFC 7797)
 """
 
@@ -16,12 +17,13 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 ISSUER, SECRET = sys.argv[1:3]
-OWN = {
-    "RSA": rsa.generate_private_key(public_exponent=65537, key_size=2048),
-    "P-256": ec.generate_private_key(ec.SECP256R1()),
-    "P-384": ec.generate_private_key(ec.SECP384R1()),
-    "Ed25519": ed25519.Ed25519PrivateKey.generate(),
+MAKE = {
+    "RSA": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
 }
+OWN = {kid: make() for kid, make in MAKE.items()}
 FAMILY = {"RS": "RSA", "PS": "RSA", "ES256": "P-256", "ES384": "P-384", "EdDSA": "Ed25519"}
 
 
@@ -57,7 +59,8 @@ def token(recipe):
     alg = recipe["alg"]
     kid = family(alg)
     header = {**({"kid": kid} if kid else {}), **recipe.get("header", {})}
-    key = OWN[kid] if kid else SECRET if alg.startswith("HS") else None
+    own = MAKE[kid]() if recipe.get("foreign") else OWN.get(kid)
+    key = own if kid else SECRET if alg.startswith("HS") else None
     if recipe.get("detached"):
         payload = json.dumps(claims(recipe)).encode()
         return jwt.api_jws.encode(payload, key, alg, headers=header, is_payload_detached=True)

@@ -18,7 +18,8 @@ use crate::unknown_keys::UnknownKeys;
 
 /// Time after a fetch during which an unknown key id causes no other fetch: 30s.
 const COOL_DOWN_S: u64 = 30;
-/// Time after a fetch during which there is no other fetch, while the cell has no keys: 2s.
+/// Time after a fetch during which there is no other fetch, while the cell has no keys, or only
+/// keys that are too old: 2s.
 const EMPTY_COOL_DOWN_S: u64 = 2;
 /// Minimum time after which a set is fetched again, in seconds: 5 minutes.
 const FRESH_MIN_S: u64 = 300;
@@ -144,10 +145,20 @@ impl KeyCell {
     /// True if a request may cause a fetch now.
     #[must_use]
     pub fn may_fetch(&self, unix_s: u64) -> bool {
-        let pause_s = match self.set.load().is_some() {
-            true => COOL_DOWN_S,
-            false => EMPTY_COOL_DOWN_S,
-        };
+        match self.set.load().is_some() {
+            true => self.is_cooled_down(COOL_DOWN_S, unix_s),
+            false => self.may_replace(unix_s),
+        }
+    }
+
+    /// True if a request may cause a fetch now, because there are no keys, or because the keys are
+    /// too old for its verifier.
+    #[must_use]
+    pub fn may_replace(&self, unix_s: u64) -> bool {
+        self.is_cooled_down(EMPTY_COOL_DOWN_S, unix_s)
+    }
+
+    fn is_cooled_down(&self, pause_s: u64, unix_s: u64) -> bool {
         let fetched_s = self.fetched_s.load(Ordering::Acquire);
         // If the clock was set back before the last fetch, a fetch is allowed as well.
         fetched_s == 0 || unix_s >= fetched_s + pause_s || unix_s < fetched_s
@@ -321,6 +332,8 @@ mod tests {
         assert!(!cell.may_fetch(1_039));
         assert!(cell.may_fetch(1_040));
         assert!(cell.may_fetch(900), "the clock went back");
+        assert!(!cell.may_replace(1_011));
+        assert!(cell.may_replace(1_012), "the keys are too old");
     }
 
     #[test]

@@ -177,6 +177,25 @@ fn passwords_are_remembered_for_a_while() {
 }
 
 #[test]
+fn equal_wrong_passwords_at_once_are_one_check() {
+    const EQUAL: u8 = 8;
+    let scene = Scene::new();
+    std::thread::scope(|scope| {
+        for _ in 0..EQUAL {
+            scope.spawn(|| assert_eq!(scene.login("bob:wrong").0, 401));
+        }
+    });
+    // A wrong password costs two hashes. The other requests share their results: they wait for the
+    // check, or find its result in the cache.
+    let shared = || scene.policy_calls("joined") + scene.policy_calls("kept");
+    wait::until("all results are counted", || {
+        (shared() == 2.0 * f64::from(EQUAL - 1)).then_some(())
+    });
+    assert_eq!(scene.policy_calls("answered"), 2.0);
+    assert!(scene.policy_calls("joined") >= f64::from(EQUAL - 1));
+}
+
+#[test]
 fn flood_of_wrong_passwords_stops_no_other_request() {
     let scene = Scene::new();
     assert_eq!(scene.login("alice:open sesame").0, 200);

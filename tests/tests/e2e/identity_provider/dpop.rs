@@ -186,10 +186,17 @@ fn proofs_of_a_library_admit_bound_tokens() {
 
 #[test]
 fn proof_is_for_one_request_seen_by_the_client() {
-    let Some(mut proving) = DpopScene::new(true) else {
-        return prerequisite::skip(peers::MISSING);
-    };
-    let token = proving.token("ES256", "orders");
+    for (jwt, resource) in [(true, "orders"), (false, "opaque")] {
+        let Some(proving) = DpopScene::new(jwt) else {
+            return prerequisite::skip(peers::MISSING);
+        };
+        accepts_each_proof_for_its_request(proving, resource);
+    }
+}
+
+/// Asserts that the gateway accepts a proof for its method and URL only, and once.
+fn accepts_each_proof_for_its_request(mut proving: DpopScene, resource: &str) {
+    let token = proving.token("ES256", resource);
     let credential = format!("DPoP {token}");
     let mut made = |htm: &str, htu: &str| {
         proving.proof(&json!({"key": "ES256", "htm": htm, "htu": htu, "token": token}))
@@ -235,7 +242,7 @@ fn proof_is_for_one_request_seen_by_the_client() {
         assert_eq!(
             proving.status_and_reason(&response),
             expected,
-            "{name} {fields:?}"
+            "{resource} {name} {fields:?}"
         );
     }
     let without = proving.ask("/any", &[("authorization", &credential)]);
@@ -257,12 +264,23 @@ fn proof_is_for_one_request_seen_by_the_client() {
 
 #[test]
 fn nonce_of_the_gateway_is_required() {
-    let Some(mut proving) = DpopScene::new(true) else {
-        return prerequisite::skip(peers::MISSING);
-    };
-    let token = proving.token("ES256", "orders");
+    for (jwt, resource) in [(true, "orders"), (false, "opaque")] {
+        let Some(proving) = DpopScene::new(jwt) else {
+            return prerequisite::skip(peers::MISSING);
+        };
+        requires_its_nonce(proving, resource);
+    }
+}
+
+/// Asserts that the gateway sends a nonce, and refuses proofs without it.
+fn requires_its_nonce(mut proving: DpopScene, resource: &str) {
+    let token = proving.token("ES256", resource);
     let response = proving.prove("/nonced", &token, "ES256");
-    assert_eq!(proving.status_and_reason(&response), "401 nonce");
+    assert_eq!(
+        proving.status_and_reason(&response),
+        "401 nonce",
+        "{resource}"
+    );
     let expected = "DPoP realm=\"gateway\", algs=\"ES256\", error=\"use_dpop_nonce\"";
     assert_eq!(response.header("www-authenticate"), Some(expected));
     assert_eq!(response.header("cache-control"), Some("no-store"));

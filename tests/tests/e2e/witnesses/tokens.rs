@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use e2e::gateway::Options;
+use e2e::gateway::{Gateway, Options};
 use e2e::peers::{self, Peer};
 use e2e::upstream::{Answer, Upstream};
 use serde_json::{Value, json};
@@ -31,6 +31,15 @@ components:
     token: {type: oauth2, flows: {clientCredentials: {tokenUrl: \"https://idp.example/t\", scopes: {write: w}}}, x-gateway: {auth: idp}}
 ";
 
+/// Key that signs the token of a witness.
+#[derive(Clone, Copy)]
+enum Signer {
+    /// Key that the verifier knows.
+    Own,
+    /// Another key of the same type, with the key id of the known one.
+    Foreign,
+}
+
 /// Identity provider with one signing key for each algorithm.
 struct Provider {
     peer: Peer,
@@ -55,11 +64,12 @@ impl Provider {
     }
 
     /// Signs the token of a witness. Times in the claims are moved to the current time. A text that
-    /// is not a token is returned unchanged.
-    fn signed(&mut self, witness: &str) -> String {
+    /// is not a token stands for any forged token: it is replaced by a token with a foreign key.
+    fn signed(&mut self, witness: &str, signer: Signer) -> String {
         let parts: Vec<&str> = witness.split('.').collect();
         let [header, claims, signature] = parts[..] else {
-            return witness.to_owned();
+            assert_eq!(witness, "forged");
+            return self.token(&json!({"alg": "ES256", "foreign": true}));
         };
         let part = |text: &str| -> Value {
             let bytes = URL_SAFE_NO_PAD.decode(text).expect("base64url");
@@ -84,13 +94,17 @@ impl Provider {
                 _ => value.clone(),
             };
         }
-        let recipe = json!({"alg": alg, "header": header, "claims": claims});
-        let answer = self.peer.ask(&recipe);
+        let foreign = matches!(signer, Signer::Foreign);
+        self.token(&json!({"alg": alg, "header": header, "claims": claims, "foreign": foreign}))
+    }
+
+    fn token(&mut self, recipe: &Value) -> String {
+        let answer = self.peer.ask(recipe);
         answer["token"].as_str().expect("a token").to_owned()
     }
 
     /// Text of a witness request, with a signed token.
-    fn request(&mut self, witness: &Value) -> String {
+    fn request(&mut self, witness: &Value, signer: Signer) -> String {
         let url = witness["url"].as_str().expect("a url");
         let url = url.strip_prefix("http://").expect("of http");
         let (host, target) = url.split_once('/').expect("a path");
@@ -99,7 +113,7 @@ impl Provider {
         for (name, value) in witness["headers"].as_object().expect("fields") {
             let value = value.as_str().expect("a text");
             let value = match value.strip_prefix("bearer ") {
-                Some(token) => format!("Bearer {}", self.signed(token)),
+                Some(token) => format!("Bearer {}", self.signed(token, signer)),
                 None => value.to_owned(),
             };
             request.push_str(&format!("\n{name}: {value}"));
@@ -149,6 +163,9 @@ const EDITS: &[Edit] = &[
     }),
 ];
 
+/// Edits after which one version does not verify each token.
+const UNVERIFIED: [&str; 2] = ["the upstream verifies", "no token is required"];
+
 /// Plans each edit in both directions: from the original to the edited version, and back.
 #[test]
 fn two_gateways_verify_tokens_as_the_plan_says() {
@@ -171,8 +188,9 @@ fn two_gateways_verify_tokens_as_the_plan_says() {
         "jwks": {"keys": [provider.key("P-256")]},
     });
     let before = (gateway(&plain), DOCUMENT.to_owned());
-    let mut sent = 0;
+    let (mut sent, mut forged) = (0, 0);
     for (name, edit) in EDITS {
+        let verified = !UNVERIFIED.contains(name);
         let (mut idp, mut document) = (plain.clone(), DOCUMENT.to_owned());
         edit(&provider, &mut idp, &mut document);
         let after = (gateway(&idp), document);
@@ -194,7 +212,7 @@ fn two_gateways_verify_tokens_as_the_plan_says() {
             assert!(!shown.is_empty(), "{name}: {plan:#}");
             for change in shown {
                 let witness = &change["witness"];
-                let request = provider.request(witness);
+                let request = provider.request(witness, Signer::Own);
                 for (side, index) in [("old", old), ("new", new)] {
                     let expected = &witness["expect"][side];
                     let answer = answer(&running[index], &request, upstreams.each_ref());
@@ -205,12 +223,34 @@ fn two_gateways_verify_tokens_as_the_plan_says() {
                     }
                 }
                 sent += 1;
+                if verified && request.contains("Bearer") {
+                    let request = provider.request(witness, Signer::Foreign);
+                    for (side, index) in [("old", old), ("new", new)] {
+                        let is_admitted = witness["expect"][side]["status"].is_null();
+                        is_refused(&running[index], &request, is_admitted);
+                    }
+                    forged += 1;
+                }
             }
         }
         for gateway in &mut running {
             gateway.stop();
         }
     }
-    println!("{} edits, {sent} witnesses", EDITS.len());
+    println!("{} edits, {sent} witnesses, {forged} forged", EDITS.len());
     assert!(sent >= 2 * EDITS.len(), "{sent}");
+    assert!(forged >= EDITS.len(), "{forged}");
+    assert!(upstreams.iter().all(|upstream| upstream.take().is_empty()));
+}
+
+/// Requires that a gateway refuses a token with a foreign key. If `is_admitted`, the gateway admits
+/// the same token with the known key: then the signature is the reason of the refusal.
+fn is_refused(gateway: &Gateway, request: &str, is_admitted: bool) {
+    let response = gateway.ask(request);
+    assert_eq!(response.status, 401, "{request:?}: {}", response.text());
+    let id = response.header("x-request-id").expect("an id");
+    let line = gateway.access_log().line(id);
+    if is_admitted {
+        assert_eq!(line["token_fault"], "signature", "{request:?}: {line:#}");
+    }
 }

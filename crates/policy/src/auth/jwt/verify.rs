@@ -386,10 +386,14 @@ impl Verifier {
         })
     }
 
-    /// True if a token that was refused because of its key may cause a fetch of the keys now.
+    /// True if a token may cause a fetch now, because its key is unknown ([`Reason::Key`]) or because
+    /// there are no usable keys ([`Reason::Keys`]).
     fn may_fetch(&self, cell: &KeyCell, fault: Reason, (token, unix_s): (&[u8], u64)) -> bool {
-        if !matches!(fault, Reason::Key) || !cell.may_fetch(unix_s) {
-            return cell.may_fetch(unix_s);
+        if fault == Reason::Keys {
+            return cell.may_replace(unix_s);
+        }
+        if !cell.may_fetch(unix_s) {
+            return false;
         }
         let token = parse(token, self.settings.token_bytes).ok();
         let id = token.and_then(|token| token.kid).unwrap_or_default();
