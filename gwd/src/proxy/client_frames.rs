@@ -32,6 +32,10 @@ use crate::runtime::clock::Clock;
 /// streams, for a list of four times the size. A smaller `limits.header_bytes` is therefore enforced
 /// here, for each stream.
 pub(super) const HEADER_LIST_MIN: u32 = 64 << 10;
+/// Field that [`marked_too_large`] adds to a head.
+pub(super) const TOO_LARGE: &str = "x-gateway-head-too-large";
+/// Literal field [`TOO_LARGE`] with an empty value, which has no effect on the HPACK table.
+const TOO_LARGE_FIELD: &[u8] = b"\x00\x18x-gateway-head-too-large\x00";
 /// Length of the connection preface, which precedes the first frame.
 const PREFACE_BYTES: usize = 24;
 pub(super) const FRAME_HEADER_BYTES: usize = 9;
@@ -251,7 +255,7 @@ impl ClientFrames {
         match (inspected, part) {
             // For lists of at least `HEADER_LIST_MIN`, h2 does the same.
             (Inspected::WellFormed, Part::Head) if is_too_large => {
-                let block = hpack::marked_too_large(&block);
+                let block = marked_too_large(&block);
                 Ok(Some(Then::Replace(length, frame.with_block(&block))))
             }
             (Inspected::WellFormed, Part::Trailers) if is_too_large => {
@@ -329,6 +333,12 @@ fn is_wrong_window(setting: &[u8]) -> bool {
     };
     let value = value.try_into().map_or(0, u32::from_be_bytes);
     u16::from_be_bytes([*a, *b]) == INITIAL_WINDOW_SIZE && value > WINDOW_MAX
+}
+
+/// Replacement block for a head that is too large: the replacement has the same effect on the HPACK
+/// table, and the field [`TOO_LARGE`] in addition.
+fn marked_too_large(block: &[u8]) -> Vec<u8> {
+    [block, TOO_LARGE_FIELD].concat()
 }
 
 /// Joins the fragment in HEADERS and the payloads of the CONTINUATION frames to one header block.

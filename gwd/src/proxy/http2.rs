@@ -12,7 +12,6 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-use engine::hpack;
 use http::{Request, Response};
 use hyper::body::Body as _;
 use hyper::rt::Executor;
@@ -28,7 +27,7 @@ use crate::message::io::ClientIo;
 use crate::message::pace::Pace;
 use crate::message::transfer::Phase;
 use crate::proxy::backlog::{Backlog, Sending};
-use crate::proxy::client_frames::HEADER_LIST_MIN;
+use crate::proxy::client_frames::{HEADER_LIST_MIN, TOO_LARGE};
 use crate::proxy::connection::{Conn, NoTimer, answer, linger, wait_for_memory};
 use crate::proxy::goaway::{Ending, GoAway, Resets};
 use crate::proxy::guarded::InspectedIo;
@@ -156,7 +155,7 @@ fn answer_boxed(
 ) -> Pin<Box<impl Future<Output = Result<Response<Sending>, Infallible>>>> {
     Box::pin(async move {
         if stream.limits.header_bytes < u64::from(HEADER_LIST_MIN)
-            && request.headers().contains_key(hpack::TOO_LARGE)
+            && request.headers().contains_key(TOO_LARGE)
         {
             let response = respond::head_too_large();
             return Ok(response.map(|body| backlog.sending(body, &stream)));

@@ -32,10 +32,6 @@ const KNOWN_BYTES: usize = 14;
 /// Literal field `connection` with an empty value. It makes any message malformed, because it is
 /// connection-specific (RFC 9113 §8.2.2).
 const MALFORMED: &[u8] = b"\x10\x0Aconnection\x00";
-/// Field that [`marked_too_large`] adds to a head.
-pub const TOO_LARGE: &str = "x-gateway-head-too-large";
-/// Literal field [`TOO_LARGE`] with an empty value, which has no effect on the table.
-const TOO_LARGE_FIELD: &[u8] = b"\x00\x18x-gateway-head-too-large\x00";
 
 const INDEXED: u8 = 0x80;
 const INDEXING: u8 = 0x40;
@@ -431,12 +427,6 @@ impl<'b> Block<'b> {
 /// the library resets the stream.
 pub fn malformed(block: &[u8]) -> Vec<u8> {
     [block, MALFORMED].concat()
-}
-
-/// Replacement block for a head that is too large: the replacement has the same effect on the table,
-/// and the field [`TOO_LARGE`] in addition.
-pub fn marked_too_large(block: &[u8]) -> Vec<u8> {
-    [block, TOO_LARGE_FIELD].concat()
 }
 
 /// Writes a valid HPACK string literal of `length` bytes that begins with `first`. A string longer
