@@ -244,6 +244,7 @@ fn nonexistent_name_counts_after_repetition() {
             (answer.status, answer.problem().as_str()),
             (503, "dns_failed")
         );
+        assert_eq!(answer.field("proxy-status"), ["gwd; error=dns_error"]);
         server.set_reply(NAME, A, records(&[1], 0));
         eventually("the host serves again", || {
             get(served.address, "/a").status == 200

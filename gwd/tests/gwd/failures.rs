@@ -156,6 +156,8 @@ fn a_fresh_connection_that_breaks_is_not_tried_again() {
         (answer.status, answer.problem().as_str()),
         (502, "upstream_reset")
     );
+    let expected = ["gwd; error=connection_terminated"];
+    assert_eq!(answer.field("proxy-status"), expected);
     assert_eq!(upstream.seen().len(), 1);
 }
 

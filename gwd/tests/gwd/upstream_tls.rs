@@ -297,6 +297,8 @@ fn tls_failures_have_distinct_reasons() {
         (answer.status, answer.problem().as_str()),
         (504, "upstream_connect_timeout")
     );
+    let expected = ["gwd; error=connection_timeout"];
+    assert_eq!(answer.field("proxy-status"), expected);
 }
 
 #[test]

@@ -142,6 +142,8 @@ fn invalid_handshake_is_not_forwarded() {
         client.send(&handshake);
         let answer = client.answer();
         assert_eq!((answer.status, &*answer.problem()), (status, code));
+        let expected = ["gwd; error=http_upgrade_failed"];
+        assert_eq!(answer.field("proxy-status"), expected);
         assert_eq!(
             answer.field("sec-websocket-version").len(),
             usize::from(status == 426)
@@ -182,6 +184,8 @@ fn upstream_that_agrees_to_another_protocol_is_502() {
             (answer.status, &*answer.problem()),
             (502, "upstream_protocol_error")
         );
+        let expected = ["gwd; error=http_protocol_error"];
+        assert_eq!(answer.field("proxy-status"), expected);
     }
 }
 

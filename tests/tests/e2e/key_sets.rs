@@ -2,6 +2,7 @@
 //! provider is unreachable, broken or slow, or rotates its keys. `openssl` signs the tokens.
 
 mod before_switch;
+mod outages;
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
