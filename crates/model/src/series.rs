@@ -47,8 +47,9 @@ pub fn cost(settings: &Settings, apis: &[Api]) -> Cost {
             let refusals = refusals(settings, api, &of_operation(operation));
             let routes = api.mounts.len();
             cost.routes += routes;
-            let statuses_of_route: BTreeSet<&str> =
-                upstreams.iter().chain(&refusals).copied().collect();
+            let own: Vec<String> = refusals.iter().map(u16::to_string).collect();
+            let own = own.iter().map(String::as_str);
+            let statuses_of_route: BTreeSet<&str> = upstreams.iter().copied().chain(own).collect();
             cost.series += routes * ((statuses_of_route.len() + 1) * HISTOGRAM + refusals.len());
             let call = |status| {
                 (
@@ -138,7 +139,7 @@ fn refusals(
     settings: &Settings,
     api: &Api,
     response_settings: &LocalResponseSettings<'_>,
-) -> BTreeSet<&'static str> {
+) -> BTreeSet<u16> {
     let kind = |link: &Link| {
         let (policies, name) = match link {
             Link::Authenticate => return None,
@@ -150,27 +151,20 @@ fn refusals(
         Some(policy.value.checked.kind())
     };
     // 400: an ambiguous path or condition.
-    let mut statuses = BTreeSet::from(["400", "502", "503", "504"]);
+    let mut statuses = BTreeSet::from([400, 502, 503, 504]);
     if !response_settings.security.0.is_empty() {
-        statuses.insert("401");
+        statuses.insert(401);
     }
     let mut wanted = response_settings.security.uses();
     if wanted.any(|wanted| !wanted.scopes.is_empty() || !wanted.roles.is_empty()) {
-        statuses.insert("403");
+        statuses.insert(403);
     }
     if response_settings.max_body_bytes.is_some() {
-        statuses.insert("413");
+        statuses.insert(413);
     }
     for link in response_settings.chain {
-        match kind(&link.value) {
-            Some("rate_limit" | "quota") => {
-                statuses.insert("429");
-            }
-            Some("ip_filter" | "authorize" | "csrf" | "forward_auth" | "ext_proc") => {
-                statuses.insert("403");
-            }
-            _ => {}
-        }
+        let refusals = kind(&link.value).map_or(&[][..], policy::refusals);
+        statuses.extend(refusals.iter().map(|reject| reject.status));
     }
     statuses
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use model::source_map::{FieldSource, From, OperationSource, Place, SourceMap};
+use policy::Protection;
 use policy::declared::Settings;
 
 use crate::pairs::both;
@@ -200,13 +201,16 @@ fn mount<'m>(map: &'m SourceMap, own: &ir::Api, other: &ir::Api) -> Option<&'m P
 }
 
 /// Kinds of policies that a change with this id is about. Empty: any kind.
-fn kinds(id: &str) -> &'static [&'static str] {
-    let kinds: &[(&str, &[&str])] = &[
+fn kinds(id: &str) -> Vec<&'static str> {
+    match id.split_once('-') {
+        Some(("authorization", _)) => return policy::undecidable().collect(),
+        Some(("guard", _)) => return policy::protecting(Protection::Content).collect(),
+        _ => {}
+    }
+    let kinds: &[(&str, &[&'static str])] = &[
         ("address-filter-", &["ip_filter"]),
-        ("authorization-", &["authorize", "forward_auth", "ext_proc"]),
         ("cors-", &["cors"]),
         ("csrf-", &["csrf"]),
-        ("guard-", &["threat", "graphql_guard", "llm"]),
         ("identity-field-", &["headers", "forward_auth"]),
         ("credentials-sent", &["forward_auth", "ext_proc"]),
         ("service-asked", &["forward_auth", "ext_proc"]),
@@ -216,7 +220,7 @@ fn kinds(id: &str) -> &'static [&'static str] {
     ];
     let mut kinds = kinds.iter();
     let found = kinds.find(|(start, _)| id.starts_with(start));
-    found.map_or(&[], |(_, kinds)| kinds)
+    found.map_or(Vec::new(), |(_, kinds)| kinds.to_vec())
 }
 
 /// Path of the first setting that differs between two policies, joined with dots. Empty if all are
@@ -279,8 +283,8 @@ impl<'a> OperationSide<'a> {
         if kinds.is_empty() && is_field() {
             return None;
         }
-        let policy = self.policy(other, kinds).cloned();
-        policy.or_else(|| self.listed(other, kinds))
+        let policy = self.policy(other, &kinds).cloned();
+        policy.or_else(|| self.listed(other, &kinds))
     }
 
     /// Source location of the first differing setting that determines which requests the operation

@@ -52,8 +52,10 @@ mod phase;
 pub mod plans;
 mod policy;
 pub mod processing;
+mod protection;
 pub mod ranges;
 mod rate;
+mod read_fields;
 mod reject;
 mod reply;
 pub mod rewritten;
@@ -92,6 +94,7 @@ pub use leases::{AcquireResult, KeySlot, Lease, Leases, PermitQueue, PermitWait}
 pub use no_value::NoValue;
 pub use phase::Phase;
 pub use policy::{Never, Policy};
+pub use protection::Protection;
 pub use rate::{Admission, Algorithm, RateTable, Tokens, saved};
 pub use reject::Reject;
 pub use route_id::RouteId;
@@ -232,14 +235,43 @@ macro_rules! policies {
             }
         }
 
-        /// True for a kind of policy that only sets a limit.
+        /// Property of requests for which a kind of policy refuses them. `None` for a kind that
+        /// protects nothing.
         #[must_use]
-        pub fn is_limit(kind: &str) -> bool {
+        pub fn protection(kind: &str) -> Option<Protection> {
             match kind {
-                $($key => <$family::$module::Checked as Policy>::IS_LIMIT,)*
-                _ => false,
+                $($key => <$family::$module::Checked as Policy>::PROTECTION,)*
+                _ => declared::protection(kind),
             }
         }
+
+        /// Refusals of requests by a kind of policy. Empty for a kind that cannot run.
+        #[must_use]
+        pub fn refusals(kind: &str) -> &'static [&'static Reject] {
+            match kind {
+                $($key => <$family::$module::Checked as Policy>::REFUSALS,)*
+                _ => &[],
+            }
+        }
+
+        /// Reason why gwc cannot know the decision of a kind of policy about a request. `None` if
+        /// gwc evaluates the kind, and for a kind that cannot run.
+        #[must_use]
+        pub fn unknown_decision(kind: &str) -> Option<&'static str> {
+            match kind {
+                $($key => <$family::$module::Checked as Policy>::UNKNOWN_DECISION,)*
+                _ => None,
+            }
+        }
+
+        /// Kinds of policies that this version can run.
+        const RUNNING: &[&str] = &[$($key),*];
+
+        /// Kinds of policies that run, each with the source text of its module.
+        #[cfg(test)]
+        const SOURCES: &[(&str, &str)] = &[
+            $(($key, include_str!(concat!(stringify!($family), "/", stringify!($module), ".rs"))),)*
+        ];
 
         #[cfg(feature = "author")]
         mod kinds {
@@ -288,6 +320,24 @@ policies! {
     100 "timeout"         Timeout        traffic::timeout;
     102 "retry"           Retry          traffic::retry;
     103 "circuit_breaker" CircuitBreaker traffic::circuit_breaker;
+}
+
+/// Kinds of policies with this protection: those that run, then those that cannot run yet.
+pub fn protecting(protection: Protection) -> impl Iterator<Item = &'static str> {
+    let kinds = RUNNING.iter().chain(declared::PROTECTING).copied();
+    kinds.filter(move |kind| self::protection(kind) == Some(protection))
+}
+
+/// Kinds of policies whose decision about a request gwc cannot know.
+pub fn undecidable() -> impl Iterator<Item = &'static str> {
+    let kinds = RUNNING.iter().copied();
+    kinds.filter(|kind| unknown_decision(kind).is_some())
+}
+
+/// True for a kind of policy that only sets a limit.
+#[must_use]
+pub fn is_limit(kind: &str) -> bool {
+    protection(kind) == Some(Protection::Limit)
 }
 
 impl Checked {

@@ -8,6 +8,8 @@ use crate::key::Key;
 use crate::path_text::PathText;
 use crate::phase::Phase;
 use crate::plans::Plans;
+use crate::protection::Protection;
+use crate::reject::Reject;
 use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Run, Setting};
 use crate::store;
@@ -25,8 +27,16 @@ pub trait Policy {
     /// Classes of changes, for plans: how differences in the settings affect requests.
     const CHANGES: Changes;
 
-    /// True for a policy that only sets a limit: without the policy, more requests pass.
-    const IS_LIMIT: bool = false;
+    /// Property of requests for which the policy refuses them. `None` for a policy that protects
+    /// nothing.
+    const PROTECTION: Option<Protection> = None;
+
+    /// Refusals of requests by the filter.
+    const REFUSALS: &'static [&'static Reject] = &[];
+
+    /// Reason why gwc cannot know the decision of the policy about a request. Plans give it where
+    /// they show no example of a change. `None` if gwc evaluates the policy.
+    const UNKNOWN_DECISION: Option<&'static str> = None;
 
     /// Phase in the chain. `None` for a parameter (`timeout`, `retry`), which applies to the whole
     /// exchange.

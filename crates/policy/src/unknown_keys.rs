@@ -25,7 +25,7 @@ struct UnknownKey {
     /// Hash of the id, so that long ids need no memory.
     id: [u8; 32],
     /// Time at which the id last caused a fetch (Unix time, seconds).
-    asked_s: u64,
+    requested_s: u64,
     /// Number of fetches that did not find the id, except the last one.
     misses: u32,
 }
@@ -39,22 +39,22 @@ impl UnknownKeys {
             self.0.truncate(IDS_MAX - 1);
             self.0.push_front(UnknownKey {
                 id,
-                asked_s: unix_s,
+                requested_s: unix_s,
                 misses: 0,
             });
             return true;
         };
-        if fetched_s.is_none_or(|fetched_s| fetched_s < known.asked_s) {
+        if fetched_s.is_none_or(|fetched_s| fetched_s < known.requested_s) {
             // The fetch has not ended, or it failed.
             return true;
         }
         let wait_s = (WAIT_MIN_S << known.misses.min(8)).min(WAIT_MAX_S);
         // If the clock was set back before the last fetch, a fetch is allowed as well.
-        if (known.asked_s..known.asked_s + wait_s).contains(&unix_s) {
+        if (known.requested_s..known.requested_s + wait_s).contains(&unix_s) {
             return false;
         }
         known.misses += 1;
-        known.asked_s = unix_s;
+        known.requested_s = unix_s;
         true
     }
 }

@@ -63,7 +63,7 @@ impl WaitOption {
         progress::stage("waiting for the gateways");
         let began = Instant::now();
         loop {
-            let Asked {
+            let NodeStates {
                 states,
                 lines,
                 late,
@@ -116,7 +116,7 @@ impl WaitResult {
 
 /// Answers of the gateways.
 #[derive(Default)]
-struct Asked {
+struct NodeStates {
     states: Vec<Value>,
     lines: Vec<String>,
     late: Vec<Late>,
@@ -133,8 +133,8 @@ struct Late {
 }
 
 /// Reads the status of each gateway, and finds the gateways that should run the bundle and do not.
-fn ask(nodes: &Nodes, expected: &ExpectedRelease) -> Asked {
-    let mut result = Asked::default();
+fn ask(nodes: &Nodes, expected: &ExpectedRelease) -> NodeStates {
+    let mut result = NodeStates::default();
     for (name, status) in nodes.status() {
         match status {
             Err(error) => {

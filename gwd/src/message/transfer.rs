@@ -81,7 +81,7 @@ pub(crate) struct UploadState {
     read_meanwhile: Cell<u64>,
     /// Number of bytes that were received and do not pass yet, since the last call of
     /// [`Self::take_incomplete`].
-    held: Cell<u64>,
+    incomplete: Cell<u64>,
     /// Violations that scans of the body found.
     found: RefCell<Vec<Found>>,
     /// Count of body bytes that have arrived and were not read. `None` over HTTP/1.
@@ -118,7 +118,7 @@ impl Transfer {
                 read: Cell::new(0),
                 read_early: Cell::new(0),
                 read_meanwhile: Cell::new(0),
-                held: Cell::new(0),
+                incomplete: Cell::new(0),
                 found: RefCell::default(),
                 unread,
             },
@@ -146,7 +146,7 @@ impl Transfer {
         self.credential_ends_ms.set(u64::MAX);
         self.limit_after_upload.set(None);
         self.response_held.set(false);
-        self.upload.held.set(0);
+        self.upload.incomplete.set(0);
         self.upload.read.set(0);
         self.upload.read_early.set(0);
         self.upload.read_meanwhile.set(0);
@@ -297,12 +297,12 @@ impl UploadState {
 
     /// Counts bytes that were received and do not pass yet, because their item is incomplete.
     pub(crate) fn hold(&self, bytes: u64) {
-        self.held.set(self.held.get() + bytes);
+        self.incomplete.set(self.incomplete.get() + bytes);
     }
 
     /// Number of bytes that [`Self::hold`] has counted since the last call.
     pub(crate) fn take_incomplete(&self) -> u64 {
-        self.held.take()
+        self.incomplete.take()
     }
 
     /// Counts bytes that were read before the upload. The upload reads them again.

@@ -49,7 +49,7 @@ pub(crate) struct Client {
     /// Notified after the slots of a cluster were read.
     routed: Notify,
     /// Time of the last count request, in milliseconds of the clock.
-    asked_ms: AtomicU64,
+    called_ms: AtomicU64,
     leases: Leases,
     /// Wakes the task that returns leases, when the first counter gets a lease.
     leased: Notify,
@@ -108,7 +108,7 @@ impl Client {
             routes: RwLock::new(routes),
             lost: Arc::new(Notify::new()),
             routed: Notify::new(),
-            asked_ms: AtomicU64::new(0),
+            called_ms: AtomicU64::new(0),
             leases: Leases::new(),
             leased: Notify::new(),
             gateway: format!("{:032x}", u128::from_le_bytes(Random::new().bytes())).into(),
@@ -118,12 +118,12 @@ impl Client {
 
     /// Records the time of a count request.
     pub(super) fn used(&self, now_ms: u64) {
-        self.asked_ms.store(now_ms, Ordering::Relaxed);
+        self.called_ms.store(now_ms, Ordering::Relaxed);
     }
 
     /// Time since the last count request, in milliseconds.
     pub(super) fn unused_ms(&self, now_ms: u64) -> u64 {
-        now_ms.saturating_sub(self.asked_ms.load(Ordering::Relaxed))
+        now_ms.saturating_sub(self.called_ms.load(Ordering::Relaxed))
     }
 
     pub(super) fn state(&self) -> StoreState {

@@ -173,12 +173,10 @@ impl Gateway {
         });
         let policy = chain.filter_map(|policy| match &policy.checked {
             Checked::Declared(declared) => Some(declared.kind.as_str()),
-            // gwc can read the claims of consumers in gateway.yaml, but not the claims of tokens.
-            Checked::Authorize(_) => Some("authorize"),
-            // Another service makes the decision.
-            Checked::ForwardAuth(_) => Some("forward_auth"),
-            Checked::ExtProc(_) => Some("ext_proc"),
-            _ => None,
+            checked => {
+                let kind = checked.kind();
+                policy::unknown_decision(kind).map(|_| kind)
+            }
         });
         let uses = treatment
             .security

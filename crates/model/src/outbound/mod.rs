@@ -14,8 +14,8 @@ mod protection;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
-use policy::Checked;
 use policy::declared::Settings;
+use policy::{Checked, Protection as Refused};
 use sources::parallel;
 
 use self::ends::{End, ends};
@@ -67,12 +67,12 @@ pub struct Place<'a> {
     pub has_checks: bool,
 }
 
-/// Kinds of policies that refuse requests because of their content.
-const CONTENT_GUARDS: [&str; 5] = ["body_limit", "graphql_guard", "llm", "threat", "validate"];
-
 /// True if a policy refuses requests because of their content or number.
 fn is_check(checked: &Checked) -> bool {
-    CONTENT_GUARDS.contains(&checked.kind()) || policy::is_limit(checked.kind())
+    matches!(
+        policy::protection(checked.kind()),
+        Some(Refused::Content | Refused::Contract | Refused::Limit)
+    )
 }
 
 /// Operation at a mount, with its protection and its destinations.

@@ -7,9 +7,6 @@ use policy::Checked;
 
 use super::{Place, Shared};
 
-/// Kinds of policies that refuse callers because of their identity or address.
-const GUARDS: [&str; 3] = ["ip_filter", "authorize", "forward_auth"];
-
 /// Names of the schemes of one security alternative that the gateway checks, and their scopes.
 type RequiredScopes = BTreeSet<String>;
 
@@ -20,7 +17,8 @@ pub struct Protection {
     alternatives: BTreeSet<RequiredScopes>,
     /// True if every listener of the mount requires a client certificate.
     certificate: bool,
-    /// Settings of the policies of the operation's chain whose kind is in [`GUARDS`].
+    /// Settings of the policies of the operation's chain that refuse callers
+    /// ([`policy::Protection::Caller`]).
     guards: BTreeSet<String>,
     /// True if the operation is internal, so that clients cannot call it.
     nobody: bool,
@@ -59,7 +57,9 @@ impl Protection {
             listener.is_some_and(|listener| requires(listener))
         });
         let guards = place.policies.iter();
-        let guards = guards.filter(|checked| GUARDS.contains(&checked.kind()));
+        let refuses_callers =
+            |kind: &str| policy::protection(kind) == Some(policy::Protection::Caller);
+        let guards = guards.filter(|checked| refuses_callers(checked.kind()));
         Self {
             alternatives,
             certificate: certificate && !place.mount.listeners.is_empty(),

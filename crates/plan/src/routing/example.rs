@@ -26,7 +26,7 @@ const REFUSED: &str = "another policy refuses each example request";
 const UNCONFIRMED: &str = "the engines do not confirm the example, which is a bug in gwc";
 
 /// Request of a cell with its outcomes.
-struct Asked {
+struct EvaluatedRequest {
     witness: Witness,
     /// True if the engines select the operations that the cell expects.
     owned: bool,
@@ -66,7 +66,7 @@ impl<'a> Cells<'_, 'a> {
             let Some(example) = self.ask(cell, &caller, (alternative, *tokens)) else {
                 continue;
             };
-            let Asked { witness, owned, .. } = example;
+            let EvaluatedRequest { witness, owned, .. } = example;
             let (inside, outside) = if opens {
                 (&witness.new, &witness.old)
             } else {
@@ -140,7 +140,8 @@ impl<'a> Cells<'_, 'a> {
             .iter()
             .chain(security.0.is_empty().then_some(&none));
         alternatives.into_iter().find_map(|alternative| {
-            let Asked { witness, owned, .. } = self.ask(cell, &caller, (alternative, None))?;
+            let EvaluatedRequest { witness, owned, .. } =
+                self.ask(cell, &caller, (alternative, None))?;
             let (inside, outside) = match opens {
                 true => (&witness.new, &witness.old),
                 false => (&witness.old, &witness.new),
@@ -167,7 +168,8 @@ impl<'a> Cells<'_, 'a> {
             .iter()
             .chain(security.0.is_empty().then_some(&none));
         alternatives.into_iter().find_map(|alternative| {
-            let Asked { witness, owned, .. } = self.ask(cell, &caller, (alternative, None))?;
+            let EvaluatedRequest { witness, owned, .. } =
+                self.ask(cell, &caller, (alternative, None))?;
             let (inside, outside) = match opens {
                 true => (&witness.new, &witness.old),
                 false => (&witness.old, &witness.new),
@@ -226,7 +228,7 @@ impl<'a> Cells<'_, 'a> {
                 let Some(example) = self.ask(cell, &caller, (alternative, None)) else {
                     continue;
                 };
-                let Asked { witness, owned, .. } = example;
+                let EvaluatedRequest { witness, owned, .. } = example;
                 if !owned {
                     results
                         .bugs
@@ -315,7 +317,7 @@ impl<'a> Cells<'_, 'a> {
         cell: &Cell,
         caller: &Caller<'_, 'a>,
         (alternative, tokens): (&ir::Alternative, Option<&Tokens>),
-    ) -> Option<Asked> {
+    ) -> Option<EvaluatedRequest> {
         let shared = &caller.side.gateway.shared;
         let schemes = &caller.route.api.schemes;
         let (sent, credentials) = credentials((alternative, tokens), schemes, shared);
@@ -369,7 +371,7 @@ impl<'a> Cells<'_, 'a> {
         let malformed =
             engines.map(|engine| engine.is_some_and(|engine| draft.is_malformed(engine)));
         let witness = draft.shown(credentials, old, new);
-        Some(Asked {
+        Some(EvaluatedRequest {
             witness,
             owned,
             refused,

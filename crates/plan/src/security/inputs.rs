@@ -16,7 +16,7 @@ use policy::conditions::Condition;
 use policy::guard::validate;
 use policy::traffic::split;
 use policy::validation::Undeclared;
-use policy::{Checked, Phase};
+use policy::{Checked, Phase, Protection};
 
 use super::handling::place_text;
 use super::{Access, Difference, Route, Verdict, identity, reads, removals};
@@ -35,6 +35,8 @@ enum Reader {
     Csrf,
     /// Request validation.
     Validation,
+    /// Policy of this kind that refuses requests because of their content.
+    Content(&'static str),
 }
 
 /// Fields by which `csrf` decides. It also reads the host, which no policy changes before it.
@@ -128,6 +130,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             Reader::Hash => (Some(Class::Moved), "traffic-moved", "upstream hash_on"),
             Reader::Csrf => (None, "csrf-changed", "csrf"),
             Reader::Validation => (None, "request-validation-changed", "validate"),
+            Reader::Content(kind) => (None, "guard-changed", kind),
         };
         let subject = format!("{setting}, {}", input.shown());
         let values = (shown(&before), shown(&after));
@@ -213,7 +216,17 @@ fn of_policy(policy: &ir::Policy, route: Route<'_>) -> Vec<Read> {
             keys.map(|place| (Reader::Limit, Input::Part(place)))
                 .collect()
         }
-        service => hashed(route, service.upstreams()).collect(),
+        other => {
+            let content = policy::protecting(Protection::Content);
+            let content = content.filter(|kind| *kind == other.kind());
+            let content = content.flat_map(|kind| {
+                let fields = removals::read_by(other).into_iter();
+                let fields = fields.map(|name| Input::of_field(&name));
+                let inputs = fields.chain([Input::Message]);
+                inputs.map(move |input| (Reader::Content(kind), input))
+            });
+            content.chain(hashed(route, other.upstreams())).collect()
+        }
     }
 }
 

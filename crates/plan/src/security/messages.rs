@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use policy::Protection;
 use policy::declared::{Settings, Value};
 
 use super::{Access, Difference, Verdict, schemas};
@@ -9,10 +10,6 @@ use super::{Access, Difference, Verdict, schemas};
 /// Validation modes, weakest first.
 const MODES: [&str; 3] = ["off", "log", "block"];
 
-/// Kinds of policies that refuse messages because of their content. A changed number in their
-/// settings is `relax` or `tighten`. The removal of such a policy, a limit or a rule is a change of
-/// access.
-const GUARDS: [&str; 3] = ["threat", "graphql_guard", "llm"];
 /// Reason why a change of these policies has no witness.
 const REFUSED_ONLY: &str =
     "only a request that a limit or rule of these policies refuses would show the change";
@@ -179,12 +176,13 @@ fn mode(access: &Access<'_>, side: &str) -> usize {
     policies.chain(own).max().unwrap_or(0)
 }
 
-/// Compares, for each kind of [`GUARDS`], the limits and rules that all policies of the kind set
-/// together. If no policy sets a limit or rule any more, the new side admits more. If the policies
-/// are others, the new side also admits more if the lowest value of a limit is higher. If they are
-/// the same, the comparison of policy definitions reports changed values.
+/// Compares, for each kind of policy that refuses messages because of their content
+/// ([`Protection::Content`]), the limits and rules that all policies of the kind set together. If no
+/// policy sets a limit or rule any more, the new side admits more. If the policies are others, the
+/// new side also admits more if the lowest value of a limit is higher. If they are the same, the
+/// comparison of policy definitions reports changed values (`relax`, `tighten`).
 pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
-    let each = GUARDS.into_iter().flat_map(|kind| {
+    let each = policy::protecting(Protection::Content).flat_map(|kind| {
         let (was, is) = (Guard::of(old, kind), Guard::of(new, kind));
         let verdict = Verdict::of(was.covers(&is), is.covers(&was));
         let id = super::presence_id(

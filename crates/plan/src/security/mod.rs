@@ -220,14 +220,14 @@ pub(super) fn cannot_run(word: &str) -> &'static str {
     macro_rules! sentences {
         ($($word:literal)*) => {
             match word {
-                "authorize" => "only a caller with these claims, groups or scopes would show the \
-                    change",
-                "forward_auth" | "ext_proc" => "no example: the answer of another service decides about the request",
                 "tls" => "only a client with a certificate would show the change",
                 $($word => concat!("this version cannot run `", $word, "`"),)*
                 _ => "gwc cannot run every policy of this operation",
             }
         };
+    }
+    if let Some(reason) = policy::unknown_decision(word) {
+        return reason;
     }
     sentences! {
         "jwt" "oidc" "introspection" "mtls" "hmac_signature" "dpop"

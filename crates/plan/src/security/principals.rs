@@ -22,9 +22,6 @@ use super::verifier::CredentialRequirements;
 use super::who::describe;
 use super::{Access, Route, Verdict};
 
-/// Kinds of policies that decide by the principal.
-const DECIDING: &[&str] = &["authorize", "forward_auth", "ext_proc"];
-
 /// Setting of a verifier as it appears in [`CredentialRequirements::readings`].
 const CONSUMER_CLAIM: &str = "consumer_claim=";
 
@@ -103,10 +100,10 @@ fn decides(access: &Access<'_>, route: Route<'_>) -> bool {
     has_deciding_policy(access) || is_optional && !route.gateway.shared.consumers.is_empty()
 }
 
-/// True if a policy of the chain decides by the principal.
+/// True if a policy of the chain decides by the principal: gwc cannot know its decision.
 fn has_deciding_policy(access: &Access<'_>) -> bool {
     let mut chain = access.chain();
-    chain.any(|policy| DECIDING.contains(&policy.checked.kind()))
+    chain.any(|policy| policy::unknown_decision(policy.checked.kind()).is_some())
 }
 
 /// True if a scheme of the requirement passes properties of the principal to the upstream.

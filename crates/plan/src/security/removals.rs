@@ -4,11 +4,9 @@
 use std::collections::BTreeSet;
 
 use bundle::ir;
-use policy::Checked;
 use policy::auth::{self, Place};
 use policy::conditions::Condition;
-use policy::guard::expression::Expression;
-use policy::managed;
+use policy::{Checked, managed};
 
 use super::{Access, Route, inputs};
 
@@ -148,28 +146,13 @@ fn signed(verifier: &auth::Checked) -> Vec<String> {
     places.iter().filter_map(field).collect()
 }
 
-/// Fields that a policy reads, in lower case.
-fn read_by(policy: &Checked) -> Vec<String> {
-    let lower = |name: &str| name.to_ascii_lowercase();
-    match policy {
-        Checked::Split(split) => inputs::conditions(split)
-            .filter_map(|one| field(&one))
-            .collect(),
-        Checked::ForwardAuth(question) => question.sent().into_iter().map(lower).collect(),
-        Checked::ExtProc(processor) => {
-            let names = processor.sent().unwrap_or_default();
-            names.iter().map(|name| lower(name)).collect()
-        }
-        Checked::Authorize(_) => {
-            let settings = policy.settings();
-            let source = settings.text(&["expression"]);
-            let expression = source.and_then(|source| Expression::compile(source).ok());
-            let fields = expression.map(|expression| expression.fields());
-            fields.unwrap_or_default().into_iter().collect()
-        }
-        policy if policy::is_limit(policy.kind()) => {
-            inputs::of_limit(policy).iter().filter_map(field).collect()
-        }
-        _ => Vec::new(),
+/// Fields that a policy reads, in lower case: those that gwd's filter reads. For a limit that this
+/// version cannot run, the field of its key.
+pub(super) fn read_by(policy: &Checked) -> Vec<String> {
+    let names = policy.read_fields().into_iter();
+    let mut names: Vec<String> = names.map(|name| name.as_str().to_owned()).collect();
+    if policy::is_limit(policy.kind()) {
+        names.extend(inputs::of_limit(policy).iter().filter_map(field));
     }
+    names
 }

@@ -24,6 +24,7 @@ use crate::changes::Changes;
 use crate::changes::Direction::More;
 
 use crate::phase::Phase;
+use crate::protection::Protection;
 use crate::secret::SecretRef;
 
 /// Policy or verifier of a kind that this version knows but cannot run.
@@ -411,6 +412,14 @@ impl<'b, C> Decode<'b, C> for Settings {
     fn nil() -> Option<Self> {
         Some(Self::default())
     }
+}
+
+/// Kinds of policies that this version knows but cannot run, and that protect something.
+pub(crate) const PROTECTING: &[&str] = &["graphql_guard", "llm"];
+
+/// Property of requests for which a kind of policy that this version cannot run will refuse them.
+pub(crate) fn protection(kind: &str) -> Option<Protection> {
+    PROTECTING.contains(&kind).then_some(Protection::Content)
 }
 
 /// Table of changes for a kind of policy that this version knows but cannot run. Default: a table

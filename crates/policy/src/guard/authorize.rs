@@ -25,6 +25,7 @@ use crate::head::{RequestHead, join_lines};
 use crate::no_value::NoValue;
 use crate::phase::Phase;
 use crate::policy::Policy;
+use crate::protection::Protection;
 use crate::reject::Reject;
 use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
@@ -111,6 +112,13 @@ impl Policy for Checked {
         "claims": Access;
         "claims"."*": Access;
     });
+
+    const PROTECTION: Option<Protection> = Some(Protection::Caller);
+
+    const REFUSALS: &'static [&'static Reject] = &[&INSUFFICIENT_SCOPE, &NOT_AUTHORIZED];
+
+    const UNKNOWN_DECISION: Option<&'static str> =
+        Some("only a caller with these claims, groups or scopes would show the change");
 
     const FEATURES: &'static [&'static str] = &[EXPRESSION];
 
@@ -417,6 +425,13 @@ mod tests {
             roles: texts(roles),
             expression: None,
         }
+    }
+
+    #[test]
+    fn fields_of_the_expression_are_returned() {
+        let mut checked = checked(&[], &[], &[], &[]);
+        checked.expression = Some("request.headers[\"X-Role\"] == \"admin\"".to_owned());
+        assert_eq!(crate::Checked::Authorize(checked).read_fields(), ["x-role"]);
     }
 
     /// Code of the refusal of a consumer with these claims and groups. Empty if the policy admits

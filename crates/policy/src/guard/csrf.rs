@@ -26,6 +26,7 @@ use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::phase::Phase;
 use crate::policy::Policy;
+use crate::protection::Protection;
 use crate::reject::Reject;
 use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
@@ -79,6 +80,10 @@ impl Policy for Checked {
         "origins": Access;
         "mode": Access;
     });
+
+    const PROTECTION: Option<Protection> = Some(Protection::Page);
+
+    const REFUSALS: &'static [&'static Reject] = &[&DENIED];
 
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Authorize)

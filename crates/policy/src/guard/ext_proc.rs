@@ -36,6 +36,7 @@ use crate::head::{RequestHead, field_names};
 use crate::phase::Phase;
 use crate::policy::Policy;
 use crate::processing::{self, Processed, Processing};
+use crate::protection::Protection;
 use crate::reject::Reject;
 use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
@@ -152,6 +153,13 @@ impl Policy for Checked {
         "max_body": More(Is(1 << 20));
         "timeout": More(Is(1_000));
     });
+
+    const PROTECTION: Option<Protection> = Some(Protection::Processor);
+
+    const REFUSALS: &'static [&'static Reject] = &[&UNAVAILABLE, &DENIED, &TOO_LARGE];
+
+    const UNKNOWN_DECISION: Option<&'static str> =
+        Some("no example: the answer of another service decides about the request");
 
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Validate)

@@ -37,6 +37,7 @@ use crate::head::{RequestHead, field_names, join_lines};
 use crate::managed::{HOPS, alike};
 use crate::phase::Phase;
 use crate::policy::Policy;
+use crate::protection::Protection;
 use crate::reject::Reject;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reply, Run, Setting, Step};
@@ -170,6 +171,13 @@ impl Policy for Checked {
         "timeout": More(Is(1_000));
         "cache": Holds(Is(0));
     });
+
+    const PROTECTION: Option<Protection> = Some(Protection::Caller);
+
+    const REFUSALS: &'static [&'static Reject] = &[&UNAVAILABLE, &DENIED];
+
+    const UNKNOWN_DECISION: Option<&'static str> =
+        Some("no example: the answer of another service decides about the request");
 
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Authorize)

@@ -28,6 +28,7 @@ use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::phase::Phase;
 use crate::policy::Policy;
+use crate::protection::Protection;
 use crate::ranges::RangesCell;
 use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Reject, Run, Setting, Step};
@@ -95,6 +96,10 @@ impl Policy for Checked {
         "allow_file": Access;
         "deny_file": Access;
     });
+
+    const PROTECTION: Option<Protection> = Some(Protection::Caller);
+
+    const REFUSALS: &'static [&'static Reject] = &[&DENIED];
 
     const FEATURES: &'static [&'static str] = &[FILES];
 

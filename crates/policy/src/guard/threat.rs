@@ -21,6 +21,8 @@ use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::phase::Phase;
 use crate::policy::Policy;
+use crate::protection::Protection;
+use crate::reject::Reject;
 use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
 use crate::threat::{JsonLimits, REFUSED, Rule, Rules, Scan, XmlLimits};
@@ -72,6 +74,10 @@ impl Policy for Checked {
         "rules"."*": Off;
         "mode": Each(&[]);
     });
+
+    const PROTECTION: Option<Protection> = Some(Protection::Content);
+
+    const REFUSALS: &'static [&'static Reject] = &[&REFUSED];
 
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Validate)

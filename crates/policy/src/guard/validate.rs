@@ -21,9 +21,11 @@ use crate::changes::Direction::Access;
 use crate::cx::{Cx, LoggedRefusal};
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
-use crate::invalid::{Invalid, UNAVAILABLE};
+use crate::invalid::{Invalid, MEDIA_TYPE, REQUEST, UNAVAILABLE};
 use crate::phase::Phase;
 use crate::policy::Policy;
+use crate::protection::Protection;
+use crate::reject::Reject;
 use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
 use crate::validation::{Check, Examined, Mode, Undeclared};
@@ -82,6 +84,10 @@ impl Policy for Checked {
         "request": Access;
         "response": Access;
     });
+
+    const PROTECTION: Option<Protection> = Some(Protection::Contract);
+
+    const REFUSALS: &'static [&'static Reject] = &[&REQUEST, &MEDIA_TYPE, &UNAVAILABLE];
 
     const FEATURES: &'static [&'static str] = &[RESPONSE];
 

@@ -21,6 +21,8 @@ use crate::head::RequestHead;
 use crate::invalid::TOO_LARGE;
 use crate::phase::Phase;
 use crate::policy::Policy;
+use crate::protection::Protection;
+use crate::reject::Reject;
 use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
 
@@ -53,7 +55,9 @@ impl Policy for Checked {
         "response": More(NoLimit);
     });
 
-    const IS_LIMIT: bool = true;
+    const REFUSALS: &'static [&'static Reject] = &[&TOO_LARGE];
+
+    const PROTECTION: Option<Protection> = Some(Protection::Limit);
 
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Validate)

@@ -18,6 +18,7 @@ use crate::declared::{Scalar, Settings, Value};
 use crate::parameters::parameters;
 use crate::phase::Phase;
 use crate::policy::{Never, Policy};
+use crate::protection::Protection;
 use crate::secret::SecretUnavailable;
 use crate::step::Setting;
 
@@ -104,7 +105,7 @@ impl Policy for Checked {
         "scope": Either;
     });
 
-    const IS_LIMIT: bool = true;
+    const PROTECTION: Option<Protection> = Some(Protection::Limit);
 
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Attempt)

@@ -42,6 +42,7 @@ use crate::leases::{Lease, PermitWait};
 use crate::phase::Phase;
 use crate::plans::Plans;
 use crate::policy::Policy;
+use crate::protection::Protection;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reject, Run, Setting, StateId, Step};
 
@@ -120,7 +121,9 @@ impl Policy for Checked {
         "plans": Callers;
     });
 
-    const IS_LIMIT: bool = true;
+    const REFUSALS: &'static [&'static Reject] = &[&LIMITED, &WAITED];
+
+    const PROTECTION: Option<Protection> = Some(Protection::Limit);
 
     const FEATURES: &'static [&'static str] = &[BY_CLAIM, KEYS, PLANS, WAIT, ADAPTIVE];
 

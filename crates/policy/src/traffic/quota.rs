@@ -30,6 +30,7 @@ use crate::key::Key;
 use crate::phase::Phase;
 use crate::plans::Plans;
 use crate::policy::Policy;
+use crate::protection::Protection;
 use crate::rate::{Algorithm, Tokens};
 use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Reject, Run, Setting, Step};
@@ -155,7 +156,9 @@ impl Policy for Checked {
         "over_admission": More(Is(0));
     });
 
-    const IS_LIMIT: bool = true;
+    const REFUSALS: &'static [&'static Reject] = &[&EXHAUSTED];
+
+    const PROTECTION: Option<Protection> = Some(Protection::Limit);
 
     const FEATURES: &'static [&'static str] = &[STORE, PLANS, X_FIELDS, SYNCED];
 

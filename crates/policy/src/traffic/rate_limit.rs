@@ -25,6 +25,7 @@ use crate::key::Key;
 use crate::phase::Phase;
 use crate::plans::Plans;
 use crate::policy::Policy;
+use crate::protection::Protection;
 use crate::rate::{self, Tokens};
 use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Reject, Run, Setting, Step};
@@ -164,7 +165,9 @@ impl Policy for Checked {
         "over_admission": More(Is(0));
     });
 
-    const IS_LIMIT: bool = true;
+    const REFUSALS: &'static [&'static Reject] = &[&LIMITED];
+
+    const PROTECTION: Option<Protection> = Some(Protection::Limit);
 
     const FEATURES: &'static [&'static str] =
         &[BY_CLAIM, ALGORITHMS, STORE, PLANS, X_FIELDS, SYNCED];

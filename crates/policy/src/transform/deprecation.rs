@@ -63,6 +63,8 @@ impl Policy for Checked {
         "link": Access;
     });
 
+    const REFUSALS: &'static [&'static Reject] = &[&GONE];
+
     // The policy is in the phase of response changes, because every response gets the fields.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Transform)

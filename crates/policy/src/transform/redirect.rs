@@ -77,6 +77,8 @@ impl Policy for Checked {
         "keep_query" as "traffic-moved": Moves;
     });
 
+    const REFUSALS: &'static [&'static Reject] = &[&UNFILLED];
+
     // A redirect runs after all steps that may refuse the request.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)

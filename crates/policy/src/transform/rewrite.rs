@@ -84,6 +84,8 @@ impl Policy for Checked {
         "query": Moves;
     });
 
+    const REFUSALS: &'static [&'static Reject] = &[&UNFILLED];
+
     // Rewrites run in the phase `route`.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)

@@ -2,7 +2,7 @@
 
 use bundle::ir::Value;
 
-use super::question::{Fact, Leaf, Solve, Way, length};
+use super::question::{Fact, Leaf, Solve, Violation, length};
 
 /// Schemas of the first items. A list in `items` is the form of older dialects.
 fn prefix<'a>(solver: &dyn Solve<'a>, schema: &'a Value) -> &'a [Value] {
@@ -28,7 +28,7 @@ pub(super) fn facts<'a>(
     solver: &dyn Solve<'a>,
     schema: &'a Value,
     (key, value): (&'a str, &'a Value),
-) -> Vec<Option<Way<'a>>> {
+) -> Vec<Option<Violation<'a>>> {
     let one = |fact| Some((Vec::new(), Vec::new(), vec![fact]));
     match key {
         "prefixItems" | "items" if matches!(value, Value::List(_)) => {

@@ -3,7 +3,7 @@
 
 use bundle::ir::Value;
 
-use super::question::{Fact, Kind, Leaf, Solve, Way};
+use super::question::{Fact, Kind, Leaf, Solve, Violation};
 use super::{array, number, object};
 
 /// True if no value of this type satisfies the schemas and the facts of a leaf.
@@ -41,7 +41,7 @@ pub(super) fn facts<'a>(
     kind: Kind,
     schema: &'a Value,
     (key, value): (&'a str, &'a Value),
-) -> Vec<Option<Way<'a>>> {
+) -> Vec<Option<Violation<'a>>> {
     let one = |fact| vec![Some((Vec::new(), Vec::new(), vec![fact]))];
     match (kind, key) {
         (

@@ -2,7 +2,7 @@
 
 use bundle::ir::Value;
 
-use super::question::{Fact, Leaf, Way};
+use super::question::{Fact, Leaf, Violation};
 
 /// Number of decimal places of exact comparisons. Numbers with more places prove nothing.
 const PLACES: i64 = 12;
@@ -41,7 +41,7 @@ fn is_flagged(schema: &Value, key: &str) -> bool {
 pub(super) fn facts<'a>(
     schema: &'a Value,
     (key, value): (&'a str, &'a Value),
-) -> Vec<Option<Way<'a>>> {
+) -> Vec<Option<Violation<'a>>> {
     if let Value::Bool(_) = value {
         return Vec::new();
     }

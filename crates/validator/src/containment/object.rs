@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bundle::ir::Value;
 
-use super::question::{Fact, Kind, Leaf, Solve, Way};
+use super::question::{Fact, Kind, Leaf, Solve, Violation};
 use super::value::{admits, is_found};
 use crate::lower::{Direction, is_of_other_direction};
 
@@ -68,7 +68,7 @@ pub(super) fn facts<'a>(
     solver: &dyn Solve<'a>,
     schema: &'a Value,
     (key, value): (&'a str, &'a Value),
-) -> Vec<Option<Way<'a>>> {
+) -> Vec<Option<Violation<'a>>> {
     let one = |facts| Some((Vec::new(), Vec::new(), facts));
     let is_absent_here = |name: &str| {
         let own = property(solver, schema, name);

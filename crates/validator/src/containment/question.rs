@@ -53,7 +53,7 @@ pub(super) enum Fact<'a> {
 
 /// One reason for which a value violates a keyword: schemas that it matches, schemas that it does
 /// not match, and facts about it.
-pub(super) type Way<'a> = (Vec<&'a Value>, Vec<&'a Value>, Vec<Fact<'a>>);
+pub(super) type Violation<'a> = (Vec<&'a Value>, Vec<&'a Value>, Vec<Fact<'a>>);
 
 /// Set of the values of one type that match the schemas `flat` and satisfy the `facts`. Combining
 /// keywords of `flat`, such as `allOf`, were resolved before.
