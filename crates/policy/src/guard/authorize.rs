@@ -430,7 +430,7 @@ mod tests {
     #[test]
     fn fields_of_the_expression_are_returned() {
         let mut checked = checked(&[], &[], &[], &[]);
-        checked.expression = Some("request.headers[\"X-Role\"] == \"admin\"".to_owned());
+        checked.expression = Some("request.headers[\"x-role\"] == \"admin\"".to_owned());
         assert_eq!(crate::Checked::Authorize(checked).read_fields(), ["x-role"]);
     }
 
