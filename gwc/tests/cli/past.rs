@@ -167,6 +167,63 @@ fn faulty_setting_of_the_old_side_is_skipped() {
     }
 }
 
+/// Policies with an error in the old version. The last column is true if gwc compares the rest of
+/// the policy.
+const POLICIES: [(&str, bool); 7] = [
+    (
+        "kind: headers, request: {remove: [X-Role], set: {\"b ad\": x}}",
+        false,
+    ),
+    (
+        "kind: headers, request: {remove: [X-Role], sett: {a: x}}",
+        false,
+    ),
+    ("kind: authorize", false),
+    ("kind: validate, request: blocks", false),
+    (
+        "kind: forward_auth, url: \"https://f.example/a\", request_headers: [\"b ad\"]",
+        false,
+    ),
+    (
+        "kind: rate_limit, limit: 1/s, algorithm: sliding_window, burst: 5",
+        true,
+    ),
+    ("kind: concurrency, limit: 1, min_limit: 5", true),
+];
+
+#[test]
+fn faulty_policy_that_decides_access_is_not_skipped() {
+    for (faulty, is_compared) in POLICIES {
+        let project = committed();
+        let sound = project.read("gateway.yaml");
+        let with = |policy: &str| {
+            let policies = format!("policies: {{other: {{{policy}}}, slow:");
+            sound.replacen("policies: {slow:", &policies, 1)
+        };
+        let old = with(faulty);
+        assert_ne!(old, sound, "{sound}");
+        project.write("gateway.yaml", &old);
+        project.edit(
+            "orders.yaml",
+            GET,
+            &format!("{GET}x-gateway: {{policies: [other]}}, "),
+        );
+        commit(&project, "a fault");
+        let new = match faulty.contains("concurrency") {
+            true => "kind: concurrency, limit: 100",
+            false => "kind: rate_limit, limit: 100/s",
+        };
+        project.write("gateway.yaml", with(new));
+        let plan = ["plan", "--against", "git:HEAD", "--format", "json"];
+        if !is_compared {
+            project.run(&plan).with(65).contains("has errors");
+            continue;
+        }
+        let classes = project.run(&plan).json("plan/v1")["changes"].to_string();
+        assert!(classes.contains("relax"), "{faulty}: {classes}");
+    }
+}
+
 #[test]
 fn diff_of_two_sides_with_faults_compares_the_rest() {
     for fault in FAULTS {

@@ -107,6 +107,35 @@ fn plan_of_a_linked_project_folder_is_refused() {
     against(&outer.file("elsewhere"), "git:main:deploy").with(0);
 }
 
+/// A process that starts inside a link without `PWD` cannot know the link.
+#[test]
+fn plan_in_a_folder_that_became_a_link_is_refused() {
+    let outer = in_folder();
+    let (deploy, lax) = (outer.file("deploy"), outer.file("lax"));
+    fs::create_dir(&lax).unwrap();
+    for file in ["gateway.yaml", "orders.yaml"] {
+        fs::copy(deploy.join(file), lax.join(file)).unwrap();
+    }
+    expose_operation(&outer, "lax/orders.yaml");
+    git(outer.path(), &["add", "-A"]);
+    commit(outer.path());
+    git(outer.path(), &["branch", "-f", "main"]);
+    fs::remove_dir_all(&deploy).unwrap();
+    std::os::unix::fs::symlink("lax", &deploy).unwrap();
+    let from = |folder: &std::path::Path, side: &str| {
+        let mut started = command(folder);
+        run(started.env_remove("PWD").args(["plan", "--against", side]))
+    };
+    // Only tracked links count.
+    from(&deploy, "git:main").with(0);
+    git(outer.path(), &["add", "-A"]);
+    from(&deploy, "git:main")
+        .with(64)
+        .contains("`deploy` is a symbolic link to this project, but a folder in `git:main`");
+    from(&lax, "git:main:lax").with(0);
+    assert_exposed(from(&deploy, "git:main:deploy"));
+}
+
 #[test]
 fn record_names_no_commit_of_a_planted_repository() {
     let outer = in_folder();

@@ -337,7 +337,14 @@ fn listener_that_becomes_public_is_expose() {
         ("127.0.0.1:8080", "[::]:8080", "expose"),
         ("0.0.0.0:8080", "127.0.0.1:8080", "removed"),
         ("127.0.0.1:8080", "127.0.0.1:8081", "removed"),
-        ("0.0.0.0:8080", "[::]:8080", "removed"),
+        ("100.64.0.1:8080", "0.0.0.0:8080", "expose"),
+        ("203.0.113.7:8080", "0.0.0.0:8080", "expose"),
+        ("8.8.8.8:8080", "0.0.0.0:8080", "expose"),
+        ("[2a00::7]:8080", "[::]:8080", "expose"),
+        ("10.0.0.1:8080", "192.168.1.1:8080", "expose"),
+        ("0.0.0.0:8080", "[::]:8080", "expose"),
+        ("10.0.0.1:8080", "10.0.0.2:8080", "removed"),
+        ("8.8.8.8:8080", "9.9.9.9:8080", "removed"),
     ] {
         let plan = plan((&at(old), DOCUMENT), (&at(new), DOCUMENT));
         let expected = format!("routing {class} listener-address-changed listener public address");

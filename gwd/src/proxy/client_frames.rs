@@ -29,9 +29,10 @@ use super::refused::RefusedHead;
 use crate::runtime::clock::Clock;
 
 /// Minimum size from which h2 refuses a header list, in bytes. h2 ends the connection, with all its
-/// streams, for a list of four times the size. A smaller `limits.header_bytes` is therefore enforced
-/// here, for each stream.
-pub(super) const HEADER_LIST_MIN: u32 = 64 << 10;
+/// streams, for a list of four times the size, and for a block of more CONTINUATION frames than a
+/// list of this size needs. A smaller `limits.header_bytes` is therefore enforced here, for each
+/// stream.
+pub(super) const HEADER_LIST_MIN: u32 = 256 << 10;
 /// Field that [`marked_too_large`] adds to a head.
 pub(super) const TOO_LARGE: &str = "x-gateway-head-too-large";
 /// Literal field [`TOO_LARGE`] with an empty value, which has no effect on the HPACK table.
@@ -42,7 +43,7 @@ pub(super) const FRAME_HEADER_BYTES: usize = 9;
 /// Maximum length of a payload: the default of SETTINGS_MAX_FRAME_SIZE, which gwd does not change.
 const PAYLOAD_BYTES: usize = 16_384;
 /// Length of one SETTINGS parameter, in bytes.
-const SETTING_BYTES: usize = 6;
+pub(super) const SETTING_BYTES: usize = 6;
 const INITIAL_WINDOW_SIZE: u16 = 0x4;
 const WINDOW_MAX: u32 = 0x7FFF_FFFF;
 
@@ -50,7 +51,7 @@ const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
 const PRIORITY: u8 = 0x2;
 pub(super) const RST_STREAM: u8 = 0x3;
-const SETTINGS: u8 = 0x4;
+pub(super) const SETTINGS: u8 = 0x4;
 const PUSH_PROMISE: u8 = 0x5;
 const PING: u8 = 0x6;
 pub(super) const GOAWAY: u8 = 0x7;

@@ -1,9 +1,13 @@
-//! Error codes of the GOAWAY and RST_STREAM frames that h2 sends (RFC 9113 §6.4, §6.8, §7).
+//! Error codes of the GOAWAY and RST_STREAM frames that h2 sends (RFC 9113 §6.4, §6.8, §7), and the
+//! maximum of header lists in its SETTINGS (§6.5.2).
 //!
 //! h2 chooses the codes of the errors that it detects. For an error that [`super::client_frames`]
 //! detects, h2 gets an invalid frame, so that it ends the connection and all streams itself.
 //! [`GoAway`] then replaces the code in the frame on its way to the client. It also reports the
 //! streams that h2 resets because of an error of the client ([`Resets`]).
+//!
+//! h2 announces the size of a header list at which it refuses a head itself. The limit of the
+//! listener may be smaller, and replaces this number.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -15,7 +19,10 @@ use std::task::{Context, Poll, ready};
 use h2::Reason;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::client_frames::{FRAME_HEADER_BYTES, GOAWAY, RST_STREAM};
+use super::client_frames::{FRAME_HEADER_BYTES, GOAWAY, RST_STREAM, SETTING_BYTES, SETTINGS};
+
+/// Identifier of SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113 §6.5.2).
+const MAX_HEADER_LIST_SIZE: u16 = 0x6;
 
 /// Error of the client that ends the connection, if there is one.
 pub(super) type Ending = Rc<Cell<Option<Reason>>>;
@@ -45,6 +52,17 @@ pub(super) struct GoAway<I> {
     header_written: usize,
     /// Remaining bytes of the current payload.
     left: usize,
+    /// Value of SETTINGS_MAX_HEADER_LIST_SIZE that the client gets.
+    header_list: Option<HeaderList>,
+}
+
+/// Value of SETTINGS_MAX_HEADER_LIST_SIZE in the first frame of the gateway, which is SETTINGS.
+struct HeaderList {
+    value: [u8; 4],
+    /// Number of bytes of the connection that were written.
+    written: usize,
+    /// Position of the value in the bytes of the connection.
+    at: usize,
 }
 
 // === impl Resets ===
@@ -86,11 +104,52 @@ impl<I> GoAway<I> {
             header: [0; FRAME_HEADER_BYTES],
             header_written: 0,
             left: 0,
+            header_list: None,
         }
+    }
+
+    /// Announces this maximum size of a header list, in bytes.
+    pub(super) fn announcing(self, header_bytes: u32) -> Self {
+        let list = HeaderList {
+            value: header_bytes.to_be_bytes(),
+            written: 0,
+            at: 0,
+        };
+        Self {
+            header_list: Some(list),
+            ..self
+        }
+    }
+
+    /// Bytes to write, with the size of a header list that is announced.
+    fn with_header_list<'b>(&mut self, bytes: Cow<'b, [u8]>) -> Cow<'b, [u8]> {
+        let Some(list) = &mut self.header_list else {
+            return bytes;
+        };
+        if list.written == 0 {
+            list.at = position_of_header_list(&bytes).unwrap_or_default();
+        }
+        let known = (list.at..).zip(list.value);
+        let known = known.filter_map(|(at, byte)| Some((at.checked_sub(list.written)?, byte)));
+        let mut known = known
+            .filter(|(at, _)| list.at > 0 && *at < bytes.len())
+            .peekable();
+        if known.peek().is_none() {
+            return bytes;
+        }
+        let mut bytes = bytes.into_owned();
+        known.for_each(|(at, byte)| bytes[at] = byte);
+        Cow::Owned(bytes)
     }
 
     /// Updates the position in the frames after a write.
     fn follow(&mut self, mut bytes: &[u8]) {
+        if let Some(list) = &mut self.header_list {
+            list.written += bytes.len();
+            if list.written >= list.at + list.value.len() {
+                self.header_list = None;
+            }
+        }
         loop {
             let payload = self.left.min(bytes.len());
             self.left -= payload;
@@ -153,6 +212,17 @@ impl<I> GoAway<I> {
     }
 }
 
+/// Position of the value of SETTINGS_MAX_HEADER_LIST_SIZE, if a complete SETTINGS frame with this
+/// parameter is at the start of `bytes`.
+fn position_of_header_list(bytes: &[u8]) -> Option<usize> {
+    let (header, rest) = bytes.split_first_chunk::<FRAME_HEADER_BYTES>()?;
+    let parameters = rest.get(..payload_bytes(header))?;
+    let [.., kind, _, _, _, _, _] = *header;
+    let mut parameters = parameters.chunks_exact(SETTING_BYTES);
+    let at = parameters.position(|one| one[..2] == MAX_HEADER_LIST_SIZE.to_be_bytes())?;
+    (kind == SETTINGS).then_some(FRAME_HEADER_BYTES + at * SETTING_BYTES + 2)
+}
+
 fn payload_bytes(header: &[u8; FRAME_HEADER_BYTES]) -> usize {
     let [a, b, c, ..] = *header;
     u32::from_be_bytes([0, a, b, c]) as usize
@@ -175,6 +245,7 @@ impl<I: Write + Unpin> Write for GoAway<I> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let bytes = self.with_code(bytes);
+        let bytes = self.with_header_list(bytes);
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, &bytes))?;
         self.follow(&bytes[..written]);
         Poll::Ready(Ok(written))
@@ -194,8 +265,14 @@ mod tests {
     use super::*;
     use std::task::Waker;
 
-    #[derive(Default)]
-    struct Peer(Vec<u8>);
+    /// Written bytes, and the maximum number of bytes that one write accepts.
+    struct Peer(Vec<u8>, usize);
+
+    impl Default for Peer {
+        fn default() -> Self {
+            Self(Vec::new(), usize::MAX)
+        }
+    }
 
     impl Write for Peer {
         fn poll_write(
@@ -203,8 +280,9 @@ mod tests {
             _: &mut Context<'_>,
             bytes: &[u8],
         ) -> Poll<io::Result<usize>> {
-            self.0.extend_from_slice(bytes);
-            Poll::Ready(Ok(bytes.len()))
+            let accepted = bytes.len().min(self.1);
+            self.0.extend_from_slice(&bytes[..accepted]);
+            Poll::Ready(Ok(accepted))
         }
 
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -286,6 +364,35 @@ mod tests {
             }
             assert_eq!(resets.take_malformed(), [1, 7], "pieces of {piece}");
             assert_eq!(resets.count.get(), 4, "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn announced_header_list_replaces_the_number_of_h2() {
+        let settings = |size: u8| {
+            let parameters = [
+                [0, 2, 0, 0, 0, 0],
+                [0, 6, 0, 4, 0, size],
+                [0, 4, 0, 0, 6, 6],
+            ];
+            frame(SETTINGS, parameters.as_flattened())
+        };
+        // Only the first frame is changed.
+        let sent = [settings(0), settings(7)].concat();
+        let expected = [settings(9), settings(7)].concat();
+        for piece in [1, 2, 5, 100] {
+            let peer = Peer(Vec::new(), piece);
+            let io = GoAway::new(peer, Ending::default(), Rc::default());
+            let mut io = io.announcing((4 << 16) + 9);
+            let mut cx = Context::from_waker(Waker::noop());
+            let mut rest = &sent[..];
+            while !rest.is_empty() {
+                let Poll::Ready(written) = Pin::new(&mut io).poll_write(&mut cx, rest) else {
+                    panic!("it is ready");
+                };
+                rest = &rest[written.unwrap()..];
+            }
+            assert_eq!(io.io.0, expected, "pieces of {piece}");
         }
     }
 

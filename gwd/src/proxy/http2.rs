@@ -106,7 +106,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         })
     };
     let resets = Rc::new(Resets::default());
-    let io = GoAway::new(gather, Rc::clone(&ending), Rc::clone(&resets));
+    let io = GoAway::new(gather, Rc::clone(&ending), Rc::clone(&resets)).announcing(header_bytes);
     let mut http = builder.serve_connection(io, service);
     let mut watch = Watch::new(conn);
     let error = poll_fn(|cx| {

@@ -288,6 +288,47 @@ fn smaller_limit_of_heads_refuses_streams_only() {
 }
 
 #[test]
+fn heads_of_many_frames_are_refused_alone() {
+    let upstream = Upstream::saying("ok");
+    let mut shop = http2(shop(
+        upstream.address,
+        vec![op("GET", "/a"), op("POST", "/a")],
+    ));
+    shop.listener.limits.header_bytes = 40_000;
+    let served = shop.serve();
+    let mut raw = Raw::connect(served.address);
+    let settings = raw.find(|frame| frame.kind == SETTINGS).unwrap();
+    let announced = [&[0, 6][..], &40_000_u32.to_be_bytes()].concat();
+    let mut parameters = settings.payload.chunks(6);
+    assert!(parameters.any(|one| one == announced), "{settings:?}");
+    // A request in flight, as of another client of a proxy.
+    raw.send(&begins(odd(0)));
+    let value = "x".repeat(120);
+    // Header blocks of 100 to 262 KB.
+    for (at, fields) in [(1, 800), (2, 1_200), (3, 1_600), (4, 2_100)] {
+        let block = request("GET", &vec![("a", value.as_str()); fields]);
+        let pieces: Vec<&[u8]> = block.chunks(16_000).collect();
+        for (index, piece) in pieces.iter().enumerate() {
+            let kind = if index == 0 { HEADERS } else { CONTINUATION };
+            let ends = if index == 0 { END } else { 0 };
+            let last = index + 1 == pieces.len();
+            let flags = if last { ends | END_HEADERS } else { ends };
+            raw.send(&frame(kind, flags, odd(at), piece));
+        }
+        let answer = raw.find(|frame| frame.stream == odd(at) || frame.kind == GOAWAY);
+        let answer = answer.unwrap();
+        assert_eq!(
+            (answer.kind, answer.status()),
+            (HEADERS, 0),
+            "{fields} fields"
+        );
+    }
+    raw.send(&frame(DATA, END, odd(0), b"x"));
+    let answer = raw.find(|frame| frame.stream == odd(0) && frame.kind == HEADERS);
+    assert_eq!(answer.unwrap().status(), 200);
+}
+
+#[test]
 fn large_header_lists_are_refused_and_bombs_close() {
     let upstream = Upstream::saying("ok");
     let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();

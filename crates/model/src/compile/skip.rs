@@ -6,7 +6,7 @@
 //! gateway.yaml, these parts are the limits of listeners, and the timeouts, limits, retries,
 //! circuit breakers and health checks of upstreams. For such a part with an error, the comparison
 //! uses the default. In `defaults` and `x-gateway`, these parts are limits and unknown keys. For a
-//! policy, the settings that can be read are compared. An error in any other part (`security`,
+//! policy that limits requests, the settings that can be read are compared. An error in any other part (`security`,
 //! paths, servers, keys of `x-gateway` that decide access or routing) fails the comparison.
 
 use diag::{Diagnostic, NodeRef, Span};
@@ -60,6 +60,9 @@ const LIMITS: [&str; 8] = [
     "tags",
     "timeout",
 ];
+
+/// Kinds of policies without a filter.
+const PARAMETERS: [&str; 2] = ["retry", "timeout"];
 
 /// Keys of a document that contain only parts of the contract.
 const CONTRACT: [&str; 12] = [
@@ -174,12 +177,13 @@ impl SettingParts {
         let policies = policies
             .flat_map(NodeRef::entries)
             .map(|(_, policy)| policy);
-        // A policy of an unknown kind has no settings to compare.
-        let known = policies.filter(|policy| {
+        // Limits and parameters are compared by their settings. All other policies are compared by
+        // their effect, which is unknown if a setting has an error.
+        let compared = policies.filter(|policy| {
             let kind = policy.get("kind").and_then(NodeRef::scalar_text);
-            kind.is_some_and(|kind| policy::KINDS.iter().any(|known| known.kind == kind))
+            kind.is_some_and(|kind| policy::is_limit(kind) || PARAMETERS.contains(&kind))
         });
-        self.values.extend(known.map(NodeRef::span));
+        self.values.extend(compared.map(NodeRef::span));
         if let Some(defaults) = node.get("defaults") {
             self.add(defaults);
         }

@@ -379,7 +379,11 @@ fn checked(kind: &str, node: NodeRef<'_>, sink: &mut Sink) -> Option<policy::Che
         .iter()
         .any(|finding| !std::ptr::eq(finding.lint, &raw const shape::NOT_AVAILABLE));
     if wrong {
-        return runs;
+        // Keep the settings, so that a plan can compare them.
+        return runs.or_else(|| {
+            let readable = declared_kind(kind, node, &shape);
+            Some(policy::Checked::Declared(readable))
+        });
     }
     runs.filter(|_| declared::later(node, &shape).is_empty())
         .or_else(|| Some(policy::Checked::Declared(declared_kind(kind, node, &shape))))

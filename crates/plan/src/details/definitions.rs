@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::operations::{ApiSide, Line, named, policy_value};
 use super::tables::{self, Table};
-use super::{all, fields, pages, push, questions, restart, verifiers};
+use super::{all, fields, pages, push, questions, reachable, restart, verifiers};
 use crate::pairs::{both, listeners};
 use crate::security::{self, UNSHOWN};
 use crate::{Change, Class, Plan, Section};
@@ -65,6 +65,7 @@ fn listener_lines(old: &ir::Gateway, new: &ir::Gateway) -> Vec<Line> {
                 let shown = (None, Some(is.name.as_str().into()));
                 report_one_sided(&format!("listener {}", is.name), shown, ids, &mut lines);
             }
+            let before = lines.len();
             fields::settings(
                 &tables::LISTENER,
                 &subject,
@@ -72,6 +73,10 @@ fn listener_lines(old: &ir::Gateway, new: &ir::Gateway) -> Vec<Line> {
                 &listener(is),
                 &mut lines,
             );
+            let own = lines[before..].iter_mut();
+            for line in own.filter(|line| line.id == "client-cert-fields-changed") {
+                line.class = class_of_certificate_fields(was, is);
+            }
         } else {
             let before = lines.len();
             report_one_sided(
@@ -90,27 +95,34 @@ fn listener_lines(old: &ir::Gateway, new: &ir::Gateway) -> Vec<Line> {
     lines
 }
 
+/// Class of a change of the fields in which upstreams receive the client's certificate.
+fn class_of_certificate_fields(was: &ir::Listener, is: &ir::Listener) -> Class {
+    let passes = |one: &ir::Listener| one.forward_client_cert == Some(ir::CertificateFields::Pass);
+    let writes = |one: &ir::Listener| {
+        let asks = one.tls().is_some_and(|tls| tls.client_auth.is_some());
+        asks && one.forward_client_cert.is_some() && !passes(one)
+    };
+    match (passes(was), passes(is)) {
+        // Trusted proxies provide the client certificate in a field.
+        (false, true) => Class::Weaken,
+        // Upstreams receive other identities: callers gain some and lose others.
+        _ if writes(was) || writes(is) => Class::Incomparable,
+        (true, false) => Class::Strengthen,
+        (true, true) | (false, false) => Class::Changed,
+    }
+}
+
 /// Sets the class of each line whose class depends on its old and new value. Returns the subjects
 /// of address changes that let new clients connect and exclude clients of the old address.
 fn classify_listener_lines(lines: &mut [Line]) -> BTreeSet<String> {
     let mut wider_and_removed = BTreeSet::new();
     for line in lines {
-        if line.id == "client-cert-fields-changed" {
-            // With `pass`, trusted proxies provide the client certificate in a field.
-            let passes = |value: &Value| value.as_str() == Some("pass");
-            line.class = match (passes(&line.old), passes(&line.new)) {
-                (false, true) => Class::Weaken,
-                (true, false) => Class::Strengthen,
-                (true, true) | (false, false) => Class::Changed,
-            };
-        }
         if line.id != "listener-address-changed" {
             continue;
         }
-        let (wider, gone) = (
-            reach(&line.new) > reach(&line.old),
-            !covers(&line.new, &line.old),
-        );
+        let [new, old] = [&line.new, &line.old].map(|value| value.as_str().unwrap_or_default());
+        let wider = reachable::is_wider(new, old);
+        let gone = !reachable::covers(new, old);
         line.class = match (wider, gone) {
             (true, _) => Class::Expose,
             (false, true) => Class::Removed,
@@ -216,31 +228,6 @@ fn push_unshown(plan: &mut Plan, lines: Vec<Line>) {
                 change",
             );
         }
-    }
-}
-
-/// True if every client that can reach the old address can also reach the new one.
-fn covers(new: &Value, old: &Value) -> bool {
-    let parsed =
-        |address: &Value| -> Option<std::net::SocketAddr> { address.as_str()?.parse().ok() };
-    let (Some(new), Some(old)) = (parsed(new), parsed(old)) else {
-        return false;
-    };
-    let (is, was) = (new.ip(), old.ip());
-    // A wildcard address accepts connections of its own address family only.
-    let every = is.is_unspecified() && is.is_ipv4() == was.is_ipv4();
-    new.port() == old.port() && (every || is.to_canonical() == was.to_canonical())
-}
-
-/// Rank of a listening address. 0: this machine only; 1: a private network; 2: everywhere.
-fn reach(address: &Value) -> u8 {
-    let address: Option<std::net::SocketAddr> = address.as_str().and_then(|it| it.parse().ok());
-    match address.map(|address| address.ip().to_canonical()) {
-        None => 0,
-        Some(ip) if ip.is_loopback() => 0,
-        Some(std::net::IpAddr::V4(ip)) if ip.is_private() || ip.is_link_local() => 1,
-        Some(std::net::IpAddr::V6(ip)) if ip.is_unique_local() || ip.is_unicast_link_local() => 1,
-        Some(_) => 2,
     }
 }
 

@@ -15,6 +15,7 @@ mod operations;
 mod pages;
 mod plans;
 mod questions;
+mod reachable;
 mod restart;
 mod schemes;
 mod slashes;

@@ -5,6 +5,8 @@
 //! counts as a repository here, as with Git's `safe.bareRepository=explicit`. The work tree is
 //! always the folder that contains `.git`, whatever the repository's configuration says.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use git2::{ErrorCode, Repository, RepositoryOpenFlags};
@@ -13,6 +15,9 @@ use super::revision::NoRevision;
 
 /// File mode of a submodule in the index.
 pub(super) const SUBMODULE: u32 = 0o160_000;
+
+/// Mode of a symbolic link in a tree or index.
+const LINK: u32 = 0o120_000;
 
 /// Repository, opened through its work tree.
 pub struct WorkTree {
@@ -122,6 +127,17 @@ impl WorkTree {
     pub fn inside(&self, path: &Path) -> Option<PathBuf> {
         let path = path.canonicalize().ok()?;
         Some(path.strip_prefix(&self.folder).ok()?.to_owned())
+    }
+
+    /// Symbolic links in the index, as paths relative to the work tree.
+    #[must_use]
+    pub fn links(&self) -> Vec<PathBuf> {
+        let Ok(index) = self.repository.index() else {
+            return Vec::new();
+        };
+        let links = index.iter().filter(|entry| entry.mode == LINK);
+        let links = links.map(|entry| PathBuf::from(OsString::from_vec(entry.path)));
+        links.collect()
     }
 
     /// True if a path is in the index or in the last commit. The comparison is case-sensitive,

@@ -89,6 +89,38 @@ fn link_in_path(near: &Path, tree: &Path) -> Option<PathBuf> {
     named.ancestors().find(is_link).map(Path::to_owned)
 }
 
+/// Tracked symbolic links that lead to a folder or to one above it.
+fn links_to(near: &Path, tree: &WorkTree) -> Vec<PathBuf> {
+    let Ok(near) = near.canonicalize() else {
+        return Vec::new();
+    };
+    let leads_here = |link: &PathBuf| {
+        let end = tree.folder().join(link).canonicalize();
+        end.is_ok_and(|end| end.is_dir() && near.starts_with(end))
+    };
+    let mut links = tree.links();
+    links.retain(leads_here);
+    links
+}
+
+/// Refuses a revision in which one of the `links` is a folder. The user may mean that folder: a
+/// program that gwc did not inherit `PWD` from can enter the project's folder through the link.
+fn check_links(links: &[PathBuf], revision: &Revision, name: &str) -> anyhow::Result<()> {
+    let was_folder = |link: &&PathBuf| {
+        let link = link.to_string_lossy();
+        matches!(revision.end(&link), Some(End::Folder(end)) if end == *link)
+    };
+    let Some(link) = links.iter().find(was_folder) else {
+        return Ok(());
+    };
+    let link = say::path(link);
+    Err(Failure::usage(format!(
+        "`{link}` is a symbolic link to this project, but a folder in `git:{name}`; write \
+         git:{name}:FOLDER, to say which folder you compare with"
+    ))
+    .into())
+}
+
 pub(super) fn of_revision(text: &str, context: &Context) -> anyhow::Result<What> {
     let (name, path) = split_revision(text);
     if name.is_empty() {
@@ -120,7 +152,11 @@ pub(super) fn of_revision(text: &str, context: &Context) -> anyhow::Result<What>
     }
     check_above(&tree, &near, (name, path))?;
     let submodule = tree.submodule();
+    let links = links_to(&near, &tree);
     let revision = Revision::in_work_tree(tree, name).map_err(failed)?;
+    if path.is_none() {
+        check_links(&links, &revision, name)?;
+    }
     let here = inside(&near).map_err(failed)?.folder;
     let refused = |_| {
         Failure::usage(format!(

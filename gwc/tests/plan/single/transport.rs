@@ -32,13 +32,19 @@ pub(super) const KINDS: &[Kind] = &[
     }),
     (
         "certificates of clients are written, not passed on",
-        |case| client_certificate(case, Some("pass"), "xfcc", "security strengthen"),
+        |case| client_certificate(case, Some("pass"), "xfcc", "security incomparable"),
     ),
+    ("certificates of clients are no longer passed on", |case| {
+        client_certificate(case, Some("pass"), "none", "security strengthen")
+    }),
+    ("certificates of clients are written", |case| {
+        client_certificate(case, None, "client_cert", "security incomparable")
+    }),
     ("certificates of clients in another form", |case| {
-        client_certificate(case, Some("client_cert"), "xfcc", "policy changed")
+        client_certificate(case, Some("client_cert"), "xfcc", "security incomparable")
     }),
     ("certificates of clients are no longer told", |case| {
-        client_certificate(case, Some("client_cert"), "none", "policy changed")
+        client_certificate(case, Some("client_cert"), "none", "security incomparable")
     }),
     ("certificates of clients are taken back", |case| {
         tls(case, |tls| {

@@ -80,7 +80,7 @@ fn wrong_frames_are_seen_however_they_come() {
             Reason::PROTOCOL_ERROR,
         ),
         (
-            [&block[..], &frame(CONTINUATION, 0, 3, &[]).repeat(7)].concat(),
+            [&block[..], &frame(CONTINUATION, 0, 3, &[]).repeat(22)].concat(),
             Reason::ENHANCE_YOUR_CALM,
         ),
     ];
