@@ -129,16 +129,15 @@ impl<I> GoAway<I> {
         if list.written == 0 {
             list.at = position_of_header_list(&bytes).unwrap_or_default();
         }
-        let known = (list.at..).zip(list.value);
-        let known = known.filter_map(|(at, byte)| Some((at.checked_sub(list.written)?, byte)));
-        let mut known = known
-            .filter(|(at, _)| list.at > 0 && *at < bytes.len())
-            .peekable();
-        if known.peek().is_none() {
+        let value = list.at..list.at + list.value.len();
+        let here = list.written..list.written + bytes.len();
+        if list.at == 0 || value.end <= here.start || here.end <= value.start {
             return bytes;
         }
         let mut bytes = bytes.into_owned();
-        known.for_each(|(at, byte)| bytes[at] = byte);
+        for (at, byte) in value.zip(list.value).filter(|(at, _)| here.contains(at)) {
+            bytes[at - here.start] = byte;
+        }
         Cow::Owned(bytes)
     }
 
