@@ -119,7 +119,6 @@ fn plan_in_a_folder_that_became_a_link_is_refused() {
     expose_operation(&outer, "lax/orders.yaml");
     git(outer.path(), &["add", "-A"]);
     commit(outer.path());
-    git(outer.path(), &["branch", "-f", "main"]);
     fs::remove_dir_all(&deploy).unwrap();
     std::os::unix::fs::symlink("lax", &deploy).unwrap();
     let from = |folder: &std::path::Path, side: &str| {
