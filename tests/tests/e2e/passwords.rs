@@ -17,7 +17,7 @@ const SESAME: &str =
 const SECOND: &str =
     "$argon2id$v=19$m=7168,t=1,p=1$c2FsdHNhbHQ$OjCu/Ra38mQD3qMPwDG45sgk9/8C4EGXylhzlI7hReU";
 /// Password hash, from `printf %s 'slow word' | argon2 saltsalt -id -k 65536 -t 10 -p 1 -e`.
-const SLOW: &str =
+pub(crate) const SLOW: &str =
     "$argon2id$v=19$m=65536,t=10,p=1$c2FsdHNhbHQ$UrHxcsqamq9qXqajlGVW7I5hNgEQNeKIU2VfpEI1X3U";
 
 const DOCUMENT: &str = r#"openapi: 3.1.0
