@@ -2,6 +2,7 @@
 // is a recipe; the answer is `{"proof": TEXT}`:
 //   key     one of the printed names
 //   htm, htu, nonce, token   as the library takes them
+//   age_s   age of the proof in seconds (default 0)
 import { createInterface } from 'node:readline';
 import { generateKeyPair, generateProof } from 'dpop';
 
@@ -10,7 +11,12 @@ const keys = {};
 for (const name of NAMES) keys[name] = await generateKeyPair(name.split(' ').pop());
 console.log(JSON.stringify(NAMES));
 for await (const line of createInterface({ input: process.stdin })) {
-  const { key, htm, htu, nonce, token } = JSON.parse(line);
-  console.log(JSON.stringify({ proof: await generateProof(keys[key], htu, htm, nonce, token) }));
+  const { key, htm, htu, nonce, token, age_s } = JSON.parse(line);
+  // The library reads the clock before it waits for the first time.
+  const now = Date.now;
+  Date.now = () => now() - 1000 * (age_s ?? 0);
+  const made = generateProof(keys[key], htu, htm, nonce ?? undefined, token);
+  Date.now = now;
+  console.log(JSON.stringify({ proof: await made }));
 }
 process.exit(0);

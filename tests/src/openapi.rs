@@ -1,7 +1,7 @@
 //! Minimal OpenAPI reader, sufficient to call every operation of a document. Independent of the
 //! reader under test.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -28,8 +28,19 @@ pub struct Operation {
     pub template: String,
     /// Credentials of the first alternative of the security requirement.
     pub credentials: Vec<Credential>,
+    /// Security requirement, of the operation or of the document.
+    pub security: Value,
     /// True if a request without credentials is permitted.
     pub is_anonymous: bool,
+}
+
+/// Security scheme that a requirement of a document names.
+#[derive(Clone, Debug)]
+pub struct RequiredScheme {
+    /// Definition of the scheme.
+    pub scheme: Value,
+    /// Scopes or roles of all requirements that name the scheme.
+    pub scopes: BTreeSet<String>,
 }
 
 /// Location and kind of a credential in a request.
@@ -60,12 +71,40 @@ impl Document {
         }
     }
 
-    /// Security schemes of the document, by name.
+    /// Version of OpenAPI that the document states.
     #[must_use]
-    pub fn security_schemes(&mut self) -> BTreeMap<String, Value> {
-        let file = self.file.clone();
-        let root = self.load(&file);
-        self.schemes(&root).into_iter().collect()
+    pub fn version(&mut self) -> String {
+        let root = self.load(&self.file.clone());
+        root["openapi"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Security schemes that the document's requirements name, by name.
+    ///
+    /// # Panics
+    /// If the document does not define one of the schemes.
+    #[must_use]
+    pub fn required_schemes(&mut self) -> BTreeMap<String, RequiredScheme> {
+        let root = self.load(&self.file.clone());
+        let schemes = self.schemes(&root);
+        let operations = self.operations();
+        let of_operations = operations.iter().map(|operation| &operation.security);
+        let mut required: BTreeMap<String, RequiredScheme> = BTreeMap::new();
+        for security in of_operations.chain([&root["security"]]) {
+            let alternatives = security.as_array().into_iter().flatten();
+            for (name, scopes) in alternatives.flat_map(object) {
+                let scheme = schemes.get(name);
+                let scheme = scheme.unwrap_or_else(|| panic!("no scheme `{name}`"));
+                let one = required.entry(name.clone());
+                let one = one.or_insert_with(|| RequiredScheme {
+                    scheme: scheme.clone(),
+                    scopes: BTreeSet::new(),
+                });
+                let scopes = scopes.as_array().into_iter().flatten();
+                let scopes = scopes.filter_map(Value::as_str).map(str::to_owned);
+                one.scopes.extend(scopes);
+            }
+        }
+        required
     }
 
     /// All operations of the document, in document order.
@@ -92,6 +131,7 @@ impl Document {
                     method: method.to_ascii_uppercase(),
                     template: template.clone(),
                     credentials: credentials(security, &schemes),
+                    security: security.clone(),
                     is_anonymous: is_anonymous(security),
                 });
             }

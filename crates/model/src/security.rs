@@ -348,9 +348,12 @@ impl Schemes {
         } else if scheme.takes_scopes || self.version != Version::V30 {
             // The verifier or the upstream compares the scopes.
         } else if !matches!(bound.verify, ir::Verify::Upstream) {
-            sink.push(finding(format!(
-                "`{scope}` is a scope that this scheme does not have in OpenAPI 3.0"
-            )));
+            sink.push(
+                finding(format!(
+                    "`{scope}` is a scope that this scheme does not have in OpenAPI 3.0"
+                ))
+                .help("declare the scheme with `type: oauth2` and its scopes (an overlay can), or write `[]`: every valid credential is admitted"),
+            );
         } else {
             // Report this only once, at the scheme: the gateway does not check the scopes, but the
             // upstream may.

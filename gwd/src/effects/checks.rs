@@ -2,21 +2,25 @@
 //! signatures by expensive keys.
 //!
 //! [`CheckQueue`](crate::answers::checks::CheckQueue) is the queue of checks. Equal checks at the
-//! same time share their result. Results of password checks are cached by a hash with a random key
-//! of the process: right passwords for five minutes, wrong ones for ten seconds. Each worker caches
-//! the results of signature checks with the tokens.
+//! same time share their result, also if the client whose request started the check disconnects.
+//! Results of password checks are cached by a hash with a random key of the process: right passwords
+//! for five minutes, wrong ones for ten seconds. Each worker caches the results of signature checks
+//! with the tokens.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use http::StatusCode;
 use policy::ask::{Answer, AnswerKind, Answered, AskId, CallKind, Keep, KindOf, Outage};
 use policy::{password, signature};
+use tokio::sync::oneshot;
 
 use crate::answers::checks::{CheckQueue, Replaced};
-use crate::answers::joined::Turn;
+use crate::answers::joined::{Key, Lead, Turn};
 use crate::effects::PendingDecision;
 use crate::runtime::deadlines::in_time;
+use crate::worker::Worker;
 
 /// Maximum time for which a request waits for a check: 5s.
 const TIMEOUT_MS: u64 = 5_000;
@@ -114,23 +118,61 @@ async fn ask(
         let _permit = permit;
         holds()
     };
-    let Some(holds) = shared.compute.run(work).await else {
-        return outage(Outage::Failed);
+    let computation = Computation {
+        worker: Rc::clone(asking.worker),
+        label: kind.label,
+        keep: kind.keep,
+        question: (key, client),
     };
-    count("answered");
-    let answered = Arc::new(Answered::empty(match holds {
-        true => StatusCode::OK,
-        false => StatusCode::FORBIDDEN,
-    }));
-    let now_ms = shared.clock.now_ms();
-    shared
-        .joined
-        .keep((key, client), kind.keep, &answered, now_ms);
-    let answer = Answer::Http(answered);
-    if let Some(lead) = lead {
-        lead.answered(Some(&answer));
+    let (sender, result) = oneshot::channel();
+    tokio::task::spawn_local(async move {
+        let _gone = sender.send(computation.run(lead, work).await);
+    });
+    match result.await {
+        Ok(Some(answer)) => answer,
+        Ok(None) | Err(_) => outage(Outage::Failed),
     }
-    answer
+}
+
+/// Computation of a check. It is a task of its own: if the client whose request started it
+/// disconnects, the requests that wait for the result do not start it again.
+struct Computation {
+    worker: Rc<Worker>,
+    label: &'static str,
+    keep: &'static Keep,
+    /// Key of the check, and address of the client whose request started it.
+    question: (Key, IpAddr),
+}
+
+impl Computation {
+    /// Computes the result, caches it, and passes it to the requests that wait. `None` if it cannot
+    /// be computed: one of the requests that wait then starts the computation again.
+    async fn run(
+        self,
+        lead: Option<Lead>,
+        work: impl FnOnce() -> bool + Send + 'static,
+    ) -> Option<Answer> {
+        let shared = &self.worker.shared;
+        // Join the check, so that later requests find it even if no request waits now. `lead` must
+        // be dropped first.
+        let _joins = shared.joined.join(self.question.0);
+        let lead = lead;
+        let holds = shared.compute.run(work).await?;
+        self.worker.shard.count_policy_call(self.label, "answered");
+        let answered = Arc::new(Answered::empty(match holds {
+            true => StatusCode::OK,
+            false => StatusCode::FORBIDDEN,
+        }));
+        let now_ms = shared.clock.now_ms();
+        shared
+            .joined
+            .keep(self.question, self.keep, &answered, now_ms);
+        let answer = Answer::Http(answered);
+        if let Some(lead) = lead {
+            lead.answered(Some(&answer));
+        }
+        Some(answer)
+    }
 }
 
 const fn keep(times_ms: [u64; 2]) -> Keep {

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use e2e::gateway::{Gateway, Options};
 use e2e::openssl::{P384Key, RsaKey};
 use e2e::project::Project;
@@ -12,11 +12,17 @@ use e2e::upstream::Upstream;
 use e2e::wait;
 use serde_json::{Value, json};
 
+use crate::passwords::STEADY;
+
 const DOCUMENT: &str = r#"openapi: 3.1.0
 info: {title: s, version: "1"}
-components: {securitySchemes: {token: {type: http, scheme: bearer, x-gateway: {auth: idp}}}}
+components:
+  securitySchemes:
+    token: {type: http, scheme: bearer, x-gateway: {auth: idp}}
+    staff: {type: http, scheme: basic, x-gateway: {auth: staff}}
 paths:
   /secured: {get: {operationId: secured, security: [{token: []}], responses: {"200": {description: ok}}}}
+  /staff: {get: {operationId: staff, security: [{staff: []}], responses: {"200": {description: ok}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: ok}}}}
 "#;
 
@@ -31,6 +37,11 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with(|options| options)
+    }
+
+    /// Creates the scene. The function changes the options of the gateway.
+    fn with(edit: fn(Options) -> Options) -> Self {
         let main = Upstream::start();
         let (p384, large, small) = (P384Key::new(), RsaKey::of_bits(4_096), RsaKey::new());
         let [x, y] = p384.point();
@@ -44,7 +55,8 @@ impl Scene {
             "version: 1\nname: s\napis: {{s: {{path: openapi.yaml}}}}\n\
              listeners: {{public: {{address: \"127.0.0.1:8080\"}}}}\n\
              upstreams: {{main: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
-             auth: {{idp: {{kind: jwt, issuer: tests, audience: [orders], algorithms: [ES384, RS256], jwks_file: keys.json}}}}\n\
+             auth: {{idp: {{kind: jwt, issuer: tests, audience: [orders], algorithms: [ES384, RS256], jwks_file: keys.json}}, staff: {{kind: basic}}}}\n\
+             consumers: {{bob: {{basic: [{{user: bob, argon2id: \"{STEADY}\"}}]}}}}\n\
              defaults: {{upstream: main}}\nrelease: {{store: releases, channel: prod}}\n",
             main.url()
         );
@@ -53,7 +65,7 @@ impl Scene {
         project.keygen();
         project.apply();
         Self {
-            gateway: Options::of(&project).start(),
+            gateway: edit(Options::of(&project)).start(),
             project,
             p384,
             large,
@@ -132,6 +144,31 @@ fn tokens_of_expensive_keys_are_verified_elsewhere() {
     wait::until("counted", || {
         (scene.checks("answered") == 5.0).then_some(())
     });
+}
+
+/// A password check occupies the only thread for computations, so that the checks of the equal
+/// tokens are in the queue at the same time.
+#[test]
+fn equal_expensive_signatures_at_once_are_one_check() {
+    let scene = Scene::with(|options| options.workers(1));
+    // The password check can end before the tokens arrive. Then try again with other tokens.
+    let joined = (1..=10).any(|attempt: u8| {
+        let token = scene.token("p384", &format!("alice-{attempt}"));
+        let pair = STANDARD.encode(format!("bob:wrong {attempt}"));
+        let request =
+            format!("GET /staff HTTP/1.1\r\nhost: h\r\nauthorization: Basic {pair}\r\n\r\n");
+        let mut staff = scene.gateway.connect();
+        staff.send(request.as_bytes()).expect("gwd reads");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| assert_eq!(scene.shown(&token).0, 200));
+            }
+        });
+        assert_eq!(staff.read_response(false).expect("a response").status, 401);
+        assert_eq!(scene.checks("answered"), f64::from(attempt));
+        scene.checks("joined") > 0.0
+    });
+    assert!(joined, "no request shared the check of another one");
 }
 
 #[test]

@@ -525,63 +525,6 @@ fn provider_that_drips_or_floods_stalls_no_other() {
     }
 }
 
-/// Unusable metadata of an issuer has the same effect as an unusable key set. Requests with a token
-/// get 503, and other requests are served. At most one request to the provider is open at a time.
-#[test]
-fn broken_metadata_is_503_for_its_own_requests_only() {
-    let key = RsaKey::new();
-    let answers: Vec<(&str, Answer)> = vec![
-        ("500", status(500)),
-        (
-            "302",
-            Answer {
-                status: 302,
-                headers: vec![("location".to_owned(), "/metadata".to_owned())],
-                ..Answer::ok("")
-            },
-        ),
-        ("html", page("text/html", "<html>sign in</html>")),
-        ("no object", document(&json!("x"))),
-        ("nothing in it", document(&json!({}))),
-        (
-            "too large",
-            Answer {
-                body: vec![b' '; 2 << 20],
-                ..document(&json!({}))
-            },
-        ),
-    ];
-    for (what, answer) in answers {
-        let provider = Provider::new();
-        let (open_now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let (now, peak) = (Arc::clone(&open_now), Arc::clone(&most));
-        provider.answers(move |_| {
-            peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_millis(20));
-            now.fetch_sub(1, Ordering::SeqCst);
-            answer.clone()
-        });
-        let issuer = provider.upstream.url();
-        let scene = Scene::new(&format!("issuer: \"{issuer}\""));
-        let gateway = scene.start();
-        let token = token(&issuer, "a", &key);
-        std::thread::scope(|scope| {
-            let waiting: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| shown(&gateway, &token)))
-                .collect();
-            assert_eq!(open(&gateway), 200, "{what}");
-            for one in waiting {
-                let (status, body) = one.join().expect("no panic");
-                assert_eq!(status, 503, "{what}: {body}");
-                assert!(body.contains("keys_unavailable"), "{what}: {body}");
-            }
-        });
-        reported(&gateway, |set| set["failure"].is_string());
-        assert!(fetches(&gateway, "failed") >= 1.0, "{what}");
-        assert_eq!(most.load(Ordering::SeqCst), 1, "{what}");
-    }
-}
-
 #[test]
 fn rollback_does_not_wait_for_a_hanging_provider() {
     let (provider, key) = (Provider::new(), RsaKey::new());

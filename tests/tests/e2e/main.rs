@@ -15,6 +15,7 @@ mod dependencies;
 mod discovery;
 mod editors;
 mod ending_streams;
+mod enforced_documents;
 mod examples;
 mod expensive_keys;
 mod expressions;

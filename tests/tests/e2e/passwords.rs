@@ -19,6 +19,9 @@ const SECOND: &str =
 /// Password hash, from `printf %s 'slow word' | argon2 saltsalt -id -k 65536 -t 10 -p 1 -e`.
 const SLOW: &str =
     "$argon2id$v=19$m=65536,t=10,p=1$c2FsdHNhbHQ$UrHxcsqamq9qXqajlGVW7I5hNgEQNeKIU2VfpEI1X3U";
+/// Password hash, from `printf %s 'steady word' | argon2 saltsalt -id -k 65536 -t 2 -p 1 -e`.
+pub(crate) const STEADY: &str =
+    "$argon2id$v=19$m=65536,t=2,p=1$c2FsdHNhbHQ$LqYouA9tU5TWnG49jpVTVypvFP6cy1V9Ag8GJ/tnz+U";
 
 const DOCUMENT: &str = r#"openapi: 3.1.0
 info: {title: s, version: "1"}
@@ -67,7 +70,8 @@ impl Scene {
              consumers:\n  \
                alice: {{basic: [{{user: alice, argon2id: \"{SESAME}\"}}, {{user: alice, argon2id: \"{SECOND}\"}}]}}\n  \
                bob: {{basic: [{{user: bob, argon2id: \"{SLOW}\"}}, {{sha256: {}}}], keys: [{{sha256: {}}}]}}\n  \
-               carol: {{basic: [{{user: carol, argon2id: \"{SESAME}\", not_after: 2020-01-01}}]}}\n\
+               carol: {{basic: [{{user: carol, argon2id: \"{SESAME}\", not_after: 2020-01-01}}]}}\n  \
+               dave: {{basic: [{{user: dave, argon2id: \"{STEADY}\"}}]}}\n\
              defaults: {{upstream: main}}\nrelease: {{store: releases, channel: prod}}\n",
             main.url(),
             hash("bob:generated"),
@@ -193,6 +197,52 @@ fn equal_wrong_passwords_at_once_are_one_check() {
     });
     assert_eq!(scene.policy_calls("answered"), 2.0);
     assert!(scene.policy_calls("joined") >= f64::from(EQUAL - 1));
+}
+
+#[test]
+fn check_outlives_the_client_that_caused_it() {
+    // The check can end before the client disconnects. Then try again with another gateway.
+    assert!((0..5).any(|_| first_client_leaves_during_its_check(&Scene::new())));
+}
+
+/// Sends equal passwords and disconnects the client whose request started the check. Requires that
+/// the other requests get the result of this check. Returns false if the check ended before.
+fn first_client_leaves_during_its_check(scene: &Scene) -> bool {
+    const OTHERS: u8 = 4;
+    const PAIR: &str = "dave:steady word";
+    let wait_until_active = |count: u8| {
+        wait::until("the requests are active", || {
+            let metrics = scene.gateway.metrics();
+            let active = metrics.sum("http_server_active_requests", &[]) == f64::from(count);
+            (active || scene.policy_calls("answered") > 0.0).then_some(())
+        });
+    };
+    let mut first = scene.gateway.connect();
+    let pair = STANDARD.encode(PAIR);
+    let request = format!("GET /a HTTP/1.1\r\nhost: h\r\nauthorization: Basic {pair}\r\n\r\n");
+    first.send(request.as_bytes()).expect("gwd reads");
+    wait_until_active(1);
+    std::thread::scope(|scope| {
+        for _ in 0..OTHERS {
+            scope.spawn(|| {
+                let (status, body) = scene.login(PAIR);
+                assert_eq!(status, 200, "{body}");
+            });
+        }
+        wait_until_active(1 + OTHERS);
+        drop(first);
+    });
+    let lines = wait::until("the lines of all requests", || {
+        let lines = scene.gateway.access_log().lines();
+        (lines.len() == usize::from(1 + OTHERS)).then_some(lines)
+    });
+    assert_eq!(scene.policy_calls("answered"), 1.0);
+    let has_left = lines.iter().any(|line| line["status"] == 499);
+    if has_left {
+        let shared = scene.policy_calls("joined") + scene.policy_calls("kept");
+        assert_eq!(shared, f64::from(OTHERS));
+    }
+    has_left
 }
 
 #[test]

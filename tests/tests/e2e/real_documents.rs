@@ -10,7 +10,6 @@ use e2e::gateway::{Gateway, Options};
 use e2e::openapi::{Document, Operation};
 use e2e::project::Project;
 use e2e::upstream::{Answer, Upstream};
-use serde_json::{Value, json};
 
 /// Number of concurrent client connections.
 const CLIENTS: usize = 4;
@@ -138,76 +137,6 @@ pub(crate) fn without_blocks(text: &str, starts: &[usize]) -> String {
         kept.push('\n');
     }
     kept
-}
-
-/// Each security scheme is bound to a verifier of its type. Every operation that requires a
-/// credential then refuses a request without a credential, and every other operation serves it.
-#[test]
-fn schemes_of_real_documents_are_enforced() {
-    let key = json!({"kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": "ZW4_y8suG6rV6h6M67JbdtkNq5vgy1JYj5GmhLAM5y0"});
-    let verifiers = json!({
-        "keys": {"kind": "api_key"},
-        "staff": {"kind": "basic"},
-        "idp": {"kind": "jwt", "issuer": "https://idp.example", "audience": ["a"], "algorithms": ["EdDSA"], "jwks": {"keys": [key]}},
-    });
-    let mut bound = 0;
-    for (name, refused) in [
-        ("museum.yaml", 8),
-        ("petstore.yaml", 9),
-        ("figma.yaml", 47),
-        ("discord.json", 220),
-        ("stripe.yaml", 460),
-    ] {
-        let (project, upstream) = (Project::new(), Upstream::start());
-        upstream.forgets();
-        project.write(name, corpus::text(name));
-        let mut document = Document::open(&project.path(name));
-        let (schemes, operations) = (document.security_schemes(), document.operations());
-        let mut actions: Vec<Value> = Vec::new();
-        for (scheme, text) in &schemes {
-            let verifier = match (text["type"].as_str(), text["scheme"].as_str()) {
-                (Some("apiKey"), _) => "keys",
-                (Some("http"), Some("basic")) => "staff",
-                (Some("http"), Some("bearer")) | (Some("oauth2" | "openIdConnect"), _) => "idp",
-                other => panic!("{name}: {other:?}"),
-            };
-            actions.push(json!({
-                "target": format!("$.components.securitySchemes['{scheme}']"),
-                "update": {"x-gateway": {"auth": verifier}},
-            }));
-        }
-        for one in operations.iter().filter(|one| one.is_anonymous) {
-            let method = one.method.to_ascii_lowercase();
-            actions.push(json!({
-                "target": format!("$.paths['{}'].{method}", one.template),
-                "update": {"x-gateway": {"public": true}},
-            }));
-        }
-        let overlay =
-            json!({"overlay": "1.0.0", "info": {"title": "b", "version": "1"}, "actions": actions});
-        project.write("bind.json", overlay.to_string());
-        let gateway = json!({
-            "version": 1, "name": "s", "apis": {"s": {"path": name, "overlays": ["bind.json"]}},
-            "upstreams": {"u": {"targets": {"a": {"url": upstream.url()}}}},
-            "auth": verifiers, "defaults": {"upstream": "u"},
-        });
-        project.write("gateway.yaml", gateway.to_string());
-        project.keygen();
-        project.apply();
-        let gateway = Options::of(&project).workers(1).start();
-        let mut connection = gateway.connect();
-        for one in &operations {
-            let request = format!("{} {} HTTP/1.1\nhost: gateway", one.method, one.path());
-            let response = connection.ask(&request).expect("a response");
-            let expected = if one.is_anonymous { 200 } else { 401 };
-            assert_eq!(response.status, expected, "{name}: {request}");
-        }
-        let closed = operations.iter().filter(|one| !one.is_anonymous).count();
-        assert_eq!(closed, refused, "{name}");
-        bound += schemes.len();
-        gateway.stops_clean();
-    }
-    assert_eq!(bound, 10, "schemes of five documents");
 }
 
 fn serve_file(name: &str, operations: usize) {

@@ -4,6 +4,8 @@
 //! A client sends the witness of every plan line to a gateway with the old version and to a gateway
 //! with the new version. The test's own provider issues the credentials.
 
+mod asked;
+mod proven;
 mod tokens;
 
 use std::collections::BTreeSet;
@@ -402,6 +404,87 @@ fn released(gateway: &str, document: &str) -> Project {
     project.keygen();
     project.apply();
     project
+}
+
+/// Text of gateway.yaml and of the API description.
+type Sources = (String, String);
+
+/// Plans the change from the first version to the second, and the change back. Calls `check` with
+/// each change that has a witness, and with the indexes of the old and the new version. Returns the
+/// classes of these changes.
+fn each_witness(
+    name: &str,
+    projects: &[Project; 2],
+    versions: [&Sources; 2],
+    mut check: impl FnMut(&Value, [usize; 2]),
+) -> Vec<String> {
+    let mut classes = Vec::new();
+    for (old, new) in [(0, 1), (1, 0)] {
+        // Plan the sources of one version against the release of the other version.
+        projects[old].write(GATEWAY, &versions[new].0);
+        projects[old].write(OPENAPI, &versions[new].1);
+        let plan = projects[old].gwc(&["plan", "--format", "json"]);
+        let plan = plan.succeeds().json();
+        let changes = plan["changes"].as_array().expect("changes");
+        let shown = changes.iter().filter(|one| !one["witness"].is_null());
+        let shown: Vec<&Value> = shown.collect();
+        assert!(!shown.is_empty(), "{name}: {plan:#}");
+        for change in shown {
+            classes.push(shown_class(change));
+            check(change, [old, new]);
+        }
+    }
+    classes
+}
+
+/// Class of a change. Requires that the outcomes of its witness show the class: only the new
+/// version serves the witness of a change that admits more, and only the old version the witness of
+/// a change that admits less.
+fn shown_class(change: &Value) -> String {
+    let served = |side| change["witness"]["expect"][side]["status"].is_null();
+    let class = change["class"].as_str().expect("a class");
+    match class {
+        "weaken" | "expose" => {
+            assert!(!served("old") && served("new"), "{change:#}");
+        }
+        "strengthen" => assert!(served("old") && !served("new"), "{change:#}"),
+        _ => {}
+    }
+    class.to_owned()
+}
+
+/// Text of a witness request. `value_of` returns the value of each field.
+fn text_of(witness: &Value, mut value_of: impl FnMut(&str, &str) -> String) -> String {
+    let url = witness["url"].as_str().expect("a url");
+    let url = url.strip_prefix("http://").expect("of http");
+    let (host, target) = url.split_once('/').expect("a path");
+    let method = witness["method"].as_str().expect("a method");
+    let mut request = format!("{method} /{target} HTTP/1.1\nhost: {host}");
+    for (name, value) in witness["headers"].as_object().expect("fields") {
+        let value = value_of(name, value.as_str().expect("a text"));
+        request.push_str(&format!("\n{name}: {value}"));
+    }
+    request
+}
+
+/// Requires that the answer of a gateway is the expected outcome of a witness.
+fn is_expected(answer: &Value, expected: &Value, what: &str) {
+    match expected["status"].as_u64() {
+        Some(status) => assert_eq!(answer["status"], status, "{what}"),
+        None => assert_eq!(answer["operation"], expected["operation"], "{what}"),
+    }
+}
+
+/// Requires that a gateway refuses a request with 401. `fault`: key and value of the reason in the
+/// access log. `None`: any reason.
+fn is_refused(gateway: &Gateway, request: &str, fault: Option<(&str, &str)>) {
+    let response = gateway.ask(request);
+    assert_eq!(response.status, 401, "{request:?}: {}", response.text());
+    let id = response.header("x-request-id").expect("an id");
+    let line = gateway.access_log().line(id);
+    if let Some((key, reason)) = fault {
+        assert_eq!(line[key], reason, "{request:?}: {line:#}");
+    }
 }
 
 /// Sends a request to a gateway. Returns the status of a refusal. For a forwarded request, returns

@@ -1,5 +1,7 @@
 //! Tests of requirements with two alternatives, two credentials and two consumers.
 
+mod full;
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 

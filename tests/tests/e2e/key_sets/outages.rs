@@ -1,123 +1,187 @@
-//! Tests of a provider that stops sending usable keys after the gateway has its key set, and of
+//! Tests of a provider that sends no usable keys or metadata, at the first start or later, and of
 //! `stale_for`.
 
 use std::io::Read as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Instant;
 
 use super::*;
 
-/// Function that sends the response of a provider.
-type Respond = fn(&mut TcpStream) -> std::io::Result<()>;
-
 /// Head of a response whose framing and body follow.
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
 
-/// Outages: name, text in the failure of the key set, and the provider's response. `None`: the
-/// provider does not listen.
-const OUTAGES: [(&str, &str, Option<Respond>); 8] = [
-    ("dead", "/keys: failed", None),
+/// Maximum time in seconds for which a request waits for a provider: 5 s of gwd, and time for the
+/// threads of the test.
+const WAIT_MAX_S: u64 = 9;
+
+/// Document that a provider stops sending.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Key set. The settings have its URL.
+    Keys,
+    /// Metadata by OpenID Connect Discovery 1.0 §4.
+    OpenId,
+    /// Metadata by RFC 8414 §3. The provider has no other metadata.
+    OAuth,
+}
+
+/// Response of a broken provider.
+#[derive(Clone, Copy)]
+enum Response {
+    /// Status, fields and body.
+    Whole(&'static str, &'static str, &'static str),
+    /// Bytes that are not HTTP.
+    Bytes(&'static [u8]),
+    /// Function that sends framing and body without an end. Its error is the end of the connection.
+    Endless(Body),
+    /// The provider does not listen.
+    Dead,
+}
+
+/// Name of an outage, text in the failure of the key set, and the provider's response.
+type Outage = (&'static str, &'static str, Response);
+
+/// Outages of each document.
+const OUTAGES: [Outage; 8] = [
+    ("dead", ": failed", Response::Dead),
     (
         "no HTTP",
-        "/keys: failed",
-        Some(|stream| {
-            pause();
-            stream.write_all(b"\x00\xffSSH-2.0-garbage\r\n\r\n")
-        }),
+        ": failed",
+        Response::Bytes(b"\x00\xffSSH-2.0-garbage\r\n\r\n"),
     ),
     (
         "garbage",
         "not a JSON object",
-        Some(|stream| whole(stream, "200 OK", "", "\u{1}<html>sign in")),
+        Response::Whole("200 OK", "", "\u{1}<html>sign in"),
     ),
-    (
-        "500",
-        "status 500",
-        Some(|stream| whole(stream, "500 x", "", "")),
-    ),
+    ("500", "status 500", Response::Whole("500 x", "", "")),
     (
         "redirect",
         "status 302",
-        Some(|stream| whole(stream, "302 x", "location: /keys\r\n", "")),
+        Response::Whole("302 x", "location: /moved\r\n", ""),
+    ),
+    ("100 MB", "too_large", Response::Endless(floods)),
+    ("one byte a second", "timeout", Response::Endless(drips)),
+    ("hangs after the head", "timeout", Response::Endless(hangs)),
+];
+
+/// Outages of key sets only.
+const KEY_SET_OUTAGES: [Outage; 1] = [(
+    "empty set",
+    "no usable public key",
+    Response::Whole("200 OK", "", "{\"keys\": []}"),
+)];
+
+/// Outages of metadata only.
+const METADATA_OUTAGES: [Outage; 2] = [
+    (
+        "another issuer",
+        "names another issuer",
+        Response::Whole(
+            "200 OK",
+            "",
+            "{\"issuer\": \"https://idp.example\", \"jwks_uri\": \"https://idp.example/keys\"}",
+        ),
     ),
     (
-        "100 MB",
-        "too_large",
-        Some(|stream| {
-            stream.write_all(OK)?;
-            floods(stream)
-        }),
-    ),
-    (
-        "one byte a second",
-        "timeout",
-        Some(|stream| {
-            stream.write_all(OK)?;
-            drips(stream)
-        }),
-    ),
-    (
-        "empty set",
-        "no usable public key",
-        Some(|stream| whole(stream, "200 OK", "", "{\"keys\": []}")),
+        "no issuer",
+        "names another issuer",
+        Response::Whole("200 OK", "", "{}"),
     ),
 ];
 
-/// Keeps a request open for a moment, so that equal requests meet it.
-fn pause() {
-    thread::sleep(Duration::from_millis(300));
+/// Sends the first byte of a body, and waits for the end of the connection.
+fn hangs(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.write_all(b"content-length: 1000\r\n\r\n{")?;
+    stream.read_exact(&mut [0])
 }
 
-fn whole(stream: &mut TcpStream, status: &str, fields: &str, body: &str) -> std::io::Result<()> {
-    pause();
+fn message(status: &str, fields: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\n{fields}content-length: {length}\r\n");
-    stream.write_all(format!("{head}connection: close\r\n\r\n{body}").as_bytes())
+    format!("{head}connection: close\r\n\r\n{body}").into_bytes()
 }
 
-/// Provider with a good key set until a test breaks it. It counts its requests.
+impl Part {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Keys => "/keys",
+            Self::OpenId => "/.well-known/openid-configuration",
+            Self::OAuth => "/.well-known/oauth-authorization-server",
+        }
+    }
+
+    fn outages(self) -> Vec<Outage> {
+        let more = match self {
+            Self::Keys => &KEY_SET_OUTAGES[..],
+            Self::OpenId | Self::OAuth => &METADATA_OUTAGES,
+        };
+        [&OUTAGES, more].concat()
+    }
+
+    /// Number of requests of a fetch whose last request is for this document.
+    fn requests(self) -> usize {
+        match self {
+            Self::Keys | Self::OpenId => 1,
+            // The first request is for the other metadata, and its response is 404.
+            Self::OAuth => 2,
+        }
+    }
+
+    /// Runs a test with each outage. Each outage has a gateway of its own, so that all gateways
+    /// wait for the end of their cool-down at the same time.
+    fn each_outage(self, test: fn(Self, Outage)) {
+        thread::scope(|scope| {
+            for outage in self.outages() {
+                scope.spawn(move || test(self, outage));
+            }
+        });
+    }
+}
+
+/// Provider with good documents until a test breaks one of them. It counts its requests.
 struct Provider {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 struct Shared {
+    part: Part,
     set: String,
-    mode: Mutex<Mode>,
+    metadata: String,
+    /// Response to requests for `part`. `None`: the good document.
+    broken: Mutex<Option<Response>>,
     requests: AtomicUsize,
     open: AtomicUsize,
     most_open: AtomicUsize,
-}
-
-#[derive(Clone, Copy)]
-enum Mode {
-    Works,
-    Broken(Respond),
-    /// The provider does not listen.
-    Dead,
+    /// Number of responses of 100 MB that gwd received completely.
+    received_whole: AtomicUsize,
 }
 
 impl Provider {
-    fn of(key: &RsaKey) -> Self {
+    fn of(key: &RsaKey, part: Part) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
+        let url = format!("http://{address}");
         let shared = Arc::new(Shared {
+            part,
             set: set(&[("a", key)]).to_string(),
-            mode: Mutex::new(Mode::Works),
+            metadata: json!({"issuer": url, "jwks_uri": format!("{url}/keys")}).to_string(),
+            broken: Mutex::default(),
             requests: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             most_open: AtomicUsize::new(0),
+            received_whole: AtomicUsize::new(0),
         });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let mode = *accepting.mode.lock().expect("no panic");
-                if matches!(mode, Mode::Dead) {
+                if accepting.is_dead() {
                     return;
                 }
                 let shared = Arc::clone(&accepting);
-                thread::spawn(move || shared.serve(stream, mode));
+                thread::spawn(move || shared.serve(stream));
             }
         });
         Self { address, shared }
@@ -127,14 +191,28 @@ impl Provider {
         format!("http://{}", self.address)
     }
 
+    /// Issuer of the tokens that this provider's keys verify.
+    fn issuer(&self) -> String {
+        match self.shared.part {
+            Part::Keys => "tests".to_owned(),
+            Part::OpenId | Part::OAuth => self.url(),
+        }
+    }
+
+    fn scene(&self) -> Scene {
+        match self.shared.part {
+            Part::Keys => Scene::by_url(&self.url()),
+            Part::OpenId | Part::OAuth => Scene::new(&format!("issuer: \"{}\"", self.url())),
+        }
+    }
+
     fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::SeqCst)
     }
 
-    /// Sets the response. `None`: the provider stops listening.
-    fn breaks(&self, respond: Option<Respond>) {
-        *self.shared.mode.lock().expect("no panic") = respond.map_or(Mode::Dead, Mode::Broken);
-        if respond.is_none() {
+    fn breaks(&self, response: Response) {
+        *self.shared.broken.lock().expect("no panic") = Some(response);
+        if self.shared.is_dead() {
             // Connect to wake the accepting thread, which then closes the listener.
             let _woken = TcpStream::connect(self.address);
             wait::until("the provider stops listening", || {
@@ -143,26 +221,81 @@ impl Provider {
         }
     }
 
-    fn sends_its_keys_again(&self) {
-        *self.shared.mode.lock().expect("no panic") = Mode::Works;
+    fn works_again(&self) {
+        *self.shared.broken.lock().expect("no panic") = None;
+    }
+
+    /// Requires that gwd sent one request at a time, and received no response of 100 MB completely.
+    fn was_spared(&self, name: &str) {
+        let most = self.shared.most_open.load(Ordering::SeqCst);
+        assert!(most <= 1, "{name}: {most} at once");
+        let whole = self.shared.received_whole.load(Ordering::SeqCst);
+        assert_eq!(whole, 0, "{name}");
     }
 }
 
 impl Shared {
-    fn serve(&self, mut stream: TcpStream, mode: Mode) {
-        if !matches!(stream.read(&mut [0; 4096]), Ok(1..)) {
+    fn broken(&self) -> Option<Response> {
+        *self.broken.lock().expect("no panic")
+    }
+
+    fn is_dead(&self) -> bool {
+        matches!(self.broken(), Some(Response::Dead))
+    }
+
+    fn serve(&self, mut stream: TcpStream) {
+        let mut head = [0; 4096];
+        let Ok(length @ 1..) = stream.read(&mut head) else {
             return;
-        }
+        };
+        let head = String::from_utf8_lossy(&head[..length]);
+        let target = head.split(' ').nth(1).unwrap_or_default();
         self.requests.fetch_add(1, Ordering::SeqCst);
-        let open = self.open.fetch_add(1, Ordering::SeqCst) + 1;
+        self.open.fetch_add(1, Ordering::SeqCst);
+        // Keep the request open for a moment, so that other requests meet it. Count after a part of
+        // this time: by then, the end of an earlier request is counted.
+        thread::sleep(Duration::from_millis(100));
+        let open = self.open.load(Ordering::SeqCst);
         self.most_open.fetch_max(open, Ordering::SeqCst);
-        // Ignore errors: gwd may close the connection at any time.
-        let _ended = match mode {
-            Mode::Works => whole(&mut stream, "200 OK", "", &self.set),
-            Mode::Broken(respond) => respond(&mut stream),
-            Mode::Dead => Ok(()),
+        thread::sleep(Duration::from_millis(200));
+        let is_part = target == self.part.path();
+        let content = match self.broken().filter(|_| is_part) {
+            Some(Response::Endless(respond)) => return self.respond_without_end(stream, respond),
+            Some(Response::Whole(status, fields, body)) => message(status, fields, body),
+            Some(Response::Bytes(bytes)) => bytes.to_vec(),
+            Some(Response::Dead) => Vec::new(),
+            None => self.good(target),
         };
         self.open.fetch_sub(1, Ordering::SeqCst);
+        // Ignore errors: gwd may close the connection at any time.
+        let _ended = stream.write_all(&content);
+    }
+
+    /// Response with a good document. `/moved` is the target of the redirect.
+    fn good(&self, target: &str) -> Vec<u8> {
+        let is_part = target == self.part.path() || target == "/moved";
+        match target {
+            "/keys" => message("200 OK", "", &self.set),
+            _ if is_part && self.part == Part::Keys => message("200 OK", "", &self.set),
+            _ if is_part => message("200 OK", "", &self.metadata),
+            _ => message("404 x", "", ""),
+        }
+    }
+
+    fn respond_without_end(&self, mut stream: TcpStream, respond: Body) {
+        let mut watched = stream.try_clone().expect("a descriptor");
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                // gwd sends no further request, so the read ends with the connection.
+                let _end = watched.read(&mut [0]);
+                self.open.fetch_sub(1, Ordering::SeqCst);
+            });
+            let head = stream.write_all(OK);
+            if head.and_then(|()| respond(&mut stream)).is_ok() {
+                self.received_whole.fetch_add(1, Ordering::SeqCst);
+            }
+            let _closed = stream.shutdown(Shutdown::Both);
+        });
     }
 }
 
@@ -173,57 +306,89 @@ fn sleep_until_older(gateway: &Gateway, fetch: u64, seconds: u64) {
     thread::sleep(Duration::from_secs(left_s));
 }
 
-/// Requires that tokens of known keys and requests without a token are admitted without delay.
-fn serves_at_once(gateway: &Gateway, known: &str, what: &str) {
+/// Requires that requests without a token are served without delay.
+fn serves_open_at_once(gateway: &Gateway, what: &str) {
     for _ in 0..20 {
         let began = Instant::now();
-        assert_eq!(shown(gateway, known).0, 200, "{what}");
         assert_eq!(open(gateway), 200, "{what}");
         assert!(began.elapsed() < Duration::from_secs(2), "{what}");
     }
 }
 
-/// Each outage has a gateway of its own, so that all gateways wait for the end of their cool-down
-/// at the same time.
-#[test]
-fn provider_breaks_later_and_known_keys_still_admit() {
+/// Requires that tokens of known keys and requests without a token are admitted without delay.
+fn serves_at_once(gateway: &Gateway, known: &str, what: &str) {
+    for _ in 0..20 {
+        let began = Instant::now();
+        assert_eq!(shown(gateway, known).0, 200, "{what}");
+        assert!(began.elapsed() < Duration::from_secs(2), "{what}");
+    }
+    serves_open_at_once(gateway, what);
+}
+
+/// Shows a token in eight requests at once, and calls `meanwhile`. Requires the same status and
+/// code for all of them, within the time limit.
+fn all_get(
+    gateway: &Gateway,
+    token: &str,
+    (status, code): (u16, &str),
+    what: &str,
+    meanwhile: impl FnOnce(),
+) {
     thread::scope(|scope| {
-        for (name, why, respond) in OUTAGES {
-            scope.spawn(move || keeps_its_keys(name, why, respond));
+        let waiting: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let began = Instant::now();
+                    (shown(gateway, token), began.elapsed())
+                })
+            })
+            .collect();
+        meanwhile();
+        for one in waiting {
+            let ((got, body), time) = one.join().expect("no panic");
+            assert_eq!(got, status, "{what}: {body}");
+            assert!(body.contains(code), "{what}: {body}");
+            assert!(time < Duration::from_secs(WAIT_MAX_S), "{what}: {time:?}");
         }
     });
 }
 
-fn keeps_its_keys(name: &str, why: &str, respond: Option<Respond>) {
+#[test]
+fn provider_breaks_later_and_known_keys_still_admit() {
+    Part::Keys.each_outage(keeps_its_keys);
+}
+
+#[test]
+fn openid_metadata_breaks_later_and_keys_still_admit() {
+    Part::OpenId.each_outage(keeps_its_keys);
+}
+
+#[test]
+fn oauth_metadata_breaks_later_and_keys_still_admit() {
+    Part::OAuth.each_outage(keeps_its_keys);
+}
+
+fn keeps_its_keys(part: Part, (name, why, response): Outage) {
     let (key, other) = (RsaKey::new(), RsaKey::new());
-    let provider = Provider::of(&key);
-    let scene = Scene::by_url(&provider.url());
+    let provider = Provider::of(&key, part);
+    let (scene, issuer) = (provider.scene(), provider.issuer());
     let gateway = scene.start();
-    let (known, unknown) = (token("tests", "a", &key), token("tests", "b", &other));
+    let (known, unknown) = (token(&issuer, "a", &key), token(&issuer, "b", &other));
     assert_eq!(shown(&gateway, &known).0, 200, "{name}");
-    provider.breaks(respond);
+    provider.breaks(response);
     // An unknown key id causes no fetch within 30 s after the last one.
     assert_eq!(shown(&gateway, &unknown).0, 401, "{name}");
-    assert_eq!(provider.requests(), 1, "{name}");
+    let requests = part.requests() + usize::from(part != Part::Keys);
+    assert_eq!(provider.requests(), requests, "{name}");
     sleep_until_older(&gateway, 1, 30);
     let memory = gateway.memory_bytes();
-    thread::scope(|scope| {
-        let waiting: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| shown(&gateway, &unknown)))
-            .collect();
+    all_get(&gateway, &unknown, (401, "token_invalid"), name, || {
         serves_at_once(&gateway, &known, name);
-        for one in waiting {
-            let (status, body) = one.join().expect("no panic");
-            assert_eq!(status, 401, "{name}: {body}");
-            assert!(body.contains("token_invalid"), "{name}: {body}");
-        }
     });
     assert_eq!(fetches(&gateway, "failed"), 1.0, "{name}");
-    assert!(provider.requests() <= 2, "{name}: {}", provider.requests());
-    assert!(
-        provider.shared.most_open.load(Ordering::SeqCst) <= 1,
-        "{name}"
-    );
+    let all = provider.requests();
+    assert!(all <= requests + part.requests(), "{name}: {all}");
+    provider.was_spared(name);
     let report = reported(&gateway, |set| set["failure"].to_string().contains(why));
     assert_eq!(report["keys"], 1, "{name}: {report}");
     let status = status_of(&gateway);
@@ -236,10 +401,49 @@ fn keeps_its_keys(name: &str, why: &str, respond: Option<Respond>) {
 }
 
 #[test]
+fn unusable_openid_metadata_is_503_within_the_limits() {
+    Part::OpenId.each_outage(is_unavailable_until_it_works);
+}
+
+#[test]
+fn unusable_oauth_metadata_is_503_within_the_limits() {
+    Part::OAuth.each_outage(is_unavailable_until_it_works);
+}
+
+fn is_unavailable_until_it_works(part: Part, (name, why, response): Outage) {
+    let key = RsaKey::new();
+    let provider = Provider::of(&key, part);
+    provider.breaks(response);
+    let scene = provider.scene();
+    let gateway = scene.start();
+    let token = token(&provider.issuer(), "a", &key);
+    let memory = gateway.memory_bytes();
+    // Without keys, a request causes a fetch 2 s after the last one.
+    reported(&gateway, |set| set["failure"].is_string());
+    thread::sleep(Duration::from_secs(3));
+    let failed = fetches(&gateway, "failed");
+    all_get(&gateway, &token, (503, "keys_unavailable"), name, || {
+        serves_open_at_once(&gateway, name);
+    });
+    assert!(fetches(&gateway, "failed") > failed, "{name}");
+    provider.was_spared(name);
+    let report = reported(&gateway, |set| set["failure"].to_string().contains(why));
+    assert_eq!(report["keys"], 0, "{name}: {report}");
+    let grown = gateway.memory_bytes().saturating_sub(memory);
+    assert!(grown < 32 << 20, "{name}: {grown} bytes more");
+    if !matches!(response, Response::Dead) {
+        provider.works_again();
+        wait::until("the keys are fetched", || {
+            (shown(&gateway, &token).0 == 200).then_some(())
+        });
+    }
+}
+
+#[test]
 fn keys_older_than_stale_for_are_503_until_a_fetch() {
     const STALE_S: u64 = 8;
     let key = RsaKey::new();
-    let provider = Provider::of(&key);
+    let provider = Provider::of(&key, Part::Keys);
     let url = provider.url();
     let settings = format!("issuer: tests, jwks_url: \"{url}/keys\", stale_for: {STALE_S}s");
     let scene = Scene::new(&settings);
@@ -250,7 +454,7 @@ fn keys_older_than_stale_for_are_503_until_a_fetch() {
     sleep_until_older(&gateway, 1, STALE_S);
     assert_eq!(shown(&gateway, &token).0, 200);
     assert_eq!(provider.requests(), 2);
-    provider.breaks(Some(|stream| whole(stream, "500 x", "", "")));
+    provider.breaks(Response::Whole("500 x", "", ""));
     let unavailable = |gateway: &Gateway| {
         let (status, body) = shown(gateway, &token);
         assert_eq!(status, 503, "{body}");
@@ -267,7 +471,7 @@ fn keys_older_than_stale_for_are_503_until_a_fetch() {
     assert_eq!(gateway.stop(), Some(0));
     let gateway = scene.start();
     unavailable(&gateway);
-    provider.sends_its_keys_again();
+    provider.works_again();
     wait::until("the keys are fetched", || {
         (shown(&gateway, &token).0 == 200).then_some(())
     });

@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use e2e::gateway::{Gateway, Options};
+use e2e::gateway::Options;
 use e2e::peers::{self, Peer};
 use e2e::upstream::{Answer, Upstream};
 use serde_json::{Value, json};
 
-use super::{answer, released};
+use super::{answer, each_witness, is_expected, is_refused, released, text_of};
 
 /// Current time in all witnesses (Unix time, seconds).
-const AT_S: f64 = 900_000_000.0;
+pub(super) const AT_S: f64 = 900_000_000.0;
 /// Seconds by which the test extends the lifetime of each token. The gateways must respond within
 /// this time.
-const SLACK_S: f64 = 20.0;
+pub(super) const SLACK_S: f64 = 20.0;
 const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-const ISSUER: &str = "https://idp.example";
+pub(super) const ISSUER: &str = "https://idp.example";
 
-const DOCUMENT: &str = "openapi: 3.1.0
+pub(super) const DOCUMENT: &str = "openapi: 3.1.0
 info: {title: t, version: \"1\"}
 security: [{token: []}]
 paths:
@@ -105,20 +105,10 @@ impl Provider {
 
     /// Text of a witness request, with a signed token.
     fn request(&mut self, witness: &Value, signer: Signer) -> String {
-        let url = witness["url"].as_str().expect("a url");
-        let url = url.strip_prefix("http://").expect("of http");
-        let (host, target) = url.split_once('/').expect("a path");
-        let method = witness["method"].as_str().expect("a method");
-        let mut request = format!("{method} /{target} HTTP/1.1\nhost: {host}");
-        for (name, value) in witness["headers"].as_object().expect("fields") {
-            let value = value.as_str().expect("a text");
-            let value = match value.strip_prefix("bearer ") {
-                Some(token) => format!("Bearer {}", self.signed(token, signer)),
-                None => value.to_owned(),
-            };
-            request.push_str(&format!("\n{name}: {value}"));
-        }
-        request
+        text_of(witness, |_, value| match value.strip_prefix("bearer ") {
+            Some(token) => format!("Bearer {}", self.signed(token, signer)),
+            None => value.to_owned(),
+        })
     }
 }
 
@@ -164,7 +154,7 @@ const EDITS: &[Edit] = &[
 ];
 
 /// Edits after which one version does not verify each token.
-const UNVERIFIED: [&str; 2] = ["the upstream verifies", "no token is required"];
+pub(super) const UNVERIFIED: [&str; 2] = ["the upstream verifies", "no token is required"];
 
 /// Plans each edit in both directions: from the original to the edited version, and back.
 #[test]
@@ -200,39 +190,27 @@ fn two_gateways_verify_tokens_as_the_plan_says() {
         let mut running = projects
             .each_ref()
             .map(|project| Options::of(project).workers(1).start());
-        for (old, new) in [(0, 1), (1, 0)] {
-            // Plan the sources of one version against the release of the other version.
-            projects[old].write(super::GATEWAY, &versions[new].0);
-            projects[old].write(super::OPENAPI, &versions[new].1);
-            let plan = projects[old].gwc(&["plan", "--format", "json"]);
-            let plan = plan.succeeds().json();
-            let changes = plan["changes"].as_array().expect("changes");
-            let shown = changes.iter().filter(|one| !one["witness"].is_null());
-            let shown: Vec<&Value> = shown.collect();
-            assert!(!shown.is_empty(), "{name}: {plan:#}");
-            for change in shown {
-                let witness = &change["witness"];
-                let request = provider.request(witness, Signer::Own);
-                for (side, index) in [("old", old), ("new", new)] {
-                    let expected = &witness["expect"][side];
-                    let answer = answer(&running[index], &request, upstreams.each_ref());
-                    let what = format!("{name}: {request:?} of {change:#} at the {side} one");
-                    match expected["status"].as_u64() {
-                        Some(status) => assert_eq!(answer["status"], status, "{what}"),
-                        None => assert_eq!(answer["operation"], expected["operation"], "{what}"),
-                    }
-                }
-                sent += 1;
-                if verified && request.contains("Bearer") {
-                    let request = provider.request(witness, Signer::Foreign);
-                    for (side, index) in [("old", old), ("new", new)] {
-                        let is_admitted = witness["expect"][side]["status"].is_null();
-                        is_refused(&running[index], &request, is_admitted);
-                    }
-                    forged += 1;
-                }
+        sent += each_witness(name, &projects, versions, |change, [old, new]| {
+            let witness = &change["witness"];
+            let request = provider.request(witness, Signer::Own);
+            let expect = &witness["expect"];
+            for (side, index) in [("old", old), ("new", new)] {
+                let answer = answer(&running[index], &request, upstreams.each_ref());
+                let what = format!("{name}: {request:?} of {change:#} at the {side} one");
+                is_expected(&answer, &expect[side], &what);
             }
-        }
+            if verified && request.contains("Bearer") {
+                let request = provider.request(witness, Signer::Foreign);
+                for (side, index) in [("old", old), ("new", new)] {
+                    // The signature is the reason if the gateway admits the token with its own key.
+                    let is_admitted = expect[side]["status"].is_null();
+                    let fault = is_admitted.then_some(("token_fault", "signature"));
+                    is_refused(&running[index], &request, fault);
+                }
+                forged += 1;
+            }
+        })
+        .len();
         for gateway in &mut running {
             gateway.stop();
         }
@@ -241,16 +219,4 @@ fn two_gateways_verify_tokens_as_the_plan_says() {
     assert!(sent >= 2 * EDITS.len(), "{sent}");
     assert!(forged >= EDITS.len(), "{forged}");
     assert!(upstreams.iter().all(|upstream| upstream.take().is_empty()));
-}
-
-/// Requires that a gateway refuses a token with a foreign key. If `is_admitted`, the gateway admits
-/// the same token with the known key: then the signature is the reason of the refusal.
-fn is_refused(gateway: &Gateway, request: &str, is_admitted: bool) {
-    let response = gateway.ask(request);
-    assert_eq!(response.status, 401, "{request:?}: {}", response.text());
-    let id = response.header("x-request-id").expect("an id");
-    let line = gateway.access_log().line(id);
-    if is_admitted {
-        assert_eq!(line["token_fault"], "signature", "{request:?}: {line:#}");
-    }
 }
