@@ -121,7 +121,7 @@ fn plan_in_a_folder_that_became_a_link_is_refused() {
     commit(outer.path());
     fs::remove_dir_all(&deploy).unwrap();
     std::os::unix::fs::symlink("lax", &deploy).unwrap();
-    let from = |folder: &std::path::Path, side: &str| {
+    let from = |folder: &Path, side: &str| {
         let mut started = command(folder);
         run(started.env_remove("PWD").args(["plan", "--against", side]))
     };
