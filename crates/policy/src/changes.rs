@@ -54,10 +54,12 @@ pub enum Direction {
     Either,
     /// Like [`Self::More`]. The field is the default. The value 0 disables the check.
     MoreOrOff(u128),
-    /// The value identifies the sender of a request to the upstream, ends exchanges when a
-    /// credential expires, or removes a part of the request. Adding it strengthens access control,
-    /// removing it weakens it.
+    /// The value ends exchanges when a credential expires, or removes a part of the request. Adding
+    /// it strengthens access control, removing it weakens it.
     Protects,
+    /// The value sends the client's identity to the upstream. Adding it is `incomparable`: the
+    /// upstream may admit other clients. Removing it is `weaken`.
+    Identifies,
     /// Form of a value in logs: `redact` hides more than `hash`, which hides more than no setting,
     /// and `keep` hides least. Hiding more strengthens protection, hiding less weakens it.
     Hides,

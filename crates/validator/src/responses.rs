@@ -9,13 +9,6 @@ use crate::response::{Response, ResponseUse};
 use crate::words;
 
 impl Operation {
-    /// True if the response with this status is described as a sequence whose items are checked.
-    #[must_use]
-    pub fn splits_response(&self, status: StatusCode) -> bool {
-        let described = self.described(status);
-        described.is_some_and(|(_, one)| one.body.types.iter().any(|one| one.items.is_some()))
-    }
-
     /// Most specific description of responses with this status, with its index.
     fn described(&self, status: StatusCode) -> Option<(usize, &Response)> {
         let described = self.responses.iter().enumerate();

@@ -108,7 +108,7 @@ fn faulty_number_of_the_old_side_is_skipped() {
 
 /// Edits of gateway.yaml and of the document that make the old version faulty. The last column is
 /// true if gwc skips the faulty part.
-const SETTINGS: [(&str, &str, &str, bool); 12] = [
+const SETTINGS: [(&str, &str, &str, bool); 13] = [
     ("gateway.yaml", "limit: 10/s", "limit: 10/x", true),
     ("gateway.yaml", "limit: 10/s", "limit: 10/s, burts: 3", true),
     ("gateway.yaml", "limit: 10/s, ", "", true),
@@ -124,6 +124,7 @@ const SETTINGS: [(&str, &str, &str, bool); 12] = [
         true,
     ),
     ("orders.yaml", GET, "x-gateway: {timeuot: 5s}, ", true),
+    ("orders.yaml", GET, "x-gateway: {max_body: 1 KBi}, ", false),
     ("orders.yaml", GET, "x-gateway: {public: maybe}, ", false),
     ("orders.yaml", GET, "x-gateway: {policies: [none]}, ", false),
 ];
@@ -169,7 +170,7 @@ fn faulty_setting_of_the_old_side_is_skipped() {
 
 /// Policies with an error in the old version. The last column is true if gwc compares the rest of
 /// the policy.
-const POLICIES: [(&str, bool); 7] = [
+const POLICIES: [(&str, bool); 8] = [
     (
         "kind: headers, request: {remove: [X-Role], set: {\"b ad\": x}}",
         false,
@@ -179,6 +180,7 @@ const POLICIES: [(&str, bool); 7] = [
         false,
     ),
     ("kind: authorize", false),
+    ("kind: body_limit, request: \"1 KBi\"", false),
     ("kind: validate, request: blocks", false),
     (
         "kind: forward_auth, url: \"https://f.example/a\", request_headers: [\"b ad\"]",

@@ -130,9 +130,45 @@ fn plan_in_a_folder_that_became_a_link_is_refused() {
     git(outer.path(), &["add", "-A"]);
     from(&deploy, "git:main")
         .with(64)
-        .contains("`deploy` is a symbolic link to this project, but a folder in `git:main`");
+        .contains("`deploy` leads to this project over a symbolic link");
     from(&lax, "git:main:lax").with(0);
     assert_exposed(from(&deploy, "git:main:deploy"));
+}
+
+/// `path` is a tracked path over a link, which another commit lets end at another folder.
+#[test]
+fn plan_over_a_link_with_another_target_is_refused() {
+    for (path, link) in [("current", "current"), ("ci/shop", "ci")] {
+        let outer = in_folder();
+        let (old, new) = (outer.file("deploy"), outer.file("other/shop"));
+        fs::create_dir_all(&new).unwrap();
+        for file in ["gateway.yaml", "orders.yaml"] {
+            fs::copy(old.join(file), new.join(file)).unwrap();
+        }
+        expose_operation(&outer, "other/shop/orders.yaml");
+        let set = |target: &str| {
+            let _ = fs::remove_file(outer.file(link));
+            std::os::unix::fs::symlink(target, outer.file(link)).unwrap();
+            git(outer.path(), &["add", "-A"]);
+        };
+        let from = |side: &str| {
+            let mut started = command(&outer.file(path));
+            let plan = ["plan", "--format", "json", "--against", side];
+            run(started.env_remove("PWD").args(plan))
+        };
+        let nested = path != link;
+        fs::create_dir(outer.file("first")).unwrap();
+        fs::rename(&old, outer.file("first/shop")).unwrap();
+        set(if nested { "first" } else { "first/shop" });
+        commit(outer.path());
+        // The same link in both versions.
+        from("git:main").with(0);
+        set(if nested { "other" } else { "other/shop" });
+        from("git:main")
+            .with(64)
+            .contains("leads to this project over a symbolic link, and to the folder `first/shop`");
+        assert_exposed(from("git:main:first/shop"));
+    }
 }
 
 #[test]

@@ -316,7 +316,7 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
     (
         r#"p.internal:9000"}}}"#,
         r#"p.internal:9000"}}, proxy_protocol: v2}"#,
-        &["security strengthen upstream-setting-changed upstream plain proxy_protocol"],
+        &["security incomparable upstream-setting-changed upstream plain proxy_protocol"],
     ),
     (
         r#"p.internal:9000"}}}"#,

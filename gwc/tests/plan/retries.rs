@@ -101,7 +101,7 @@ fn added_or_removed_upstream_settings_have_a_class() {
             ", health: {passive: {consecutive_5xx: 3}}",
             ("tighten", "relax"),
         ),
-        ("", ", proxy_protocol: v2", ("strengthen", "weaken")),
+        ("", ", proxy_protocol: v2", ("incomparable", "weaken")),
     ] {
         let sides = (upstream(old), upstream(new));
         gateway(

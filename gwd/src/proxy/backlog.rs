@@ -37,6 +37,8 @@ pub(crate) struct Backlog {
     pub(super) inbox: Rc<Inbox>,
     downloads: Buffered,
     gathered: Buffered,
+    /// Received bytes that h2 does not get yet: an incomplete header block.
+    withheld: Buffered,
     /// Last entry of this connection in the queue of connections that wait for memory. `None`:
     /// reading has never been paused.
     place: RefCell<Option<Rc<QueueEntry>>>,
@@ -77,6 +79,7 @@ impl Backlog {
             inbox: Inbox::new(memory, window),
             downloads: Buffered::new(memory),
             gathered: Buffered::new(memory),
+            withheld: Buffered::new(memory),
             place: RefCell::new(None),
         })
     }
@@ -85,12 +88,18 @@ impl Backlog {
     /// always allowed while response bytes wait for the client. Window updates arrive on the same
     /// connection as uploads, and uploads are limited by their own windows.
     pub(super) fn may_read(&self, cx: &Context<'_>) -> bool {
-        if !self.inbox.must_wait() || self.downloads.bytes() > 0 {
+        let must_wait = self.inbox.must_wait() || self.withheld.must_wait();
+        if !must_wait || self.downloads.bytes() > 0 {
             return true;
         }
         let place = &mut *self.place.borrow_mut();
         self.worker.waiting.queue(self.client, place, cx.waker());
         false
+    }
+
+    /// Updates the number of received bytes that h2 has not got.
+    pub(super) fn withhold(&self, bytes: usize) {
+        self.withheld.set(bytes as u64);
     }
 
     /// Updates the counts after the connection was polled. `gathered` is the number of bytes that

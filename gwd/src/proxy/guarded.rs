@@ -72,9 +72,9 @@ impl InspectedIo {
         self.frames.flood.is_half_spent()
     }
 
-    /// Number of received bytes that h2 has not read yet.
+    /// Size of the buffers with received bytes that h2 has not read yet.
     pub(super) fn unread_bytes(&self) -> usize {
-        self.kept.len() + self.released.len()
+        self.kept.capacity() + self.released.len()
     }
 
     /// Inspects `kept`, and moves the bytes that h2 may read to `released`.
@@ -126,6 +126,13 @@ impl Read for InspectedIo {
                     }
                     if this.ending.get().is_some() {
                         return Poll::Pending;
+                    }
+                    // A header block is long, and one poll may read all of it.
+                    if !this.kept.is_empty() {
+                        this.backlog.withhold(this.unread_bytes());
+                        if !this.backlog.may_read(cx) {
+                            return Poll::Pending;
+                        }
                     }
                     ready!(AsyncRead::poll_read(Pin::new(&mut this.io), cx, buffer))?;
                     if buffer.filled().is_empty() {

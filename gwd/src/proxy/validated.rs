@@ -176,7 +176,6 @@ async fn check(
         && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let operation = &described.operation;
     let is_endless = stream.transfer.endless.get();
-    let has_body = has_body && (!is_endless || operation.splits_response(status));
     let used = operation.response(status, response.headers(), (has_body, is_checked));
     let kind = match used {
         // A body that may never end is not read.

@@ -277,6 +277,64 @@ fn slow_readers_are_bounded_and_others_are_served() {
     eventually("no bytes are buffered", || waits() == 0.0);
 }
 
+/// Clients send long header blocks and never complete them. The process stays within its limit, and
+/// other clients are served.
+#[test]
+fn incomplete_heads_are_bounded_and_others_are_served() {
+    const MEMORY_MIB: u64 = 96;
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let shop = http2(shop(upstream.address, vec![op("GET", "/a")]));
+    let bundle = world.release(&shop.gateway());
+    let memory = format!("{MEMORY_MIB}MiB");
+    let gwd = Process::spawn(world.trusted().args(["--memory", &memory]));
+    gwd.wait_for(&bundle);
+    let block = request("GET", &vec![("a", "x".repeat(120).as_str()); 2_000]);
+    let mut head = Vec::new();
+    for (at, piece) in block.chunks(16_000).enumerate() {
+        let (kind, flags) = if at == 0 {
+            (HEADERS, END)
+        } else {
+            (CONTINUATION, 0)
+        };
+        head.extend(frame(kind, flags, 1, piece));
+    }
+    // 200 blocks of 250 KB: half of the limit, without the copies of growing buffers.
+    let mut waiting: Vec<Raw> = (0..200).map(|_| Raw::connect(gwd.public())).collect();
+    for raw in &mut waiting {
+        raw.0.set_nonblocking(true).unwrap();
+    }
+    let mut sent = vec![0; waiting.len()];
+    let is_stuck = |sent: &mut [usize], waiting: &mut [Raw]| {
+        let mut progress = 0;
+        for (raw, sent) in waiting.iter_mut().zip(sent) {
+            let written = raw.0.write(&head[*sent..]).unwrap_or(0);
+            *sent += written;
+            progress += written;
+        }
+        progress == 0
+    };
+    let waits = || gwd.metric(BUFFERED, &[]);
+    eventually("28 MB are buffered", || {
+        is_stuck(&mut sent, &mut waiting) && waits() > 28e6
+    });
+    for _ in 0..5 {
+        let mut other = Client::connect(gwd.public());
+        other.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+        assert_eq!(other.answer().status, 200);
+    }
+    let buffered_bytes = waits() as u64;
+    // The limit for buffers is 30 %, and each connection can exceed it by one read.
+    assert!(
+        buffered_bytes < (MEMORY_MIB << 20) * 4 / 10,
+        "{buffered_bytes}"
+    );
+    let peak = peak_bytes(&gwd) >> 20;
+    assert!(peak <= MEMORY_MIB, "{peak} MiB");
+    drop(waiting);
+    eventually("no bytes are buffered", || waits() == 0.0);
+}
+
 /// A client reads nothing of a response that comes over HTTP/2. One flow-control window of data
 /// stays buffered in the upstream connection, and other streams on it are served.
 #[test]

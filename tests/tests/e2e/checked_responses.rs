@@ -18,21 +18,33 @@ paths:
       operationId: logged
       x-gateway: {validate: {response: log}}
       responses: *responses
+  /streamed:
+    get:
+      operationId: streamed
+      x-gateway: {stream: true}
+      responses: *responses
 "#;
 
-/// Starts a gateway and an upstream. The upstream answers `/orders?LENGTH` and `/logged?LENGTH`
-/// with LENGTH names. If the query ends in `x`, the last name is too long.
+/// Starts a gateway and an upstream. The upstream answers `/orders?LENGTH` and the other paths
+/// with LENGTH names. If the query ends in `x`, the last name is too long. If it ends in `t`, the
+/// media type is text.
 fn scene() -> (Upstream, Project, Gateway) {
     let upstream = Upstream::scripted(|seen| {
         let query = seen.target.split_once('?').map_or("0", |(_, query)| query);
-        let count: usize = query.trim_end_matches('x').parse().expect("a number");
+        let count: usize = query
+            .trim_end_matches(['x', 't'])
+            .parse()
+            .expect("a number");
         let mut names = vec!["\"abcd\""; count];
         if query.ends_with('x') {
             names.push("\"SECRET-NAME\"");
         }
         let mut answer = Answer::ok(format!("{{\"names\": [{}]}}", names.join(",")));
-        let json = ("content-type".to_owned(), "application/json".to_owned());
-        answer.headers = vec![json];
+        let media_type = match query.ends_with('t') {
+            true => "text/plain",
+            false => "application/json",
+        };
+        answer.headers = vec![("content-type".to_owned(), media_type.to_owned())];
         answer
     });
     let gateway = format!(
@@ -48,7 +60,7 @@ fn scene() -> (Upstream, Project, Gateway) {
     project.apply();
     // With one worker, all requests share the upstream connections of that worker.
     let gateway = Options::of(&project).workers(1).start();
-    for path in ["/orders", "/logged"] {
+    for path in ["/orders", "/logged", "/streamed"] {
         // Compiling a validator may take longer than a response waits for it.
         wait::until("a compiled validator", || {
             let before = counted(&gateway, "valid");
@@ -120,6 +132,19 @@ fn responses_are_checked_at_all_lengths() {
     assert_eq!(streamed.status, 200);
     assert!(streamed.text().ends_with("\"SECRET-NAME\"]}"));
     assert_eq!(counted(&gateway, "unchecked"), 1.0);
+    gateway.stops_clean();
+}
+
+#[test]
+fn media_type_of_a_streamed_response_is_checked() {
+    let (_upstream, _project, gateway) = scene();
+    for path in ["/orders", "/streamed"] {
+        let text = gateway.ask(&get(&format!("{path}?1t")));
+        assert_eq!(text.status, 502, "{path}");
+        assert!(text.text().contains("response_invalid"), "{}", text.text());
+    }
+    // The body itself is not read.
+    assert_eq!(gateway.ask(&get("/streamed?1x")).status, 200);
     gateway.stops_clean();
 }
 

@@ -50,10 +50,9 @@ const NUMBERS: [(&str, &[&str]); 2] = [
 ];
 
 /// Keys of `defaults` and of `x-gateway` that decide neither access nor routing.
-const LIMITS: [&str; 8] = [
+const LIMITS: [&str; 7] = [
     "cost",
     "idempotent",
-    "max_body",
     "owner",
     "retries",
     "stream",
@@ -61,8 +60,15 @@ const LIMITS: [&str; 8] = [
     "timeout",
 ];
 
-/// Kinds of policies without a filter.
-const PARAMETERS: [&str; 2] = ["retry", "timeout"];
+/// Kinds of policies that are compared without the settings that have an error.
+const COMPARED: [&str; 6] = [
+    "circuit_breaker",
+    "concurrency",
+    "quota",
+    "rate_limit",
+    "retry",
+    "timeout",
+];
 
 /// Keys of a document that contain only parts of the contract.
 const CONTRACT: [&str; 12] = [
@@ -177,11 +183,12 @@ impl SettingParts {
         let policies = policies
             .flat_map(NodeRef::entries)
             .map(|(_, policy)| policy);
-        // Limits and parameters are compared by their settings. All other policies are compared by
-        // their effect, which is unknown if a setting has an error.
+        // Rates and parameters are compared by their settings. All other policies are compared by
+        // their effect, which is unknown if a setting has an error. A size that cannot be read would
+        // count as no limit.
         let compared = policies.filter(|policy| {
             let kind = policy.get("kind").and_then(NodeRef::scalar_text);
-            kind.is_some_and(|kind| policy::is_limit(kind) || PARAMETERS.contains(&kind))
+            kind.is_some_and(|kind| COMPARED.contains(&kind))
         });
         self.values.extend(compared.map(NodeRef::span));
         if let Some(defaults) = node.get("defaults") {
@@ -229,10 +236,9 @@ impl Parts {
     fn of(files: &Files) -> Self {
         let documents = files.documents();
         let roots = documents.iter().map(|document| document.root);
-        let others = files
-            .sources
-            .iter()
-            .filter_map(|(file, _)| files.root(file));
+        let others = files.sources.iter();
+        let others = others.filter(|(_, source)| source.path() != GATEWAY_FILE);
+        let others = others.filter_map(|(file, _)| files.root(file));
         let mut seen = FxHashSet::default();
         let mut parts = Self::default();
         for root in roots.chain(others) {

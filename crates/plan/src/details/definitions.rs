@@ -65,7 +65,6 @@ fn listener_lines(old: &ir::Gateway, new: &ir::Gateway) -> Vec<Line> {
                 let shown = (None, Some(is.name.as_str().into()));
                 report_one_sided(&format!("listener {}", is.name), shown, ids, &mut lines);
             }
-            let before = lines.len();
             fields::settings(
                 &tables::LISTENER,
                 &subject,
@@ -73,10 +72,7 @@ fn listener_lines(old: &ir::Gateway, new: &ir::Gateway) -> Vec<Line> {
                 &listener(is),
                 &mut lines,
             );
-            let own = lines[before..].iter_mut();
-            for line in own.filter(|line| line.id == "client-cert-fields-changed") {
-                line.class = class_of_certificate_fields(was, is);
-            }
+            compare_certificate_fields((was, is), &subject, &mut lines);
         } else {
             let before = lines.len();
             report_one_sided(
@@ -95,21 +91,56 @@ fn listener_lines(old: &ir::Gateway, new: &ir::Gateway) -> Vec<Line> {
     lines
 }
 
+/// Fields in which a listener writes the certificates of its clients for upstreams. `None` if it
+/// writes no fields, or asks clients for no certificate.
+fn written_certificate(listener: &ir::Listener) -> Option<ir::CertificateFields> {
+    let client_auth = listener.tls()?.client_auth.as_ref()?;
+    let fields = listener.forward_client_cert?;
+    let writes = client_auth.mode != ir::ClientAuthMode::Off;
+    (writes && fields != ir::CertificateFields::Pass).then_some(fields)
+}
+
 /// Class of a change of the fields in which upstreams receive the client's certificate.
 fn class_of_certificate_fields(was: &ir::Listener, is: &ir::Listener) -> Class {
     let passes = |one: &ir::Listener| one.forward_client_cert == Some(ir::CertificateFields::Pass);
-    let writes = |one: &ir::Listener| {
-        let asks = one.tls().is_some_and(|tls| tls.client_auth.is_some());
-        asks && one.forward_client_cert.is_some() && !passes(one)
-    };
     match (passes(was), passes(is)) {
         // Trusted proxies provide the client certificate in a field.
         (false, true) => Class::Weaken,
         // Upstreams receive other identities: callers gain some and lose others.
-        _ if writes(was) || writes(is) => Class::Incomparable,
+        _ if written_certificate(was) != written_certificate(is) => Class::Incomparable,
         (true, false) => Class::Strengthen,
         (true, true) | (false, false) => Class::Changed,
     }
+}
+
+/// Sets the class of the line about the certificate fields of a listener. Adds a line if the
+/// listener newly asks clients for certificates, so that it writes fields which it did not write.
+fn compare_certificate_fields(
+    (was, is): (&ir::Listener, &ir::Listener),
+    subject: &str,
+    lines: &mut Vec<Line>,
+) {
+    let class = class_of_certificate_fields(was, is);
+    let key = format!("{subject} forward_client_cert");
+    if let Some(line) = lines.iter_mut().find(|line| line.subject == key) {
+        line.class = class;
+        return;
+    }
+    if written_certificate(was) == written_certificate(is) {
+        return;
+    }
+    let shown = |one: &ir::Listener| {
+        written_certificate(one)
+            .map_or("none", |it| it.word())
+            .into()
+    };
+    lines.push(Line {
+        class,
+        id: "client-cert-fields-changed",
+        subject: key,
+        old: shown(was),
+        new: shown(is),
+    });
 }
 
 /// Sets the class of each line whose class depends on its old and new value. Returns the subjects

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::changes::Absent::{self, Is, NoLimit, Unknown};
 use policy::changes::Direction::{
-    self, Access, Breaks, Callers, Each, Either, Hides, Holds, Less, More, MoreOrOff, Moves, Names,
-    Normalises, Off, On, Opens, Other, Protects, Rewritten, Serves, Shares, Status, Until,
+    self, Access, Breaks, Callers, Each, Either, Hides, Holds, Identifies, Less, More, MoreOrOff,
+    Moves, Names, Normalises, Off, On, Opens, Other, Protects, Rewritten, Serves, Shares, Status,
+    Until,
 };
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
@@ -129,6 +130,11 @@ fn class_of(direction: Direction, was: Option<&Written>, is: Option<&Written>) -
             other => other,
         },
         MoreOrOff(absent) => class(or_off(was, absent), or_off(is, absent)),
+        Identifies => match (was.is_some(), is.is_some()) {
+            (false, true) => Class::Incomparable,
+            (true, false) => Class::Weaken,
+            (true, true) | (false, false) => Class::Changed,
+        },
         Protects => stronger(u8::from(was.is_some()), u8::from(is.is_some())),
         Hides => stronger(hidden(was), hidden(is)),
         Names => destination::of_names(was, is),

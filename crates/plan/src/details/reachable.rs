@@ -7,7 +7,7 @@ use policy::Cidr;
 /// Ranges that are not part of the Internet: private (RFC 1918, RFC 4193), shared (RFC 6598, also
 /// used by VPNs), link-local, site-local, and those that IANA's registries of special-purpose
 /// addresses call not globally reachable.
-const LOCAL: [&str; 14] = [
+const LOCAL: [&str; 19] = [
     "10.0.0.0/8",
     "100.64.0.0/10",
     "169.254.0.0/16",
@@ -18,6 +18,11 @@ const LOCAL: [&str; 14] = [
     "198.18.0.0/15",
     "198.51.100.0/24",
     "203.0.113.0/24",
+    "240.0.0.0/4",
+    "64:ff9b:1::/48",
+    "100::/64",
+    "3fff::/20",
+    "5f00::/16",
     "fc00::/7",
     "fe80::/10",
     "fec0::/10",
@@ -29,8 +34,9 @@ const LOCAL: [&str; 14] = [
 enum Networks {
     /// This machine.
     Machine,
-    /// The network of this address, which is not part of the Internet.
-    Local(IpAddr),
+    /// The network of this address, which is not part of the Internet, on the link with this scope
+    /// id (RFC 4007). 0: no link is named.
+    Local(IpAddr, u32),
     /// The Internet, over the family of this address.
     Internet(IpAddr),
     /// All networks of this machine, over the family of this wildcard address.
@@ -38,13 +44,14 @@ enum Networks {
 }
 
 impl Networks {
-    fn of(ip: IpAddr) -> Self {
+    fn of(address: SocketAddr) -> Self {
+        let ip = address.ip().to_canonical();
         let mut ranges = LOCAL.iter().filter_map(|range| Cidr::parse(range));
         let is_local = ranges.any(|range| range.contains(ip));
         match ip {
             ip if ip.is_loopback() => Self::Machine,
             ip if ip.is_unspecified() => Self::All(ip),
-            ip if is_local => Self::Local(ip),
+            ip if is_local => Self::Local(ip, scope(address)),
             ip => Self::Internet(ip),
         }
     }
@@ -56,15 +63,25 @@ impl Networks {
             // A machine reaches all of its own addresses.
             (Self::Machine, _) => true,
             (_, Self::Machine) => false,
-            (Self::Local(one), Self::Local(other)) => is_same_network(one, other),
+            (Self::Local(one, link), Self::Local(other, other_link)) => {
+                link == other_link && is_same_network(one, other)
+            }
             // Networks behind address translation reach the Internet.
-            (Self::Local(one) | Self::Internet(one), Self::Internet(other))
-            | (Self::Local(one) | Self::Internet(one) | Self::All(one), Self::All(other)) => {
+            (Self::Local(one, _) | Self::Internet(one), Self::Internet(other))
+            | (Self::Local(one, _) | Self::Internet(one) | Self::All(one), Self::All(other)) => {
                 is_same_family(one, other)
             }
-            (Self::Internet(_) | Self::All(_), Self::Local(_))
+            (Self::Internet(_) | Self::All(_), Self::Local(..))
             | (Self::All(_), Self::Internet(_)) => false,
         }
+    }
+}
+
+/// Scope id of an IPv6 address: the index of the interface. Otherwise 0.
+fn scope(address: SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(address) => address.scope_id(),
     }
 }
 
@@ -83,7 +100,7 @@ fn is_same_network(one: IpAddr, other: IpAddr) -> bool {
 pub(super) fn is_wider(new: &str, old: &str) -> bool {
     match (new.parse::<SocketAddr>(), old.parse::<SocketAddr>()) {
         (Ok(new), Ok(old)) => {
-            let [is, was] = [new, old].map(|address| Networks::of(address.ip().to_canonical()));
+            let [is, was] = [new, old].map(Networks::of);
             !is.are_within(was)
         }
         _ => new != old,
@@ -98,7 +115,8 @@ pub(super) fn covers(new: &str, old: &str) -> bool {
     let (is, was) = (new.ip(), old.ip());
     // A wildcard address accepts connections of its own address family only.
     let every = is.is_unspecified() && is.is_ipv4() == was.is_ipv4();
-    new.port() == old.port() && (every || is.to_canonical() == was.to_canonical())
+    let is_same = is.to_canonical() == was.to_canonical() && scope(new) == scope(old);
+    new.port() == old.port() && (every || is_same)
 }
 
 #[cfg(test)]
@@ -108,9 +126,10 @@ mod tests {
     #[test]
     fn networks_of_addresses_are_compared() {
         // Addresses, each of which admits clients of more networks than the one before.
-        let chains: [&[&str]; 4] = [
+        let chains: [&[&str]; 5] = [
             &["127.0.0.1", "10.0.0.1", "8.8.8.8", "0.0.0.0"],
             &["127.9.9.9", "100.64.0.1", "1.1.1.1", "0.0.0.0"],
+            &["127.0.0.1", "240.0.0.1", "1.1.1.1", "0.0.0.0"],
             &["[::1]", "[fd00::1]", "[2a00::1]", "[::]"],
             &["127.0.0.1", "203.0.113.7", "0.0.0.0"],
         ];
@@ -128,6 +147,8 @@ mod tests {
             ("10.0.0.1", "192.168.0.1"),
             ("10.0.0.1", "10.0.1.1"),
             ("[fd00::1]", "[fd01::1]"),
+            ("[fe80::1%2]", "[fe80::1%3]"),
+            ("[fe80::1%2]", "[fe80::1]"),
             ("0.0.0.0", "[::]"),
             ("8.8.8.8", "[2a00::1]"),
         ] {

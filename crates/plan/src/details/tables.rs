@@ -8,8 +8,9 @@
 use policy::change_rows;
 use policy::changes::Absent::{Is, NoLimit, Unknown};
 use policy::changes::Direction::{
-    self, Access, Breaks, Callers, Each, Either, Hides, Holds, Less, More, MoreOrOff, Moves, Names,
-    Normalises, Off, On, Opens, Other, Protects, Rewritten, Serves, Shares, Status, Until,
+    self, Access, Breaks, Callers, Each, Either, Hides, Holds, Identifies, Less, More, MoreOrOff,
+    Moves, Names, Normalises, Off, On, Opens, Other, Protects, Rewritten, Serves, Shares, Status,
+    Until,
 };
 use policy::changes::{Changes, Row};
 
@@ -111,7 +112,7 @@ pub(super) static UPSTREAM: Table = Table {
         "health"."passive"."success_rate"."min_targets": More(Is(5));
         "health"."passive"."success_rate"."min_requests": More(Is(100));
         "health"."passive"."success_rate"."stdev_factor": MoreOrOff(1_900);
-        "proxy_protocol": Protects;
+        "proxy_protocol": Identifies;
         "health"."passive"."consecutive_5xx": More(Is(5));
         "health"."passive"."ejection": Less(Is(30_000));
         "health"."passive"."max_ejection": Less(Is(300_000));

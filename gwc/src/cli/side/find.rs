@@ -89,34 +89,41 @@ fn link_in_path(near: &Path, tree: &Path) -> Option<PathBuf> {
     named.ancestors().find(is_link).map(Path::to_owned)
 }
 
-/// Tracked symbolic links that lead to a folder or to one above it.
-fn links_to(near: &Path, tree: &WorkTree) -> Vec<PathBuf> {
+/// Paths in the work tree that lead to a folder over a tracked symbolic link.
+fn linked_paths(near: &Path, tree: &WorkTree) -> Vec<PathBuf> {
     let Ok(near) = near.canonicalize() else {
         return Vec::new();
     };
-    let leads_here = |link: &PathBuf| {
-        let end = tree.folder().join(link).canonicalize();
-        end.is_ok_and(|end| end.is_dir() && near.starts_with(end))
+    let path = |link: PathBuf| {
+        let end = tree.folder().join(&link).canonicalize().ok()?;
+        let rest = near.strip_prefix(end).ok()?;
+        Some(link.join(rest))
     };
-    let mut links = tree.links();
-    links.retain(leads_here);
-    links
+    tree.links().into_iter().filter_map(path).collect()
 }
 
-/// Refuses a revision in which one of the `links` is a folder. The user may mean that folder: a
-/// program that gwc did not inherit `PWD` from can enter the project's folder through the link.
-fn check_links(links: &[PathBuf], revision: &Revision, name: &str) -> anyhow::Result<()> {
-    let was_folder = |link: &&PathBuf| {
-        let link = link.to_string_lossy();
-        matches!(revision.end(&link), Some(End::Folder(end)) if end == *link)
-    };
-    let Some(link) = links.iter().find(was_folder) else {
+/// Refuses a revision in which one of the `paths` to the project's folder (`here`) leads to another
+/// folder. The user may mean that folder: a process can enter the project's folder over such a path
+/// without naming it in `PWD`.
+fn check_links(
+    paths: &[PathBuf],
+    here: &str,
+    (revision, name): (&Revision, &str),
+) -> anyhow::Result<()> {
+    let other = paths.iter().find_map(|path| {
+        let end = revision.end(&path.to_string_lossy().replace("//", "/"));
+        match end {
+            Some(End::Folder(end)) if end != here => Some((path, end)),
+            _ => None,
+        }
+    });
+    let Some((path, end)) = other else {
         return Ok(());
     };
-    let link = say::path(link);
+    let (path, end) = (say::path(path), say::path(Path::new(&end)));
     Err(Failure::usage(format!(
-        "`{link}` is a symbolic link to this project, but a folder in `git:{name}`; write \
-         git:{name}:FOLDER, to say which folder you compare with"
+        "`{path}` leads to this project over a symbolic link, and to the folder `{end}` in \
+         `git:{name}`; write git:{name}:FOLDER, to say which folder you compare with"
     ))
     .into())
 }
@@ -152,12 +159,12 @@ pub(super) fn of_revision(text: &str, context: &Context) -> anyhow::Result<What>
     }
     check_above(&tree, &near, (name, path))?;
     let submodule = tree.submodule();
-    let links = links_to(&near, &tree);
+    let paths = linked_paths(&near, &tree);
     let revision = Revision::in_work_tree(tree, name).map_err(failed)?;
-    if path.is_none() {
-        check_links(&links, &revision, name)?;
-    }
     let here = inside(&near).map_err(failed)?.folder;
+    if path.is_none() {
+        check_links(&paths, &here, (&revision, name))?;
+    }
     let refused = |_| {
         Failure::usage(format!(
             "`git:{text}` is outside the repository; write a path inside it"

@@ -40,6 +40,24 @@ pub(super) const KINDS: &[Kind] = &[
     ("certificates of clients are written", |case| {
         client_certificate(case, None, "client_cert", "security incomparable")
     }),
+    (
+        "certificates of clients are asked for and written",
+        |case| {
+            tls(case, |_| ());
+            for project in [&mut case.old, &mut case.new] {
+                project.gateway["listeners"]["public"]["forward_client_cert"] = "xfcc".into();
+            }
+            let tls = &mut case.old.gateway["listeners"]["public"]["tls"];
+            tls["client_auth"]["mode"] = "off".into();
+            case.expect(
+                "security strengthen client-auth-changed listener public tls.client_auth.mode",
+            );
+            case.expect(
+            "security incomparable client-cert-fields-changed listener public forward_client_cert",
+        );
+            Some(())
+        },
+    ),
     ("certificates of clients in another form", |case| {
         client_certificate(case, Some("client_cert"), "xfcc", "security incomparable")
     }),
