@@ -191,8 +191,8 @@ impl Table {
             let length = match row.direction {
                 Access | Either | Moves | Other | Shares => row.path.len() <= path.len(),
                 More(_) | MoreOrOff(_) | Less(_) | Holds(_) | On | Off | Opens | Normalises
-                | Serves | Breaks | Each(_) | Protects | Hides | Names | Status | Rewritten
-                | Until | Callers => row.path.len() == path.len(),
+                | Serves | Breaks | Each(_) | Protects | Identifies | Hides | Names | Status
+                | Rewritten | Until | Callers => row.path.len() == path.len(),
             };
             length
                 && same
