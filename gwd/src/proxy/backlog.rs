@@ -103,9 +103,10 @@ impl Backlog {
     }
 
     /// Updates the counts after the connection was polled. `gathered` is the number of bytes that
-    /// are collected and not written.
-    pub(super) fn after_poll(&self, gathered: usize) {
+    /// are collected and not written, `withheld` that of received bytes that h2 has not got.
+    pub(super) fn after_poll(&self, gathered: usize, withheld: usize) {
         self.gathered.set(gathered as u64);
+        self.withhold(withheld);
         self.inbox.after_poll();
         self.downloads.publish();
     }

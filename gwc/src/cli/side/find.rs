@@ -97,7 +97,8 @@ fn linked_paths(near: &Path, tree: &WorkTree) -> Vec<PathBuf> {
     let path = |link: PathBuf| {
         let end = tree.folder().join(&link).canonicalize().ok()?;
         let rest = near.strip_prefix(end).ok()?;
-        Some(link.join(rest))
+        // Without `collect`, an empty rest would end the path in a slash.
+        Some(link.join(rest).components().collect())
     };
     tree.links().into_iter().filter_map(path).collect()
 }
@@ -111,7 +112,7 @@ fn check_links(
     (revision, name): (&Revision, &str),
 ) -> anyhow::Result<()> {
     let other = paths.iter().find_map(|path| {
-        let end = revision.end(&path.to_string_lossy().replace("//", "/"));
+        let end = revision.end(&path.to_string_lossy());
         match end {
             Some(End::Folder(end)) if end != here => Some((path, end)),
             _ => None,
