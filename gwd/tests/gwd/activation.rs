@@ -172,7 +172,9 @@ fn an_expired_record_is_an_alarm_and_never_a_stop() {
     let gwd = Process::spawn(&mut command);
     assert_eq!(gwd.status()["alarms"], json!([]));
     set(today + 3_601);
-    assert_eq!(notify(&gwd)["alarms"], json!(["record-expired"]));
+    eventually("the alarm of the expired record", || {
+        notify(&gwd)["alarms"] == json!(["record-expired"])
+    });
     assert_eq!(get(gwd.public(), "/v1").status, 200);
     gwd.kill();
     let gwd = Process::spawn(&mut command);
