@@ -200,7 +200,7 @@ listener. `expose` if the gateway checks no credential for one of them.";
         "consumer-removed" "A consumer is removed; `incomparable` if tokens name it (`consumer_claim`) and an expression reads its name.";
         "consumer-changed" "A consumer's data differs.";
         "listener-setting-changed" "Another setting of a listener differs.";
-        "client-cert-fields-changed" "Upstreams receive the client's certificate in other fields; `incomparable` if the listener asks clients for certificates, `weaken` if the fields of trusted proxies now reach upstreams (`forward_client_cert: pass`), `strengthen` if they no longer do.";
+        "client-cert-fields-changed" "Upstreams receive the client's certificate in other fields; `incomparable` if the listener asks clients for certificates. `weaken` if the fields of trusted proxies now reach upstreams (`forward_client_cert: pass`), `strengthen` if they no longer do.";
         "listener-connections-changed" "The maximum number of connections of a listener differs.";
         "listener-header-bytes-changed" "The maximum size of a head differs.";
         "listener-headers-changed" "The maximum number of fields in a head differs.";

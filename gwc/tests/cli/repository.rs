@@ -123,7 +123,8 @@ fn plan_in_a_folder_that_became_a_link_is_refused() {
     std::os::unix::fs::symlink("lax", &deploy).unwrap();
     let from = |folder: &Path, side: &str| {
         let mut started = command(folder);
-        run(started.env_remove("PWD").args(["plan", "--against", side]))
+        let plan = ["plan", "--format", "json", "--against", side];
+        run(started.env_remove("PWD").args(plan))
     };
     // Only tracked links count.
     from(&deploy, "git:main").with(0);

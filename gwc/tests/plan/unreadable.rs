@@ -28,7 +28,7 @@ fn policy_without_readable_settings_is_compared() {
 fn unreadable_policy_of_access_is_not_left_out() {
     for broken in [
         "{kind: authorize, group: [g]}",
-        "{kind: headers}",
+        "{kind: headers, request: {remove: [X-A], set: {\"b ad\": x}}}",
         "{kind: ip_filter}",
         "{kind: body_limit, request: 1 KBi}",
     ] {

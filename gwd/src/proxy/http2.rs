@@ -118,10 +118,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         let drained = drain.poll(cx);
         let refused = drain.look(|guarded| guarded.take_refused(&resets.take_malformed()));
         refused.into_iter().for_each(|head| head.record(conn));
-        backlog.after_poll(
-            drain.waiting(),
-            drain.look(|guarded| guarded.unread_bytes()),
-        );
+        backlog.after_poll(drain.waiting(), drain.look(|io| io.unread_bytes()));
         if let Poll::Ready(done) = done {
             return Poll::Ready(done.err());
         }
