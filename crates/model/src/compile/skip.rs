@@ -6,8 +6,9 @@
 //! gateway.yaml, these parts are the limits of listeners, and the timeouts, limits, retries,
 //! circuit breakers and health checks of upstreams. For such a part with an error, the comparison
 //! uses the default. In `defaults` and `x-gateway`, these parts are limits and unknown keys. For a
-//! policy that limits requests, the settings that can be read are compared. An error in any other part (`security`,
-//! paths, servers, keys of `x-gateway` that decide access or routing) fails the comparison.
+//! policy that limits requests, the settings that can be read are compared. An error in any other
+//! part (`security`, paths, servers, keys of `x-gateway` that decide access or routing) fails the
+//! comparison.
 
 use diag::{Diagnostic, NodeRef, Span};
 use rustc_hash::FxHashSet;
