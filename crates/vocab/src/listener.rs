@@ -1,13 +1,16 @@
 //! Shape of `listeners`.
 
-use diag::shape::{Field, Object, Rule, Shape};
-use diag::{Diagnostic, NodeRef, Sink};
+use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
+use diag::{Diagnostic, NodeRef, Sink, read};
 use policy::forms;
 
 use Field as F;
 use Shape::{Bool, Either, Form, Integer, Map, Secret, Several, Size, Text, Timeout, Word};
 
 use crate::lints::LISTENER_TLS;
+
+/// Least `limits.header_bytes`: 8 KiB.
+const HEADER_BYTES_MIN: u64 = 8 << 10;
 
 /// Shape of one listener.
 pub static LISTENER: Object = Object {
@@ -162,7 +165,7 @@ static LIMITS: Object = Object {
         F::optional(
             "header_bytes",
             Size,
-            "Maximum size of a request's head. Default: 64KiB.",
+            "Maximum size of a request's head, at least `8KiB`. Default: 64KiB.",
         ),
         F::optional(
             "headers",
@@ -197,8 +200,25 @@ minimum rate of bodies in the long run. Default: 240B.",
 the operation streams. Default: 5m.",
         ),
     ],
-    rules: &[],
+    rules: &[Rule::Holds(check_header_bytes)],
 };
+
+/// Reports a `header_bytes` below 8 KiB, which requests of browsers with cookies exceed. RFC 9112
+/// §3 recommends to support request lines of 8,000 octets.
+fn check_header_bytes(node: NodeRef<'_>, sink: &mut Sink) {
+    let size = node.get("header_bytes").filter(|size| !size.is_null());
+    let Some(size) = size else { return };
+    if read::size_bytes(size).is_ok_and(|bytes| bytes < HEADER_BYTES_MIN) {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                size.span(),
+                "the maximum size of a request's head is at least 8KiB",
+            )
+            .help("write `8KiB` or more, or remove it: `64KiB` is the default"),
+        );
+    }
+}
 
 /// Reports certificates of a listener that is not `https`, and an `https` listener without
 /// certificates.
@@ -258,7 +278,7 @@ fn forwarded_certificates_exist(node: NodeRef<'_>, sink: &mut Sink) {
         ),
         _ => return,
     };
-    sink.push(Diagnostic::new(&diag::shape::BAD_VALUE, value.span(), message).help(help));
+    sink.push(Diagnostic::new(&BAD_VALUE, value.span(), message).help(help));
 }
 
 /// Reports `forwarding_fields` without `trusted_proxies`: gwd removes the fields of other peers.
@@ -271,7 +291,7 @@ fn check_forwarding_sources(node: NodeRef<'_>, sink: &mut Sink) {
     if !value.is_null() && !trusts {
         let message = "`forwarding_fields` have no effect: the listener trusts no proxy";
         sink.push(
-            Diagnostic::new(&diag::shape::BAD_VALUE, entry.key_span, message)
+            Diagnostic::new(&BAD_VALUE, entry.key_span, message)
                 .help("write `trusted_proxies: [10.0.0.0/8]` beside it, or remove the key"),
         );
     }
@@ -300,7 +320,7 @@ fn one_field_names_the_client(node: NodeRef<'_>, sink: &mut Sink) {
         ),
         _ => return,
     };
-    sink.push(Diagnostic::new(&diag::shape::BAD_VALUE, value.span(), message).help(help));
+    sink.push(Diagnostic::new(&BAD_VALUE, value.span(), message).help(help));
 }
 
 /// Reports `proxy_protocol` without `trusted_proxies`: any peer could then claim any client
@@ -314,7 +334,7 @@ fn check_proxy_protocol_sources(node: NodeRef<'_>, sink: &mut Sink) {
     if value.as_bool() == Some(true) && anybody {
         sink.push(
             Diagnostic::new(
-                &diag::shape::BAD_VALUE,
+                &BAD_VALUE,
                 entry.key_span,
                 "no peer is trusted to send PROXY headers",
             )

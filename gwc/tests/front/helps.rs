@@ -78,6 +78,11 @@ fn each_mistake_has_a_help_with_the_correction() {
         ),
         (
             "auth: {keys: {kind: api_key}}\n",
+            "auth: {keys: {kind: api_key}}\nlisteners: {l: {address: \"127.0.0.1:8080\", limits: {header_bytes: 1KiB}}}\n",
+            "help: write `8KiB` or more, or remove it: `64KiB` is the default",
+        ),
+        (
+            "auth: {keys: {kind: api_key}}\n",
             "auth: {keys: {kind: api_key}}\nlisteners: {l: {address: \"127.0.0.1:8080\", proxy_protocol: optional}}\n",
             "help: write a map with the keys `from`",
         ),
