@@ -17,7 +17,9 @@ pub mod suggest;
 pub mod text;
 pub mod tree;
 mod units;
+pub mod uri;
 pub mod workflow;
+pub mod xml;
 
 pub use diagnostic::{Diagnostic, Level, Lint};
 pub use sink::Sink;

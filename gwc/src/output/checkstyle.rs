@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use diag::xml::escaped;
 use diag::{Diagnostic, Level};
 
-use super::xml::escaped;
 use super::{Report, sentence};
 
 /// Renders the findings as a Checkstyle XML document, grouped by file.

@@ -4,7 +4,8 @@
 
 use std::fmt::Write as _;
 
-use super::xml::escaped;
+use diag::xml::escaped;
+
 use super::{Report, sentence};
 
 /// Renders the findings as a JUnit XML document.

@@ -16,7 +16,6 @@ pub mod json;
 pub mod jsonl;
 pub mod junit;
 pub mod sarif;
-pub(crate) mod xml;
 
 /// Output format of a report.
 #[derive(Debug)]

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use diag::uri::path_reference;
 use diag::{Diagnostic, Level, Lint, Span};
 use serde_json::{Value, json};
 
@@ -94,7 +95,7 @@ fn fix(report: &Report<'_>, finding: &Diagnostic) -> Value {
     let mut by_file: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for edit in &finding.fix {
         by_file
-            .entry(uri(&report.seen_path(edit.span)))
+            .entry(path_reference(&report.seen_path(edit.span)))
             .or_default()
             .push(json!({
                 "deletedRegion": region(report, edit.span),
@@ -112,7 +113,7 @@ fn fix(report: &Report<'_>, finding: &Diagnostic) -> Value {
 }
 
 fn location(report: &Report<'_>, span: Span) -> Value {
-    json!({"artifactLocation": {"uri": uri(&report.seen_path(span))}, "region": region(report, span)})
+    json!({"artifactLocation": {"uri": path_reference(&report.seen_path(span))}, "region": region(report, span)})
 }
 
 fn region(report: &Report<'_>, span: Span) -> Value {
@@ -126,28 +127,5 @@ fn level(level: Level) -> &'static str {
         Level::Error => "error",
         Level::Warn => "warning",
         Level::Info => "note",
-    }
-}
-
-/// Converts a relative path to a URI reference (RFC 3986). Escapes all characters except unreserved
-/// characters and `/`.
-fn uri(path: &str) -> String {
-    use std::fmt::Write as _;
-    let mut uri = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            let _ = write!(uri, "%{byte:02X}");
-        }
-    }
-    uri
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn paths_become_uris() {
-        assert_eq!(super::uri("apis/a b#é.yaml"), "apis/a%20b%23%C3%A9.yaml");
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Results, TestResult};
-use crate::output::xml::escaped;
+use diag::xml::escaped;
 
 /// Renders the results as a JUnit XML document.
 pub(super) fn render(results: &Results<'_>) -> String {

@@ -3,7 +3,8 @@
 /// Escapes an attribute value or element text. Line ends become character references. Invisible
 /// characters, such as those that change the direction of text, are written as `\u{…}`. Characters
 /// that XML 1.0 forbids even in escaped form are removed.
-pub(crate) fn escaped(text: &str) -> String {
+#[must_use]
+pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -16,7 +17,7 @@ pub(crate) fn escaped(text: &str) -> String {
             '\n' => out.push_str("&#10;"),
             '\r' => out.push_str("&#13;"),
             '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => {}
-            c if diag::text::is_invisible(c) => out.extend(c.escape_unicode()),
+            c if crate::text::is_invisible(c) => out.extend(c.escape_unicode()),
             c => out.push(c),
         }
     }
