@@ -111,18 +111,58 @@ pub struct Message {
 const BODY_MAX: usize = 160;
 
 impl Message {
-    /// Sentence about the body that shows a break, or about the value if no short body is known.
-    /// `None` without such a value.
+    /// Sentence about the message that shows a break: the body, or the parameter or header field
+    /// with its value. For a longer body, the sentence has the value. `None` without such a value.
     #[must_use]
     pub fn example(&self) -> Option<String> {
-        let value = self.witness.as_ref()?.to_string();
+        let value = self.witness.as_ref()?;
+        let whole = self.body.as_ref().unwrap_or(value);
+        let field = field(&self.path, whole);
         let body = self.body.as_ref().map(Value::to_string);
         let body = body.filter(|body| body.chars().count() <= BODY_MAX);
         let sides = match self.direction {
             "response" => "new answers may have it, the old contract excludes it",
             _ => "valid before, refused now",
         };
-        Some(format!("{} ({sides})", body.unwrap_or(value)))
+        let shown = field.or(body).unwrap_or_else(|| value.to_string());
+        Some(format!("{shown} ({sides})"))
+    }
+}
+
+/// Parameter or header field with a value, as a client sends it: `?limit=200`, `X-Mode: b`. `path`:
+/// path of a part of the value in the message. `None` for other parts of a message, for values that
+/// are neither scalars nor lists of one scalar, and for parts of objects.
+fn field(path: &str, value: &Value) -> Option<String> {
+    let (place, name) = path.split_once(' ')?;
+    let (place, name) = match (place, name.split_once(" header ")) {
+        ("response", Some((_, name))) => ("header", name),
+        ("response", None) => return None,
+        (place, _) => (place, name),
+    };
+    let (name, is_list) = match name.strip_suffix("[]") {
+        Some(name) => (name, true),
+        None => (name, false),
+    };
+    if name.contains(['.', '[', ' ']) {
+        return None;
+    }
+    let one = match value {
+        Value::Array(items) if is_list && items.len() == 1 => &items[0],
+        value if !is_list => value,
+        _ => return None,
+    };
+    let text = match one {
+        Value::String(text) => text.clone(),
+        Value::Number(_) | Value::Bool(_) => one.to_string(),
+        Value::Null | Value::Array(_) | Value::Object(_) => return None,
+    };
+    let encoded = diag::uri::path_reference(&text);
+    match place {
+        "query" => Some(format!("?{}={encoded}", diag::uri::path_reference(name))),
+        "path" => Some(format!("{{{name}}} = {encoded}")),
+        "header" => Some(format!("{name}: {text}")),
+        "cookie" => Some(format!("Cookie: {name}={text}")),
+        _ => None,
     }
 }
 

@@ -356,3 +356,96 @@ fn witness_is_inside_a_whole_body() {
     }
     assert!(wrong.is_empty(), "{wrong}");
 }
+
+/// Parameters and header fields: place, schema that accepts a value, schema that refuses it, and the
+/// sentence about the value. Empty: no value shows a break, because its text is also accepted as a
+/// value of another type.
+const FIELDS: &[(&str, &str, &str, &str)] = &[
+    (
+        "query",
+        "{type: integer, maximum: 9}",
+        "{type: integer, maximum: 8}",
+        "?p=9",
+    ),
+    ("query", "{enum: [a, b c]}", "{enum: [a]}", "?p=b%20c"),
+    (
+        "query",
+        "{type: array, items: {enum: [a, b]}}",
+        "{type: array, items: {enum: [a]}}",
+        "?p=b",
+    ),
+    (
+        "header",
+        "{type: string, enum: [a, b]}",
+        "{type: string, enum: [a]}",
+        "p: b",
+    ),
+    (
+        "cookie",
+        "{type: string, maxLength: 2}",
+        "{type: string, maxLength: 1}",
+        "Cookie: p=00",
+    ),
+    ("path", "{type: boolean}", "{const: true}", "{p} = false"),
+    ("response", "{enum: [a, b]}", "{enum: [a]}", "p: b"),
+    (
+        "query",
+        "{type: string, enum: [\"1\"]}",
+        "{type: integer}",
+        "",
+    ),
+    ("query", "{type: integer}", "{type: string}", ""),
+    ("header", "{const: \"true\"}", "{type: boolean}", ""),
+];
+
+#[test]
+fn witness_of_a_parameter_is_what_clients_send() {
+    let mut wrong = String::new();
+    for (place, accepts, refuses, expected) in FIELDS {
+        let document = |schema: &str| {
+            let (path, parameter, headers) = match *place {
+                "response" => (
+                    "/x",
+                    String::new(),
+                    format!(", headers: {{P: {{schema: {schema}}}}}"),
+                ),
+                "path" => (
+                    "/x/{p}",
+                    format!("{{name: p, in: path, required: true, schema: {schema}}}"),
+                    String::new(),
+                ),
+                place => (
+                    "/x",
+                    format!("{{name: p, in: {place}, schema: {schema}}}"),
+                    String::new(),
+                ),
+            };
+            format!(
+                "openapi: 3.1.0
+info: {{title: t, version: \"1\"}}
+paths:
+  {path}: {{get: {{operationId: x, parameters: [{parameter}], responses: {{\"200\": {{description: d{headers}}}}}}}}}
+"
+            )
+        };
+        let side =
+            |schema: &str| side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document(schema))]);
+        let (old, new) = match *place {
+            "response" => (refuses, accepts),
+            _ => (accepts, refuses),
+        };
+        let plan = compare(Some(&side(old)), &side(new)).expect("both sides build");
+        let messages = plan
+            .changes
+            .iter()
+            .filter_map(|change| change.message.as_ref());
+        let examples: Vec<String> = messages.filter_map(|message| message.example()).collect();
+        let shown = examples.first().and_then(|one| one.split(" (").next());
+        if shown.unwrap_or_default() != *expected {
+            wrong.push_str(&format!(
+                "{place} {accepts} {refuses}: {examples:?}, not {expected}\n"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}

@@ -25,6 +25,8 @@ pub(super) struct Judge<'j> {
     /// its inner pairs, `whole` with its inner pairs.
     single: [Containment<'j>; 2],
     whole: [Containment<'j>; 2],
+    /// Searches for values that are sent as text.
+    text: [Containment<'j>; 2],
 }
 
 impl<'j> Judge<'j> {
@@ -38,6 +40,7 @@ impl<'j> Judge<'j> {
             joint,
             single: both.map(|direction| of(direction, STEPS_MAX, SEARCHES_MAX)),
             whole: both.map(|direction| of(direction, WHOLE_STEPS_MAX, 0)),
+            text: both.map(|direction| of(direction, 0, SEARCHES_MAX)),
         }
     }
 
@@ -117,13 +120,13 @@ impl<'j> Judge<'j> {
             && children
                 .iter()
                 .any(|child| !self.is_harmless(child.pair, child.role));
-        if role.is_text || !has_error && (is_explained || breaks_inside) {
-            for finding in local.findings.iter_mut().filter(|one| is_error(one)) {
-                finding.decision = Some(Decision::Undecided);
-            }
+        if !has_error && (role.is_text || is_explained || breaks_inside) {
             return;
         }
-        let witness = self.single[of].witness(sides.0, sides.1);
+        let witness = match role.is_text {
+            true => self.text[of].text_witness(sides.0, sides.1),
+            false => self.single[of].witness(sides.0, sides.1),
+        };
         let decision = match witness {
             Some(_) => Decision::Refuted,
             None => Decision::Undecided,

@@ -15,6 +15,7 @@ mod object;
 mod pool;
 mod question;
 mod solve;
+mod text;
 mod value;
 
 use std::cell::OnceCell;
@@ -131,6 +132,19 @@ impl<'a> Containment<'a> {
 
     /// Returns the smallest value found that the narrow schema accepts and the wide one refuses.
     pub fn witness(&mut self, narrow: &'a Value, wide: &'a Value) -> Option<Json> {
+        let values = self.samples(narrow, wide)?;
+        self.shown(values, narrow, wide, |value| Some(vec![value.clone()]))
+    }
+
+    /// Like [`Self::witness`], for a value that is sent as text, in a parameter or a header field:
+    /// the wide schema refuses all interpretations of the text. Finds only scalar values.
+    pub fn text_witness(&mut self, narrow: &'a Value, wide: &'a Value) -> Option<Json> {
+        let values = self.samples(narrow, wide)?;
+        self.shown(values, narrow, wide, text::readings)
+    }
+
+    /// Sample values of two schemas, smallest first. `None` if no further search is allowed.
+    fn samples(&mut self, narrow: &'a Value, wide: &'a Value) -> Option<Vec<Json>> {
         self.searches = self.searches.checked_sub(1)?;
         let nodes = self.solver.nodes;
         let search = Search::new(SEARCH_STEPS);
@@ -142,7 +156,7 @@ impl<'a> Containment<'a> {
         });
         values.dedup();
         values.truncate(VALUES_MAX);
-        self.shown(values, narrow, wide)
+        Some(values)
     }
 
     /// Returns a value that contains `inner` at the position of an inner schema, and that the
@@ -154,16 +168,24 @@ impl<'a> Containment<'a> {
         inner: &Json,
     ) -> Option<Json> {
         self.enclosed = self.enclosed.checked_sub(1)?;
-        let small = self.shown(enclose::small(position, inner), narrow, wide);
+        let same = |value: &Json| Some(vec![value.clone()]);
+        let small = self.shown(enclose::small(position, inner), narrow, wide, same);
         small.or_else(|| {
             let outer = (self.solver.nodes, narrow);
             let values = enclose::samples(outer, position, inner, SEARCH_STEPS);
-            self.shown(values, narrow, wide)
+            self.shown(values, narrow, wide, same)
         })
     }
 
-    /// First of these values that the narrow schema accepts and the wide one refuses.
-    fn shown(&mut self, values: Vec<Json>, narrow: &'a Value, wide: &'a Value) -> Option<Json> {
+    /// First of these values that the narrow schema accepts, and of which the wide one refuses all
+    /// `readings`. Values without readings are left out.
+    fn shown(
+        &mut self,
+        values: Vec<Json>,
+        narrow: &'a Value,
+        wide: &'a Value,
+        readings: impl Fn(&Json) -> Option<Vec<Json>>,
+    ) -> Option<Json> {
         self.compile(narrow);
         self.compile(wide);
         let sides = [narrow, wide];
@@ -178,11 +200,12 @@ impl<'a> Containment<'a> {
             true => pool::names(nodes, sides),
             false => FxHashSet::default(),
         };
+        let is_refused = |value: &Json| wide.is_valid(value) == Some(false);
         let shows = |value: &Json| {
             !has_name(value, absent)
                 && !has_name(value, &others)
                 && narrow.is_valid(value) == Some(true)
-                && wide.is_valid(value) == Some(false)
+                && readings(value).is_some_and(|all| all.iter().all(is_refused))
         };
         values.into_iter().find(shows)
     }

@@ -1,0 +1,50 @@
+//! Values of parameters and header fields. They are sent as text, which does not show the JSON
+//! type: `5` may be a number or a string.
+
+use serde_json::Value as Json;
+
+/// Interpretations of the text of a value, of which a server may choose any one that its schema
+/// accepts. `None` if the value is no scalar, or if its text may be changed on its way to the
+/// server: only letters, digits, inner spaces and `-_` are certain.
+pub(super) fn readings(value: &Json) -> Option<Vec<Json>> {
+    let text = match value {
+        Json::String(text) => text.clone(),
+        Json::Number(number) => number.to_string(),
+        Json::Bool(flag) => flag.to_string(),
+        Json::Null | Json::Array(_) | Json::Object(_) => return None,
+    };
+    let is_kept = |c: char| c.is_ascii_alphanumeric() || " -_".contains(c);
+    if text.is_empty() || text.trim() != text || !text.chars().all(is_kept) {
+        return None;
+    }
+    let typed = serde_json::from_str::<Json>(&text).ok();
+    let typed = typed.filter(|typed| !typed.is_string());
+    Some(typed.into_iter().chain([Json::String(text)]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn text_of_a_value_has_each_type() {
+        for (value, expected) in [
+            (json!(5), Some(vec![json!(5), json!("5")])),
+            (json!("5"), Some(vec![json!(5), json!("5")])),
+            (json!(true), Some(vec![json!(true), json!("true")])),
+            (json!("null"), Some(vec![Json::Null, json!("null")])),
+            (json!("a b"), Some(vec![json!("a b")])),
+            (json!(""), None),
+            (json!(" a"), None),
+            (json!("a,b"), None),
+            (json!(1.5), None),
+            (json!("é"), None),
+            (json!(["a"]), None),
+            (Json::Null, None),
+        ] {
+            assert_eq!(readings(&value), expected, "{value}");
+        }
+    }
+}
