@@ -47,6 +47,7 @@ const COPY_BYTES_MAX: u64 = 2 << 30;
 #[derive(Debug)]
 pub struct Mirror {
     registry: Registry,
+    older: OlderRecords,
     root: PathBuf,
     channel: ChannelName,
     seen_channel: ChainState,
@@ -55,6 +56,15 @@ pub struct Mirror {
     is_complete: bool,
     /// Records whose bundles were copied because gwd requested them.
     extra: BTreeSet<Digest>,
+}
+
+/// Behaviour if a registry has fewer records, or fewer lists of revocations, than the copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OlderRecords {
+    /// Remove the newer ones from the copy, for a single registry.
+    Follow,
+    /// Count the registry as unreachable: another registry, from which the copy was made, is ahead.
+    Refuse,
 }
 
 /// Extent of a comparison with the registry.
@@ -79,9 +89,10 @@ pub struct ReaderNeeds {
 impl Mirror {
     /// Creates a copy of a channel in a folder, or continues an existing copy.
     #[must_use]
-    pub fn new(registry: Registry, root: &Path, channel: ChannelName) -> Self {
+    pub fn new(registry: Registry, older: OlderRecords, root: &Path, channel: ChannelName) -> Self {
         Self {
             registry,
+            older,
             root: root.to_owned(),
             channel,
             seen_channel: ChainState::default(),
@@ -89,6 +100,11 @@ impl Mirror {
             is_complete: false,
             extra: BTreeSet::new(),
         }
+    }
+
+    /// Makes the next update compare all links, because another writer may have changed the copy.
+    pub fn compare_all(&mut self) {
+        self.is_complete = false;
     }
 
     /// Updates the copy. Returns true if the copy has changed. `now`: time from which the age of
@@ -160,10 +176,14 @@ impl Mirror {
         };
         // Copy revocations first, so that they take effect even if a bundle cannot be copied.
         let lists = serials(&Chain::Revocations);
+        let records = serials(channel);
+        if self.older == OlderRecords::Refuse {
+            refuse_older(copy, &Chain::Revocations, &lists)?;
+            refuse_older(copy, channel, &records)?;
+        }
         let missing = self.missing(copy, &Chain::Revocations, &lists)?;
         let mut changed = self.copy_links(copy, &Chain::Revocations, &lists, &missing)?;
 
-        let records = serials(channel);
         let newest = records.iter().rev().nth(RECORDS - 1).copied().unwrap_or(0);
         let from = newest.min(wanted.since.max(1));
         let shown: BTreeSet<u64> = records
@@ -383,6 +403,26 @@ impl Mirror {
             Err(_) => Ok(()),
         }
     }
+}
+
+/// Refuses links that end before the newest link of the copy.
+fn refuse_older(copy: &Folder, chain: &Chain, serials: &BTreeSet<u64>) -> Result<(), Refused> {
+    let known = copy.serials(chain)?.last().copied();
+    let newest = serials.last().copied();
+    if newest >= known {
+        return Ok(());
+    }
+    let name = match chain {
+        Chain::Channel(name) => format!("channel {}", name.as_str()),
+        Chain::Revocations => "the revocations".to_owned(),
+    };
+    Err(Refused::StoreUnreachable {
+        why: format!(
+            "it is behind: its newest serial of {name} is {}, the copy has {}",
+            newest.unwrap_or(0),
+            known.unwrap_or(0)
+        ),
+    })
 }
 
 /// Ignores all errors except those of reaching the registry and of conflicts.

@@ -308,7 +308,13 @@ fn registry_text(registry: &Value) -> String {
         (Some(polled), None) => format!("polled {polled}: {newest}"),
     };
     let (address, channel) = (text(registry, "address"), text(registry, "channel"));
-    format!("{address} channel {channel}, {result}")
+    let used = registry["answered"].as_str();
+    let used = used.filter(|used| *used != address && registry["error"].is_null());
+    let used = match (used, registry["silent"][0]["error"].as_str()) {
+        (Some(used), Some(why)) => format!("; FALLBACK {used}, because: {why}"),
+        (_, _) => String::new(),
+    };
+    format!("{address} channel {channel}, {result}{used}")
 }
 
 /// Formats an age in days, hours, minutes or seconds: in the largest unit of which the age has at

@@ -149,6 +149,16 @@ pub(super) struct RunOptions {
     /// Store of bundles: a folder (an OCI image layout), or a repository of a registry. Required.
     #[arg(long, env = "GWD_STORE", value_name = "DIR|oci://HOST/REPOSITORY")]
     store: Option<String>,
+    /// Registry with a copy of the repository, used while the registry of --store cannot be reached;
+    /// may be given several times, in the order of use.
+    #[arg(
+        long,
+        env = "GWD_REGISTRY_FALLBACK",
+        value_name = "oci://HOST/REPOSITORY",
+        value_delimiter = ','
+    )]
+    #[serde(default)]
+    registry_fallback: Vec<String>,
     /// Interval at which a registry is asked for changes. [default: 15s]
     #[arg(long, env = "GWD_REGISTRY_POLL", value_name = "DURATION")]
     registry_poll: Option<String>,
@@ -534,6 +544,10 @@ impl RunOptions {
         let registry = registry::of(
             store,
             registry::Given {
+                fallbacks: match self.registry_fallback.is_empty() {
+                    true => file.registry_fallback.clone(),
+                    false => self.registry_fallback.clone(),
+                },
                 poll: poll.transpose()?,
                 config: either(&self.registry_config, &file.registry_config),
                 token_file: either(&self.registry_token_file, &file.registry_token_file),

@@ -64,8 +64,8 @@ pub(crate) use cold::StartError;
 use describe::Described;
 use guard::Guards;
 use refusals::Refusals;
-pub(crate) use replica::RegistryPlan;
 use replica::{CopyPlan, News};
+pub(crate) use replica::{RegistryPlan, Source};
 use share::NodeRollout;
 use state::{RunHistory, State};
 pub(crate) use status::Status;
@@ -127,7 +127,7 @@ impl Plan {
     /// Opens the store itself. For a registry, this is the remote repository and not its copy.
     fn open_store(&self) -> Result<Box<dyn Store>, Refused> {
         Ok(match &self.registry {
-            Some(registry) => Box::new(registry.open()?),
+            Some(registry) => Box::new(registry.first().open()?),
             None => Box::new(Folder::open(&self.store)?),
         })
     }
@@ -135,7 +135,7 @@ impl Plan {
     /// Name of the store for messages: address of the registry, or path of the folder.
     fn store_name(&self) -> String {
         match &self.registry {
-            Some(registry) => registry.address.to_string(),
+            Some(registry) => registry.first().address.to_string(),
             None => self.store.display().to_string(),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! The control thread reads the copy like any store in a folder, so that a slow or missing registry
 //! never delays requests of operators. The thread polls the registry for changes at an interval
-//! with jitter, and at once after `POST /v1/notify`. While the registry cannot be reached, the
-//! interval grows. The polls of many nodes therefore do not coincide when the registry returns.
+//! with jitter, and at once after `POST /v1/notify`. While the registry cannot be reached, further
+//! registries with copies are asked in their order. While none can be reached, the interval grows. The polls of many nodes therefore do not coincide when the registry returns.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
@@ -21,7 +21,7 @@ use bundle::name::ChannelName;
 use bundle::refused::Refused;
 use bundle::store::folder::Folder;
 use bundle::store::{Chain, Store as _, WriteError};
-use registry::mirror::{Extent, Mirror, ReaderNeeds};
+use registry::mirror::{Extent, Mirror, OlderRecords, ReaderNeeds};
 use registry::{Address, Registry, Settings};
 use serde_json::{Value, json};
 
@@ -41,13 +41,21 @@ const BACK_OFF_MAX: u32 = 8;
 /// Maximum number of records whose bundles the control thread has requested.
 const WANTED_MAX: usize = 16;
 
-/// Registry to copy.
+/// Registries to copy from.
 #[derive(Clone, Debug)]
 pub(crate) struct RegistryPlan {
-    pub(crate) address: Address,
-    pub(crate) settings: Settings,
+    /// Registry of `--store`, then those of `--registry-fallback`. Each poll asks them in this order,
+    /// until one answers.
+    pub(crate) sources: Vec<Source>,
     /// Interval of the polls of the registry.
     pub(crate) poll: Duration,
+}
+
+/// A registry, and the settings of connections to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) address: Address,
+    pub(crate) settings: Settings,
 }
 
 /// Copy to make: channel of a registry, folder of the copy, and the node's state folder.
@@ -72,6 +80,7 @@ pub(super) enum News<A> {
 /// Handle of the thread that updates the copy.
 #[derive(Debug)]
 pub(super) struct Replica<A> {
+    /// Registry of `--store`.
     address: Address,
     channel: ChannelName,
     orders: Sender<Order<A>>,
@@ -88,16 +97,22 @@ enum Order<A> {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Reason why the last update failed.
+    /// Reason why the last update failed, from the registry of `--store`.
     error: Option<Refused>,
+    /// Registry that answered the last successful update. `None`: none since the start.
+    answered: Option<Address>,
+    /// Registries that did not answer the last update, with the reasons.
+    silent: Vec<(Address, Refused)>,
     /// End of the last update, also of a failed one. `None`: none has ended since the start.
     polled: Option<Moment>,
     /// Time of the last successful update, also by an earlier process. `None`: never updated.
     updated: Option<Moment>,
     /// Newest record after the last successful update. `None`: the channel had none.
     newest: Option<NewestRecord>,
-    /// Number of successful updates since the start.
+    /// Number of updates from the registry of `--store` since the start.
     succeeded: u64,
+    /// Number of updates from other registries since the start.
+    replaced: u64,
     /// Number of failed updates since the start.
     failed: u64,
     /// Records whose bundles are needed.
@@ -116,7 +131,10 @@ struct NewestRecord {
 /// Data of the thread that updates the copy.
 struct Updater<T> {
     plan: CopyPlan,
-    mirror: Mirror,
+    /// Copies from each source, into the same folder.
+    mirrors: Vec<(Address, Mirror)>,
+    /// Index of the source that answered last.
+    used: usize,
     state: Arc<Mutex<State>>,
     /// Sends news to the control thread.
     report: T,
@@ -124,9 +142,32 @@ struct Updater<T> {
 }
 
 impl RegistryPlan {
+    /// Registry of `--store`.
+    pub(super) fn first(&self) -> &Source {
+        &self.sources[0]
+    }
+}
+
+impl Source {
     /// Opens the registry itself and not its copy. Sends no request.
     pub(super) fn open(&self) -> Result<Registry, Refused> {
         Registry::open(self.address.clone(), &self.settings)
+    }
+}
+
+impl CopyPlan {
+    /// Opens all registries for copying. Sends no request.
+    fn mirrors(&self) -> Result<Vec<(Address, Mirror)>, Refused> {
+        let sources = self.registry.sources.iter();
+        let older = match sources.len() {
+            1 => OlderRecords::Follow,
+            _ => OlderRecords::Refuse,
+        };
+        let opened = sources.map(|source| {
+            let mirror = Mirror::new(source.open()?, older, &self.copy, self.channel.clone());
+            Ok((source.address.clone(), mirror))
+        });
+        opened.collect()
     }
 }
 
@@ -140,9 +181,9 @@ impl<A: Send + 'static> Replica<A> {
         plan: CopyPlan,
         report: impl Fn(News<A>) + Send + 'static,
     ) -> Result<Self, Refused> {
-        let address = plan.registry.address.clone();
+        let mirrors = plan.mirrors()?;
+        let address = plan.registry.first().address.clone();
         let channel = plan.channel.clone();
-        let mirror = Mirror::new(plan.registry.open()?, &plan.copy, plan.channel.clone());
         let state = Arc::new(Mutex::new(State {
             updated: read_updated(&plan.copy),
             newest: read_newest(&plan),
@@ -159,7 +200,8 @@ impl<A: Send + 'static> Replica<A> {
         let can_start = has_records(&plan.copy) || has_records(&plan.state);
         let mut updater = Updater {
             plan,
-            mirror,
+            mirrors,
+            used: 0,
             state: Arc::clone(&state),
             report,
             failures: 0,
@@ -223,6 +265,9 @@ impl<A: Send + 'static> Replica<A> {
                 "bundle": newest.bundle.map(|bundle| bundle.to_string()),
             })
         });
+        let silent = state.silent.iter().map(
+            |(address, why)| json!({"address": address.to_string(), "error": why.to_string()}),
+        );
         json!({
             "address": self.address.to_string(),
             "host": self.address.authority(),
@@ -231,6 +276,8 @@ impl<A: Send + 'static> Replica<A> {
             "polled": state.polled.map(|at| at.to_string()),
             "polled_age_s": age_s(state.polled),
             "error": state.error.as_ref().map(ToString::to_string),
+            "answered": state.answered.as_ref().map(ToString::to_string),
+            "silent": silent.collect::<Vec<_>>(),
             "updated": state.updated.map(|at| at.to_string()),
             "age_s": age_s(state.updated),
             "newest": newest,
@@ -238,9 +285,13 @@ impl<A: Send + 'static> Replica<A> {
     }
 
     /// Numbers of updates since the start, by result.
-    pub(super) fn polls(&self) -> [(&'static str, u64); 2] {
+    pub(super) fn polls(&self) -> [(&'static str, u64); 3] {
         let state = self.lock();
-        [("ok", state.succeeded), ("failed", state.failed)]
+        [
+            ("ok", state.succeeded),
+            ("fallback", state.replaced),
+            ("failed", state.failed),
+        ]
     }
 
     /// Time of the last successful update (Unix time in seconds). 0: never.
@@ -297,14 +348,11 @@ impl<T> Updater<T> {
             since: self.remembered(),
             records: self.lock().wanted.clone(),
         };
-        let updated = self.mirror.update(extent, &wanted, now());
-        let (changed, error) = match updated {
-            Ok(changed) => (changed, None),
-            Err(WriteError::Refused(refused)) => (false, Some(refused)),
-            Err(conflict @ WriteError::Conflict { .. }) => {
-                let why = conflict.to_string();
-                (false, Some(Refused::StoreUnreachable { why }))
-            }
+        let mut silent = Vec::new();
+        let updated = self.first_answer(extent, &wanted, &mut silent);
+        let (changed, error) = match (updated, silent.first()) {
+            (Some(changed), _) => (changed, None),
+            (None, first) => (false, first.map(|(_, why)| why.clone())),
         };
         self.failures = match error {
             None => 0,
@@ -315,13 +363,17 @@ impl<T> Updater<T> {
             Some(_) => None,
         };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let has_changed = changed || state.error != error;
+        let has_changed = changed || state.error != error || state.silent != silent;
         let at = now();
         state.polled = Some(at);
         if error.is_some() {
             state.failed += 1;
         } else {
-            state.succeeded += 1;
+            match self.used {
+                0 => state.succeeded += 1,
+                _ => state.replaced += 1,
+            }
+            state.answered = Some(self.mirrors[self.used].0.clone());
             state.updated = Some(at);
             state.newest = newest;
             // Only the age in the status depends on this file.
@@ -329,7 +381,36 @@ impl<T> Updater<T> {
             let _read_only = std::fs::write(file, at.unix_s().to_string());
         }
         state.error = error;
+        state.silent = silent;
         has_changed
+    }
+
+    /// Updates the copy from the first registry that answers. Returns true if the copy has changed,
+    /// or `None` if no registry answers. Adds those that did not answer to `silent`.
+    fn first_answer(
+        &mut self,
+        extent: Extent,
+        wanted: &ReaderNeeds,
+        silent: &mut Vec<(Address, Refused)>,
+    ) -> Option<bool> {
+        for (at, (address, mirror)) in self.mirrors.iter_mut().enumerate() {
+            if at != self.used {
+                // Another source may have changed the copy since.
+                mirror.compare_all();
+            }
+            let why = match mirror.update(extent, wanted, now()) {
+                Ok(changed) => {
+                    self.used = at;
+                    return Some(changed);
+                }
+                Err(WriteError::Refused(refused)) => refused,
+                Err(conflict @ WriteError::Conflict { .. }) => Refused::StoreUnreachable {
+                    why: conflict.to_string(),
+                },
+            };
+            silent.push((address.clone(), why));
+        }
+        None
     }
 
     /// Highest serial in the state folder. 0: none.

@@ -75,7 +75,7 @@ pub(crate) struct Bundles {
     /// updated. `None`: the store is a folder.
     pub(crate) registry_updated_unix_s: Option<u64>,
     /// Numbers of polls of the registry, by result. `None`: the store is a folder.
-    pub(crate) registry_polls: Option<[(&'static str, u64); 2]>,
+    pub(crate) registry_polls: Option<[(&'static str, u64); 3]>,
     pub(crate) insecure: bool,
     pub(crate) replay_unprotected: bool,
     /// True if the store could withhold a revocation list without being noticed.

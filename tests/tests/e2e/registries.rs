@@ -3,7 +3,7 @@
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use base64::Engine as _;
@@ -87,9 +87,45 @@ impl Registry {
         })
     }
 
-    fn spawn(config: &PathBuf, port: u16) -> Child {
+    /// Starts a registry beside this one that forwards requests to it, and keeps what passes
+    /// (pull-through cache). It has the same certificate and passwords.
+    fn neighbour(&self) -> Neighbour {
+        let port = free_port();
+        let at = |name: &str| self.folder.path().join(name);
+        let own = std::fs::read_to_string(at("config.yml")).expect("the configuration");
+        let own = own.replace(
+            &at("data").display().to_string(),
+            &at("kept").display().to_string(),
+        );
+        let own = own.replace(&format!(":{}\"", self.port), &format!(":{port}\""));
+        let own = format!(
+            "{own}proxy: {{remoteurl: \"https://localhost:{}\", username: ann, password: {PASSWORD}}}\n",
+            self.port
+        );
+        std::fs::write(at("neighbour.yml"), own).expect("a file");
+        let docker = std::fs::read_to_string(at("config.json")).expect("docker's configuration");
+        let mut docker: Value = serde_json::from_str(&docker).expect("JSON");
+        let entry = docker["auths"][format!("localhost:{}", self.port)].clone();
+        docker["auths"][format!("localhost:{port}")] = entry;
+        std::fs::write(at("config.json"), docker.to_string()).expect("a file");
+        let certificate = at("cert.pem");
+        Neighbour {
+            child: Self::spawn_with(&at("neighbour.yml"), port, &certificate),
+            port,
+        }
+    }
+
+    fn spawn(config: &Path, port: u16) -> Child {
+        Self::spawn_with(config, port, Path::new("/dev/null"))
+    }
+
+    /// `trusted`: file with CA certificates for requests of the registry itself.
+    fn spawn_with(config: &Path, port: u16, trusted: &Path) -> Child {
         let mut command = Command::new("docker-registry");
-        command.arg("serve").arg(config);
+        command
+            .arg("serve")
+            .arg(config)
+            .env("SSL_CERT_FILE", trusted);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.stderr(Stdio::null()).spawn().expect("it starts");
         wait::until("the registry listens", || {
@@ -159,6 +195,25 @@ impl Registry {
 }
 
 impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// docker-registry process that is a pull-through cache of another one.
+struct Neighbour {
+    child: Child,
+    port: u16,
+}
+
+impl Neighbour {
+    fn store(&self) -> String {
+        format!("oci://localhost:{}/shop/releases", self.port)
+    }
+}
+
+impl Drop for Neighbour {
     fn drop(&mut self) {
         let _ended = self.child.kill();
         let _status = self.child.wait();
@@ -508,4 +563,65 @@ fn gateways_outlive_their_registry() {
     answers(&restarted, "v3");
     assert!(!restarted.log().contains(PASSWORD));
     restarted.stops_clean();
+}
+
+#[test]
+fn fallback_answers_for_a_dead_neighbour() {
+    let Some(mut registry) = Registry::start() else {
+        return;
+    };
+    let project = Project::with(&gateway("v1"), DOCUMENT);
+    project.keygen();
+    registry.release(&project, "v1");
+    let neighbour = registry.neighbour();
+    let state = project.path("state");
+    let fallback = registry.store();
+    let options = registry.gateway(&project, "10m").state(&state);
+    let options = options
+        .store(neighbour.store().as_ref())
+        .arguments(&["--registry-fallback", &fallback]);
+    let running = options.start();
+    answers(&running, "v1");
+    let shown = || running.status()["registry"].clone();
+    assert_eq!(shown()["answered"], neighbour.store(), "{:#}", shown());
+    assert_eq!(shown()["silent"], json!([]));
+    registry.release(&project, "v2");
+    running.notify();
+    answers(&running, "v2");
+
+    // Without the neighbour, the registry itself answers.
+    let address = neighbour.store();
+    drop(neighbour);
+    let third = registry.release(&project, "v3");
+    running.notify();
+    answers(&running, "v3");
+    assert_eq!(shown()["answered"], fallback, "{:#}", shown());
+    assert_eq!(shown()["silent"][0]["address"], address);
+    assert_eq!(shown()["error"], Value::Null);
+    assert_eq!(shown()["newest"]["bundle"], third);
+    let line = registry_line(&running);
+    assert!(
+        line.contains(&format!("; FALLBACK {fallback}, because: ")),
+        "{line}"
+    );
+    let polls = |result: &str| {
+        let result = format!("result=\"{result}\"");
+        running
+            .metrics()
+            .sum("gwd_registry_polls_total", &[&result])
+    };
+    assert_eq!(
+        (polls("ok"), polls("fallback"), polls("failed")),
+        (2.0, 1.0, 0.0)
+    );
+
+    // Without any registry, the reason is that of the first one.
+    registry.stop();
+    running.notify();
+    assert_eq!(shown()["error"], shown()["silent"][0]["error"]);
+    assert_eq!(shown()["silent"][1]["address"], fallback);
+    assert_eq!(polls("failed"), 1.0);
+    answers(&running, "v3");
+    assert!(!running.log().contains(PASSWORD));
+    running.stops_clean();
 }

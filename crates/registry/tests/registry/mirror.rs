@@ -9,7 +9,7 @@ use bundle::refused::Refused;
 use bundle::statement::predicate::RecordKind;
 use bundle::store::folder::Folder;
 use bundle::store::{Blobs as _, Chain, Store as _, WriteError};
-use registry::mirror::{Extent, Mirror, ReaderNeeds};
+use registry::mirror::{Extent, Mirror, OlderRecords, ReaderNeeds};
 
 use crate::fixture::{self, NOON, bundle, prod, ship};
 use crate::server::Server;
@@ -27,8 +27,14 @@ struct Copy {
 impl Copy {
     fn of(server: &Server) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mirror = Mirror::new(server.open(), &folder.path().join("copy"), prod());
+        let root = folder.path().join("copy");
+        let mirror = Mirror::new(server.open(), OlderRecords::Follow, &root, prod());
         Self { folder, mirror }
+    }
+
+    /// Copies from another server into the same folder.
+    fn fallback(&self, server: &Server) -> Mirror {
+        Mirror::new(server.open(), OlderRecords::Refuse, &self.root(), prod())
     }
 
     fn root(&self) -> PathBuf {
@@ -114,6 +120,36 @@ fn copy_follows_the_channel() {
     assert_eq!(copy.store().serials(&Chain::Revocations), Ok(vec![1]));
     let read = channel::read(&copy.store(), &second.digest).unwrap();
     assert_eq!(read.bundle, bundle("two").id());
+}
+
+#[test]
+fn registry_that_is_behind_removes_nothing() {
+    let (Some(server), Some(other)) = (Server::plain(), Server::plain()) else {
+        return;
+    };
+    let (store, behind) = (server.open(), other.open());
+    ship(&store, "one");
+    ship(&behind, "one");
+    ship(&store, "two");
+    let mut copy = Copy::of(&server);
+    assert_eq!(copy.update(Extent::Links), Ok(true));
+    let mut fallback = copy.fallback(&other);
+    let update = |fallback: &mut Mirror| {
+        fallback.compare_all();
+        fallback.update(Extent::Heads, &ReaderNeeds::default(), NOON)
+    };
+    let why = "it is behind: its newest serial of channel prod is 1, the copy has 2";
+    let refused = Refused::StoreUnreachable { why: why.into() };
+    assert_eq!(update(&mut fallback), Err(WriteError::Refused(refused)));
+    assert_eq!(copy.serials(), [1, 2]);
+    assert!(copy.has_bundle("two"));
+    // The other registry catches up, and has a further record.
+    ship(&behind, "two");
+    assert_eq!(update(&mut fallback), Ok(false));
+    ship(&behind, "three");
+    assert_eq!(update(&mut fallback), Ok(true));
+    assert_eq!(copy.serials(), [1, 2, 3]);
+    assert!(copy.has_bundle("three"));
 }
 
 #[test]
