@@ -354,3 +354,108 @@ fn one_of_two_operations_of_a_path_is_removed() {
         assert_eq!(plan(&project).0, [line], "{stated}");
     }
 }
+
+/// Writes a parameter `limit` of `listOrders`, with further fields, and one without changes.
+fn parameter(project: &Project, stated: &str) {
+    let text = project.read("orders.yaml");
+    let without = match text.split_once(" parameters: [{name: limit,") {
+        Some((before, rest)) => {
+            let (_, after) = rest
+                .split_once("}}],")
+                .expect("the list of parameters ends");
+            format!("{before}{after}")
+        }
+        None => text,
+    };
+    let written = match stated {
+        "none" => without,
+        stated => without.replacen(
+            OTHER,
+            &format!("{OTHER} parameters: [{{name: limit, in: query{stated}, schema: {{type: integer}}}}],"),
+            1,
+        ),
+    };
+    project.write("orders.yaml", written);
+}
+
+/// Lines of BREAKING between two states of the parameter.
+fn between_parameters(old: &str, new: &str) -> Vec<String> {
+    let project = noticed();
+    parameter(&project, old);
+    commit(&project, "a parameter");
+    parameter(&project, new);
+    plan(&project).0
+}
+
+#[test]
+fn parameter_is_removed_after_its_sunset() {
+    for (old, line) in [
+        ("", "warn request-parameter-removed"),
+        (
+            ", deprecated: true",
+            "error request-parameter-removed-before-sunset",
+        ),
+        (
+            ", deprecated: true, x-sunset: 2999-01-01",
+            "error request-parameter-removed-before-sunset",
+        ),
+        (
+            ", deprecated: true, x-sunset: soon",
+            "error request-parameter-sunset-parse",
+        ),
+        (
+            ", deprecated: true, x-sunset: 2020-01-01",
+            "info request-parameter-removed-with-deprecation",
+        ),
+        (", x-sunset: 2020-01-01", "warn request-parameter-removed"),
+    ] {
+        assert_eq!(between_parameters(old, "none"), [line], "{old}");
+    }
+}
+
+#[test]
+fn deprecated_parameter_has_a_sunset() {
+    let deprecated = ", deprecated: true";
+    for (old, new, expected) in [
+        ("", "", "error request-parameter-deprecated-sunset-missing"),
+        (
+            "",
+            ", x-sunset: 2020-01-01",
+            "error request-parameter-sunset-date-too-small",
+        ),
+        (
+            "",
+            ", x-sunset: soon",
+            "error request-parameter-sunset-parse",
+        ),
+        (
+            "",
+            ", x-sunset: 2999-01-01",
+            "info request-parameter-deprecated",
+        ),
+    ] {
+        let lines = between_parameters(old, &format!("{deprecated}{new}"));
+        assert_eq!(lines, [expected], "{old} {new}");
+    }
+    for (old, new, expected) in [
+        ("2999-01-01", "", "error request-parameter-sunset-deleted"),
+        (
+            "2999-01-01",
+            ", x-sunset: 2020-01-01",
+            "error request-parameter-sunset-date-changed-too-small",
+        ),
+        (
+            "2999-01-01",
+            ", x-sunset: 2998-01-01",
+            "info request-parameter-sunset-date-changed-too-small",
+        ),
+    ] {
+        let old = format!("{deprecated}, x-sunset: {old}");
+        let lines = between_parameters(&old, &format!("{deprecated}{new}"));
+        assert_eq!(lines, [expected], "{old} {new}");
+    }
+    // A new parameter needs no notice.
+    let new = ", deprecated: true, x-sunset: 2020-01-01";
+    let lines = between_parameters("none", new);
+    assert_eq!(lines, ["info new-optional-request-parameter"]);
+}

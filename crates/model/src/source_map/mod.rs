@@ -108,6 +108,10 @@ pub struct OperationSource {
     /// Deprecation, sunset and stability of the operation.
     #[serde(default, skip_serializing_if = "Lifecycle::is_default")]
     pub lifecycle: Lifecycle,
+    /// Deprecation and sunset of the parameters outside the path, such as `query limit`. Only
+    /// parameters that are deprecated or have a sunset.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, Lifecycle>,
     /// Texts of the operation's parts, by subject (`response 200 description`), shortened as in
     /// [`ApiProse`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use diag::{NodeRef, Span};
 use openapi::lint::allow;
+use openapi::spec::In;
 use policy::transform::deprecation;
 use policy::{Checked, Policy as _};
 
@@ -120,8 +122,14 @@ fn of_operation(
     let parts = prose.iter();
     let parts = parts.map(|(about, (_, span))| (about.as_str(), *span));
     let path = ("path", api.spec.paths[operation.place.0].template.span);
+    let parameters = parameters(compiled, written);
+    let ending: Vec<(String, Span)> = parameters
+        .iter()
+        .map(|(name, (_, span))| (format!("parameter {name}"), *span))
+        .collect();
+    let ending = ending.iter().map(|(about, span)| (about.as_str(), *span));
     let mut lines = BTreeMap::new();
-    for (about, span) in own.chain(parts).chain([path]) {
+    for (about, span) in own.chain(parts).chain([path]).chain(ending) {
         let own = place(span);
         if own.file == at.file {
             lines.insert(about.to_owned(), own.line);
@@ -138,6 +146,10 @@ fn of_operation(
         tags: written.tags.iter().map(|tag| tag.value.clone()).collect(),
         allowed_checks: allowed_checks(compiled, api, operation),
         lifecycle: lifecycle(compiled, api, operation),
+        parameters: parameters
+            .into_iter()
+            .map(|(name, (lifecycle, _))| (name, lifecycle))
+            .collect(),
         prose: texts(prose),
         lines,
     }
@@ -166,6 +178,34 @@ fn lifecycle(compiled: &Compiled, api: &Api, operation: &Operation) -> Lifecycle
         sunset: earlier(text("x-sunset"), enforced),
         stability: text("x-stability-level"),
     }
+}
+
+/// Lifecycle of the parameters outside the path that are deprecated or have a sunset, by place and
+/// name (`query limit`), with their source locations.
+fn parameters(
+    compiled: &Compiled,
+    written: &openapi::spec::Operation,
+) -> BTreeMap<String, (Lifecycle, Span)> {
+    let outside = written.parameters.iter();
+    let outside = outside.filter(|parameter| parameter.place != In::Path);
+    let ending = outside.filter_map(|parameter| {
+        let node = compiled.files.tree.at(parameter.node);
+        let lifecycle = Lifecycle {
+            deprecated: node.get("deprecated").and_then(NodeRef::as_bool) == Some(true),
+            sunset: node
+                .get("x-sunset")
+                .and_then(NodeRef::scalar_text)
+                .map(str::to_owned),
+            stability: None,
+        };
+        let name = match parameter.place {
+            In::Header => parameter.name.value.to_ascii_lowercase(),
+            In::Path | In::Query | In::Cookie | In::Querystring => parameter.name.value.clone(),
+        };
+        let name = format!("{} {name}", parameter.place.name());
+        (!lifecycle.is_default()).then_some((name, (lifecycle, parameter.span)))
+    });
+    ending.collect()
 }
 
 /// Earlier of the day that a document tells and the day that the gateway enforces. A text that is

@@ -1,0 +1,165 @@
+//! Lifecycle of parameters outside the path: deprecation, sunset and removal. A parameter of an
+//! unstable operation needs no notice, and neither does a parameter without `deprecated`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::ir;
+use model::source_map::{Lifecycle, OperationSource};
+use vocab::checks;
+
+use super::difference::{Compared, EarlierKeys, api_of, day, is_unstable, place_of};
+use crate::levels::of_operations;
+use crate::{Change, Class, OperationRef, Plan};
+
+/// Id of the change of the client contract for a removed parameter.
+const REMOVED: &str = "request-parameter-removed";
+/// Id of the change of the client contract for a parameter that is deprecated now.
+const DEPRECATED: &str = "request-parameter-deprecated";
+/// Checks whose lines replace [`DEPRECATED`].
+const REPLACING: [&str; 3] = [
+    "request-parameter-deprecated-sunset-missing",
+    "request-parameter-sunset-date-too-small",
+    "request-parameter-sunset-parse",
+];
+
+/// Parameters that only one side has, by the key of the new operation and the path in the message,
+/// such as `query limit`.
+pub(super) type OneSided = BTreeSet<(String, String)>;
+
+/// Collects the parameters that only one side has.
+pub(super) fn one_sided(plan: &Plan) -> OneSided {
+    let ids = [
+        REMOVED,
+        "new-required-request-parameter",
+        "new-optional-request-parameter",
+    ];
+    let changes = plan.changes.iter().filter(|one| ids.contains(&one.id));
+    let parts = changes.flat_map(|change| {
+        let path = change.message.iter().map(|message| message.path.clone());
+        let keys = change.operations.iter();
+        keys.flat_map(move |key| path.clone().map(move |path| (key.clone(), path)))
+    });
+    parts.collect()
+}
+
+/// Lines about the parameters of one operation that both sides have.
+pub(super) fn kept(
+    cx: &Compared<'_>,
+    keys: [&str; 2],
+    sources: (&OperationSource, &OperationSource),
+    operation: &OperationRef,
+    one_sided: &OneSided,
+) -> Vec<Change> {
+    let (was, is) = sources;
+    let names: BTreeSet<&String> = was.parameters.keys().chain(is.parameters.keys()).collect();
+    let both = names
+        .into_iter()
+        .filter(|name| !one_sided.contains(&(keys[1].to_owned(), (*name).clone())));
+    let mut lines = Vec::new();
+    for name in both {
+        // The stability of the operation applies to its parameters.
+        let of = |source: &OperationSource| Lifecycle {
+            stability: is.lifecycle.stability.clone(),
+            ..source.parameters.get(name).cloned().unwrap_or_default()
+        };
+        let place = |source| place_of(source, &format!("parameter {name}"));
+        for mut found in cx.kept(keys, &of(was), &of(is)) {
+            if let Some(id) = id(found.id) {
+                found.id = id;
+                lines.push(found.line(name, operation.clone(), (place(was), place(is))));
+            }
+        }
+    }
+    lines
+}
+
+/// Id of the check of a parameter that corresponds to a check of an operation.
+fn id(of_operation: &str) -> Option<&'static str> {
+    Some(match of_operation {
+        "api-deprecated-sunset-parse" => "request-parameter-sunset-parse",
+        "api-deprecated-sunset-missing" => "request-parameter-deprecated-sunset-missing",
+        "api-sunset-date-too-small" => "request-parameter-sunset-date-too-small",
+        "api-sunset-date-changed-too-small" => "request-parameter-sunset-date-changed-too-small",
+        "sunset-deleted" => "request-parameter-sunset-deleted",
+        _ => return None,
+    })
+}
+
+/// Removes operations with a line of [`REPLACING`] in `lines` from the changes [`DEPRECATED`], and
+/// gives removed parameters the check of their lifecycle.
+pub(super) fn replace(
+    cx: &Compared<'_>,
+    pairs: &EarlierKeys,
+    lines: &[Change],
+    gateway: &ir::Gateway,
+    plan: &mut Plan,
+) {
+    let replacing = lines.iter().filter(|line| REPLACING.contains(&line.id));
+    let replaced: OneSided = replacing
+        .flat_map(|line| {
+            let path = line.message.iter().map(|message| message.path.clone());
+            path.flat_map(|path| {
+                line.operations
+                    .iter()
+                    .map(move |key| (key.clone(), path.clone()))
+            })
+        })
+        .collect();
+    let all = std::mem::take(&mut plan.changes);
+    plan.changes = all
+        .into_iter()
+        .flat_map(|change| {
+            let path = change.message.as_ref().map(|message| message.path.clone());
+            let Some(path) = path.filter(|_| [REMOVED, DEPRECATED].contains(&change.id)) else {
+                return vec![change];
+            };
+            let mut by_id: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
+            for key in &change.operations {
+                let id = match change.id {
+                    REMOVED => removed(cx, pairs, key, &path),
+                    _ if replaced.contains(&(key.clone(), path.clone())) => continue,
+                    _ => DEPRECATED,
+                };
+                by_id.entry(id).or_default().insert(key.clone());
+            }
+            let parts = by_id.into_iter();
+            parts
+                .map(|(id, keys)| with_check(of_operations(&change, &keys, gateway), id))
+                .collect()
+        })
+        .collect();
+}
+
+/// Id of the check for a parameter that a new operation no longer has.
+fn removed(cx: &Compared<'_>, pairs: &EarlierKeys, key: &str, path: &str) -> &'static str {
+    let earlier = pairs.get(key).filter_map(|earlier| {
+        let source = cx.before.operations.get(earlier)?;
+        Some((earlier, source, source.parameters.get(path)?))
+    });
+    let Some((earlier, source, was)) = earlier.into_iter().find(|(_, _, was)| was.deprecated)
+    else {
+        return REMOVED;
+    };
+    let notice = cx.notice_days([earlier, key].map(api_of));
+    let requires = notice.is_some() && !is_unstable(source.lifecycle.stability.as_deref());
+    match was.sunset.as_deref().map(day) {
+        Some(None) => "request-parameter-sunset-parse",
+        Some(Some(_)) if !cx.is_over(was) => "request-parameter-removed-before-sunset",
+        None if requires => "request-parameter-removed-before-sunset",
+        None | Some(Some(_)) => "request-parameter-removed-with-deprecation",
+    }
+}
+
+/// Returns the change with another check and its level.
+fn with_check(mut change: Change, id: &'static str) -> Change {
+    if change.id == id {
+        return change;
+    }
+    let check = checks::of(id).expect("the table has this id");
+    change.id = check.id;
+    change.class = Class::of_level(check.level);
+    if let Some(message) = &mut change.message {
+        message.level = check.level;
+    }
+    change
+}
