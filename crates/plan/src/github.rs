@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 
 use super::Change;
 use super::count::counted;
-use super::report::{Report, arrow, sentence, what};
+use super::findings::message;
+use super::report::Report;
 use diag::workflow::{data, property};
 
 /// Maximum number of annotations of one kind that GitHub shows per step.
@@ -80,16 +81,7 @@ fn command(out: &mut String, report: &Report<'_>, change: &Change, kind: &str, s
         true => format!("{} trips a gate", change.class.name()),
         false => change.class.name().to_owned(),
     };
-    let mut message = format!("{}: {}", what(change), arrow(change));
-    if let Some(witness) = &change.witness {
-        message.push_str(&format!("; {}", sentence(witness)));
-    }
-    if let Some(environments) = report.environments_of(change) {
-        message.push_str(&format!(" ({environments})"));
-    }
-    if let Some(remark) = report.remark(change) {
-        message.push_str(&format!(" ({remark})"));
-    }
+    let message = message(report, change);
     let _ = writeln!(
         out,
         "title={}::{} [{}]",

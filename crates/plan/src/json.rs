@@ -71,6 +71,16 @@ pub fn document(report: &Report<'_>) -> Value {
     })
 }
 
+/// Formats each change as one line with a JSON document, the same as in `changes` of
+/// [`document`].
+#[must_use]
+pub fn lines(report: &Report<'_>) -> String {
+    let changes = report.plan.changes.iter();
+    changes
+        .map(|change| format!("{}\n", one(change, report)))
+        .collect()
+}
+
 fn compared(one: &Compared) -> Value {
     let id = |id: Option<Digest>| id.map(|id| id.to_string());
     json!({"name": one.name, "base": {"channel": one.channel, "serial": one.serial, "record": one.record, "bundle": id(one.old)},

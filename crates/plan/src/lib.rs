@@ -3,8 +3,8 @@
 //! [`compare`] compares two sides. [`routing`] determines which route handles which requests,
 //! [`security`] compares access, and [`witness`] builds a request for which the old and the new
 //! engine decide differently. [`details`] compares everything else. [`review`] applies gates and
-//! acknowledgements. [`human`], [`json`], [`markdown`], [`html`] and
-//! [`github`] write the plan.
+//! acknowledgements. [`human`], [`json`], [`markdown`], [`html`],
+//! [`github`] and [`findings`] write the plan.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -20,6 +20,7 @@ pub mod details;
 mod docs;
 pub mod environments;
 pub mod expect;
+pub mod findings;
 mod first;
 pub mod fold;
 mod gates;

@@ -115,6 +115,8 @@ pub struct Review {
     pub file: Option<String>,
     /// All acknowledgements, each with its state.
     pub given: Vec<(Acknowledgement, State)>,
+    /// Fingerprints of known changes, from the baseline of `gwc diff`.
+    pub known: Vec<String>,
     /// Valid acknowledgements by fingerprint.
     acknowledged: BTreeMap<String, Acknowledgement>,
 }

@@ -90,7 +90,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     .compare(context)?;
     stages.end("comparison");
-    let review = Review::default();
+    let known = args.baseline.known(&plan)?;
+    let mut review = Review::default();
+    review.known.clone_from(&known);
     let report = Report {
         plan: &plan,
         subject: &subject,
@@ -103,7 +105,6 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         say::note(&format!("timings: {}", stages.line()));
     }
     confirm(&plan, &review)?;
-    let known = args.baseline.known(&plan)?;
     Ok(match args.fail_on {
         Some(what) if what.fails(&plan, &known) => Exit::FINDINGS,
         Some(_) | None => Exit::OK,

@@ -8,7 +8,7 @@ use super::{say, terminal};
 use crate::release::{self, Place, provenance};
 use ::plan::report::Report;
 use ::plan::review::{GATES, State};
-use ::plan::{self, Plan, Review, Section, github, html, human, json, markdown};
+use ::plan::{self, Plan, Review, Section, findings, github, html, human, json, markdown};
 use model::acknowledge::{self, Acknowledgement};
 use model::rules::{self, Rules};
 
@@ -40,6 +40,18 @@ pub(super) enum PlanFormat {
     Html,
     /// Annotations of GitHub Actions, and the job's summary
     Github,
+    /// One line for each change
+    Concise,
+    /// One JSON document for each change, one per line
+    Jsonl,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// GitLab's code quality report
+    Gitlab,
+    /// JUnit XML
+    Junit,
+    /// Checkstyle XML
+    Checkstyle,
 }
 
 impl ReviewOptions {
@@ -138,6 +150,12 @@ impl PlanFormat {
                 say::result(&github::render(report));
                 summary(&markdown::render(report));
             }
+            Self::Concise => say::result(&findings::concise::render(report)),
+            Self::Jsonl => say::result(&json::lines(report)),
+            Self::Sarif => say::result(&findings::sarif::render(report)),
+            Self::Gitlab => say::result(&findings::gitlab::render(report)),
+            Self::Junit => say::result(&findings::junit::render(report)),
+            Self::Checkstyle => say::result(&findings::checkstyle::render(report)),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::fs;
 
 use crate::git::{commit, committed, git};
-use crate::project::{Ended, Project};
+use crate::project::{Ended, PLAN_FORMATS, Project};
 
 const SECRET: &str = "correct-horse-battery-staple";
 
@@ -240,7 +240,7 @@ fn text_of_an_untracked_file_is_never_shown() {
 fn plan_of_an_untracked_file_shows_no_values() {
     let project = committed();
     let shown = |text: &str, is_tracked: bool| {
-        for format in ["human", "json", "markdown", "github"] {
+        for format in PLAN_FORMATS {
             let against = ["--against", "git:HEAD", "--format", format];
             let ended = project.run(&[&["plan"], &against[..]].concat());
             let shown = ended.out.contains(SECRET) || ended.err.contains(SECRET);
@@ -292,7 +292,7 @@ fn witness_of_an_untracked_schema_is_not_shown() {
         "new.yaml",
         format!("type: string\nenum: [other, {SECRET}]\n"),
     );
-    for (format, is_tracked) in ["human", "json", "markdown", "github"]
+    for (format, is_tracked) in PLAN_FORMATS
         .map(|format| (format, false))
         .into_iter()
         .chain([("json", true)])
@@ -536,7 +536,7 @@ fn plan_of_an_untracked_trust_file_shows_no_values() {
     changed["keys"][0]["owner"] = SECRET.into();
     let changed = changed.to_string();
     let is_shown = || {
-        let shown = ["human", "json", "markdown", "github"].map(|format| {
+        let shown = PLAN_FORMATS.map(|format| {
             let ended = project.run(&["plan", "--against", "git:HEAD", "--format", format]);
             ended.out.contains(SECRET) || ended.err.contains(SECRET)
         });

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use serde_json::{Value, json};
 
 use crate::git::{commit, committed, git};
-use crate::project::{Ended, Project, command, run};
+use crate::project::{Ended, PLAN_TEXT_FORMATS, Project, command, run};
 
 const OPEN: &str = "openapi: 3.1.0
 info: {title: t, version: \"1\"}
@@ -285,7 +285,7 @@ fn unicode_line_separators_are_escaped_in_plans() {
         "operationId: listOrders,",
         "operationId: listOrders, summary: \"a\\u2028b\\u2029c\",",
     );
-    for format in ["human", "markdown", "github"] {
+    for format in PLAN_TEXT_FORMATS {
         let ended = project
             .run(&["plan", "--against", "git:main", "--format", format])
             .with(0);

@@ -1,7 +1,7 @@
 //! Tests of invisible characters: gwc refuses them in names, and escapes them in output.
 
 use crate::git::committed;
-use crate::project::Project;
+use crate::project::{PLAN_TEXT_FORMATS, Project};
 
 /// U+200B, U+00AD, U+061C, U+2060, bidirectional controls and C1, as YAML escapes them.
 const ESCAPES: [&str; 8] = [
@@ -86,7 +86,7 @@ fn invisible_character_in_a_text_is_shown_escaped() {
         "operationId: listOrders,",
         &format!("operationId: listOrders, summary: \"a{summary}b\","),
     );
-    for format in ["human", "markdown", "github"] {
+    for format in PLAN_TEXT_FORMATS {
         let ended = project
             .run(&["plan", "--against", "git:main", "--format", format])
             .with(0);

@@ -17,6 +17,7 @@ mod diff;
 mod environment;
 mod every;
 mod expressions;
+mod findings;
 mod fix;
 mod gc;
 mod git;

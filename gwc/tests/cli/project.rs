@@ -34,6 +34,32 @@ components:
   securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
 ";
 
+/// Formats of plans that show texts, and no values as JSON.
+pub(crate) const PLAN_TEXT_FORMATS: [&str; 8] = [
+    "human",
+    "markdown",
+    "github",
+    "concise",
+    "sarif",
+    "gitlab",
+    "junit",
+    "checkstyle",
+];
+
+/// Formats of plans, except `html`.
+pub(crate) const PLAN_FORMATS: [&str; 10] = [
+    "human",
+    "json",
+    "markdown",
+    "github",
+    "concise",
+    "jsonl",
+    "sarif",
+    "gitlab",
+    "junit",
+    "checkstyle",
+];
+
 /// Checks a document against the published schema with its name, if there is one.
 #[track_caller]
 fn fits_its_schema(name: &str, document: &Value) {
