@@ -73,4 +73,16 @@ fn time_of_a_decision_is_printed() {
             }
         }
     }
+    let table = RateTable::with(
+        2 * KEYS as usize,
+        Hasher::Saved([3, 4].map(AtomicU64::new)),
+        TICK_NS,
+    );
+    table.warm();
+    let memory = table.memory();
+    let bytes = size_of_val(&*memory.groups) + size_of_val(&*memory.networks);
+    println!(
+        "| memory of the counters, KiB | 1 | {KEYS} | {} |",
+        bytes >> 10
+    );
 }
