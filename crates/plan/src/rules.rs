@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::environments::called;
 use super::{Change, Class, Plan, Section};
 use bundle::digest::Digest;
 use bundle::rollout::percent;
@@ -213,7 +214,7 @@ fn rule(id: &'static str, subject: String, old: Option<String>, new: Option<Stri
 /// without review. Leaves out an acknowledgement that matches the change for another added
 /// acknowledgement.
 fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Change]) -> Vec<Change> {
-    let known: BTreeSet<(&str, Option<u64>)> = before.iter().map(key).collect();
+    let known: BTreeSet<Key<'_>> = before.iter().map(key).collect();
     let members = changes.iter().flat_map(|change| &change.members);
     let members = members.map(|member| member.fingerprint.as_str());
     let lines = changes.iter().map(|change| change.fingerprint.as_str());
@@ -229,7 +230,18 @@ fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Chang
                 Some((_, day)) => format!(", until {day}"),
                 None => String::new(),
             };
-            let acknowledged = format!("{} {}{until}", about(&entry.kind), about(&entry.operation));
+            let within = match &entry.environments {
+                Some(all) => {
+                    let all: Vec<String> = all.iter().map(|name| called(name)).collect();
+                    format!(", in {}", all.join(", "))
+                }
+                None => String::new(),
+            };
+            let acknowledged = format!(
+                "{} {}{until}{within}",
+                about(&entry.kind),
+                about(&entry.operation)
+            );
             let subject = format!("acknowledgement {}", entry.fingerprint);
             let mut change = rule("acknowledgement-added", subject, None, Some(acknowledged));
             let environments = entry.environments.iter().flatten();
@@ -249,10 +261,21 @@ fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Chang
         .collect()
 }
 
-/// Identity of an acknowledgement: its fingerprint and expiry.
-fn key(entry: &Acknowledgement) -> (&str, Option<u64>) {
+/// Identity of an acknowledgement: everything that decides which changes it covers.
+type Key<'a> = (
+    &'a str,
+    Option<u64>,
+    [Option<&'a str>; 2],
+    Option<Vec<&'a str>>,
+);
+
+/// Identity of an acknowledgement.
+fn key(entry: &Acknowledgement) -> Key<'_> {
     let until = entry.until.as_ref().map(|(end, _)| *end);
-    (&entry.fingerprint, until)
+    let named = [entry.kind.as_deref(), entry.operation.as_deref()];
+    let environments = entry.environments.as_ref();
+    let environments = environments.map(|all| all.iter().map(String::as_str).collect());
+    (&entry.fingerprint, until, named, environments)
 }
 
 /// First [`REQUESTS_MAX`] requests as text. If there are more requests, adds their number and a

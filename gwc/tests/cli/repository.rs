@@ -173,6 +173,40 @@ fn plan_over_a_link_with_another_target_is_refused() {
 }
 
 #[test]
+fn plan_over_two_links_is_refused() {
+    let outer = in_folder();
+    let new = outer.file("v2");
+    fs::create_dir(&new).unwrap();
+    for file in ["gateway.yaml", "orders.yaml"] {
+        fs::copy(outer.file("deploy").join(file), new.join(file)).unwrap();
+    }
+    expose_operation(&outer, "v2/orders.yaml");
+    fs::rename(outer.file("deploy"), outer.file("v1")).unwrap();
+    let link = |target: &str, path: &str| {
+        let path = outer.file(path);
+        let _ = fs::remove_file(&path);
+        fs::create_dir_all(path.parent().expect("a folder")).unwrap();
+        std::os::unix::fs::symlink(target, path).unwrap();
+        git(outer.path(), &["add", "-A"]);
+    };
+    link("../v1", "d0/shop");
+    link("../v2", "d1/shop");
+    link("d0", "l1");
+    commit(outer.path());
+    let plan = || {
+        let mut started = command(&outer.file("l1/shop"));
+        run(started
+            .env_remove("PWD")
+            .args(["plan", "--against", "git:main"]))
+    };
+    plan().with(0);
+    link("d1", "l1");
+    plan()
+        .with(64)
+        .contains("leads to this project over a symbolic link, and to the folder `v1`");
+}
+
+#[test]
 fn record_names_no_commit_of_a_planted_repository() {
     let outer = in_folder();
     outer.edit("deploy/gateway.yaml", "5s", "6s");

@@ -33,6 +33,7 @@ mod holders;
 mod identities;
 mod inputs;
 mod issuers;
+mod listener_trust;
 mod listeners;
 mod located;
 mod logins;

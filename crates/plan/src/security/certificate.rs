@@ -34,6 +34,18 @@ pub(crate) fn source(scheme: &ir::Scheme, verifiers: &ir::Set<ir::Verifier>) -> 
     }
 }
 
+/// True if a verifier of the gateway reads the certificate of the client's connection.
+pub(super) fn is_read(gateway: &ir::Gateway) -> bool {
+    let mut verifiers = gateway.shared.auth.iter();
+    verifiers.any(|verifier| {
+        let source = match &verifier.checked {
+            Checked::Mtls(mtls) => Some(mtls.source()),
+            checked => checked.binding().map(|binding| binding.source),
+        };
+        source == Some(Source::Connection)
+    })
+}
+
 /// Place of a credential in a request. [`Place::Certificate`] stands only for the certificate of
 /// the connection: a certificate that a trusted proxy forwards is another credential.
 pub(crate) fn location(scheme: &ir::Scheme, verifiers: &ir::Set<ir::Verifier>) -> Place {

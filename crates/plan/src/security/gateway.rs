@@ -10,9 +10,9 @@ use policy::declared::{Scalar, Settings, Value as Written};
 use policy::{Addresses, SecretRef};
 use serde_json::Value;
 
-use super::Access;
 use super::covers::covers;
 use super::transport::{self, Found, UNSHOWN};
+use super::{Access, certificate};
 use crate::ask::OUTSIDER;
 use crate::pairs::{both, listeners, reference as reference_of};
 use crate::{Change, Class, Plan, Section};
@@ -25,7 +25,8 @@ pub(crate) fn compare(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut P
     for (was, is) in listeners(old, new) {
         let mut found = proxies(was, is);
         if let (Some(was), Some(is)) = (was, is) {
-            found.extend(transport::listener(was, is));
+            let reads = certificate::is_read(old);
+            found.extend(transport::listener(was, is, reads));
             own_addresses(new, was, is, plan);
         }
         push(found, plan);
@@ -91,15 +92,20 @@ fn is_of_documents(id: &str) -> bool {
 /// range.
 type TrustedRange = (&'static str, Cidr);
 
-/// Compares the peers that may report client addresses. A new range within a trusted range is not a
-/// difference.
+/// Compares the peers that may report client addresses, separately for each setting: a client that
+/// a PROXY header names is no forwarding proxy. A new range within a trusted range of the same
+/// setting is not a difference.
 fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found> {
     let name = new.or(old).map_or("", Named::name);
     let (before, after) = (trusted_ranges(old), trusted_ranges(new));
-    let set = |list: &[TrustedRange]| Addresses::of(list.iter().map(|(_, range)| range));
-    let (all_before, all_after) = (set(&before), set(&after));
-    let outside =
-        |(_, range): &&TrustedRange, other: &Addresses| !Addresses::of([range]).is_within(other);
+    let (all_before, all_after) = (trusted(old), trusted(new));
+    let of_key = |key: &str, all: &'_ [Addresses; 2]| match key {
+        "trusted_proxies" => all[0].clone(),
+        _ => all[1].clone(),
+    };
+    let outside = |(key, range): &&TrustedRange, other: &[Addresses; 2]| {
+        !Addresses::of([range]).is_within(&of_key(key, other))
+    };
     let subject = |key: &str| format!("listener {name} {key}");
     // Report only the part of a range that the other side does not trust.
     let changed_part = |range: &Cidr, other: &Addresses| {
@@ -124,7 +130,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
             class: Class::Weaken,
             id: "trusted-proxy-added",
             old: None,
-            new: Some(changed_part(range, &all_before)),
+            new: Some(changed_part(range, &of_key(key, &all_before))),
         });
     }
     // Another comparison reports a removed listener, so do not report the ranges that it trusted.
@@ -141,11 +147,11 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
                 _ => Class::Strengthen,
             },
             id: "trusted-proxy-removed",
-            old: Some(changed_part(range, &all_after)),
+            old: Some(changed_part(range, &of_key(key, &all_after))),
             new: None,
         });
     }
-    found.extend(forwarding_fields(old, new));
+    found.extend(transport::forwarding_fields(old, new));
     let shown = |list: &[TrustedRange]| {
         let all = list.iter().map(|(key, range)| format!("{key} {range}"));
         Some(all.collect::<Vec<_>>().join(", "))
@@ -160,32 +166,6 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
         });
     }
     found
-}
-
-/// Compares the forwarding fields that the gateway accepts from trusted proxies. `None` if they are
-/// equal, or a side has no trusted proxies. Without a field, policies read another address, host or
-/// scheme: a filter may admit the proxy's address, and an expression may admit a request without the
-/// field.
-fn forwarding_fields(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Option<Found> {
-    let (old, new) = (old?, new?);
-    let (before, after) = (old.forwarding_fields(), new.forwarding_fields());
-    if before == after || old.trusted_proxies.is_empty() || new.trusted_proxies.is_empty() {
-        return None;
-    }
-    let names = |fields: &[ir::ForwardingField]| {
-        let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
-        Some(names.join(", "))
-    };
-    Some(Found {
-        subject: format!("listener {} forwarding_fields", new.name),
-        class: match before.iter().all(|field| after.contains(field)) {
-            true => Class::Weaken,
-            false => Class::Incomparable,
-        },
-        id: "forwarding-fields-changed",
-        old: names(before),
-        new: names(after),
-    })
 }
 
 /// Maximum number of address ranges that are listed if only a part of a range changed.
@@ -213,6 +193,12 @@ fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, 
             // that are not known here.
             let asks = ["forward_auth", "ext_proc"];
             let asks = asks.iter().any(|kind| !access.policies(kind).is_empty());
+            // The addresses in files are not known, either.
+            let filters = access.policies("ip_filter");
+            let has_file = |(_, settings): &(&str, Settings)| {
+                settings.has(&["deny_file"]) || settings.has(&["allow_file"])
+            };
+            let asks = asks || filters.iter().any(has_file);
             let filtered = access.filtered();
             let filtered = filtered.filter(|filtered| !Addresses::all().is_within(filtered));
             let admitted = filtered

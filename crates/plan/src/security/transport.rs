@@ -243,8 +243,13 @@ const CLIENT_AUTH: Rank = Rank {
     id: "client-auth-changed",
 };
 
-/// Compares two versions of a listener's connection settings.
-pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
+/// Compares two versions of a listener's connection settings. `reads_certificates`: a verifier reads
+/// the certificates of clients.
+pub(super) fn listener(
+    old: &ir::Listener,
+    new: &ir::Listener,
+    reads_certificates: bool,
+) -> Vec<Found> {
     let subject = format!("listener {}", new.name);
     let value_or = |settings: &Settings, rank: &Rank, absent: &str| {
         settings.text(rank.path).unwrap_or(absent).to_owned()
@@ -269,13 +274,53 @@ pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
         found.extend(ranked(&subject, &MIN_VERSION, versions));
         found.extend(keys(&subject, (old, new)));
     }
-    found.extend(ranked(&subject, &CLIENT_AUTH, (mode(was), mode(is))));
+    let is_new = reads_certificates && mode(was) == "off";
+    found.extend(
+        ranked(&subject, &CLIENT_AUTH, (mode(was), mode(is))).map(|one| match is_new {
+            // Clients with a certificate of the new authority had no certificate before, and a
+            // verifier may admit them now.
+            true => Found {
+                class: Class::Incomparable,
+                ..one
+            },
+            false => one,
+        }),
+    );
     let ca: &[&str] = &["tls", "client_auth", "ca"];
     if was.has(ca) && is.has(ca) {
         found.extend(other(&subject, ca, "client-authority-changed", (was, is)));
         found.extend(revocation(&subject, (was, is)));
     }
     found
+}
+
+/// Compares the forwarding fields that the gateway accepts from trusted proxies. `None` if they are
+/// equal, or a side has no trusted proxies. Without a field, policies read another address, host or
+/// scheme: a filter may admit the proxy's address, and an expression may admit a request without the
+/// field.
+pub(super) fn forwarding_fields(
+    old: Option<&ir::Listener>,
+    new: Option<&ir::Listener>,
+) -> Option<Found> {
+    let (old, new) = (old?, new?);
+    let (before, after) = (old.forwarding_fields(), new.forwarding_fields());
+    if before == after || old.trusted_proxies.is_empty() || new.trusted_proxies.is_empty() {
+        return None;
+    }
+    let names = |fields: &[ir::ForwardingField]| {
+        let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
+        Some(names.join(", "))
+    };
+    Some(Found {
+        subject: format!("listener {} forwarding_fields", new.name),
+        class: match before.iter().all(|field| after.contains(field)) {
+            true => Class::Weaken,
+            false => Class::Incomparable,
+        },
+        id: "forwarding-fields-changed",
+        old: names(before),
+        new: names(after),
+    })
 }
 
 /// Compares the private keys of a listener's certificates, by the secrets that contain them. Anyone

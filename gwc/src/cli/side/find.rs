@@ -89,18 +89,50 @@ fn link_in_path(near: &Path, tree: &Path) -> Option<PathBuf> {
     named.ancestors().find(is_link).map(Path::to_owned)
 }
 
-/// Paths in the work tree that lead to a folder over a tracked symbolic link.
+/// Maximum number of paths over links that are compared.
+const LINKED_PATHS_MAX: usize = 1_000;
+/// Maximum number of segments of such a path. Links that lead to their own parents would make paths
+/// of any length.
+const LINKED_DEPTH_MAX: usize = 64;
+
+/// Paths in the work tree that lead to a folder over one or more tracked symbolic links.
 fn linked_paths(near: &Path, tree: &WorkTree) -> Vec<PathBuf> {
     let Ok(near) = near.canonicalize() else {
         return Vec::new();
     };
-    let path = |link: PathBuf| {
-        let end = tree.folder().join(&link).canonicalize().ok()?;
-        let rest = near.strip_prefix(end).ok()?;
-        // Without `collect`, an empty rest would end the path in a slash.
-        Some(link.join(rest).components().collect())
+    // Targets of the links: the folder that a link leads to, and the path after its first step. A
+    // link may lead to a folder in which another link leads to the project.
+    let Ok(root) = tree.folder().canonicalize() else {
+        return Vec::new();
     };
-    tree.links().into_iter().filter_map(path).collect()
+    let links: Vec<(PathBuf, PathBuf)> = tree
+        .links()
+        .into_iter()
+        .filter_map(|link| {
+            let end = root.join(&link).canonicalize().ok()?;
+            let end = end.strip_prefix(&root).ok()?.to_owned();
+            Some((link, end))
+        })
+        .collect();
+    let Ok(project) = near.strip_prefix(&root) else {
+        return Vec::new();
+    };
+    let mut paths: Vec<PathBuf> = vec![project.to_owned()];
+    let mut at = 0;
+    while at < paths.len() && paths.len() < LINKED_PATHS_MAX {
+        for (link, end) in &links {
+            let Ok(rest) = paths[at].strip_prefix(end) else {
+                continue;
+            };
+            // Without `collect`, an empty rest would end the path in a slash.
+            let path: PathBuf = link.join(rest).components().collect();
+            if !paths.contains(&path) && path.components().count() <= LINKED_DEPTH_MAX {
+                paths.push(path);
+            }
+        }
+        at += 1;
+    }
+    paths.split_off(1)
 }
 
 /// Refuses a revision in which one of the `paths` to the project's folder (`here`) leads to another

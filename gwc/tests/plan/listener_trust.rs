@@ -1,0 +1,76 @@
+//! Tests of listeners that let clients choose who they are: proxies that are newly trusted, and
+//! certificates that are newly requested.
+
+use plan::compare;
+
+use crate::side;
+
+const DOCUMENT: &str = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+security: [{mt: []}, {k1: []}]
+paths:
+  /x: {get: {operationId: x, responses: {\"200\": {description: d}}}}
+components:
+  securitySchemes:
+    mt: {type: mutualTLS, x-gateway: {auth: mt}}
+    k1: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: k1}}
+";
+
+/// Lines of a plan between two versions of the listener `public`, as `CLASS ID`.
+fn between(old: &str, new: &str) -> Vec<String> {
+    let tls = "certificates: {m: {cert: \"${file:/c}\", key: \"${file:/k}\"}}";
+    let gateway = |public: &str| {
+        let public = public.replace("TLS", tls);
+        format!(
+            "version: 1
+name: g
+apis: {{a: {{path: api.yaml}}}}
+listeners:
+  partners: {{address: \"127.0.0.1:8443\", protocol: https, tls: {{{tls}, client_auth: {{ca: \"${{file:/ca}}\", mode: optional}}}}}}
+  public: {{address: \"127.0.0.1:8444\", {public}}}
+auth: {{mt: {{kind: mtls}}, k1: {{kind: api_key}}}}
+upstreams: {{u: {{targets: {{t: {{url: \"http://127.0.0.1:1\"}}}}}}}}
+defaults: {{upstream: u, listeners: [partners, public]}}
+"
+        )
+    };
+    let of = |public: &str| side(&[("gateway.yaml", &gateway(public)), ("api.yaml", DOCUMENT)]);
+    let plan = compare(Some(&of(old)), &of(new)).expect("both sides build");
+    let changes = plan.changes.iter();
+    let lines = changes.map(|one| format!("{} {}", one.class.name(), one.id));
+    lines.collect()
+}
+
+#[test]
+fn newly_requested_certificates_are_incomparable() {
+    let plain = "protocol: https, tls: {TLS}";
+    let with = |mode: &str| {
+        format!(
+            "protocol: https, tls: {{TLS, client_auth: {{ca: \"${{file:/other}}\", mode: {mode}}}}}"
+        )
+    };
+    let expected = "incomparable client-auth-changed".to_owned();
+    for (old, new) in [
+        (plain.to_owned(), with("optional")),
+        (plain.to_owned(), with("required")),
+        (with("off"), with("optional")),
+        ("protocol: http".to_owned(), with("optional")),
+    ] {
+        let lines = between(&old, &new);
+        assert!(lines.contains(&expected), "{old} → {new}: {lines:?}");
+    }
+    let lines = between(&with("optional"), &with("required"));
+    assert_eq!(lines, ["strengthen client-auth-changed"]);
+}
+
+#[test]
+fn peers_of_proxy_headers_are_no_forwarding_proxies() {
+    let shown = "protocol: http, proxy_protocol: {from: [10.0.0.0/8]}";
+    let both = format!("{shown}, trusted_proxies: [10.0.0.0/8]");
+    let lines = between(shown, &both);
+    let expected = "weaken trusted-proxy-added".to_owned();
+    assert!(lines.contains(&expected), "{lines:?}");
+    let lines = between(&both, shown);
+    let expected = "incomparable trusted-proxy-removed".to_owned();
+    assert!(lines.contains(&expected), "{lines:?}");
+}
