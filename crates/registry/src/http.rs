@@ -27,15 +27,11 @@ use crate::url::{Origin, Url};
 
 /// Maximum time for a TCP connection and its TLS handshake: 5s.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Maximum time from the request to the head of the response: 20s.
-const HEAD: Duration = Duration::from_secs(20);
 /// Maximum time between two pieces of a body: 10s.
 const PIECE: Duration = Duration::from_secs(10);
-/// Minimum rate of a body, in bytes per second. The maximum time for a body is its maximum length
-/// divided by this rate, plus [`BODY`].
+/// Minimum rate of a body, in bytes per second. The maximum time for a body is its length divided
+/// by this rate, plus [`Patience::body`]. Without a `Content-Length`, its maximum length counts.
 const RATE: u64 = 16 << 10;
-/// Constant part of the maximum time for a body: 20s.
-const BODY: Duration = Duration::from_secs(20);
 /// Maximum length of the head of a response, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Maximum number of header fields of a response.
@@ -44,9 +40,6 @@ const FIELDS_MAX: usize = 100;
 const REDIRECTS_MAX: usize = 5;
 /// Maximum number of idle connections to one server.
 const IDLE_MAX: usize = 8;
-/// Maximum number of attempts of a request. The client repeats a request after status 429 or 503,
-/// or if it receives no response.
-const ATTEMPTS_MAX: u32 = 4;
 /// Maximum wait before another attempt: 5s.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// First wait before another attempt: 100ms. It doubles with each attempt.
@@ -54,9 +47,37 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Maximum length, in bytes, of an unwanted body that is read so that the connection can be reused.
 const DRAIN_BYTES_MAX: u64 = 64 << 10;
 
+/// Deadlines and attempts of requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Maximum time from the request to the head of the response.
+    head: Duration,
+    /// Constant part of the maximum time for a body.
+    body: Duration,
+    /// Maximum number of attempts of a request. The client repeats a request after status 429 or
+    /// 503, or if it receives no response.
+    attempts: u32,
+}
+
+impl Patience {
+    /// For the only registry: 20s each, four attempts.
+    pub(crate) const LONG: Self = Self {
+        head: Duration::from_secs(20),
+        body: Duration::from_secs(20),
+        attempts: 4,
+    };
+    /// For one of several registries: 5s each, one attempt.
+    pub(crate) const SHORT: Self = Self {
+        head: Duration::from_secs(5),
+        body: Duration::from_secs(5),
+        attempts: 1,
+    };
+}
+
 /// HTTP client with a pool of idle connections.
 pub(crate) struct Client {
     tls: TlsConnector,
+    patience: Patience,
     idle: Mutex<BTreeMap<Origin, Vec<Sender>>>,
 }
 
@@ -101,9 +122,10 @@ pub(crate) struct Partial {
 }
 
 impl Client {
-    pub(crate) fn new(tls: TlsConnector) -> Self {
+    pub(crate) fn new(tls: TlsConnector, patience: Patience) -> Self {
         Self {
             tls,
+            patience,
             idle: Mutex::default(),
         }
     }
@@ -142,7 +164,7 @@ impl Client {
     ) -> Result<Answer, Failure> {
         let mut pause = PAUSE_MIN;
         for attempt in 1.. {
-            let last = attempt == ATTEMPTS_MAX;
+            let last = attempt == self.patience.attempts;
             match self.once(call, url, authorization).await {
                 Ok(answer) if !last && is_busy(answer.status) => {
                     let seconds = text(&answer.fields, RETRY_AFTER);
@@ -168,7 +190,7 @@ impl Client {
         // The server may have closed an idle connection. Use a new connection if the request fails.
         if let Some(mut sender) = self.take(&url.origin)
             && let Ok(Ok(answer)) = timeout(
-                HEAD,
+                self.patience.head,
                 sender.send_request(request(call, url, authorization)?),
             )
             .await
@@ -177,8 +199,11 @@ impl Client {
         }
         let mut sender = self.connect(&url.origin).await?;
         let sent = sender.send_request(request(call, url, authorization)?);
-        match timeout(HEAD, sent).await {
-            Err(_) => Err(Failure::Network("no answer within 20 seconds".to_owned())),
+        match timeout(self.patience.head, sent).await {
+            Err(_) => Err(Failure::Network(format!(
+                "no answer within {} seconds",
+                self.patience.head.as_secs()
+            ))),
             Ok(Err(error)) => Err(Failure::Network(format!(
                 "no usable answer: {}",
                 deepest(&error)
@@ -250,12 +275,14 @@ impl Client {
             ..
         } = answer;
         let mut bytes = Vec::new();
-        let announced = text(&fields, CONTENT_LENGTH).and_then(|length| length.parse().ok());
-        if announced.is_some_and(|length: u64| length > max) {
+        let announced: Option<u64> =
+            text(&fields, CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        if announced.is_some_and(|length| length > max) {
             let failure = Some(Failure::TooLong(max));
             return Partial { bytes, failure };
         }
-        let whole = BODY + Duration::from_secs(max / RATE);
+        let length = announced.unwrap_or(max);
+        let whole = self.patience.body + Duration::from_secs(length / RATE);
         let read = timeout(whole, async {
             loop {
                 let piece = match timeout(PIECE, body.frame()).await {

@@ -47,7 +47,6 @@ const COPY_BYTES_MAX: u64 = 2 << 30;
 #[derive(Debug)]
 pub struct Mirror {
     registry: Registry,
-    older: OlderRecords,
     root: PathBuf,
     channel: ChannelName,
     seen_channel: ChainState,
@@ -56,15 +55,6 @@ pub struct Mirror {
     is_complete: bool,
     /// Records whose bundles were copied because gwd requested them.
     extra: BTreeSet<Digest>,
-}
-
-/// Behaviour if a registry has fewer records, or fewer lists of revocations, than the copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OlderRecords {
-    /// Remove the newer ones from the copy, for a single registry.
-    Follow,
-    /// Count the registry as unreachable: another registry, from which the copy was made, is ahead.
-    Refuse,
 }
 
 /// Extent of a comparison with the registry.
@@ -76,12 +66,53 @@ pub enum Extent {
     Links,
 }
 
+/// Chains of a registry that are copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chains {
+    /// Records of the channel, with the bundles.
+    pub channel: bool,
+    /// Lists of revocations.
+    pub revocations: bool,
+}
+
+impl Chains {
+    /// Both chains.
+    pub const BOTH: Self = Self {
+        channel: true,
+        revocations: true,
+    };
+}
+
+/// Behaviour for a chain that ends before the newest record or list that the reader has accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// Copy it, for a single registry. The reader then reports a replay.
+    Copied,
+    /// Leave the copy of this chain as it is, because another registry may be ahead.
+    Skipped,
+}
+
+/// Result of an update of a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Updated {
+    /// True if the copy has changed.
+    pub changed: bool,
+    /// Chains that were skipped, because the registry is behind.
+    pub skipped: Chains,
+    /// Reason for `skipped`. `None`: no chain was skipped.
+    pub why: Option<Refused>,
+    /// True if the channel was skipped because it has no record, and the reader has accepted none.
+    pub is_empty: bool,
+}
+
 /// Content that the reader of the copy needs.
 #[derive(Clone, Debug, Default)]
 pub struct ReaderNeeds {
     /// Highest serial that the reader has accepted. 0: none. Later records are copied, so that the
     /// reader can verify their chain.
     pub since: u64,
+    /// Highest serial of a list of revocations that the reader has accepted. 0: none.
+    pub revocations_since: u64,
     /// Records whose bundles are needed in addition to the newest record's bundle.
     pub records: BTreeSet<Digest>,
 }
@@ -89,10 +120,9 @@ pub struct ReaderNeeds {
 impl Mirror {
     /// Creates a copy of a channel in a folder, or continues an existing copy.
     #[must_use]
-    pub fn new(registry: Registry, older: OlderRecords, root: &Path, channel: ChannelName) -> Self {
+    pub fn new(registry: Registry, root: &Path, channel: ChannelName) -> Self {
         Self {
             registry,
-            older,
             root: root.to_owned(),
             channel,
             seen_channel: ChainState::default(),
@@ -107,8 +137,8 @@ impl Mirror {
         self.is_complete = false;
     }
 
-    /// Updates the copy. Returns true if the copy has changed. `now`: time from which the age of
-    /// removable content is computed.
+    /// Updates the chains of the copy. `now`: time from which the age of removable content is
+    /// computed.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`] and other errors of reading the registry, and the errors of
@@ -116,29 +146,42 @@ impl Mirror {
     pub fn update(
         &mut self,
         extent: Extent,
+        chains: (Chains, Behind),
         wanted: &ReaderNeeds,
         now: Moment,
-    ) -> Result<bool, WriteError> {
+    ) -> Result<Updated, WriteError> {
+        let unchanged = Updated {
+            changed: false,
+            skipped: Chains {
+                channel: false,
+                revocations: false,
+            },
+            why: None,
+            is_empty: false,
+        };
+        // After an error, the next update compares all links: the state of the heads may be newer
+        // than the copy.
+        let was_complete = std::mem::take(&mut self.is_complete);
         let channel = Chain::Channel(self.channel.clone());
         let moved = self.registry.changed(&channel, &mut self.seen_channel)?;
         let revoked = self
             .registry
             .changed(&Chain::Revocations, &mut self.seen_revocations)?;
         let needs_records = !wanted.records.is_subset(&self.extra);
-        if self.is_complete && extent == Extent::Heads && !moved && !revoked && !needs_records {
-            return Ok(false);
+        if was_complete && extent == Extent::Heads && !moved && !revoked && !needs_records {
+            self.is_complete = true;
+            return Ok(unchanged);
         }
-        self.is_complete = false;
         let copy = self.open()?;
-        let copied = self.copy(&copy, &channel, wanted);
+        let copied = self.copy(&copy, chains, wanted);
         self.registry.forget();
-        let changed = copied?;
-        self.is_complete = true;
+        let updated = copied?;
+        self.is_complete = chains.0 == Chains::BOTH && updated.why.is_none();
         self.extra.clone_from(&wanted.records);
-        if changed {
+        if updated.changed {
             self.clean_up(&copy, now)?;
         }
-        Ok(changed)
+        Ok(updated)
     }
 
     /// Opens the folder of the copy. Deletes and creates it again if it is not a store or is too
@@ -163,9 +206,10 @@ impl Mirror {
     fn copy(
         &self,
         copy: &Folder,
-        channel: &Chain,
+        (chains, behind): (Chains, Behind),
         wanted: &ReaderNeeds,
-    ) -> Result<bool, WriteError> {
+    ) -> Result<Updated, WriteError> {
+        let channel = Chain::Channel(self.channel.clone());
         let tags = self.registry.tags()?;
         let serials = |chain: &Chain| -> BTreeSet<u64> {
             let links = tags.iter().filter_map(|tag| match tag {
@@ -174,16 +218,55 @@ impl Mirror {
             });
             links.collect()
         };
+        let is_behind = |serials: &BTreeSet<u64>, accepted: u64| {
+            behind == Behind::Skipped && serials.last().copied().unwrap_or(0) < accepted
+        };
+        let (lists, records) = (serials(&Chain::Revocations), serials(&channel));
+        // A pull-through cache without its registry has an empty list of tags.
+        let since = match behind {
+            Behind::Skipped => wanted.since.max(1),
+            Behind::Copied => wanted.since,
+        };
+        let skipped = Chains {
+            channel: chains.channel && is_behind(&records, since),
+            revocations: chains.revocations && is_behind(&lists, wanted.revocations_since),
+        };
+        let mut changed = false;
         // Copy revocations first, so that they take effect even if a bundle cannot be copied.
-        let lists = serials(&Chain::Revocations);
-        let records = serials(channel);
-        if self.older == OlderRecords::Refuse {
-            refuse_older(copy, &Chain::Revocations, &lists)?;
-            refuse_older(copy, channel, &records)?;
+        if chains.revocations && !skipped.revocations {
+            let missing = self.missing(copy, &Chain::Revocations, &lists)?;
+            changed |= self.copy_links(copy, &Chain::Revocations, &lists, &missing)?;
         }
-        let missing = self.missing(copy, &Chain::Revocations, &lists)?;
-        let mut changed = self.copy_links(copy, &Chain::Revocations, &lists, &missing)?;
+        if chains.channel && !skipped.channel {
+            changed |= self.copy_channel(copy, &channel, &records, wanted)?;
+        }
+        let why = match (skipped.channel, skipped.revocations) {
+            (true, _) => Some(("channel", &records, wanted.since)),
+            (false, true) => Some(("lists of revocations", &lists, wanted.revocations_since)),
+            (false, false) => None,
+        };
+        let why = why.map(|(name, serials, accepted)| Refused::StoreUnreachable {
+            why: format!(
+                "its {name} is behind: the newest serial is {}, this node has accepted {accepted}",
+                serials.last().copied().unwrap_or(0),
+            ),
+        });
+        Ok(Updated {
+            changed,
+            skipped,
+            why,
+            is_empty: skipped.channel && records.is_empty() && wanted.since == 0,
+        })
+    }
 
+    /// Copies the records of a channel with these serials, and the bundles that the reader needs.
+    fn copy_channel(
+        &self,
+        copy: &Folder,
+        channel: &Chain,
+        records: &BTreeSet<u64>,
+        wanted: &ReaderNeeds,
+    ) -> Result<bool, WriteError> {
         let newest = records.iter().rev().nth(RECORDS - 1).copied().unwrap_or(0);
         let from = newest.min(wanted.since.max(1));
         let shown: BTreeSet<u64> = records
@@ -193,6 +276,7 @@ impl Mirror {
             .copied()
             .collect();
         let missing = self.missing(copy, channel, &shown)?;
+        let mut changed = false;
         for (_, digest) in &missing {
             self.copy_record(copy, digest)?;
         }
@@ -217,7 +301,7 @@ impl Mirror {
         for record in head.iter().chain(&base).chain(&wanted.records) {
             changed |= self.copy_bundle(copy, record)?;
         }
-        changed |= self.copy_links(copy, channel, &records, &missing)?;
+        changed |= self.copy_links(copy, channel, records, &missing)?;
         Ok(changed)
     }
 
@@ -403,26 +487,6 @@ impl Mirror {
             Err(_) => Ok(()),
         }
     }
-}
-
-/// Refuses links that end before the newest link of the copy.
-fn refuse_older(copy: &Folder, chain: &Chain, serials: &BTreeSet<u64>) -> Result<(), Refused> {
-    let known = copy.serials(chain)?.last().copied();
-    let newest = serials.last().copied();
-    if newest >= known {
-        return Ok(());
-    }
-    let name = match chain {
-        Chain::Channel(name) => format!("channel {}", name.as_str()),
-        Chain::Revocations => "the revocations".to_owned(),
-    };
-    Err(Refused::StoreUnreachable {
-        why: format!(
-            "it is behind: its newest serial of {name} is {}, the copy has {}",
-            newest.unwrap_or(0),
-            known.unwrap_or(0)
-        ),
-    })
 }
 
 /// Ignores all errors except those of reaching the registry and of conflicts.

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::address::Address;
 use crate::auth::{Access, Authorization};
-use crate::http::{Answer, Call, Client, Failure, Partial, text};
+use crate::http::{Answer, Call, Client, Failure, Partial, Patience, text};
 use crate::settings::Settings;
 use crate::tls;
 use crate::url::{Origin, Url, encode};
@@ -61,7 +61,13 @@ impl Repository {
     pub(crate) fn new(address: Address, settings: &Settings) -> Result<Self, Refused> {
         let tls = tls::connector(settings).map_err(|why| unreachable(&address, &why))?;
         Ok(Self {
-            client: Client::new(tls),
+            client: Client::new(
+                tls,
+                match settings.is_replaceable {
+                    true => Patience::SHORT,
+                    false => Patience::LONG,
+                },
+            ),
             authorization: Authorization::new(address.clone(), settings.clone()),
             plain_http: settings.plain_http,
             may_be_plain: address.is_loopback() && settings.ca_file.is_none(),

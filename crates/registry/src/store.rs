@@ -156,14 +156,18 @@ impl Registry {
         Ok(None)
     }
 
+    /// Size of a content. The registry may answer 500 for a manifest whose digest is that of a blob,
+    /// so an error for one kind counts only if the other kind has no such content.
     async fn content_size(&self, digest: &Digest) -> Result<Option<u64>, Refused> {
+        let mut failure = None;
         for kind in self.kinds(digest) {
-            let size = self.repository.size(kind, digest).await?;
-            if size.is_some() {
-                return Ok(size);
+            match self.repository.size(kind, digest).await {
+                Ok(Some(size)) => return Ok(Some(size)),
+                Ok(None) => {}
+                Err(refused) => failure = failure.or(Some(refused)),
             }
         }
-        Ok(None)
+        failure.map_or(Ok(None), Err)
     }
 
     async fn referrers_of(&self, subject: &Digest) -> Result<Vec<Digest>, Refused> {

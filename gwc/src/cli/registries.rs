@@ -58,6 +58,7 @@ impl RegistryOptions {
             token_file: self.registry_token_file.clone(),
             ca_file: self.registry_ca_file.clone(),
             plain_http: self.registry_plain_http,
+            is_replaceable: false,
         }
     }
 }

@@ -70,6 +70,7 @@ pub(super) fn of(store: &str, given: Given) -> anyhow::Result<Option<RegistryPla
         token_file,
         ca_file,
         plain_http: plain_http.unwrap_or(false),
+        is_replaceable: !fallbacks.is_empty(),
     };
     let mut sources = vec![Source {
         address: address("--store", store)?,

@@ -21,7 +21,7 @@ use bundle::name::ChannelName;
 use bundle::refused::Refused;
 use bundle::store::folder::Folder;
 use bundle::store::{Chain, Store as _, WriteError};
-use registry::mirror::{Extent, Mirror, OlderRecords, ReaderNeeds};
+use registry::mirror::{Behind, Chains, Extent, Mirror, ReaderNeeds};
 use registry::{Address, Registry, Settings};
 use serde_json::{Value, json};
 
@@ -133,8 +133,10 @@ struct Updater<T> {
     plan: CopyPlan,
     /// Copies from each source, into the same folder.
     mirrors: Vec<(Address, Mirror)>,
-    /// Index of the source that answered last.
+    /// Index of the source that answered last for the channel.
     used: usize,
+    /// Index of the source that was asked last.
+    asked: usize,
     state: Arc<Mutex<State>>,
     /// Sends news to the control thread.
     report: T,
@@ -159,12 +161,8 @@ impl CopyPlan {
     /// Opens all registries for copying. Sends no request.
     fn mirrors(&self) -> Result<Vec<(Address, Mirror)>, Refused> {
         let sources = self.registry.sources.iter();
-        let older = match sources.len() {
-            1 => OlderRecords::Follow,
-            _ => OlderRecords::Refuse,
-        };
         let opened = sources.map(|source| {
-            let mirror = Mirror::new(source.open()?, older, &self.copy, self.channel.clone());
+            let mirror = Mirror::new(source.open()?, &self.copy, self.channel.clone());
             Ok((source.address.clone(), mirror))
         });
         opened.collect()
@@ -202,6 +200,7 @@ impl<A: Send + 'static> Replica<A> {
             plan,
             mirrors,
             used: 0,
+            asked: 0,
             state: Arc::clone(&state),
             report,
             failures: 0,
@@ -345,14 +344,15 @@ impl<T> Updater<T> {
     /// Updates the copy once. Returns true if the control thread should read the copy or the error.
     fn update(&mut self, extent: Extent) -> bool {
         let wanted = ReaderNeeds {
-            since: self.remembered(),
+            since: self.remembered(&Chain::Channel(self.plan.channel.clone())),
+            revocations_since: self.remembered(&Chain::Revocations),
             records: self.lock().wanted.clone(),
         };
         let mut silent = Vec::new();
         let updated = self.first_answer(extent, &wanted, &mut silent);
-        let (changed, error) = match (updated, silent.first()) {
-            (Some(changed), _) => (changed, None),
-            (None, first) => (false, first.map(|(_, why)| why.clone())),
+        let (changed, error) = match updated {
+            (changed, true) => (changed, None),
+            (changed, false) => (changed, silent.first().map(|(_, why)| why.clone())),
         };
         self.failures = match error {
             None => 0,
@@ -385,23 +385,38 @@ impl<T> Updater<T> {
         has_changed
     }
 
-    /// Updates the copy from the first registry that answers. Returns true if the copy has changed,
-    /// or `None` if no registry answers. Adds those that did not answer to `silent`.
+    /// Updates each chain of the copy from the first registry that answers and is not behind.
+    /// Returns whether the copy has changed, and whether a registry answered for the channel. Adds
+    /// the registries that did not answer, or are behind, to `silent`.
     fn first_answer(
         &mut self,
         extent: Extent,
         wanted: &ReaderNeeds,
         silent: &mut Vec<(Address, Refused)>,
-    ) -> Option<bool> {
+    ) -> (bool, bool) {
+        let behind = match self.mirrors.len() {
+            1 => Behind::Copied,
+            _ => Behind::Skipped,
+        };
+        let (mut left, mut changed, mut is_empty) = (Chains::BOTH, false, false);
         for (at, (address, mirror)) in self.mirrors.iter_mut().enumerate() {
-            if at != self.used {
+            if self.asked != at {
                 // Another source may have changed the copy since.
                 mirror.compare_all();
+                self.asked = at;
             }
-            let why = match mirror.update(extent, wanted, now()) {
-                Ok(changed) => {
-                    self.used = at;
-                    return Some(changed);
+            let why = match mirror.update(extent, (left, behind), wanted, now()) {
+                Ok(updated) => {
+                    changed |= updated.changed;
+                    is_empty |= updated.is_empty;
+                    if left.channel && !updated.skipped.channel {
+                        self.used = at;
+                    }
+                    left = updated.skipped;
+                    match updated.why {
+                        None => return (changed, true),
+                        Some(why) => why,
+                    }
                 }
                 Err(WriteError::Refused(refused)) => refused,
                 Err(conflict @ WriteError::Conflict { .. }) => Refused::StoreUnreachable {
@@ -410,13 +425,13 @@ impl<T> Updater<T> {
             };
             silent.push((address.clone(), why));
         }
-        None
+        // A channel without records at each registry that answers is no failure.
+        (changed, !left.channel || is_empty)
     }
 
-    /// Highest serial in the state folder. 0: none.
-    fn remembered(&self) -> u64 {
-        let chain = Chain::Channel(self.plan.channel.clone());
-        let serials = Folder::open(&self.plan.state).and_then(|folder| folder.serials(&chain));
+    /// Highest serial of a chain in the state folder. 0: none.
+    fn remembered(&self, chain: &Chain) -> u64 {
+        let serials = Folder::open(&self.plan.state).and_then(|folder| folder.serials(chain));
         serials
             .ok()
             .and_then(|all| all.last().copied())

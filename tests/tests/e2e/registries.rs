@@ -87,45 +87,44 @@ impl Registry {
         })
     }
 
-    /// Starts a registry beside this one that forwards requests to it, and keeps what passes
-    /// (pull-through cache). It has the same certificate and passwords.
+    /// Starts a pull-through cache beside this registry: it has the same certificate and passwords,
+    /// and reads from a third one, which serves the content of this registry without a password.
+    /// docker-registry 2.8 cannot send passwords as a cache.
     fn neighbour(&self) -> Neighbour {
-        let port = free_port();
+        let [port, open] = [free_port(), free_port()];
         let at = |name: &str| self.folder.path().join(name);
-        let own = std::fs::read_to_string(at("config.yml")).expect("the configuration");
-        let own = own.replace(
-            &at("data").display().to_string(),
-            &at("kept").display().to_string(),
+        let read = |name: &str| std::fs::read_to_string(at(name)).expect("a file");
+        let write = |name: &str, text: String| std::fs::write(at(name), text).expect("a file");
+        let own = read("config.yml");
+        let storage = |name: &str| at(name).display().to_string();
+        let head = format!(
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n",
+            storage("data")
         );
-        let own = own.replace(&format!(":{}\"", self.port), &format!(":{port}\""));
-        let own = format!(
-            "{own}proxy: {{remoteurl: \"https://localhost:{}\", username: ann, password: {PASSWORD}}}\n",
-            self.port
+        write(
+            "open.yml",
+            format!("{head}http: {{addr: \"127.0.0.1:{open}\"}}\n"),
         );
-        std::fs::write(at("neighbour.yml"), own).expect("a file");
-        let docker = std::fs::read_to_string(at("config.json")).expect("docker's configuration");
-        let mut docker: Value = serde_json::from_str(&docker).expect("JSON");
+        let cached = own.replace(&storage("data"), &storage("kept"));
+        let cached = cached.replace(&format!(":{}\"", self.port), &format!(":{port}\""));
+        write(
+            "neighbour.yml",
+            format!("{cached}proxy: {{remoteurl: \"http://127.0.0.1:{open}\"}}\n"),
+        );
+        let mut docker: Value = serde_json::from_str(&read("config.json")).expect("JSON");
         let entry = docker["auths"][format!("localhost:{}", self.port)].clone();
         docker["auths"][format!("localhost:{port}")] = entry;
-        std::fs::write(at("config.json"), docker.to_string()).expect("a file");
-        let certificate = at("cert.pem");
-        Neighbour {
-            child: Self::spawn_with(&at("neighbour.yml"), port, &certificate),
-            port,
-        }
+        write("config.json", docker.to_string());
+        let children = [
+            Self::spawn(&at("open.yml"), open),
+            Self::spawn(&at("neighbour.yml"), port),
+        ];
+        Neighbour { children, port }
     }
 
     fn spawn(config: &Path, port: u16) -> Child {
-        Self::spawn_with(config, port, Path::new("/dev/null"))
-    }
-
-    /// `trusted`: file with CA certificates for requests of the registry itself.
-    fn spawn_with(config: &Path, port: u16, trusted: &Path) -> Child {
         let mut command = Command::new("docker-registry");
-        command
-            .arg("serve")
-            .arg(config)
-            .env("SSL_CERT_FILE", trusted);
+        command.arg("serve").arg(config);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.stderr(Stdio::null()).spawn().expect("it starts");
         wait::until("the registry listens", || {
@@ -201,9 +200,9 @@ impl Drop for Registry {
     }
 }
 
-/// docker-registry process that is a pull-through cache of another one.
+/// docker-registry processes: a pull-through cache, and the one from which it reads.
 struct Neighbour {
-    child: Child,
+    children: [Child; 2],
     port: u16,
 }
 
@@ -215,8 +214,10 @@ impl Neighbour {
 
 impl Drop for Neighbour {
     fn drop(&mut self) {
-        let _ended = self.child.kill();
-        let _status = self.child.wait();
+        for child in &mut self.children {
+            let _ended = child.kill();
+            let _status = child.wait();
+        }
     }
 }
 

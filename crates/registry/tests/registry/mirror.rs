@@ -9,7 +9,8 @@ use bundle::refused::Refused;
 use bundle::statement::predicate::RecordKind;
 use bundle::store::folder::Folder;
 use bundle::store::{Blobs as _, Chain, Store as _, WriteError};
-use registry::mirror::{Extent, Mirror, OlderRecords, ReaderNeeds};
+use registry::Registry;
+use registry::mirror::{Behind, Chains, Extent, Mirror, ReaderNeeds};
 
 use crate::fixture::{self, NOON, bundle, prod, ship};
 use crate::server::Server;
@@ -28,13 +29,13 @@ impl Copy {
     fn of(server: &Server) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("copy");
-        let mirror = Mirror::new(server.open(), OlderRecords::Follow, &root, prod());
+        let mirror = Mirror::new(server.open(), &root, prod());
         Self { folder, mirror }
     }
 
     /// Copies from another server into the same folder.
-    fn fallback(&self, server: &Server) -> Mirror {
-        Mirror::new(server.open(), OlderRecords::Refuse, &self.root(), prod())
+    fn other(&self, server: &Server) -> Mirror {
+        Mirror::new(server.open(), &self.root(), prod())
     }
 
     fn root(&self) -> PathBuf {
@@ -46,7 +47,18 @@ impl Copy {
     }
 
     fn update(&mut self, extent: Extent) -> Result<bool, WriteError> {
-        self.mirror.update(extent, &ReaderNeeds::default(), NOON)
+        let chains = (Chains::BOTH, Behind::Copied);
+        let updated = self
+            .mirror
+            .update(extent, chains, &ReaderNeeds::default(), NOON)?;
+        Ok(updated.changed)
+    }
+
+    /// Updates the copy at this time if the heads have moved.
+    fn update_for(&mut self, wanted: &ReaderNeeds, now: Moment) -> Result<bool, WriteError> {
+        let chains = (Chains::BOTH, Behind::Copied);
+        let updated = self.mirror.update(Extent::Heads, chains, wanted, now)?;
+        Ok(updated.changed)
     }
 
     fn serials(&self) -> Vec<u64> {
@@ -101,20 +113,7 @@ fn copy_follows_the_channel() {
     assert_eq!(copy.update(Extent::Links), Ok(false));
 
     let second = ship(&store, "two");
-    let revocation = Revocation {
-        bundles: [bundle("one").id()].into(),
-        ..Revocation::default()
-    };
-    let rob = fixture::key("rob");
-    publish::revoke(
-        &store,
-        Some(&fixture::trust()),
-        fixture::project(),
-        revocation,
-        NOON,
-        &[&rob],
-    )
-    .unwrap();
+    revoke(&store);
     assert_eq!(copy.update(Extent::Heads), Ok(true));
     assert_eq!(copy.serials(), [1, 2]);
     assert_eq!(copy.store().serials(&Chain::Revocations), Ok(vec![1]));
@@ -122,34 +121,99 @@ fn copy_follows_the_channel() {
     assert_eq!(read.bundle, bundle("two").id());
 }
 
+/// Publishes a list that revokes the bundle `one`.
+fn revoke(store: &Registry) {
+    let revocation = Revocation {
+        bundles: [bundle("one").id()].into(),
+        ..Revocation::default()
+    };
+    let rob = fixture::key("rob");
+    let trust = fixture::trust();
+    publish::revoke(
+        store,
+        Some(&trust),
+        fixture::project(),
+        revocation,
+        NOON,
+        &[&rob],
+    )
+    .unwrap();
+}
+
 #[test]
-fn registry_that_is_behind_removes_nothing() {
+fn chain_that_is_behind_is_skipped_alone() {
     let (Some(server), Some(other)) = (Server::plain(), Server::plain()) else {
         return;
     };
-    let (store, behind) = (server.open(), other.open());
+    let (store, ahead) = (server.open(), other.open());
     ship(&store, "one");
-    ship(&behind, "one");
-    ship(&store, "two");
-    let mut copy = Copy::of(&server);
+    ship(&ahead, "one");
+    ship(&ahead, "two");
+    let mut copy = Copy::of(&other);
     assert_eq!(copy.update(Extent::Links), Ok(true));
-    let mut fallback = copy.fallback(&other);
-    let update = |fallback: &mut Mirror| {
-        fallback.compare_all();
-        fallback.update(Extent::Heads, &ReaderNeeds::default(), NOON)
+    // The reader has accepted serial 2. The other registry has serial 1 and a list of revocations.
+    revoke(&store);
+    let mut behind = copy.other(&server);
+    let wanted = ReaderNeeds {
+        since: 2,
+        ..ReaderNeeds::default()
     };
-    let why = "it is behind: its newest serial of channel prod is 1, the copy has 2";
-    let refused = Refused::StoreUnreachable { why: why.into() };
-    assert_eq!(update(&mut fallback), Err(WriteError::Refused(refused)));
+    let update = |mirror: &mut Mirror, wanted: &ReaderNeeds| {
+        mirror.compare_all();
+        let chains = (Chains::BOTH, Behind::Skipped);
+        mirror.update(Extent::Heads, chains, wanted, NOON).unwrap()
+    };
+    let updated = update(&mut behind, &wanted);
+    assert!(updated.changed && updated.skipped.channel && !updated.skipped.revocations);
+    let why = updated.why.unwrap().to_string();
+    assert!(
+        why.contains("the newest serial is 1, this node has accepted 2"),
+        "{why}"
+    );
     assert_eq!(copy.serials(), [1, 2]);
     assert!(copy.has_bundle("two"));
-    // The other registry catches up, and has a further record.
-    ship(&behind, "two");
-    assert_eq!(update(&mut fallback), Ok(false));
-    ship(&behind, "three");
-    assert_eq!(update(&mut fallback), Ok(true));
-    assert_eq!(copy.serials(), [1, 2, 3]);
-    assert!(copy.has_bundle("three"));
+    assert_eq!(copy.store().serials(&Chain::Revocations), Ok(vec![1]));
+    // The registry that is ahead has no list, and removes none that the reader has accepted.
+    let accepted = ReaderNeeds {
+        revocations_since: 1,
+        ..wanted
+    };
+    let updated = update(&mut copy.mirror, &accepted);
+    assert!(!updated.skipped.channel && updated.skipped.revocations);
+    assert_eq!(copy.store().serials(&Chain::Revocations), Ok(vec![1]));
+}
+
+#[test]
+fn link_of_a_thief_is_removed_by_another_registry() {
+    let (Some(server), Some(other)) = (Server::plain(), Server::plain()) else {
+        return;
+    };
+    for store in [server.open(), other.open()] {
+        ship(&store, "one");
+    }
+    // Somebody without a key gives the record of serial 1 a high serial.
+    let tags = other.path("data/docker/registry/v2/repositories/shop/releases/_manifests/tags");
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .arg(tags.join("ch-prod-00000000000000000001"))
+        .arg(tags.join("ch-prod-00000000000000099999"))
+        .status();
+    assert!(copied.unwrap().success());
+    let mut copy = Copy::of(&other);
+    assert_eq!(copy.update(Extent::Links), Ok(true));
+    assert_eq!(copy.serials(), [1, 99_999]);
+    // The reader accepts serial 1 only. The other registry is not behind, and its links apply.
+    let wanted = ReaderNeeds {
+        since: 1,
+        ..ReaderNeeds::default()
+    };
+    let chains = (Chains::BOTH, Behind::Skipped);
+    let updated = copy
+        .other(&server)
+        .update(Extent::Heads, chains, &wanted, NOON)
+        .unwrap();
+    assert!(updated.changed && updated.why.is_none());
+    assert_eq!(copy.serials(), [1]);
 }
 
 #[test]
@@ -253,22 +317,21 @@ fn older_bundles_are_copied_on_request() {
     let wanted = ReaderNeeds {
         since: 5,
         records: [first.digest].into(),
+        ..ReaderNeeds::default()
     };
-    assert_eq!(copy.mirror.update(Extent::Heads, &wanted, NOON), Ok(true));
+    assert_eq!(copy.update_for(&wanted, NOON), Ok(true));
     assert!(copy.has_bundle("one"));
     // The clean-up runs at a time far in the future, so all files are old.
     let later = Moment::from_unix_s(99_000_000_000);
     ship(&store, "six");
     let before = blobs(&copy.root());
-    assert_eq!(copy.mirror.update(Extent::Heads, &wanted, later), Ok(true));
+    assert_eq!(copy.update_for(&wanted, later), Ok(true));
     assert!(
         copy.has_bundle("one") && copy.has_bundle("six"),
         "wanted and newest"
     );
     ship(&store, "seven");
-    copy.mirror
-        .update(Extent::Heads, &ReaderNeeds::default(), later)
-        .unwrap();
+    copy.update_for(&ReaderNeeds::default(), later).unwrap();
     assert!(!copy.has_bundle("one") && copy.has_bundle("seven"));
     assert!(blobs(&copy.root()) <= before + 10);
 }
