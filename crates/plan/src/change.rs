@@ -104,6 +104,9 @@ pub struct Message {
     /// Body that contains [`Self::witness`], and that shows the break as a whole. `None`: no such
     /// body is known.
     pub body: Option<Value>,
+    /// True for a value of a parameter or header whose text is the value itself: without `style`,
+    /// `explode` and `content`.
+    pub is_plain: bool,
 }
 
 /// Maximum length of a body in a sentence, in characters. For a longer body, the sentence has the
@@ -117,7 +120,7 @@ impl Message {
     pub fn example(&self) -> Option<String> {
         let value = self.witness.as_ref()?;
         let whole = self.body.as_ref().unwrap_or(value);
-        let field = field(&self.path, whole);
+        let field = field(&self.path, whole).filter(|_| self.is_plain);
         let body = self.body.as_ref().map(Value::to_string);
         let body = body.filter(|body| body.chars().count() <= BODY_MAX);
         let sides = match self.direction {

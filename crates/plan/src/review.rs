@@ -117,6 +117,8 @@ pub struct Review {
     pub given: Vec<(Acknowledgement, State)>,
     /// Fingerprints of known changes, from the baseline of `gwc diff`.
     pub known: Vec<String>,
+    /// Fingerprints of the changes for which `gwc diff --fail-on` fails.
+    pub failing: Vec<String>,
     /// Valid acknowledgements by fingerprint.
     acknowledged: BTreeMap<String, Acknowledgement>,
 }

@@ -92,7 +92,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     stages.end("comparison");
     let known = args.baseline.known(&plan)?;
     let mut review = Review::default();
-    review.known.clone_from(&known);
+    review.failing = args
+        .fail_on
+        .map(|what| what.failing(&plan, &known))
+        .unwrap_or_default();
+    review.known = known;
     let report = Report {
         plan: &plan,
         subject: &subject,
@@ -105,9 +109,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         say::note(&format!("timings: {}", stages.line()));
     }
     confirm(&plan, &review)?;
-    Ok(match args.fail_on {
-        Some(what) if what.fails(&plan, &known) => Exit::FINDINGS,
-        Some(_) | None => Exit::OK,
+    Ok(match review.failing.is_empty() {
+        true => Exit::OK,
+        false => Exit::FINDINGS,
     })
 }
 
@@ -247,19 +251,23 @@ fn each(
 }
 
 impl FailOn {
-    /// True if the plan has a change of this class. `known`: fingerprints of breaking changes that
-    /// are ignored.
-    fn fails(self, plan: &Plan, known: &[String]) -> bool {
+    /// Fingerprints of the changes of this class. `known`: fingerprints of breaking changes that are
+    /// ignored.
+    fn failing(self, plan: &Plan, known: &[String]) -> Vec<String> {
         let gates = match self {
             Self::Weaken => ["weaken", "expose", "grant"].as_slice(),
             Self::Break => ["break", "remove"].as_slice(),
-            Self::Any => return !plan.changes.is_empty(),
+            Self::Any => {
+                let all = plan.changes.iter();
+                return all.map(|change| change.fingerprint.clone()).collect();
+            }
         };
         let gates: Vec<String> = gates.iter().map(|gate| (*gate).to_owned()).collect();
         let known = match self {
             Self::Break => known,
             Self::Weaken | Self::Any => &[],
         };
-        !plan.tripped(&gates, known).is_empty()
+        let tripped = plan.tripped(&gates, known).into_iter();
+        tripped.flat_map(|(_, by)| by).collect()
     }
 }

@@ -150,13 +150,20 @@ impl PlanFormat {
                 say::result(&github::render(report));
                 summary(&markdown::render(report));
             }
-            Self::Concise => say::result(&findings::concise::render(report)),
-            Self::Jsonl => say::result(&json::lines(report)),
+            Self::Concise => lines(&findings::concise::render(report)),
+            Self::Jsonl => lines(&json::lines(report)),
             Self::Sarif => say::result(&findings::sarif::render(report)),
             Self::Gitlab => say::result(&findings::gitlab::render(report)),
             Self::Junit => say::result(&findings::junit::render(report)),
             Self::Checkstyle => say::result(&findings::checkstyle::render(report)),
         }
+    }
+}
+
+/// Writes lines. Writes nothing without lines, not even an empty line.
+fn lines(text: &str) {
+    if !text.is_empty() {
+        say::result(text.trim_end_matches('\n'));
     }
 }
 

@@ -381,8 +381,10 @@ fn parameter(project: &Project, stated: &str) {
 /// Lines of BREAKING between two states of the parameter.
 fn between_parameters(old: &str, new: &str) -> Vec<String> {
     let project = noticed();
-    parameter(&project, old);
-    commit(&project, "a parameter");
+    if old != "none" {
+        parameter(&project, old);
+        commit(&project, "a parameter");
+    }
     parameter(&project, new);
     plan(&project).0
 }

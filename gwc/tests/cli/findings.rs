@@ -150,3 +150,23 @@ fn breaks_of_the_baseline_are_only_infos() {
         [format!("info[{id}]")]
     );
 }
+
+#[test]
+fn removal_for_which_a_diff_fails_is_an_error() {
+    let project = committed();
+    let text = project.read("orders.yaml");
+    let (before, rest) = text.split_once("  /orders/{id}:\n").expect("it is there");
+    let (_, after) = rest.split_once("components:").expect("it is there");
+    project.write("orders.yaml", format!("{before}components:{after}"));
+    commit(&project, "one operation less");
+    let diff = |format: &str, more: &[&str], code: i32| {
+        let arguments = ["diff", "git:main~1", "git:main", "--format", format];
+        project.run(&[&arguments, more].concat()).with(code).out
+    };
+    let removed = "[operation-removed]: removed: ";
+    assert!(diff("concise", &[], 0).contains(&format!("warn{removed}")));
+    let failing = diff("concise", &["--fail-on", "break"], 1);
+    assert!(failing.contains(&format!("error{removed}")), "{failing}");
+    let junit = diff("junit", &["--fail-on", "any"], 1);
+    assert!(!junit.contains("failures=\"0\""), "{junit}");
+}

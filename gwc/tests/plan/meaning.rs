@@ -367,7 +367,7 @@ const FIELDS: &[(&str, &str, &str, &str)] = &[
         "{type: integer, maximum: 8}",
         "?p=9",
     ),
-    ("query", "{enum: [a, b c]}", "{enum: [a]}", "?p=b%20c"),
+    ("query", "{enum: [a, b-c]}", "{enum: [a]}", "?p=b-c"),
     (
         "query",
         "{type: array, items: {enum: [a, b]}}",
@@ -396,6 +396,13 @@ const FIELDS: &[(&str, &str, &str, &str)] = &[
     ),
     ("query", "{type: integer}", "{type: string}", ""),
     ("header", "{const: \"true\"}", "{type: boolean}", ""),
+    (
+        "query",
+        "{type: boolean}",
+        "{type: array, items: {type: boolean}}",
+        "",
+    ),
+    ("query", "{const: 0}", "{type: object}", ""),
 ];
 
 #[test]

@@ -225,7 +225,9 @@ fn listener_limits(node: Option<NodeRef<'_>>) -> ir::ListenerLimits {
         connections: count("connections", 10_000),
         header_bytes: get("header_bytes")
             .and_then(|value| read::size_bytes(value).ok())
-            .unwrap_or(64 << 10),
+            .unwrap_or(64 << 10)
+            // A smaller value is an error in a new version. It meant 8 KiB in an old one.
+            .max(8 << 10),
         headers: count("headers", 100),
         header_timeout_ms: time("header_timeout", 10_000),
         idle_timeout_ms: time("idle_timeout", 60_000),

@@ -30,6 +30,8 @@ pub(super) struct Root {
     pub(super) part: String,
     pub(super) pair: (u32, u32),
     pub(super) role: Role,
+    /// True for a parameter or header without `style`, `explode` and `content`.
+    pub(super) is_plain: bool,
 }
 
 struct Messages<'j> {
@@ -42,6 +44,8 @@ struct Messages<'j> {
     /// Name of the part that is being compared, as in the source locations (such as `body
     /// application/json`).
     part: String,
+    /// [`Root::is_plain`] of the part.
+    is_plain: bool,
 }
 
 /// Compares an old and a new operation that clients call. The result is empty if no request that is
@@ -79,6 +83,7 @@ impl<'j> Messages<'j> {
             is_outgoing,
             is_head,
             part: String::new(),
+            is_plain: false,
         }
     }
 
@@ -277,6 +282,11 @@ impl<'j> Messages<'j> {
     fn field(&mut self, path: &str, (old, new): (&Value, &Value), role: Role) {
         let new = &self.joint.of_new(new);
         self.keys(path, (old, new), role, &["schema", "content", "deprecated"]);
+        let is_default = |side: &Value| {
+            let mut keys = ["style", "explode", "content"].into_iter();
+            keys.all(|key| side.get(key).is_none())
+        };
+        self.is_plain = is_default(old) && is_default(new);
         self.schemas(path, (old, new), role);
         let content = |value: &Value| -> Vec<(Box<str>, Value)> {
             let all = value.get("content").map(|all| self.joint.at(all).entries());
@@ -371,6 +381,7 @@ impl<'j> Messages<'j> {
                         part: self.part.clone(),
                         pair: (*was, *is),
                         role,
+                        is_plain: self.is_plain,
                     });
                 }
                 (None, None) => {}

@@ -246,6 +246,7 @@ fn change(record: Record, api: &str, gateway: &ir::Gateway, within: Within) -> C
         schema_path: _,
         parts: _,
         body,
+        is_plain,
     } = record;
     let path = format!("{path}{}", finding.at);
     let subject = match finding.keyword {
@@ -277,6 +278,7 @@ fn change(record: Record, api: &str, gateway: &ir::Gateway, within: Within) -> C
         decision: finding.decision,
         witness: finding.witness,
         body,
+        is_plain,
     }));
     // Operations of two APIs may have equal keys, and webhooks have none.
     change.bound = format!("{api}\n{}", within.bound);

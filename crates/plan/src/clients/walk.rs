@@ -31,6 +31,8 @@ pub(super) struct Record {
     pub(super) parts: BTreeSet<(String, String)>,
     /// Body with the value that shows the break. `None`: no such body is known.
     pub(super) body: Option<Json>,
+    /// True if the path leads into a parameter or header as in [`Root::is_plain`].
+    pub(super) is_plain: bool,
 }
 
 /// Path from a part of an operation's message (such as its body) to a schema.
@@ -58,6 +60,8 @@ struct ContainingMessages {
     operations: Vec<String>,
     messages: usize,
     parts: BTreeSet<(String, String)>,
+    /// True if the path leads into a parameter or header as in [`Root::is_plain`].
+    is_plain: bool,
     /// True if some path to the pair contains no outer pair that was shown to break no client.
     breaks: bool,
 }
@@ -180,6 +184,7 @@ impl<'j> Walk<'j> {
             schema_path: SchemaPath::default(),
             parts: BTreeSet::new(),
             body: None,
+            is_plain: false,
         });
     }
 
@@ -203,6 +208,7 @@ impl<'j> Walk<'j> {
                 parts: BTreeSet::from([compared.part(&part)]),
                 schema_path: compared.schema_path(part, Vec::new()),
                 body: None,
+                is_plain: false,
             });
         }
         for root in parts.schemas {
@@ -255,6 +261,7 @@ impl<'j> Walk<'j> {
                     if reached.path.as_ref().is_none_or(is_better) {
                         reached.path = Some(path);
                         reached.outers = found.outers;
+                        reached.is_plain = root.is_plain;
                         reached.schema_path = compared.schema_path(root.part.clone(), found.steps);
                     }
                 }
@@ -341,6 +348,7 @@ impl<'j> Walk<'j> {
                     schema_path: reached.schema_path.clone(),
                     parts: reached.parts.clone(),
                     body: whole,
+                    is_plain: reached.is_plain,
                 };
                 match known.get(&key) {
                     Some(same) => self.records[*same].merge(record),
@@ -371,6 +379,7 @@ impl Record {
         if (other.path.len(), &other.path) < (self.path.len(), &self.path) {
             self.path = other.path;
             self.schema_path = other.schema_path;
+            self.is_plain = other.is_plain;
         }
     }
 }

@@ -58,7 +58,8 @@ impl Finding<'_> {
 /// Returns the changes of a plan as findings, the most severe first.
 #[must_use]
 pub fn of<'a>(report: &Report<'a>) -> Vec<Finding<'a>> {
-    let stopping = report.review.stopping(report.plan);
+    let mut stopping = report.review.stopping(report.plan);
+    stopping.extend(report.review.failing.iter().cloned());
     let changes = report.plan.changes.iter();
     let mut findings: Vec<Finding<'a>> = changes
         .map(|change| Finding {

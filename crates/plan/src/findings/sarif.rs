@@ -49,6 +49,20 @@ fn rule(id: &str) -> Value {
     })
 }
 
+/// Escapes a plain text message: brackets would be embedded links (§3.11.6), and braces placeholders
+/// (§3.11.5).
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '[' | ']' | '\\' => out.extend(['\\', c]),
+            '{' | '}' => out.extend([c, c]),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 fn result(finding: &Finding<'_>, rule: Option<usize>) -> Value {
     let level = match finding.level {
         Level::Error => "error",
@@ -60,7 +74,7 @@ fn result(finding: &Finding<'_>, rule: Option<usize>) -> Value {
         "ruleId": finding.change.id,
         "ruleIndex": rule,
         "level": level,
-        "message": {"text": finding.message},
+        "message": {"text": plain(&finding.message)},
         "locations": [{"physicalLocation": {
             "artifactLocation": {"uri": path_reference(finding.path())},
             "region": {"startLine": finding.line(), "startColumn": column},

@@ -176,6 +176,7 @@ impl Found {
             decision: None,
             witness: None,
             body: None,
+            is_plain: false,
         }));
         (change.source_old, change.source_new) = places;
         change.of(operation)

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 /// Interpretations of the text of a value, of which a server may choose any one that its schema
 /// accepts. `None` if the value is no scalar, or if its text may be changed on its way to the
-/// server: only letters, digits, inner spaces and `-_` are certain.
+/// server: only letters, digits and `-_` are certain. A space, for example, separates items of a list.
 pub(super) fn readings(value: &Json) -> Option<Vec<Json>> {
     let text = match value {
         Json::String(text) => text.clone(),
@@ -13,13 +13,18 @@ pub(super) fn readings(value: &Json) -> Option<Vec<Json>> {
         Json::Bool(flag) => flag.to_string(),
         Json::Null | Json::Array(_) | Json::Object(_) => return None,
     };
-    let is_kept = |c: char| c.is_ascii_alphanumeric() || " -_".contains(c);
-    if text.is_empty() || text.trim() != text || !text.chars().all(is_kept) {
+    let is_kept = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    if text.is_empty() || !text.chars().all(is_kept) {
         return None;
     }
     let typed = serde_json::from_str::<Json>(&text).ok();
     let typed = typed.filter(|typed| !typed.is_string());
-    Some(typed.into_iter().chain([Json::String(text)]).collect())
+    let scalars: Vec<Json> = typed.into_iter().chain([Json::String(text)]).collect();
+    // A parameter that is a list has one item, and an object may ignore the text.
+    let lists = scalars.iter().map(|one| Json::Array(vec![one.clone()]));
+    let objects = [Json::Object(serde_json::Map::new())];
+    let lists: Vec<Json> = lists.collect();
+    Some(scalars.into_iter().chain(lists).chain(objects).collect())
 }
 
 #[cfg(test)]
@@ -30,12 +35,15 @@ mod tests {
 
     #[test]
     fn text_of_a_value_has_each_type() {
+        let all = readings(&json!("a")).unwrap_or_default();
+        assert_eq!(all, [json!("a"), json!(["a"]), json!({})]);
         for (value, expected) in [
             (json!(5), Some(vec![json!(5), json!("5")])),
             (json!("5"), Some(vec![json!(5), json!("5")])),
             (json!(true), Some(vec![json!(true), json!("true")])),
             (json!("null"), Some(vec![Json::Null, json!("null")])),
-            (json!("a b"), Some(vec![json!("a b")])),
+            (json!("a-b"), Some(vec![json!("a-b")])),
+            (json!("a b"), None),
             (json!(""), None),
             (json!(" a"), None),
             (json!("a,b"), None),
@@ -44,7 +52,13 @@ mod tests {
             (json!(["a"]), None),
             (Json::Null, None),
         ] {
-            assert_eq!(readings(&value), expected, "{value}");
+            let scalars = readings(&value).map(|all| {
+                let scalars = all
+                    .into_iter()
+                    .filter(|one| !one.is_array() && !one.is_object());
+                scalars.collect::<Vec<_>>()
+            });
+            assert_eq!(scalars, expected, "{value}");
         }
     }
 }
