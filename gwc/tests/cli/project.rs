@@ -46,6 +46,16 @@ pub(crate) const PLAN_TEXT_FORMATS: [&str; 8] = [
     "checkstyle",
 ];
 
+/// Output of a format in [`PLAN_TEXT_FORMATS`] without the escapes of JSON and SARIF: doubled
+/// backslashes and braces.
+pub(crate) fn unescaped(out: &str) -> String {
+    let mut text = out.replace("{{", "{").replace("}}", "}");
+    while text.contains(r"\\") {
+        text = text.replace(r"\\", r"\");
+    }
+    text
+}
+
 /// Formats of plans, except `html`.
 pub(crate) const PLAN_FORMATS: [&str; 10] = [
     "human",
