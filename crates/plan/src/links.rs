@@ -1,9 +1,8 @@
 //! Source locations of a change, and links to their lines in a commit, for Markdown.
 
-use std::fmt::Write as _;
-
 use super::Change;
 use diag::text::printable;
+use diag::uri::path_reference;
 use model::source_map::Place;
 
 /// Side of a comparison.
@@ -91,12 +90,12 @@ impl Base {
         let folder = folder.trim_end_matches('/');
         match folder {
             "" => self.clone(),
-            folder => Self(format!("{}/{}", self.0, encoded(folder))),
+            folder => Self(format!("{}/{}", self.0, path_reference(folder))),
         }
     }
 
     fn line(&self, place: &Place) -> String {
-        format!("{}/{}#L{}", self.0, encoded(&place.file), place.line)
+        format!("{}/{}#L{}", self.0, path_reference(&place.file), place.line)
     }
 }
 
@@ -113,19 +112,6 @@ impl Links {
         let is_inside = !file.starts_with('/') && !file.split('/').any(|part| part == "..");
         is_inside.then(|| base.line(located.place))
     }
-}
-
-/// Path with every byte outside RFC 3986's unreserved characters percent-encoded, except `/`.
-fn encoded(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -22,24 +22,24 @@ const REPLACING: [&str; 3] = [
     "request-parameter-sunset-parse",
 ];
 
-/// Parameters that only one side has, by the key of the new operation and the path in the message,
-/// such as `query limit`.
-pub(super) type OneSided = BTreeSet<(String, String)>;
+/// Parameters, by the key of the new operation and the path in the message, such as `query limit`.
+pub(super) type Parameters = BTreeSet<(String, String)>;
 
 /// Collects the parameters that only one side has.
-pub(super) fn one_sided(plan: &Plan) -> OneSided {
+pub(super) fn one_sided(plan: &Plan) -> Parameters {
     let ids = [
         REMOVED,
         "new-required-request-parameter",
         "new-optional-request-parameter",
     ];
     let changes = plan.changes.iter().filter(|one| ids.contains(&one.id));
-    let parts = changes.flat_map(|change| {
-        let path = change.message.iter().map(|message| message.path.clone());
-        let keys = change.operations.iter();
-        keys.flat_map(move |key| path.clone().map(move |path| (key.clone(), path)))
-    });
-    parts.collect()
+    changes.flat_map(parts).collect()
+}
+
+/// Keys of the operations of a change of a message, each with the path in the message.
+fn parts(change: &Change) -> impl Iterator<Item = (String, String)> + '_ {
+    let keys = change.operations.iter();
+    keys.filter_map(|key| Some((key.clone(), change.message.as_ref()?.path.clone())))
 }
 
 /// Lines about the parameters of one operation that both sides have.
@@ -48,7 +48,7 @@ pub(super) fn kept(
     keys: [&str; 2],
     sources: (&OperationSource, &OperationSource),
     operation: &OperationRef,
-    one_sided: &OneSided,
+    one_sided: &Parameters,
 ) -> Vec<Change> {
     let (was, is) = sources;
     let names: BTreeSet<&String> = was.parameters.keys().chain(is.parameters.keys()).collect();
@@ -95,16 +95,7 @@ pub(super) fn replace(
     plan: &mut Plan,
 ) {
     let replacing = lines.iter().filter(|line| REPLACING.contains(&line.id));
-    let replaced: OneSided = replacing
-        .flat_map(|line| {
-            let path = line.message.iter().map(|message| message.path.clone());
-            path.flat_map(|path| {
-                line.operations
-                    .iter()
-                    .map(move |key| (key.clone(), path.clone()))
-            })
-        })
-        .collect();
+    let replaced: Parameters = replacing.flat_map(parts).collect();
     let all = std::mem::take(&mut plan.changes);
     plan.changes = all
         .into_iter()
@@ -122,8 +113,8 @@ pub(super) fn replace(
                 };
                 by_id.entry(id).or_default().insert(key.clone());
             }
-            let parts = by_id.into_iter();
-            parts
+            by_id
+                .into_iter()
                 .map(|(id, keys)| with_check(of_operations(&change, &keys, gateway), id))
                 .collect()
         })
