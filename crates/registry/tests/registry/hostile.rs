@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bundle::digest::Digest;
@@ -9,6 +10,7 @@ use bundle::oci::{EMPTY_BLOB, ImageManifest, MANIFEST_BYTES_MAX};
 use bundle::publish;
 use bundle::refused::Refused;
 use bundle::store::{self, Blobs as _, Chain, Store as _, WriteError};
+use registry::mirror::{Behind, Chains, Extent, Mirror, ReaderNeeds};
 use registry::{Registry, Settings};
 
 use crate::fixture::{self, bundle, draft, prod};
@@ -348,6 +350,75 @@ fn an_answer_that_stalls_ends() {
     });
     let refused = why(server.open().link(&Chain::Revocations, 1));
     assert!(refused.contains("stalls"), "{refused}");
+}
+
+#[test]
+fn one_of_several_registries_has_one_short_attempt() {
+    let server = Hostile::start(|_, _| Reply::Stalled(Vec::new()));
+    let settings = Settings {
+        is_replaceable: true,
+        ..Settings::default()
+    };
+    let refused = why(server.open_with(settings).link(&Chain::Revocations, 1));
+    assert!(refused.contains("no answer within 5 seconds"), "{refused}");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn error_for_a_layer_as_a_manifest_is_no_failure() {
+    let server = Hostile::start(|request, _| match is_blob(request) {
+        true => ok(b"1234567"),
+        false => answer("500 Internal Server Error", "", b""),
+    });
+    let digest = Digest::of(b"1234567");
+    assert_eq!(server.open().size(&digest), Ok(Some(7)));
+    let broken = Hostile::start(|request, _| match is_blob(request) {
+        true => missing(),
+        false => answer("500 Internal Server Error", "", b""),
+    });
+    assert!(!why(broken.open().size(&digest)).is_empty());
+}
+
+#[test]
+fn error_of_another_request_hides_no_record() {
+    let phase = Arc::new(AtomicU32::new(0));
+    let of_server = Arc::clone(&phase);
+    let server = Hostile::start(move |request, _| {
+        let phase = of_server.load(Ordering::SeqCst);
+        if request.line.contains("/tags/list") {
+            return ok(br#"{"name": "a/b", "tags": []}"#);
+        }
+        match (request.line.ends_with("ch-prod"), phase) {
+            // From the second poll on, the channel has a record.
+            (true, 1..) => {
+                let digest = format!("docker-content-digest: {}\r\n", Digest::of(b"record"));
+                answer("200 OK", &digest, b"record")
+            }
+            // In the second poll, the registry fails for the revocations.
+            (false, 1) => answer("500 Internal Server Error", "", b""),
+            _ => missing(),
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let mut mirror = Mirror::new(server.open(), folder.path(), prod());
+    let mut poll = |number: u32| {
+        phase.store(number, Ordering::SeqCst);
+        let chains = (Chains::BOTH, Behind::Copied);
+        let wanted = ReaderNeeds::default();
+        mirror.update(Extent::Heads, chains, &wanted, fixture::NOON)
+    };
+    let lists = || {
+        let requests = server.requests().into_iter();
+        requests
+            .filter(|one| one.line.contains("/tags/list"))
+            .count()
+    };
+    assert!(poll(0).is_ok());
+    assert!(poll(0).is_ok());
+    assert_eq!(lists(), 1, "nothing has changed");
+    assert!(poll(1).is_err());
+    assert!(poll(2).is_ok());
+    assert_eq!(lists(), 2, "the channel was compared after the error");
 }
 
 #[test]
