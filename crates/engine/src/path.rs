@@ -283,13 +283,7 @@ pub(crate) fn decode_unreserved(path: &str) -> Result<Cow<'_, str>, PathFault> {
 /// True if a path has the escape of a control character (`%01` to `%1F`, `%7F`). Proxies that decode
 /// the path would write it into their own request line, and URL parsers drop tabs and line breaks.
 fn has_escaped_control(path: &str) -> bool {
-    let bytes = path.as_bytes();
-    memchr::memchr_iter(b'%', bytes).any(|at| {
-        matches!(
-            bytes[at..],
-            [_, b'0' | b'1', _, ..] | [_, b'7', b'F' | b'f', ..]
-        )
-    })
+    policy::escapes::refused(path).next().is_some()
 }
 
 /// Removes dot segments (RFC 3986 §5.2.4). `None` if the path has none.

@@ -9,6 +9,19 @@ pub fn is_decoded(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && !matches!(byte, b'/' | b'\\' | b'%' | b'?' | b'#')
 }
 
+/// Positions of the percent-escapes that gwd refuses in a path: escapes of control characters.
+pub fn refused(path: &str) -> impl Iterator<Item = usize> {
+    let escapes = path.match_indices('%').map(|(at, _)| at);
+    escapes.filter(|at| {
+        let digits = path.as_bytes().get(at + 1..at + 3);
+        let digit = |at: usize| char::from(*digits?.get(at)?).to_digit(16);
+        matches!(
+            (digit(0), digit(1)),
+            (Some(0 | 1), Some(_)) | (Some(7), Some(15))
+        )
+    })
+}
+
 /// Path with decoded escapes of the characters of [`is_decoded`]: most servers decode them before
 /// they select a handler. Keeps all other escapes. `path` is normalised.
 #[must_use]
@@ -37,6 +50,20 @@ pub(crate) fn printable(path: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_of_control_characters_are_refused() {
+        for byte in 0..=u8::MAX {
+            let expected = byte < 0x20 || byte == 0x7F;
+            for escape in [format!("%{byte:02x}"), format!("%{byte:02X}")] {
+                let found: Vec<usize> = refused(&format!("/a{escape}{escape}")).collect();
+                let all = [2, 5];
+                let expected = if expected { &all[..] } else { &[] };
+                assert_eq!(found, expected, "{escape}");
+            }
+        }
+        assert_eq!(refused("/%+1/%1/%0").count(), 0);
+    }
 
     #[test]
     fn printable_characters_are_decoded() {

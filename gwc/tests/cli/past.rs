@@ -274,6 +274,35 @@ fn fault_that_decides_access_or_routing_is_refused() {
 }
 
 #[test]
+fn path_that_is_never_served_is_a_finding() {
+    for escape in ["%0A", "%01", "%7f"] {
+        let project = committed();
+        let sound = project.read("orders.yaml");
+        let path = format!(
+            "  /z{escape}:\n    get: {{operationId: z, responses: {{\"200\": {{description: fine}}}}}}\n"
+        );
+        project.edit("orders.yaml", "components:", &format!("{path}components:"));
+        for arguments in [
+            &["lint"][..],
+            &["build"],
+            &["plan", "--against", "git:main"],
+            &["route", "GET", "/orders"],
+        ] {
+            project
+                .run(arguments)
+                .with(1)
+                .contains("unroutable-template");
+        }
+        // In the old version, the path is not served, too.
+        commit(&project, "theirs");
+        project.write("orders.yaml", &sound);
+        let plan = ["plan", "--against", "git:HEAD"];
+        project.run(&plan).with(1).contains("/{segment 1}");
+        project.run(&["diff", "git:HEAD~1", "git:HEAD"]).with(0);
+    }
+}
+
+#[test]
 fn levels_of_the_command_line_hold_for_comparisons() {
     let project = committed();
     let sound = project.read("orders.yaml");

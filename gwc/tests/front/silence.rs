@@ -241,6 +241,9 @@ fn unroutable_path_is_an_error_or_not_served() {
         "/w/**",
         "/{a}-{b}-{c}-{d}-{e}-{f}-{g}-{h}-{i}",
         "/a%00b",
+        "/a%0a/b",
+        "/%1F{x}",
+        "/a%7f",
     ] {
         let parameters = unroutable(path, "error");
         let found = parameters.findings.iter();

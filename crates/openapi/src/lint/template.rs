@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use policy::escapes::refused;
+
 /// Part of a path template or of a server URL.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Part<'t> {
@@ -80,8 +82,8 @@ pub fn parts(template: &str) -> Vec<Part<'_>> {
 pub const PARAMETERS_MAX: usize = 8;
 
 /// Returns a wider template for a template that the router cannot match: one with two adjacent
-/// parameters, more than [`PARAMETERS_MAX`] in a segment, a segment `**`, or NUL. Each such segment
-/// becomes one parameter, so that the wider template matches at least the same requests. `None` if
+/// parameters, more than [`PARAMETERS_MAX`] in a segment, a segment `**`, or a control character. Each such
+/// segment becomes one parameter, so that the wider template matches at least the same requests. `None` if
 /// the router can match the template.
 #[must_use]
 pub fn wider(template: &str) -> Option<String> {
@@ -118,7 +120,7 @@ pub fn wider(template: &str) -> Option<String> {
         }
     }
     let is_wide = |segment: &Segment| {
-        let is_reserved = segment.text == "**" || segment.text.contains("%00");
+        let is_reserved = segment.text == "**" || refused(&segment.text).next().is_some();
         is_reserved || segment.has_adjacent || segment.count > PARAMETERS_MAX
     };
     if !segments.iter().any(is_wide) {
@@ -156,6 +158,9 @@ mod tests {
                 Some("/{segment 1}/{j}"),
             ),
             ("/a%00b/{c}", Some("/{segment 1}/{c}")),
+            ("/a%0ab/{c}", Some("/{segment 1}/{c}")),
+            ("/a%7F/{c}", Some("/{segment 1}/{c}")),
+            ("/a%20%80/{c}", None),
             ("/{a}-{b}-{c}-{d}/{e}-{f}-{g}-{h}-{i}", None),
             ("/{a}/{b}", None),
             ("/w**/a", None),

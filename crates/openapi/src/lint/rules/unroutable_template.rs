@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use diag::{Diagnostic, Level, Lint, Sink};
+use policy::escapes::refused;
 
 use crate::lint::template::{self, PARAMETERS_MAX, Part};
 use crate::lint::{Place, within};
@@ -16,7 +17,8 @@ pub(super) static LINT: Lint = Lint {
     summary: "a valid path template that cannot be matched",
     explain: "Two parameters with nothing between them cannot be told apart, and a segment may \
 have at most 8 parameters. A segment `**` is not a parameter: to match everything below a path, \
-set `x-gateway: {match: prefix}`. NUL (`%00`) is never served. With a lower level in `lint`, the \
+set `x-gateway: {match: prefix}`. gwd refuses escapes of control characters (`%00` to `%1F`, \
+`%7F`) in every path. With a lower level in `lint`, the \
 operations of such a path are not served, as with `internal: true`.",
     bad: v30!("paths:\n  /a/{x}{y}: {}\n"),
     good: v30!("paths:\n  /a/{x}-{y}: {}\n"),
@@ -56,11 +58,11 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
                 if text.contains('/') {
                     (here, is_reported) = (0, false);
                 }
-                for (at, _) in text.match_indices("%00") {
+                for at in refused(text) {
                     let at = start + at;
                     say(
                         at..at + 3,
-                        "requests with NUL are never served",
+                        "requests with a control character in the path are never served",
                         "remove it",
                     );
                 }
