@@ -9,6 +9,7 @@
 pub mod diagnostic;
 mod invisible;
 pub mod read;
+pub mod sarif;
 pub mod shape;
 pub mod sink;
 pub mod source;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use diag::sarif::plain;
 use diag::uri::path_reference;
 use diag::{Diagnostic, Level, Lint, Span};
 use serde_json::{Value, json};
@@ -70,14 +71,14 @@ fn result(
         .iter()
         .enumerate()
         .map(|(id, (span, message))| {
-            json!({"id": id, "physicalLocation": location(report, *span), "message": {"text": message}})
+            json!({"id": id, "physicalLocation": location(report, *span), "message": {"text": plain(message)}})
         })
         .collect();
     let mut result = json!({
         "ruleId": finding.lint.code,
         "ruleIndex": rule,
         "level": level(finding.level),
-        "message": {"text": sentence(finding)},
+        "message": {"text": plain(&sentence(finding))},
         "locations": [{"physicalLocation": location(report, finding.span)}],
         "partialFingerprints": {"gwcFingerprint/v1": fingerprint},
     });
@@ -109,7 +110,7 @@ fn fix(report: &Report<'_>, finding: &Diagnostic) -> Value {
         })
         .collect();
     let what = finding.help.as_deref().unwrap_or(&finding.message);
-    json!({"description": {"text": what}, "artifactChanges": changes})
+    json!({"description": {"text": plain(what)}, "artifactChanges": changes})
 }
 
 fn location(report: &Report<'_>, span: Span) -> Value {

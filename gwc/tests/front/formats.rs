@@ -119,6 +119,25 @@ fn sarif_has_rules_regions_fixes_and_fingerprints() {
 }
 
 #[test]
+fn sarif_messages_have_no_links() {
+    let linted = project::text(
+        "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a:\n    get:\n      \
+         \"[Approve](https://evil.example)\": 1\n      responses: {\"200\": {description: d}}\n",
+    );
+    let log = json(&linted, "", "sarif");
+    let results = log["runs"][0]["results"].as_array().expect("a list");
+    let texts: Vec<&str> = results
+        .iter()
+        .filter_map(|result| result["message"]["text"].as_str())
+        .filter(|text| text.contains("evil.example"))
+        .collect();
+    assert!(!texts.is_empty(), "{log:#}");
+    for text in texts {
+        assert!(text.contains(r"\[Approve\](https"), "{text}");
+    }
+}
+
+#[test]
 fn github_commands_are_one_line_each() {
     let linted = project::text(HOSTILE);
     let text = rendered(&linted, "shop/", "github");

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use diag::Level;
+use diag::sarif::plain;
 use diag::uri::path_reference;
 use serde_json::{Value, json};
 
@@ -47,20 +48,6 @@ fn rule(id: &str) -> Value {
         "shortDescription": {"text": means},
         "help": {"text": format!("{means}\n\n`gwc explain {id}` explains it.")},
     })
-}
-
-/// Escapes a plain text message: brackets would be embedded links (§3.11.6), and braces placeholders
-/// (§3.11.5).
-fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '[' | ']' | '\\' => out.extend(['\\', c]),
-            '{' | '}' => out.extend([c, c]),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 fn result(finding: &Finding<'_>, rule: Option<usize>) -> Value {
