@@ -221,6 +221,11 @@ fn each(
             let Some(read) = reading.side(side::alone(text, which, at, context))? else {
                 return Ok(None);
             };
+            let other = match which {
+                Which::Old => versions.new,
+                Which::New | Which::Only => versions.old,
+            };
+            read.check_against(other)?;
             match which {
                 Which::Old => subject.old = read.origin,
                 Which::New | Which::Only => {

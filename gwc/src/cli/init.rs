@@ -13,6 +13,7 @@ use super::options::FormatOption;
 use super::repairs::{self, ProjectRepairs};
 use super::replace::replace;
 use super::say::{self, Format};
+use crate::release::links;
 use model::Model;
 use model::compile::{self, Input};
 use model::exit::{Exit, Failure};
@@ -497,6 +498,8 @@ fn schema(name: &str) -> anyhow::Result<String> {
 /// Writes the files that do not exist yet. Returns the paths of the written files, and the paths of
 /// the existing files, which are unchanged.
 fn write<'f>(folder: &Path, files: &'f [New]) -> anyhow::Result<(Vec<&'f str>, Vec<&'f str>)> {
+    links::check_written(folder)
+        .with_context(|| format!("cannot write into `{}`", folder.display()))?;
     let (mut written, mut kept) = (Vec::new(), Vec::new());
     for New { path, text } in files {
         let file = folder.join(path);

@@ -232,6 +232,7 @@ fn one(args: &Args, context: &Context) -> anyhow::Result<Sides> {
     let place = place(&compiled, context, &args.at)?;
     let others = other_environments(&compiled, &place);
     let new = side_of(compiled)?;
+    check_unconverted(args, &place, &new)?;
     let subject = subject(&place, &new);
     if let Some(text) = &args.against
         && let Some(known) = lacks_environment(text, context)?
@@ -355,6 +356,7 @@ fn each(args: &Args, readings: &[ComparedEnvironment], context: &Context) -> any
         if let Some(compiled) = compiled {
             let place = place(&compiled, context, &args.at)?;
             let side = side_of(compiled)?;
+            check_unconverted(args, &place, &side)?;
             if sides.places.is_empty() {
                 sides.subject = Subject {
                     environment: None,
@@ -423,6 +425,17 @@ fn is_idle(compared: &[Compared]) -> bool {
     let is_shared = named.iter().any(|one| one.channel == bare.channel);
     bare.name.is_none()
         && (is_shared || bare.old.is_none() && named.iter().any(|one| one.old.is_some()))
+}
+
+/// Refuses a new version whose sources Git converts, if the plan compares it with a revision.
+fn check_unconverted(args: &Args, place: &Place, new: &Side) -> anyhow::Result<()> {
+    let against = args.against.as_deref().unwrap_or_default();
+    match &new.source {
+        Some(map) if against.starts_with("git:") => {
+            side::check_unconverted(&place.root, map.files.clone(), false)
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Returns the description of the new version for a plan, including the uncommitted files.

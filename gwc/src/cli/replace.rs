@@ -7,12 +7,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use rustix::fs::OFlags;
 
-use sources::project::GATEWAY_FILE;
+use crate::release::links;
 use sources::project::repository::WorkTree;
 
 /// Number of bytes at the start of a file that are searched for [`MARKS`].
@@ -56,7 +56,7 @@ pub(super) fn output(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// # Errors
 /// Returns an error if the path contains a link, or the error of the system.
 pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
-    check_links(folder)?;
+    links::check_written(folder)?;
     fs::create_dir_all(folder)
 }
 
@@ -69,35 +69,10 @@ pub(super) fn check_links_below(root: &Path, path: &Path) -> io::Result<()> {
     for part in path.components() {
         so_far.push(part);
         if so_far.is_symlink() {
-            return Err(is_link(&so_far));
+            return Err(links::is_link(&so_far));
         }
     }
     Ok(())
-}
-
-/// Refuses a path that contains a symbolic link inside a project or a work tree.
-fn check_links(path: &Path) -> io::Result<()> {
-    let mut so_far = PathBuf::new();
-    let mut is_inside = false;
-    for part in std::path::absolute(path)?.components() {
-        so_far.push(part);
-        if is_inside && matches!(part, Component::Normal(_)) && so_far.is_symlink() {
-            return Err(is_link(&so_far));
-        }
-        let is_top = || {
-            let marks = [".git", GATEWAY_FILE].map(|name| so_far.join(name));
-            marks.iter().any(|mark| mark.symlink_metadata().is_ok())
-        };
-        is_inside = is_inside || is_top();
-    }
-    Ok(())
-}
-
-fn is_link(path: &Path) -> io::Error {
-    io::Error::other(format!(
-        "`{}` is a symbolic link, and gwc does not write through links",
-        path.display()
-    ))
 }
 
 /// Refuses a file that Git tracks and that gwc did not write.
@@ -140,9 +115,9 @@ fn written(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    check_links(folder.unwrap_or(Path::new(".")))?;
+    links::check_written(folder.unwrap_or(Path::new(".")))?;
     if there.as_ref().is_some_and(fs::Metadata::is_symlink) {
-        return Err(is_link(file));
+        return Err(links::is_link(file));
     }
     if there.as_ref().is_some_and(|there| !there.is_file()) {
         let flags = OFlags::NOFOLLOW | OFlags::NOCTTY;

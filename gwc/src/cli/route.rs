@@ -338,6 +338,7 @@ fn read(args: &Args, context: &Context) -> anyhow::Result<Read> {
             origin: Origin::default(),
             folder: say::seen_folder(&root),
             notes: Vec::new(),
+            disk: Some(root),
         }),
     }
 }

@@ -9,11 +9,12 @@ use diag::{Diagnostic, Level};
 use serde_json::{Value, json};
 
 use super::lint::levels::levels;
-use super::{progress, terminal};
+use super::{progress, side, terminal};
 use crate::output::{Report, human};
 use crate::release::{Sought, StoreName, links};
 use model::compile::{self, Compiled, Input, Levels, Purpose};
 use model::exit::{ENVIRONMENT_NEEDED, Exit, Failure};
+use model::source_map;
 use sources::project::files::Files;
 use sources::syntax::Limits;
 
@@ -44,11 +45,18 @@ impl Context {
     /// Finds the input at `path`. Without a path: the project of `--project`, or the project that
     /// contains the current directory.
     pub(super) fn input(&self, path: Option<&Path>) -> anyhow::Result<Input> {
-        if let Some(path) = path.filter(|path| path.is_file()) {
-            links::check(path)?;
+        let path = path.or(self.project.as_deref());
+        match path {
+            Some(path) if path.is_dir() => links::check_folder(path)?,
+            Some(path) if path.is_file() => links::check(path)?,
+            Some(_) | None => {}
         }
-        compile::find(path.or(self.project.as_deref()))
-            .map_err(|error| Failure::new(Exit::INPUT, "no-project", error.to_string()).into())
+        let input = compile::find(path)
+            .map_err(|error| Failure::new(Exit::INPUT, "no-project", error.to_string()))?;
+        if let (None, Input::Project(folder)) = (path, &input) {
+            links::check_entered(folder)?;
+        }
+        Ok(input)
     }
 
     /// Returns the project folder.
@@ -122,6 +130,21 @@ impl Context {
         })
     }
 
+    /// Refuses sources that Git converts on checkout, if `--base` is set: the reviewed files are
+    /// then not the compiled ones.
+    pub(super) fn check_unconverted(
+        &self,
+        input: &Input,
+        compiled: &Compiled,
+    ) -> anyhow::Result<()> {
+        if self.base.is_none() {
+            return Ok(());
+        }
+        let is_document = matches!(input, Input::Document(_));
+        let digests = source_map::digests(&compiled.files);
+        side::check_unconverted(input.folder(), digests, is_document)
+    }
+
     /// Compiles the project and prints findings on standard error. Fails if the project cannot be
     /// built.
     pub(super) fn compile(&self) -> anyhow::Result<Compiled> {
@@ -152,6 +175,7 @@ impl Context {
         let folder = seen_folder(input.folder());
         findings(&compiled, &folder);
         if compiled.lowered.is_some() {
+            self.check_unconverted(&input, &compiled)?;
             return Ok(compiled);
         }
         if let (Some(needed), false) = (

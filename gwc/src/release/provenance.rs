@@ -11,6 +11,7 @@ use git2::{ErrorCode, StatusOptions};
 
 use model::source_map::SourceMap;
 use sources::project::GATEWAY_FILE;
+use sources::project::patterns;
 use sources::project::repository::WorkTree;
 use sources::project::revision::{NoRevision, Revision};
 
@@ -67,13 +68,16 @@ pub fn git(root: &Path, map: &SourceMap) -> anyhow::Result<Option<Git>> {
     };
     let commit = head.peel_to_commit()?;
     let (commit_id, tree_id) = (commit.id(), commit.tree_id());
-    let mut options = StatusOptions::new();
-    options
-        .include_untracked(false)
-        .include_ignored(false)
-        .exclude_submodules(true);
-    let changed = !repository.statuses(Some(&mut options))?.is_empty();
     drop((head, commit));
+    let (tree, changed) = patterns::status(move || {
+        let mut options = StatusOptions::new();
+        options
+            .include_untracked(false)
+            .include_ignored(false)
+            .exclude_submodules(true);
+        let changed = !tree.repository().statuses(Some(&mut options))?.is_empty();
+        Ok((tree, changed))
+    })?;
     // Compare the content as well, because `git status` trusts flags in the index and the
     // repository's configuration.
     let differs = || {
@@ -100,9 +104,7 @@ pub fn would_commit(path: &Path) -> bool {
     let Some(path) = tree.inside(path) else {
         return false;
     };
-    tree.repository()
-        .is_path_ignored(&path)
-        .is_ok_and(|ignored| !ignored)
+    !tree.is_ignored(&path)
 }
 
 /// Finds the name of the acting user: `GWC_ACTOR`, else name and address from Git's configuration,

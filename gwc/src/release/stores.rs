@@ -50,7 +50,8 @@ impl StoreName {
     /// Parses the name of a store on the command line.
     ///
     /// # Errors
-    /// Returns a usage error if the text is a URL but not the address of a repository.
+    /// Returns a usage error if the text is a URL but not the address of a repository, or if the
+    /// folder's path contains a symbolic link inside a project or a work tree.
     pub fn parse(path: &Path) -> anyhow::Result<Self> {
         let text = path.to_string_lossy();
         if Address::is_one(&text) {
@@ -65,6 +66,9 @@ impl StoreName {
             )
             .into());
         }
+        let linked =
+            |why: std::io::Error| Failure::usage(format!("--store: {why}; name the folder itself"));
+        super::links::check_written(path).map_err(linked)?;
         Ok(Self::Folder(path.to_owned()))
     }
 

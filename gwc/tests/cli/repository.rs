@@ -131,7 +131,7 @@ fn plan_in_a_folder_that_became_a_link_is_refused() {
     git(outer.path(), &["add", "-A"]);
     from(&deploy, "git:main")
         .with(64)
-        .contains("`deploy` leads to this project over a symbolic link");
+        .contains("the path `deploy` of the repository leads to the project in the folder `lax`");
     from(&lax, "git:main:lax").with(0);
     assert_exposed(from(&deploy, "git:main:deploy"));
 }
@@ -167,7 +167,7 @@ fn plan_over_a_link_with_another_target_is_refused() {
         set(if nested { "other" } else { "other/shop" });
         from("git:main")
             .with(64)
-            .contains("leads to this project over a symbolic link, and to the folder `first/shop`");
+            .contains("but in that revision it leads to the folder `first/shop`");
         assert_exposed(from("git:main:first/shop"));
     }
 }
@@ -203,7 +203,7 @@ fn plan_over_two_links_is_refused() {
     link("d1", "l1");
     plan()
         .with(64)
-        .contains("leads to this project over a symbolic link, and to the folder `v1`");
+        .contains("but in that revision it leads to the folder `v1`");
 }
 
 #[test]
@@ -494,6 +494,30 @@ fn short_name_of_several_references_is_refused() {
     run(command(&deploy).args(["lint", "--base", "git:main"]))
         .with(65)
         .contains("refs/heads/main");
+}
+
+#[test]
+fn short_name_in_capitals_is_refused() {
+    let outer = in_folder();
+    let deploy = outer.file("deploy");
+    git(outer.path(), &["branch", "PROD"]);
+    expose_operation(&outer, "deploy/orders.yaml");
+    git(outer.path(), &["commit", "-qam", "two"]);
+    assert_exposed(against(&deploy, "git:PROD"));
+    // The tag hides the branch.
+    git(outer.path(), &["tag", "PROD"]);
+    let ended = against(&deploy, "git:PROD").with(65);
+    let error = ended.json("error/v1")["error"]["message"].to_string();
+    assert!(error.contains("refs/tags/PROD, refs/heads/PROD"), "{error}");
+    // Git reads `HEAD` and `ORIG_HEAD` from their own files.
+    for name in ["HEAD", "ORIG_HEAD"] {
+        git(outer.path(), &["update-ref", name, "HEAD"]);
+        for kind in ["tags", "heads"] {
+            let reference = format!("refs/{kind}/{name}");
+            git(outer.path(), &["update-ref", &reference, "HEAD~1"]);
+        }
+        against(&deploy, &format!("git:{name}")).with(0);
+    }
 }
 
 #[test]

@@ -231,6 +231,69 @@ fn output_through_a_committed_link_is_refused() {
 }
 
 #[test]
+fn store_option_behind_a_committed_link_is_refused() {
+    let project = Project::new();
+    project.write(".gitignore", "*.pem\n");
+    git(project.path(), &["init", "-q", "-b", "main"]);
+    let victim = Project::empty();
+    symlink(victim.path(), project.file("out")).expect("there is room");
+    symlink(victim.file("absent"), project.file("dangling")).expect("there is room");
+    commit(&project, "links");
+    for store in [
+        "out",
+        "out/store",
+        "out/new/store",
+        "dangling",
+        "./out/store",
+    ] {
+        for arguments in [
+            &["build"][..],
+            &APPLY,
+            &["status"],
+            &["gc"],
+            &["push"],
+            &["pull"],
+        ] {
+            let option = match arguments {
+                ["push" | "pull"] => vec![store],
+                _ => vec!["--store", store],
+            };
+            let ended = project.run(&[arguments, &option].concat());
+            assert_ne!(ended.code, 0, "{arguments:?} {store}: {ended:?}");
+            assert!(
+                ended.err.contains("is a symbolic link"),
+                "{arguments:?} {store}: {ended:?}"
+            );
+        }
+    }
+    assert_eq!(names(victim.path()), [""; 0]);
+    // A link outside of any project and work tree belongs to the user.
+    let outer = Project::empty();
+    symlink(victim.path(), outer.file("mine")).expect("there is room");
+    let mine = outer.file("mine");
+    project
+        .run(&["build", "--store", mine.to_str().expect("a name")])
+        .with(0);
+}
+
+#[test]
+fn init_behind_a_committed_link_is_refused() {
+    let folder = Project::empty();
+    git(folder.path(), &["init", "-q", "-b", "main"]);
+    let victim = Project::empty();
+    symlink(victim.path(), folder.file("shop")).expect("there is room");
+    for name in ["shop", "shop/new"] {
+        let ended = run(command(folder.path()).args(["init", name]));
+        assert_ne!(ended.code, 0, "{name}");
+        assert!(
+            ended.err.contains("is a symbolic link"),
+            "{name}: {ended:?}"
+        );
+    }
+    assert_eq!(names(victim.path()), [""; 0]);
+}
+
+#[test]
 fn trust_file_and_fix_write_through_no_link() {
     let project = Project::new();
     let victim = Project::empty();

@@ -33,6 +33,7 @@ mod plans;
 mod project;
 mod public;
 mod rest;
+mod revision_paths;
 mod routes;
 mod samples;
 mod schemas;

@@ -19,6 +19,7 @@ use crate::Api;
 use crate::compile::Compiled;
 use crate::rules::Rules;
 use sources::parallel;
+use sources::project::files::Files;
 
 pub use self::concealed::ConcealedTexts;
 pub use crate::place::Place;
@@ -185,19 +186,24 @@ pub enum From {
     Operation,
 }
 
+/// Returns the SHA-256 of every file that was read, by path.
+#[must_use]
+pub fn digests(files: &Files) -> BTreeMap<String, String> {
+    let files = files.sources.iter().map(|(_, file)| file).collect();
+    let digests = parallel::map(files, |file: &SourceFile| {
+        let digest = bundle::digest::Digest::of(file.text().as_bytes());
+        (file.path().to_owned(), digest.hex())
+    });
+    digests.into_iter().collect()
+}
+
 impl SourceMap {
     /// Builds the source map of a compiled project.
     #[must_use]
     pub fn of(compiled: &Compiled) -> Self {
-        let sources = &compiled.files.sources;
-        let files = sources.iter().map(|(_, file)| file).collect();
-        let files = parallel::map(files, |file: &SourceFile| {
-            let digest = bundle::digest::Digest::of(file.text().as_bytes());
-            (file.path().to_owned(), digest.hex())
-        });
         let mut map = Self {
             version: VERSION,
-            files: files.into_iter().collect(),
+            files: digests(&compiled.files),
             concealed: ConcealedTexts::of(&compiled.files),
             ..Self::default()
         };

@@ -4,12 +4,13 @@
 //! references may reach. The rules of the base commit also apply, because only these were reviewed.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use git2::{ObjectType, Oid, Repository, Tree, TreeWalkMode, TreeWalkResult};
 
+use super::patterns::{self, SharedRepository, TooSlow};
 use super::refusal::Refusal;
-use super::repository::{WorkTree, ignores};
+use super::repository::{WorkTree, matches_ignore_rule};
 
 /// Name of Git's ignore files.
 const IGNORE_FILE: &str = ".gitignore";
@@ -19,9 +20,8 @@ const SPECIAL: [char; 5] = ['*', '?', '[', ']', '\\'];
 
 /// Ignore rules of a commit.
 pub(super) struct Base {
-    /// Handle of the repository with the rules added in memory. In a mutex, because threads must
-    /// not share handles of libgit2.
-    repository: Mutex<Repository>,
+    /// The repository with the rules added in memory.
+    repository: SharedRepository,
     /// The commit's tree.
     tree: Oid,
 }
@@ -33,9 +33,10 @@ impl Base {
             Refusal::Unreadable(format!("the revision of `--base` cannot be read: {why}"))
         };
         let failed = |error: git2::Error| unreadable(error.message().to_owned());
-        let repository = WorkTree::find(folder)
+        let shared = WorkTree::find(folder)
             .map_err(|_| unreadable("there is no repository here".to_owned()))?
-            .into_repository();
+            .into_shared();
+        let repository = shared.lock().unwrap_or_else(PoisonError::into_inner);
         let id = Oid::from_str(commit).map_err(failed)?;
         let object = repository
             .find_object(id, None::<ObjectType>)
@@ -45,22 +46,26 @@ impl Base {
         let rules = rules(&repository, &tree).map_err(failed)?;
         drop((tree, object));
         repository.add_ignore_rule(&rules).map_err(failed)?;
+        drop(repository);
         Ok(Self {
-            repository: Mutex::new(repository),
+            repository: shared,
             tree: id,
         })
     }
 
     /// True if the commit's rules ignore a path of the work tree and the commit does not contain
     /// this path.
-    pub(super) fn ignores(&self, path: &Path) -> bool {
-        let repository = self
-            .repository
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let tree = repository.find_tree(self.tree);
-        let has = tree.is_ok_and(|tree| tree.get_path(path).is_ok());
-        !has && ignores(&repository, path)
+    ///
+    /// # Errors
+    /// Returns [`TooSlow`] if the rules take too long.
+    pub(super) fn ignores(&self, path: &Path) -> Result<bool, TooSlow> {
+        let (tree, path) = (self.tree, path.to_owned());
+        // A thread that does not end keeps the lock, so lock only inside `run`.
+        patterns::run(&self.repository, move |repository| {
+            let tree = repository.find_tree(tree);
+            let has = tree.is_ok_and(|tree| tree.get_path(&path).is_ok());
+            !has && matches_ignore_rule(repository, &path)
+        })
     }
 }
 

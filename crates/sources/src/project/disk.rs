@@ -10,7 +10,7 @@ use super::files::{LISTED_MAX, join};
 use super::key_material;
 use super::reach::{self, GitFiles};
 use super::refusal::Refusal;
-use super::repository::{WorkTree, ignores};
+use super::repository::WorkTree;
 use super::revision::Revision;
 use crate::project::GATEWAY_FILE;
 
@@ -261,21 +261,30 @@ impl Folder {
         let Ok(below) = self.root.strip_prefix(tree.folder()) else {
             return 0;
         };
+        let outer = tree.folder().to_owned();
         // A folder that the repository ignores does not belong to the repository.
-        if !below.as_os_str().is_empty() && ignores(tree.repository(), below) {
+        if !below.as_os_str().is_empty() && tree.is_ignored(below) {
             return 0;
         }
         let up_max = below.components().count();
-        self.outer = tree.folder().to_owned();
+        self.outer = outer;
         self.tracked = OnceLock::new();
         up_max
     }
 
-    /// True if [`GitFiles::check_ignored`] refuses a file. `path` is relative to the project's
-    /// root.
+    /// True if Git's ignore rules exclude a file. `path` is relative to the project's root.
+    ///
+    /// # Errors
+    /// Returns the refusal if the rules cannot be read or take too long to match.
     fn ignores_inside(&self, path: &str) -> Result<bool, Refusal> {
-        let tracked = self.tracked()?;
-        Ok(tracked.is_some_and(|tracked| tracked.check_ignored(&self.below(path)).is_err()))
+        let Some(tracked) = self.tracked()? else {
+            return Ok(false);
+        };
+        match tracked.check_ignored(&self.below(path)) {
+            Ok(()) => Ok(false),
+            Err(Refusal::Ignored | Refusal::IgnoredByBase) => Ok(true),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     fn tracked(&self) -> Result<Option<&GitFiles>, Refusal> {

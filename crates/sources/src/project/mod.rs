@@ -10,9 +10,15 @@ mod der_key;
 mod disk;
 pub mod files;
 mod key_material;
+mod line_ends;
 pub mod lints;
 mod parsed;
 pub mod parses;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "measures the time of libgit2 and reads the ignore rules"
+)]
+pub mod patterns;
 mod percent;
 mod reach;
 mod refusal;
@@ -22,6 +28,8 @@ mod refusal;
 )]
 pub mod repository;
 pub mod revision;
+pub mod state;
+mod tree_path;
 
 /// File name of a project's root document.
 pub const GATEWAY_FILE: &str = "gateway.yaml";

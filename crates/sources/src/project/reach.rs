@@ -14,11 +14,9 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-
-use git2::Repository;
 
 use super::base::Base;
+use super::patterns::{self, SharedRepository};
 use super::refusal::Refusal;
 use super::repository::{SUBMODULE, WorkTree, ignores};
 use super::revision::NoRevision;
@@ -57,8 +55,9 @@ pub(super) struct GitFiles {
     base: Option<Base>,
     /// Path of the folder relative to the work tree.
     inside: PathBuf,
-    /// Handle of the repository. In a mutex, because threads must not share handles of libgit2.
-    repository: Mutex<Repository>,
+    /// Canonical path of the work tree.
+    root: PathBuf,
+    repository: SharedRepository,
 }
 
 impl GitFiles {
@@ -100,13 +99,18 @@ impl GitFiles {
         }
         drop(entries);
         let is_below = !inside.as_os_str().is_empty();
-        // `join("")` adds a final `/`, so that ignore rules for folders only also match.
+        let root = tree.folder().to_owned();
+        let repository = tree.into_shared();
+        // A final `/` (`join("")`) lets ignore rules for folders only match.
+        let folder_of_tree = inside.join("");
+        let is_ignored = || {
+            patterns::run(&repository, move |repository| {
+                repository.is_path_ignored(folder_of_tree).unwrap_or(false)
+            })
+        };
         if is_below
             && index.is_empty()
-            && tree
-                .repository()
-                .is_path_ignored(inside.join(""))
-                .unwrap_or(false)
+            && is_ignored().map_err(|_| patterns::refusal(&root, &inside))?
         {
             return Ok(None);
         }
@@ -116,7 +120,8 @@ impl GitFiles {
             submodules,
             base,
             inside,
-            repository: Mutex::new(tree.into_repository()),
+            root,
+            repository,
         }))
     }
 
@@ -132,20 +137,19 @@ impl GitFiles {
     }
 
     /// Refuses a path that Git ignores and does not track, or that the base commit ignores and does
-    /// not contain.
+    /// not contain. Also refuses a path whose ignore rules take too long to match.
     pub(super) fn check_ignored(&self, path: &Path) -> Result<(), Refusal> {
         let inside = self.inside.join(path);
-        if self.base.as_ref().is_some_and(|base| base.ignores(&inside)) {
+        let slow = |_| patterns::refusal(&self.root, &inside);
+        if let Some(base) = &self.base
+            && base.ignores(&inside).map_err(slow)?
+        {
             return Err(Refusal::IgnoredByBase);
         }
         if self.has(path) {
             return Ok(());
         }
-        let repository = self
-            .repository
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        match ignores(&repository, &inside) {
+        match ignores(&self.repository, &inside).map_err(slow)? {
             true => Err(Refusal::Ignored),
             false => Ok(()),
         }

@@ -8,9 +8,11 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use git2::{ErrorCode, Repository, RepositoryOpenFlags};
 
+use super::patterns::{self, SharedRepository, TooSlow};
 use super::revision::NoRevision;
 
 /// File mode of a submodule in the index.
@@ -28,13 +30,25 @@ pub struct WorkTree {
 
 /// True if Git ignores a path of the work tree or one of its folders. An error counts as ignored.
 /// Below an ignored folder, Git never re-includes a file. libgit2 does, if a later rule such as
-/// `!/folder/*` matches the file itself, so each folder is checked first.
-pub(super) fn ignores(repository: &Repository, path: &Path) -> bool {
+/// `!/folder/*` matches the file itself, so each folder is checked first. Call only inside
+/// [`patterns::run`], which limits the time.
+pub(super) fn matches_ignore_rule(repository: &Repository, path: &Path) -> bool {
     // `join("")` adds a final `/`, so that ignore rules for folders only also match.
     let folders = path.ancestors().skip(1).map(|folder| folder.join(""));
     let folders = folders.filter(|folder| !folder.as_os_str().is_empty());
     let mut all = folders.chain([path.to_owned()]);
     all.any(|one| repository.is_path_ignored(one).unwrap_or(true))
+}
+
+/// True if Git ignores a path, as [`matches_ignore_rule`] decides.
+///
+/// # Errors
+/// Returns [`TooSlow`] if the rules take too long.
+pub(super) fn ignores(repository: &SharedRepository, path: &Path) -> Result<bool, TooSlow> {
+    let path = path.to_owned();
+    patterns::run(repository, move |repository| {
+        matches_ignore_rule(repository, &path)
+    })
 }
 
 impl WorkTree {
@@ -106,6 +120,19 @@ impl WorkTree {
         self.repository
     }
 
+    /// Discards the work tree and returns its repository for several threads, which must not use
+    /// the handle at the same time.
+    pub(super) fn into_shared(self) -> SharedRepository {
+        Arc::new(Mutex::new(self.repository))
+    }
+
+    /// True if Git ignores a path of the work tree that it does not track. Also true if the rules
+    /// take too long to match.
+    #[must_use]
+    pub fn is_ignored(self, path: &Path) -> bool {
+        ignores(&self.into_shared(), path).unwrap_or(true)
+    }
+
     /// Canonical path of the folder that contains `.git`.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -129,15 +156,36 @@ impl WorkTree {
         Some(path.strip_prefix(&self.folder).ok()?.to_owned())
     }
 
-    /// Symbolic links in the index, as paths relative to the work tree.
+    /// Symbolic links in the index of this work tree, and in the indexes of its submodules that are
+    /// checked out. Paths are relative to this work tree. Leaves out submodules below `except`.
     #[must_use]
-    pub fn links(&self) -> Vec<PathBuf> {
+    pub fn links(&self, except: Option<&Path>) -> Vec<PathBuf> {
         let Ok(index) = self.repository.index() else {
             return Vec::new();
         };
-        let links = index.iter().filter(|entry| entry.mode == LINK);
-        let links = links.map(|entry| PathBuf::from(OsString::from_vec(entry.path)));
-        links.collect()
+        let mut links = Vec::new();
+        for entry in index.iter() {
+            let mode = entry.mode;
+            let path = || PathBuf::from(OsString::from_vec(entry.path));
+            match mode {
+                LINK => links.push(path()),
+                SUBMODULE => {
+                    let path = path();
+                    let folder = self.folder.join(&path);
+                    let is_excepted = except.is_some_and(|except| folder.starts_with(except));
+                    let is_there = folder.join(".git").symlink_metadata().is_ok();
+                    // A link in place of the submodule would be another work tree.
+                    let is_own = folder.canonicalize().is_ok_and(|real| real == folder);
+                    if !is_excepted && is_there && is_own {
+                        let below = Self::open(&folder).map(|tree| tree.links(except));
+                        let below = below.unwrap_or_default();
+                        links.extend(below.iter().map(|link| path.join(link)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        links
     }
 
     /// True if a path is in the index or in the last commit. The comparison is case-sensitive,

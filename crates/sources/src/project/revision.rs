@@ -3,31 +3,20 @@
 //! Paths are resolved as in a file system. Symbolic links are followed only inside the folder, and
 //! submodules are not entered. Content is as committed: without filters or conversion of line ends.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use bundle::digest::Digest;
-use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
+use git2::{ErrorCode, ObjectType, Oid, Repository};
 
 use super::files::{LISTED_MAX, Refusal, join};
+use super::line_ends::is_same_text;
 use super::repository::WorkTree;
-
-/// Maximum number of symbolic links that are followed for one path. A path with more links is
-/// refused.
-const LINKS_MAX: usize = 40;
-
-/// Maximum length of the target of a symbolic link, in bytes.
-const LINK_BYTES_MAX: usize = 4_096;
-
-/// File modes of tree entries.
-const SYMLINK: i32 = 0o120_000;
-const SUBMODULE: i32 = 0o160_000;
-const FOLDER: i32 = 0o040_000;
+use super::tree_path::{FOLDER, Found, Objects, SUBMODULE, SYMLINK, unreadable};
 
 /// Folder in a Git revision.
 pub struct Revision {
-    /// Handle of the repository. In a mutex, because threads must not share handles of libgit2.
-    repository: Mutex<Repository>,
+    /// Objects of the repository. In a mutex, because threads must not share handles of libgit2.
+    objects: Mutex<Objects>,
     /// Root tree of the revision.
     root: Oid,
     /// Commit of the revision. `None` if the revision is a tree.
@@ -79,12 +68,6 @@ pub enum End {
     Folder(String),
 }
 
-/// Object found at a path: blob or folder.
-enum Found {
-    Blob(Oid),
-    Folder(Oid),
-}
-
 impl Revision {
     /// Finds a revision in the repository that contains `near`. `name` is a branch, a tag, a
     /// commit, or any other syntax of `git rev-parse`. The folder is the root of the repository.
@@ -132,7 +115,7 @@ impl Revision {
         drop(tree);
         drop(object);
         Ok(Self {
-            repository: Mutex::new(repository),
+            objects: Mutex::new(Objects::new(repository)),
             root,
             commit,
             folder: String::new(),
@@ -168,73 +151,79 @@ impl Revision {
         &self.folder
     }
 
-    /// Resolves a path from the root of the repository, and follows symbolic links. `None` if the
-    /// path does not exist.
+    /// Resolves a path from the root of the repository, and follows symbolic links.
+    ///
+    /// # Errors
+    /// Returns [`Refusal::Missing`] if nothing has this path, [`Refusal::Submodule`] if the path
+    /// enters a submodule, [`Refusal::Outside`] if a link leaves the repository, and
+    /// [`Refusal::Unreadable`] for too many links.
+    pub fn resolve(&self, path: &str) -> Result<End, Refusal> {
+        Ok(match self.lock().resolve(self.root, path)? {
+            (Found::Blob(_), path) => End::File(path),
+            (Found::Folder(_), path) => End::Folder(path),
+        })
+    }
+
+    /// Resolves a path as [`Revision::resolve`] does. `None` if the path does not exist.
     #[must_use]
     pub fn end(&self, path: &str) -> Option<End> {
-        let repository = self.lock();
-        let all = TreePath {
-            repository: &repository,
-            root: self.root,
-            inside: "",
-        };
-        match all.walk(path).ok()? {
-            (Found::Blob(_), path) => Some(End::File(path)),
-            (Found::Folder(_), path) => Some(End::Folder(path)),
-        }
+        self.resolve(path).ok()
     }
 
     /// Returns the commit of the submodule at a path from the root of the repository, if any.
     #[must_use]
     pub fn submodule(&self, path: &str) -> Option<String> {
-        let repository = self.lock();
-        let root = repository.find_tree(self.root).ok()?;
+        let objects = self.lock();
+        let root = objects.repository().find_tree(self.root).ok()?;
         let entry = root.get_path(Path::new(path)).ok()?;
         (entry.filemode() == SUBMODULE).then(|| entry.id().to_string())
     }
 
     /// Reads a file of the folder.
     pub(super) fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
-        let repository = self.lock();
-        let tree_path = TreePath {
-            repository: &repository,
-            root: self.root,
-            inside: if self.is_wide { "" } else { &self.folder },
-        };
-        match tree_path.walk(&join(&self.folder, &format!("./{path}"))?)? {
-            (Found::Folder(_), _) => Err(Refusal::NotAFile),
-            (Found::Blob(id), _) => tree_path.blob(id, bytes_max),
+        let path = join(&self.folder, &format!("./{path}"))?;
+        let mut objects = self.lock();
+        let (found, end) = objects.resolve(self.root, &path)?;
+        if !self.is_wide {
+            self.check_inside(&end)?;
+        }
+        match found {
+            Found::Folder(_) => Err(Refusal::NotAFile),
+            Found::Blob(id) => objects.blob(id, bytes_max),
         }
     }
 
-    /// True if a file of the folder has this SHA-256, either as committed or with CRLF line ends.
+    /// Refuses a path from the root of the repository that is not in the folder.
+    fn check_inside(&self, path: &str) -> Result<(), Refusal> {
+        let rest = path.strip_prefix(&self.folder);
+        let is_inside = self.folder.is_empty()
+            || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        match is_inside {
+            true => Ok(()),
+            false => Err(Refusal::Outside),
+        }
+    }
+
+    /// True if a file of the folder has this SHA-256, as committed or with other line ends.
     #[must_use]
     pub fn holds(&self, path: &str, sha256: &str) -> bool {
-        let Ok(bytes) = self.read(path, usize::MAX) else {
-            return false;
-        };
-        let is = |bytes: &[u8]| Digest::of(bytes).hex() == sha256;
-        is(&bytes)
-            || String::from_utf8(bytes).is_ok_and(|text| is(text.replace('\n', "\r\n").as_bytes()))
+        let content = self.read(path, usize::MAX);
+        content.is_ok_and(|content| is_same_text(&content, sha256))
     }
 
     /// Lists the files below a subfolder; see [`super::files::Files::list`].
     pub(super) fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
-        let repository = self.lock();
-        let tree_path = TreePath {
-            repository: &repository,
-            root: self.root,
-            inside: &self.folder,
-        };
         let from = join(&self.folder, &format!("./{folder}"))?;
-        let start = match from.as_str() {
-            "" => self.root,
-            from => match tree_path.walk(from) {
-                Ok((Found::Folder(id), _)) => id,
-                Ok((Found::Blob(_), _)) | Err(Refusal::Missing) => return Ok(Vec::new()),
-                Err(refusal) => return Err(refusal),
-            },
+        let mut objects = self.lock();
+        let start = match objects.resolve(self.root, &from) {
+            Ok((Found::Folder(id), end)) => {
+                self.check_inside(&end)?;
+                id
+            }
+            Ok((Found::Blob(_), _)) | Err(Refusal::Missing) => return Ok(Vec::new()),
+            Err(refusal) => return Err(refusal),
         };
+        let repository = objects.repository();
         let mut found = Vec::new();
         let mut waiting = vec![(folder.to_owned(), start)];
         while let Some((folder, id)) = waiting.pop() {
@@ -260,108 +249,12 @@ impl Revision {
         Ok(found)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Repository> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Objects> {
         // Use a poisoned lock as well: objects are only read, so a panic leaves no partial change.
-        self.repository
+        self.objects
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-/// Path resolution in the trees of a revision.
-struct TreePath<'r> {
-    repository: &'r Repository,
-    root: Oid,
-    /// Folder that symbolic links must not leave.
-    inside: &'r str,
-}
-
-impl TreePath<'_> {
-    /// Resolves a normalised path from the root of the repository. Returns the object and its path
-    /// without links.
-    fn walk(&self, path: &str) -> Result<(Found, String), Refusal> {
-        let mut path = path.to_owned();
-        for _ in 0..=LINKS_MAX {
-            match self.step(&path)? {
-                Step::Found(found) => {
-                    let is_inside = self.inside.is_empty()
-                        || path
-                            .strip_prefix(self.inside)
-                            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-                    return if is_inside {
-                        Ok((found, path))
-                    } else {
-                        Err(Refusal::Outside)
-                    };
-                }
-                Step::Link(further) => path = further,
-            }
-        }
-        Err(Refusal::Unreadable(format!(
-            "there are more than {LINKS_MAX} symbolic links in the path"
-        )))
-    }
-
-    /// Walks to the end of the path or to the first symbolic link. For a link, returns its target
-    /// followed by the remaining path.
-    fn step(&self, path: &str) -> Result<Step, Refusal> {
-        let mut tree = self.tree(self.root)?;
-        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        for (index, part) in parts.iter().enumerate() {
-            let (id, mode) = match tree.get_name(part) {
-                None => return Err(Refusal::Missing),
-                Some(entry) => (entry.id(), entry.filemode()),
-            };
-            let (before, rest) = (&parts[..index], &parts[index + 1..]);
-            match mode {
-                SYMLINK => {
-                    let target = self.blob(id, LINK_BYTES_MAX)?;
-                    let target = String::from_utf8(target)
-                        .map_err(|_| Refusal::Unreadable("a symbolic link is not UTF-8".into()))?;
-                    if target.starts_with('/') {
-                        return Err(Refusal::Outside);
-                    }
-                    let further = join(&before.join("/"), &format!("./{target}"))?;
-                    return Ok(Step::Link(join(
-                        &further,
-                        &format!("./{}", rest.join("/")),
-                    )?));
-                }
-                SUBMODULE => {
-                    return Err(Refusal::Submodule(parts[..=index].join("/")));
-                }
-                FOLDER => tree = self.tree(id)?,
-                _ if rest.is_empty() => return Ok(Step::Found(Found::Blob(id))),
-                _ => return Err(Refusal::Missing),
-            }
-        }
-        Ok(Step::Found(Found::Folder(tree.id())))
-    }
-
-    fn tree(&self, id: Oid) -> Result<Tree<'_>, Refusal> {
-        self.repository
-            .find_tree(id)
-            .map_err(|error| unreadable(&error))
-    }
-
-    /// Reads the bytes of an object. Checks its size first.
-    fn blob(&self, id: Oid, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
-        let objects = self.repository.odb().map_err(|error| unreadable(&error))?;
-        let (size, _) = objects
-            .read_header(id)
-            .map_err(|error| unreadable(&error))?;
-        if size > bytes_max {
-            return Err(Refusal::TooLarge(bytes_max));
-        }
-        let object = objects.read(id).map_err(|error| unreadable(&error))?;
-        Ok(object.data().to_vec())
-    }
-}
-
-enum Step {
-    Found(Found),
-    /// Symbolic link in the path. The string is the path after the link is replaced by its target.
-    Link(String),
 }
 
 /// Path of a folder on disk relative to its repository.
@@ -383,63 +276,6 @@ pub fn inside(folder: &Path) -> Result<Inside, NoRevision> {
     })
 }
 
-/// Lists files below a folder that are not in the last commit or differ from it, as sorted paths
-/// relative to the folder. Contains only files for which `counts` returns true, and ignored files
-/// only if `read` contains them. Empty without a repository.
-///
-/// # Errors
-/// Returns an error if the repository cannot be read.
-pub fn uncommitted<'a>(
-    folder: &Path,
-    counts: impl Fn(&str) -> bool,
-    read: impl Iterator<Item = &'a str>,
-) -> Result<Vec<String>, git2::Error> {
-    let Ok(tree) = WorkTree::find(folder) else {
-        return Ok(Vec::new());
-    };
-    let Some(inside) = tree.inside(folder) else {
-        return Ok(Vec::new());
-    };
-    let repository = tree.repository();
-    let mut options = git2::StatusOptions::new();
-    options
-        .include_untracked(true)
-        .recurse_untracked_dirs(true)
-        .include_ignored(false)
-        .exclude_submodules(true)
-        .disable_pathspec_match(true);
-    if !inside.as_os_str().is_empty() {
-        options.pathspec(&inside);
-    }
-    let mut files: Vec<String> = repository
-        .statuses(Some(&mut options))?
-        .iter()
-        .filter_map(|status| {
-            let path = Path::new(status.path().ok()?).strip_prefix(&inside).ok()?;
-            Some(path.to_str()?.to_owned())
-        })
-        .filter(|path| counts(path))
-        .collect();
-    let index = repository.index()?;
-    // An index entry for a folder above the file is a submodule or a symbolic link. In that case,
-    // the file does not belong to this repository.
-    let known = |path: &Path| {
-        let mut paths = path.ancestors();
-        paths.any(|path| !path.as_os_str().is_empty() && index.get_path(path, 0).is_some())
-    };
-    let ignored = read.filter(|path| {
-        let path = Path::new(path);
-        let below = path
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
-        below && folder.join(path).is_file() && !known(&inside.join(path))
-    });
-    files.extend(ignored.map(str::to_owned));
-    files.sort_unstable();
-    files.dedup();
-    Ok(files)
-}
-
 /// Returns the references to which a short revision name may refer (gitrevisions(7)). Empty for a
 /// full name. Short names are unsafe: a tag `origin/main` takes precedence over the branch, and
 /// anyone who may push tags can create such a tag.
@@ -447,7 +283,7 @@ fn named_by(repository: &Repository, revision: &str) -> Vec<String> {
     let end = revision.find(['~', '^', ':']).unwrap_or(revision.len());
     let name = &revision[..end];
     let name = name.split("@{").next().unwrap_or(name);
-    if name.is_empty() || name.starts_with("refs/") || !name.contains(|c: char| !c.is_uppercase()) {
+    if name.is_empty() || name.starts_with("refs/") || is_head(name) {
         return Vec::new();
     }
     let candidates = ["", "tags/", "heads/", "remotes/"].map(|kind| format!("refs/{kind}{name}"));
@@ -456,6 +292,13 @@ fn named_by(repository: &Repository, revision: &str) -> Vec<String> {
     candidates
         .filter(|candidate| repository.find_reference(candidate).is_ok())
         .collect()
+}
+
+/// True if Git resolves this name to a file in `.git` first: `HEAD`, `ORIG_HEAD` and others.
+fn is_head(name: &str) -> bool {
+    let is_kind = |c: char| c.is_ascii_uppercase() || c == '_';
+    let kind = name.strip_suffix("_HEAD");
+    name == "HEAD" || kind.is_some_and(|kind| !kind.is_empty() && kind.chars().all(is_kind))
 }
 
 /// Returns a branch or tag with a similar name, or with the same name at a remote.
@@ -468,8 +311,4 @@ fn nearest(repository: &Repository, name: &str) -> Option<String> {
     names.iter().find(remote).cloned().or_else(|| {
         diag::suggest::nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
     })
-}
-
-fn unreadable(error: &git2::Error) -> Refusal {
-    Refusal::Unreadable(error.message().to_owned())
 }

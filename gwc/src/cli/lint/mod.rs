@@ -124,6 +124,9 @@ for each (`--format human`, `concise`, `jsonl` and `github` take several)"
                 Some(_) => compile::compile(&input, options)?,
                 None => compile::everywhere(&input, &options)?,
             };
+            if texts.is_empty() && !compiled.has_errors() {
+                context.check_unconverted(&input, &compiled)?;
+            }
             let targets = outputs.iter().map(|output| ("--output", &output.file));
             let baseline = args.write_baseline.iter();
             for (option, file) in targets.chain(baseline.map(|file| ("--write-baseline", file))) {

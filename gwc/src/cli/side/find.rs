@@ -1,8 +1,9 @@
 //! Interpretation of an argument that names a side of a comparison: a revision, a folder, a
 //! document, or a bundle.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::working_folder::{self, Argument, Meaning, Names, WorkingFolder};
 use super::{Place, What};
 use crate::cli::say::{self, Context};
 use crate::release::links;
@@ -16,6 +17,7 @@ use sources::project::revision::{End, NoRevision, Revision, inside};
 pub(super) fn of_path(text: &str) -> anyhow::Result<What> {
     let path = Path::new(text);
     if path.is_dir() {
+        links::check_folder(path)?;
         let input = compile::find(Some(path))
             .map_err(|error| Failure::new(Exit::INPUT, "no-project", error.to_string()))?;
         return Ok(What::Project(Place::Disk(input.folder().to_owned())));
@@ -67,100 +69,6 @@ fn commit_of(name: &str, path: Option<&Path>, context: &Context) -> anyhow::Resu
     Ok(commit.ok_or_else(|| no_revision(name, &NoRevision::NoTree))?)
 }
 
-/// Returns the first symbolic link inside a work tree in the path of a folder as the user wrote it.
-/// `PWD` contains the links through which the current directory was entered.
-fn link_in_path(near: &Path, tree: &Path) -> Option<PathBuf> {
-    let physical = std::env::current_dir().ok()?;
-    let is_here = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == physical);
-    let logical = std::env::var_os("PWD").map(PathBuf::from).filter(is_here);
-    let logical = logical.unwrap_or_else(|| physical.clone());
-    let named = match physical.strip_prefix(near) {
-        // The project is in a parent of the current directory.
-        Ok(below) => logical
-            .ancestors()
-            .nth(below.components().count())?
-            .to_owned(),
-        Err(_) => logical.join(near),
-    };
-    let is_link = |path: &&Path| {
-        let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
-        path.is_symlink() && parent.is_some_and(|parent| parent.starts_with(tree))
-    };
-    named.ancestors().find(is_link).map(Path::to_owned)
-}
-
-/// Maximum number of paths over links that are compared.
-const LINKED_PATHS_MAX: usize = 1_000;
-/// Maximum number of segments of such a path. Links that lead to their own parents would make paths
-/// of any length.
-const LINKED_DEPTH_MAX: usize = 64;
-
-/// Paths in the work tree that lead to a folder over one or more tracked symbolic links.
-fn linked_paths(near: &Path, tree: &WorkTree) -> Vec<PathBuf> {
-    let Ok(near) = near.canonicalize() else {
-        return Vec::new();
-    };
-    // Targets of the links: the folder that a link leads to, and the path after its first step. A
-    // link may lead to a folder in which another link leads to the project.
-    let Ok(root) = tree.folder().canonicalize() else {
-        return Vec::new();
-    };
-    let links: Vec<(PathBuf, PathBuf)> = tree
-        .links()
-        .into_iter()
-        .filter_map(|link| {
-            let end = root.join(&link).canonicalize().ok()?;
-            let end = end.strip_prefix(&root).ok()?.to_owned();
-            Some((link, end))
-        })
-        .collect();
-    let Ok(project) = near.strip_prefix(&root) else {
-        return Vec::new();
-    };
-    let mut paths: Vec<PathBuf> = vec![project.to_owned()];
-    let mut at = 0;
-    while at < paths.len() && paths.len() < LINKED_PATHS_MAX {
-        for (link, end) in &links {
-            let Ok(rest) = paths[at].strip_prefix(end) else {
-                continue;
-            };
-            // Without `collect`, an empty rest would end the path in a slash.
-            let path: PathBuf = link.join(rest).components().collect();
-            if !paths.contains(&path) && path.components().count() <= LINKED_DEPTH_MAX {
-                paths.push(path);
-            }
-        }
-        at += 1;
-    }
-    paths.split_off(1)
-}
-
-/// Refuses a revision in which one of the `paths` to the project's folder (`here`) leads to another
-/// folder. The user may mean that folder: a process can enter the project's folder over such a path
-/// without naming it in `PWD`.
-fn check_links(
-    paths: &[PathBuf],
-    here: &str,
-    (revision, name): (&Revision, &str),
-) -> anyhow::Result<()> {
-    let other = paths.iter().find_map(|path| {
-        let end = revision.end(&path.to_string_lossy());
-        match end {
-            Some(End::Folder(end)) if end != here => Some((path, end)),
-            _ => None,
-        }
-    });
-    let Some((path, end)) = other else {
-        return Ok(());
-    };
-    let (path, end) = (say::path(path), say::path(Path::new(&end)));
-    Err(Failure::usage(format!(
-        "`{path}` leads to this project over a symbolic link, and to the folder `{end}` in \
-         `git:{name}`; write git:{name}:FOLDER, to say which folder you compare with"
-    ))
-    .into())
-}
-
 pub(super) fn of_revision(text: &str, context: &Context) -> anyhow::Result<What> {
     let (name, path) = split_revision(text);
     if name.is_empty() {
@@ -170,33 +78,36 @@ pub(super) fn of_revision(text: &str, context: &Context) -> anyhow::Result<What>
         .into());
     }
     let project = context.input(None).ok();
+    let working = WorkingFolder::of(context)?;
     let near = match (&context.project, &project) {
-        (Some(folder), _) if folder.is_dir() => folder.clone(),
-        (_, Some(input)) => input.folder().to_owned(),
-        (_, None) => std::env::current_dir()?,
+        (None, Some(input)) => input.folder().to_owned(),
+        (Some(_), _) | (None, None) => working.path.clone(),
     };
     let failed = |why: NoRevision| no_revision(name, &why);
     let tree = WorkTree::find(&near).map_err(failed)?;
     if let (None, Some(Input::Project(folder))) = (path, &project) {
         check_tracked(&tree, folder).map_err(failed)?;
     }
-    if path.is_none()
-        && let Some(link) = link_in_path(&near, tree.folder())
-    {
-        return Err(Failure::usage(format!(
-            "`{}` is a symbolic link, so `git:{text}` would be read from another folder than the \
-             named one; run gwc in the folder itself, or write git:{name}:FOLDER",
-            say::path(&link)
-        ))
-        .into());
-    }
     check_above(&tree, &near, (name, path))?;
-    let submodule = tree.submodule();
-    let paths = linked_paths(&near, &tree);
-    let revision = Revision::in_work_tree(tree, name).map_err(failed)?;
     let here = inside(&near).map_err(failed)?.folder;
-    if path.is_none() {
-        check_links(&paths, &here, (&revision, name))?;
+    let is_relative = |path: &str| path.starts_with("./") || path.starts_with("../");
+    let submodule = tree.submodule();
+    let argument = Argument {
+        text,
+        revision: name,
+    };
+    let names = match path.is_none_or(is_relative) {
+        true => Some(Names::of(&working, &tree, argument)?),
+        false => None,
+    };
+    let revision = Revision::in_work_tree(tree, name).map_err(failed)?;
+    if let Some(names) = names {
+        let meaning = match (&project, path) {
+            (Some(Input::Project(_)), _) => Meaning::Project(here.clone()),
+            (None, None) => Meaning::Project(above(&revision, &here)),
+            (Some(Input::Document(_)), _) | (None, Some(_)) => Meaning::Folder(here.clone()),
+        };
+        names.check(&revision, &meaning)?;
     }
     let refused = |_| {
         Failure::usage(format!(
@@ -204,9 +115,7 @@ pub(super) fn of_revision(text: &str, context: &Context) -> anyhow::Result<What>
         ))
     };
     let wanted = match (path, &project) {
-        (Some(path), _) if path.starts_with("./") || path.starts_with("../") => {
-            join(&here, path).map_err(refused)?
-        }
+        (Some(path), _) if is_relative(path) => join(&here, path).map_err(refused)?,
         (Some(path), _) => join("", &format!("./{path}")).map_err(refused)?,
         (None, Some(Input::Document(path))) => {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -283,14 +192,7 @@ fn above_tree(tree: &WorkTree, above: &Path) -> Option<String> {
 /// Returns the nearest folder that contains a project: `folder` or one of its parents. Empty (the
 /// root) if no folder has one.
 fn above(revision: &Revision, folder: &str) -> String {
-    let mut folder = folder;
-    loop {
-        let path = join(folder, GATEWAY_FILE).unwrap_or_default();
-        if folder.is_empty() || matches!(revision.end(&path), Some(End::File(_))) {
-            return folder.to_owned();
-        }
-        folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
-    }
+    working_folder::project_above(revision, folder).unwrap_or_default()
 }
 
 /// Finds the project or document at a path in a revision.

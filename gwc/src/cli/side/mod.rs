@@ -2,8 +2,11 @@
 //! one-file bundle.
 
 mod find;
+mod unconverted;
+mod working_folder;
 
 pub(super) use find::{base, base_of};
+pub(super) use unconverted::check as check_unconverted;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,7 +30,8 @@ use model::exit::{Exit, Failure};
 use model::source_map::SourceMap;
 use sources::project::GATEWAY_FILE;
 use sources::project::files::Files;
-use sources::project::revision::{Revision, uncommitted};
+use sources::project::revision::Revision;
+use sources::project::state::uncommitted;
 
 /// Maximum number of names that a message lists.
 const NAMED_MAX: usize = 10;
@@ -73,6 +77,24 @@ pub(super) struct Read {
     pub(super) folder: String,
     /// Notes about this version for the plan.
     pub(super) notes: Vec<String>,
+    /// Folder on disk. `None` for a revision and a bundle.
+    pub(super) disk: Option<PathBuf>,
+}
+
+impl Read {
+    /// Refuses a version on disk that is compared with a revision, if Git converts its sources.
+    /// `other`: argument of the other version.
+    ///
+    /// # Errors
+    /// Returns the errors of [`check_unconverted`].
+    pub(super) fn check_against(&self, other: &str) -> anyhow::Result<()> {
+        match (&self.disk, &self.side.source) {
+            (Some(folder), Some(map)) if other.starts_with("git:") => {
+                check_unconverted(folder, map.files.clone(), map.is_document)
+            }
+            (_, _) => Ok(()),
+        }
+    }
 }
 
 /// Names of project and API for a document without a project. Taken from the other version if that
@@ -127,6 +149,7 @@ pub(super) fn both(
     at: &StoreOptions,
     context: &Context,
 ) -> anyhow::Result<(Read, Read)> {
+    let arguments = (old.name.clone(), new.name.clone());
     let (mut old, mut new) = (open(old, context)?, open(new, context)?);
     let mut repeated = repeated_ids(&mut old);
     repeated.append(&mut repeated_ids(&mut new));
@@ -138,22 +161,25 @@ pub(super) fn both(
     let read = |opened: OpenSide, which: Which, names: &Names| {
         read(opened, which, at, context, (names, &repeated))
     };
-    match (old.is_document(), new.is_document()) {
+    let (old, new) = match (old.is_document(), new.is_document()) {
         (true, false) => {
             let new = read(new, Which::New, &no_names)?;
             let names = names_of(&new.side).unwrap_or(no_names);
-            Ok((read(old, Which::Old, &names)?, new))
+            (read(old, Which::Old, &names)?, new)
         }
         (false, true) => {
             let old = read(old, Which::Old, &no_names)?;
             let names = names_of(&old.side).unwrap_or(no_names);
-            Ok((old, read(new, Which::New, &names)?))
+            (old, read(new, Which::New, &names)?)
         }
-        (true, true) | (false, false) => Ok((
+        (true, true) | (false, false) => (
             read(old, Which::Old, &no_names)?,
             read(new, Which::New, &no_names)?,
-        )),
-    }
+        ),
+    };
+    old.check_against(&arguments.1)?;
+    new.check_against(&arguments.0)?;
+    Ok((old, new))
 }
 
 /// Reads the old version of a plan. A document without a project gets the names of project and API
@@ -394,6 +420,7 @@ fn read(
             origin,
             folder: String::new(),
             notes: Vec::new(),
+            disk: None,
         });
     };
     let Sources {
@@ -437,14 +464,15 @@ fn read(
         map.rules = None;
         map.is_document = true;
     }
-    if let (Some(disk), Some(map)) = (disk, &side.source) {
-        origin.uncommitted = note_uncommitted(&disk, map);
+    if let (Some(disk), Some(map)) = (&disk, &side.source) {
+        origin.uncommitted = note_uncommitted(disk, map);
     }
     Ok(Read {
         side,
         origin,
         folder: seen,
         notes,
+        disk,
     })
 }
 
