@@ -127,12 +127,7 @@ for each (`--format human`, `concise`, `jsonl` and `github` take several)"
             if texts.is_empty() && !compiled.has_errors() {
                 context.check_unconverted(&input, &compiled)?;
             }
-            let targets = outputs.iter().map(|output| ("--output", &output.file));
-            let baseline = args.write_baseline.iter();
-            for (option, file) in targets.chain(baseline.map(|file| ("--write-baseline", file))) {
-                outputs::refuse_source(option, file, &input, &compiled.files)?;
-                outputs::refuse_baseline(option, file, args.baseline.as_deref())?;
-            }
+            check_outputs(args, &outputs, &input, &compiled)?;
             set_aside(args, &input, &mut compiled)?;
             Ok(compiled)
         };
@@ -240,6 +235,22 @@ fn fix(
         count(files, "file")
     ));
     Ok(mended.compiled)
+}
+
+/// Refuses output files that are sources of this run, or the baseline that it reads.
+fn check_outputs(
+    args: &Args,
+    outputs: &[outputs::Output],
+    input: &Input,
+    compiled: &Compiled,
+) -> anyhow::Result<()> {
+    let targets = outputs.iter().map(|output| ("--output", &output.file));
+    let baseline = args.write_baseline.iter();
+    for (option, file) in targets.chain(baseline.map(|file| ("--write-baseline", file))) {
+        outputs::refuse_source(option, file, input, &compiled.files)?;
+        outputs::refuse_baseline(option, file, args.baseline.as_deref())?;
+    }
+    Ok(())
 }
 
 /// Removes the findings of the baseline from the report. With `--write-baseline`, first writes the
