@@ -321,13 +321,24 @@ impl Gateway {
     /// Reads the resident memory of the process, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
+        self.memory_of("VmRSS:")
+    }
+
+    /// Reads the largest resident memory that the process has had, in bytes.
+    #[must_use]
+    pub fn peak_memory_bytes(&self) -> u64 {
+        self.memory_of("VmHWM:")
+    }
+
+    /// Reads a number of bytes from the status of the process.
+    fn memory_of(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(&path).expect("the process runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib: u64 = line
             .and_then(|line| line.split_whitespace().next())
             .and_then(|number| number.parse().ok())
-            .expect("VmRSS is told");
+            .expect("the kernel reports it");
         kib << 10
     }
 

@@ -91,6 +91,34 @@ fn an_open_loop_at_twice_the_limit_gets_the_limit() {
     assert!((6_000..=6_020).contains(&admitted), "{admitted} in 60 s");
 }
 
+/// A leaky bucket (`algorithm: leaky`) is a bucket with a burst of one: it admits requests at equal
+/// intervals.
+#[test]
+fn leaky_bucket_at_twice_the_limit_spaces_requests() {
+    const INTERVAL: u64 = SECOND / 100;
+    let admitted = |times: &mut dyn Iterator<Item = u64>| -> Vec<u64> {
+        let table = table(64);
+        let tag = table.tag(StateId(1), &[b"x"]);
+        let tokens = quota(100, 1_000, 1);
+        times
+            .filter(|now| table.take(StateId(1), tag, tokens, 1, *now).admitted)
+            .collect()
+    };
+    let spaced = |times: &[u64]| times.windows(2).all(|two| two[1] - two[0] >= INTERVAL);
+    // Send 200 requests per second for a minute, at equal intervals. The admitted number may differ
+    // by 1 % and the burst.
+    let steady = admitted(&mut (0..12_000).map(|at| SECOND + at * INTERVAL / 2));
+    assert!((5_940..=6_061).contains(&steady.len()), "{}", steady.len());
+    assert!(spaced(&steady));
+    // Send the same number in pairs and in groups of 20. No group gets more than one request.
+    for group in [2, 20] {
+        let grouped =
+            admitted(&mut (0..12_000).map(|at| SECOND + at / group * group * INTERVAL / 2));
+        assert_eq!(grouped.len() as u64, 12_000 / group);
+        assert!(spaced(&grouped));
+    }
+}
+
 #[test]
 fn a_refund_brings_the_token_back() {
     let table = table(64);
