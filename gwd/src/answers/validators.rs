@@ -5,6 +5,7 @@
 //! not compiled again after a switch of versions.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bundle::ir;
@@ -48,7 +49,11 @@ pub(crate) enum Ready {
 
 /// Compiled validators, by the digest of the description that they check.
 #[derive(Default)]
-struct Compiled(Mutex<HashMap<[u8; 32], Entry>>);
+struct Compiled {
+    entries: Mutex<HashMap<[u8; 32], Entry>>,
+    /// Number of compilations since the start of the process.
+    compilations: AtomicU64,
+}
 
 struct Entry {
     operation: Arc<Operation>,
@@ -80,6 +85,11 @@ impl Validators {
         });
         apis.insert(*part.digest(), Arc::downgrade(&made));
         Some(made)
+    }
+
+    /// Number of validators that were compiled since the start of the process.
+    pub(crate) fn compilations(&self) -> u64 {
+        self.compiled.compilations.load(Ordering::Relaxed)
     }
 }
 
@@ -203,12 +213,13 @@ impl Compiled {
             entry.used = used;
             Some(Arc::clone(&entry.operation))
         };
-        if let Some(known) = known(&mut locked(&self.0)) {
+        if let Some(known) = known(&mut locked(&self.entries)) {
             return Some(known);
         }
         // Compile without the lock, because a compilation may take milliseconds.
+        self.compilations.fetch_add(1, Ordering::Relaxed);
         let made = Arc::new(Operation::compile(cone).ok()?);
-        let mut all = locked(&self.0);
+        let mut all = locked(&self.entries);
         let used = all.values().map(|entry| entry.used).max().unwrap_or(0) + 1;
         let entry = all.entry(cone.digest).or_insert_with(|| Entry {
             operation: Arc::clone(&made),

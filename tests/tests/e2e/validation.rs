@@ -2,6 +2,7 @@
 //! clients that stop, and switches of versions.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use e2e::client::Response;
 use e2e::gateway::{Gateway, Options};
@@ -39,6 +40,14 @@ paths:
       operationId: forms
       x-gateway: {max_body: 64MiB}
       requestBody: {required: true, content: {application/x-www-form-urlencoded: {schema: {type: object, properties: {a: {type: integer}}}}}}
+      responses: {"200": {description: ok}}
+  /patterns:
+    post:
+      operationId: patterns
+      requestBody:
+        content:
+          application/json:
+            schema: {type: object, properties: {a: {pattern: '^(a+)+$'}, b: {pattern: '^(a|a)*$'}, c: {pattern: '^(a?){50}a{50}a*$'}}}
       responses: {"200": {description: ok}}
   /logged:
     post:
@@ -106,7 +115,14 @@ fn compiled(scene: &Scene, path: &str, fields: &str, body: &str) -> Response {
 /// Waits until the validators of all operations are compiled.
 fn warm(scene: &Scene) {
     let fields = "content-type: text/csv\r\ncontent-length: 1";
-    for path in ["/orders", "/logged", "/upload", "/parts", "/forms"] {
+    for path in [
+        "/orders",
+        "/logged",
+        "/upload",
+        "/parts",
+        "/forms",
+        "/patterns",
+    ] {
         let _refused = compiled(scene, path, fields, "a");
     }
     wait::until("a compiled validator", || {
@@ -377,23 +393,133 @@ fn response_without_length_is_cut_off_at_its_limit() {
     gateway.stops_clean();
 }
 
-/// Document with an operation whose validator takes longer to compile than gwd waits.
-fn slow_document(greatest: u32) -> String {
+/// Operation `/NAME` whose validator takes longer to compile than gwd waits. `mode`: value of
+/// `validate`. `greatest`: maximum of the property `size`.
+fn slow_operation(name: &str, mode: &str, greatest: u32) -> String {
     let properties: Vec<String> = (0..3_000)
         .map(|index| {
             format!("p{index}: {{type: string, pattern: '^[a-z]{{1,40}}-{index}$', maxLength: 90}}")
         })
         .collect();
-    let slow = format!(
-        "  /slow:
+    format!(
+        "  /{name}:
     post:
-      operationId: slow
+      operationId: {name}
+      x-gateway: {{validate: {{request: {mode}}}}}
       requestBody: {{required: true, content: {{application/json: {{schema: {{type: object, required: [size], properties: {{size: {{type: integer, maximum: {greatest}}}, {}}}}}}}}}}}
       responses: {{\"200\": {{description: ok}}}}
 ",
         properties.join(", ")
+    )
+}
+
+/// Document with an operation whose validator takes longer to compile than gwd waits.
+fn slow_document(greatest: u32) -> String {
+    format!("{DOCUMENT}{}", slow_operation("slow", "block", greatest))
+}
+
+/// The first request of an operation does not wait for a validator that compiles slowly. `block`
+/// refuses the request, `log` forwards it.
+#[test]
+fn first_request_waits_briefly_for_its_validator() {
+    let scene = Scene::new();
+    // Different schemas, because equal ones would share a validator.
+    let logged = slow_operation("slow_logged", "log", 8);
+    scene
+        .project
+        .write("openapi.yaml", format!("{}{logged}", slow_document(4)));
+    scene.gateway.wait_bundle(&scene.project.apply());
+    let fields = "content-type: application/json\r\ncontent-length: 11";
+    for (path, status) in [("/slow_logged", 200), ("/slow", 503)] {
+        let late = scene.outcomes("timeout");
+        let mut connection = scene.gateway.connect();
+        let begin = Instant::now();
+        connection
+            .send(&post(path, fields, "{\"size\": 9}"))
+            .expect("sent");
+        let first = connection.read_response(false).expect("a response");
+        let waited = begin.elapsed();
+        assert_eq!(first.status, status, "{}", first.text());
+        assert!(waited >= Duration::from_millis(20), "{waited:?}");
+        // The limit is 20ms. A busy machine adds to the time.
+        assert!(waited < Duration::from_millis(500), "{waited:?}");
+        assert_eq!(scene.outcomes("timeout"), late + 1.0);
+        let line = scene.gateway.access_log();
+        let line = line.line(first.header("x-request-id").expect("an id"));
+        let reason = match status {
+            200 => "would_refuse",
+            _ => "reason",
+        };
+        assert_eq!(line[reason], "validator_unavailable", "{line}");
+    }
+    assert_eq!(scene.upstream.take().len(), 1, "the logged request");
+    let found = compiled(&scene, "/slow", fields, "{\"size\": 9}");
+    assert_eq!(found.status, 400, "{}", found.text());
+    scene.gateway.stops_clean();
+}
+
+/// Validators are shared over versions: a switch that changes another API or operation does not
+/// compile them again.
+#[test]
+fn unchanged_validators_are_not_compiled_again() {
+    let scene = Scene::new();
+    let compilations = || {
+        let metrics = scene.gateway.metrics();
+        metrics.sum("gwd_validators_compiled_total", &[])
+    };
+    // Six operations, of which `/upload` and `/parts` have equal schemas.
+    assert_eq!(compilations(), 5.0);
+    let gateway = String::from_utf8(scene.project.read("gateway.yaml")).expect("UTF-8");
+    let gateway = gateway.replace(
+        "{path: openapi.yaml}",
+        "{path: openapi.yaml}, t: {path: other.yaml, mount: {base_path: /t}}",
     );
-    format!("{DOCUMENT}{slow}")
+    scene.project.write("gateway.yaml", gateway);
+    let fields = "content-type: application/json\r\ncontent-length: 1";
+    for (own_length, other_maximum, expected) in [
+        (8, 8, 6.0),
+        (8, 4, 7.0),
+        (4, 4, 8.0),
+        // Both documents get an earlier version again, whose validators are kept.
+        (8, 8, 8.0),
+    ] {
+        let own = DOCUMENT.replace("maxLength: 8", &format!("maxLength: {own_length}"));
+        let other = format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths: {{/other: {{post: {{\
+             operationId: other, requestBody: {{content: {{application/json: {{schema: {{\
+             type: integer, maximum: {other_maximum}}}}}}}}}, responses: {{}}}}}}}}\n"
+        );
+        scene.project.write("openapi.yaml", own);
+        scene.project.write("other.yaml", other);
+        scene.gateway.wait_bundle(&scene.project.apply());
+        warm(&scene);
+        let five = compiled(&scene, "/t/other", fields, "5").status;
+        assert_eq!(five, if other_maximum == 8 { 200 } else { 400 });
+        assert_eq!(compilations(), expected, "{own_length} {other_maximum}");
+    }
+    scene.gateway.stops_clean();
+}
+
+/// These patterns take exponential time in engines that backtrack.
+#[test]
+fn patterns_that_backtrack_elsewhere_end_in_time() {
+    let scene = Scene::new();
+    let text = "a".repeat(50_000);
+    for name in ["a", "b", "c"] {
+        for (end, status) in [("", 200), ("!", 400)] {
+            let body = format!("{{\"{name}\": \"{text}{end}\"}}");
+            let fields = format!(
+                "content-type: application/json\r\ncontent-length: {}",
+                body.len()
+            );
+            let begin = Instant::now();
+            let response = compiled(&scene, "/patterns", &fields, &body);
+            let elapsed = begin.elapsed();
+            assert_eq!(response.status, status, "{name} {}", response.text());
+            assert!(elapsed < Duration::from_secs(2), "{name} {elapsed:?}");
+        }
+    }
+    scene.gateway.stops_clean();
 }
 
 #[test]

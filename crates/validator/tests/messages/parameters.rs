@@ -147,6 +147,72 @@ fn of_parameter(parameter: &Json, text: &str) -> Vec<String> {
     }))
 }
 
+/// Spellings of a character in a URL: raw, and percent-encoded.
+fn spellings(character: char) -> [String; 2] {
+    [
+        character.to_string(),
+        format!("%{:02X}", u32::from(character)),
+    ]
+}
+
+/// Reserved characters (RFC 3986 §2.2) in a value are accepted raw and percent-encoded, with every
+/// value of `allowReserved`.
+#[test]
+fn reserved_characters_are_read_raw_and_encoded() {
+    let flags = [None, Some(false), Some(true)];
+    let is_valid = |allow_reserved: Option<bool>, place: &str, schema: &Json, text: &str| {
+        let mut parameter =
+            json!({"in": place, "name": "q", "required": true, "schema": schema, "explode": false});
+        if let Some(flag) = allow_reserved {
+            parameter["allowReserved"] = flag.into();
+        }
+        of_parameter(&parameter, text).is_empty()
+    };
+    for (place, name, raw) in [
+        ("query", "q=", ":/?[]@!$'()*,;=+"),
+        ("path", "", ":@!$&'()*,;=+"),
+    ] {
+        for character in raw.chars() {
+            let (own, other) = (format!("a{character}b"), json!({"enum": ["ab", "a", "b"]}));
+            let own = json!({"enum": [own]});
+            for (spelling, flag) in spellings(character)
+                .iter()
+                .flat_map(|spelling| flags.map(|flag| (spelling, flag)))
+            {
+                let text = format!("{name}a{spelling}b");
+                assert!(
+                    is_valid(flag, place, &own, &text),
+                    "{place} {text} {flag:?}"
+                );
+                assert!(!is_valid(flag, place, &other, &text), "{place} {text}");
+            }
+        }
+    }
+    let items = |items: &[&str]| {
+        let count = items.len();
+        json!({"type": "array", "items": {"enum": items}, "minItems": count, "maxItems": count})
+    };
+    for flag in flags {
+        for (schema, text, valid) in [
+            // A raw `&` ends the value, and `#` cannot be in a query.
+            (json!({"enum": ["a&b"]}), "q=a%26b", true),
+            (json!({"enum": ["a&b"]}), "q=a&b", false),
+            (json!({"enum": ["a#b"]}), "q=a%23b", true),
+            // A raw `+` is a plus sign or a space, `%2B` a plus sign only.
+            (json!({"enum": ["a b"]}), "q=a+b", true),
+            (json!({"enum": ["a b"]}), "q=a%2Bb", false),
+            // A raw comma separates items. `%2C` separates items or belongs to one.
+            (items(&["a", "b"]), "q=a,b", true),
+            (items(&["a,b"]), "q=a,b", false),
+            (items(&["a", "b"]), "q=a%2Cb", true),
+            (items(&["a,b"]), "q=a%2Cb", true),
+        ] {
+            let found = is_valid(flag, "query", &schema, text);
+            assert_eq!(found, valid, "{schema} {text} {flag:?}");
+        }
+    }
+}
+
 #[test]
 fn each_style_of_the_specification_is_read() {
     let color = json!({"type": "string", "enum": ["blue", "black", "brown"]});

@@ -60,6 +60,11 @@ impl Registry {
         self.collect_rare(families);
         self.collect_spans(families);
         caches::collect(&self.shared, families);
+        families.push(counters(
+            "gwd_validators_compiled_total",
+            "Validators of operations that were compiled.",
+            &plain(self.shared.validators.compilations() as f64),
+        ));
         collect_usage(families);
     }
 
