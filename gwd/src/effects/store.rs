@@ -5,7 +5,7 @@ use policy::store::Count;
 
 use crate::effects::PendingDecision;
 use crate::runtime::deadlines::in_time;
-use crate::stores::{DEADLINE, NoAnswer};
+use crate::stores::DEADLINE;
 
 /// Counts a request in the store and waits for the answer, for at most [`DEADLINE`] from now. After
 /// a timeout, the counts of further requests fail at once until the store has answered a test call.
@@ -17,11 +17,7 @@ pub(super) async fn ask(asking: &PendingDecision<'_>, count: &Count) -> Answer {
     let (outcome, answer) = match in_time(asking.deadline, client.count(count)).await {
         Some(Ok(counted)) => (counted.outcome, Answer::Counted(counted.admission)),
         Some(Err(no_answer)) => {
-            let outage = match no_answer {
-                NoAnswer::Down => Outage::CircuitOpen,
-                NoAnswer::Full => Outage::Overflow,
-                NoAnswer::Failed => Outage::Failed,
-            };
+            let outage = no_answer.outage();
             (outage.label(), Answer::Outage(outage))
         }
         None => {

@@ -421,3 +421,61 @@ async fn keep_leases(client: Weak<Client>) {
         sleep(SWEEP).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use policy::state::StateId;
+    use policy::store::OnOutage;
+    use policy::{Algorithm, SecretRef, Tokens};
+
+    use super::*;
+
+    /// Begins to count a request. `None`: the request waits for the store.
+    fn begin(client: &Arc<Client>, count: &Count) -> Option<Result<&'static str, NoAnswer>> {
+        let counted = pin!(client.count(count));
+        match counted.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(counted) => Some(counted.map(|counted| counted.outcome)),
+            Poll::Pending => None,
+        }
+    }
+
+    /// A server that does not take calls from its queue cannot make the queue grow.
+    #[test]
+    fn full_queue_refuses_further_calls() {
+        let store = Store {
+            name: "shared".into(),
+            reference: SecretRef::Env("URL".into()),
+            url: SecretCell::new(Vec::new()),
+            prefix: "p".into(),
+            on_outage: OnOutage::Closed,
+            topology: Topology::Single,
+        };
+        let (client, calls) = Client::new(&store);
+        let count = Count {
+            store: Arc::new(store),
+            state: StateId(1),
+            key: [7; 16],
+            tokens: Tokens {
+                algorithm: Algorithm::Bucket,
+                count: 100,
+                period_ms: 1_000,
+                burst: 100,
+            },
+            lease_ms: None,
+            cost: 1,
+        };
+        for number in 0..QUEUE_MAX {
+            assert_eq!(begin(&client, &count), None, "{number}");
+        }
+        assert_eq!(begin(&client, &count), Some(Err(NoAnswer::Full)));
+        // Label of the outcome in `gwd_policy_calls_total`.
+        assert_eq!(NoAnswer::Full.outage().label(), "overflow");
+        // The queue has room again after the server took a call.
+        assert!(calls.expect("one server").try_recv().is_ok());
+        assert_eq!(begin(&client, &count), None);
+        assert_eq!(begin(&client, &count), Some(Err(NoAnswer::Full)));
+    }
+}

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use policy::ask::Outage;
 use policy::{Admission, SecretCell};
 use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
@@ -84,6 +85,17 @@ pub(crate) enum NoAnswer {
     Full,
     /// The store returned an error, or the connection failed.
     Failed,
+}
+
+impl NoAnswer {
+    /// Outage that the limit of the request sees, and that metrics count.
+    pub(crate) fn outage(self) -> Outage {
+        match self {
+            Self::Down => Outage::CircuitOpen,
+            Self::Full => Outage::Overflow,
+            Self::Failed => Outage::Failed,
+        }
+    }
 }
 
 /// Future of [`Caller::redirect`].

@@ -41,7 +41,7 @@ use tokio::time::timeout;
 
 use self::client::Calls;
 pub(crate) use self::client::{Client, StoreState};
-pub(crate) use self::link::{DEADLINE, NoAnswer};
+pub(crate) use self::link::DEADLINE;
 use crate::runtime::program_log::{Level, event};
 
 /// Time without a count request after which a connection is closed: 10 minutes.

@@ -210,3 +210,14 @@ fn full_table_counts_exactly() {
         assert_eq!(matches!(taken, TakeResult::NoLease), is_full, "{state}");
     }
 }
+
+#[test]
+fn requests_that_wait_for_a_lease_are_bounded() {
+    let (leases, now) = (leases(), Instant::now());
+    let count = count(1);
+    assert!(matches!(leases.take(&count, now), TakeResult::Ask(..)));
+    for _ in 1..WAITING_MAX {
+        assert!(matches!(leases.take(&count, now), TakeResult::Joined(_)));
+    }
+    assert!(matches!(leases.take(&count, now), TakeResult::Overflow));
+}
