@@ -13,7 +13,7 @@ use validator::{Cone, NotEnforced};
 use crate::contract::contract;
 use crate::lower::validated;
 use crate::settings::Settings;
-use crate::{Api, Operation};
+use crate::{Api, Operation, unchecked_formats};
 use sources::parallel;
 use sources::project::files::Files;
 use vocab::lints::NOT_VALIDATED;
@@ -42,6 +42,7 @@ fn one(files: &Files, settings: &Settings, api: &Api, sink: &mut Sink) {
     let Some(messages) = ir::Messages::of(&contract, &keys) else {
         return;
     };
+    unchecked_formats::check(files, api, &messages, sink);
     let mut compiled: BTreeMap<[u8; 32], Result<BTreeSet<String>, String>> = BTreeMap::new();
     for operation in &api.operations {
         let Some(described) = messages.operations.get(&operation.key) else {

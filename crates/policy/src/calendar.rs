@@ -56,6 +56,18 @@ pub(crate) struct Calendar {
 // === impl Unit ===
 
 impl Unit {
+    /// Length of the shortest period, in milliseconds.
+    pub(crate) fn least_ms(self) -> u64 {
+        const HOUR_MS: u64 = 3_600_000;
+        match self {
+            Self::Minute => 60_000,
+            Self::Hour => HOUR_MS,
+            Self::Day => 23 * HOUR_MS,
+            Self::Week => (7 * 24 - 1) * HOUR_MS,
+            Self::Month => 28 * 24 * HOUR_MS,
+        }
+    }
+
     /// All units with their names in the configuration.
     pub const ALL: [(&'static str, Self); 5] = [
         ("minute", Self::Minute),

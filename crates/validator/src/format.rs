@@ -40,6 +40,91 @@ pub(crate) const FORMATS: &[Format] = &[
     },
 ];
 
+/// Effect of a `format` on the check of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FormatCheck {
+    /// Values are checked.
+    Enforced,
+    /// There is nothing to check: the format allows every value of its type.
+    AllowsAll,
+    /// The format is registered, but values are not checked.
+    Ignored,
+    /// The format is in no registry.
+    Unknown,
+}
+
+/// Formats of the registries of OpenAPI and JSON Schema (2020-12) that allow every value of their
+/// type.
+const ALLOW_ALL: &[&str] = &[
+    "binary",
+    "commonmark",
+    "double",
+    "float",
+    "html",
+    "password",
+];
+
+/// Other formats of these registries. Their values are not checked.
+const IGNORED: &[&str] = &[
+    "base64url",
+    "byte",
+    "char",
+    "decimal",
+    "decimal128",
+    "double-int",
+    "duration",
+    "email",
+    "hostname",
+    "http-date",
+    "idn-email",
+    "idn-hostname",
+    "int16",
+    "int8",
+    "iri",
+    "iri-reference",
+    "json-pointer",
+    "media-range",
+    "regex",
+    "relative-json-pointer",
+    "sf-binary",
+    "sf-boolean",
+    "sf-decimal",
+    "sf-integer",
+    "sf-string",
+    "sf-token",
+    "time",
+    "uint16",
+    "uint32",
+    "uint64",
+    "uint8",
+    "unixtime",
+    "uri",
+    "uri-reference",
+    "uri-template",
+];
+
+/// Effect of the format with this name.
+#[must_use]
+pub fn format_check(name: &str) -> FormatCheck {
+    if FORMATS.iter().any(|format| format.name == name) {
+        return FormatCheck::Enforced;
+    }
+    if ALLOW_ALL.contains(&name) {
+        return FormatCheck::AllowsAll;
+    }
+    match IGNORED.contains(&name) {
+        true => FormatCheck::Ignored,
+        false => FormatCheck::Unknown,
+    }
+}
+
+/// Names of all registered formats.
+pub fn registered_formats() -> impl Iterator<Item = &'static str> {
+    let enforced = FORMATS.iter().map(|format| format.name);
+    let others = ALLOW_ALL.iter().chain(IGNORED).copied();
+    enforced.chain(others)
+}
+
 /// True if the format with this name is enforced for strings.
 pub(crate) fn of_strings(name: &str) -> bool {
     let mut all = FORMATS.iter();

@@ -11,6 +11,7 @@ pub mod environment_lints;
 pub mod extension;
 pub mod gateway;
 pub mod invariant_file;
+pub mod limit_lints;
 pub mod lints;
 pub mod listener;
 pub mod reasons;

@@ -11,11 +11,11 @@ use crate::{
     merged_paths, open, outbound, preflights, processors, requested, routes, series,
 };
 use crate::{
-    logged, login_paths, mixed_identity, not_forwarded, read_before_set, removed_parameters,
-    settings, verifiers,
+    hidden_limits, logged, login_paths, mixed_identity, not_forwarded, read_before_set,
+    removed_parameters, settings, verifiers,
 };
 use crate::{
-    signing_keys, stripped_keys, unchecked_alternative, unknown_issuer, unvalidated,
+    signing_keys, small_bodies, stripped_keys, unchecked_alternative, unknown_issuer, unvalidated,
     withheld_credentials,
 };
 use sources::project::files::Files;
@@ -68,6 +68,7 @@ impl Whole<'_> {
         login_paths::check_conflicts(settings, apis, sink);
         read_before_set::check(files, settings, apis, sink);
         costs::check(files, settings, apis, sink);
+        hidden_limits::check(settings, apis, sink);
         if !purpose.skips() {
             invariants::check(settings, apis, sink);
         }
@@ -77,6 +78,7 @@ impl Whole<'_> {
         // Contracts exist only for documents without errors.
         if all_read && !sink.has_errors() {
             unvalidated::check(files, settings, apis, sink);
+            small_bodies::check(files, apis, sink);
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod difference;
 mod graph;
 pub mod joint;
+pub(crate) mod least_bytes;
 mod limits;
 mod normal;
 mod number;

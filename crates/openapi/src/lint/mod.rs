@@ -173,6 +173,7 @@ pub const ALL: &[&[&Lint]] = &[
     vocab::verifier_lints::LINTS,
     vocab::served_lints::LINTS,
     vocab::redaction_lints::LINTS,
+    vocab::limit_lints::LINTS,
     vocab::release_lints::LINTS,
 ];
 

@@ -36,6 +36,7 @@ use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Reject, Run, Setting, Step};
 use crate::store;
 use crate::traffic::counter::{CountResult, Counter};
+use crate::traffic::rate_limit;
 use crate::traffic::rate_limit::X_RATELIMIT;
 use crate::traffic::synced;
 
@@ -121,6 +122,30 @@ impl Checked {
     #[must_use]
     pub fn limit(&self) -> u64 {
         self.limit
+    }
+
+    /// True if a rate limit has no effect beside this quota. Both count the same callers by the
+    /// same key, the quota is not above the requests that the rate limit admits at once, and the
+    /// rate limit regains its tokens at least as fast.
+    #[must_use]
+    pub fn hides(&self, rate: &rate_limit::Checked) -> bool {
+        let tokens = rate.tokens();
+        let period_ms = match &self.span {
+            Span::Calendar(unit, _) => unit.least_ms(),
+            Span::Rolling(ms) => *ms,
+        };
+        let tokens_in = |count: u64, period_ms: u64| u128::from(count) * u128::from(period_ms);
+        let is_slower =
+            tokens_in(self.limit, tokens.period_ms) <= tokens_in(tokens.count, period_ms);
+        // Counters of single gateways admit more together than the counter in a store.
+        let is_shared = self.store.is_some() || rate.store().is_none();
+        self.limit <= tokens.capacity()
+            && is_slower
+            && is_shared
+            && self.mode != Some(Mode::Log)
+            && rate.refuses()
+            && rate.key() == Some(&self.key)
+            && rate.plans() == self.plans.as_ref()
     }
 }
 

@@ -115,6 +115,16 @@ impl Checked {
             burst: self.burst,
         }
     }
+
+    /// False if the limit only logs.
+    pub(super) fn refuses(&self) -> bool {
+        self.mode != Some(Mode::Log)
+    }
+
+    /// Plans to whose consumers the limit applies. `None`: all callers.
+    pub(super) fn plans(&self) -> Option<&Plans> {
+        self.plans.as_ref()
+    }
 }
 
 impl Algorithm {

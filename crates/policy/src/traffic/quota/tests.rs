@@ -144,3 +144,45 @@ fn cost_is_counted_and_other_addresses_are_not() {
         assert_eq!(admits(&quota, &mut cx), admitted, "{client} {cost}");
     }
 }
+
+/// A quota hides a rate limit that can never refuse a request which the quota admits.
+#[test]
+fn quota_hides_rate_limits_without_effect() {
+    const DAY_MS: u64 = 86_400_000;
+    let checked = |limit: u64, span: Span| Checked {
+        limit,
+        span,
+        key: Key::Address,
+        mode: None,
+        warn: Vec::new(),
+        x_ratelimit: false,
+        store: None,
+        plans: None,
+        lease_ms: None,
+    };
+    let day = || Span::Calendar(Unit::Day, Zone::utc());
+    let rate = rate_limit::tests::checked;
+    let rows = [
+        (5, day(), rate(100, 1_000, 100), true),
+        (100, day(), rate(100, 1_000, 100), true),
+        (101, day(), rate(100, 1_000, 100), false),
+        // The burst is smaller: the rate limit spaces requests.
+        (5, day(), rate(100, 1_000, 1), false),
+        // The quota regains its tokens faster.
+        (5, Span::Rolling(60_000), rate(100, DAY_MS, 100), false),
+        (5, Span::Rolling(DAY_MS), rate(5, DAY_MS, 5), true),
+    ];
+    for (limit, span, rate, hides) in rows {
+        assert_eq!(checked(limit, span).hides(&rate), hides, "{limit} {rate:?}");
+    }
+    let (quota, rate) = (checked(5, day()), rate(100, 1_000, 100));
+    let logs = Checked {
+        mode: Some(Mode::Log),
+        ..quota.clone()
+    };
+    let by_route = Checked {
+        key: Key::Route,
+        ..quota.clone()
+    };
+    assert!(quota.hides(&rate) && !logs.hides(&rate) && !by_route.hides(&rate));
+}

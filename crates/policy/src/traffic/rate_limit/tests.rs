@@ -41,6 +41,22 @@ pub(crate) fn per_hour(name: &str, state: u64, count: u64, key: &Key) -> Filter 
     }
 }
 
+/// Token bucket by address.
+pub(crate) fn checked(count: u64, period_ms: u64, burst: u64) -> Checked {
+    Checked {
+        count,
+        period_ms,
+        burst,
+        key: Key::Address,
+        algorithm: None,
+        mode: None,
+        store: None,
+        plans: None,
+        x_ratelimit: false,
+        lease_ms: None,
+    }
+}
+
 /// Changes a filter so that its counters are in a store.
 pub(crate) fn in_store(mut limit: Filter, store: std::sync::Arc<store::Store>) -> Filter {
     limit.counter.store = Some(store);
