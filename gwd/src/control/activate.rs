@@ -114,9 +114,10 @@ impl Control {
         Ok(())
     }
 
-    /// Verifies, builds, binds and persists a bundle without effect on the running version. If the
-    /// bundle is going to run, `ran` is the history of bundles, including this one; otherwise
-    /// `None`. The history is written in the same transaction as the bundle.
+    /// Verifies, builds and binds a bundle without effect on the running version. If the bundle is
+    /// going to run because of a record, `ran` is the history of bundles, including this one. The
+    /// bundle and the history are then written in one transaction. `None`: a bundle of the state
+    /// folder is loaded, and nothing is written.
     pub(super) fn prepare(
         &mut self,
         from: &Folder,
@@ -149,14 +150,16 @@ impl Control {
         };
         self.node.warm_validators(&version, limit);
         passed(fault::point("activate.built"))?;
-        let is_kept = from.root() == self.state.layout.root();
-        let batch = if is_kept {
-            Batch::default()
-        } else {
-            follow::to_keep(from, &self.state.layout, accepted, &verified)?
-        };
-        self.state.commit(&batch, ran)?;
-        passed(fault::point("activate.persisted"))?;
+        if let Some(ran) = ran {
+            let is_kept = from.root() == self.state.layout.root();
+            let batch = if is_kept {
+                Batch::default()
+            } else {
+                follow::to_keep(from, &self.state.layout, accepted, &verified)?
+            };
+            self.state.commit(&batch, Some(ran))?;
+            passed(fault::point("activate.persisted"))?;
+        }
         Ok(Resident {
             version,
             accepted: accepted.clone(),

@@ -335,6 +335,32 @@ fn gwd_may_be_killed_anywhere() {
     eprintln!("{killed} kills of gwd");
 }
 
+#[test]
+fn loading_an_earlier_version_persists_nothing() {
+    let project = released();
+    let options = Options::of(&project)
+        .state(&project.path("state"))
+        .workers(1);
+    let gateway = options.start();
+    project.write("gateway.yaml", self::gateway(2));
+    gateway.wait_bundle(&project.apply());
+    drop(gateway);
+
+    // The start passes the point once. Two seconds later gwd loads the first version, so that a
+    // rollback to it needs no disk access.
+    let fault = "activate.persisted:2:kill";
+    let mut gateway = options.clone().variable("GWC_FAULT", fault).spawn();
+    gateway.wait_ready_or_end();
+    wait::until("both versions are in memory", || {
+        let status = gateway.status();
+        let resident = status["resident"].as_array().map(Vec::len);
+        (resident == Some(2)).then_some(())
+    });
+    project.write("gateway.yaml", self::gateway(3));
+    project.apply();
+    assert_eq!(gateway.wait_end(), None, "the release is the second pass");
+}
+
 /// True if gwd has written the new bundle to its history before the kill. gwd passes these fault
 /// points for the first time at its start, so only the second pass counts.
 fn is_after_persisting(kill: &Kill) -> bool {
