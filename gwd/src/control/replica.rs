@@ -26,6 +26,7 @@ use registry::{Address, Registry, Settings};
 use serde_json::{Value, json};
 
 use crate::runtime::clock;
+use crate::runtime::program_log::{Level, event};
 
 /// Name of the copy's folder in the state folder.
 pub(super) const FOLDER: &str = "registry";
@@ -373,7 +374,8 @@ impl<T> Updater<T> {
                 0 => state.succeeded += 1,
                 _ => state.replaced += 1,
             }
-            state.answered = Some(self.mirrors[self.used].0.clone());
+            let before = state.answered.replace(self.mirrors[self.used].0.clone());
+            self.log_answering(before.as_ref(), silent.first());
             state.updated = Some(at);
             state.newest = newest;
             // Only the age in the status depends on this file.
@@ -383,6 +385,32 @@ impl<T> Updater<T> {
         state.error = error;
         state.silent = silent;
         has_changed
+    }
+
+    /// Logs that another registry answers than at the last successful update. `before` is the
+    /// former one. `silent`: the first registry that did not answer, with the reason.
+    fn log_answering(&self, before: Option<&Address>, silent: Option<&(Address, Refused)>) {
+        let (first, used) = (&self.mirrors[0].0, &self.mirrors[self.used].0);
+        if before.unwrap_or(first) == used {
+            return;
+        }
+        match silent.filter(|_| used != first) {
+            Some((address, why)) => event(
+                Level::Warn,
+                "another registry answers instead of the first one",
+                json!({
+                    "registry": used.to_string(),
+                    "silent": address.to_string(),
+                    "error": why.to_string(),
+                    "do": "check the registry of --store",
+                }),
+            ),
+            None => event(
+                Level::Info,
+                "the registry of --store answers again",
+                json!({"registry": used.to_string()}),
+            ),
+        }
     }
 
     /// Updates each chain of the copy from the first registry that answers and is not behind.

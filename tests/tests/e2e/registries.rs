@@ -616,6 +616,16 @@ fn fallback_answers_for_a_dead_neighbour() {
         (2.0, 1.0, 0.0)
     );
 
+    // The program log shows the change once.
+    running.notify();
+    let polled = running.log();
+    let lines = |text: &str| polled.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(
+        lines("another registry answers instead of the first one"),
+        1
+    );
+    assert_eq!(lines("the registry of --store answers again"), 0);
+
     // Without any registry, the reason is that of the first one.
     registry.stop();
     running.notify();
