@@ -4,7 +4,7 @@ use diag::{Sources, Span};
 use serde::{Deserialize, Serialize};
 
 /// Location in a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// Path relative to the project.
     pub file: String,

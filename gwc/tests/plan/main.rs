@@ -22,6 +22,7 @@ mod dice;
 mod disguises;
 mod edits;
 mod enforced_responses;
+mod equal_changes;
 mod first;
 mod forwarded;
 mod gates;

@@ -26,7 +26,7 @@ use rustc_hash::FxHashMap;
 
 use self::operations::Operations;
 use self::outgoing::Webhooks;
-use self::walk::{Record, Walk};
+use self::walk::{Record, SchemaPath, Walk};
 use crate::change::Message;
 use crate::pairs::reference;
 use crate::routing::ServedPairs;
@@ -154,7 +154,12 @@ fn of_apis(
     let gateway = &sides.1.gateway;
     let sites = (sides.0.sites.get(&old.name), sides.1.sites.get(&new.name));
     let first = plan.changes.len();
-    for record in walk.finish() {
+    let place = |path: &SchemaPath| {
+        let steps = path.steps.iter().map(|(at, _, new)| (at.as_str(), *new));
+        let steps: Vec<(&str, u32)> = steps.collect();
+        sites.1?.schema(&path.keys[1], &path.part, &steps)
+    };
+    for record in walk.finish(place) {
         let places = places(&record, sites);
         let within = within(&record, &joint);
         let mut change = change(record, &new.name, gateway, within);
@@ -219,10 +224,17 @@ fn within(record: &Record, joint: &Joint) -> Within {
         }
         steps.push('\n');
     }
-    let names: BTreeSet<&str> = record.parts.iter().map(|(_, part)| &**part).collect();
+    let names: BTreeSet<&str> = record.parts.iter().map(|part| &*part.name).collect();
     let names: Vec<&str> = names.into_iter().collect();
     let all = record.parts.iter();
-    let all: Vec<String> = all.map(|(key, part)| format!("{key} {part}")).collect();
+    // The path of the record is in the fingerprint, too. Other paths are other places of a component.
+    let all: BTreeSet<String> = all
+        .map(|part| match part.path == record.path {
+            true => format!("{} {}", part.key, part.name),
+            false => format!("{} {} {}", part.key, part.name, part.path),
+        })
+        .collect();
+    let all: Vec<String> = all.into_iter().collect();
     Within {
         text: format!("{}\n\n{steps}", names.join("\n")),
         bound: all.join("\n"),
@@ -265,7 +277,7 @@ fn change(record: Record, api: &str, gateway: &ir::Gateway, within: Within) -> C
     let first = operations.first().and_then(|key| routed(gateway, api, key));
     if let Some(first) = first {
         change = change.of(first);
-        change.operations = operations;
+        change.operations = operations.into_iter().collect();
     }
     let direction = checks::of(finding.id).map_or("none", |check| check.direction);
     change.message = Some(Box::new(Message {
@@ -273,7 +285,7 @@ fn change(record: Record, api: &str, gateway: &ir::Gateway, within: Within) -> C
         direction,
         path,
         keyword: finding.keyword.to_owned(),
-        messages,
+        messages: messages.len(),
         within: within.text,
         decision: finding.decision,
         witness: finding.witness,

@@ -1,10 +1,15 @@
 //! Walk over the pairs of schemas of all operations. A pair of schemas is compared once, even if
 //! many operations reach it.
+//!
+//! A difference is reported once for each place in the source that has it: once for a component, and
+//! once for each schema that is written in place. Equal schemas of two properties are therefore two
+//! records.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use model::contract::joint::Joint;
+use model::source_map::Place;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value as Json;
 
@@ -21,14 +26,14 @@ pub(super) struct Record {
     pub(super) finding: Finding,
     /// Path of the schema in the message.
     pub(super) path: String,
-    /// Keys of the operations, sorted.
-    pub(super) operations: Vec<String>,
-    /// Number of messages that contain the value.
-    pub(super) messages: usize,
+    /// Keys of the operations.
+    pub(super) operations: BTreeSet<String>,
+    /// Numbers of the messages that contain the value.
+    pub(super) messages: BTreeSet<usize>,
     /// Path to the schema of the value, from a part of a message.
     pub(super) schema_path: SchemaPath,
-    /// Parts of messages that contain the value, with the keys of their operations.
-    pub(super) parts: BTreeSet<(String, String)>,
+    /// Parts of messages that contain the value.
+    pub(super) parts: BTreeSet<Part>,
     /// Body with the value that shows the break. `None`: no such body is known.
     pub(super) body: Option<Json>,
     /// True if the path leads into a parameter or header as in [`Root::is_plain`].
@@ -49,19 +54,45 @@ pub(super) struct SchemaPath {
 /// Numbers of an old and a new schema that are compared, and their role in the message.
 type Node = (u32, u32, Role);
 
-/// Messages that contain a pair of schemas.
-#[derive(Default)]
-struct ContainingMessages {
-    /// Shortest path to the pair.
-    path: Option<String>,
+/// Part of an operation's messages that contains a value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Part {
+    /// Key of the operation in the new contract.
+    pub(super) key: String,
+    /// Name of the part, such as `body application/json`.
+    pub(super) name: String,
+    /// Path of the value, the same for all parts that reach it through the same outer schema.
+    pub(super) path: String,
+}
+
+/// Edge to a pair of schemas: its outer pair, and the index among the children of that pair.
+type Edge = (usize, usize);
+
+/// Outer pair of the [`Edge`] to the schema of a part itself. The index is that of the path in
+/// [`Walk::starts`].
+const NO_OUTER: usize = usize::MAX;
+
+/// A message: body, parameter or header field of an operation.
+struct MessageSource {
+    /// Key of the operation that is reported. `None` for a webhook.
+    operation: Option<String>,
+    /// Key of the operation in the new contract, and name of the part.
+    part: (String, String),
     schema_path: SchemaPath,
-    /// Outer pairs on that path.
-    outers: Vec<Outer>,
-    operations: Vec<String>,
-    messages: usize,
-    parts: BTreeSet<(String, String)>,
-    /// True if the path leads into a parameter or header as in [`Root::is_plain`].
+    /// Path of the part, with which the paths of its values begin.
+    start: String,
+    /// As in [`Root::is_plain`].
     is_plain: bool,
+}
+
+/// Messages that reach a pair of schemas through one [`Edge`].
+struct Reached {
+    /// Shortest path to the pair.
+    path: String,
+    /// Edges on that path, from the message `message`.
+    edges: Vec<Edge>,
+    message: usize,
+    messages: BTreeSet<usize>,
     /// True if some path to the pair contains no outer pair that was shown to break no client.
     breaks: bool,
 }
@@ -93,8 +124,14 @@ pub(super) struct Walk<'j> {
     numbers: FxHashMap<Node, usize>,
     /// Compared pairs, with their differences.
     pairs: Vec<((u32, u32), Local)>,
-    /// Messages that contain each pair with differences.
-    reached: BTreeMap<usize, ContainingMessages>,
+    /// Messages that reach each pair with differences, by the edge to it.
+    reached: BTreeMap<usize, BTreeMap<Edge, Reached>>,
+    /// Messages, and differences outside schemas. Their index is their number.
+    messages: Vec<Option<MessageSource>>,
+    /// Number of the first message of each part.
+    parts: FxHashMap<(String, String), usize>,
+    /// Numbers of the paths of parts.
+    starts: FxHashMap<String, usize>,
     /// Differences outside schemas.
     records: Vec<Record>,
     /// Indices of `records` by the new operation, callback or webhook that was compared.
@@ -114,6 +151,9 @@ impl<'j> Walk<'j> {
             numbers: FxHashMap::default(),
             pairs: Vec::new(),
             reached: BTreeMap::new(),
+            messages: Vec::new(),
+            parts: FxHashMap::default(),
+            starts: FxHashMap::default(),
             records: Vec::new(),
             compared: FxHashMap::default(),
         }
@@ -176,11 +216,12 @@ impl<'j> Walk<'j> {
             decision: None,
             witness: None,
         };
+        let message = self.number_message(None);
         self.records.push(Record {
             finding,
             path: within.to_owned(),
             operations: owner.map(str::to_owned).into_iter().collect(),
-            messages: 1,
+            messages: BTreeSet::from([message]),
             schema_path: SchemaPath::default(),
             parts: BTreeSet::new(),
             body: None,
@@ -189,43 +230,88 @@ impl<'j> Walk<'j> {
     }
 
     fn add(&mut self, compared: &Compared<'_>, parts: Parts) {
-        let known = self
-            .compared
-            .entry(compared.keys[1].to_owned())
-            .or_default();
         for (path, part, finding) in parts.findings {
             let path = format!("{}{path}", compared.within);
-            let mut same = known.iter().map(|at| &self.records[*at]);
+            let key = compared.keys[1];
+            let known = self.compared.get(key).into_iter().flatten();
+            let mut same = known.map(|at| &self.records[*at]);
             if same.any(|one| one.path == path && one.finding == finding) {
                 continue;
             }
+            let (key, name) = compared.part(&part);
+            let own = Part {
+                key,
+                name,
+                path: path.clone(),
+            };
+            let message = self.number_message(None);
+            let known = self.compared.entry(own.key.clone()).or_default();
             known.push(self.records.len());
             self.records.push(Record {
                 finding,
                 path,
                 operations: compared.key.map(str::to_owned).into_iter().collect(),
-                messages: 1,
-                parts: BTreeSet::from([compared.part(&part)]),
-                schema_path: compared.schema_path(part, Vec::new()),
+                messages: BTreeSet::from([message]),
+                parts: BTreeSet::from([own]),
+                schema_path: compared.schema_path(part),
                 body: None,
                 is_plain: false,
             });
         }
+        self.compared
+            .entry(compared.keys[1].to_owned())
+            .or_default();
         for root in parts.schemas {
             self.message(compared, &root);
         }
     }
 
+    fn number_message(&mut self, message: Option<MessageSource>) -> usize {
+        self.messages.push(message);
+        self.messages.len() - 1
+    }
+
+    /// Number of the message with the schema `root`. A part of an operation that is in several
+    /// pairs of operations is one message.
+    fn message_of(&mut self, compared: &Compared<'_>, root: &Root) -> usize {
+        let part = compared.part(&root.part);
+        if compared.is_repeated
+            && let Some(known) = self.parts.get(&part)
+        {
+            return *known;
+        }
+        let number = self.number_message(Some(MessageSource {
+            operation: compared.key.map(str::to_owned),
+            part: part.clone(),
+            schema_path: compared.schema_path(root.part.clone()),
+            start: format!("{}{}", compared.within, root.path),
+            is_plain: root.is_plain,
+        }));
+        self.parts.entry(part).or_insert(number);
+        number
+    }
+
     /// Visits all pairs of schemas of a message, in order of their depth.
     fn message(&mut self, compared: &Compared<'_>, root: &Root) {
+        let message = self.message_of(compared, root);
         let first = self.number((root.pair.0, root.pair.1, root.role));
         let breaking = self.breaking(first);
         let mut seen: FxHashSet<usize> = FxHashSet::from_iter([first]);
         let start = format!("{}{}", compared.within, root.path);
+        let length = start.len();
+        let number = self.starts.len();
+        let number = *self.starts.entry(start).or_insert(number);
+        let edge = (NO_OUTER, number);
+        self.reach(
+            (first, edge),
+            (message, length),
+            breaking.contains(&first),
+            Vec::new,
+        );
         let mut visits = vec![Visit {
             pair: first,
             from: None,
-            length: start.len(),
+            length,
         }];
         let mut at = 0;
         while at < visits.len() {
@@ -235,6 +321,10 @@ impl<'j> Walk<'j> {
                 let node = (inner.pair.0, inner.pair.1, inner.role);
                 let length = length + inner.step.len();
                 let next = self.number(node);
+                let breaks = breaking.contains(&pair) && breaking.contains(&next);
+                self.reach((next, (pair, child)), (message, length), breaks, || {
+                    edges(&visits, at, child)
+                });
                 if seen.insert(next) {
                     visits.push(Visit {
                         pair: next,
@@ -243,31 +333,54 @@ impl<'j> Walk<'j> {
                     });
                 }
             }
-            if !self.pairs[pair].1.findings.is_empty() {
-                let reached = self.reached.entry(pair).or_default();
-                reached.operations.extend(compared.key.map(str::to_owned));
-                reached.breaks |= breaking.contains(&pair);
-                let is_new = reached.parts.insert(compared.part(&root.part));
-                // Count each message once, even if its operation is in several pairs.
-                reached.messages += usize::from(is_new || !compared.is_repeated);
-                if reached
-                    .path
-                    .as_ref()
-                    .is_none_or(|known| length <= known.len())
-                {
-                    let found = message_path(&self.pairs, self.joint, &visits, at);
-                    let path = format!("{start}{}", found.path);
-                    let is_better = |known: &String| (path.len(), &path) < (known.len(), known);
-                    if reached.path.as_ref().is_none_or(is_better) {
-                        reached.path = Some(path);
-                        reached.outers = found.outers;
-                        reached.is_plain = root.is_plain;
-                        reached.schema_path = compared.schema_path(root.part.clone(), found.steps);
-                    }
-                }
-            }
             at += 1;
         }
+    }
+
+    /// Adds a message that reaches a pair through an edge. `length`: length of the path to the pair.
+    /// `edges` returns the edges on that path.
+    fn reach(
+        &mut self,
+        (pair, edge): (usize, Edge),
+        (message, length): (usize, usize),
+        breaks: bool,
+        path: impl FnOnce() -> Vec<Edge>,
+    ) {
+        if self.pairs[pair].1.findings.is_empty() {
+            return;
+        }
+        let known = self.reached.get(&pair).and_then(|all| all.get(&edge));
+        let is_candidate = known.is_none_or(|known| length <= known.path.len());
+        let found = is_candidate.then(|| {
+            let edges = path();
+            (self.path_of(message, &edges), edges)
+        });
+        let found = found.filter(|(path, _)| {
+            known.is_none_or(|known| (path.len(), path) < (known.path.len(), &known.path))
+        });
+        let all = self.reached.entry(pair).or_default();
+        let reached = all.entry(edge).or_insert_with(|| Reached {
+            path: String::new(),
+            edges: Vec::new(),
+            message,
+            messages: BTreeSet::new(),
+            breaks: false,
+        });
+        reached.messages.insert(message);
+        reached.breaks |= breaks;
+        if let Some((path, edges)) = found {
+            (reached.path, reached.edges, reached.message) = (path, edges, message);
+        }
+    }
+
+    /// Path of a value in a message.
+    fn path_of(&self, message: usize, edges: &[Edge]) -> String {
+        let start = self.messages[message].as_ref();
+        let mut path = start.map_or_else(String::new, |message| message.start.clone());
+        for (outer, child) in edges {
+            path.push_str(&self.pairs[*outer].1.children[*child].step);
+        }
+        path
     }
 
     /// Pairs that are reached from a pair, but not through a pair that was shown to break no
@@ -313,68 +426,122 @@ impl<'j> Walk<'j> {
         at
     }
 
-    /// Returns all differences.
-    pub(super) fn finish(mut self) -> Vec<Record> {
+    /// Returns all differences. `place`: source location of the new schema at the end of a path.
+    pub(super) fn finish(mut self, place: impl Fn(&SchemaPath) -> Option<Place>) -> Vec<Record> {
         // A pair of schemas that occurs in several roles (as a body, and inside another body) has
         // most of its findings in common: report each of them once.
         let mut known: FxHashMap<_, usize> = FxHashMap::default();
-        for (at, reached) in std::mem::take(&mut self.reached) {
-            let ((old, new), local) = &mut self.pairs[at];
-            let ranks = (self.joint.rank(*old), self.joint.rank(*new));
-            let is_response = local.role.is_response;
-            // The findings of a pair have the same witness.
-            let mut body = None;
-            for mut finding in std::mem::take(&mut local.findings) {
-                if !reached.breaks {
-                    meaning::lower(&mut finding);
-                }
-                if let (Some(witness), None) = (&finding.witness, &body) {
-                    body = enclosing::body(&mut self.judge, &reached.outers, is_response, witness);
-                }
-                let values = (finding.old.to_string(), finding.new.to_string());
-                let key = (
-                    ranks,
-                    finding.id,
-                    finding.keyword,
-                    finding.at.clone(),
-                    values,
-                );
-                let whole = finding.witness.as_ref().and(body.clone());
-                let record = Record {
-                    finding,
-                    path: reached.path.clone().unwrap_or_default(),
-                    operations: reached.operations.clone(),
-                    messages: reached.messages,
-                    schema_path: reached.schema_path.clone(),
-                    parts: reached.parts.clone(),
-                    body: whole,
-                    is_plain: reached.is_plain,
-                };
-                match known.get(&key) {
-                    Some(same) => self.records[*same].merge(record),
-                    None => {
-                        known.insert(key, self.records.len());
-                        self.records.push(record);
+        for (at, edges) in std::mem::take(&mut self.reached) {
+            let (old, new) = self.pairs[at].0;
+            let ranks = (self.joint.rank(old), self.joint.rank(new));
+            let findings = std::mem::take(&mut self.pairs[at].1.findings);
+            let mut places: BTreeMap<Option<Place>, Vec<Reached>> = BTreeMap::new();
+            for reached in edges.into_values() {
+                let place = place(&self.schema_path(&reached));
+                places.entry(place).or_default().push(reached);
+            }
+            for (place, reached) in places {
+                for record in self.records_of(at, &findings, &reached) {
+                    let finding = &record.finding;
+                    let values = (finding.old.to_string(), finding.new.to_string());
+                    let what = (finding.id, finding.keyword, finding.at.clone());
+                    let key = (ranks, place.clone(), what, values);
+                    match known.get(&key) {
+                        Some(same) => self.records[*same].merge(record),
+                        None => {
+                            known.insert(key, self.records.len());
+                            self.records.push(record);
+                        }
                     }
                 }
             }
         }
-        for record in &mut self.records {
-            record.operations.sort();
-            record.operations.dedup();
-        }
         self.records
+    }
+
+    /// Records of the differences of a pair at one place of the source.
+    fn records_of(&mut self, pair: usize, findings: &[Finding], all: &[Reached]) -> Vec<Record> {
+        let is_response = self.pairs[pair].1.role.is_response;
+        let by_path = |one: &&Reached| (one.path.len(), one.path.clone());
+        let Some(shortest) = all.iter().min_by_key(by_path) else {
+            return Vec::new();
+        };
+        let schema_path = self.schema_path(shortest);
+        let outers: Vec<Outer> = shortest
+            .edges
+            .iter()
+            .map(|(outer, child)| {
+                let (pair, local) = &self.pairs[*outer];
+                Outer::new(*pair, &local.children[*child])
+            })
+            .collect();
+        let (mut operations, mut parts) = (BTreeSet::new(), BTreeSet::new());
+        for reached in all {
+            for message in &reached.messages {
+                let Some(message) = &self.messages[*message] else {
+                    continue;
+                };
+                operations.extend(message.operation.clone());
+                let (key, name) = message.part.clone();
+                let path = reached.path.clone();
+                parts.insert(Part { key, name, path });
+            }
+        }
+        let messages = all.iter().flat_map(|reached| &reached.messages).copied();
+        let messages: BTreeSet<usize> = messages.collect();
+        let source = self.messages[shortest.message].as_ref();
+        let is_plain = source.is_some_and(|message| message.is_plain);
+        let breaks = all.iter().any(|reached| reached.breaks);
+        // The findings of a pair have the same witness.
+        let mut body = None;
+        let mut records = Vec::with_capacity(findings.len());
+        for finding in findings {
+            let mut finding = finding.clone();
+            if !breaks {
+                meaning::lower(&mut finding);
+            }
+            if let (Some(witness), None) = (&finding.witness, &body) {
+                body = enclosing::body(&mut self.judge, &outers, is_response, witness);
+            }
+            records.push(Record {
+                body: finding.witness.as_ref().and(body.clone()),
+                finding,
+                path: shortest.path.clone(),
+                operations: operations.clone(),
+                messages: messages.clone(),
+                schema_path: schema_path.clone(),
+                parts: parts.clone(),
+                is_plain,
+            });
+        }
+        records
+    }
+
+    /// Path to the schema of a pair, from a part of a message.
+    fn schema_path(&self, reached: &Reached) -> SchemaPath {
+        let source = self.messages[reached.message].as_ref();
+        let mut path =
+            source.map_or_else(SchemaPath::default, |message| message.schema_path.clone());
+        path.steps
+            .extend(reached.edges.iter().map(|(outer, child)| {
+                let child = &self.pairs[*outer].1.children[*child];
+                let (old, new) = child.pair;
+                let number = |node| self.joint.own_number(node);
+                (child.at.clone(), number(old), number(new))
+            }));
+        path
     }
 }
 
 impl Record {
-    /// Merges `other`, an equal difference: adds its messages, and keeps the shorter path.
+    /// Merges `other`, an equal difference at the same place: adds its messages, and keeps the
+    /// shorter path.
     fn merge(&mut self, other: Self) {
         if other.finding.level > self.finding.level {
             self.finding = other.finding;
         }
         self.operations.extend(other.operations);
-        self.messages += other.messages;
+        self.messages.extend(other.messages);
         self.parts.extend(other.parts);
         if (other.path.len(), &other.path) < (self.path.len(), &self.path) {
             self.path = other.path;
@@ -391,51 +558,22 @@ impl Compared<'_> {
         (key.to_owned(), format!("{}{part}", self.within))
     }
 
-    fn schema_path(&self, part: String, steps: Vec<(String, u32, u32)>) -> SchemaPath {
+    fn schema_path(&self, part: String) -> SchemaPath {
         SchemaPath {
             keys: self.keys.map(str::to_owned),
             part,
-            steps,
+            steps: Vec::new(),
         }
     }
 }
 
-/// Path from the root of a message to a pair of schemas.
-struct MessagePath {
-    path: String,
-    /// As in [`SchemaPath`].
-    steps: Vec<(String, u32, u32)>,
-    outers: Vec<Outer>,
-}
-
-/// Path from the root of a message to one of the visited pairs.
-fn message_path(
-    pairs: &[((u32, u32), Local)],
-    joint: &Joint,
-    visits: &[Visit],
-    mut at: usize,
-) -> MessagePath {
-    let mut children = VecDeque::new();
+/// Edges from the root of a message to a child of one of the visited pairs.
+fn edges(visits: &[Visit], mut at: usize, child: usize) -> Vec<Edge> {
+    let mut edges = vec![(visits[at].pair, child)];
     while let Some((from, child)) = visits[at].from {
-        let (outer, local) = &pairs[visits[from].pair];
-        children.push_front((*outer, &local.children[child]));
+        edges.push((visits[from].pair, child));
         at = from;
     }
-    let path = children.iter().map(|(_, child)| child.step.as_str());
-    let steps = children.iter().map(|(_, child)| {
-        let (old, new) = child.pair;
-        (
-            child.at.clone(),
-            joint.own_number(old),
-            joint.own_number(new),
-        )
-    });
-    let outers = children.iter();
-    MessagePath {
-        path: path.collect(),
-        steps: steps.collect(),
-        outers: outers
-            .map(|(pair, child)| Outer::new(*pair, child))
-            .collect(),
-    }
+    edges.reverse();
+    edges
 }
