@@ -461,3 +461,112 @@ fn deprecated_parameter_has_a_sunset() {
     let lines = between_parameters("none", new);
     assert_eq!(lines, ["info new-optional-request-parameter"]);
 }
+
+/// Writes an operation whose request and response have the property `note`, with further keywords
+/// of its schema. `operation`: further fields of the operation.
+fn property(project: &Project, operation: &str, stated: &str) {
+    let text = project.read("orders.yaml");
+    let (before, schemes) = text.split_once("components:").expect("it is there");
+    let before = match before.split_once("  /notes:") {
+        Some((before, _)) => before,
+        None => before,
+    };
+    let (_, schemes) = schemes
+        .split_once("  securitySchemes:")
+        .expect("it is there");
+    let content = "content: {application/json: {schema: {$ref: \"#/components/schemas/Note\"}}}";
+    let written = format!(
+        "{before}  /notes:\n    post: {{operationId: addNote, {operation} requestBody: {{{content}}}, \
+         responses: {{\"200\": {{description: fine, {content}}}}}}}\n\
+         components:\n  schemas: {{Note: {{type: object, properties: {{note: {{type: string{stated}}}}}}}}}\n  \
+         securitySchemes:{schemes}"
+    );
+    project.write("orders.yaml", written);
+}
+
+/// Lines of BREAKING between two states of the property.
+fn between_properties(operation: &str, old: &str, new: &str) -> Vec<String> {
+    let project = noticed();
+    property(&project, operation, old);
+    commit(&project, "a property");
+    property(&project, operation, new);
+    plan(&project).0
+}
+
+#[test]
+fn deprecated_property_has_a_sunset() {
+    let deprecated = ", deprecated: true";
+    for (new, expected) in [
+        (
+            "",
+            [
+                "error request-property-deprecated-sunset-missing",
+                "error response-property-deprecated-sunset-missing",
+            ],
+        ),
+        (
+            ", x-sunset: 2020-01-01",
+            [
+                "error request-property-sunset-date-too-small",
+                "error response-property-sunset-date-too-small",
+            ],
+        ),
+        (
+            ", x-sunset: soon",
+            [
+                "error request-property-deprecated-sunset-invalid",
+                "error response-property-deprecated-sunset-invalid",
+            ],
+        ),
+        (
+            ", x-sunset: 2999-01-01",
+            [
+                "info request-property-deprecated-with-sunset",
+                "info response-property-deprecated-with-sunset",
+            ],
+        ),
+    ] {
+        let lines = between_properties("", "", &format!("{deprecated}{new}"));
+        assert_eq!(lines, expected, "{new}");
+    }
+    // A property of an unstable operation needs no notice.
+    let lines = between_properties("x-stability-level: draft,", "", deprecated);
+    assert_eq!(
+        lines,
+        [
+            "info request-property-deprecated",
+            "info response-property-deprecated"
+        ]
+    );
+    // A sunset without `deprecated: true` has no line, and neither has another sunset.
+    for (old, new) in [
+        ("", ", x-sunset: 2020-01-01"),
+        (
+            ", deprecated: true, x-sunset: 2999-01-01",
+            ", deprecated: true, x-sunset: 2999-01-02",
+        ),
+    ] {
+        assert_eq!(between_properties("", old, new), ["info contract-restated"]);
+    }
+}
+
+#[test]
+fn stability_level_of_a_property_is_compared() {
+    let level = |level: &str| format!(", x-stability-level: {level}");
+    let decreased = [
+        "error request-property-stability-decreased",
+        "error response-property-stability-decreased",
+    ];
+    let increased = [
+        "info request-property-stability-increased",
+        "info response-property-stability-increased",
+    ];
+    for (less, more) in [
+        (level("alpha"), level("beta")),
+        (level("draft"), level("stable")),
+        (level("beta"), String::new()),
+    ] {
+        assert_eq!(between_properties("", &more, &less), decreased, "{less}");
+        assert_eq!(between_properties("", &less, &more), increased, "{less}");
+    }
+}

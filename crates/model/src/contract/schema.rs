@@ -69,6 +69,8 @@ enum KeywordKind {
     Object,
     /// Keyword `x-gateway` of a schema. The contract contains only its `limits`.
     Gateway,
+    /// Sunset or stability level: a text, which has no effect on values.
+    Lifecycle,
 }
 
 fn keyword_kind(keyword: &str) -> KeywordKind {
@@ -90,6 +92,7 @@ fn keyword_kind(keyword: &str) -> KeywordKind {
         "$dynamicRef" => KeywordKind::Dynamic,
         "xml" => KeywordKind::Object,
         "x-gateway" => KeywordKind::Gateway,
+        "x-sunset" | "x-stability-level" => KeywordKind::Lifecycle,
         _ if keyword.starts_with("x-") => KeywordKind::Prose,
         _ => KeywordKind::Literal,
     }
@@ -316,6 +319,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
                 }
             }
             KeywordKind::Object if value.is_map() => self.object(value),
+            KeywordKind::Lifecycle => Value::Text(value.scalar_text().unwrap_or_default().into()),
             // The value has the wrong type. The structure check reports this.
             KeywordKind::Prose
             | KeywordKind::Schema
@@ -522,6 +526,7 @@ fn has_no_effect(kind: KeywordKind, value: NodeRef<'_>) -> bool {
     match kind {
         KeywordKind::Prose => true,
         KeywordKind::Gateway => limits::of(value).entries().is_empty(),
+        KeywordKind::Lifecycle => value.scalar_text().is_none(),
         KeywordKind::Default(default) => value.as_bool() == Some(default),
         KeywordKind::DefaultZero => match value.kind() {
             Kind::Number(text) => number::value(text) == Value::Integer(0),

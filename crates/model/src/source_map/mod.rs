@@ -144,6 +144,19 @@ impl Lifecycle {
     }
 }
 
+/// Stability levels of `x-stability-level`, the least stable first.
+const STABILITY: [&str; 4] = ["draft", "alpha", "beta", "stable"];
+
+/// Rank of a stability level; a higher rank is more stable. An operation or property without a level
+/// has the highest rank. `None`: the level is unknown.
+#[must_use]
+pub fn stability_rank(level: Option<&str>) -> Option<usize> {
+    match level {
+        None => Some(STABILITY.len()),
+        Some(level) => STABILITY.iter().position(|known| *known == level),
+    }
+}
+
 /// Fields, each with the source location that set it.
 pub type Fields = BTreeMap<String, FieldSource>;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use jiff::civil;
-use model::source_map::{Lifecycle, OperationSource, Place, SourceMap};
+use model::source_map::{Lifecycle, OperationSource, Place, SourceMap, stability_rank};
 use serde_json::Value;
 use vocab::checks::{self, Level};
 
@@ -54,10 +54,7 @@ impl Compared<'_> {
             new: text(is.sunset.as_ref()),
         };
         let date = is.sunset.as_deref().map(day);
-        let is_short = |date: Day| {
-            let until = self.today.zip(notice).map(|(today, days)| today + days);
-            !is_exempt(is) && until.is_some_and(|until| date < until)
-        };
+        let is_short = |date: Day| !is_exempt(is) && self.is_short(date, notice);
         match (was.deprecated, date) {
             (_, Some(None)) => found.push(sunset("api-deprecated-sunset-parse", None)),
             (false, None) if notice.is_some_and(|days| days > 0) && !is_exempt(is) => {
@@ -137,6 +134,12 @@ impl Compared<'_> {
         was.deprecated && is_over
     }
 
+    /// True if a sunset is earlier than the notice period requires, counted from today.
+    pub(super) fn is_short(&self, sunset: Day, notice: Option<Day>) -> bool {
+        let until = self.today.zip(notice).map(|(today, days)| today + days);
+        until.is_some_and(|until| sunset < until)
+    }
+
     /// Longer notice period of the two sides, in days. `None`: neither side requires a notice
     /// period.
     /// The API may have different names on the two sides.
@@ -195,9 +198,6 @@ pub(super) fn place_of(source: &OperationSource, part: &str) -> Option<Place> {
     (place.line > 0).then(|| own.unwrap_or_else(|| place.clone()))
 }
 
-/// Stability levels, the least stable first.
-const STABILITY: [&str; 4] = ["draft", "alpha", "beta", "stable"];
-
 /// True for an operation that may change without notice.
 pub(super) fn is_unstable(stability: Option<&str>) -> bool {
     matches!(stability, Some("draft" | "alpha"))
@@ -205,15 +205,11 @@ pub(super) fn is_unstable(stability: Option<&str>) -> bool {
 
 /// Difference for a changed stability level. `None`: the level is unchanged or unknown.
 fn stability(was: &Lifecycle, is: &Lifecycle) -> Option<Found> {
-    let rank = |level: &Option<String>| match level {
-        // An operation without a level is stable.
-        None => Some(STABILITY.len()),
-        Some(level) => STABILITY.iter().position(|known| known == level),
-    };
+    let rank = |of: &Lifecycle| stability_rank(of.stability.as_deref());
     if was.stability == is.stability {
         return None;
     }
-    let id = match (rank(&was.stability), rank(&is.stability)) {
+    let id = match (rank(was), rank(is)) {
         (_, None) => "api-invalid-stability-level",
         (Some(old), Some(new)) if new < old => "api-stability-decreased",
         (_, Some(_)) => "api-stability-increased",

@@ -1,15 +1,14 @@
 //! Lifecycle of parameters outside the path: deprecation, sunset and removal. A parameter of an
 //! unstable operation needs no notice, and neither does a parameter without `deprecated`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bundle::ir;
 use model::source_map::{Lifecycle, OperationSource};
-use vocab::checks;
 
+use super::by_check;
 use super::difference::{Compared, EarlierKeys, api_of, day, is_unstable, place_of};
-use crate::levels::of_operations;
-use crate::{Change, Class, OperationRef, Plan};
+use crate::{Change, OperationRef, Plan};
 
 /// Id of the change of the client contract for a removed parameter.
 const REMOVED: &str = "request-parameter-removed";
@@ -96,29 +95,14 @@ pub(super) fn replace(
 ) {
     let replacing = lines.iter().filter(|line| REPLACING.contains(&line.id));
     let replaced: Parameters = replacing.flat_map(parts).collect();
-    let all = std::mem::take(&mut plan.changes);
-    plan.changes = all
-        .into_iter()
-        .flat_map(|change| {
-            let path = change.message.as_ref().map(|message| message.path.clone());
-            let Some(path) = path.filter(|_| [REMOVED, DEPRECATED].contains(&change.id)) else {
-                return vec![change];
-            };
-            let mut by_id: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
-            for key in &change.operations {
-                let id = match change.id {
-                    REMOVED => removed(cx, pairs, key, &path),
-                    _ if replaced.contains(&(key.clone(), path.clone())) => continue,
-                    _ => DEPRECATED,
-                };
-                by_id.entry(id).or_default().insert(key.clone());
-            }
-            by_id
-                .into_iter()
-                .map(|(id, keys)| with_check(of_operations(&change, &keys, gateway), id))
-                .collect()
-        })
-        .collect();
+    by_check(plan, gateway, &[REMOVED, DEPRECATED], |change, key| {
+        let path = &change.message.as_ref()?.path;
+        match change.id {
+            REMOVED => Some(removed(cx, pairs, key, path)),
+            _ if replaced.contains(&(key.to_owned(), path.clone())) => None,
+            _ => Some(DEPRECATED),
+        }
+    });
 }
 
 /// Id of the check for a parameter that a new operation no longer has.
@@ -139,18 +123,4 @@ fn removed(cx: &Compared<'_>, pairs: &EarlierKeys, key: &str, path: &str) -> &'s
         None if requires => "request-parameter-removed-before-sunset",
         None | Some(Some(_)) => "request-parameter-removed-with-deprecation",
     }
-}
-
-/// Returns the change with another check and its level.
-fn with_check(mut change: Change, id: &'static str) -> Change {
-    if change.id == id {
-        return change;
-    }
-    let check = checks::of(id).expect("the table has this id");
-    change.id = check.id;
-    change.class = Class::of_level(check.level);
-    if let Some(message) = &mut change.message {
-        message.level = check.level;
-    }
-    change
 }

@@ -176,7 +176,8 @@ fn of_type<'a>(
             }
         }
         Value::List(_) | Value::Set(_) | Value::Map(_) => match key {
-            "deprecated" | "default" | "readOnly" | "writeOnly" | "nullable" | "xml" => Some(true),
+            "deprecated" | "default" | "readOnly" | "writeOnly" | "nullable" | "xml"
+            | "x-sunset" | "x-stability-level" => Some(true),
             _ => None,
         },
         Value::Null | Value::Bool(_) | Value::Node(_) => Some(true),

@@ -6,6 +6,7 @@ mod bounds;
 mod choices;
 mod content;
 mod discriminator;
+mod lifecycle;
 mod object;
 mod others;
 mod types;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bundle::ir::Value;
 use serde_json::Value as Json;
 
-use super::{Effect, Finding, Pair, Part, Role};
+use super::{Effect, Finding, Pair, Part, Role, lifecycle};
 use vocab::checks::{self, Level};
 
 pub(super) fn compare(pair: &mut Pair<'_>) {
@@ -56,7 +56,8 @@ fn required<'a>(pair: &Pair<'a>, schema: &'a Value) -> BTreeSet<&'a str> {
         .collect()
 }
 
-fn flag(pair: &Pair<'_>, schema: &Value, key: &str) -> bool {
+/// True if a schema has a keyword with the value `true`.
+pub(super) fn flag(pair: &Pair<'_>, schema: &Value, key: &str) -> bool {
     pair.joint.at(schema).get(key) == Some(&Value::Bool(true))
 }
 
@@ -73,11 +74,8 @@ fn property(pair: &mut Pair<'_>, name: &str, (old, new): (&Value, &Value), needs
     };
     need(pair, name, Some(new), needs);
     mutability(pair, name, (old, new), needs.1);
-    let (was, is) = (flag(pair, old, "deprecated"), flag(pair, new, "deprecated"));
-    if was != is && pair.role.part == Part::Body {
-        let what = ["deprecated", "reactivated"][usize::from(was)];
-        let id = format!("{}-property-{what}", pair.role.direction());
-        push(pair, &id, name, "deprecated", (was.into(), is.into()));
+    if pair.role.part == Part::Body {
+        lifecycle::compare(pair, name, (old, new));
     }
     pair.child(
         format!("properties/{name}"),
@@ -171,7 +169,8 @@ fn removed(pair: &mut Pair<'_>, name: &str, old: &Value, (was, is): (bool, bool)
 }
 
 /// Adds a difference of a property. `id` is the id of its check.
-fn push(
+/// Adds a difference of a property.
+pub(super) fn push(
     pair: &mut Pair<'_>,
     id: &str,
     name: &str,

@@ -53,12 +53,14 @@ const COMPARED: [&str; 42] = [
 ];
 
 /// Keywords that the comparisons of encoded content and of properties cover.
-const BESIDE: [&str; 5] = [
+const BESIDE: [&str; 7] = [
     "contentMediaType",
     "contentEncoding",
     "readOnly",
     "writeOnly",
     "deprecated",
+    "x-sunset",
+    "x-stability-level",
 ];
 
 pub(super) fn compare(pair: &mut Pair<'_>) {

@@ -78,6 +78,12 @@ fn is_any(schema: &Value) -> bool {
 fn is_annotation(key: &str) -> bool {
     matches!(
         key,
-        "readOnly" | "writeOnly" | "deprecated" | "default" | "xml"
+        "readOnly"
+            | "writeOnly"
+            | "deprecated"
+            | "default"
+            | "xml"
+            | "x-sunset"
+            | "x-stability-level"
     )
 }
