@@ -75,6 +75,48 @@ fn claim_changes_its_limits_targets_and_fields() {
     }
 }
 
+/// A claim that the gateway cannot use, such as a map, overrides no claim of a token.
+#[test]
+fn unusable_claim_lets_the_token_decide() {
+    let gateway = GATEWAY
+        .replace(
+            "keys: {kind: api_key}",
+            "keys: {kind: jwt, issuer: \"https://i\", audience: [a], algorithms: [ES256], jwks_url: \"https://i/keys\"}",
+        )
+        .replace(
+            "keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]",
+            "tokens: [{issuer: \"https://i\", subject: s}]",
+        );
+    let document = DOCUMENT.replace(
+        "type: apiKey, in: header, name: X-Key",
+        "type: http, scheme: bearer",
+    );
+    let own = "the token's own claim";
+    for (from, to, is_used) in [
+        ("tenant: t1", "tenant: {a: b}", false),
+        ("tenant: t1", "tenant: {\"0\": t1}", false),
+        ("tenant: t1", "tenant: [[t1]]", false),
+        ("tenant: t1", "tenant: []", false),
+        ("tenant: t1", "tenant: [t2]", true),
+        ("tenant: t1", "tenant: t2", true),
+    ] {
+        let new = edit(&gateway, from, to);
+        let plan = plan((&gateway, &document), (&new, &document));
+        let mut removed = plan
+            .changes
+            .iter()
+            .filter(|one| one.id == "consumer-right-removed");
+        let removed = removed.next().expect("a line");
+        let class = if is_used {
+            "strengthen"
+        } else {
+            "incomparable"
+        };
+        assert_eq!(removed.class.name(), class, "{to}");
+        assert_eq!(removed.new == own, !is_used, "{to}");
+    }
+}
+
 #[test]
 fn claim_that_nothing_reads_changes_only_rights() {
     assert_eq!(planned("seat: s1}", "seat: s1, note: n}"), [""; 0]);

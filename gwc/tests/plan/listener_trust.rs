@@ -18,6 +18,11 @@ components:
 
 /// Lines of a plan between two versions of the listener `public`, as `CLASS ID`.
 fn between(old: &str, new: &str) -> Vec<String> {
+    between_with("mt: {kind: mtls}, ", DOCUMENT, old, new)
+}
+
+/// As [`between`], with other verifiers and another document.
+fn between_with(verifiers: &str, document: &str, old: &str, new: &str) -> Vec<String> {
     let tls = "certificates: {m: {cert: \"${file:/c}\", key: \"${file:/k}\"}}";
     let gateway = |public: &str| {
         let public = public.replace("TLS", tls);
@@ -28,13 +33,13 @@ apis: {{a: {{path: api.yaml}}}}
 listeners:
   partners: {{address: \"127.0.0.1:8443\", protocol: https, tls: {{{tls}, client_auth: {{ca: \"${{file:/ca}}\", mode: optional}}}}}}
   public: {{address: \"127.0.0.1:8444\", {public}}}
-auth: {{mt: {{kind: mtls}}, k1: {{kind: api_key}}}}
+auth: {{{verifiers}k1: {{kind: api_key}}}}
 upstreams: {{u: {{targets: {{t: {{url: \"http://127.0.0.1:1\"}}}}}}}}
 defaults: {{upstream: u, listeners: [partners, public]}}
 "
         )
     };
-    let of = |public: &str| side(&[("gateway.yaml", &gateway(public)), ("api.yaml", DOCUMENT)]);
+    let of = |public: &str| side(&[("gateway.yaml", &gateway(public)), ("api.yaml", document)]);
     let plan = compare(Some(&of(old)), &of(new)).expect("both sides build");
     let changes = plan.changes.iter();
     let lines = changes.map(|one| format!("{} {}", one.class.name(), one.id));
@@ -61,6 +66,26 @@ fn newly_requested_certificates_are_incomparable() {
     }
     let lines = between(&with("optional"), &with("required"));
     assert_eq!(lines, ["strengthen client-auth-changed"]);
+}
+
+/// With `verify: upstream`, the gateway checks only that the client has a certificate.
+#[test]
+fn newly_requested_certificates_satisfy_a_scheme() {
+    let document = DOCUMENT.replace("{auth: mt}", "{verify: upstream}");
+    let asks = "protocol: https, tls: {TLS, client_auth: {ca: \"${file:/other}\", mode: optional}}";
+    let expected = "incomparable client-auth-changed".to_owned();
+    for old in ["protocol: https, tls: {TLS}", "protocol: http"] {
+        let lines = between_with("", &document, old, asks);
+        assert!(lines.contains(&expected), "{old}: {lines:?}");
+    }
+    // No scheme and no verifier reads a certificate.
+    let keys = DOCUMENT.replace("{mt: []}, ", "");
+    let at = keys.find("    mt: {").expect("the scheme");
+    let end = keys[at..].find('\n').expect("a line") + at + 1;
+    let keys = format!("{}{}", &keys[..at], &keys[end..]);
+    let lines = between_with("", &keys, "protocol: https, tls: {TLS}", asks);
+    assert!(!lines.contains(&expected), "{lines:?}");
+    assert!(lines.contains(&"strengthen client-auth-changed".to_owned()));
 }
 
 #[test]

@@ -126,6 +126,72 @@ fn requested_scopes_count_where_they_are_required() {
     assert_eq!(found(&narrow, &wide), [""; 0], "no scope is required");
 }
 
+/// A provider issues claims by scope (OpenID Connect Core 1.0 §5.4). Other scopes therefore lead to
+/// another principal, wherever something reads the principal.
+#[test]
+fn other_scopes_of_a_login_are_another_principal() {
+    let by_email = "consumer_claim: email, ";
+    let consumer = "consumers: {c1: {plan: small}}\nplans: {small: {policies: [few]}}\n";
+    let passing =
+        |what: &str| DOCUMENT.replace("{auth: login}", &format!("{{auth: login, {what}}}"));
+    let reading = |expression: &str| {
+        let chain = "{operationId: one, x-gateway: {policies: [z]},";
+        (
+            format!(
+                "policies: {{few: {{kind: quota, limit: 3, period: month}}, z: {{kind: authorize, expression: \"{expression}\"}}}}\n"
+            ),
+            DOCUMENT.replace("{operationId: one,", chain),
+        )
+    };
+    let few = "policies: {few: {kind: quota, limit: 3, period: month}}\n".to_owned();
+    let none = String::new;
+    for (name, settings, parts, document) in [
+        (
+            "plan",
+            by_email,
+            (few.clone(), consumer),
+            DOCUMENT.to_owned(),
+        ),
+        (
+            "claim to header",
+            "",
+            (none(), ""),
+            passing("claims_to_headers: {email: X-Mail}"),
+        ),
+        (
+            "name to header",
+            by_email,
+            (few.clone(), consumer),
+            passing("forward_as: X-User"),
+        ),
+        (
+            "absent claim",
+            "",
+            (reading("!has(auth.claims.email)").0, ""),
+            reading("!has(auth.claims.email)").1,
+        ),
+        (
+            "not in group",
+            "",
+            (reading("!('b' in auth.groups)").0, ""),
+            reading("!('b' in auth.groups)").1,
+        ),
+    ] {
+        let with = |scopes: &str| {
+            let settings = format!("scopes: [{scopes}], {settings}");
+            let text = gateway(ISSUER, &settings, "") + &parts.0 + parts.1;
+            compiled(&text, &document)
+        };
+        let (fewer, more) = (with("openid"), with("openid, email, groups"));
+        for (old, new) in [(&fewer, &more), (&more, &fewer)] {
+            let found = classes(old, new);
+            let is_gated =
+                |line: &String| line.starts_with("incomparable") || line.starts_with("weaken");
+            assert!(found.iter().any(is_gated), "{name}: {found:?}");
+        }
+    }
+}
+
 #[test]
 fn restated_default_of_a_login_is_no_change() {
     for (settings, session) in [

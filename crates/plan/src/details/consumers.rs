@@ -4,6 +4,7 @@ use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 use bundle::ir;
+use policy::Claims;
 use policy::declared::{Setting, Settings, Value as Written};
 use serde_json::{Value, json};
 
@@ -139,17 +140,25 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         if !has_credentials || is_unnamed {
             named((name, &subject), (was, is), &admitting, plan);
         }
-        let empty = Settings::default();
-        let settings_of = |consumer: Option<&ir::Consumer>| {
-            consumer.map_or_else(|| empty.clone(), ir::Consumer::settings)
-        };
-        let (was, is) = (settings_of(was), settings_of(is));
         let remains = !is_gone || is_unnamed || is_unlisted;
-        rights(&subject, (&was, &is), (&admitting, remains), plan);
-        let mut lines = Vec::new();
-        fields::settings(&tables::CONSUMER, &subject, &was, &is, &mut lines);
-        push_lines(plan, lines, |_| Section::Policy);
+        settings(&subject, (was, is), (&admitting, remains), plan);
     }
+}
+
+/// Compares the settings of a consumer without its credentials. `remains`: see [`rights`].
+fn settings(
+    subject: &str,
+    (was, is): (Option<&ir::Consumer>, Option<&ir::Consumer>),
+    admission: (&AdmissionRules<'_>, bool),
+    plan: &mut Plan,
+) {
+    let claims = is.map_or_else(Claims::default, |consumer| Claims::of(&consumer.claims));
+    let [was, is] =
+        [was, is].map(|consumer| consumer.map_or_else(Settings::default, ir::Consumer::settings));
+    rights(subject, (&was, &is), &claims, admission, plan);
+    let mut lines = Vec::new();
+    fields::settings(&tables::CONSUMER, subject, &was, &is, &mut lines);
+    push_lines(plan, lines, |_| Section::Policy);
 }
 
 /// Reports a consumer that is added or removed, and that a verifier may identify by a claim.
@@ -210,10 +219,12 @@ fn claim(setting: &Setting) -> Option<&str> {
 /// Compares groups and claims of a consumer, because policies check these. A consumer's claim
 /// overrides the claim of the same name in a token; if the consumer's claim is removed, the token's
 /// claim applies. If `remains`, callers of the consumer are still admitted: an expression may then
-/// admit a caller because a group or claim is missing.
+/// admit a caller because a group or claim is missing. `claims`: claims of the new consumer, as the
+/// gateway reads them. A claim that is a map or has no values overrides nothing.
 fn rights(
     subject: &str,
     (old, new): (&Settings, &Settings),
+    claims: &Claims,
     (admitting, remains): (&AdmissionRules<'_>, bool),
     plan: &mut Plan,
 ) {
@@ -248,8 +259,8 @@ fn rights(
         );
     }
     for (path, value, claim) in before.difference(&after) {
-        let mut others = after.iter();
-        let is_hidden = claim.is_none() || others.any(|(_, _, other)| other == claim);
+        let overrides = |name: &String| claims.has(name, "").is_some();
+        let is_hidden = claim.as_ref().is_none_or(overrides);
         let is_certified = || {
             let name = claim.as_deref().unwrap_or_default();
             admitting.by_certificate && OF_CERTIFICATES.contains(&name)

@@ -34,8 +34,14 @@ pub(crate) fn source(scheme: &ir::Scheme, verifiers: &ir::Set<ir::Verifier>) -> 
     }
 }
 
-/// True if a verifier of the gateway reads the certificate of the client's connection.
+/// True if a verifier or a scheme of the gateway reads the certificate of the client's connection.
+/// A scheme with `verify: upstream` reads whether the client has one.
 pub(super) fn is_read(gateway: &ir::Gateway) -> bool {
+    let verifiers = &gateway.shared.auth;
+    let mut schemes = gateway.apis.iter().flat_map(|api| &api.schemes);
+    if schemes.any(|scheme| location(scheme, verifiers) == Place::Certificate) {
+        return true;
+    }
     let mut verifiers = gateway.shared.auth.iter();
     verifiers.any(|verifier| {
         let source = match &verifier.checked {

@@ -18,7 +18,7 @@ use policy::auth::{self, Place};
 
 use super::certificate::location;
 use super::selection::{newly_unambiguous, selected};
-use super::verifier::CredentialRequirements;
+use super::verifier::{CredentialRequirements, claims_by_scope};
 use super::who::describe;
 use super::{Access, Route, Verdict};
 
@@ -261,8 +261,13 @@ pub(super) fn fields<'a>(
             );
             fields.entry(name).or_default().push(source);
         }
+        let verifier = match &scheme.verify {
+            ir::Verify::Auth(name) => route.gateway.shared.auth.get(name),
+            ir::Verify::Upstream => None,
+        };
+        let scopes = verifier.map_or_else(String::new, |one| claims_by_scope(&one.checked));
         for (claim, name) in &scheme.passes.claims {
-            let source = format!("claim {claim} by {place:?}");
+            let source = format!("claim {claim} by {place:?}{scopes}");
             fields.entry(name).or_default().push(source);
         }
     }
@@ -339,7 +344,11 @@ fn credentials<'a>(
         let has_identity = !matches!(verifier.kind(), "api_key" | "basic");
         let one = Credential {
             place: location(scheme, verifiers),
-            text: format!("{:?} {read}", location(scheme, verifiers)),
+            text: format!(
+                "{:?} {read}{}",
+                location(scheme, verifiers),
+                claims_by_scope(verifier)
+            ),
             has_identity,
             can_name: !has_identity || !consumers.is_empty() || others.any(|one| is_named(&one)),
             consumers,

@@ -264,6 +264,18 @@ fn reading(kind: &str, settings: &Settings) -> Option<String> {
     })
 }
 
+/// Text of the scopes that a login requests. The provider issues claims by scope (OpenID Connect
+/// Core 1.0 §5.4), so that other scopes lead to another principal. Empty for other verifiers.
+pub(super) fn claims_by_scope(checked: &auth::Checked) -> String {
+    match checked {
+        auth::Checked::Oidc(login) => {
+            let scopes: Vec<String> = requested(&login.settings()).into_iter().collect();
+            format!(" scopes={}", scopes.join(" "))
+        }
+        _ => String::new(),
+    }
+}
+
 /// Reader of the requirements in a verifier's settings. Records which keys were read.
 struct Facts<'f, 's> {
     requirements: &'f mut CredentialRequirements,
