@@ -125,7 +125,7 @@ impl Message {
         let body = body.filter(|body| body.chars().count() <= BODY_MAX);
         let sides = match self.direction {
             "response" => "new answers may have it, the old contract excludes it",
-            _ => "valid before, refused now",
+            _ => "valid before, the new contract excludes it",
         };
         let shown = field.or(body).unwrap_or_else(|| value.to_string());
         Some(format!("{shown} ({sides})"))
@@ -156,8 +156,8 @@ fn field(path: &str, value: &Value) -> Option<String> {
     };
     let text = match one {
         Value::String(text) => text.clone(),
-        Value::Number(_) | Value::Bool(_) => one.to_string(),
-        Value::Null | Value::Array(_) | Value::Object(_) => return None,
+        Value::Number(_) | Value::Bool(_) | Value::Null => one.to_string(),
+        Value::Array(_) | Value::Object(_) => return None,
     };
     let encoded = diag::uri::path_reference(&text);
     match place {

@@ -348,13 +348,15 @@ impl Plan {
         group::sort(&mut self.changes);
     }
 
-    /// Number of changes of a class. A line about several operations counts once for each of them.
+    /// Number of operations with a change of a class, each counted once, and of changes of this class
+    /// that concern no operation.
     #[must_use]
     pub fn count(&self, class: Class) -> usize {
-        self.changes
-            .iter()
-            .filter(|change| change.class == class)
-            .map(Change::count)
-            .sum()
+        let (mut operations, mut others) = (BTreeSet::new(), 0);
+        for change in self.changes.iter().filter(|change| change.class == class) {
+            operations.extend(&change.operations);
+            others += usize::from(change.operations.is_empty());
+        }
+        operations.len() + others
     }
 }

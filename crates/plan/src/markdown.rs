@@ -10,7 +10,7 @@ use super::fold::{self, Line};
 use super::links::{SourceLink, located};
 use super::report::{Report, acknowledgement_lines, arrow, has_arrow, more_places, sentence, what};
 use super::words;
-use super::{Change, Section};
+use super::{Change, Class, Section};
 use diag::text::printable;
 
 /// Maximum size of a comment, in bytes: 60,000. GitHub accepts 65,536 characters.
@@ -93,30 +93,44 @@ fn head(report: &Report<'_>) -> String {
         None => String::new(),
     };
     // A later run searches for this marker to update the comment.
-    let mut out = format!(
-        "<!-- gwc plan -->\n### Gateway plan: {verdict}\n\n{}{environment}\n",
+    let mut out = format!("<!-- gwc plan -->\n### Gateway plan: {verdict}\n");
+    out.push_str(&counts(report));
+    out.push_str(&format!(
+        "\n{}{environment}\n",
         code(&report.compared(), SPAN_MAX)
-    );
-    if report.plan.no_op {
-        out.push_str("\nThe meaning is the same.\n");
-    }
+    ));
     if report.plan.changes.is_empty() {
         return out;
     }
-    let counts: Vec<String> = report
-        .counts()
-        .iter()
-        .map(|(count, class)| {
-            let meaning = words::meaning(*class);
-            format!("**{count}** {} ({meaning})", class.name())
-        })
-        .collect();
-    out.push_str(&format!("\n{}\n", counts.join(" · ")));
     if !stopping.is_empty() {
         blocked(&mut out, report, &stopping);
         acknowledgements(&mut out, report, &stopping);
     }
     out
+}
+
+/// Second line of the head: number of operations of each class, with its meaning. It says so if no
+/// caller gains or loses access and no client breaks.
+fn counts(report: &Report<'_>) -> String {
+    if report.plan.no_op {
+        return "\nThe meaning is the same.\n".to_owned();
+    }
+    let counts = report.counts();
+    if counts.is_empty() {
+        return String::new();
+    }
+    let is_harmless = counts
+        .iter()
+        .all(|(_, class)| matches!(class, Class::Added | Class::Changed | Class::Doc));
+    let each = counts.iter().map(|(count, class)| {
+        let meaning = words::meaning(*class);
+        format!("**{count}** {} ({meaning})", class.name())
+    });
+    let each = each.collect::<Vec<_>>().join(" · ");
+    match is_harmless {
+        true => format!("\nNo break, and the same callers have access: {each}\n"),
+        false => format!("\n{each}\n"),
+    }
 }
 
 /// Renders the tripped gates and the changes that trip them.

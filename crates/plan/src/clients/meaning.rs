@@ -7,7 +7,7 @@ use model::contract::joint::Joint;
 use validator::Direction;
 use validator::containment::{Containment, Position};
 
-use super::schema::{Child, Finding, Local, Role};
+use super::schema::{Child, Finding, Local, Part, Role};
 use crate::change::Decision;
 use vocab::checks::{self, Level};
 
@@ -16,7 +16,7 @@ const STEPS_MAX: u32 = 200_000;
 /// Maximum number of steps of all proofs about pairs that include their inner pairs.
 const WHOLE_STEPS_MAX: u32 = 60_000;
 /// Maximum number of searches for witnesses of one API and direction.
-const SEARCHES_MAX: u32 = 64;
+const SEARCHES_MAX: u32 = 512;
 
 /// Prover that decides which differences between the schemas of two contracts break clients.
 pub(super) struct Judge<'j> {
@@ -91,6 +91,10 @@ impl<'j> Judge<'j> {
             return;
         }
         let sides = self.sides(pair, role);
+        if role.is_text && role.part != Part::Body && accepts_every_text(self.joint, sides.1) {
+            local.findings.iter_mut().for_each(lower);
+            return;
+        }
         let children = local.children.iter().filter(|child| !child.role.is_opaque);
         let children: Vec<&Child> = children.collect();
         let inner = children.iter().map(|child| self.sides(child.pair, role));
@@ -180,6 +184,25 @@ impl<'j> Judge<'j> {
     }
 }
 
+/// True for a schema that accepts every text of a parameter or header field, such as `type: string`.
+pub(super) fn accepts_every_text(joint: &Joint, schema: &Value) -> bool {
+    let is_string = |value: &Value| match joint.at(value) {
+        Value::Text(name) => &**name == "string",
+        other => {
+            let mut names = other.items().iter();
+            names.any(|one| matches!(one, Value::Text(name) if &**name == "string"))
+        }
+    };
+    match joint.at(schema) {
+        Value::Bool(accepts) => *accepts,
+        schema => schema.entries().iter().all(|(key, value)| match &**key {
+            "type" => is_string(value),
+            "default" | "deprecated" | "nullable" | "x-sunset" | "x-stability-level" => true,
+            _ => false,
+        }),
+    }
+}
+
 /// Lowers the level of a difference that was proved to break no client.
 pub(super) fn lower(finding: &mut Finding) {
     if is_checked(finding) && finding.level == Level::Error {
@@ -196,6 +219,8 @@ fn is_checked(finding: &Finding) -> bool {
         finding.keyword,
         "" | "default"
             | "deprecated"
+            | "x-sunset"
+            | "x-stability-level"
             | "readOnly"
             | "writeOnly"
             | "discriminator"

@@ -6,6 +6,7 @@ use bundle::ir::{self, ParameterPlace, Value};
 use model::contract::joint::Joint;
 use serde_json::Value as Json;
 
+use super::meaning;
 use super::operations::OperationPair;
 use super::path_parameters::{PathParameters, Slot, admits};
 use super::schema::{Finding, Part, Role};
@@ -385,6 +386,9 @@ impl<'j> Messages<'j> {
                     });
                 }
                 (None, None) => {}
+                (None, Some(schema)) | (Some(schema), None)
+                    if role.part != Part::Body
+                        && meaning::accepts_every_text(self.joint, schema) => {}
                 (was, is) if was.is_none() != is.is_none() => {
                     let what = if was.is_none() { "added" } else { "removed" };
                     let body = format!("{}-body-media-type-schema-{what}", role.direction());

@@ -11,7 +11,8 @@ pub(super) fn readings(value: &Json) -> Option<Vec<Json>> {
         Json::String(text) => text.clone(),
         Json::Number(number) => number.to_string(),
         Json::Bool(flag) => flag.to_string(),
-        Json::Null | Json::Array(_) | Json::Object(_) => return None,
+        Json::Null => "null".to_owned(),
+        Json::Array(_) | Json::Object(_) => return None,
     };
     let is_kept = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     if text.is_empty() || !text.chars().all(is_kept) {
@@ -50,7 +51,7 @@ mod tests {
             (json!(1.5), None),
             (json!("é"), None),
             (json!(["a"]), None),
-            (Json::Null, None),
+            (Json::Null, Some(vec![Json::Null, json!("null")])),
         ] {
             let scalars = readings(&value).map(|all| {
                 let scalars = all
