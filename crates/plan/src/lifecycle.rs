@@ -10,15 +10,14 @@ mod difference;
 mod parameters;
 mod properties;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bundle::ir;
-use vocab::checks;
 
 use self::difference::{Compared, api_of, day, place_of};
 use crate::clients::routed;
 use crate::levels::of_operations;
-use crate::{Change, Class, OperationRef, Plan, Side};
+use crate::{Change, OperationRef, Plan, Side};
 
 pub(super) use self::difference::EarlierKeys;
 
@@ -116,46 +115,6 @@ fn replace_deprecated(lines: &[Change], gateway: &ir::Gateway, plan: &mut Plan) 
             (!left.is_empty()).then(|| of_operations(&change, &left, gateway))
         })
         .collect();
-}
-
-/// Splits the changes with these ids by the check that applies to each of their operations. `check`
-/// returns the id of this check. `None`: the operation has another line.
-fn by_check(
-    plan: &mut Plan,
-    gateway: &ir::Gateway,
-    ids: &[&str],
-    check: impl Fn(&Change, &str) -> Option<&'static str>,
-) {
-    let all = std::mem::take(&mut plan.changes);
-    for change in all {
-        if !ids.contains(&change.id) {
-            plan.changes.push(change);
-            continue;
-        }
-        let mut by_id: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
-        for key in &change.operations {
-            if let Some(id) = check(&change, key) {
-                by_id.entry(id).or_default().insert(key.clone());
-            }
-        }
-        let parts = by_id.into_iter();
-        plan.changes
-            .extend(parts.map(|(id, keys)| with_check(of_operations(&change, &keys, gateway), id)));
-    }
-}
-
-/// Returns the change with another check and its level.
-fn with_check(mut change: Change, id: &'static str) -> Change {
-    if change.id == id {
-        return change;
-    }
-    let check = checks::of(id).expect("the table has this id");
-    change.id = check.id;
-    change.class = Class::of_level(check.level);
-    if let Some(message) = &mut change.message {
-        message.level = check.level;
-    }
-    change
 }
 
 fn of_key(gateway: &ir::Gateway, key: &str) -> Option<OperationRef> {

@@ -37,9 +37,9 @@ pub static QUOTA_BELOW_RATE: Lint = Lint {
     name: "quota-below-rate",
     level: Level::Warn,
     summary: "a quota that is used up before a rate limit refuses a request",
-    explain: "Both limits count the requests of the same callers by the same key. If the quota is \
-not above what the rate limit admits at once (`burst`, or `limit` of a sliding window), the rate \
-limit never refuses a request that the quota admits. Usually one of the two numbers is wrong. \
+    explain: "Both limits count the requests of the same callers by the same key. A rate limit \
+admits `burst` requests at once, a sliding window `limit`. If the quota is not above that number, \
+the rate limit refuses no request that the quota admits. Usually one of the two numbers is wrong. \
 Limits with `mode: log` have no finding. A rate limit that runs before a step that can refuse \
 requests, such as authentication, has none either, because it limits the refused requests, too.",
     bad: project!(

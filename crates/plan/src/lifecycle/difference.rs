@@ -10,8 +10,9 @@ use vocab::checks::{self, Level};
 
 use crate::change::Message;
 use crate::changelog::split_key;
+use crate::levels::of_operations;
 use crate::routing::ServedPairs;
-use crate::{Change, Class, OperationRef, Section};
+use crate::{Change, Class, OperationRef, Plan, Section};
 
 /// Days since 1970-01-01.
 pub(super) type Day = i64;
@@ -260,6 +261,46 @@ impl EarlierKeys {
         own.into_iter()
             .chain(earlier.into_iter().flatten().map(String::as_str))
     }
+}
+
+/// Splits the changes with these ids by the check that applies to each of their operations. `check`
+/// returns the id of this check. `None`: the operation has another line.
+pub(super) fn by_check(
+    plan: &mut Plan,
+    gateway: &ir::Gateway,
+    ids: &[&str],
+    check: impl Fn(&Change, &str) -> Option<&'static str>,
+) {
+    let all = std::mem::take(&mut plan.changes);
+    for change in all {
+        if !ids.contains(&change.id) {
+            plan.changes.push(change);
+            continue;
+        }
+        let mut by_id: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
+        for key in &change.operations {
+            if let Some(id) = check(&change, key) {
+                by_id.entry(id).or_default().insert(key.clone());
+            }
+        }
+        let parts = by_id.into_iter();
+        plan.changes
+            .extend(parts.map(|(id, keys)| with_check(of_operations(&change, &keys, gateway), id)));
+    }
+}
+
+/// Returns the change with another check and its level.
+fn with_check(mut change: Change, id: &'static str) -> Change {
+    if change.id == id {
+        return change;
+    }
+    let check = checks::of(id).expect("the table has this id");
+    change.id = check.id;
+    change.class = Class::of_level(check.level);
+    if let Some(message) = &mut change.message {
+        message.level = check.level;
+    }
+    change
 }
 
 /// Name of the API in the key of an operation.

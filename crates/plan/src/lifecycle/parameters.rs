@@ -6,8 +6,7 @@ use std::collections::BTreeSet;
 use bundle::ir;
 use model::source_map::{Lifecycle, OperationSource};
 
-use super::by_check;
-use super::difference::{Compared, EarlierKeys, api_of, day, is_unstable, place_of};
+use super::difference::{Compared, EarlierKeys, api_of, by_check, day, is_unstable, place_of};
 use crate::{Change, OperationRef, Plan};
 
 /// Id of the change of the client contract for a removed parameter.

@@ -3,8 +3,7 @@
 
 use bundle::ir;
 
-use super::by_check;
-use super::difference::{Compared, EarlierKeys, api_of, day, is_unstable};
+use super::difference::{Compared, EarlierKeys, api_of, by_check, day, is_unstable};
 use crate::{Change, Plan};
 
 /// Checks of one direction.
