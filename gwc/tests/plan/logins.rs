@@ -161,7 +161,7 @@ fn other_scopes_of_a_login_are_another_principal() {
         (
             "name to header",
             by_email,
-            (few.clone(), consumer),
+            (few, consumer),
             passing("forward_as: X-User"),
         ),
         (

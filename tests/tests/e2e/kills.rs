@@ -349,7 +349,7 @@ fn loading_an_earlier_version_persists_nothing() {
     // The start passes the point once. Two seconds later gwd loads the first version, so that a
     // rollback to it needs no disk access.
     let fault = "activate.persisted:2:kill";
-    let mut gateway = options.clone().variable("GWC_FAULT", fault).spawn();
+    let mut gateway = options.variable("GWC_FAULT", fault).spawn();
     gateway.wait_ready_or_end();
     wait::until("both versions are in memory", || {
         let status = gateway.status();
