@@ -97,17 +97,21 @@ pub(super) fn take(
     // window when the counts were loaded. If a thread counts later, the compare-and-swap below
     // fails.
     let mut word = slot.counts.load(Ordering::Acquire);
-    let mut is_over = slot.word.load(Ordering::Acquire) & TIME_MASK <= now;
-    // First reserve the slot until the end of the next window, then count.
+    let time = slot.word.load(Ordering::Acquire);
+    let mut is_over = time & TIME_MASK <= now;
+    // First reserve the slot until the end of the next window, then count. Only the first request
+    // of a window writes the time: threads that count the same key then write one integer each.
     let reserved = |word: u64| {
         let later = (word & TIME_MASK).max(end);
         is_of(word, tag).then_some((word & !TIME_MASK) | later)
     };
     // If another key owns the slot now, decide as for a new key, and do not charge the owner.
-    let ours = slot
-        .word
-        .fetch_update(Ordering::AcqRel, Ordering::Acquire, reserved)
-        .is_ok();
+    let is_reserved = is_of(time, tag) && time & TIME_MASK >= end;
+    let ours = is_reserved
+        || slot
+            .word
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, reserved)
+            .is_ok();
     let number = number & NUMBER_MASK;
     loop {
         let period_before = period_of(slot);
