@@ -473,10 +473,6 @@ mod tests {
         assert_eq!(begin(&client, &count), Some(Err(NoAnswer::Full)));
         // Label of the outcome in `gwd_policy_calls_total`.
         assert_eq!(NoAnswer::Full.outage().label(), "overflow");
-        // The queue has room again after the server took a call.
-        let mut calls = calls.expect("one server");
-        assert!(calls.try_recv().is_ok());
-        assert_eq!(begin(&client, &count), None);
-        assert_eq!(begin(&client, &count), Some(Err(NoAnswer::Full)));
+        drop(calls);
     }
 }
