@@ -17,11 +17,50 @@
 //! | [`measure`] | memory use and memory limit, as the system reports them |
 //! | [`memory`] | return of freed pages to the system |
 //!
-//! The owner of a limited amount holds a permit; dropping the permit returns the amount. Memory has
-//! three thresholds, in percent of its limit. Above 80 % (or if buffers alone use 30 %), nothing is
-//! read that would have to be buffered. An active connection without buffered data is not affected.
-//! Above 95 %, new requests and connections are refused. Above 70 %, idle connections release
-//! memory if other connections wait for it.
+//! **Permits.** The owner of a limited amount holds a permit ([`budget::Share`]); dropping the
+//! permit returns the amount. No code path can therefore forget to return it, not even a panic or a
+//! cancelled future. Workers take permits of requests in batches ([`budget::LocalQuota`]), so that
+//! they rarely write to the same cache line.
+//!
+//! **Memory** is determined in three ways, because none of them suffices alone:
+//!
+//! 1. Estimate ([`budget::Memory`]): a connection takes the typical size of its buffers before it
+//!    reads. The estimate is known at once, but excludes data of slow peers.
+//! 2. Count ([`buffered`]): each owner of buffers reports the bytes that the estimate excludes. An
+//!    upload of 1 MiB to an upstream that does not read is an example.
+//! 3. Measurement ([`measure`]): the system reports the memory of the process every 100 ms. It
+//!    includes everything, but it is late.
+//!
+//! Used memory is the measurement, or the sum of the other two with the size of the process without
+//! connections, whichever is larger.
+//!
+//! **Thresholds**, in percent of the memory limit:
+//!
+//! | Above | Effect |
+//! |---|---|
+//! | 70 % | idle connections release memory if other connections wait for it |
+//! | 80 %, or 30 % in buffers alone | no data is read that would have to be buffered |
+//! | 95 % | new requests and connections are refused with 503 `overload` |
+//!
+//! Reading stops before requests are refused: a peer that is not read slows down by itself
+//! (backpressure), and a refused request is an error. An active connection without buffered data is
+//! not affected. Connections may always use 10 % of the limit: a process that has grown for another
+//! reason still serves.
+//!
+//! **Waiting.** A connection that gets no memory waits in [`waiting`]; its bytes stay in the
+//! kernel. Client addresses and networks take turns, so that one client with many connections does
+//! not delay the others.
+//!
+//! **Fairness.** Counts per address ([`addresses`], [`crowding`]) and turns ([`turns`], [`fair`],
+//! [`permit_queue`], [`replaceable`]) keep one client from using up a limit. An IPv6 /64 network
+//! counts as one address, and wider networks are counted as well.
+//!
+//! Two related modules are elsewhere, because this folder must not import the layers that use it:
+//!
+//! - `proxy::backlog` accounts for a client's HTTP/2 connection. It holds the counters of this
+//!   folder, but it wraps response bodies and wakes streams, which belong to `proxy`.
+//! - `listen::spread` balances connections between workers. It limits nothing: it compares the
+//!   loads of the workers and passes sockets on, which belong to `listen`.
 
 pub(crate) mod addresses;
 pub(crate) mod budget;
