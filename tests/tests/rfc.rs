@@ -1,5 +1,5 @@
-//! Checks that every test that `docs/rfc.md`, `docs/internals/access-rules.md` and `SECURITY.md` name
-//! exists.
+//! Checks that every test that `docs/rfc.md`, `docs/internals/access-rules.md` and `SECURITY.md`
+//! name exists.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -1,9 +1,10 @@
-//! Approvals: statements by which owners agree to one change of a channel, before its record exists.
+//! Approvals: statements by which owners agree to one change of a channel, before its record
+//! exists.
 //!
-//! An approval names the bundle, the plan, and the record that the channel has before the change (the
-//! base). It counts for this change only: once the channel has moved, the approval is without effect.
-//! Each owner signs an approval of their own, on another machine and at another time. The record
-//! lists the approvals in its evidence. release.md §5.
+//! An approval names the bundle, the plan, and the record that the channel has before the change
+//! (the base). It counts for this change only: once the channel has moved, the approval is without
+//! effect. Each owner signs an approval of their own, on another machine and at another time. The
+//! record lists the approvals in its evidence. release.md §5.
 
 use std::collections::BTreeSet;
 
@@ -139,9 +140,9 @@ fn count_decoded(
 /// digest of the record's statement; `None` if the record is not stored yet.
 ///
 /// A release needs approvals of its own. A rollback or pin may instead repeat the bundle of an
-/// earlier record of its chain: the approvals of that record must be in the evidence of the rollback
-/// or pin, or that record must not be after `approvals_after`. The base of a progressive release
-/// must fulfil the same conditions, because some gateways run its bundle.
+/// earlier record of its chain: the approvals of that record must be in the evidence of the
+/// rollback or pin, or that record must not be after `approvals_after`. The base of a progressive
+/// release must fulfil the same conditions, because some gateways run its bundle.
 ///
 /// # Errors
 /// [`Refused::ApprovalsMissing`] with too few approvals; [`Refused::ChainIncomplete`] if an earlier

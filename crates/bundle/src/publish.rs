@@ -243,8 +243,8 @@ pub fn prepare(
 /// blobs.
 ///
 /// # Errors
-/// [`WriteError::Conflict`]; [`Refused::BlobMissing`] or [`Refused::BadDigest`] if bundle, evidence,
-/// revocation list or the base of a progressive release cannot be read from the store;
+/// [`WriteError::Conflict`]; [`Refused::BlobMissing`] or [`Refused::BadDigest`] if bundle,
+/// evidence, revocation list or the base of a progressive release cannot be read from the store;
 /// [`Refused::BadRollout`] if its step is not valid.
 pub fn publish(store: &dyn Store, envelope: &Envelope) -> Result<Pointer, WriteError> {
     let _writing = store.writing()?;

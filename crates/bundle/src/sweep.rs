@@ -1,9 +1,10 @@
 //! Clean-up of a folder store: removes files that no retained record needs.
 //!
 //! Records and revocation lists are never removed, because readers walk the chains. Bundles are
-//! removed with their statements. Exceptions: retained bundles, recently stored bundles, which may be
-//! released soon, and bundles with approvals of a channel's next change. After a rollback, the source artifact with the release rules stays as well,
-//! also if its bundle is removed. If any file cannot be read, no file is removed.
+//! removed with their statements. Exceptions: retained bundles, recently stored bundles, which may
+//! be released soon, and bundles with approvals of a channel's next change. After a rollback, the
+//! source artifact with the release rules stays as well, also if its bundle is removed. If any file
+//! cannot be read, no file is removed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -33,7 +33,8 @@ pub(crate) const fn is_invisible(c: char) -> bool {
     )
 }
 
-/// True for blank symbols, placeholders of objects and variation selectors, which people cannot see.
+/// True for blank symbols, placeholders of objects and variation selectors, which people cannot
+/// see.
 pub(crate) const fn is_picture(c: char) -> bool {
     matches!(
         c,

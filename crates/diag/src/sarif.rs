@@ -1,7 +1,7 @@
 //! Escaping of texts in SARIF 2.1.0.
 
-/// Escapes a plain text message: brackets would be embedded links (§3.11.6), and braces placeholders
-/// (§3.11.5).
+/// Escapes a plain text message: brackets would be embedded links (§3.11.6), and braces
+/// placeholders (§3.11.5).
 #[must_use]
 pub fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -280,8 +280,9 @@ pub(crate) fn decode_unreserved(path: &str) -> Result<Cow<'_, str>, PathFault> {
     Ok(Cow::Owned(decoded))
 }
 
-/// True if a path has the escape of a control character (`%01` to `%1F`, `%7F`). Proxies that decode
-/// the path would write it into their own request line, and URL parsers drop tabs and line breaks.
+/// True if a path has the escape of a control character (`%01` to `%1F`, `%7F`). Proxies that
+/// decode the path would write it into their own request line, and URL parsers drop tabs and line
+/// breaks.
 fn has_escaped_control(path: &str) -> bool {
     policy::escapes::refused(path).next().is_some()
 }

@@ -2,11 +2,12 @@
 //! step 4).
 //!
 //! Such upstreams decode `%2F` and `%5C`, read `\` as `/`, merge slashes, decode twice, drop
-//! `;parameters`, cut the path at `;`, `%3F` or `%23`, trim white space and dots of segments, accept
-//! overlong UTF-8, or drop bytes that are not UTF-8. They then resolve dot segments. Some read what
-//! they cut as the query. The path that an upstream serves must pass the same checks as the path
-//! that the client sent. [`ambiguity`] therefore matches each reading of an ambiguous path again.
-//! [`crate::path::normalise_with`] marks ambiguous paths, so other requests have no additional cost.
+//! `;parameters`, cut the path at `;`, `%3F` or `%23`, trim white space and dots of segments,
+//! accept overlong UTF-8, or drop bytes that are not UTF-8. They then resolve dot segments. Some
+//! read what they cut as the query. The path that an upstream serves must pass the same checks as
+//! the path that the client sent. [`ambiguity`] therefore matches each reading of an ambiguous path
+//! again. [`crate::path::normalise_with`] marks ambiguous paths, so other requests have no
+//! additional cost.
 //!
 //! A server that compares paths case-insensitively may serve `/admin` for `/Admin`. [`ambiguity`]
 //! therefore also searches the host for an operation with other access rules whose path differs
@@ -458,8 +459,8 @@ pub fn readings(path: &str) -> Result<Vec<String>, Ambiguity> {
 }
 
 /// Other paths as which upstreams may interpret a path with escapes that are not UTF-8, and which
-/// match the path template of the route. The values of its parameters differ. Empty for other paths:
-/// a described value may contain any character, also `;` or `%`.
+/// match the path template of the route. The values of its parameters differ. Empty for other
+/// paths: a described value may contain any character, also `;` or `%`.
 #[must_use]
 pub fn of_route(head: &RequestHead, route: &RouteRef<'_>) -> Vec<String> {
     if !head.is_ambiguous {

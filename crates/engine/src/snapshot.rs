@@ -129,7 +129,8 @@ pub struct Treatment {
     pub(crate) sends_path: bool,
     /// True if the decision of a step of the chain depends on the path of the request.
     pub(crate) depends_on_path: bool,
-    /// True if the chain refuses requests that do not match their description, or removes parameters.
+    /// True if the chain refuses requests that do not match their description, or removes
+    /// parameters.
     pub(crate) validates: bool,
     /// True if the gateway decides by the query, or changes it: a step of the chain other than
     /// validation, a credential, or a parameter that is not forwarded.

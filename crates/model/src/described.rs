@@ -295,8 +295,9 @@ fn whole_queries<'a>(
     }
 }
 
-/// Forwarding settings of an operation: rewrite, split, mirror, deprecation, idempotency, WebSocket,
-/// streaming, parameters that the upstream does not receive, and the form of parameters in logs.
+/// Forwarding settings of an operation: rewrite, split, mirror, deprecation, idempotency,
+/// WebSocket, streaming, parameters that the upstream does not receive, and the form of parameters
+/// in logs.
 fn forwarding(
     described: &Described<'_>,
     (tree, redacted): (&Tree, &Redacted<'_>),

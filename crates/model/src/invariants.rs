@@ -213,8 +213,8 @@ pub(crate) fn subjects<'a>(
 }
 
 /// Upstreams to which the operation sends requests, copies of requests, authorization requests, or
-/// tokens (introspection). Key sets and the endpoints of logins are left out, because their requests
-/// contain nothing of the operation's requests.
+/// tokens (introspection). Key sets and the endpoints of logins are left out, because their
+/// requests contain nothing of the operation's requests.
 fn destinations<'a>(
     (settings, api): (&'a Settings, &'a Api),
     (chain, security): (&'a [Valued<Link>], &'a ir::Security),

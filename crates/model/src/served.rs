@@ -1,8 +1,8 @@
 //! Key `serve_document`: endpoints with which gwd serves the public document of an API and a page
 //! that shows it.
 //!
-//! The public document has no `x-gateway` and no internal operations ([`openapi::strip`]). Access to
-//! the endpoints is decided as for an operation that has the `security` and the policies of the
+//! The public document has no `x-gateway` and no internal operations ([`openapi::strip`]). Access
+//! to the endpoints is decided as for an operation that has the `security` and the policies of the
 //! document's root. Unlike an operation, an endpoint never relies on a check by the upstream,
 //! because the gateway responds itself.
 

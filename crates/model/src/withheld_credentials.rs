@@ -1,6 +1,6 @@
 //! Security schemes with `verify: upstream` whose credential is in a field that the gateway writes
-//! for the same upstream. The gateway removes the field from clients' requests, so that the upstream
-//! receives no credential.
+//! for the same upstream. The gateway removes the field from clients' requests, so that the
+//! upstream receives no credential.
 
 use std::collections::{BTreeMap, BTreeSet};
 

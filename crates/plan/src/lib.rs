@@ -348,8 +348,8 @@ impl Plan {
         group::sort(&mut self.changes);
     }
 
-    /// Number of operations with a change of a class, each counted once, and of changes of this class
-    /// that concern no operation.
+    /// Number of operations with a change of a class, each counted once, and of changes of this
+    /// class that concern no operation.
     #[must_use]
     pub fn count(&self, class: Class) -> usize {
         let (mut operations, mut others) = (BTreeSet::new(), 0);

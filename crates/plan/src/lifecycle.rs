@@ -1,6 +1,6 @@
-//! Lifecycle of operations, their [`parameters`] and [`properties`], as documents state it: deprecation, sunset,
-//! removal and stability (`deprecated`, `x-sunset`, `x-stability-level`). Also the notice period
-//! that gateway.yaml requires (`deprecations`).
+//! Lifecycle of operations, their [`parameters`] and [`properties`], as documents state it:
+//! deprecation, sunset, removal and stability (`deprecated`, `x-sunset`, `x-stability-level`). Also
+//! the notice period that gateway.yaml requires (`deprecations`).
 //!
 //! The notice period is the longer one of the two sides. An operation that is removed after its
 //! sunset does not trip the gate `break`, if the old side requires a notice period. The day of the

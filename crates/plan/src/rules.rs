@@ -128,8 +128,8 @@ fn trust(old: &Rules, new: &Rules) -> Vec<Change> {
     parts.chain(floors).collect()
 }
 
-/// True for the part of a channel's approvals that names the records before the rule, if the old side
-/// has no rule. A first rule is no weaker than none.
+/// True for the part of a channel's approvals that names the records before the rule, if the old
+/// side has no rule. A first rule is no weaker than none.
 fn is_first_rule(old: &Rules, part: &str) -> bool {
     let channel = part.strip_prefix("approvals_after of channel ");
     channel.is_some_and(|channel| {

@@ -371,8 +371,8 @@ mod tests {
             found.unwrap()
         }
 
-        /// Sends `demand` concurrent requests, as far as the limit admits them, in each of `windows`
-        /// windows. Returns the limit.
+        /// Sends `demand` concurrent requests, as far as the limit admits them, in each of
+        /// `windows` windows. Returns the limit.
         fn send(&mut self, service: &Service, demand: u64, windows: u32) -> u64 {
             for _ in 0..windows {
                 let (id, limit) = self.of(BOUNDS);

@@ -87,8 +87,8 @@ pub enum Direction {
     /// changes paths before they are forwarded: enabling it is `weaken`, and disabling it is
     /// `incomparable`.
     Normalises,
-    /// Boolean setting, default `false`. `true` serves requests that are refused otherwise: enabling
-    /// it is `weaken`, and disabling it is `break`.
+    /// Boolean setting, default `false`. `true` serves requests that are refused otherwise:
+    /// enabling it is `weaken`, and disabling it is `break`.
     Serves,
     /// Value on which clients depend, such as the status of an error response. Any change is
     /// `break`.

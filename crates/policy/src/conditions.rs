@@ -64,7 +64,8 @@ pub fn holds(condition: &Condition, headers: &HeaderMap, query: Option<&str>) ->
 /// True if servers may evaluate a condition differently. Either a field or parameter is repeated
 /// and at least one of its values satisfies the condition: servers use the first value, the last,
 /// or all values as a list. Or a parameter has another spelling of the condition's name, or some
-/// servers leave it out ([`auth::has_lookalike`]). Or the condition does not hold at the gateway but can hold at a server (see [`may_hold`]).
+/// servers leave it out ([`auth::has_lookalike`]). Or the condition does not hold at the gateway
+/// but can hold at a server (see [`may_hold`]).
 #[must_use]
 pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
     conditions.iter().any(|condition| {

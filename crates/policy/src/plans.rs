@@ -1,7 +1,8 @@
 //! Plans: groups of consumers to which a limit applies.
 //!
 //! gwc copies each policy that `plans` of gateway.yaml name, adds the names of these plans, and
-//! puts the copy into every chain with authentication. A limit without plans applies to all callers.
+//! puts the copy into every chain with authentication. A limit without plans applies to all
+//! callers.
 
 use minicbor::{Decode, Encode};
 

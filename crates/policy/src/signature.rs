@@ -18,8 +18,8 @@ pub struct Check {
 }
 
 impl Check {
-    /// Creates a check. `identity` are the values on which the result depends. `verify` verifies the
-    /// signature.
+    /// Creates a check. `identity` are the values on which the result depends. `verify` verifies
+    /// the signature.
     pub(crate) fn new(
         identity: &[&[u8]],
         verify: impl Fn() -> bool + Send + Sync + 'static,

@@ -385,8 +385,8 @@ impl Mirror {
     }
 
     /// Copies the records between the newest record, a rollback or pin, and the release of its
-    /// bundle. They can be older than the records that are copied. The reader of the copy needs them
-    /// to find the release that was approved.
+    /// bundle. They can be older than the records that are copied. The reader of the copy needs
+    /// them to find the release that was approved.
     fn copy_repeated(&self, copy: &Folder, head: &Digest) -> Result<(), WriteError> {
         let Ok(newest) = channel::read(copy, head) else {
             return Ok(());

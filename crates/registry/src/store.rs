@@ -156,8 +156,8 @@ impl Registry {
         Ok(None)
     }
 
-    /// Size of a content. The registry may answer 500 for a manifest whose digest is that of a blob,
-    /// so an error for one kind counts only if the other kind has no such content.
+    /// Size of a content. The registry may answer 500 for a manifest whose digest is that of a
+    /// blob, so an error for one kind counts only if the other kind has no such content.
     async fn content_size(&self, digest: &Digest) -> Result<Option<u64>, Refused> {
         let mut failure = None;
         for kind in self.kinds(digest) {

@@ -84,8 +84,8 @@ impl<'k> DescribedNames<'k> {
         }
     }
 
-    /// Reads the names of query parameters that a description describes. `known`: further names that
-    /// count as described.
+    /// Reads the names of query parameters that a description describes. `known`: further names
+    /// that count as described.
     pub(crate) fn of_queries(cone: &Cone, known: &'k [String]) -> Self {
         Self {
             refuses_spellings: false,

@@ -1,5 +1,5 @@
-//! Command `gwc abort`: ends a progressive release by a rollback of the channel to the bundle before
-//! it.
+//! Command `gwc abort`: ends a progressive release by a rollback of the channel to the bundle
+//! before it.
 
 use super::rollback::{self, MoveOptions};
 use super::say::Context;

@@ -252,8 +252,8 @@ impl Apply<'_> {
         self.publish((kind, fields), approvals, advice)
     }
 
-    /// Finds the approvals for the evidence of the record, and shows them. A record of new rules for
-    /// the same bundle lists the approvals of that bundle again.
+    /// Finds the approvals for the evidence of the record, and shows them. A record of new rules
+    /// for the same bundle lists the approvals of that bundle again.
     fn approvals(
         &mut self,
         store: &dyn Store,

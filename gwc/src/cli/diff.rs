@@ -256,8 +256,8 @@ fn each(
 }
 
 impl FailOn {
-    /// Fingerprints of the changes of this class. `known`: fingerprints of breaking changes that are
-    /// ignored.
+    /// Fingerprints of the changes of this class. `known`: fingerprints of breaking changes that
+    /// are ignored.
     fn failing(self, plan: &Plan, known: &[String]) -> Vec<String> {
         let gates = match self {
             Self::Weaken => ["weaken", "expose", "grant"].as_slice(),

@@ -19,8 +19,8 @@ use model::exit::{Exit, Failure};
 pub(super) struct Allowed {
     /// True to proceed even if a gateway is on hold (pinned to its current bundle).
     pub(super) over_hold: bool,
-    /// True to proceed even if the guard of a progressive release failed on a gateway, or had too few
-    /// requests there.
+    /// True to proceed even if the guard of a progressive release failed on a gateway, or had too
+    /// few requests there.
     pub(super) over_guard: bool,
     /// True to merge records that gateways accepted but the store has lost.
     pub(super) merge: bool,
@@ -140,8 +140,8 @@ fn check_progress(
     Ok(())
 }
 
-/// Warns if gateways have the same name. They have the same place in every release, and their metrics
-/// cannot be told apart.
+/// Warns if gateways have the same name. They have the same place in every release, and their
+/// metrics cannot be told apart.
 pub(super) fn warn_of_same_names(states: &[(String, anyhow::Result<Status>)]) {
     let mut known: BTreeMap<&str, &str> = BTreeMap::new();
     for (at, status) in states {

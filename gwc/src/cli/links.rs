@@ -8,8 +8,8 @@ use ::plan::report::{Origin, Subject};
 /// Option for links.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct LinkOptions {
-    /// Address of the project's folder at this commit, for links of `--format markdown` and `html`. Default:
-    /// from the variables of GitHub Actions or GitLab CI
+    /// Address of the project's folder at this commit, for links of `--format markdown` and `html`.
+    /// Default: from the variables of GitHub Actions or GitLab CI
     #[arg(long, value_name = "URL", value_parser = Base::new)]
     link_base: Option<Base>,
 }

@@ -139,8 +139,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(waited.exit())
 }
 
-/// Checks that the gateways follow the channel, are not on hold, and that no guard failed or had too
-/// few requests.
+/// Checks that the gateways follow the channel, are not on hold, and that no guard failed or had
+/// too few requests.
 fn check_fleet(
     args: &Args,
     nodes: &Nodes,

@@ -21,8 +21,8 @@ pub(super) struct ReviewOptions {
     /// Classes of changes that make the command fail, in addition to those of gateway.yaml
     #[arg(long, value_delimiter = ',', value_name = "CLASS", value_parser = GATES)]
     pub(super) gate: Vec<String>,
-    /// Accept a reviewed change: its fingerprint (all 32 digits) and the reason; may be given several
-    /// times
+    /// Accept a reviewed change: its fingerprint (all 32 digits) and the reason; may be given
+    /// several times
     #[arg(long, value_name = "FINGERPRINT=REASON", value_parser = acknowledge::option)]
     pub(super) ack: Vec<Acknowledgement>,
 }

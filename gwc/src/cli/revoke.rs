@@ -39,8 +39,8 @@ pub(super) struct Args {
     /// The sha256 of a credential, as in gateway.yaml; may be given several times
     #[arg(long, value_name = "SHA256")]
     credential: Vec<String>,
-    /// A token in a file or a variable. A JWT is revoked by its signed part, so that the same claims
-    /// with another signature are revoked, too; may be given several times
+    /// A token in a file or a variable. A JWT is revoked by its signed part, so that the same
+    /// claims with another signature are revoked, too; may be given several times
     #[arg(long, value_name = "FILE|env:NAME")]
     token: Vec<String>,
     /// Id of a stolen signing key, as in the trust file: all its signatures become invalid; may be

@@ -49,8 +49,8 @@ pub(super) struct WaitResult {
 }
 
 impl WaitOption {
-    /// Waits until every gateway of the share runs the bundle or refuses it permanently, at most for
-    /// the time of `--wait`.
+    /// Waits until every gateway of the share runs the bundle or refuses it permanently, at most
+    /// for the time of `--wait`.
     pub(super) fn wait(&self, nodes: &Nodes, wanted: &ExpectedRelease) -> WaitResult {
         let time = self.wait.unwrap_or(WAIT);
         if nodes.is_empty() || time.is_zero() {

@@ -77,8 +77,8 @@ pub(super) struct Args {
     /// The store, instead of `release.store`
     #[arg(long, value_name = "DIR|oci://HOST/REPOSITORY")]
     store: Option<std::path::PathBuf>,
-    /// The sha256 of a credential that counts as revoked, beside those of the store's newest revocation
-    /// list; may be given several times
+    /// The sha256 of a credential that counts as revoked, beside those of the store's newest
+    /// revocation list; may be given several times
     #[arg(long, value_name = "SHA256", conflicts_with = "witness")]
     revoked: Vec<String>,
     /// Replay the request of the change with this fingerprint in a plan

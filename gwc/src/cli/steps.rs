@@ -1,5 +1,5 @@
-//! Progressive releases: texts and JSON about the steps of a channel's newest record, and the bundle
-//! that each gateway should run.
+//! Progressive releases: texts and JSON about the steps of a channel's newest record, and the
+//! bundle that each gateway should run.
 
 use std::collections::BTreeSet;
 
@@ -64,8 +64,8 @@ impl Wanted {
         }
     }
 
-    /// Takes into account that gateways leave a bundle of a progressive release if it is revoked, or
-    /// if the newest record `head` withdraws it. They stay if this applies to both bundles.
+    /// Takes into account that gateways leave a bundle of a progressive release if it is revoked,
+    /// or if the newest record `head` withdraws it. They stay if this applies to both bundles.
     pub(super) fn without_banned(
         mut self,
         head: &Entry,

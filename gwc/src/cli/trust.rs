@@ -31,8 +31,8 @@ enum Command {
     /// Write the channel's serial and the revocation list's into the trust file, so that a new
     /// gateway refuses older records and lists
     Floor(Floor),
-    /// Set how many owners must approve each new bundle of the channel (`gwc approve`). Records before
-    /// the first rule need no approvals
+    /// Set how many owners must approve each new bundle of the channel (`gwc approve`). Records
+    /// before the first rule need no approvals
     Approvals(Approvals),
 }
 

@@ -112,8 +112,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Statements about a bundle: those that the store lists, and its approvals, which are listed at the
-/// record before the change.
+/// Statements about a bundle: those that the store lists, and its approvals, which are listed at
+/// the record before the change.
 fn statements(
     store: &dyn Store,
     trust: &Trust,

@@ -158,8 +158,8 @@ pub fn of_head(
     all.pop().unwrap_or(Ok(Approved::NotRequired))
 }
 
-/// Returns the approvals in the evidence of the newest record that names a bundle and has approvals.
-/// A rollback or pin to this bundle lists them again.
+/// Returns the approvals in the evidence of the newest record that names a bundle and has
+/// approvals. A rollback or pin to this bundle lists them again.
 #[must_use]
 pub fn carried(blobs: &dyn Blobs, entries: &[Entry], bundle: Digest) -> BTreeSet<Digest> {
     let named = entries.iter().filter(|entry| entry.bundle == bundle);

@@ -88,8 +88,8 @@ pub fn is_tracked(link: &Path) -> bool {
     tracked().unwrap_or(false)
 }
 
-/// Current directory with the symbolic links over which it was entered: `PWD` if this variable names
-/// the current directory, otherwise the physical path.
+/// Current directory with the symbolic links over which it was entered: `PWD` if this variable
+/// names the current directory, otherwise the physical path.
 ///
 /// # Errors
 /// Returns the error of the system.

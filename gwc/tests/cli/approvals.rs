@@ -17,8 +17,8 @@ fn with_approvers() -> Project {
     project
 }
 
-/// Creates a released project whose channel needs approvals of `ann` and `bob`. The file `open.json`
-/// is the trust file without this rule.
+/// Creates a released project whose channel needs approvals of `ann` and `bob`. The file
+/// `open.json` is the trust file without this rule.
 fn ruled() -> Project {
     let project = with_approvers();
     apply(&project, &[]).with(0);

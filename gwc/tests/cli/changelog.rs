@@ -1,4 +1,5 @@
-//! `gwc changelog`: every kind of change, in every format, without the configuration of the gateway.
+//! `gwc changelog`: every kind of change, in every format, without the configuration of the
+//! gateway.
 
 use crate::project::{Ended, Project};
 

@@ -1,5 +1,5 @@
-//! Tests of other readings of a path: bounds of the search, and paths of which servers read a part as
-//! the query.
+//! Tests of other readings of a path: bounds of the search, and paths of which servers read a part
+//! as the query.
 
 use serde_json::json;
 
@@ -51,8 +51,9 @@ fn search_for_other_paths_has_a_bound() {
     assert!(text.contains("in too many ways"), "{text}");
 }
 
-/// Project with the operation `/q/{x}`. `gateway`: further lines of gateway.yaml; the policy `p`, if
-/// one is defined, is in its chain. `scheme`: place of the credential. `more`: a further path item.
+/// Project with the operation `/q/{x}`. `gateway`: further lines of gateway.yaml; the policy `p`,
+/// if one is defined, is in its chain. `scheme`: place of the credential. `more`: a further path
+/// item.
 fn project_with(gateway: &str, scheme: &str, more: &str) -> Project {
     let project = Project::bare();
     let chain = if gateway.contains("p:") { "p" } else { "" };

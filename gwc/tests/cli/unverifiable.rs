@@ -1,6 +1,6 @@
 //! Tests of `gwc route` and `gwc test` with credentials that only the owner of a secret can verify:
-//! HS256 tokens, nonces of DPoP proofs, signatures of requests, login sessions. gwc has no secrets, so the decision is
-//! `depends`, unless the credential is certainly invalid.
+//! HS256 tokens, nonces of DPoP proofs, signatures of requests, login sessions. gwc has no secrets,
+//! so the decision is `depends`, unless the credential is certainly invalid.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};

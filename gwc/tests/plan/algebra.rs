@@ -208,8 +208,8 @@ impl Tally {
                     true => drop(unshown.insert(cell)),
                     false => self.untried += 1,
                 },
-                // Both versions refuse all requests of the cell, because servers may read their paths
-                // as paths of another operation.
+                // Both versions refuse all requests of the cell, because servers may read their
+                // paths as paths of another operation.
                 None if refuses(&old) || refuses(&new) => {
                     assert_eq!(
                         change.why_none,
@@ -266,8 +266,8 @@ impl Tally {
                     .iter()
                     .map(|(name, value)| name.len() + value.len() + 4)
                     .sum::<usize>();
-            // The gateway refuses shorter requests whose paths differ from that of another operation
-            // only in letter case or in the final slash.
+            // The gateway refuses shorter requests whose paths differ from that of another
+            // operation only in letter case or in the final slash.
             assert!(
                 size <= expected[cell] || refuses(&old) || refuses(&new),
                 "{cell:?}: {witness:?} is longer than {}\n{}",

@@ -43,8 +43,8 @@ fn secured(security: &str, gateway: &str) -> String {
     edit(&document, "x-gateway: {}", gateway)
 }
 
-/// Lines of the plan from `old` to `new`, which trip the gates of access. `is_renamed`: true to give
-/// the operation another name in the same change.
+/// Lines of the plan from `old` to `new`, which trip the gates of access. `is_renamed`: true to
+/// give the operation another name in the same change.
 fn opening(old: &str, new: &str, is_renamed: bool) -> Vec<String> {
     let new = match is_renamed {
         true => edit(new, "operationId: a", "operationId: b"),

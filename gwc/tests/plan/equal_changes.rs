@@ -1,5 +1,5 @@
-//! Tests of equal changes at several places of a contract: a line for each schema that is written in
-//! place, and one line for a component.
+//! Tests of equal changes at several places of a contract: a line for each schema that is written
+//! in place, and one line for a component.
 
 use plan::{Plan, Section, compare};
 

@@ -1,5 +1,5 @@
-//! Tests of changes in what limits, splits and services read of a request: the gateway newly removes
-//! or writes a field or parameter before a policy reads it.
+//! Tests of changes in what limits, splits and services read of a request: the gateway newly
+//! removes or writes a field or parameter before a policy reads it.
 
 use crate::{lines, plan};
 

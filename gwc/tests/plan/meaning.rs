@@ -357,9 +357,9 @@ fn witness_is_inside_a_whole_body() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// Parameters and header fields: place, schema that accepts a value, schema that refuses it, and the
-/// sentence about the value. Empty: no value shows a break, because its text is also accepted as a
-/// value of another type.
+/// Parameters and header fields: place, schema that accepts a value, schema that refuses it, and
+/// the sentence about the value. Empty: no value shows a break, because its text is also accepted
+/// as a value of another type.
 const FIELDS: &[(&str, &str, &str, &str)] = &[
     (
         "query",

@@ -254,7 +254,8 @@ fn status_text(status: &Value) -> String {
     out
 }
 
-/// Describes the progressive release of the channel's head: step, share, and the place of this node.
+/// Describes the progressive release of the channel's head: step, share, and the place of this
+/// node.
 fn rollout_text(rollout: &Value) -> String {
     let place = match rollout["belongs"] == true {
         true => "this node belongs to the share".to_owned(),

@@ -41,8 +41,8 @@ pub(super) enum Command {
     /// bind no address. A hold of the node is ignored.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(RunOptions),
-    /// Show the bundle that a running gwd serves, and the state of its registry, upstreams, key sets
-    /// and stores.
+    /// Show the bundle that a running gwd serves, and the state of its registry, upstreams, key
+    /// sets and stores.
     #[command(after_help = CLIENT_EXAMPLES)]
     Status(ClientOptions),
     /// List the bundles of a running gwd.
@@ -104,8 +104,8 @@ pub(super) enum Command {
         #[command(flatten)]
         client: ClientOptions,
     },
-    /// Show the requests of a running gwd in the terminal as they end, whether or not the access log
-    /// is on.
+    /// Show the requests of a running gwd in the terminal as they end, whether or not the access
+    /// log is on.
     #[command(after_help = TAIL_EXAMPLES)]
     Tail(TailOptions),
     /// End a hold and follow the channel again.
@@ -149,8 +149,8 @@ pub(super) struct RunOptions {
     /// Store of bundles: a folder (an OCI image layout), or a repository of a registry. Required.
     #[arg(long, env = "GWD_STORE", value_name = "DIR|oci://HOST/REPOSITORY")]
     store: Option<String>,
-    /// Registry with a copy of the repository, used while the registry of --store cannot be reached;
-    /// may be given several times, in the order of use.
+    /// Registry with a copy of the repository, used while the registry of --store cannot be
+    /// reached; may be given several times, in the order of use.
     #[arg(
         long,
         env = "GWD_REGISTRY_FALLBACK",

@@ -443,7 +443,8 @@ impl Control {
     }
 
     /// Implements `gwd check`: verifies and builds the bundle of the channel's head, or of its base
-    /// if this node is outside of a progressive release. Binds and writes nothing. Ignores holds and the last good bundle.
+    /// if this node is outside of a progressive release. Binds and writes nothing. Ignores holds
+    /// and the last good bundle.
     ///
     /// # Errors
     /// If this bundle cannot run. The error is the reason.

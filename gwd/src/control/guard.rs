@@ -1,5 +1,5 @@
-//! Guard of a progressive release: compares the requests of a bundle with those of the bundle before
-//! it. The caller reads clock and counters.
+//! Guard of a progressive release: compares the requests of a bundle with those of the bundle
+//! before it. The caller reads clock and counters.
 
 use std::collections::VecDeque;
 
@@ -16,9 +16,10 @@ const LOOK_MS: u64 = 250;
 const KEEP_MS: u64 = 15_000;
 /// Maximum age of the requests with which a guard compares: 10 minutes.
 const BEFORE_MS: u64 = 600_000;
-/// Time after the switch whose requests do not count for `p99`: 5s, at most half of the guard's time.
-/// A release may replace the connections to its upstreams, and the first requests of new connections
-/// are slow. Connections are opened on demand, so that a busy node has opened them by then.
+/// Time after the switch whose requests do not count for `p99`: 5s, at most half of the guard's
+/// time. A release may replace the connections to its upstreams, and the first requests of new
+/// connections are slow. Connections are opened on demand, so that a busy node has opened them by
+/// then.
 const WARM_UP_MS: u64 = 5_000;
 /// Least and greatest pause before another attempt to return to the base: 2s and 1 minute.
 const RETURN_PAUSE_MS: (u64, u64) = (2_000, 60_000);
@@ -326,8 +327,8 @@ mod tests {
             }
         }
 
-        /// Lets time pass until `until_ms`. Between two looks, the node serves 50 requests, of which
-        /// some are slow and some are errors.
+        /// Lets time pass until `until_ms`. Between two looks, the node serves 50 requests, of
+        /// which some are slow and some are errors.
         fn serve(&mut self, until_ms: u64, slow: u64, errors: u64) -> GuardResult {
             while self.now_ms < until_ms && self.guard.result.compares() {
                 self.now_ms += LOOK_MS;

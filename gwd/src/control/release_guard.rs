@@ -1,8 +1,8 @@
 //! Guard of a progressive release: a node of the share compares its requests after the switch with
 //! those before it. If errors or slow requests have grown, the node returns to the base by itself.
 //!
-//! The node compares with itself, because its share of the traffic differs from that of other nodes,
-//! and a node that is not reachable must be able to decide.
+//! The node compares with itself, because its share of the traffic differs from that of other
+//! nodes, and a node that is not reachable must be able to decide.
 //!
 //! The node holds the bundle that it left, as after a rollback by an operator. Only a signed record
 //! moves the channel.
@@ -34,8 +34,8 @@ impl Control {
         self.guards.kept.push_back(now);
     }
 
-    /// Begins the guard of a bundle that was activated just now. `before`: the bundle before it, and
-    /// its requests.
+    /// Begins the guard of a bundle that was activated just now. `before`: the bundle before it,
+    /// and its requests.
     pub(super) fn begin_guard(&mut self, head: &Accepted, before: (Option<Digest>, &Totals)) {
         let Some(guard) = head
             .record()
@@ -126,7 +126,8 @@ impl Control {
         );
     }
 
-    /// Returns to the base, because the guard failed. If the base cannot run now, tries again later.
+    /// Returns to the base, because the guard failed. If the base cannot run now, tries again
+    /// later.
     fn leave_candidate(&mut self, cause: Cause) {
         let details = self.guards.current.as_ref().map(Running::json);
         let was = self.running.map(|running| running.bundle.to_string());

@@ -1,9 +1,9 @@
 //! Sequential test of a guard: whether a share of events has grown after a switch.
 //!
 //! The test is Wald's sequential probability ratio test (A. Wald, *Sequential Tests of Statistical
-//! Hypotheses*, 1945) of two Bernoulli probabilities. Hypothesis 0: the probability of an event is at
-//! most `p0`. Hypothesis 1: it is `p1`, which is `p0` and the allowed increase. After `n` requests
-//! with `k` events, the logarithm of the likelihood ratio is
+//! Hypotheses*, 1945) of two Bernoulli probabilities. Hypothesis 0: the probability of an event is
+//! at most `p0`. Hypothesis 1: it is `p1`, which is `p0` and the allowed increase. After `n`
+//! requests with `k` events, the logarithm of the likelihood ratio is
 //!
 //! ```text
 //! k ln(p1/p0) + (n - k) ln((1 - p1)/(1 - p0))

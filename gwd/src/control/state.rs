@@ -96,8 +96,8 @@ pub(crate) struct Run {
     pub(crate) since: Moment,
 }
 
-/// Hold: an operator or the guard of a release switched to another bundle on this node, and the channel's head is not
-/// activated.
+/// Hold: an operator or the guard of a release switched to another bundle on this node, and the
+/// channel's head is not activated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Hold {
@@ -262,8 +262,8 @@ pub(crate) fn read_history(root: &Path) -> Result<RunHistory, Refused> {
 }
 
 /// Highest serial of a record of a channel that a history of runs names and that the state folder
-/// has lost; 0 if there is none. The folder may have been used for other channels before: runs up to
-/// the newest one whose record is that of another channel do not count.
+/// has lost; 0 if there is none. The folder may have been used for other channels before: runs up
+/// to the newest one whose record is that of another channel do not count.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`] if the folder cannot be listed.

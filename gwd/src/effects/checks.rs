@@ -3,9 +3,9 @@
 //!
 //! [`CheckQueue`](crate::answers::checks::CheckQueue) is the queue of checks. Equal checks at the
 //! same time share their result, also if the client whose request started the check disconnects.
-//! Results of password checks are cached by a hash with a random key of the process: right passwords
-//! for five minutes, wrong ones for ten seconds. Each worker caches the results of signature checks
-//! with the tokens.
+//! Results of password checks are cached by a hash with a random key of the process: right
+//! passwords for five minutes, wrong ones for ten seconds. Each worker caches the results of
+//! signature checks with the tokens.
 
 use std::net::IpAddr;
 use std::rc::Rc;

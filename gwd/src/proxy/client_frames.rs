@@ -12,8 +12,8 @@
 //! - malformed fields, and pseudo-fields in trailers: the stream is reset (§8.1.1)
 //! - a head of more than `limits.header_bytes`: 431, and trailers of that size: the stream is reset
 //!
-//! In the last two cases, h2 gets a changed header block ([`engine::hpack`]). In the other cases the
-//! rest of the input is not read.
+//! In the last two cases, h2 gets a changed header block ([`engine::hpack`]). In the other cases
+//! the rest of the input is not read.
 //!
 //! Header blocks and SETTINGS are inspected when they are complete. Until then the caller keeps
 //! their bytes; a header block has a maximum length.

@@ -264,7 +264,8 @@ impl<'c> Watch<'c> {
     }
 
     /// True if GOAWAY must be sent now, because the connection is idle, too old, or must end, or
-    /// because many of its streams were reset (`is_worn`). Returns true at most once per connection.
+    /// because many of its streams were reset (`is_worn`). Returns true at most once per
+    /// connection.
     fn begin_goaway(&mut self, is_worn: bool) -> bool {
         if self.goaway_sent_ms.is_some() {
             return false;

@@ -158,8 +158,8 @@ pub(crate) fn http2(mut shop: Shop) -> Shop {
     shop
 }
 
-/// A limit by `Host` counts the authority for which requests are routed, in all three forms: `Host`,
-/// the authority of the target, and `:authority`.
+/// A limit by `Host` counts the authority for which requests are routed, in all three forms:
+/// `Host`, the authority of the target, and `:authority`.
 #[test]
 fn policies_read_the_effective_authority() {
     let upstream = Upstream::echoing();

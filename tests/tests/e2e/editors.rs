@@ -1,5 +1,5 @@
-//! `gwc lsp` with the client library pygls (PyPI) over standard input and output: a whole session of
-//! an editor. The library checks each message of the server against the types of the protocol.
+//! `gwc lsp` with the client library pygls (PyPI) over standard input and output: a whole session
+//! of an editor. The library checks each message of the server against the types of the protocol.
 
 use e2e::peers::{self, Peer};
 use e2e::project::Project;

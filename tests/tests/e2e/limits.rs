@@ -71,7 +71,8 @@ fn open_loop(gwd: &Gateway, duration: Duration) -> (f64, f64, f64, Duration) {
 
 /// Sends twice as many requests as a limit of 100/s allows to two workers. The number of admitted
 /// requests may differ from the limit by 1 % and `burst`. On a busy machine, the load may be too
-/// low, or may have a pause in which the limit regains all of its tokens. Then sends the load again.
+/// low, or may have a pause in which the limit regains all of its tokens. Then sends the load
+/// again.
 fn admits_the_limit(rate: &str, burst: f64) {
     const ATTEMPTS: usize = 10;
     let upstream = Upstream::start();

@@ -388,8 +388,8 @@ fn peer(file: &str) -> PathBuf {
     binaries::workspace().join("tests/peers").join(file)
 }
 
-/// Converts a line with the body in hexadecimal digits, `STATUS METHOD PATH HEX`. `None` for another
-/// status than 200.
+/// Converts a line with the body in hexadecimal digits, `STATUS METHOD PATH HEX`. `None` for
+/// another status than 200.
 fn of_hex(line: &str) -> Option<String> {
     let mut words = line.split(' ');
     let (status, method, path) = (words.next()?, words.next()?, words.next()?);

@@ -7,9 +7,9 @@ use policy::Reject;
 
 use crate::edge::{HOST_INVALID, TARGET_INVALID};
 
-/// Effective authority of a request as the client wrote it, and its host in lower case. An authority
-/// of the target, or `:authority`, is written to `headers` as `Host`, so that policies and the
-/// upstream read the host for which the request is routed.
+/// Effective authority of a request as the client wrote it, and its host in lower case. An
+/// authority of the target, or `:authority`, is written to `headers` as `Host`, so that policies
+/// and the upstream read the host for which the request is routed.
 pub(super) fn authority(
     uri: &Uri,
     headers: &mut HeaderMap,

@@ -106,7 +106,8 @@ impl<'h> Outbound<'h> {
         &self.host
     }
 
-    /// Calls `field` for all fields except `Host` and [`Self::traceparent`], in the order of sending.
+    /// Calls `field` for all fields except `Host` and [`Self::traceparent`], in the order of
+    /// sending.
     pub fn each_field(&self, mut field: impl FnMut(&HeaderName, &HeaderValue)) {
         for (name, value) in &*self.headers {
             if *name != HOST {

@@ -494,8 +494,8 @@ impl Text<'_> {
         Ok((name, length))
     }
 
-    /// Checks the text as the value of a field. Returns true if it is valid, its decoded length, and
-    /// what it shows about the message.
+    /// Checks the text as the value of a field. Returns true if it is valid, its decoded length,
+    /// and what it shows about the message.
     fn value(self, kind: Kind) -> Result<(bool, usize, Shows), Invalid> {
         let mut classes = u8::MAX;
         let mut length = 0;

@@ -185,8 +185,8 @@ impl SettingParts {
             .flat_map(NodeRef::entries)
             .map(|(_, policy)| policy);
         // Rates and parameters are compared by their settings. All other policies are compared by
-        // their effect, which is unknown if a setting has an error. A size that cannot be read would
-        // count as no limit.
+        // their effect, which is unknown if a setting has an error. A size that cannot be read
+        // would count as no limit.
         let compared = policies.filter(|policy| {
             let kind = policy.get("kind").and_then(NodeRef::scalar_text);
             kind.is_some_and(|kind| COMPARED.contains(&kind))

@@ -7,8 +7,8 @@ const SCHEMAS_MAX: u32 = 10_000;
 /// Maximum nesting of schemas. Deeper ones have the bound 1, and so have recursive ones.
 const DEPTH_MAX: u32 = 32;
 
-/// Minimum length in bytes of a JSON text in UTF-8 that a schema accepts in a request. The result is
-/// a lower bound: keywords such as `pattern`, `not` and `if` are ignored.
+/// Minimum length in bytes of a JSON text in UTF-8 that a schema accepts in a request. The result
+/// is a lower bound: keywords such as `pattern`, `not` and `if` are ignored.
 pub(crate) fn least_bytes(schema: &Value, nodes: &[Value]) -> u64 {
     let mut reader = Reader {
         nodes,

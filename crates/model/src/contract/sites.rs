@@ -20,8 +20,8 @@ pub struct Sites {
     /// Source location of each part, by the key of its operation and the name of the part, such as
     /// `body application/json`.
     parts: BTreeMap<(String, String), At>,
-    /// Site of the schema of each part, as an index into `sites`, by the key of the operation and the
-    /// name of the part.
+    /// Site of the schema of each part, as an index into `sites`, by the key of the operation and
+    /// the name of the part.
     roots: BTreeMap<(String, String), u32>,
 }
 

@@ -1,7 +1,8 @@
 //! Graph of the schemas of a document. Edges lead only to schemas that are redacted or lead to
 //! redacted schemas.
 //!
-//! The graph is built once per document, in one pass over its schemas, and shared by all operations.
+//! The graph is built once per document, in one pass over its schemas, and shared by all
+//! operations.
 
 use std::collections::HashMap;
 

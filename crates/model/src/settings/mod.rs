@@ -96,8 +96,8 @@ pub struct Settings {
     pub store: String,
     /// Release channel of the project.
     pub channel: String,
-    /// Shares of the steps of a progressive release in parts per million, in ascending order. Empty:
-    /// all gateways at once.
+    /// Shares of the steps of a progressive release in parts per million, in ascending order.
+    /// Empty: all gateways at once.
     pub release_steps: Vec<u32>,
     /// Guard of a progressive release. `None`: no guard.
     pub release_guard: Option<Guard>,

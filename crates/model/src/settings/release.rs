@@ -71,8 +71,8 @@ pub(super) fn steps(release: Option<NodeRef<'_>>, sink: &mut Sink) -> Vec<u32> {
     steps
 }
 
-/// Reads the guard. `None` without a guard. Reports a guard without effect; `steps` are the steps of
-/// the release.
+/// Reads the guard. `None` without a guard. Reports a guard without effect; `steps` are the steps
+/// of the release.
 pub(super) fn guard(release: Option<NodeRef<'_>>, steps: &[u32], sink: &mut Sink) -> Option<Guard> {
     let node = release?.get("guard")?;
     let increase = |key: &str| node.get(key).and_then(|node| read::percent_ppm(node).ok());

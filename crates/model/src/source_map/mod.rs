@@ -102,8 +102,8 @@ pub struct OperationSource {
     /// Tags of the operation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Ids of checks of the client contract that `x-gateway-lint` of the operation, its path item or
-    /// the document allows.
+    /// Ids of checks of the client contract that `x-gateway-lint` of the operation, its path item
+    /// or the document allows.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub allowed_checks: BTreeSet<String>,
     /// Deprecation, sunset and stability of the operation.
@@ -147,8 +147,8 @@ impl Lifecycle {
 /// Stability levels of `x-stability-level`, the least stable first.
 const STABILITY: [&str; 4] = ["draft", "alpha", "beta", "stable"];
 
-/// Rank of a stability level; a higher rank is more stable. An operation or property without a level
-/// has the highest rank. `None`: the level is unknown.
+/// Rank of a stability level; a higher rank is more stable. An operation or property without a
+/// level has the highest rank. `None`: the level is unknown.
 #[must_use]
 pub fn stability_rank(level: Option<&str>) -> Option<usize> {
     match level {

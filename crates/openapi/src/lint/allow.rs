@@ -203,8 +203,8 @@ impl<'t> Allowed<'t> {
         silent
     }
 
-    /// Returns findings for names that silenced no finding. `is_reported` returns true for the rules
-    /// that ran. Names of rules that did not run are not reported.
+    /// Returns findings for names that silenced no finding. `is_reported` returns true for the
+    /// rules that ran. Names of rules that did not run are not reported.
     pub(super) fn unused(&self, is_reported: impl Fn(&Lint) -> bool) -> Vec<Diagnostic> {
         let names = self.sites.iter().flat_map(|site| &site.names);
         names

@@ -184,7 +184,8 @@ impl<'j> Judge<'j> {
     }
 }
 
-/// True for a schema that accepts every text of a parameter or header field, such as `type: string`.
+/// True for a schema that accepts every text of a parameter or header field, such as
+/// `type: string`.
 pub(super) fn accepts_every_text(joint: &Joint, schema: &Value) -> bool {
     let is_string = |value: &Value| match joint.at(value) {
         Value::Text(name) => &**name == "string",

@@ -1,9 +1,9 @@
 //! Walk over the pairs of schemas of all operations. A pair of schemas is compared once, even if
 //! many operations reach it.
 //!
-//! A difference is reported once for each place in the source that has it: once for a component, and
-//! once for each schema that is written in place. Equal schemas of two properties are therefore two
-//! records.
+//! A difference is reported once for each place in the source that has it: once for a component,
+//! and once for each schema that is written in place. Equal schemas of two properties are therefore
+//! two records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -337,8 +337,8 @@ impl<'j> Walk<'j> {
         }
     }
 
-    /// Adds a message that reaches a pair through an edge. `length`: length of the path to the pair.
-    /// `edges` returns the edges on that path.
+    /// Adds a message that reaches a pair through an edge. `length`: length of the path to the
+    /// pair. `edges` returns the edges on that path.
     fn reach(
         &mut self,
         (pair, edge): (usize, Edge),

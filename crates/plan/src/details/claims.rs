@@ -17,8 +17,8 @@ const OF_CREDENTIALS: &str = "only a credential of this consumer would show the 
 /// Parts of a gateway that read values of callers.
 pub(super) struct Readers<'a> {
     pub(super) gateway: &'a ir::Gateway,
-    /// Names of the limits of operations and plans that refuse requests, by each of their keys, such
-    /// as `claim:tenant`.
+    /// Names of the limits of operations and plans that refuse requests, by each of their keys,
+    /// such as `claim:tenant`.
     limits: BTreeMap<String, BTreeSet<String>>,
     /// Names of upstreams, by the value that selects their targets (`hash_on`).
     upstreams: BTreeMap<String, BTreeSet<String>>,

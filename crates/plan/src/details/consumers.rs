@@ -56,8 +56,8 @@ fn rights_of(gateway: &ir::Gateway, consumer: &ir::Consumer) -> String {
     bundle::digest::Digest::of(&bytes).hex()
 }
 
-/// Reports credentials that were added, removed, or have a later expiry. An acknowledgement of a new
-/// consumer's credential covers its plan, its groups and its claims.
+/// Reports credentials that were added, removed, or have a later expiry. An acknowledgement of a
+/// new consumer's credential covers its plan, its groups and its claims.
 pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let admitting = AdmissionRules::of(new);
     let gateways = [old, new];

@@ -619,8 +619,8 @@ fn moved(
             new: after.into(),
         });
     }
-    // Earliest sunset date of the chain: gwd serves no request after it. Policies that stay have their
-    // old settings on both sides, because changes of these are reported with the policy.
+    // Earliest sunset date of the chain: gwd serves no request after it. Policies that stay have
+    // their old settings on both sides, because changes of these are reported with the policy.
     let sunset = |name: &str, side: ApiSide<'_>, treatment: &ir::Treatment| {
         let (_, checked) = definition(treatment, name, side)?;
         let settings = checked.settings();

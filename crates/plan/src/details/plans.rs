@@ -67,8 +67,8 @@ fn names(consumer: &ir::Consumer) -> impl Iterator<Item = String> {
 }
 
 /// Reports limits that a credential loses because another consumer of the new side lists it: limits
-/// of the old consumer's plan, and limits with the key `consumer`, if several consumers now list the
-/// credentials of one consumer.
+/// of the old consumer's plan, and limits with the key `consumer`, if several consumers now list
+/// the credentials of one consumer.
 pub(super) fn moved(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let mut owners: BTreeMap<String, &ir::Consumer> = BTreeMap::new();
     for consumer in &new.shared.consumers {

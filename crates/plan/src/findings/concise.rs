@@ -7,7 +7,8 @@ use diag::text::printable;
 
 use crate::report::Report;
 
-/// Renders one line for each change and note. Without a known location, the line starts with the level.
+/// Renders one line for each change and note. Without a known location, the line starts with the
+/// level.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let mut out = String::new();

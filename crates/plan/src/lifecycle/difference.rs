@@ -230,10 +230,10 @@ fn stability(was: &Lifecycle, is: &Lifecycle) -> Option<Found> {
 pub(crate) struct EarlierKeys(BTreeMap<String, BTreeSet<String>>);
 
 impl EarlierKeys {
-    /// Collects the keys from the pairs of operations that serve the same requests. An old operation
-    /// that remains counts only for new operations that match the same paths: a new operation
-    /// beside it has a lifecycle of its own. A new operation id, another API, or ids that two
-    /// operations exchange therefore hide no lifecycle.
+    /// Collects the keys from the pairs of operations that serve the same requests. An old
+    /// operation that remains counts only for new operations that match the same paths: a new
+    /// operation beside it has a lifecycle of its own. A new operation id, another API, or ids that
+    /// two operations exchange therefore hide no lifecycle.
     pub(crate) fn of(new: &ir::Gateway, served: &ServedPairs<'_>) -> Self {
         let operations = new.apis.iter().flat_map(|api| &api.operations);
         let remaining: BTreeSet<&str> = operations.map(|one| &*one.key).collect();

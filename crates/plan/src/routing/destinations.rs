@@ -163,8 +163,8 @@ fn rewrites(gateway: &ir::Gateway, route: &Route<'_>) -> Rewrites {
     found
 }
 
-/// Text of each segment of the requests that both routes serve: its literal, or its parameters under
-/// the names of the new side.
+/// Text of each segment of the requests that both routes serve: its literal, or its parameters
+/// under the names of the new side.
 fn shared_names(old: &Route<'_>, new: &Route<'_>) -> Vec<String> {
     let (before, after) = (old.template.segments(), new.template.segments());
     let all = 0..before.len().max(after.len());

@@ -61,10 +61,10 @@ fn policies<'p>(
     })
 }
 
-/// Digest of the handling of a new operation's requests at a listener: policies, validated messages,
-/// destinations and rewrites. An acknowledgement therefore does not cover a later version of the
-/// operation that admits more. The listener and upstreams that the old side has are left out,
-/// because they are compared separately.
+/// Digest of the handling of a new operation's requests at a listener: policies, validated
+/// messages, destinations and rewrites. An acknowledgement therefore does not cover a later version
+/// of the operation that admits more. The listener and upstreams that the old side has are left
+/// out, because they are compared separately.
 pub(super) fn treated(
     (old, new): (Option<&Lowered>, &Lowered),
     route: &Route<'_>,

@@ -31,8 +31,8 @@ impl LostLogoutPaths {
         }
         let (was, is) = (logins(old, before), logins(new, after));
         let is_lost = |(path, cookie): &(&str, &str)| {
-            // A login keeps its sessions under its cookie. If the cookie is gone, no session is left
-            // that another login at the path fails to end.
+            // A login keeps its sessions under its cookie. If the cookie is gone, no session is
+            // left that another login at the path fails to end.
             let mut own = is
                 .iter()
                 .filter(|login| login.cookie() == *cookie)
@@ -75,7 +75,8 @@ impl LostLogoutPaths {
     }
 }
 
-/// Logins named in the schemes of these APIs, in the order in which the gateway searches their paths.
+/// Logins named in the schemes of these APIs, in the order in which the gateway searches their
+/// paths.
 fn logins<'g>(gateway: &'g ir::Gateway, owners: Owners<'_, '_>) -> Vec<&'g oidc::Checked> {
     let schemes = owners.iter().flat_map(|(api, _)| &api.schemes);
     let verifiers = schemes.filter_map(|scheme| match &scheme.verify {
@@ -89,8 +90,8 @@ fn logins<'g>(gateway: &'g ir::Gateway, owners: Owners<'_, '_>) -> Vec<&'g oidc:
     logins.collect()
 }
 
-/// Logout paths with the cookies of the sessions that they end. Of several logins with one path, the
-/// gateway serves the first.
+/// Logout paths with the cookies of the sessions that they end. Of several logins with one path,
+/// the gateway serves the first.
 fn ended<'g>(logins: &[&'g oidc::Checked]) -> BTreeMap<&'g str, &'g str> {
     let mut all = BTreeMap::new();
     for login in logins {

@@ -118,8 +118,8 @@ impl Question {
     }
 }
 
-/// Request fields and query that the service of a policy receives, each with its source (`None`: the
-/// client). `names`: names of the fields; `None` for all fields.
+/// Request fields and query that the service of a policy receives, each with its source (`None`:
+/// the client). `names`: names of the fields; `None` for all fields.
 fn fields_sent(
     access: &Access<'_>,
     policy: &str,

@@ -177,10 +177,10 @@ fn mode(access: &Access<'_>, side: &str) -> usize {
 }
 
 /// Compares, for each kind of policy that refuses messages because of their content
-/// ([`Protection::Content`]), the limits and rules that all policies of the kind set together. If no
-/// policy sets a limit or rule any more, the new side admits more. If the policies are others, the
-/// new side also admits more if the lowest value of a limit is higher. If they are the same, the
-/// comparison of policy definitions reports changed values (`relax`, `tighten`).
+/// ([`Protection::Content`]), the limits and rules that all policies of the kind set together. If
+/// no policy sets a limit or rule any more, the new side admits more. If the policies are others,
+/// the new side also admits more if the lowest value of a limit is higher. If they are the same,
+/// the comparison of policy definitions reports changed values (`relax`, `tighten`).
 pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let each = policy::protecting(Protection::Content).flat_map(|kind| {
         let (was, is) = (Guard::of(old, kind), Guard::of(new, kind));

@@ -78,8 +78,8 @@ fn selected_of(
     pairs.collect()
 }
 
-/// All subsets of a set; above [`SUBSETS_OF_MAX`] members: the empty set, each single member, and the
-/// whole set.
+/// All subsets of a set; above [`SUBSETS_OF_MAX`] members: the empty set, each single member, and
+/// the whole set.
 fn subsets<T: Copy + Ord>(set: &BTreeSet<T>) -> Vec<BTreeSet<T>> {
     if set.len() > SUBSETS_OF_MAX {
         let mut all = vec![BTreeSet::new()];

@@ -243,8 +243,8 @@ const CLIENT_AUTH: Rank = Rank {
     id: "client-auth-changed",
 };
 
-/// Compares two versions of a listener's connection settings. `reads_certificates`: a verifier reads
-/// the certificates of clients.
+/// Compares two versions of a listener's connection settings. `reads_certificates`: a verifier
+/// reads the certificates of clients.
 pub(super) fn listener(
     old: &ir::Listener,
     new: &ir::Listener,
@@ -296,8 +296,8 @@ pub(super) fn listener(
 
 /// Compares the forwarding fields that the gateway accepts from trusted proxies. `None` if they are
 /// equal, or a side has no trusted proxies. Without a field, policies read another address, host or
-/// scheme: a filter may admit the proxy's address, and an expression may admit a request without the
-/// field.
+/// scheme: a filter may admit the proxy's address, and an expression may admit a request without
+/// the field.
 pub(super) fn forwarding_fields(
     old: Option<&ir::Listener>,
     new: Option<&ir::Listener>,

@@ -1,6 +1,6 @@
 //! Tokens that are bound to a client (RFC 7800): to its certificate (RFC 8705 §3) or to its public
-//! key (RFC 9449 §6). The claim `cnf` of a token, or the member `cnf` of an introspection endpoint's
-//! answer, names the certificate or key.
+//! key (RFC 9449 §6). The claim `cnf` of a token, or the member `cnf` of an introspection
+//! endpoint's answer, names the certificate or key.
 //!
 //! A client needs the bound certificate or key to use a bound token. Each request must prove the
 //! binding, also if the token comes from the cache of verified tokens.

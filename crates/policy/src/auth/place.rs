@@ -259,8 +259,9 @@ fn is_cookie(name: &[u8], wanted: &str) -> bool {
     is_cookie_read_as(&decoded.unwrap_or(Cow::Borrowed(name)), wanted.as_bytes())
 }
 
-/// Names that some servers find inside of a cookie, behind a comma or white space: `b` in `a=1, b=2`
-/// and in `a b=2`. ASP.NET Core separates cookies at commas, `http.cookies` of Python at white space.
+/// Names that some servers find inside of a cookie, behind a comma or white space: `b` in
+/// `a=1, b=2` and in `a b=2`. ASP.NET Core separates cookies at commas, `http.cookies` of Python at
+/// white space.
 fn inner_names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_separator = |byte: &u8| matches!(byte, b',' | 0x0B) || byte.is_ascii_whitespace();
     let mut words = pair.split(is_separator).filter(|word| !word.is_empty());

@@ -135,8 +135,9 @@ pub fn shown_query(
     Some(shown)
 }
 
-/// Part of a path behind the first `;`, or behind an escape of `;`, `?` or `#`, if it has a value that
-/// logs do not show. Some servers read this part as the query. `values`: as for [`shown_query`].
+/// Part of a path behind the first `;`, or behind an escape of `;`, `?` or `#`, if it has a value
+/// that logs do not show. Some servers read this part as the query. `values`: as for
+/// [`shown_query`].
 #[must_use]
 pub fn query_in_path(
     path: &str,

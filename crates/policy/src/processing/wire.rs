@@ -70,8 +70,8 @@ pub struct Edit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// Frame with the head of a request. `pseudo` are the pseudo-fields. `ends`: the request has no body.
-/// `buffered`: the body follows in a message of its own.
+/// Frame with the head of a request. `pseudo` are the pseudo-fields. `ends`: the request has no
+/// body. `buffered`: the body follows in a message of its own.
 #[must_use]
 pub fn request_headers(
     pseudo: &[(&str, &[u8])],

@@ -1,4 +1,5 @@
-//! Scan of request bodies for structures that could exhaust a parser, while the bodies are streamed.
+//! Scan of request bodies for structures that could exhaust a parser, while the bodies are
+//! streamed.
 //!
 //! A scanner reads each byte once, in constant time, and its memory has a fixed maximum. The scan
 //! runs before any other part of the gateway stores or parses the body.

@@ -5,8 +5,8 @@
 //!   small: {kind: body_limit, request: 64KiB}
 //! ```
 //! A request whose `Content-Length` exceeds the limit is refused before its body is read. A request
-//! without `Content-Length` fails once its body exceeds the limit. The limits apply to the length of
-//! the body as it is transferred, in its content coding (RFC 9110 §8.4).
+//! without `Content-Length` fails once its body exceeds the limit. The limits apply to the length
+//! of the body as it is transferred, in its content coding (RFC 9110 §8.4).
 
 use http::header::CONTENT_LENGTH;
 use minicbor::{Decode, Encode};

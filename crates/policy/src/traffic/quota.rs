@@ -151,7 +151,8 @@ impl Checked {
 
 /// Feature that a gateway needs for quotas with a store.
 const STORE: &str = "policy:quota:store";
-/// Feature that a gateway needs for quotas with `plans`. A gwd with this feature also has [`STORE`].
+/// Feature that a gateway needs for quotas with `plans`. A gwd with this feature also has
+/// [`STORE`].
 const PLANS: &str = "policy:quota:plans";
 
 /// Feature that a gateway needs for quotas with `X-RateLimit-*`. A gwd with this feature also has

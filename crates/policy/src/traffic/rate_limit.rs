@@ -146,7 +146,8 @@ const ALGORITHMS: &str = "policy:rate_limit:algorithms";
 /// [`ALGORITHMS`].
 const STORE: &str = "policy:rate_limit:store";
 
-/// Feature that a gateway needs for limits with `plans`. A gwd with this feature also has [`STORE`].
+/// Feature that a gateway needs for limits with `plans`. A gwd with this feature also has
+/// [`STORE`].
 const PLANS: &str = "policy:rate_limit:plans";
 
 /// Feature that a gateway needs for limits with `X-RateLimit-*`. A gwd with this feature also has
@@ -197,8 +198,8 @@ impl Policy for Checked {
                 Value::One(Scalar::rate(self.count, self.period_ms)),
             )
             .with(&["key"], self.key.setting());
-        // A sliding window admits all requests of a period at once. `5/s` and `300/min` are the same
-        // rate, but not the same limit.
+        // A sliding window admits all requests of a period at once. `5/s` and `300/min` are the
+        // same rate, but not the same limit.
         let at_once = match self.algorithm {
             Some(Algorithm::SlidingWindow) => "period_requests",
             Some(Algorithm::Leaky) | None => "burst",

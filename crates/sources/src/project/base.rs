@@ -101,8 +101,8 @@ fn text(content: &[u8]) -> String {
     String::from_utf8_lossy(content).into_owned()
 }
 
-/// True if a rule ends inside of an escape. Git never matches such a rule; libgit2 would join it with
-/// the next line.
+/// True if a rule ends inside of an escape. Git never matches such a rule; libgit2 would join it
+/// with the next line.
 fn is_open(line: &str) -> bool {
     let rule = line.trim_end_matches('\\');
     (line.len() - rule.len()) % 2 == 1

@@ -1,7 +1,7 @@
 //! Time limit for libgit2's matching of ignore rules and attributes.
 //!
-//! libgit2 compares a path with a pattern of n wildcards in up to exponential time: `*a*a*a*b` tries
-//! every distribution of the letters. The author of a pull request writes `.gitignore` and
+//! libgit2 compares a path with a pattern of n wildcards in up to exponential time: `*a*a*a*b`
+//! tries every distribution of the letters. The author of a pull request writes `.gitignore` and
 //! `.gitattributes`. Therefore, all functions of libgit2 that match these patterns run on a thread
 //! of their own, and the caller waits for it only as long as the process has time left.
 
@@ -15,7 +15,8 @@ use git2::Repository;
 
 use super::refusal::Refusal;
 
-/// Maximum time that a process spends on matching, in seconds, apart from [`SHARE`] of its run time.
+/// Maximum time that a process spends on matching, in seconds, apart from [`SHARE`] of its run
+/// time.
 const SECONDS_MAX: u64 = 10;
 
 /// Part of the run time that may also be spent on matching: 1/20. Long-running processes such as a

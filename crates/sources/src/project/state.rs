@@ -70,8 +70,8 @@ pub fn converted(
     })
 }
 
-/// Returns the attribute that converts a file, if any. libgit2 does not apply encodings and filters,
-/// so it may report a file with such an attribute as modified.
+/// Returns the attribute that converts a file, if any. libgit2 does not apply encodings and
+/// filters, so it may report a file with such an attribute as modified.
 fn conversion(
     repository: &Repository,
     path: &Path,

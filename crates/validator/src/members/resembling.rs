@@ -1,8 +1,9 @@
-//! Comparison of two descriptions by the member names that they refuse because of their letter case.
+//! Comparison of two descriptions by the member names that they refuse because of their letter
+//! case.
 //!
-//! A description refuses a name that it does not contain and that differs only in letter case from a
-//! name that it contains. A description with a further name, `Role` beside `role`, no longer refuses
-//! this name.
+//! A description refuses a name that it does not contain and that differs only in letter case from
+//! a name that it contains. A description with a further name, `Role` beside `role`, no longer
+//! refuses this name.
 
 use std::collections::BTreeSet;
 

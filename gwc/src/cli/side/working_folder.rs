@@ -60,7 +60,8 @@ pub(super) struct Argument<'a> {
     pub(super) revision: &'a str,
 }
 
-/// Returns the nearest folder that contains a project in a revision: `folder` or one of its parents.
+/// Returns the nearest folder that contains a project in a revision: `folder` or one of its
+/// parents.
 pub(super) fn project_above(revision: &Revision, folder: &str) -> Option<String> {
     let mut folder = folder;
     loop {

@@ -32,8 +32,8 @@ pub(super) fn render(results: &Results<'_>, with_missed: bool) -> String {
     out
 }
 
-/// Lists the tests that were not sent to the running gateway. Prints the number of expectations that
-/// were not compared, because a client cannot see them.
+/// Lists the tests that were not sent to the running gateway. Prints the number of expectations
+/// that were not compared, because a client cannot see them.
 fn skipped(out: &mut String, results: &Results<'_>) {
     for test in &results.tests {
         if let Some(why) = &test.skipped {

@@ -36,7 +36,8 @@ pub(crate) struct Case {
     /// True if one version lacks schemas that only one operation uses. Changes of the prose in
     /// these schemas are not compared.
     pub(crate) hides_schemas: bool,
-    /// True if operations with parameters may reach the old paths of other operations at the upstream.
+    /// True if operations with parameters may reach the old paths of other operations at the
+    /// upstream.
     pub(crate) moves_paths: bool,
 }
 

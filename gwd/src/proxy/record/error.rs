@@ -1,6 +1,6 @@
-//! Errors that the guard of a progressive release counts: those for which the gateway or an upstream
-//! is to blame. An error that one client can cause alone does not count. Otherwise one client could
-//! end a release on a node.
+//! Errors that the guard of a progressive release counts: those for which the gateway or an
+//! upstream is to blame. An error that one client can cause alone does not count. Otherwise one
+//! client could end a release on a node.
 
 use super::Record;
 use crate::message::failure::Blame;
@@ -49,8 +49,8 @@ fn is_error(record: &Record) -> bool {
     record.status >= 500 || grpc_status.is_some_and(|code| is_grpc_error(code, blame, has_deadline))
 }
 
-/// True if a gRPC status is an error of the gateway or an upstream. `blame` is [`Blame::None`] for a
-/// status that the upstream itself has sent.
+/// True if a gRPC status is an error of the gateway or an upstream. `blame` is [`Blame::None`] for
+/// a status that the upstream itself has sent.
 const fn is_grpc_error(code: u32, blame: Blame, has_client_deadline: bool) -> bool {
     let is_upstream_status = matches!(blame, Blame::None);
     match code {

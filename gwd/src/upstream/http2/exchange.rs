@@ -1,5 +1,5 @@
-//! Exchange on an HTTP/2 connection to an upstream, and the wear that cancelled exchanges and faulty
-//! responses cause.
+//! Exchange on an HTTP/2 connection to an upstream, and the wear that cancelled exchanges and
+//! faulty responses cause.
 //!
 //! Servers end a connection on which clients cancel many exchanges, with all exchanges of other
 //! clients. A connection with [`RESETS_MAX`] cancelled exchanges is therefore worn: it gets no new

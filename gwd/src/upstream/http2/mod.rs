@@ -566,8 +566,8 @@ impl State {
     }
 
     /// Updates the state of the connection after an error. Retires the connection unless the error
-    /// affects only one stream, and after many faulty responses. Marks the connection as worn if it overloads the peer. Replaces an
-    /// I/O error by the TLS error that caused it.
+    /// affects only one stream, and after many faulty responses. Marks the connection as worn if it
+    /// overloads the peer. Replaces an I/O error by the TLS error that caused it.
     fn on_error(&self, error: Error) -> Error {
         if let Error::Http2(error) | Error::Unsent(error) = &error
             && !self.is_stream_error(error)

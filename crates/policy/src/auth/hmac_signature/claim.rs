@@ -117,8 +117,8 @@ mod tests {
     use super::*;
     use crate::RequestHead;
 
-    /// The two styles sign decoded parameters. Queries that some servers read in different ways must
-    /// not have the same text.
+    /// The two styles sign decoded parameters. Queries that some servers read in different ways
+    /// must not have the same text.
     #[test]
     fn query_with_the_text_of_another_is_refused() {
         let text = |target: &str| {

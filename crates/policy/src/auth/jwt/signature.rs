@@ -6,8 +6,8 @@
 //! once when the set is loaded. Keys that are used once, and shared secrets, use the library's
 //! verifier.
 //!
-//! A verification with an expensive key ([`Material::is_costly`]) is a [`Check`], which gwd performs
-//! on another thread.
+//! A verification with an expensive key ([`Material::is_costly`]) is a [`Check`], which gwd
+//! performs on another thread.
 
 use std::sync::Arc;
 

@@ -316,8 +316,8 @@ impl Verifier {
         }
     }
 
-    /// Verifies a signed answer about a token with the known keys, and returns its claims. `exp` and
-    /// `nbf` need not be present (RFC 7519 §4.1).
+    /// Verifies a signed answer about a token with the known keys, and returns its claims. `exp`
+    /// and `nbf` need not be present (RFC 7519 §4.1).
     ///
     /// # Errors
     /// The reason of the first check that the answer fails.
@@ -386,8 +386,8 @@ impl Verifier {
         })
     }
 
-    /// True if a token may cause a fetch now, because its key is unknown ([`Reason::Key`]) or because
-    /// there are no usable keys ([`Reason::Keys`]).
+    /// True if a token may cause a fetch now, because its key is unknown ([`Reason::Key`]) or
+    /// because there are no usable keys ([`Reason::Keys`]).
     fn may_fetch(&self, cell: &KeyCell, fault: Reason, (token, unix_s): (&[u8], u64)) -> bool {
         if fault == Reason::Keys {
             return cell.may_replace(unix_s);

@@ -351,8 +351,8 @@ impl Login {
     /// Metadata of the provider.
     ///
     /// # Errors
-    /// [`Outcome::Ask`] if the metadata must be fetched first. [`Reason::Unavailable`] if a fetch gave
-    /// no metadata, or must not be made now.
+    /// [`Outcome::Ask`] if the metadata must be fetched first. [`Reason::Unavailable`] if a fetch
+    /// gave no metadata, or must not be made now.
     pub(super) fn metadata(&self, context: &LoginContext<'_>) -> Result<Arc<KeySet>, Outcome> {
         if let Some(set) = self.known_metadata() {
             return Ok(set);
