@@ -55,5 +55,7 @@ pub use error_shapes::ErrorShape;
 pub use listener::Listener;
 pub use logged::LoggedForms;
 pub use parts::{Assembly, Parts};
-pub use snapshot::{Breaker, ChainStep, Mount, ResponseValidation, RouteRef, Snapshot, Treatment};
+pub use snapshot::{
+    ChainStep, CircuitBreaker, Mount, ResponseValidation, RouteRef, Snapshot, Treatment,
+};
 pub use strip::{overlap as credentials_overlap, removes as credentials_remove};

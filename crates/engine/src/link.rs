@@ -26,7 +26,7 @@ use crate::key::Key;
 use crate::logins::Guard;
 use crate::lookalikes;
 use crate::parts::{Cache, Parts};
-use crate::snapshot::{Breaker, ChainStep, OPEN, ResponseValidation, Treatment};
+use crate::snapshot::{ChainStep, CircuitBreaker, OPEN, ResponseValidation, Treatment};
 use crate::verifiers::Verifiers;
 
 /// Shared policies and verifiers of one gateway, prepared for its APIs.
@@ -50,7 +50,7 @@ struct Steps {
     chain: Vec<ChainStep>,
     retries: Option<retry::Checked>,
     response_validation: Option<ResponseValidation>,
-    breakers: Vec<Breaker>,
+    breakers: Vec<CircuitBreaker>,
 }
 
 /// Name and filter of a policy. `None` for a policy without a filter, such as `retry`.
@@ -368,7 +368,7 @@ impl<'a> Linker<'a> {
                 Checked::Retry(retry) if treatment.retries.is_none() => {
                     retries = Some(retry.clone());
                 }
-                Checked::CircuitBreaker(checked) => breakers.push(Breaker {
+                Checked::CircuitBreaker(checked) => breakers.push(CircuitBreaker {
                     policy: policy.name.as_str().into(),
                     state: policy.state,
                     checked: checked.clone(),

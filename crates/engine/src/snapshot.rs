@@ -147,7 +147,7 @@ pub struct Treatment {
     /// Retry settings of the operation or its chain. `None`: the settings of the upstream apply.
     pub retries: Option<retry::Checked>,
     /// Circuit breakers of the chain. They apply in addition to the upstream's breaker.
-    pub breakers: Box<[Breaker]>,
+    pub breakers: Box<[CircuitBreaker]>,
 }
 
 /// [`Treatment::access`] of an operation without access rules.
@@ -183,7 +183,7 @@ pub struct ResponseValidation {
 
 /// Circuit breaker of a chain.
 #[derive(Debug)]
-pub struct Breaker {
+pub struct CircuitBreaker {
     /// Name of the policy.
     pub policy: Box<str>,
     /// Id of the policy's state, which outlives a bundle. This id and the upstream's id identify

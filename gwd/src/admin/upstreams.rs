@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::discovery::source::Source;
 use crate::published::Shared;
-use crate::upstream::breaker::{Breaker, CircuitState};
+use crate::upstream::breaker::{CircuitBreaker, CircuitState};
 use crate::upstream::health::Verdict;
 use crate::upstream::hosts::Common;
 use crate::upstream::shared::Host;
@@ -80,7 +80,7 @@ fn host(host: &Host, now_ms: u64) -> Value {
     })
 }
 
-fn circuit(breaker: &Breaker, now_ms: u64) -> &'static str {
+fn circuit(breaker: &CircuitBreaker, now_ms: u64) -> &'static str {
     match breaker.circuit_state(now_ms) {
         CircuitState::Closed => "closed",
         CircuitState::HalfOpen => "half-open",

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::metrics::families::{Labels, Numbers};
-use crate::upstream::breaker::{Breaker, CircuitState};
+use crate::upstream::breaker::{CircuitBreaker, CircuitState};
 use crate::upstream::outlier::WHYS;
 use crate::upstream::shared::{Host, State, States};
 
@@ -91,7 +91,12 @@ impl Values {
 
     /// Adds the state and the transitions of a circuit breaker that has changed its state at least
     /// once.
-    fn add_circuit(&mut self, breaker: &Breaker, now_ms: u64, labels: &[(&'static str, String)]) {
+    fn add_circuit(
+        &mut self,
+        breaker: &CircuitBreaker,
+        now_ms: u64,
+        labels: &[(&'static str, String)],
+    ) {
         let all = ["open", "half_open", "closed"].iter();
         let mut turned = false;
         for (to, count) in all.zip(&breaker.transitions) {

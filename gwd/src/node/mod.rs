@@ -661,8 +661,8 @@ impl Version {
 
 /// Circuit breakers of all policies, without duplicates. Every upstream gets all these breakers,
 /// because a split may send a request to any upstream, and an unused breaker costs nothing.
-fn breakers(snapshot: &engine::Snapshot) -> Vec<&engine::Breaker> {
-    let mut all: Vec<&engine::Breaker> = Vec::new();
+fn breakers(snapshot: &engine::Snapshot) -> Vec<&engine::CircuitBreaker> {
+    let mut all: Vec<&engine::CircuitBreaker> = Vec::new();
     for route in snapshot.routes() {
         for breaker in &route.treatment.breakers {
             if !all.iter().any(|known| known.state == breaker.state) {

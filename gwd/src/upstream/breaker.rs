@@ -29,7 +29,7 @@ const SLOTS: usize = 10;
 
 /// Circuit breaker, shared by all workers.
 #[derive(Debug, Default)]
-pub(crate) struct Breaker {
+pub(crate) struct CircuitBreaker {
     word: AtomicU64,
     /// While open: time of the next probe. While half open: time at which outstanding probes
     /// expire. Milliseconds of the clock.
@@ -75,7 +75,7 @@ pub(crate) enum Ended {
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Permit<'a> {
-    breaker: &'a Breaker,
+    breaker: &'a CircuitBreaker,
     epoch: u64,
     probe: bool,
     is_reported: bool,
@@ -106,9 +106,9 @@ const ABANDONED_MAX: u64 = 64;
 const COUNT: u64 = 0xf_ffff;
 const EPOCH: u64 = 0xffff;
 
-// === impl Breaker ===
+// === impl CircuitBreaker ===
 
-impl Breaker {
+impl CircuitBreaker {
     /// Requests a permit for a request. `sends`: the client is still sending the request's body.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use bundle::ir;
 use policy::traffic::circuit_breaker::{Numbers, Scope};
 
 use crate::message::failure::{Failure, Kind};
-use crate::upstream::breaker::{Breaker, CircuitState, Ended, Open, Permit};
+use crate::upstream::breaker::{CircuitBreaker, CircuitState, Ended, Open, Permit};
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::outlier::HealthSignal;
 use crate::upstream::send::Outgoing;
@@ -97,7 +97,8 @@ pub(super) fn admits(out: &Outgoing<'_, '_>, now_ms: u64) -> bool {
 /// True if a breaker that the request passes is half open: the request may be a probe.
 pub(super) fn may_probe(out: &Outgoing<'_, '_>, now_ms: u64) -> bool {
     let common = &out.service.common;
-    let is_half_open = |breaker: &Breaker| breaker.circuit_state(now_ms) == CircuitState::HalfOpen;
+    let is_half_open =
+        |breaker: &CircuitBreaker| breaker.circuit_state(now_ms) == CircuitState::HalfOpen;
     let own = out.upstream.circuit_breaker.as_ref();
     let own = own.is_some_and(|settings| match settings.scope {
         Scope::Upstream => is_half_open(&common.state.breaker),

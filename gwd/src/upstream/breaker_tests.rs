@@ -21,9 +21,9 @@ fn fail(permit: Permit<'_>, now_ms: u64) {
     permit.ended(Ended::Failed, 1, &numbers(), now_ms, 0);
 }
 
-/// Breaker that was opened at time 0.
-fn opened() -> Breaker {
-    let breaker = Breaker::default();
+/// Circuit breaker that was opened at time 0.
+fn opened() -> CircuitBreaker {
+    let breaker = CircuitBreaker::default();
     for _ in 0..3 {
         fail(breaker.admit(&numbers(), 0, false).unwrap(), 0);
     }
@@ -96,7 +96,7 @@ fn open_time_doubles_up_to_its_maximum() {
 
 #[test]
 fn request_begun_before_opening_changes_nothing() {
-    let breaker = Breaker::default();
+    let breaker = CircuitBreaker::default();
     let late = breaker.admit(&numbers(), 0, false).unwrap();
     for _ in 0..3 {
         fail(breaker.admit(&numbers(), 0, false).unwrap(), 0);
@@ -113,7 +113,7 @@ fn share_counts_from_min_requests_within_its_window() {
         window_ms: 1_000,
         ..Numbers::default()
     };
-    let breaker = Breaker::default();
+    let breaker = CircuitBreaker::default();
     let one = |ended, now_ms| {
         let permit = breaker.admit(&numbers, now_ms, false).unwrap();
         permit.ended(ended, 1, &numbers, now_ms, 0);
@@ -151,11 +151,11 @@ fn every_tenth_of_the_window_counts() {
         window_ms: 1_000,
         ..Numbers::default()
     };
-    let fail_at = |breaker: &Breaker, now_ms| {
+    let fail_at = |breaker: &CircuitBreaker, now_ms| {
         let permit = breaker.admit(&numbers, now_ms, false).unwrap();
         permit.ended(Ended::Failed, 1, &numbers, now_ms, 0);
     };
-    let breaker = Breaker::default();
+    let breaker = CircuitBreaker::default();
     for tenth in 0..9 {
         fail_at(&breaker, tenth * 100);
     }
@@ -171,7 +171,7 @@ fn every_tenth_of_the_window_counts() {
         "ten failures of the ten required"
     );
 
-    let late = Breaker::default();
+    let late = CircuitBreaker::default();
     for tenth in 0..9 {
         fail_at(&late, tenth * 100);
     }
@@ -198,7 +198,7 @@ fn slow_answers_open_the_breaker() {
         ..Numbers::default()
     };
     let state_after = |times_ms: [u64; 2]| {
-        let breaker = Breaker::default();
+        let breaker = CircuitBreaker::default();
         for took_ms in times_ms {
             let permit = breaker.admit(&numbers, 0, false).unwrap();
             permit.ended(Ended::Alive, took_ms, &numbers, 0, 0);
@@ -216,7 +216,7 @@ fn slow_answers_open_the_breaker() {
 #[test]
 fn jitter_never_shortens_and_adds_a_tenth_at_most() {
     for chance in [0, 7, u64::MAX] {
-        let breaker = Breaker::default();
+        let breaker = CircuitBreaker::default();
         for _ in 0..3 {
             let permit = breaker.admit(&numbers(), 0, false).unwrap();
             permit.ended(Ended::Failed, 1, &numbers(), 0, chance);
@@ -228,7 +228,7 @@ fn jitter_never_shortens_and_adds_a_tenth_at_most() {
 
 #[test]
 fn a_decision_takes_less_than_a_microsecond() {
-    let breaker = Breaker::default();
+    let breaker = CircuitBreaker::default();
     let numbers = numbers();
     let start = std::time::Instant::now();
     for now_ms in 0..100_000 {
@@ -364,7 +364,7 @@ proptest! {
 
     #[test]
     fn breaker_matches_its_model_for_any_events(events in events()) {
-        let (breaker, mut model) = (Breaker::default(), Model::new());
+        let (breaker, mut model) = (CircuitBreaker::default(), Model::new());
         let mut now_ms = 1_000;
         let mut out: VecDeque<(u64, Permit<'_>)> = VecDeque::new();
         for event in events {
@@ -427,7 +427,7 @@ fn refused_beside(clients: usize) -> usize {
         half_open_requests: 1,
         ..numbers()
     };
-    let breaker = Breaker::default();
+    let breaker = CircuitBreaker::default();
     for _ in 0..3 {
         breaker
             .admit(&numbers, 0, false)
@@ -497,7 +497,7 @@ fn time_of_a_decision_is_printed() {
     } else {
         1_000_000
     };
-    let (breaker, numbers) = (Breaker::default(), numbers());
+    let (breaker, numbers) = (CircuitBreaker::default(), numbers());
     let rounds = (0..5).map(|_| {
         let began = std::time::Instant::now();
         for number in 0..DECISIONS {

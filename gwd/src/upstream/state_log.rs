@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::runtime::clock::Clock;
 use crate::runtime::program_log::{Level, event};
-use crate::upstream::breaker::{Breaker, CircuitState};
+use crate::upstream::breaker::{CircuitBreaker, CircuitState};
 use crate::upstream::shared::{Host, State, States};
 
 const LOOK: Duration = Duration::from_secs(1);
@@ -107,7 +107,7 @@ fn ejection(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec
 }
 
 fn circuit(
-    breaker: &Breaker,
+    breaker: &CircuitBreaker,
     logged: &LoggedStates,
     now_ms: u64,
     facts: &dyn Fn() -> Value,

@@ -13,7 +13,7 @@ use crate::http2_upstream::{Http2Upstream, ReceivedRequest, head, ok, pour, whol
 /// Bytes of a large field, which gwd itself accepts.
 const LARGE: usize = 10_000;
 
-/// Breaker that one failure opens for a minute.
+/// Circuit breaker that one failure opens for a minute.
 pub(crate) fn breaker() -> circuit_breaker::Checked {
     circuit_breaker::Checked {
         numbers: Numbers {
