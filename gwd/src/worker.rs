@@ -69,8 +69,8 @@ pub(crate) struct Worker {
     /// Unix time in seconds after which all connections are woken, because the certificate of a
     /// client with an open response or tunnel may have expired.
     certificate_ends_s: Cell<u64>,
-    /// For each address that the running version no longer names, by socket id: the last version
-    /// that named it, and the time in milliseconds at which that version was replaced.
+    /// Last version that named an address which the running version no longer names, by socket id.
+    /// With the time in milliseconds at which that version was replaced.
     left: RefCell<FxHashMap<u32, (Rc<View>, u64)>>,
     /// Unix time in milliseconds at time 0 of the monotonic clock.
     wall_ms: Cell<u64>,

@@ -26,7 +26,7 @@ impl Server {
         Self::announced_by(Command::new(program).args(arguments))
     }
 
-    /// As [`Self::announced`], for a prepared command.
+    /// Like [`Self::announced`], for a prepared command.
     #[must_use]
     pub fn announced_by(command: &mut Command) -> Option<(Self, u16)> {
         let command = command.stdin(Stdio::null());

@@ -32,9 +32,9 @@ pub struct ApiPart {
     pub(crate) names: Names,
     pub(crate) errors: ErrorShapes,
     pub(crate) messages: Option<ir::Messages>,
-    /// For each operation, in the order of the routing table: digest of the descriptions that it
-    /// validates (body, and parameters except path parameters). 0 for an operation that validates
-    /// nothing. Empty if the API validates nothing.
+    /// Digest of the descriptions that each operation validates, in the order of the routing table
+    /// (body, and parameters except path parameters). 0 for an operation that validates nothing.
+    /// Empty if the API validates nothing.
     pub(crate) checks: Box<[u64]>,
 }
 

@@ -109,13 +109,14 @@ pub struct Message {
     pub is_plain: bool,
 }
 
-/// Maximum length of a body in a sentence, in characters. For a longer body, the sentence has the
-/// value.
+/// Maximum length of a body that a sentence quotes, in characters. For a longer body, the sentence
+/// quotes only the value that shows the change.
 const BODY_MAX: usize = 160;
 
 impl Message {
     /// Sentence about the message that shows a break: the body, or the parameter or header field
-    /// with its value. For a longer body, the sentence has the value. `None` without such a value.
+    /// with its value. For a longer body, the sentence quotes the value. `None` without such a
+    /// value.
     #[must_use]
     pub fn example(&self) -> Option<String> {
         let value = self.witness.as_ref()?;

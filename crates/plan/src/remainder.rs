@@ -119,7 +119,7 @@ impl Part<'_> {
     }
 }
 
-/// Both sides, and the gateways from which [`Part::alone`] builds its gateways.
+/// Compared sides, and the gateways from which [`Part::alone`] builds its gateways.
 struct Sides<'a> {
     old: &'a Lowered,
     new: &'a Lowered,

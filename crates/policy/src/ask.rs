@@ -123,9 +123,9 @@ pub struct Keep {
 /// Function or verifier that distinguishes admitting answers from refusing ones.
 #[derive(Clone, Debug)]
 pub enum KindOf {
-    /// For unsigned answers: function that returns the kind. `None`: the answer is unusable.
+    /// Function that returns the kind of an unsigned answer. `None`: the answer is unusable.
     Unsigned(fn(&Answered) -> Option<AnswerKind>),
-    /// For signed answers: verifier of the signature.
+    /// Verifier of the signature of a signed answer.
     Signed(Arc<dyn AnswerVerifier>),
 }
 

@@ -60,13 +60,13 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// For the only registry: 20s each, four attempts.
+    /// Limits for the only registry: 20s per attempt, four attempts.
     pub(crate) const LONG: Self = Self {
         head: Duration::from_secs(20),
         body: Duration::from_secs(20),
         attempts: 4,
     };
-    /// For one of several registries: 5s each, one attempt.
+    /// Limits for one of several registries: 5s, one attempt.
     pub(crate) const SHORT: Self = Self {
         head: Duration::from_secs(5),
         body: Duration::from_secs(5),

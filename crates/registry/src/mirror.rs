@@ -76,7 +76,7 @@ pub struct Chains {
 }
 
 impl Chains {
-    /// Both chains.
+    /// Chains of records and of revocation lists.
     pub const BOTH: Self = Self {
         channel: true,
         revocations: true,

@@ -256,7 +256,7 @@ impl<'a> ContainmentCheck<'a> {
         wide.accepts_names_of(&narrow)
     }
 
-    /// As [`Self::accepts_members`], for the names of the fields of a form.
+    /// Like [`Self::accepts_members`], for the names of the fields of a form.
     pub(crate) fn accepts_fields(
         &self,
         media_type: &str,

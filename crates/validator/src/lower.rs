@@ -53,9 +53,9 @@ pub(crate) struct Lowering<'a> {
     nodes: &'a [Value],
     /// Properties that some schema marks as `readOnly` (in requests) or `writeOnly` (in responses).
     one_way: FxHashSet<&'a str>,
-    /// For each pattern: true if it can be enforced.
+    /// True for a pattern that can be enforced.
     patterns: FxHashMap<&'a str, bool>,
-    /// For each node: true if its converted schema accepts more values than the original schema.
+    /// True for a node whose converted schema accepts more values than the original schema.
     loose: Vec<bool>,
     /// References that form a cycle of schemas for the same value.
     cycles: BTreeSet<(u32, u32)>,

@@ -97,7 +97,7 @@ impl<'n> Described<'n> {
             .or_else(|| before('.').find_map(with_parts))
     }
 
-    /// As [`Self::read_as`], for a field of a query or form. Some servers also remove a prefix:
+    /// Like [`Self::read_as`], for a field of a query or form. Some servers also remove a prefix:
     /// they read `model.a` or `model[a]` as `a`. Some read a dot as a bracket: `a.0` and `a.x` as
     /// parts of `a`.
     pub(crate) fn read_in_field(&self, name: &str) -> Option<&'n str> {

@@ -141,7 +141,7 @@ fn within<T>(nodes: u64, check: impl FnOnce() -> T) -> Option<T> {
     bounded(nodes, costs.min(COSTS_MAX), check)
 }
 
-/// As [`within`], for a description of errors. The maximum cost is lower, because each described
+/// Like [`within`], for a description of errors. The maximum cost is lower, because each described
 /// error takes memory.
 fn describing<T>(nodes: u64, describe: impl FnOnce() -> T) -> Option<T> {
     bounded(nodes, DESCRIPTION_COSTS_MAX, describe)

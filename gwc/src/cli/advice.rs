@@ -14,7 +14,7 @@ pub(super) struct Advice {
     whole: Vec<String>,
     /// Options with the keys of this run.
     keys: Vec<String>,
-    /// Other options after the arguments of a command.
+    /// Options of the command itself, after its arguments.
     own: Vec<String>,
 }
 

@@ -218,7 +218,8 @@ fn new_name_hides_no_early_sunset() {
     assert!(gates.contains(&"break".to_owned()));
 }
 
-/// Old side: two APIs in one store of paths, `orders` with the only operation for `/orders/{id}`.
+/// Project of the old side. Two APIs have paths in common; only `orders` has an operation for
+/// `/orders/{id}`.
 fn with_two_apis() -> Project {
     let project = noticed();
     let orders = project.read("orders.yaml");

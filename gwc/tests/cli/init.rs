@@ -382,7 +382,7 @@ fn init_from_each_real_document_ends_clean() {
     }
 }
 
-/// As [`init_from_each_real_document_ends_clean`], for documents of npm packages: GitHub's (13 MB)
+/// Like [`init_from_each_real_document_ends_clean`], for documents of npm packages: GitHub's (13 MB)
 /// and Netlify's (OpenAPI 2).
 #[test]
 fn init_from_documents_of_npm_ends_clean() {

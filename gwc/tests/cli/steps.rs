@@ -349,7 +349,7 @@ fn nodes_outside_of_the_share_are_not_awaited() {
     let bundle = built["bundle"].as_str().unwrap().to_owned();
     let inside = gateway(&node(&bundle, true), &before, 2);
     let outside = gateway(&node(&bundle, false), &before, 2);
-    // A gateway of the share that does not follow is an error.
+    // A gateway of the share that does not run the bundle in time is an error.
     let late = ["--node", &*outside.at, &*inside.at, "--wait", "300ms"];
     let late = with(&project, "apply", &late).with(5);
     assert!(

@@ -101,7 +101,7 @@ impl Route {
         enough && template.pieces.iter().zip(path).all(piece)
     }
 
-    /// For each request of `all`: true if this route would receive it with this template, if there
+    /// True for each request of `all` that this route would receive with this template if there
     /// were no other routes.
     fn requests(&self, template: &Template, all: &[Request]) -> Vec<bool> {
         let takes =

@@ -21,7 +21,7 @@ fn between(old: &str, new: &str) -> Vec<String> {
     between_with("mt: {kind: mtls}, ", DOCUMENT, old, new)
 }
 
-/// As [`between`], with other verifiers and another document.
+/// Like [`between`], with other verifiers and another document.
 fn between_with(verifiers: &str, document: &str, old: &str, new: &str) -> Vec<String> {
     let tls = "certificates: {m: {cert: \"${file:/c}\", key: \"${file:/k}\"}}";
     let gateway = |public: &str| {

@@ -49,11 +49,11 @@ type Bits = Vec<u64>;
 pub(crate) struct Naive {
     hosts: Vec<&'static str>,
     routes: Vec<Written>,
-    /// For each method, the indices of its routes by precedence.
+    /// Indices of the routes of each method, by precedence.
     order: [Vec<usize>; 4],
     mounts: Vec<Mounted>,
-    /// For each host pattern and method: operations for undescribed requests, each with the paths
-    /// that it receives.
+    /// Operations for undescribed requests, by host pattern and method, each with the paths that it
+    /// receives.
     rest: BTreeMap<&'static str, [Vec<(usize, Bits)>; 4]>,
     descriptions: Vec<PathDescription>,
 }
@@ -229,7 +229,7 @@ impl Naive {
         all.map(|all| all.into_iter().collect())
     }
 
-    /// For each method: index of the API that receives a request without a matching route. If APIs
+    /// Index of the API that receives a request without a matching route, by method. If APIs
     /// describe the path, this is the API with the best description. Otherwise it is the API with
     /// the longest base path.
     fn rest_owners(&self, host: &str, path: &[&str]) -> [Option<usize>; 4] {
@@ -316,8 +316,8 @@ fn internal(hidden: &ir::Hidden) -> ir::Operation {
     }
 }
 
-/// For every pair of operations that receive a request before and after: the length of the shortest
-/// such request.
+/// Length of the shortest request that one operation receives before and another one after, by pair
+/// of operations.
 pub(crate) fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<Cell, usize> {
     let mut cells: BTreeMap<Cell, usize> = BTreeMap::new();
     for (host, patterns) in HOSTS {

@@ -29,7 +29,7 @@ components:
     up: {type: apiKey, in: header, name: X-Own, x-gateway: {verify: upstream}}
 ";
 
-/// Requirement of the operation in [`DOCUMENT`].
+/// Security requirement of the operation in [`DOCUMENT`].
 const SECURITY: &str = "[{xt: []}]";
 
 /// The policy of the operation in [`DOCUMENT`].

@@ -293,7 +293,7 @@ fn decision(oracle: &Oracle, (method, path, has_field): (&str, &str, bool)) -> D
 struct Compared {
     /// Number of requests whose path only the old version refuses.
     opened: usize,
-    /// Those of the opened requests whose operation has no line in the plan.
+    /// Opened requests whose operation has no line in the plan.
     missed: Vec<String>,
     /// Number of lines about paths that may open.
     lines: usize,

@@ -142,7 +142,7 @@ pub(super) enum Command {
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct RunOptions {
-    /// Read options from a TOML file: the same names as keys.
+    /// Read options from a TOML file. Its keys have the names of the options.
     #[arg(long, env = "GWD_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub(super) config: Option<PathBuf>,

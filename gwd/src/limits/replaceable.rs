@@ -112,7 +112,7 @@ impl<T> Replaceable<T> {
     }
 }
 
-/// For each width of network, the greater of the two counts.
+/// Greater of the two counts for each width of network.
 fn max(one: [u32; LEVELS], other: [u32; LEVELS]) -> [u32; LEVELS] {
     std::array::from_fn(|level| one[level].max(other[level]))
 }

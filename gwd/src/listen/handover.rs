@@ -68,7 +68,7 @@ enum Message {
 /// Sockets and lock that the old process hands over.
 #[derive(Debug)]
 pub(crate) struct Offer<'a> {
-    /// For each listener: name, configured address, actual address, and sockets.
+    /// Name, configured address, actual address and sockets of each listener.
     pub(crate) listeners: Vec<(String, SocketAddr, SocketAddr, Vec<BorrowedFd<'a>>)>,
     pub(crate) lock: BorrowedFd<'a>,
     pub(crate) admin: Option<(String, BorrowedFd<'a>)>,

@@ -225,7 +225,7 @@ async fn watch_lag(worker: Rc<Worker>) {
     }
 }
 
-/// While connections wait for memory, wakes some of them periodically: memory may have become
+/// Periodically wakes some of the connections that wait for memory, because memory may have become
 /// available in the meantime.
 async fn wake_memory_waiters(worker: Rc<Worker>) {
     loop {

@@ -31,8 +31,8 @@ const SLOTS: usize = 10;
 #[derive(Debug, Default)]
 pub(crate) struct CircuitBreaker {
     word: AtomicU64,
-    /// While open: time of the next probe. While half open: time at which outstanding probes
-    /// expire. Milliseconds of the clock.
+    /// Time of the next probe while open; time at which outstanding probes expire while half open.
+    /// Milliseconds of the clock.
     until_ms: AtomicU64,
     /// Number of times that the breaker has opened since it was last closed.
     trips: AtomicU64,

@@ -73,8 +73,7 @@ pub(crate) struct Service {
     balance: Balance,
     /// Connection pool of each target.
     pub(crate) pools: Box<[Rc<Pool>]>,
-    /// For each target, true if the target is in the gateway's zone. `None` if zones have no
-    /// effect.
+    /// True for each target in the gateway's zone. `None` if zones have no effect.
     near: Option<Box<[bool]>>,
     pub(crate) connect_timeout_ms: u64,
 }
@@ -269,8 +268,8 @@ impl Service {
     }
 }
 
-/// For each target, true if it has a weight and is in the zone. `None` if the zone makes no
-/// difference: no target with a weight is in the zone, or all are.
+/// True for each target that has a weight and is in the zone. `None` if no target with a weight is
+/// in the zone, or all are.
 fn near(endpoints: &[Arc<Endpoint>], zone: Option<&str>) -> Option<Box<[bool]>> {
     let zone = zone?;
     let targets = || endpoints.iter().map(|endpoint| &endpoint.target);

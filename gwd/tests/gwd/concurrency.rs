@@ -13,12 +13,12 @@ fn few(name: &str, limit: u64, header: Option<&str>) -> ir::Policy {
     patient(name, limit, header, None)
 }
 
-/// As [`few`], but requests above the limit wait for at most `wait_ms` milliseconds.
+/// Like [`few`], but requests above the limit wait for at most `wait_ms` milliseconds.
 fn patient(name: &str, limit: u64, header: Option<&str>, wait_ms: Option<u64>) -> ir::Policy {
     with_numbers(name, limit, header, &[(3, wait_ms)])
 }
 
-/// As [`few`], with additional numeric settings. `numbers`: key of each setting in the bundle, and
+/// Like [`few`], with additional numeric settings. `numbers`: key of each setting in the bundle, and
 /// its value.
 fn with_numbers(
     name: &str,

@@ -626,7 +626,7 @@ fn fallback_answers_for_a_dead_neighbour() {
     );
     assert_eq!(lines("the registry of --store answers again"), 0);
 
-    // Without any registry, the reason is that of the first one.
+    // If no registry can be reached, the status has the error of the first registry.
     registry.stop();
     running.notify();
     assert_eq!(shown()["error"], shown()["silent"][0]["error"]);

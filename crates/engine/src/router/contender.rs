@@ -88,9 +88,9 @@ pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
     rest.into_iter().chain(matching).collect()
 }
 
-/// For each group of operations, the mount and index of the operation that is selected for a
-/// request with another path. `group` returns the group for a mount and an operation. If no
-/// operation of a group matches the request, an operation whose conditions fail is selected.
+/// Mount and index of the operation that each group of operations selects for a request with
+/// another path. `group` returns the group for a mount and an operation. If no operation of a group
+/// matches the request, an operation whose conditions fail is selected.
 #[must_use]
 pub fn selected_by_group(
     hosts: &HostTable,

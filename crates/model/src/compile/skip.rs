@@ -229,7 +229,7 @@ struct Parts {
     /// Spans of the values and keys in the parts, sorted. Needed because overlays add values from
     /// other files.
     leaves: Vec<Span>,
-    /// Spans of `x-gateway` inside the parts, where nothing is left out.
+    /// Spans of `x-gateway` inside the parts. Findings in these spans stay.
     extensions: Vec<Span>,
 }
 

@@ -155,8 +155,8 @@ impl Graph {
         }
     }
 
-    /// For each node, the end of its chain of references. If the chain is circular, this is the
-    /// smallest node of the cycle.
+    /// End of the chain of references of each node. For a circular chain, the smallest node of the
+    /// cycle.
     fn ends(&self) -> Vec<u32> {
         let mut ends: Vec<u32> = vec![u32::MAX; self.drafts.len()];
         for start in 0..self.drafts.len() {

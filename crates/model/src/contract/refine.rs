@@ -139,13 +139,13 @@ struct Run<'e> {
     edges: &'e Edges,
     /// All nodes, grouped by block.
     order: Vec<u32>,
-    /// For each node, the start of its block in `order`.
+    /// Start of the block of each node in `order`.
     rank: Vec<u32>,
-    /// For each index at which a block starts, the number of members of the block.
+    /// Number of members of each block, by the index at which the block starts.
     len: Vec<u32>,
-    /// For each node, the index of its shape (content without edges) in `sets`.
+    /// Index in `sets` of the shape (content without edges) of each node.
     shape: Vec<u32>,
-    /// For each shape, the ranges of edges that belong to sets.
+    /// Ranges of edges that belong to sets, by shape.
     sets: Vec<Vec<Range<usize>>>,
     /// Blocks to which the edges of the members of the current block lead.
     signatures: Vec<u32>,

@@ -37,7 +37,7 @@ pub(super) struct Schemas<'r, 'a> {
     pub(super) sites: Drafts,
 }
 
-/// For each schema, the components that extend it with `allOf`, with their names.
+/// Components that extend a schema with `allOf`, with their names, by schema.
 type Children<'a> = FxHashMap<NodeId, Vec<(&'a str, NodeRef<'a>)>>;
 
 /// Kind of a keyword's value in the contract.

@@ -172,7 +172,7 @@ pub enum FieldSource {
         /// Source locations of the values that this value overrides, nearest first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         overrides: Vec<Place>,
-        /// For a policy, the level that added it to the chain. `None` for other values.
+        /// Level that added a policy to the chain. `None` for other values.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<From>,
     },

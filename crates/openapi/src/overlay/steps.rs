@@ -12,7 +12,7 @@ const REGEX_STEPS: usize = 200;
 /// Maximum length of a regular expression in a target, in bytes.
 const REGEX_BYTES_MAX: usize = 200;
 
-/// Steps that the targets of an overlay may still take.
+/// Remaining search steps for the targets of an overlay.
 pub(super) struct Steps(usize);
 
 /// The targets of an overlay take more than [`STEPS_MAX`] steps.

@@ -19,7 +19,7 @@ pub(super) struct Identities<'a> {
     uri_of: HashMap<NodeId, Uri<String>>,
     anchors: HashMap<(NodeId, &'a str), NodeId>,
     dynamic: HashMap<(NodeId, &'a str), NodeId>,
-    /// For each schema and reference inside an embedded schema resource: the node of the resource.
+    /// Node of the embedded schema resource that contains a schema or reference.
     embedded: HashMap<NodeId, NodeId>,
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Judge<'j> {
 }
 
 impl<'j> Judge<'j> {
-    /// `class` is [`Joint::rank`].
+    /// Creates the comparison. `class` is [`Joint::rank`].
     pub(super) fn new(joint: &'j Joint, class: &'j dyn Fn(u32) -> u32) -> Self {
         let of = |direction, steps, searches| {
             Containment::new(joint.nodes(), class, direction, (steps, searches)).described()

@@ -27,7 +27,8 @@ pub(super) struct PathParameters {
 }
 
 impl PathParameters {
-    /// `templates` are the path templates of the operations, if they match different paths.
+    /// Pairs the path parameters of two operations. `templates`: path templates of the operations,
+    /// if they match different paths.
     pub(super) fn new(
         (old, new): (&[ir::Parameter], &[ir::Parameter]),
         templates: Option<&[Template; 2]>,

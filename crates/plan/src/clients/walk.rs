@@ -142,7 +142,7 @@ pub(super) struct Walk<'j> {
 }
 
 impl<'j> Walk<'j> {
-    /// `class` is [`Joint::rank`].
+    /// Creates the walk. `class` is [`Joint::rank`].
     pub(super) fn new(joint: &'j Joint, class: &'j dyn Fn(u32) -> u32) -> Self {
         Self {
             joint,

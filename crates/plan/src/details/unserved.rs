@@ -12,7 +12,7 @@ pub(crate) fn is_unserved(method: &str) -> bool {
     matches!(method, "TRACE" | "CONNECT")
 }
 
-/// Reports such operations of an API that are added, removed, or require other credentials.
+/// Reports operations with TRACE or CONNECT that are added, removed, or require other credentials.
 pub(super) fn compare(old: Option<&ir::Api>, new: Option<&ir::Api>, plan: &mut Plan) {
     let none = ir::Set::default();
     let [was, is] = [old, new].map(|api| api.map_or(&none, |api| &api.operations));

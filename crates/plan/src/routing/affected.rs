@@ -73,8 +73,8 @@ pub(super) struct Affected<'c, 'r, 'a> {
     regions: &'c Regions,
     /// Index of the regions by template.
     index: Index<'c>,
-    /// For each side, the routes of the engine by the index of the route in the table. `None` for
-    /// routes that serve no requests.
+    /// Routes of the engine on each side, by the index of the route in the table. `None` for routes
+    /// that serve no requests.
     engines: [Vec<Option<RouteRef<'c>>>; 2],
 }
 
@@ -180,7 +180,7 @@ impl Owner {
     }
 }
 
-/// For each route of a side, the routes of the other side that serve its requests.
+/// Routes of the other side that serve the requests of each route.
 fn partners(exchanged: impl Iterator<Item = (u32, u32)>) -> [FxHashMap<u32, Vec<u32>>; 2] {
     let mut partners: [FxHashMap<u32, Vec<u32>>; 2] = Default::default();
     for (before, after) in exchanged {

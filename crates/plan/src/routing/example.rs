@@ -30,10 +30,10 @@ struct EvaluatedRequest {
     witness: Witness,
     /// True if the engines select the operations that the cell expects.
     owned: bool,
-    /// For each side, true if a policy of the operation refuses the request, and not the security
+    /// True on a side if a policy of the operation refuses the request, and not the security
     /// requirement.
     refused: [bool; 2],
-    /// For each side, true if the gateway refuses the request as malformed or ambiguous.
+    /// True on a side if the gateway refuses the request as malformed or ambiguous.
     malformed: [bool; 2],
 }
 

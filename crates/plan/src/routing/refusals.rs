@@ -225,8 +225,8 @@ impl<'a> Cells<'_, 'a> {
             || causes.has_changed_spellings
     }
 
-    /// Compares the refusals of a pair. `affecting` contains the changed routes because of which
-    /// the new side may serve paths that the old side refuses.
+    /// Compares the refusals of a pair of an old and a new route. `affecting` contains the changed
+    /// routes because of which the new side may serve paths that the old side refuses.
     fn refusals_of(
         &self,
         one: RoutePair,
@@ -481,8 +481,8 @@ impl<'a> Cells<'_, 'a> {
         methods.into_iter().map(request).collect()
     }
 
-    /// For each side, true if the gateway refuses a request of a pair because of its path, and
-    /// false if not. `None` if another route matches the request.
+    /// True on a side if the gateway refuses a request of a pair of routes because of its path;
+    /// otherwise false. `None` if another route matches the request.
     fn path_refusals(&self, one: RoutePair, found: &Found) -> [Option<bool>; 2] {
         let draft = found.draft(self.place);
         let owners = [self.before(one.before), self.after(one.after)];

@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 
 use super::table::Route;
 
-/// For the routes of each side, true if the other side has no route with the same requests.
+/// True for a route of a side if the other side has no route with the same requests.
 pub(super) type ChangedRoutes = [Vec<bool>; 2];
 
 /// Comparisons of the settings of two routes. Each pair of treatments and of APIs is compared once.

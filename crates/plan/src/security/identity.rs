@@ -421,7 +421,7 @@ pub(super) fn read_by(access: &Access<'_>, policy: &str) -> BTreeMap<String, Str
     read(access, before, reader.is_some_and(is_after_removals))
 }
 
-/// As [`read_by`], after the chain.
+/// Like [`read_by`], after the chain.
 pub(super) fn read_at_end(access: &Access<'_>) -> BTreeMap<String, String> {
     read(access, access.chain(), true)
 }

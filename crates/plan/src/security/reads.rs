@@ -26,8 +26,8 @@ enum Value {
     One(String),
     /// Possible values, one for each alternative of the security requirement.
     OneOf(BTreeSet<String>),
-    /// For each credential: the name of its consumer, and the value for this consumer. The
-    /// comparison of consumers reports a new value for the same consumer.
+    /// Name of the consumer of each credential, and the value for this consumer. The comparison of
+    /// consumers reports a new value for the same consumer.
     PerCredential(BTreeMap<String, (String, String)>),
 }
 
@@ -179,7 +179,7 @@ pub(super) fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> S
     parts.join(", ")
 }
 
-/// As [`fields`], before a reader that is no policy. `written`: the fields that the gateway changes
+/// Like [`fields`], before a reader that is no policy. `written`: the fields that the gateway changes
 /// before the reader. Empty if the reader gets the client's own values.
 pub(super) fn described(
     route: Route<'_>,
@@ -221,7 +221,7 @@ fn schemes(route: Route<'_>) -> BTreeSet<String> {
     alternatives.map(removals::alternative).collect()
 }
 
-/// For each credential: the name of its consumer, and a value of the consumer.
+/// Name of the consumer of each credential, and a value of the consumer.
 fn by_credential(
     route: Route<'_>,
     of: impl Fn(&ir::Consumer) -> String,

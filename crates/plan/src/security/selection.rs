@@ -130,8 +130,8 @@ struct Requirement {
     alternatives: Vec<Alternative>,
     /// Places of tokens in each alternative of the document.
     tokens: Vec<BTreeSet<Place>>,
-    /// For each alternative of the document: pairs of places whose credentials can belong to
-    /// different callers.
+    /// Pairs of places whose credentials can belong to different callers, by alternative of the
+    /// document.
     contradictions: Vec<Vec<(Place, Place)>>,
 }
 

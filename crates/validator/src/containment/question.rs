@@ -108,6 +108,6 @@ pub(super) trait Solve<'a> {
     /// True if it was shown that no value matches all schemas of `pos` and none of `neg`.
     fn is_empty(&mut self, pos: &[&'a Value], neg: &[&'a Value]) -> bool;
 
-    /// As [`Self::is_empty`], for values of the type `kind` only.
+    /// Like [`Self::is_empty`], for values of the type `kind` only.
     fn is_empty_of(&mut self, kind: Kind, pos: &[&'a Value], neg: &[&'a Value]) -> bool;
 }

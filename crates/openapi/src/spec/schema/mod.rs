@@ -46,7 +46,7 @@ pub struct Schemas<'r, 'a> {
     version: Version,
     patterns: RefCell<HashMap<&'a str, Rc<Pattern>>>,
     finite: RefCell<FxHashMap<NodeId, bool>>,
-    /// For each schema, the schemas whose `allOf` refers to it. Built when first needed.
+    /// Schemas whose `allOf` refers to a schema, by that schema. Built when first needed.
     combined: OnceCell<HashMap<NodeId, Vec<NodeRef<'a>>>>,
     circles: RefCell<finite::Circles>,
     steps_left: Cell<u32>,
