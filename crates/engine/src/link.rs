@@ -566,10 +566,10 @@ fn named_filter(
     Ok(named(filter))
 }
 
-/// Request fields of a treatment by which the gateway decides, and fields that the gateway removes
-/// or sets.
+/// Request fields of a treatment that the gateway's decision depends on, and fields that the
+/// gateway removes or sets.
 struct Fields {
-    /// Fields by which the gateway decides and whose names have lookalikes.
+    /// Fields that the gateway's decision depends on and whose names have lookalikes.
     read: Box<[Box<str>]>,
     /// Fields that trailers must not contain: first of the request, then of the response.
     edited: [Arc<[HeaderName]>; 2],

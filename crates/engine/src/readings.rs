@@ -53,7 +53,7 @@ pub enum Ambiguity {
     /// the path to another service. The upstream and the service may interpret the path
     /// differently.
     Service {
-        /// Path as which the service or an upstream may interpret the request's path.
+        /// Interpretation of the request's path by the service or an upstream.
         path: String,
     },
     /// An upstream may interpret the path as another path of the same route, for which a step of
@@ -62,7 +62,8 @@ pub enum Ambiguity {
         /// Path that an upstream may serve.
         path: String,
     },
-    /// An upstream may interpret a part of the path as the query, by which the gateway decides.
+    /// An upstream may interpret a part of the path as the query, and the gateway's decision
+    /// depends on the query.
     Query,
     /// An upstream may interpret the path as a path outside the base path.
     Outside,
@@ -92,14 +93,14 @@ pub fn ambiguity(
     search.ambiguity().unwrap_or_else(Some)
 }
 
-/// Search for other paths as which upstreams may interpret a request's path, and for the operations
-/// of these paths. The work of the search is limited.
+/// Search for other interpretations of a request's path by upstreams, and for the operations of the
+/// resulting paths. The work of the search is limited.
 struct Search<'a> {
     snapshot: &'a Snapshot,
     hosts: &'a HostTable,
     head: &'a RequestHead,
     route: &'a RouteRef<'a>,
-    /// Number of steps of [`SEARCH_MAX`] that are left.
+    /// Remaining steps of the search, at first [`SEARCH_MAX`].
     left: Cell<usize>,
 }
 
@@ -339,7 +340,7 @@ impl Search<'_> {
         Ok(router::is_withheld(self.hosts, path, self.head))
     }
 
-    /// Subtracts the steps for `factor` look-ups of a path from the steps that are left.
+    /// Subtracts the steps for `factor` look-ups of a path from the remaining steps.
     fn spend(&self, path: &str, factor: usize) -> SearchResult<()> {
         let steps = factor * router::lookup_steps(self.hosts, path, self.head);
         let left = self.left.get().checked_sub(steps);
@@ -444,7 +445,7 @@ pub fn can_deviate(path: &str, original: &str, strict: bool) -> bool {
     })
 }
 
-/// Other paths as which upstreams may interpret a normalised path, without duplicates. At most
+/// Other interpretations of a normalised path by upstreams, without duplicates. At most
 /// [`READINGS_MAX`] paths with [`READING_BYTES_MAX`] bytes.
 ///
 /// # Errors
@@ -458,9 +459,9 @@ pub fn readings(path: &str) -> Result<Vec<String>, Ambiguity> {
     Ok(texts)
 }
 
-/// Other paths as which upstreams may interpret a path with escapes that are not UTF-8, and which
-/// match the path template of the route. The values of its parameters differ. Empty for other
-/// paths: a described value may contain any character, also `;` or `%`.
+/// Other interpretations, by upstreams, of a path with escapes that are not UTF-8. They match the
+/// route's path template. The values of its parameters differ. Empty for other paths: a described
+/// value may contain any character, also `;` or `%`.
 #[must_use]
 pub fn of_route(head: &RequestHead, route: &RouteRef<'_>) -> Vec<String> {
     if !head.is_ambiguous {

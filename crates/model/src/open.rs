@@ -184,7 +184,7 @@ intended",
     }
 }
 
-/// Source location and cause by which an operation is open to everyone.
+/// Source location that opens an operation to everyone, and the cause.
 fn opened_by(written: &SecuritySource<'_>) -> (Span, Cause) {
     let mut requirements = written.requirements().iter();
     let empty = requirements.find(|requirement| requirement.schemes.is_empty());

@@ -194,9 +194,9 @@ fn matched(
 enum Move {
     Unknown,
     Start,
-    /// The first automaton left a run.
+    /// The first automaton ended a run.
     SkipFirst,
-    /// The second automaton left a run.
+    /// The second automaton ended a run.
     SkipSecond,
     /// Both automata consumed this byte. Each boolean is true if its automaton, the first or the
     /// second, stays in a run.

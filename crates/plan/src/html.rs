@@ -189,7 +189,7 @@ fn line(report: &Report<'_>, one: &Line<'_>) -> Markup {
     }
 }
 
-/// Old and new value beside each other.
+/// Old and new value, side by side.
 pub(super) fn both(values: &Values) -> Markup {
     html! {
         div.values {

@@ -21,7 +21,7 @@ const STOPPING_MAX: usize = 30;
 
 /// Maximum number of fingerprints that the head lists.
 const LISTED_MAX: usize = 200;
-/// Space in bytes that the list of fingerprints leaves for sections and notes.
+/// Minimum space for sections and notes beside the list of fingerprints, in bytes.
 const REST_BYTES: usize = 12_000;
 /// Maximum size of all notes, in bytes.
 const NOTES_BYTES_MAX: usize = 6_000;

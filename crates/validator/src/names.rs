@@ -32,7 +32,7 @@ pub(crate) const UNICODE_ESCAPE: &str =
 
 /// Finding about a described field with a malformed escape.
 pub(crate) const MALFORMED_ESCAPE: &str =
-    "has a % without two hexadecimal digits, because of which some servers leave it out; write %25";
+    "has a % without two hexadecimal digits, so that some servers leave it out; write %25";
 
 /// Name of a field as the schema describes it.
 #[derive(Clone, Copy, Debug)]

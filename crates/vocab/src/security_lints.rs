@@ -116,7 +116,7 @@ pub static CREDENTIAL_ENDS: Lint = Lint {
     code: "GW0575",
     name: "credential-ends",
     level: Level::Warn,
-    summary: "a credential of a consumer that has ended, or ends within 30 days",
+    summary: "a consumer's credential that has expired or expires within 30 days",
     explain: "gwd refuses a key, password, certificate or token of a consumer from the end of the \
 day `not_after` (UTC). A credential that has ended is a warning: remove it. One that ends within \
 30 days is of level `info`: give the consumer the next one in time. `gwc lint` compares with the \

@@ -126,12 +126,12 @@ own: {type: apiKey, in: header, name: ",
     };
 }
 
-/// A key of a key set in the project that has ended, or ends soon.
+/// A key of a key set in the project that has expired or expires soon.
 pub static KEY_ENDS: Lint = Lint {
     code: "GW0566",
     name: "key-ends",
     level: Level::Warn,
-    summary: "a key of a key set that has ended, or ends within 30 days",
+    summary: "a key of a key set that has expired or expires within 30 days",
     explain: "A key of `jwks` or `jwks_file` ends with its certificate (the first one of `x5c`, \
 RFC 7517 §4.7) or at its `exp` (OpenID Federation 1.0). gwd uses the key after that time, because \
 a key set in the project is valid until the project changes. The provider signs with another key \

@@ -382,8 +382,8 @@ fn init_from_each_real_document_ends_clean() {
     }
 }
 
-/// Like [`init_from_each_real_document_ends_clean`], for documents of npm packages: GitHub's (13 MB)
-/// and Netlify's (OpenAPI 2).
+/// Like [`init_from_each_real_document_ends_clean`], for documents of npm packages: GitHub's (13
+/// MB) and Netlify's (OpenAPI 2).
 #[test]
 fn init_from_documents_of_npm_ends_clean() {
     let folder = tempfile::tempdir().unwrap();

@@ -379,7 +379,7 @@ fn protection_of_a_respond_policy_is_access() {
     );
 }
 
-/// An operation that refuses all requests serves nobody, but browsers execute and store its
+/// An operation that refuses all requests serves no caller, but browsers execute and store its
 /// responses.
 #[test]
 fn responses_of_an_operation_that_refuses_are_access() {

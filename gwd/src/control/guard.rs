@@ -82,7 +82,8 @@ pub(super) enum GuardResult {
     Failed(Cause),
     /// The node had too few requests before the switch.
     NoBaseline,
-    /// The time of the guard has passed with too few requests since the switch. The guard goes on.
+    /// The time of the guard has passed with too few requests since the switch. The guard
+    /// continues.
     TooFewRequests,
     /// The release was completed, or another one has begun, before the guard had a result.
     Ended,

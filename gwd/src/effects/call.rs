@@ -2,7 +2,8 @@
 //!
 //! Such a request is subject to everything that applies to requests to an upstream: its hosts,
 //! health, limits, circuit breaker, connection pools and TLS. If a host is unreachable, another one
-//! is tried. If a reused connection is dead, a new one is opened. Other failures are not retried.
+//! is tried. If the service has closed a reused connection, a new one is opened. Other failures are
+//! not retried.
 
 use std::cell::Cell;
 use std::future::poll_fn;

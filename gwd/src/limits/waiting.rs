@@ -14,7 +14,7 @@ use crate::limits::turns::Turns;
 pub(crate) struct Waiting {
     queues: RefCell<Turns<Rc<QueueEntry>>>,
     /// Notified when a connection begins to wait.
-    pub(crate) somebody: Notify,
+    pub(crate) entry_added: Notify,
 }
 
 /// Entry of a connection in the queue. The queue skips an entry that its connection has dropped.
@@ -39,7 +39,7 @@ impl Waiting {
         });
         self.queues.borrow_mut().push(client, Rc::clone(&new));
         *entry = Some(new);
-        self.somebody.notify_one();
+        self.entry_added.notify_one();
     }
 
     /// Wakes the first connection that still waits, of the network and address whose turn it is.

@@ -106,7 +106,8 @@ impl AcceptLoop {
         }
     }
 
-    /// True if the address has been left completely, and the time for last exchanges has passed.
+    /// True if no worker accepts connections at the address any more, and the time for last
+    /// exchanges has passed.
     pub(crate) fn is_over(&self) -> bool {
         self.tasks
             .iter()

@@ -229,7 +229,7 @@ async fn watch_lag(worker: Rc<Worker>) {
 /// available in the meantime.
 async fn wake_memory_waiters(worker: Rc<Worker>) {
     loop {
-        worker.waiting.somebody.notified().await;
+        worker.waiting.entry_added.notified().await;
         while !worker.waiting.is_empty() {
             tokio::time::sleep(ROOM_TICK).await;
             for _ in 0..ROOM_EACH {

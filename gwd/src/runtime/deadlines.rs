@@ -202,7 +202,8 @@ impl Slot {
         (limit.at_ms <= now_ms).then_some(limit.of)
     }
 
-    /// Origin of the limit, if the limit had passed at the last pass.
+    /// Origin of the time limit, if the limit has expired. Checked by the last run over the
+    /// deadlines.
     pub(crate) fn limit_expired(&self) -> Option<LimitOf> {
         let limit = self.limit.get();
         (limit.at_ms <= self.deadlines.passed_ms.get()).then_some(limit.of)
@@ -226,7 +227,7 @@ impl Slot {
     }
 
     /// True if the deadline of the step had passed at the last pass. The limit of the request is
-    /// ignored, because it says nothing about the peer for which the step waits.
+    /// ignored, because it does not depend on the peer for which the step waits.
     pub(crate) fn step_expired(&self) -> bool {
         self.step_ms.get() <= self.deadlines.passed_ms.get()
     }

@@ -221,8 +221,8 @@ impl<'s> Call<'_, 's> {
         settings.filter(|settings| settings.scope == Scope::Target)
     }
 
-    /// Sends the request once more on another connection, because the reused connection was dead or
-    /// the upstream had not processed the request.
+    /// Sends the request once more on another connection, because the upstream had closed the
+    /// reused connection or had not processed the request.
     async fn replace(
         &mut self,
         body: RequestBody,

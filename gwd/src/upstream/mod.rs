@@ -61,7 +61,7 @@ const TRIED_MAX: usize = 16;
 
 /// True if an attempt begins with three quarters of its time or less, because of earlier attempts
 /// or of waiting for a connection. Clients can cause such waits while the host is healthy, so a
-/// timeout of the attempt says little about the host.
+/// timeout of the attempt does not show that the host is unhealthy.
 pub(crate) fn is_cut_short(left_ms: u64, whole_ms: u64) -> bool {
     left_ms.saturating_mul(4) <= whole_ms.saturating_mul(3)
 }

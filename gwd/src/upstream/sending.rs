@@ -205,8 +205,8 @@ impl Sending<'_> {
         all_ns.saturating_sub(client_ms.saturating_mul(1_000_000))
     }
 
-    /// Outcome of an attempt for outlier detection and circuit breakers. `None` if it says little
-    /// about the host:
+    /// Outcome of an attempt for outlier detection and circuit breakers. `None` if it does not show
+    /// the health of the host:
     ///
     /// - a timeout of an attempt that began late ([`is_cut_short`]);
     /// - a failure or a 5xx status while the body is unfinished because of a slow client. Servers

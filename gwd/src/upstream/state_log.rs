@@ -121,7 +121,7 @@ fn circuit(
     lines.push(match open {
         true => {
             facts["help"] =
-                "requests are answered 503 `circuit_open` until a probe succeeds; the access log shows the failures before"
+                "requests are answered 503 `circuit_open` until a probe succeeds; the access log shows the earlier failures"
                     .into();
             (Level::Warn, "a circuit breaker is open", facts)
         }

@@ -18,8 +18,8 @@ fn patient(name: &str, limit: u64, header: Option<&str>, wait_ms: Option<u64>) -
     with_numbers(name, limit, header, &[(3, wait_ms)])
 }
 
-/// Like [`few`], with additional numeric settings. `numbers`: key of each setting in the bundle, and
-/// its value.
+/// Like [`few`], with additional numeric settings. `numbers`: key of each setting in the bundle,
+/// and its value.
 fn with_numbers(
     name: &str,
     limit: u64,

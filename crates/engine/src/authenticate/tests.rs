@@ -211,8 +211,7 @@ fn requirement(
     requirement_beside(schemes, alternatives, &[])
 }
 
-/// Requirement of an operation, beside operations that write these identity fields for the same
-/// upstream.
+/// Requirement of an operation whose upstream also has operations that write these identity fields.
 fn requirement_beside(
     schemes: &[(&str, Place, Option<&str>, bool)],
     alternatives: &[&[&str]],

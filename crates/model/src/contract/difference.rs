@@ -11,7 +11,7 @@ use super::refine::classes;
 use vocab::gateway::FINGERPRINT_DIGITS;
 
 /// Hexadecimal SHA-256 of these bytes, cut to the length of a fingerprint. A shorter digest would
-/// not be safe, because an acknowledgement covers the content for which the digest stands.
+/// not be safe, because an acknowledgement covers the content that the digest identifies.
 fn bound(bytes: &[u8]) -> String {
     Digest::of(bytes).hex()[..FINGERPRINT_DIGITS].to_owned()
 }

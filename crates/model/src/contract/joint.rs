@@ -224,7 +224,7 @@ impl Joint {
 }
 
 /// Hexadecimal SHA-256 of these bytes, cut to the length of a fingerprint. A shorter digest would
-/// not be safe, because an acknowledgement covers the content for which the digest stands.
+/// not be safe, because an acknowledgement covers the content that the digest identifies.
 fn bound(bytes: &[u8]) -> String {
     Digest::of(bytes).hex()[..FINGERPRINT_DIGITS].to_owned()
 }

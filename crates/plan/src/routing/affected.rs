@@ -78,7 +78,7 @@ pub(super) struct Affected<'c, 'r, 'a> {
     engines: [Vec<Option<RouteRef<'c>>>; 2],
 }
 
-/// Relation of a path to another path as which a server may read it.
+/// Relation of a path to another interpretation of the path by a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
     /// The paths differ in letter case or in the final slash only.
@@ -373,9 +373,9 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
         }
     }
 
-    /// Changed routes because of which the new side may serve paths of a pair that the old side
-    /// refuses. With `is_alike`, the pair stands for all pairs of [`Alike`]. The result then also
-    /// contains routes that may open paths of another old route and the same new route.
+    /// Changed routes that let the new side serve paths of a pair which the old side refuses. With
+    /// `is_alike`, the pair stands for all pairs of [`Alike`]. The result then also contains routes
+    /// that may open paths of another old route and the same new route.
     pub(super) fn opened(&self, one: RoutePair, is_alike: bool) -> Vec<Cause> {
         let routes = [self.cells.before(one.before), self.cells.after(one.after)];
         let mut alike = Vec::new();

@@ -225,8 +225,8 @@ impl<'a> Cells<'_, 'a> {
             || causes.has_changed_spellings
     }
 
-    /// Compares the refusals of a pair of an old and a new route. `affecting` contains the changed
-    /// routes because of which the new side may serve paths that the old side refuses.
+    /// Compares the refusals of a pair of an old and a new route. `affecting`: changed routes that
+    /// let the new side serve paths which the old side refuses.
     fn refusals_of(
         &self,
         one: RoutePair,

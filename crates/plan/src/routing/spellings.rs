@@ -167,8 +167,7 @@ pub(super) fn ambiguous_paths(template: &Template) -> Vec<String> {
         .collect()
 }
 
-/// Paths of a route with an ambiguous template, of which one reading is a path that `other`
-/// matches.
+/// Paths of a route with an ambiguous template that have an interpretation which `other` matches.
 pub(super) fn read_as(route: &Route<'_>, other: &Template, steps: &Steps) -> Vec<String> {
     let shown = route.template.to_string();
     let mut paths = Vec::new();

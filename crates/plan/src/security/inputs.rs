@@ -39,7 +39,8 @@ enum Reader {
     Content(&'static str),
 }
 
-/// Fields by which `csrf` decides. It also reads the host, which no policy changes before it.
+/// Fields that the decision of `csrf` depends on. It also reads the host, which no policy changes
+/// before it.
 const BROWSER: [&str; 3] = ["origin", "sec-fetch-mode", "sec-fetch-site"];
 
 /// Value of a request that a setting reads.

@@ -103,7 +103,8 @@ pub struct Difference {
 
 impl Difference {
     /// Class and id of the line about this difference. `None` if there is no difference. `opened`:
-    /// `None` if the old side admitted somebody, otherwise true if the new side admits everybody.
+    /// `None` if the old side admitted any caller, otherwise true if the new side admits all
+    /// callers.
     pub(crate) fn class_and_id(&self, opened: Option<bool>) -> Option<(Class, &'static str)> {
         let (class, id) = match (self.verdict, opened) {
             (Verdict::Equal, _) => return None,

@@ -162,7 +162,7 @@ pub(super) fn trusted(route: Route<'_>) -> String {
     }
     match parts.is_empty() {
         true => "the peer".to_owned(),
-        false => format!("as told by {}", parts.join(" and ")),
+        false => format!("as reported by {}", parts.join(" and ")),
     }
 }
 
@@ -179,8 +179,8 @@ pub(super) fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> S
     parts.join(", ")
 }
 
-/// Like [`fields`], before a reader that is no policy. `written`: the fields that the gateway changes
-/// before the reader. Empty if the reader gets the client's own values.
+/// Like [`fields`], before a reader that is no policy. `written`: the fields that the gateway
+/// changes before the reader. Empty if the reader gets the client's own values.
 pub(super) fn described(
     route: Route<'_>,
     written: &BTreeMap<String, String>,

@@ -57,7 +57,7 @@ pub(super) fn processors(access: &Access<'_>, reader: Option<&str>) -> String {
     }
 }
 
-/// Fields by which the gateway decides and of which the field `name` is a lookalike. The gateway
+/// Fields that the gateway's decision depends on and that have the lookalike `name`. The gateway
 /// removes `name` from requests. Empty if there is none.
 pub(super) fn lookalikes(route: Route<'_>, name: &str) -> String {
     let decisive = decisive(route).into_iter();
@@ -101,7 +101,7 @@ pub(super) fn override_field(route: Route<'_>, name: &str) -> String {
     }
 }
 
-/// Fields by which the gateway decides about requests of a route, in lower case.
+/// Fields that the gateway's decision depends on about requests of a route, in lower case.
 fn decisive(route: Route<'_>) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = BTreeSet::new();
     let shared = &route.gateway.shared;

@@ -18,7 +18,7 @@ use super::certificate::location;
 use super::who::Alternative;
 use super::{Route, principals};
 
-/// Maximum number of contradictions of which all subsets are compared.
+/// Maximum number of contradictions for a comparison of all subsets.
 const SUBSETS_OF_MAX: usize = 4;
 
 /// Pairs of indexes of alternatives (old side, new side) that the sides select for at least one

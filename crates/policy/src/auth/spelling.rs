@@ -45,8 +45,9 @@ pub fn compared_forms<T>(name: &[u8], mut known: impl FnMut(&[u8]) -> Option<T>)
     forms_of_parts(name, b"[]", known)
 }
 
-/// Like [`compared_forms`], for the name of a query parameter or form field. Also calls `known` with
-/// the names that `qs` with `allowDots` understands: it reads `.a` as `a`, and `a.b` as `a[b]`.
+/// Like [`compared_forms`], for the name of a query parameter or form field. Also calls `known`
+/// with the names that `qs` with `allowDots` understands: it reads `.a` as `a`, and `a.b` as
+/// `a[b]`.
 pub fn compared_in_query<T>(name: &[u8], mut known: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
     let found = compared_forms(name, &mut known);
     if found.is_some() || !name.contains(&b'.') {

@@ -60,8 +60,8 @@ impl<'p> FieldNames<'p> {
         (!is_own()).then_some(described)
     }
 
-    /// Described header fields of which one of these fields has another spelling. Some servers read
-    /// `_` and `.` as `-`.
+    /// Described header fields that `names` contains in another spelling. Some servers read `_` and
+    /// `.` as `-`.
     pub(crate) fn headers_in_other_spelling(&self, names: &[&str]) -> Vec<&'p str> {
         let is_described = |name: &str| {
             let mut own = self.own.iter();

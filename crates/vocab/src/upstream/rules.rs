@@ -187,7 +187,7 @@ pub(super) fn check_unused_health_keys(node: NodeRef<'_>, sink: &mut Sink) {
         };
         sink.push(
             Diagnostic::new(&BAD_VALUE, entry.key_span, message)
-                .help("remove it, or write `host: NAME` for the Host"),
+                .help("remove it, or write `host: NAME` to set the field `Host`"),
         );
     }
 }

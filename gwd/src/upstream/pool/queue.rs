@@ -164,7 +164,7 @@ impl Pool {
 
     /// Waits for a free stream of a shared connection and leases that connection. `None` if there
     /// is no shared connection. The request's time limit ends the wait. The wait is not part of the
-    /// exchange, because its duration says nothing about the host.
+    /// exchange, because its duration does not depend on the host.
     async fn wait_for_stream(self: &Rc<Self>) -> Option<Lease> {
         loop {
             let (lease, is_free) = self.least_busy()?;

@@ -27,7 +27,8 @@ fn alone(project: &Project, server: &Server) -> Gateway {
 
 /// Starts a gateway ([`alone`]) and sends requests until the store has counted more tokens than
 /// requests. The gateway then has a lease. Returns the gateway and the number of admitted requests.
-/// Starts again after a late response of the store, because only the store has counted its tokens.
+/// Starts again if a response of the store is late: the store has then counted tokens that the
+/// gateway does not have.
 fn leased(project: &Project, server: &Server) -> (Gateway, u64) {
     wait::until("a lease without a late answer", || {
         let gwd = alone(project, server);

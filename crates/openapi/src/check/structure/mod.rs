@@ -245,7 +245,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// Reports fields beside a reference. In a path item this is an error, because operations
+    /// Reports sibling fields of a `$ref`. In a path item this is an error, because operations
     /// beside the reference would be ignored.
     fn siblings(&mut self, node: NodeRef<'a>, lint: &'static Lint, is_schema: bool) {
         let lost = std::ptr::eq(lint, &raw const IGNORED_PATH_ITEM);

@@ -22,7 +22,7 @@ pub(super) static LINT: Lint = Lint {
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     if place.node.get("contact").is_none() {
         sink.push(
-            Diagnostic::new(&LINT, place.at, "no contact is named")
+            Diagnostic::new(&LINT, place.at, "`info` has no `contact`")
                 .help("add `contact: {name: …, url: …, email: …}`"),
         );
     }

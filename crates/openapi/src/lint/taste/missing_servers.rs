@@ -21,7 +21,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     let servers = place.node.get("servers");
     if servers.is_none_or(|servers| servers.is_list() && servers.items().len() == 0) {
         sink.push(
-            Diagnostic::new(&LINT, place.at, "no server is named")
+            Diagnostic::new(&LINT, place.at, "the document has no `servers`")
                 .help("add `servers: [{url: …}]`"),
         );
     }
