@@ -396,7 +396,7 @@ fn cycles_of_the_second_level_only_shrink() {
     }
     assert!(
         listed == found,
-        "cycles became smaller: write the list anew with GWC_UPDATE=1 cargo test -p e2e --test modules"
+        "cycles became smaller: update the list with GWC_UPDATE=1 cargo test -p e2e --test modules"
     );
 }
 

@@ -100,7 +100,7 @@ fn follow(subject: &Subject) {
                 }
             }
             "serve" => gateway = Some(Served::start(&reader, &block)),
-            other => panic!("nobody knows how to follow `<!-- {other} -->`"),
+            other => panic!("the README has an unknown mark `<!-- {other} -->`"),
         }
         // As the README instructs its readers, write the service's address into gateway.yaml.
         let project = reader.folder().join("gateway.yaml");

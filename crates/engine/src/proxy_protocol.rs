@@ -336,7 +336,7 @@ mod tests {
             ("unspecified", v2_of(0x21, 0x00, &[]), whole(16, "")),
             ("LOCAL", v2_of(0x20, 0x11, &TCP4_SAID), whole(28, "")),
             (
-                "LOCAL with what it likes",
+                "LOCAL with any addresses",
                 v2_of(0x20, 0x77, b"?"),
                 whole(17, ""),
             ),

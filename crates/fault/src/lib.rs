@@ -207,11 +207,7 @@ mod tests {
             }
         }
         let table: BTreeSet<String> = POINTS.iter().map(|name| (*name).to_owned()).collect();
-        assert_eq!(
-            table.len(),
-            POINTS.len(),
-            "a point stands in the table twice"
-        );
+        assert_eq!(table.len(), POINTS.len(), "the table has a point twice");
         assert_eq!(passed, table);
     }
 

@@ -19,7 +19,7 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
             );
             let finding = Diagnostic::new(&ANY_AUDIENCE, verifier.span, message);
             let finding = finding.label("this verifier has no `audience`");
-            sink.push(finding.help("write the values of `aud` that stand for your APIs"));
+            sink.push(finding.help("write the values of `aud` that identify your APIs"));
         }
     }
 }

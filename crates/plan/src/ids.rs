@@ -64,7 +64,7 @@ are compared as strings.";
         callers (`Strict-Transport-Security`, `Content-Security-Policy`, …). Also: an upstream's \
         field that was removed before now reaches clients.";
         "path-readings-changed" "Paths that an upstream may read as another path are admitted, or no longer are (`path_readings`).";
-        "paths-not-compared" "Too many overlapping paths of a host change at once, so that gwc did not compare its routing and access. The line may stand for changes of every class and trips every gate. An acknowledgement covers only these two bundles.";
+        "paths-not-compared" "Too many overlapping paths of a host change at once, so that gwc did not compare its routing and access. The line may hide changes of every class and trips every gate. An acknowledgement covers only these two bundles.";
         "self-check-failed" "The engines of both versions do not confirm the witness of a change, which is a bug in gwc: a line of the plan may be wrong or missing. The line trips every gate, and `gwc plan`, `diff` and `apply` end with exit code 70 until it is acknowledged. An acknowledgement covers only these two bundles.";
         "way-round-added" "An operation can now reach the path of an operation with stricter \
         access at the upstream. Causes: a rewrite, a base path, a target's path, a split or a \
@@ -200,7 +200,7 @@ listener. `expose` if the gateway checks no credential for one of them.";
         "consumer-removed" "A consumer is removed; `incomparable` if tokens name it (`consumer_claim`) and an expression reads its name.";
         "consumer-changed" "A consumer's data differs.";
         "listener-setting-changed" "Another setting of a listener differs.";
-        "client-cert-fields-changed" "Upstreams receive the client's certificate in other fields; `incomparable` if the listener asks clients for certificates. `weaken` if the fields of trusted proxies now reach upstreams (`forward_client_cert: pass`), `strengthen` if they no longer do.";
+        "client-cert-fields-changed" "Upstreams receive the client's certificate in other fields; `incomparable` if the listener requests certificates from clients. `weaken` if the fields of trusted proxies now reach upstreams (`forward_client_cert: pass`), `strengthen` if they no longer do.";
         "listener-connections-changed" "The maximum number of connections of a listener differs.";
         "listener-header-bytes-changed" "The maximum size of a head differs.";
         "listener-headers-changed" "The maximum number of fields in a head differs.";

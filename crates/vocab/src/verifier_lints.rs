@@ -151,7 +151,7 @@ pub static ANY_AUDIENCE: Lint = Lint {
     explain: "The endpoint reports a token as active for whatever resource it was issued. Without \
 `audience` gwd admits all of them: a token for another service opens this one, too, and that \
 service can use the tokens that its callers give it (RFC 9700 §2.3, RFC 7662 §4). Write the \
-values of `aud` that stand for these APIs. If the endpoint itself answers `active` only for \
+values of `aud` that identify these APIs. If the endpoint itself answers `active` only for \
 tokens of these APIs, as RFC 7662 §2.2 allows, allow this finding.",
     bad: introspection!(""),
     good: introspection!(", audience: [orders]"),

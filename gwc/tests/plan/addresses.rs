@@ -113,7 +113,7 @@ fn filter_that_admits_no_address_has_a_plan() {
             .changes
             .iter()
             .find(|change| change.id == "address-filter-changed");
-        let change = change.expect("it is told");
+        let change = change.expect("the plan has the change");
         assert_eq!(change.class.name(), class);
         let witness = change.witness.as_ref().expect("a caller from outside");
         let refused = Outcome::Refused { status: 403 };
@@ -190,7 +190,7 @@ fn files_of_ranges_hold_for_every_content() {
         .changes
         .iter()
         .find(|one| one.id == "address-filter-added");
-    let added = added.expect("it is told");
+    let added = added.expect("the plan has the change");
     assert_eq!(added.class.name(), "strengthen");
     assert!(added.witness.is_none() && added.why_none.is_some());
 }

@@ -27,7 +27,10 @@ fn are_bound(id: &str, (old, before): (&str, &str), (new, after): (&str, &str)) 
         changes.map(|change| change.fingerprint).collect()
     };
     let all = SERVERS.map(of);
-    assert!(all.iter().all(|one| !one.is_empty()), "{id} is not told");
+    assert!(
+        all.iter().all(|one| !one.is_empty()),
+        "the plan has no {id}"
+    );
     for (at, one) in all.iter().enumerate() {
         for other in &all[at + 1..] {
             assert!(one.iter().all(|own| !other.contains(own)), "{id}");

@@ -542,7 +542,7 @@ fn acknowledged_exposure_binds_its_treatment() {
         let plan = planned_with((GATEWAY, DOCUMENT), (gateway, &with(settings)));
         let changes = plan.changes.into_iter();
         let mut changes = changes.filter(|change| change.id == "operation-exposed");
-        changes.next().expect("it is told").fingerprint
+        changes.next().expect("the plan has the change").fingerprint
     };
     let plain = fingerprint(&gateway, "");
     assert_eq!(plain, fingerprint(&gateway, ", timeout: 2s"));

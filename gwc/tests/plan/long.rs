@@ -36,7 +36,7 @@ fn shown(plan: &Plan) -> Option<usize> {
     let mut changes = plan.changes.iter();
     let added =
         changes.find(|change| change.id == "operation-added" || change.class.name() == "opened");
-    let witness = added.expect("it is told").witness.as_ref()?;
+    let witness = added.expect("the plan has the change").witness.as_ref()?;
     Some(witness.url.len() - "http://gateway".len())
 }
 

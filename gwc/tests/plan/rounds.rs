@@ -372,7 +372,7 @@ fn acknowledged_way_round_binds_its_path() {
         let plan = planned((GATEWAY, &plain), (GATEWAY, &to));
         let mut changes = plan.changes.into_iter();
         let change = changes.find(|change| change.id == "way-round-added");
-        change.expect("it is told").fingerprint
+        change.expect("the plan has the change").fingerprint
     };
     assert_ne!(fingerprint("/secret/1"), fingerprint("/secret/2"));
 }

@@ -322,7 +322,7 @@ mod tests {
         drop(left);
         let late = all.waits(&wait(1, 1, [10, 0, 0, 2]));
         drop(taken);
-        // The permit was granted, but the request left before it took the permit.
+        // The permit was granted, but the request was cancelled before it took the permit.
         drop(late);
         let again = all.permit(&wait(1, 1, [10, 0, 0, 3]));
         drop(again);

@@ -252,7 +252,11 @@ fn transient_refusal_of_the_head_is_retried() {
     assert!(gwd.runs(&one));
     let three = world.release(&numbered(&upstream, 3));
     gwd.wait_for(&three);
-    assert_eq!(gwd.status()["refused"], json!([]), "nobody waits for it");
+    assert_eq!(
+        gwd.status()["refused"],
+        json!([]),
+        "no request waits for it"
+    );
 }
 
 #[test]

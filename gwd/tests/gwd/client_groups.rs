@@ -26,7 +26,7 @@ pub(crate) fn peak_bytes(gwd: &Process) -> u64 {
 /// Clients in a separate process, because file descriptors are limited per process.
 struct ClientGroup {
     child: Child,
-    told: BufReader<std::process::ChildStdout>,
+    output: BufReader<std::process::ChildStdout>,
 }
 
 impl ClientGroup {
@@ -50,7 +50,7 @@ impl ClientGroup {
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Some(Self {
             child,
-            told: stdout,
+            output: stdout,
         })
     }
 
@@ -58,7 +58,7 @@ impl ClientGroup {
     /// `closed` connections.
     fn results(&mut self) -> Vec<usize> {
         let mut line = String::new();
-        self.told.read_line(&mut line).unwrap();
+        self.output.read_line(&mut line).unwrap();
         line.split_whitespace()
             .map(|word| word.parse().unwrap())
             .collect()

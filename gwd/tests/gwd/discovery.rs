@@ -139,7 +139,7 @@ fn hosts_change_under_load_without_lost_requests() {
         server.set_reply(NAME, A, records(now, 0));
         eventually(expected, || answers(&served, 12) == expected);
         let so_far = requests.load(Ordering::SeqCst);
-        eventually("load goes on", || {
+        eventually("the load continues", || {
             requests.load(Ordering::SeqCst) > so_far + 200
         });
     }
@@ -687,7 +687,7 @@ fn service_of_a_policy_is_found_by_its_name() {
     assert_eq!(get(served.address, "/asked").text(), "hello");
     assert_eq!(identity[0].only().line(), "GET /check?a=b HTTP/1.1");
     server.set_reply("identity.test", A, records(&[2], 0));
-    eventually("the service is asked at its new address", || {
+    eventually("the service is called at its new address", || {
         assert_eq!(get(served.address, "/asked").text(), "hello");
         !identity[1].seen().is_empty()
     });

@@ -29,7 +29,7 @@ fn a_dead_target_costs_no_request() {
     for _ in 0..10 {
         assert_eq!(get(served.address, "/a").status, 200);
         let answer = fetch(served.address, "POST", "/a", "content-length: 0\r\n");
-        assert_eq!(answer.status, 200, "nothing was sent to the dead one");
+        assert_eq!(answer.status, 200, "no request was sent to the failed host");
     }
 }
 
@@ -78,7 +78,7 @@ fn a_slow_answer_is_504() {
     assert_eq!(
         client.answer().status,
         404,
-        "the client's connection lives on"
+        "the client's connection stays open"
     );
 }
 
@@ -203,7 +203,7 @@ fn babble(bytes: &'static [u8]) -> (u16, String) {
     assert_eq!(
         get(served.address, "/fine").text(),
         "ok",
-        "the rest goes on"
+        "other exchanges continue"
     );
     (answer.status, answer.problem())
 }
@@ -255,7 +255,7 @@ fn a_body_that_is_too_large_is_413() {
         (answer.status, answer.problem().as_str()),
         (413, "body_too_large")
     );
-    assert!(upstream.seen().is_empty(), "told by its length");
+    assert!(upstream.seen().is_empty(), "the length alone is enough");
     let mut client = Client::connect(served.address);
     client
         .send("POST /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n8\r\n12345678\r\n");

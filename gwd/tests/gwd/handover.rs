@@ -155,7 +155,7 @@ fn replacing_the_process_under_load_loses_no_request() {
         if workers == "3" {
             let frame = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
             tunnel.another().write_all(&frame).unwrap();
-            assert_eq!(tunnel.bytes(8), frame, "it lives on in the old process");
+            assert_eq!(tunnel.bytes(8), frame, "it stays open in the old process");
             // The drain of the old process ends, and the process closes its WebSocket.
             assert_eq!(tunnel.bytes(4), [0x88, 0x02, 0x03, 0xE9]);
             drop(std::mem::replace(&mut tunnel, Client::connect(address)));

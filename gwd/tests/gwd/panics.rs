@@ -119,7 +119,7 @@ fn panic_in_a_vital_part_ends_the_process_with_a_log() {
         .events()
         .into_iter()
         .find(|event| event["panic"].is_string());
-    let bug = bug.expect("where it was is told before");
+    let bug = bug.expect("an earlier line has the place");
     assert!(bug["place"].as_str().unwrap().contains("fault"), "{bug}");
     assert!(
         bug["thread"].as_str().unwrap().starts_with("worker-"),

@@ -33,7 +33,7 @@ fn fresh_state_takes_a_replayed_head_only_above_floor() {
     world.release(&numbered(&upstream, 2));
     exchange(&world, "older");
     let gwd = world.start();
-    assert!(gwd.runs(&one), "nobody remembers the second record");
+    assert!(gwd.runs(&one), "the second record is not remembered");
     assert_eq!(gwd.status()["replay_protected"], false);
     assert_eq!(gwd.metric("gwd_replay_unprotected", &[]), 1.0);
     assert!(gwd.logged("replay-unprotected").is_some());
@@ -122,7 +122,7 @@ fn a_forked_channel_is_an_alarm_until_it_goes_on() {
     assert_eq!(
         notify(&gwd)["alarms"],
         json!(["channel-forked"]),
-        "a store that is away says nothing"
+        "an unavailable store reports no records"
     );
     std::fs::rename(world.path("newest"), world.path("store")).unwrap();
     assert_eq!(notify(&gwd)["alarms"], json!([]));

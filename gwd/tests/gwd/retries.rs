@@ -101,7 +101,7 @@ fn retries_of_an_operation_override_its_upstream() {
     assert_eq!(
         get(served.address, "/a").status,
         500,
-        "the last answer is told"
+        "the client gets the last response"
     );
     assert_eq!(upstream.seen().len(), 4, "one and two more");
 }

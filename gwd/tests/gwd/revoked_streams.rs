@@ -135,7 +135,7 @@ fn stalled_message_ends_with_its_credential() {
     assert_eq!(client.bytes(5), b"\x82\x0Aabc");
     let start = Instant::now();
     served.node.revoke(Revoked::new([letmein()]));
-    assert!(client.closed(), "no Close can stand in a frame");
+    assert!(client.closed(), "no Close can be inside a frame");
     assert!(start.elapsed() < Duration::from_secs(3));
 }
 

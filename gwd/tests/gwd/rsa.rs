@@ -52,7 +52,7 @@ fn rsa_signatures_run_on_their_own_threads() {
     };
     let (_, output) = curl(address, "ec.example", &[]);
     assert!(output.ends_with(" 200"), "{output}");
-    assert_eq!(signers(), 0, "nobody needs them");
+    assert_eq!(signers(), 0, "no request needs them");
     for version in ["1.2", "1.3"] {
         let (_, output) = curl(address, "shop.example", &["--tls-max", version]);
         assert!(output.ends_with(" 200"), "{version}: {output}");

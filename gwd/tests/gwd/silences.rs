@@ -151,7 +151,7 @@ fn silent_upstream_resets_stream_or_ends_grpc_call() {
         "The service did not continue in time (upstream_timeout)"
     );
     is_the_upstreams(&served, 2.0);
-    assert_eq!(client.get("/ok").text(), "ok", "the connection goes on");
+    assert_eq!(client.get("/ok").text(), "ok", "the connection continues");
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn leave_half_of_the_upstream(piece: usize) {
         .clients
         .iter_mut()
         .any(|client| client.is_answered() && client.rest_or_head().contains(" 408 "));
-    assert!(has_response, "who is given up is told why");
+    assert!(has_response, "a client that is given up gets a response");
 }
 
 /// Streams of two HTTP/2 connections that each upload one byte at a time.
@@ -258,7 +258,7 @@ fn stalled_uploads_of_an_address_leave_a_part() {
         let has_response = clients
             .iter_mut()
             .any(|client| client.is_answered() && client.rest_or_head().contains(" 503 "));
-        assert!(has_response, "who is refused is told");
+        assert!(has_response, "a refused client gets a response");
         drop(clients);
         eventually("a new upload is served", || post(&served) == 200);
         refused = served.metric(SHED, &["uploads_per_address"]) as u64;

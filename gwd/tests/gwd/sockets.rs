@@ -236,7 +236,7 @@ fn connection_at_a_removed_address_gets_one_response() {
         assert_eq!(answer.field("connection"), ["close"]);
         assert!(client.closed());
     }
-    assert!(silent.closed(), "who has nothing to say is not waited for");
+    assert!(silent.closed(), "the drain does not wait for idle clients");
     eventually("the previous version is freed", || {
         served.node.tidy(std::slice::from_ref(&first));
         served.node.connections() == 0

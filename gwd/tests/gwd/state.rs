@@ -309,7 +309,7 @@ const ACCIDENTS: [(&str, Accident); 5] = [
     ("renamed", |state| {
         std::fs::rename(state, state.with_extension("gone")).unwrap();
     }),
-    ("robbed of what it remembers", |state| {
+    ("its records are removed", |state| {
         std::fs::remove_dir_all(state.join("channels")).unwrap();
         std::fs::remove_file(state.join("gwd.json")).unwrap();
     }),

@@ -37,7 +37,7 @@ impl Flood {
     }
 
     fn wait_for(&self, touches: usize) {
-        eventually("the flood goes on", || {
+        eventually("the flood continues", || {
             self.touches.load(Ordering::SeqCst) >= touches
         });
     }

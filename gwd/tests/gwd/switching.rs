@@ -127,7 +127,7 @@ fn a_worker_that_lets_a_version_go_does_not_free_it() {
     assert_eq!(
         served.node.snapshots_live(),
         1,
-        "freed by who owns the node"
+        "the control thread frees it"
     );
 }
 

@@ -455,7 +455,7 @@ fn client_certificates_are_verified_and_not_revoked() {
     let optional = world.release(&https(&upstream, tls));
     gwd.wait_for(&optional);
     assert!(without().1.ends_with("2 200"));
-    assert_ne!(with(&trudy).0, 0, "who shows one shows a good one");
+    assert_ne!(with(&trudy).0, 0, "a presented certificate must be valid");
 }
 
 #[test]

@@ -505,7 +505,7 @@ fn upload_waits_for_100_and_early_response_ends_it() {
     assert!(client.head().starts_with("HTTP/1.1 100"));
     assert!(
         began.elapsed().as_millis() < 900,
-        "it was told, not waited out"
+        "the 100 arrived before the time limit"
     );
     client.send("body");
     assert_eq!(client.answer().text(), "body");

@@ -51,7 +51,7 @@ fn added_key_signs_at_once_and_a_retired_one_not() {
             == 2
     });
     let status = notify(&gwd);
-    assert_eq!(status["alarms"], json!([]), "what it signed before stays");
+    assert_eq!(status["alarms"], json!([]), "earlier signatures stay valid");
     assert_eq!(status["bundle"], two.to_string());
     let (three, evidence) = world.put(&numbered(&upstream, 3), &[], "ci");
     let head = world.point(three, evidence, RecordKind::Release, "rita");

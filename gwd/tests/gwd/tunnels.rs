@@ -103,7 +103,11 @@ fn http2_upstream_without_websockets_is_reported() {
         (answer.status, answer.problem().as_str()),
         (502, "upstream_protocol_error")
     );
-    assert_eq!(requests.load(Ordering::SeqCst), 0, "it was not asked");
+    assert_eq!(
+        requests.load(Ordering::SeqCst),
+        0,
+        "the upstream got no request"
+    );
 
     let declines = |_, (_, mut respond): ReceivedRequest| async move {
         let mut stream = respond.send_response(head(403), false).unwrap();

@@ -246,6 +246,6 @@ fn older_connection_is_unused_if_a_header_is_needed() {
     served.node.publish(&two, 2);
     assert_eq!(get(served.address, "/a").status, 200);
     let split = upstream.split();
-    assert_eq!(split[0].0, b"", "nobody was told of before");
+    assert_eq!(split[0].0, b"", "the first connection had no header");
     assert!(split[1].0.starts_with(b"PROXY TCP4 127.0.0.1 "));
 }

@@ -68,7 +68,7 @@ fn ejected_host_stays_ejected_over_a_switch() {
     shop.expose_bundle = true;
     let version = shop.build(&mut served.node, Digest::of(b"two"));
     served.node.publish(&version, 2);
-    assert_eq!(failed(&served), 0, "the next version knows it, too");
+    assert_eq!(failed(&served), 0, "the next version has the state, too");
     assert_eq!(served.metric("gwd_upstream_host_healthy", &[&host]), 0.0);
 }
 

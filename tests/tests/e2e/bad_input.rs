@@ -166,8 +166,8 @@ fn assert_short_error(ended: &Ended, code: i32, what: &str) {
         short(&ended.stderr)
     );
     assert_eq!(ended.code, Some(code), "{story}");
-    assert!(length > 0, "nothing was said: {story}");
-    assert!(length < WORDS_MAX, "{length} bytes were said: {story}");
+    assert!(length > 0, "no output: {story}");
+    assert!(length < WORDS_MAX, "{length} bytes of output: {story}");
     for word in ["panicked", "a bug", "stack overflow", "RUST_BACKTRACE"] {
         assert!(!ended.stderr.contains(word), "{story}");
     }

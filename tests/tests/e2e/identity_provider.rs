@@ -50,7 +50,7 @@ struct Provider {
     peer: Option<Peer>,
     /// Algorithm, published keys and signing key that the provider process was last configured
     /// with.
-    told: Value,
+    configuration: Value,
 }
 
 impl Provider {
@@ -61,7 +61,7 @@ impl Provider {
             keys: TempDir::new().expect("a temporary folder can be made"),
             port: 0,
             peer: None,
-            told: json!({"alg": algorithm, "published": ["a"], "signs": "a"}),
+            configuration: json!({"alg": algorithm, "published": ["a"], "signs": "a"}),
         };
         provider.start().then_some(provider)
     }
@@ -77,7 +77,7 @@ impl Provider {
         };
         let port = peer.greeting().as_u64().expect("its port");
         self.port = u16::try_from(port).expect("a port");
-        peer.ask(&self.told);
+        peer.ask(&self.configuration);
         self.peer = Some(peer);
         true
     }
@@ -87,10 +87,10 @@ impl Provider {
     }
 
     fn has_keys(&mut self, published: &[&str], signs: &str) {
-        self.told["published"] = json!(published);
-        self.told["signs"] = json!(signs);
+        self.configuration["published"] = json!(published);
+        self.configuration["signs"] = json!(signs);
         let peer = self.peer.as_mut().expect("it runs");
-        peer.ask(&self.told);
+        peer.ask(&self.configuration);
     }
 
     fn issuer(&self) -> String {
@@ -149,7 +149,7 @@ impl Scene {
             provider,
             &json!({
                 "kind": "jwt", "issuer": provider.issuer(), "audience": [ORDERS],
-                "algorithms": [provider.told["alg"]], "types": ["at+jwt"],
+                "algorithms": [provider.configuration["alg"]], "types": ["at+jwt"],
             }),
         )
     }

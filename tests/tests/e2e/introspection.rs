@@ -509,7 +509,7 @@ fn route_depends_on_the_issuer_without_an_assumption() {
     ];
     let valid = scene.project.gwc(&valid).succeeds().json();
     assert_eq!(valid["decision"], "forward", "{valid}");
-    assert!(issuer.received_tokens().is_empty(), "gwc asks nobody");
+    assert!(issuer.received_tokens().is_empty(), "gwc sends no request");
 }
 
 /// gwd cancels an introspection request if its only client disconnects and no other client waits

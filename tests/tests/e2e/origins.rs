@@ -29,21 +29,21 @@ paths:
 /// request.
 const SMUGGLED: &str = "GET /a/smuggled HTTP/1.1\r\nhost: h\r\n\r\n";
 /// Text of [`SMUGGLED`] inside a body, in the notation of the origins' reports.
-const SMUGGLED_TOLD: &str = r"GET /a/smuggled HTTP/1.1\x0D\x0Ahost: h\x0D\x0A\x0D\x0A";
+const SMUGGLED_REPORT: &str = r"GET /a/smuggled HTTP/1.1\x0D\x0Ahost: h\x0D\x0A\x0D\x0A";
 
-/// Bytes that a client sends, and the request that the origin must receive. `told` is `None` if the
-/// gateway must refuse the bytes.
+/// Bytes that a client sends, and the request that the origin must receive. `received` is `None` if
+/// the gateway must refuse the bytes.
 struct Row {
     name: &'static str,
     bytes: String,
-    told: Option<String>,
+    received: Option<String>,
 }
 
 fn refused(name: &'static str, head: &str, body: &str) -> Row {
     Row {
         name,
         bytes: format!("{head}{body}{SMUGGLED}"),
-        told: None,
+        received: None,
     }
 }
 
@@ -63,7 +63,7 @@ fn taken(name: &'static str, head: &str, body: &str, report: &str) -> Row {
     Row {
         name,
         bytes: format!("{head}\r\nhost: h\r\n{body}"),
-        told: Some(report.to_owned()),
+        received: Some(report.to_owned()),
     }
 }
 
@@ -71,7 +71,7 @@ fn rows() -> Vec<Row> {
     let post = "POST /a/x HTTP/1.1";
     let hello = "POST /a/x hello";
     let length = SMUGGLED.len();
-    let smuggled_by = |method: &str| format!("{method} /a/x {SMUGGLED_TOLD}");
+    let smuggled_by = |method: &str| format!("{method} /a/x {SMUGGLED_REPORT}");
     vec![
         // Two contradicting lengths
         fields(
@@ -258,7 +258,7 @@ fn rows() -> Vec<Row> {
 /// Third-party server that reports each complete request that it receives.
 struct Origin {
     port: u16,
-    told: Reports,
+    log: Reports,
     _server: Server,
     _folder: Option<Project>,
 }
@@ -307,7 +307,7 @@ impl Origin {
         });
         Self {
             port,
-            told: Reports::Lines(reports),
+            log: Reports::Lines(reports),
             _server: server,
             _folder: None,
         }
@@ -352,12 +352,12 @@ impl Origin {
     fn nginx() -> Option<Self> {
         let folder = Project::new();
         let port = free_port();
-        let (inner, log) = (folder.path("inner"), folder.path("told"));
+        let (inner, log) = (folder.path("inner"), folder.path("requests"));
         let server = format!(
             "listen unix:{inner}; return 200 ok; }}\n\
              map $status $fine {{ 200 1; default 0; }}\n\
-             log_format told '$request_method $request_uri $request_body';\n\
-             server {{ listen 127.0.0.1:{port}; access_log {log} told if=$fine; \
+             log_format requests '$request_method $request_uri $request_body';\n\
+             server {{ listen 127.0.0.1:{port}; access_log {log} requests if=$fine; \
              client_body_buffer_size 256k; client_body_in_single_buffer on; \
              location / {{ proxy_pass http://unix:{inner}; }}",
             inner = inner.display(),
@@ -366,7 +366,7 @@ impl Origin {
         let server = Server::nginx(folder.root(), port, &server)?;
         Some(Self {
             port,
-            told: Reports::File(log),
+            log: Reports::File(log),
             _server: server,
             _folder: Some(folder),
         })
@@ -374,7 +374,7 @@ impl Origin {
 
     /// Reads the requests that the server has reported.
     fn reports(&self) -> Vec<String> {
-        match &self.told {
+        match &self.log {
             Reports::Lines(lines) => lines.lock().expect("not poisoned").clone(),
             Reports::File(path) => {
                 let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -436,9 +436,9 @@ fn each_row_arrives_as_it_was_read_or_not_at_all(origin: &Origin) {
     let mut expected = Vec::new();
     for (nth, row) in rows().iter().enumerate() {
         let name = row.name;
-        let wanted = if row.told.is_some() { "200" } else { "400" };
+        let wanted = if row.received.is_some() { "200" } else { "400" };
         assert_eq!(status(gwd.address(), &row.bytes), wanted, "{name}");
-        expected.extend(row.told.clone());
+        expected.extend(row.received.clone());
         let next = format!("GET /a/next-{nth} HTTP/1.1\r\nhost: h\r\n\r\n");
         assert_eq!(status(gwd.address(), &next), "200", "behind {name}");
         expected.push(format!("GET /a/next-{nth} -"));

@@ -99,7 +99,7 @@ fn rollback_keeps_a_withdrawn_credential_at_401() {
     let command = format!("gwc revoke --credential {old}");
     assert!(text[at..].contains(&command), "{text}");
     gwd.wait_bundle(&first);
-    assert_eq!(asks(&gwd), [200, 200], "nobody said that it must stay out");
+    assert_eq!(asks(&gwd), [200, 200], "no record withdraws it");
     gwc(&project, &["revoke", "--credential", &old]).succeeds();
     wait::until("the list is in force", || {
         gwd.notify();
@@ -202,7 +202,7 @@ fn after_a_rollback_a_listener_is_where_it_was() {
     let second = release(&project, &gateway(ports[1]));
     gwd.wait_bundle(&second);
     assert!(answers(ports[1]));
-    assert!(!answers(ports[0]), "nobody is there any more");
+    assert!(!answers(ports[0]), "no gateway runs any more");
     // gwd keeps the address bound as long as a version in memory uses the address.
     let taken = TcpListener::bind(("127.0.0.1", ports[0]));
     assert!(taken.is_err(), "a rollback never binds");
@@ -303,7 +303,7 @@ fn older_store_is_reported_and_a_merge_fixes_it() {
     fleet.iter().for_each(|gwd| gwd.wait_bundle(&second));
     std::fs::remove_dir_all(project.path("releases")).expect("it is there");
     std::fs::rename(project.path("older"), project.path("releases")).expect("it is there");
-    wait::until("the replay is told", || {
+    wait::until("the gateways report the replay", || {
         fleet.iter().for_each(Gateway::notify);
         let is_replayed = |gwd: &Gateway| gwd.status()["last_error"]["reason"] == "replayed";
         fleet.iter().all(is_replayed).then_some(())

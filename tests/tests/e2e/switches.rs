@@ -97,7 +97,7 @@ fn switching_under_load_loses_and_mixes_nothing() {
             }
             // Wait until the new version has responded to at least one request.
             let so_far = load.answered.load(Ordering::Relaxed);
-            wait::until("somebody is answered", || {
+            wait::until("a request is answered", || {
                 (load.answered.load(Ordering::Relaxed) > so_far).then_some(())
             });
         }

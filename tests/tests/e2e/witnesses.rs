@@ -356,7 +356,7 @@ fn two_gateways_answer_witnesses_as_the_plan_says() {
         project.write(OPENAPI, &document);
         let plan = project.gwc(&["plan", "--format", "json"]).succeeds().json();
         let changes = plan["changes"].as_array().expect("changes");
-        assert!(!changes.is_empty(), "{}: nothing is told", edit.0);
+        assert!(!changes.is_empty(), "{}: the plan has no change", edit.0);
         let shown: Vec<&Value> = changes
             .iter()
             .filter(|one| !one["witness"].is_null())

@@ -126,7 +126,7 @@ static LOGIN_UNAVAILABLE: Reject = Reject {
 static LOGOUT_FOREIGN: Reject = Reject {
     status: 403,
     code: "logout_cross_site",
-    title: "Another site asked for the logout",
+    title: "Another site requested the logout",
 };
 
 /// All refusals by authentication.

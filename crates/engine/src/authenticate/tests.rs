@@ -142,7 +142,7 @@ fn caller_revoking(
             .principal
             .map(|one| (one.consumer.unwrap().to_owned(), one.scheme.to_owned()))),
         Err(Stop::Reject(reject)) => Err(reject.code),
-        Err(Stop::Ask(effect)) => panic!("nothing has to be asked: {effect:?}"),
+        Err(Stop::Ask(effect)) => panic!("no effect is expected: {effect:?}"),
     }
 }
 

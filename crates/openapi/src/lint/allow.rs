@@ -89,7 +89,7 @@ pub fn check(value: NodeRef<'_>, sink: &mut Sink) {
                 )
                 .label("remove this name")
                 .help(format!(
-                    "fix what it finds (`gwc explain {}` says how), and remove it here",
+                    "fix its findings (`gwc explain {}` describes how), and remove it here",
                     lint.name
                 )),
             ),

@@ -283,7 +283,7 @@ mod tests {
         with_cx(|cx| {
             let mut head = head("/a?x=1&y=2");
             let Step::Ask(effect) = filter.on_request(&mut head, cx) else {
-                panic!("the step asks");
+                panic!("the step needs an effect");
             };
             cx.answers.add(effect.id(), answer);
             let step = filter.on_request(&mut head, cx);

@@ -13,7 +13,7 @@ use prost::Message as _;
 
 use super::{Change, How};
 
-/// Path of the method.
+/// Path of the gRPC method that gwd calls.
 pub const PATH: &str = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
 /// Maximum length of a processor's message, without a body in the message: 64KiB.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 10;

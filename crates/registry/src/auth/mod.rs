@@ -105,7 +105,7 @@ impl Authorization {
                 )));
             }
             (None, _) => {
-                let why = "the registry asks for an unknown kind of credentials".to_owned();
+                let why = "the registry requires an unknown kind of credentials".to_owned();
                 return Err(Failure::Answer(why));
             }
         };

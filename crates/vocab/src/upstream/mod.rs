@@ -426,7 +426,7 @@ static TLS: Object = Object {
         F::optional(
             "client_cert",
             Shape::Object(&CERTIFICATE),
-            "Client certificate of the gateway, presented if the upstream asks for one.",
+            "Client certificate of the gateway, presented if the upstream requests one.",
         ),
         F::optional(
             "verify",

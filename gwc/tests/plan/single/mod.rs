@@ -364,7 +364,7 @@ fn each_kind_of_line_is_needed_by_an_edit() {
         found.sort();
         assert!(
             found.iter().ne(&case.expected),
-            "{id}: nobody misses its lines"
+            "{id}: no case fails without its lines"
         );
     }
 }

@@ -286,7 +286,7 @@ fn connection_is_reused_and_a_closed_one_is_detected() {
             connection = answer.into_body().into_connection().unwrap();
         }
         far.write_all(b"HTTP/1.1 408 Slow\r\n\r\n").await.unwrap();
-        assert!(!connection.is_quiet(), "nobody asked for that");
+        assert!(!connection.is_quiet(), "the response is unsolicited");
         let (near, far) = duplex(16);
         let mut connection = Connection::new(near);
         drop(far);

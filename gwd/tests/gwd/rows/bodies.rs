@@ -281,13 +281,13 @@ pub(super) fn rows() -> Vec<Row> {
             "400 x",
         ),
         row(
-            "a chunk that is longer than said",
+            "a chunk that is longer than its size line",
             chunked("3\r\nabcd\r\n0\r\n\r\n"),
             "400 x",
             "400 x",
         ),
         row(
-            "a chunk that is shorter than said",
+            "a chunk that is shorter than its size line",
             chunked("5\r\nabc\r\n0\r\n\r\n"),
             "400 x",
             "400 x",

@@ -130,7 +130,7 @@ fn provider_that_is_gone_admits_known_tokens_only() {
     assert_eq!((refused, &*reason), (503, "introspection_unavailable"));
     // The restarted provider has forgotten all tokens.
     assert!(provider.start());
-    wait::until("the provider is asked again", || {
+    wait::until("the provider gets another request", || {
         (status(&gateway, &known) == 401).then_some(())
     });
     assert_eq!(status(&gateway, &provider.token("read", OPAQUE)), 200);

@@ -69,7 +69,7 @@ fn refusal_of(
             let reason = cx.fault.expect("a reason").label();
             Some((reject.status, reject.code, reason))
         }
-        Err(Stop::Ask(effect)) => panic!("nothing has to be asked: {effect:?}"),
+        Err(Stop::Ask(effect)) => panic!("no effect is expected: {effect:?}"),
     }
 }
 

@@ -75,7 +75,7 @@ mod tests {
                 .count()
         };
         let found = count("endless-schema");
-        assert!(found < 2, "a circle is said once: {schemas}");
+        assert!(found < 2, "a cycle is reported once: {schemas}");
         found == 1
     }
 

@@ -12,7 +12,7 @@ pub(super) static LINT: Lint = Lint {
     name: "missing-parameter-description",
     level: Level::Warn,
     summary: "a parameter without a description",
-    explain: "The name of a parameter seldom says what its values mean.",
+    explain: "The name of a parameter rarely explains its values.",
     bad: v30!("paths: {}\ncomponents: {parameters: {P: {name: p, in: query, schema: {}}}}\n"),
     good: v30!(
         "paths: {}\ncomponents: {parameters: {P: {name: p, in: query, description: d, schema: {}}}}\n"

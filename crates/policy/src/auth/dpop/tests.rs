@@ -291,7 +291,7 @@ fn example_of_the_rfc_is_verified() {
     let host = "resource.example.org";
     let mut answers = Answers::default();
     let Verification::Ask(effect) = result(&answers, host, AT_S) else {
-        panic!("its issuer is asked");
+        panic!("the effect goes to its issuer");
     };
     let active = r#"{"active":true,"iss":"https://idp.example","aud":"orders","token_type":"DPoP","cnf":{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}"#;
     answers.add(effect.id(), introspection_tests::active(active));

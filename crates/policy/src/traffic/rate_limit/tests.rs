@@ -194,7 +194,7 @@ fn log_mode_counts_and_refuses_no_request() {
         .map(|_| {
             let mut cx = cx(&shared, "10.0.0.1");
             assert!(admits(&limit, &mut cx));
-            assert_eq!(cx.rate, None, "the client is told nothing");
+            assert_eq!(cx.rate, None, "the client gets no rate-limit fields");
             cx.noted.len()
         })
         .collect();

@@ -239,7 +239,7 @@ fn keys_of_signed_answers_are_fetched_once() {
     let mut answers = Answers::default();
     let judge = |answers: &Answers| verifier.judge(TOKEN, NOW_S, None, answers);
     let Verification::Ask(effect) = judge(&answers) else {
-        panic!("the endpoint is asked first")
+        panic!("the endpoint is called first")
     };
     let signed = answered(200, TYPE, &answer(HEAD, CLAIMS, "p"));
     answers.add(effect.id(), Answer::Http(Arc::new(signed)));

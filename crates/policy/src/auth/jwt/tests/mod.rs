@@ -441,7 +441,7 @@ fn cache_is_bounded_and_keeps_used_entries() {
         assert!(cache.bytes() <= 8 << 20);
         assert!(cache.get(&key(0), NOW_S).is_some(), "{number}");
     }
-    assert!(cache.get(&key(1), NOW_S).is_none(), "not asked for since");
+    assert!(cache.get(&key(1), NOW_S).is_none(), "not requested since");
     let growth = cache.take_growth();
     assert_eq!(growth.bytes, cache.bytes() as i64);
     assert_eq!(growth.entries + growth.evicted as i64, 2_000);
