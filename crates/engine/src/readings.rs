@@ -1,13 +1,13 @@
-//! Readings of a path: other paths as which common upstreams may interpret it (semantics.md §2,
-//! step 4).
+//! Readings of a path: other interpretations of the path by common upstreams (semantics.md §2, step
+//! 4).
 //!
-//! Such upstreams decode `%2F` and `%5C`, read `\` as `/`, merge slashes, decode twice, drop
-//! `;parameters`, cut the path at `;`, `%3F` or `%23`, trim white space and dots of segments,
-//! accept overlong UTF-8, or drop bytes that are not UTF-8. They then resolve dot segments. Some
-//! read what they cut as the query. The path that an upstream serves must pass the same checks as
-//! the path that the client sent. [`ambiguity`] therefore matches each reading of an ambiguous path
-//! again. [`crate::path::normalise_with`] marks ambiguous paths, so other requests have no
-//! additional cost.
+//! Such upstreams decode `%2F` and `%5C`, read `\` as `/`, merge slashes, or decode twice. Others
+//! drop `;parameters`, cut the path at `;`, `%3F` or `%23`, or trim white space and dots of
+//! segments. Some accept overlong UTF-8, or drop bytes that are not UTF-8. They then resolve dot
+//! segments. Some read what they cut as the query. The path that an upstream serves must pass the
+//! same checks as the path that the client sent. [`ambiguity`] therefore matches each reading of an
+//! ambiguous path again. [`crate::path::normalise_with`] marks ambiguous paths, so other requests
+//! have no additional cost.
 //!
 //! A server that compares paths case-insensitively may serve `/admin` for `/Admin`. [`ambiguity`]
 //! therefore also searches the host for an operation with other access rules whose path differs

@@ -157,7 +157,7 @@ impl Registry {
     }
 
     /// Size of a content. The registry may answer 500 for a manifest whose digest is that of a
-    /// blob, so an error for one kind counts only if the other kind has no such content.
+    /// blob. An error for one kind therefore counts only if the other kind has no such content.
     async fn content_size(&self, digest: &Digest) -> Result<Option<u64>, Refused> {
         let mut failure = None;
         for kind in self.kinds(digest) {

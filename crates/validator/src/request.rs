@@ -152,9 +152,9 @@ impl Described {
 
     /// Checks the parameters of a request. `template`: path template of the operation. `base`:
     /// length of the base path, in bytes. `examined`: result of [`Self::query`]; a target in it
-    /// replaces the target of the request. `others`: other paths of the operation as which
-    /// upstreams may interpret the path; their parameters are checked, too. `reaches`: false for
-    /// the name of a field that the gateway removes.
+    /// replaces the target of the request. `others`: other paths of the operation, as upstreams may
+    /// interpret the path; their parameters are checked, too. `reaches`: false for the name of a
+    /// field that the gateway removes.
     #[must_use]
     pub fn parameters(
         &self,

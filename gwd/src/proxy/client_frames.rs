@@ -29,7 +29,7 @@ use super::refused::RefusedHead;
 use crate::runtime::clock::Clock;
 
 /// Minimum size from which h2 refuses a header list, in bytes. h2 ends the connection, with all its
-/// streams, for a list of four times the size, and for a block of more CONTINUATION frames than a
+/// streams, for a list of four times the size. So does a block with more CONTINUATION frames than a
 /// list of this size needs. A smaller `limits.header_bytes` is therefore enforced here, for each
 /// stream.
 pub(super) const HEADER_LIST_MIN: u32 = 256 << 10;

@@ -1,9 +1,9 @@
 //! Live copies of access log lines, for `gwd tail`.
 //!
-//! While at least one reader is connected, the workers write a line for each request, also if the
-//! access log is off, and copy it to the queue of each reader. A full queue drops lines and counts
-//! them, so that no request waits for a reader. Without readers, a request costs one read of an
-//! atomic number.
+//! While at least one reader is connected, the workers write a line for each request and copy it to
+//! the queue of each reader. The access log may be off. A full queue drops lines and counts them,
+//! so that no request waits for a reader. Without readers, a request costs one read of an atomic
+//! number.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -8,8 +8,8 @@
 //! connections are counted here by client address and network.
 //!
 //! While the upstream has at least three quarters of its `limits.connections` open:
-//! - a client whose worn connections have reached its share no longer shares connections with
-//!   others ([`ConnectionShares::wears_out`]), whatever the limit;
+//! - for any limit, a client whose worn connections have reached its share no longer shares
+//!   connections with others ([`ConnectionShares::wears_out`]);
 //! - a client whose exclusive and worn connections have reached its share gets no further exclusive
 //!   exchange, if the limit is at least [`SHARED_FROM`].
 

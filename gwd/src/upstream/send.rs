@@ -139,8 +139,8 @@ pub(crate) fn admit(
 }
 
 /// Takes a permit for a client's request. While more than three quarters of the permits are in use,
-/// a client address gets none if the share of the address or of one of its networks is used up. An
-/// address with its maximum of slow uploads and slowly read responses also gets none.
+/// an address gets none if its share, or that of one of its networks, is used up. An address with
+/// its maximum of slow uploads and slowly read responses also gets none.
 pub(crate) fn admit_client(
     upstream: &ir::Upstream,
     service: &Service,

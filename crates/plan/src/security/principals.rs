@@ -179,10 +179,10 @@ impl<'a> Principal<'a> {
     /// another principal. Second flag: true if the request loses its principal or gets another
     /// principal.
     ///
-    /// `known` are the credentials of all alternatives of both sides that can name a consumer. If
-    /// other callers are admitted, and only the name of the consumer has an effect, a request that
-    /// gets the principal of another known alternative has no difference of its own, unless both
-    /// sides still have the alternative of its other principal: then the order changed.
+    /// `known` are the credentials of all alternatives of both sides that can name a consumer. A
+    /// request that gets the principal of another known alternative has no difference of its own if
+    /// other callers are admitted and only the name of the consumer has an effect. Exception: both
+    /// sides still have the alternative of its other principal, so that the order changed.
     fn compare(
         &self,
         new: &Self,

@@ -125,8 +125,8 @@ impl Checked {
     }
 
     /// True if a rate limit has no effect beside this quota. Both count the same callers by the
-    /// same key, the quota is not above the requests that the rate limit admits at once, and the
-    /// rate limit regains its tokens at least as fast.
+    /// same key. The quota is not above the requests that the rate limit admits at once. The rate
+    /// limit regains its tokens at least as fast.
     #[must_use]
     pub fn hides(&self, rate: &rate_limit::Checked) -> bool {
         let tokens = rate.tokens();

@@ -2,8 +2,8 @@
 //!
 //! libgit2 compares a path with a pattern of n wildcards in up to exponential time: `*a*a*a*b`
 //! tries every distribution of the letters. The author of a pull request writes `.gitignore` and
-//! `.gitattributes`. Therefore, all functions of libgit2 that match these patterns run on a thread
-//! of their own, and the caller waits for it only as long as the process has time left.
+//! `.gitattributes`. Therefore, all functions of libgit2 that match these patterns run on a
+//! separate thread. The caller waits for it only as long as the process has time left.
 
 use std::io::Read as _;
 use std::path::Path;

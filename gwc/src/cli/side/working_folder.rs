@@ -3,8 +3,8 @@
 //! The working folder is the current directory or the folder of `--project`. A process can enter it
 //! over any path that contains symbolic links, and the operating system then only shows the
 //! physical path. The author of a pull request can thereby replace the folder that a CI job enters
-//! by a link to another project, whose older version is also in the target branch. Therefore, every
-//! name of the working folder must lead to the same project in the revision.
+//! by a link to another project. An older version of that project may also be in the target branch.
+//! Therefore, every name of the working folder must lead to the same project in the revision.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
