@@ -98,11 +98,11 @@ are compared as strings.";
         of that name in a token or certificate applies instead, or an expression reads it.";
         "secret-flow-added" "A secret is used in a new place. `weaken` if the gateway sends it to \
         another upstream or in another field.";
-        "credential-added" "A consumer gains a key, password, certificate or holder of tokens.";
+        "credential-added" "A consumer gains a key, password, certificate or token owner.";
         "credential-prolonged" "A key or password is valid for longer.";
         "credential-shortened" "A key or password expires earlier.";
         "credential-removed" "A consumer loses a credential. A key or password is no longer \
-        admitted. For a certificate or a holder of tokens the class is `incomparable`, because \
+        admitted. For a certificate or a token owner the class is `incomparable`, because \
         verifiers still admit it, as a caller without consumer. If its entry had `not_after`, the \
         class is `grant`.";
     }

@@ -461,7 +461,7 @@ static CERTIFIED: Object = Object {
 };
 
 static HOLDER: Object = Object {
-    what: "a holder of tokens",
+    what: "a token owner",
     rules: &[Rule::One(&["subject", "client"])],
     fields: &[
         F::required(

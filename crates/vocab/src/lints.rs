@@ -323,7 +323,7 @@ receives such a parameter."
     good announced!("X-Trace");
 
     UNKNOWN_ISSUER "GW0552" "unknown-issuer" Warn
-    "a holder of tokens whose issuer no verifier admits"
+    "a token owner whose issuer no verifier admits"
     "The issuer under `tokens` of a consumer is compared with that of a token byte by byte: `https://idp.example` and `https://idp.example/` are \
 two issuers. If no verifier admits tokens of the issuer, no token matches the entry."
     bad held!("https://idp.example/");

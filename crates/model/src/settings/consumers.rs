@@ -204,13 +204,9 @@ fn tokens(
         };
         if let Some(first) = seen.insert((issuer.clone(), name.clone()), span) {
             sink.push(
-                Diagnostic::new(
-                    &CREDENTIAL_TWICE,
-                    span,
-                    "this holder of tokens occurs twice",
-                )
-                .related(first, "the first one is here")
-                .help("remove it from one of them: a token identifies one consumer"),
+                Diagnostic::new(&CREDENTIAL_TWICE, span, "this token owner occurs twice")
+                    .related(first, "the first one is here")
+                    .help("remove it from one of them: a token identifies one consumer"),
             );
             continue;
         }
