@@ -425,11 +425,8 @@ fn shortest(template: &Template) -> usize {
 fn unreachable(api: &Api, operation: &Operation, sink: &mut Sink) {
     let bases = api.mounts.iter().map(|mount| mount.value.base_path.len());
     let shortest = bases.min().unwrap_or(0) + shortest(&operation.template);
-    let dots = |segment: &Segment| matches!(segment, Segment::Literal(text) if matches!(text.as_str(), "." | ".."));
     let why = if matches!(&*operation.method, "TRACE" | "CONNECT") {
         "TRACE and CONNECT are never served".to_owned()
-    } else if operation.template.segments().iter().any(dots) {
-        "a segment `.` or `..` does not survive normalisation".to_owned()
     } else if shortest as u64 > TARGET_BYTES_MAX {
         format!(
             "its path has at least {shortest} bytes, and a request's target may have at most \

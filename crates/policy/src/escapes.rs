@@ -23,6 +23,14 @@ pub fn refused(path: &str) -> impl Iterator<Item = usize> {
     })
 }
 
+/// True if gwd removes this segment before it matches a path: `.` or `..`, also with escaped dots
+/// (RFC 3986 §5.2.4 and §6.2.2.2).
+#[must_use]
+pub fn is_dot_segment(segment: &str) -> bool {
+    let dots = segment.replace("%2e", ".").replace("%2E", ".");
+    matches!(&*dots, "." | "..")
+}
+
 /// Path with decoded escapes of the characters of [`is_decoded`]: most servers decode them before
 /// they select a handler. Keeps all other escapes. `path` is normalised.
 #[must_use]
@@ -64,6 +72,16 @@ mod tests {
             }
         }
         assert_eq!(refused("/%+1/%1/%0").count(), 0);
+    }
+
+    #[test]
+    fn dots_and_escaped_dots_are_dot_segments() {
+        for segment in [".", "..", "%2e", "%2E", ".%2e", "%2E.", "%2e%2E"] {
+            assert!(is_dot_segment(segment), "{segment}");
+        }
+        for segment in ["", "...", ".a", "%252e", "%2e%2e%2e", "..;", "%2"] {
+            assert!(!is_dot_segment(segment), "{segment}");
+        }
     }
 
     #[test]

@@ -244,6 +244,8 @@ fn unroutable_path_is_an_error_or_not_served() {
         "/a%0a/b",
         "/%1F{x}",
         "/a%7f",
+        "/../b",
+        "/a/%2e%2E",
     ] {
         let parameters = unroutable(path, "error");
         let found = parameters.findings.iter();

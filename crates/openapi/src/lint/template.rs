@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use policy::escapes::refused;
+use policy::escapes::{is_dot_segment, refused};
 
 /// Part of a path template or of a server URL.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,8 +82,8 @@ pub fn parts(template: &str) -> Vec<Part<'_>> {
 pub const PARAMETERS_MAX: usize = 8;
 
 /// Returns a wider template for a template that the router cannot match: one with two adjacent
-/// parameters, more than [`PARAMETERS_MAX`] in a segment, a segment `**`, or a control character.
-/// Each such segment becomes one parameter, so that the wider template matches at least the same
+/// parameters, more than [`PARAMETERS_MAX`] in a segment, a segment `**`, `.` or `..`, or a control
+/// character. Each such segment becomes one parameter, so that the wider template matches at least the same
 /// requests. `None` if the router can match the template.
 #[must_use]
 pub fn wider(template: &str) -> Option<String> {
@@ -120,8 +120,9 @@ pub fn wider(template: &str) -> Option<String> {
         }
     }
     let is_wide = |segment: &Segment| {
-        let is_reserved = segment.text == "**" || refused(&segment.text).next().is_some();
-        is_reserved || segment.has_adjacent || segment.count > PARAMETERS_MAX
+        let is_reserved = segment.text == "**" || is_dot_segment(&segment.text);
+        let is_refused = refused(&segment.text).next().is_some();
+        is_reserved || is_refused || segment.has_adjacent || segment.count > PARAMETERS_MAX
     };
     if !segments.iter().any(is_wide) {
         return None;
@@ -160,6 +161,8 @@ mod tests {
             ("/a%00b/{c}", Some("/{segment 1}/{c}")),
             ("/a%0ab/{c}", Some("/{segment 1}/{c}")),
             ("/a%7F/{c}", Some("/{segment 1}/{c}")),
+            ("/../{c}", Some("/{segment 1}/{c}")),
+            ("/a/.%2E", Some("/a/{segment 2}")),
             ("/a%20%80/{c}", None),
             ("/{a}-{b}-{c}-{d}/{e}-{f}-{g}-{h}-{i}", None),
             ("/{a}/{b}", None),

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use diag::{Diagnostic, Level, Lint, Sink};
-use policy::escapes::refused;
+use policy::escapes::{is_dot_segment, refused};
 
 use crate::lint::template::{self, PARAMETERS_MAX, Part};
 use crate::lint::{Place, within};
@@ -17,7 +17,8 @@ pub(super) static LINT: Lint = Lint {
     summary: "a valid path template that cannot be matched",
     explain: "Two parameters with nothing between them cannot be told apart, and a segment may \
 have at most 8 parameters. A segment `**` is not a parameter: to match everything below a path, \
-set `x-gateway: {match: prefix}`. gwd refuses escapes of control characters (`%00` to `%1F`, \
+set `x-gateway: {match: prefix}`. gwd removes segments `.` and `..` (also `%2e`) before it matches \
+a path, and refuses escapes of control characters (`%00` to `%1F`, \
 `%7F`) in every path. With a lower level in `lint`, the \
 operations of such a path are not served, as with `internal: true`.",
     bad: v30!("paths:\n  /a/{x}{y}: {}\n"),
@@ -72,7 +73,13 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
                     let is_whole = key[..bytes.start].ends_with('/')
                         && (key.len() == bytes.end || key[bytes.end..].starts_with('/'));
                     at = bytes.end + 1;
-                    if segment == "**" && is_whole {
+                    if is_whole && is_dot_segment(segment) {
+                        say(
+                            bytes,
+                            "gwd removes segments `.` and `..` before it matches a path",
+                            "write the path without such segments",
+                        );
+                    } else if segment == "**" && is_whole {
                         say(
                             bytes,
                             "no segment can be `**`",
