@@ -1,10 +1,12 @@
 //! Reader of documents with overlays applied, before compilation.
 
+use diag::shape::is_name;
+use diag::text::printable;
 use diag::{Diagnostic, FileId, Sink, Span};
 
 use model::compile::{Input, add_placeholder, overlaid, settings};
 use model::environment;
-use model::exit::Failure;
+use model::exit::{Exit, Failure};
 use openapi::lint::conceal;
 use sources::project::GATEWAY_FILE;
 use sources::project::files::{Document, Files};
@@ -82,6 +84,13 @@ pub fn written(
                 }
             };
             for entry in settings.iter().flat_map(|settings| &settings.apis) {
+                if !is_name(&entry.name) {
+                    let message = format!(
+                        "`{}` cannot be the name of an API; `gwc lint` shows where it is written",
+                        printable(&entry.name)
+                    );
+                    return Err(Failure::new(Exit::INPUT, "api-name", message).into());
+                }
                 let document = overlaid(&mut files, entry, &mut sink);
                 apis.extend(document.map(|document| (entry.name.clone(), document)));
             }

@@ -237,3 +237,31 @@ components:
         "{all}"
     );
 }
+
+#[test]
+fn name_that_leads_out_of_the_folder_is_refused() {
+    let project = Project::bare();
+    let gateway = project.read("gateway.yaml");
+    let outside = Project::empty();
+    outside.write("app.yaml", "kept\n");
+    let absolute = outside.file("app").display().to_string();
+    for name in ["../app", "a/../../app", ".git/hook", &absolute] {
+        project.write(
+            "gateway.yaml",
+            gateway.replacen("orders:", &format!("\"{name}\":"), 1),
+        );
+        for arguments in [
+            &["strip", "-o", "public"][..],
+            &["strip", "-o", "public", "--format", "json"],
+            &["strip"],
+        ] {
+            project
+                .run(arguments)
+                .with(65)
+                .contains("cannot be the name of an API");
+        }
+        assert!(!project.file("app.yaml").exists(), "{name}");
+        assert!(!project.file("public").exists(), "{name}");
+    }
+    assert_eq!(outside.read("app.yaml"), "kept\n");
+}
