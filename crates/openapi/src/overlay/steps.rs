@@ -101,7 +101,7 @@ impl Cost {
 }
 
 /// Length of the text in quotes at the beginning of a text, with its quotes.
-fn quoted(text: &str) -> usize {
+pub(super) fn quoted(text: &str) -> usize {
     let quote = text.chars().next();
     let mut chars = text.char_indices().skip(1);
     while let Some((at, c)) = chars.next() {

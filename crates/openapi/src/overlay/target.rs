@@ -16,7 +16,7 @@ use serde_json_path::JsonPath;
 use super::edit::{self, EditedDocument};
 use super::lints::INVALID_TARGET;
 use super::plain;
-use super::steps::{Steps, TooMany};
+use super::steps::{Steps, TooMany, quoted};
 
 /// Path from the root to a value.
 pub(super) type Path = Vec<Step>;
@@ -34,6 +34,10 @@ const DESCENTS_MAX: usize = 2;
 /// Maximum number of lists of selectors (`['get', 'post']`) in one target. Two selectors of a list
 /// can select the same value, which multiplies the cost of the next list.
 const LISTS_MAX: usize = 4;
+
+/// Maximum number of open brackets and parentheses at one place of a target. The parser reads the
+/// content of a filter twice at each level: as a comparison and as a query.
+const NESTING_MAX: usize = 8;
 
 /// Number at which counting of the values of a document stops.
 const VALUES_MAX: usize = 100_000_000;
@@ -65,6 +69,9 @@ impl Targets {
                 Ok(found) => Some(found.into_iter().map(|(path, _)| path).collect()),
                 Err(TooMany) => too_many(span, text, sink),
             };
+        }
+        if nesting(text) > NESTING_MAX {
+            return too_nested(span, sink);
         }
         let query =
             match JsonPath::parse(text) {
@@ -207,6 +214,34 @@ expression in filters, or fewer actions with wildcards",
     None
 }
 
+/// Reports a target with more than [`NESTING_MAX`] open brackets.
+fn too_nested(span: Span, sink: &mut Sink) -> Option<Vec<Path>> {
+    let message = format!("a target may have at most {NESTING_MAX} brackets inside each other");
+    let finding = Diagnostic::new(&INVALID_TARGET, span, message);
+    sink.push(finding.help("write a filter with fewer levels, or two actions"));
+    None
+}
+
+/// Returns the number of brackets and parentheses of a target that are open at the same place.
+fn nesting(text: &str) -> usize {
+    let (mut open, mut most) = (0_usize, 0);
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        match c {
+            '\'' | '"' => {
+                rest = &rest[quoted(rest)..];
+                continue;
+            }
+            '[' | '(' => open += 1,
+            ']' | ')' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+        rest = &rest[c.len_utf8()..];
+    }
+    most
+}
+
 /// Returns the reason for refusing a target that could select the same values very often. A list of
 /// selectors may contain names and indexes only, because `[*, *]` selects each value twice. `None`
 /// if the target is accepted.
@@ -307,6 +342,19 @@ fn value(node: NodeRef<'_>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn open_brackets_are_counted_outside_of_text() {
+        for (target, most) in [
+            ("$", 0),
+            ("$.paths['/a'].get", 1),
+            ("$[?(@.a[0] == '[[[' && count(@['b']) > 1)]", 4),
+            ("$[\"\\\"[\"][?@[?@]]", 2),
+            ("$[?@[?@[?@", 3),
+        ] {
+            assert_eq!(nesting(target), most, "{target}");
+        }
+    }
 
     #[test]
     fn lists_that_select_values_repeatedly_are_found() {
