@@ -209,6 +209,43 @@ fn link_is_checked_by_its_target() {
 }
 
 #[test]
+fn ignored_link_to_an_untracked_file_is_refused() {
+    let project = committed();
+    let [_, schema] = refer(&project, "public/local.yaml");
+    let kept = project.read(".gitignore");
+    project.write(".gitignore", format!("{kept}/private/\n"));
+    commit(&project, "ignore");
+    project.write("orders.yaml", schema);
+    project.write("public/keep.txt", "");
+    let local = format!("type: string\ndescription: {SECRET}\n");
+    project.write("public/local.yaml", local);
+    symlink("public", project.file("private")).expect("there is room");
+    for arguments in [
+        &["add", "orders.yaml", "public/keep.txt"][..],
+        &["add", "-f", "private"],
+        &["commit", "-q", "-m", "link"],
+    ] {
+        crate::git::git(project.path(), arguments);
+    }
+    let refused = |arguments: &[&str]| {
+        let ended = project.run(arguments);
+        assert!(ended.code != Some(0), "{ended:?}");
+        let text = format!("{}{}", ended.out, ended.err);
+        assert!(text.contains("Git ignores `private`"), "{text}");
+        assert!(!text.contains(SECRET), "{text}");
+    };
+    refused(&["lint"]);
+    // The pull request also removes the rule.
+    project.write(".gitignore", &kept);
+    project.run(&["lint"]).with(0);
+    refused(&["lint", "--base", "git:HEAD~1"]);
+    // A tracked file is reviewed, wherever links lead.
+    project.write(".gitignore", format!("{kept}/private/\n"));
+    crate::git::git(project.path(), &["add", "public/local.yaml"]);
+    project.run(&["lint"]).with(0);
+}
+
+#[test]
 fn tracked_file_stays_readable_when_it_is_ignored() {
     let project = committed();
     project.write("local.yaml", "type: string\n");

@@ -282,7 +282,7 @@ impl Folder {
         };
         match tracked.check_ignored(&self.below(path)) {
             Ok(()) => Ok(false),
-            Err(Refusal::Ignored | Refusal::IgnoredByBase) => Ok(true),
+            Err(Refusal::Ignored | Refusal::IgnoredByBase | Refusal::IgnoredLink(_)) => Ok(true),
             Err(refusal) => Err(refusal),
         }
     }

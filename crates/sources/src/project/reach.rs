@@ -5,7 +5,8 @@
 //! contains private keys, tokens and build products. A source must therefore satisfy all these
 //! conditions:
 //! - It has a YAML or JSON extension, and is not hidden.
-//! - Git tracks it or does not ignore it.
+//! - Git tracks it or does not ignore it. An untracked file must not be in a folder to which a
+//!   tracked symbolic link with an ignored name leads, because a CI job may write through this link.
 //! - It contains no key material (see [`super::key_material`]), and is a map or a list.
 //! - It belongs to the project's repository and not to a nested repository.
 //!
@@ -16,7 +17,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::base::Base;
-use super::patterns::{self, SharedRepository};
+use super::patterns::{self, SharedRepository, TooSlow};
 use super::refusal::Refusal;
 use super::repository::{SUBMODULE, WorkTree, ignores};
 use super::revision::NoRevision;
@@ -53,6 +54,8 @@ pub(super) struct GitFiles {
     submodules: HashSet<PathBuf>,
     /// Ignore rules of the commit named by `--base`. `None` without `--base`.
     base: Option<Base>,
+    /// Tracked symbolic links of the work tree and of its submodules.
+    links: Vec<PathBuf>,
     /// Path of the folder relative to the work tree.
     inside: PathBuf,
     /// Canonical path of the work tree.
@@ -100,6 +103,7 @@ impl GitFiles {
         drop(entries);
         let is_below = !inside.as_os_str().is_empty();
         let root = tree.folder().to_owned();
+        let links = tree.links(None);
         let repository = tree.into_shared();
         // A final `/` (`join("")`) lets ignore rules for folders only match.
         let folder_of_tree = inside.join("");
@@ -119,6 +123,7 @@ impl GitFiles {
             index,
             submodules,
             base,
+            links,
             inside,
             root,
             repository,
@@ -149,10 +154,32 @@ impl GitFiles {
         if self.has(path) {
             return Ok(());
         }
-        match ignores(&self.repository, &inside).map_err(slow)? {
-            true => Err(Refusal::Ignored),
-            false => Ok(()),
+        if ignores(&self.repository, &inside).map_err(slow)? {
+            return Err(Refusal::Ignored);
         }
+        match self.ignored_link_to(&inside).map_err(slow)? {
+            Some(link) => Err(Refusal::IgnoredLink(link.display().to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// Finds a tracked symbolic link with an ignored name that leads to a path of the work tree or
+    /// to a folder above it. The rules of the base commit count, too.
+    fn ignored_link_to(&self, path: &Path) -> Result<Option<&Path>, TooSlow> {
+        let path = self.root.join(path);
+        for link in &self.links {
+            let end = self.root.join(link).canonicalize();
+            if !end.is_ok_and(|end| path.starts_with(end)) {
+                continue;
+            }
+            // A final `/` (`join("")`) lets ignore rules for folders only match.
+            let name = link.join("");
+            let by_base = |base: &Base| base.ignores(&name);
+            if ignores(&self.repository, &name)? || self.base.as_ref().map_or(Ok(false), by_base)? {
+                return Ok(Some(link));
+            }
+        }
+        Ok(None)
     }
 }
 

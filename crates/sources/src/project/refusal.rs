@@ -36,6 +36,9 @@ pub enum Refusal {
     Ignored,
     /// The ignore rules of the `--base` commit ignore the file, and the commit does not contain it.
     IgnoredByBase,
+    /// The file is untracked, and a tracked symbolic link with an ignored name leads to its folder.
+    /// The string is the link's path in the work tree.
+    IgnoredLink(String),
     /// The file is in a nested repository. The string is the folder of that repository.
     Nested(String),
     /// The file contains a private key or other PEM data.
@@ -127,6 +130,16 @@ rename it",
                     format!("the revision of `--base` ignores `{path}` and does not have it");
                 Diagnostic::new(&UNTRACKED_SOURCE, named, message).help(
                     "give the file another name; a change of .gitignore takes effect after it is merged",
+                )
+            }
+            Self::IgnoredLink(link) => {
+                let link = link.escape_debug();
+                let message = format!(
+                    "Git ignores `{link}`, and this symbolic link leads to the folder of `{path}`"
+                );
+                Diagnostic::new(&UNTRACKED_SOURCE, named, message).help(
+                    "commit the file, or remove the link: a job that writes into the ignored \
+folder writes here",
                 )
             }
             Self::Nested(folder) => {
