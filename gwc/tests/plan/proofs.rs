@@ -158,3 +158,50 @@ fn proof_edits_give_their_lines_and_witness() {
         assert_ne!(served(&witness.old), served(&witness.new), "{from} -> {to}");
     }
 }
+
+#[test]
+fn token_verifier_of_a_proof_sends_secrets() {
+    for (old, new, expected) in [
+        (
+            "${env:GWS_I}",
+            "${env:GWS_J}",
+            &["weaken secret-flow-added"][..],
+        ),
+        (
+            "https://i.test/in",
+            "https://j.test/in",
+            &["weaken secret-flow-added", "moved credentials-sent"],
+        ),
+    ] {
+        let found = lines(&planned(&edit(GATEWAY, old, new), DOCUMENT));
+        for line in expected {
+            assert!(
+                found.iter().any(|one| one.contains(line)),
+                "{line}: {found:?}"
+            );
+        }
+    }
+    // An operation newly needs a proof, and its tokens go to the endpoint.
+    let named = "securitySchemes:\n    bearer: {type: http, scheme: bearer, x-gateway: {auth: ";
+    let of = |verifier: &str| {
+        let gateway = edit(
+            GATEWAY,
+            "opaque: {kind: dpop, token: asked}",
+            "opaque: {kind: dpop, token: idp}\n  asking: {kind: dpop, token: asked}",
+        );
+        let document = edit(
+            DOCUMENT,
+            &format!("{named}idp}}"),
+            &format!("{named}{verifier}}}"),
+        );
+        side(&[("gateway.yaml", &gateway), ("api.yaml", &document)])
+    };
+    let plan = plan::compare(Some(&of("idp")), &of("asking")).expect("both sides build");
+    let found = lines(&plan);
+    for line in ["weaken secret-flow-added", "moved credentials-sent"] {
+        assert!(
+            found.iter().any(|one| one.contains(line)),
+            "{line}: {found:?}"
+        );
+    }
+}

@@ -2,7 +2,7 @@
 //! protect callers, and redirects.
 
 use crate::gates::{both, gateway};
-use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
+use crate::{DOCUMENT, GATEWAY, edit, lines, plan, side};
 
 const EDGE: &str = "edge: {kind: headers, response: {remove: [Server]}}";
 
@@ -497,4 +497,59 @@ fn error_body_of_the_gateway_counts_without_the_apis() {
             "policy changed api-setting-changed api a errors.rate_limited.content_type",
         ]
     );
+}
+
+#[test]
+fn secret_in_a_response_is_compared_by_operation() {
+    let of = |open: &str| {
+        let gateway = "version: 1
+name: shop
+apis: {a: {path: api.yaml}}
+listeners: {public: {address: \"127.0.0.1:8080\"}}
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
+auth: {keys: {kind: api_key}}
+consumers: {c: {keys: [{sha256: \"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\"}]}}
+policies:
+  token: {kind: headers, response: {set: {X-Token: \"${env:GWS_T}\"}}}
+  other: {kind: headers, response: {set: {X-Token: \"${env:GWS_U}\"}}}
+  strip: {kind: headers, response: {remove: [X-Token]}}
+  plain: {kind: headers, response: {set: {X-Token: none}}}
+defaults: {upstream: u}
+";
+        let document = format!(
+            "openapi: 3.1.0
+info: {{title: t, version: \"1\"}}
+paths:
+  /closed: {{get: {{operationId: closed, security: [{{key: []}}], x-gateway: {{policies: [token]}}, responses: {{\"200\": {{description: fine}}}}}}}}
+  /changed: {{get: {{operationId: changed, security: [{{key: []}}], x-gateway: {{policies: [other]}}, responses: {{\"200\": {{description: fine}}}}}}}}
+  /open: {{get: {{operationId: open, security: [], x-gateway: {{public: true, policies: [{open}]}}, responses: {{\"200\": {{description: fine}}}}}}}}
+components: {{securitySchemes: {{key: {{type: apiKey, in: header, name: X-Key, x-gateway: {{auth: keys}}}}}}}}
+"
+        );
+        side(&[("gateway.yaml", gateway), ("api.yaml", &document)])
+    };
+    for (old, new, class) in [
+        ("", "token", "weaken"),
+        ("plain", "token", "weaken"),
+        ("strip, token", "token", "weaken"),
+        ("strip, token", "token, strip", "weaken"),
+        ("other", "token", "incomparable"),
+    ] {
+        let plan = plan::compare(Some(&of(old)), &of(new)).expect("both sides build");
+        let expected = format!("security {class} response-field-changed a/open");
+        let found = lines(&plan);
+        assert!(
+            found.iter().any(|line| line.contains(&expected)),
+            "{old} to {new}: {found:?}"
+        );
+        let plan = plan::compare(Some(&of(new)), &of(old)).expect("both sides build");
+        let found = lines(&plan);
+        let gated = |line: &String| line.contains(&format!("{class} response-field-changed"));
+        let is_back = class == "incomparable";
+        assert_eq!(
+            found.iter().any(gated),
+            is_back,
+            "{new} to {old}: {found:?}"
+        );
+    }
 }

@@ -16,7 +16,7 @@ use super::operations::{ApiSide, Line, RemovedOperations};
 use super::{fields, tables};
 use crate::pairs::reference;
 use crate::security::gateway::hosts;
-use crate::security::is_credential;
+use crate::security::{is_credential, verifiers_of};
 use crate::{Change, Class, Plan, Section};
 
 /// Id of a line about credentials that a service newly receives.
@@ -100,11 +100,11 @@ fn called_services(side: ApiSide<'_>, treatment: &ir::Treatment) -> Vec<CalledSe
     let required: Vec<&ir::Scheme> = wanted
         .filter_map(|wanted| side.api.schemes.get(&wanted.scheme))
         .collect();
-    let verified = required.iter().filter_map(|scheme| {
-        let checked = match &scheme.verify {
-            ir::Verify::Auth(name) => &side.shared.auth.get(name)?.checked,
-            ir::Verify::Upstream => return None,
-        };
+    let verifiers = required.iter().flat_map(|scheme| {
+        let verifiers = verifiers_of(side.shared, scheme);
+        verifiers.map(move |verifier| (*scheme, &verifier.checked))
+    });
+    let verified = verifiers.filter_map(|(scheme, checked)| {
         // Only an introspection endpoint receives the token itself.
         (checked.kind() == "introspection").then_some(())?;
         Some(CalledService {

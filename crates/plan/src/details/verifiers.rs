@@ -90,11 +90,8 @@ fn by_place<'a>(
     let schemes = uses.filter_map(|wanted| of.api.schemes.get(&wanted.scheme));
     let mut found: BTreeMap<&Place, Vec<&ir::Verifier>> = BTreeMap::new();
     for scheme in schemes {
-        let auth = &of.shared.auth;
-        let own = verifier(scheme).and_then(|name| auth.get(name));
-        let token = own.and_then(|own| auth.get(own.checked.token_verifier()?));
         let all = found.entry(&scheme.place).or_default();
-        for one in own.into_iter().chain(token) {
+        for one in security::verifiers_of(of.shared, scheme) {
             if !all.iter().any(|known| known.name == one.name) {
                 all.push(one);
             }

@@ -3,13 +3,14 @@
 //!
 //! Each field has a [`Rule`]. For a field that opens access, each additional value admits more. For
 //! a field that protects, each missing value admits more. Any other field admits more if a policy
-//! no longer removes the upstream's value. docs/plan.md, *Fields of responses*, contains the table
+//! no longer removes the upstream's value. A field whose value is a secret that clients did not
+//! receive in this field before admits more, whatever its name. docs/plan.md, *Fields of responses*, contains the table
 //! for users.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use policy::declared::{Settings, Value};
+use policy::declared::{Scalar, Settings, Value};
 
 use super::spelling::canonical;
 use super::verifier::value_text;
@@ -166,15 +167,34 @@ struct Sent {
     upstream: bool,
     /// Values that the gateway writes.
     values: BTreeSet<String>,
+    /// References to secrets among `values`.
+    secrets: BTreeSet<String>,
 }
 
 impl Sent {
+    /// Adds a value that the gateway writes.
+    fn add(&mut self, value: &Value) {
+        let text = value_text(value);
+        if matches!(value, Value::One(Scalar::Secret(_))) {
+            self.secrets.insert(text.clone());
+        }
+        self.values.insert(text);
+    }
+
+    /// Removes all values.
+    fn clear(&mut self) {
+        self.upstream = false;
+        self.values.clear();
+        self.secrets.clear();
+    }
+
     /// Copy in which values with the same meaning have one spelling.
     fn canonical(&self, name: &str) -> Self {
         let values = self.values.iter();
         Self {
             upstream: self.upstream,
             values: values.map(|value| canonical(name, value)).collect(),
+            secrets: self.secrets.clone(),
         }
     }
 
@@ -221,6 +241,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
                 return Sent {
                     upstream: false,
                     values: BTreeSet::new(),
+                    secrets: BTreeSet::new(),
                 };
             }
             let known = side.fields.get(name).cloned();
@@ -232,10 +253,16 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         // contains only values from its settings.
         let is_own = matches!(rule, Rule::Discloses) && !(was.upstream && is.upstream);
         let spelled = (before.canonical(name), after.canonical(name));
-        if spelled.0 == spelled.1 || is_own || for_callers && !is_protected {
+        let has_new_secret = !after.secrets.is_subset(&before.secrets);
+        let is_irrelevant = is_own || for_callers && !is_protected;
+        if spelled.0 == spelled.1 || is_irrelevant && !has_new_secret {
             return Vec::new();
         }
         let verdict = verdict(rule, &spelled.0, &spelled.1);
+        let verdict = match has_new_secret {
+            false => verdict,
+            true => verdict.and(Verdict::of(before.secrets.is_subset(&after.secrets), false)),
+        };
         let subject = format!("response header {name}");
         let shown = (before.shown(), after.shown());
         super::one(
@@ -361,6 +388,7 @@ impl Response {
         Sent {
             upstream: self.upstream,
             values: BTreeSet::new(),
+            secrets: BTreeSet::new(),
         }
     }
 
@@ -390,9 +418,7 @@ fn sent(access: &Access<'_>) -> Response {
             [key] if key == "content_type" => "content-type",
             _ => continue,
         };
-        response.edit(name, |sent| {
-            sent.values.insert(value_text(&one.value));
-        });
+        response.edit(name, |sent| sent.add(&one.value));
     }
     let leaving = access.policies("deprecation");
     for link in leaving
@@ -406,8 +432,7 @@ fn sent(access: &Access<'_>) -> Response {
     for (_, settings) in access.policies("headers").iter().rev() {
         for name in settings.texts(&["response", "remove"]).unwrap_or_default() {
             response.edit(name, |sent| {
-                sent.upstream = false;
-                sent.values.clear();
+                sent.clear();
                 if name.eq_ignore_ascii_case("content-type") {
                     sent.values.insert(NO_TYPE.to_owned());
                 }
@@ -416,11 +441,10 @@ fn sent(access: &Access<'_>) -> Response {
         for (is_set, name, value) in written(settings) {
             response.edit(name, |sent| {
                 if is_set {
-                    sent.upstream = false;
-                    sent.values.clear();
+                    sent.clear();
                 }
                 sent.values.remove(NO_TYPE);
-                sent.values.insert(value_text(value));
+                sent.add(value);
             });
         }
     }

@@ -586,14 +586,8 @@ fn proofs(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> Ve
     let wanted = wanted.flat_map(|alternative| &alternative.0);
     let schemes = wanted.filter_map(|wanted| api.schemes.get(&wanted.scheme));
     let mut all = Vec::new();
-    for scheme in schemes {
-        let (subject, checked) = match &scheme.verify {
-            ir::Verify::Auth(name) => match gateway.shared.auth.get(name) {
-                Some(verifier) => (format!("auth {name}"), &verifier.checked),
-                None => continue,
-            },
-            ir::Verify::Upstream => continue,
-        };
+    for verifier in schemes.flat_map(|scheme| super::verifiers_of(&gateway.shared, scheme)) {
+        let (subject, checked) = (format!("auth {}", verifier.name), &verifier.checked);
         let settings = checked.settings();
         let end = match checked {
             auth::Checked::Oidc(login) => login.token_origin(),

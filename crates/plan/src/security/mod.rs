@@ -263,6 +263,20 @@ fn one(
     }]
 }
 
+/// Verifiers that check a credential of a scheme: its own verifier, then the token verifier to which
+/// that verifier refers (`dpop`).
+pub(crate) fn verifiers_of<'a>(
+    shared: &'a ir::Shared,
+    scheme: &ir::Scheme,
+) -> impl Iterator<Item = &'a ir::Verifier> + use<'a> {
+    let own = match &scheme.verify {
+        ir::Verify::Auth(name) => shared.auth.get(name),
+        ir::Verify::Upstream => None,
+    };
+    let token = own.and_then(|own| shared.auth.get(own.checked.token_verifier()?));
+    own.into_iter().chain(token)
+}
+
 /// Digest of the definitions of all upstreams to which policies send requests or copies.
 pub(crate) fn servers<'p>(
     shared: &ir::Shared,

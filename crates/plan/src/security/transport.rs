@@ -54,13 +54,9 @@ fn used(access: &Access<'_>, role: &str) -> BTreeSet<String> {
             let wanted = route.treatment.security.0.iter();
             let wanted = wanted.flat_map(|alternative| &alternative.0);
             let schemes = wanted.filter_map(|wanted| route.api.schemes.get(&wanted.scheme));
-            names.extend(schemes.flat_map(|scheme| match &scheme.verify {
-                ir::Verify::Auth(name) => {
-                    let verifier = route.gateway.shared.auth.get(name);
-                    verifier.map_or_else(Vec::new, |one| one.checked.origins())
-                }
-                ir::Verify::Upstream => Vec::new(),
-            }));
+            let shared = &route.gateway.shared;
+            let verifiers = schemes.flat_map(|scheme| super::verifiers_of(shared, scheme));
+            names.extend(verifiers.flat_map(|verifier| verifier.checked.origins()));
         }
         kind => names.extend(of_policies(kind)),
     }
