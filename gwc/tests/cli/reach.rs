@@ -229,7 +229,7 @@ fn ignored_link_to_an_untracked_file_is_refused() {
     }
     let refused = |arguments: &[&str]| {
         let ended = project.run(arguments);
-        assert!(ended.code != Some(0), "{ended:?}");
+        assert_ne!(ended.code, 0, "{ended:?}");
         let text = format!("{}{}", ended.out, ended.err);
         assert!(text.contains("Git ignores `private`"), "{text}");
         assert!(!text.contains(SECRET), "{text}");
