@@ -216,6 +216,7 @@ fn ignored_link_to_an_untracked_file_is_refused() {
     project.write(".gitignore", format!("{kept}/private/\n"));
     commit(&project, "ignore");
     project.write("orders.yaml", schema);
+    fs::create_dir(project.file("public")).expect("there is room");
     project.write("public/keep.txt", "");
     let local = format!("type: string\ndescription: {SECRET}\n");
     project.write("public/local.yaml", local);

@@ -1,5 +1,5 @@
 //! Environments: variants of one project for several deployments (command-line.md, *Order of
-//! working*).
+//! processing*).
 //!
 //! An environment consists of a JSON Merge Patch (RFC 7396) for gateway.yaml, values of variables,
 //! and a channel. [`choose`] applies them to the tree of gateway.yaml: [`patch`] first, then

@@ -132,16 +132,7 @@ rename it",
                     "give the file another name; a change of .gitignore takes effect after it is merged",
                 )
             }
-            Self::IgnoredLink(link) => {
-                let link = link.escape_debug();
-                let message = format!(
-                    "Git ignores `{link}`, and this symbolic link leads to the folder of `{path}`"
-                );
-                Diagnostic::new(&UNTRACKED_SOURCE, named, message).help(
-                    "commit the file, or remove the link: a job that writes into the ignored \
-folder writes here",
-                )
-            }
+            Self::IgnoredLink(link) => ignored_link(&path.to_string(), link, named),
             Self::Nested(folder) => {
                 let message = format!(
                     "`{path}` belongs to another repository, `{}`",
@@ -172,4 +163,14 @@ list"
             }
         }
     }
+}
+
+/// Diagnostic of an untracked file in a folder to which a link with an ignored name leads.
+fn ignored_link(path: &str, link: &str, named: Span) -> Diagnostic {
+    let link = link.escape_debug();
+    let message =
+        format!("Git ignores `{link}`, and this symbolic link leads to the folder of `{path}`");
+    Diagnostic::new(&UNTRACKED_SOURCE, named, message).help(
+        "commit the file, or remove the link: a job that writes into the ignored folder writes here",
+    )
 }
