@@ -102,7 +102,10 @@ const OF_GATEWAY: &[Edit] = &[
     (
         "dpop, token: idp}",
         "dpop, token: asked}",
-        &["security incomparable verifier-changed a/bound"],
+        &[
+            "security incomparable verifier-changed a/bound",
+            "security moved credentials-sent a/bound",
+        ],
         Some("witness ES256 60000"),
     ),
     (
