@@ -20,6 +20,7 @@ use bundle::statement::predicate::Guard;
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned, read};
 use policy::declared::{self, Scalar, Settings as Declared, Value, whole};
+use policy::escapes::is_dot_segment;
 use policy::guard::validate;
 
 pub(crate) use self::auth::{verifier, verifiers};
@@ -486,8 +487,7 @@ pub(crate) fn policies(
 /// True if a path contains a segment `.` or `..`, percent-encoded or not. Such a path would resolve
 /// to another path.
 fn has_dots(path: &str) -> bool {
-    let plain = path.replace("%2e", ".").replace("%2E", ".");
-    plain.split('/').any(|part| matches!(part, "." | ".."))
+    path.split('/').any(is_dot_segment)
 }
 
 /// Reads a list of names.
