@@ -285,6 +285,7 @@ fn backends_replaced_one_by_one_lose_no_request() {
     let stop = AtomicBool::new(false);
     let sent = AtomicUsize::new(0);
     std::thread::scope(|scope| {
+        let until_stop = SetOnDrop(&stop);
         let clients: Vec<_> = (0..4)
             .map(|_| {
                 scope.spawn(|| {
@@ -315,7 +316,7 @@ fn backends_replaced_one_by_one_lose_no_request() {
                 });
             }
         }
-        stop.store(true, Ordering::SeqCst);
+        drop(until_stop);
         for client in clients {
             client.join().unwrap();
         }

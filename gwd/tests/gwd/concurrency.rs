@@ -481,6 +481,7 @@ fn adaptive_limit_follows_injected_latencies() {
     let stop = AtomicBool::new(false);
     let address = served.address;
     std::thread::scope(|scope| {
+        let until_stop = SetOnDrop(&stop);
         let asking: Vec<_> = (0..16)
             .map(|_| scope.spawn(|| keep_asking(address, &stop)))
             .collect();
@@ -489,7 +490,7 @@ fn adaptive_limit_follows_injected_latencies() {
         eventually("the limit falls", || limit() < 10.0);
         latency_ms.store(2, Ordering::Relaxed);
         eventually("the limit recovers", || limit() > 12.0);
-        stop.store(true, Ordering::Relaxed);
+        drop(until_stop);
         let refused = asking.into_iter().map(|asking| asking.join().unwrap());
         assert!(refused.sum::<usize>() > 0, "the low limit refuses requests");
     });
