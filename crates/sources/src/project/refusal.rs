@@ -149,10 +149,8 @@ write only the public part of a key set here. If others could read the file, rep
                 )
             }
             Self::NotADocument => {
-                let message = format!(
-                    "`{path}` is not a document: it contains neither a map nor a \
-list"
-                );
+                let message =
+                    format!("`{path}` is not a document: it contains neither a map nor a list");
                 Diagnostic::new(&UNTRACKED_SOURCE, named, message)
                     .help("refer to a YAML or JSON document")
             }
