@@ -49,6 +49,11 @@ impl<'a> ValidatorBuilder<'a> {
         self.lowering.not_enforced.into_iter().collect()
     }
 
+    /// First part of a schema, or of a schema that it reaches, that is not enforced.
+    pub(crate) fn not_enforced_in(&self, schema: &'a Value) -> Option<NotEnforced> {
+        self.lowering.not_enforced_in(schema)
+    }
+
     /// Compiles the validator of a schema.
     pub(crate) fn validator(&mut self, schema: &'a Value) -> Result<Schema, Uncompilable> {
         let document = self.lowering.document(schema);

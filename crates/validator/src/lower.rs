@@ -5,6 +5,8 @@
 //! more would make the outer schema refuse more. In this case, the outer keyword is left out, or
 //! `oneOf` becomes `anyOf`.
 
+mod reached;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir::Value;

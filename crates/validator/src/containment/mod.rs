@@ -8,6 +8,7 @@
 mod array;
 #[cfg(test)]
 mod brute;
+mod doubt;
 mod enclose;
 mod leaf;
 mod number;
@@ -21,6 +22,7 @@ mod value;
 use std::cell::OnceCell;
 
 use bundle::ir::Value;
+pub use doubt::Doubt;
 pub use enclose::Position;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value as Json;
@@ -69,7 +71,12 @@ pub struct Containment<'a> {
     enclosed: u32,
     /// Properties that messages of this direction do not contain.
     absent: OnceCell<FxHashSet<&'a str>>,
-    validators: FxHashMap<u64, Option<Schema>>,
+    /// Compiler of the validators. `None` before the first validator.
+    builder: Option<ValidatorBuilder<'a>>,
+    /// Validators by schema, or the reason for which values of the schema cannot be checked.
+    validators: FxHashMap<u64, Result<Schema, Doubt>>,
+    /// True if the last proof or the last search ended at a limit.
+    is_cut: bool,
 }
 
 impl<'a> Containment<'a> {
@@ -89,7 +96,9 @@ impl<'a> Containment<'a> {
             searches,
             enclosed: ENCLOSED_MAX,
             absent: OnceCell::new(),
+            builder: None,
             validators: FxHashMap::default(),
+            is_cut: false,
         }
     }
 
@@ -121,7 +130,9 @@ impl<'a> Containment<'a> {
         self.solver.assumed = pairs;
         let steps = self.left.min(STEPS_MAX);
         self.solver.steps = steps;
+        self.solver.is_cut = false;
         let is_contained = self.solver.is_empty(&[narrow], &[wide]);
+        self.is_cut = self.solver.is_cut;
         self.left -= steps - self.solver.steps;
         self.solver.assumed.clear();
         if let Some(known) = known {
@@ -145,10 +156,15 @@ impl<'a> Containment<'a> {
 
     /// Sample values of two schemas, smallest first. `None` if no further search is allowed.
     fn samples(&mut self, narrow: &'a Value, wide: &'a Value) -> Option<Vec<Json>> {
-        self.searches = self.searches.checked_sub(1)?;
+        let Some(searches) = self.searches.checked_sub(1) else {
+            self.is_cut = true;
+            return None;
+        };
+        self.searches = searches;
         let nodes = self.solver.nodes;
         let search = Search::new(SEARCH_STEPS);
         let mut values = search.values(Some((nodes, narrow)), Some((nodes, wide)));
+        self.is_cut |= search.is_spent();
         values.extend(pool::values(nodes, [narrow, wide]));
         values.sort_by_cached_key(|value| {
             let text = value.to_string();
@@ -190,8 +206,8 @@ impl<'a> Containment<'a> {
         self.compile(wide);
         let sides = [narrow, wide];
         let (id, other) = (self.solver.id(narrow), self.solver.id(wide));
-        let narrow = self.validators.get(&id)?.as_ref()?;
-        let wide = self.validators.get(&other)?.as_ref()?;
+        let narrow = self.validators.get(&id)?.as_ref().ok()?;
+        let wide = self.validators.get(&other)?.as_ref().ok()?;
         let (nodes, direction) = (self.solver.nodes, self.solver.direction);
         let absent = self
             .absent
@@ -219,17 +235,36 @@ impl<'a> Containment<'a> {
             .map_or(Verdict::Undecided, Verdict::Refuted)
     }
 
-    /// Compiles the validator of a schema. Stores `None` if a keyword cannot be enforced, because
+    /// Reason for which a pair is undecided, after a proof and a search without success. The last
+    /// proof and the last search must be those of this pair.
+    #[must_use]
+    pub fn doubt(&self, narrow: &'a Value, wide: &'a Value) -> Doubt {
+        let sides = [narrow, wide].map(|side| self.solver.id(side));
+        let mut unchecked = sides.iter().filter_map(|id| self.validators.get(id));
+        let unchecked = unchecked.find_map(|one| one.as_ref().err().copied());
+        match unchecked {
+            Some(doubt) => doubt,
+            None if self.is_cut => Doubt::Limit,
+            None => doubt::keyword(self.solver.nodes, narrow, wide)
+                .map_or(Doubt::NoExample, Doubt::Keyword),
+        }
+    }
+
+    /// Compiles the validator of a schema. Stores a reason if a keyword cannot be enforced, because
     /// the validator would accept values that the schema refuses.
     fn compile(&mut self, schema: &'a Value) {
         let id = self.solver.id(schema);
         if self.validators.contains_key(&id) {
             return;
         }
-        let mut builder = ValidatorBuilder::new(self.solver.nodes, self.solver.direction);
-        let compiled = builder.validator(schema).ok();
-        let is_whole = builder.not_enforced().is_empty();
-        self.validators.insert(id, compiled.filter(|_| is_whole));
+        let (nodes, direction) = (self.solver.nodes, self.solver.direction);
+        let new = || ValidatorBuilder::new(nodes, direction);
+        let builder = self.builder.get_or_insert_with(new);
+        let compiled = match builder.not_enforced_in(schema) {
+            Some(not_enforced) => Err(Doubt::of(&not_enforced)),
+            None => builder.validator(schema).map_err(|_| Doubt::NoExample),
+        };
+        self.validators.insert(id, compiled);
     }
 }
 
@@ -323,6 +358,64 @@ mod tests {
             (json!({"type": "object"}), object(json!({})), json!({})),
         ] {
             assert_eq!(decide(&narrow, &wide), Verdict::Refuted(value), "{narrow}");
+        }
+    }
+
+    /// Reason for which a pair is undecided, with at most this number of steps and searches.
+    fn doubt(narrow: &Json, wide: &Json, limits: (u32, u32)) -> Doubt {
+        let mut table = Vec::new();
+        let edges = (node(&mut table, narrow), node(&mut table, wide));
+        // A pattern that no schema of the pair reaches has no effect.
+        node(&mut table, &json!({"pattern": "^(?=a)b"}));
+        let class = |node: u32| node;
+        let mut containment = Containment::new(&table, &class, Direction::Request, limits);
+        let verdict = containment.decide(&edges.0, &edges.1);
+        assert_eq!(verdict, Verdict::Undecided, "{narrow} in {wide}");
+        containment.doubt(&edges.0, &edges.1)
+    }
+
+    #[test]
+    fn undecided_pair_has_a_reason() {
+        let many = (100_000, 10);
+        let pattern = |text: &str| json!({"type": "string", "pattern": text});
+        let format = |name: &str| json!({"type": "string", "format": name});
+        for (narrow, wide, limits, expected) in [
+            (
+                format("email"),
+                format("uri"),
+                many,
+                Doubt::Keyword("format"),
+            ),
+            (
+                pattern("^(?=a)b"),
+                json!({"type": "string", "maxLength": 9}),
+                many,
+                Doubt::Keyword("pattern"),
+            ),
+            (
+                pattern("^[b]$"),
+                pattern("^b$"),
+                many,
+                Doubt::Keyword("pattern"),
+            ),
+            (
+                json!({"type": "string"}),
+                json!({"type": "integer"}),
+                (0, 0),
+                Doubt::Limit,
+            ),
+            (
+                json!({"type": "string"}),
+                json!({"type": "integer"}),
+                (100_000, 0),
+                Doubt::Limit,
+            ),
+        ] {
+            assert_eq!(
+                doubt(&narrow, &wide, limits),
+                expected,
+                "{narrow} in {wide}"
+            );
         }
     }
 

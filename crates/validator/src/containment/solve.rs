@@ -47,6 +47,8 @@ pub(super) struct Solver<'a> {
     nested: u32,
     /// Remaining steps.
     pub(super) steps: u32,
+    /// True if a proof ended at a limit, and not by its own result.
+    pub(super) is_cut: bool,
 }
 
 /// Set of the values that match and do not match certain schemas, with the alternatives that are
@@ -93,6 +95,7 @@ impl<'a> Solver<'a> {
             depth: 0,
             nested: 0,
             steps: 0,
+            is_cut: false,
         }
     }
 
@@ -201,6 +204,7 @@ impl<'a> Solver<'a> {
     /// True if it was shown that the branch contains no value of this type.
     fn closes(&mut self, kind: Kind, branch: Branch<'a>) -> bool {
         if !self.take() || self.nested >= NESTED_MAX {
+            self.is_cut = true;
             return false;
         }
         self.nested += 1;
@@ -406,6 +410,7 @@ impl<'a> Solve<'a> for Solver<'a> {
             return true;
         }
         if !self.take() || self.depth >= DEPTH_MAX {
+            self.is_cut = true;
             return false;
         }
         self.open.insert(key.clone(), self.depth);
