@@ -159,7 +159,7 @@ fn plan() -> Value {
     }));
     let message = closed(&json!({
         "direction": {"enum": ["request", "response", "none"]}, "path": text(), "keyword": text(), "count": {"type": "integer", "minimum": 1},
-        "verdict": {"enum": ["proved", "refuted", "undecided", null]}, "witness": {}, "body": {},
+        "verdict": {"enum": ["proved", "refuted", "undecided", null]}, "witness": {}, "body": {}, "why_undecided": text_or_null(),
     }));
     let log = closed(&json!({
         "requests": count(), "consumers": {"type": "object", "additionalProperties": count()}, "others": count(),

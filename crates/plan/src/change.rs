@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bundle::digest::Digest;
 use policy::auth::mtls::Source;
 use serde_json::Value;
+use validator::containment::Doubt;
 
 use super::class::{Class, Section};
 use super::operation_ref::OperationRef;
@@ -113,7 +114,20 @@ pub struct Message {
 /// quotes only the value that shows the change.
 const BODY_MAX: usize = 160;
 
+/// Name for people of a change that may break clients ([`Change::label`]).
+pub(crate) const MAY_BREAK: &str = "may break";
+
 impl Message {
+    /// Takes the decision of an equal change if the own decision is less certain.
+    pub(crate) fn decide(&mut self, other: &Self) {
+        let is_open = |one: &Self| matches!(one.decision, Some(Decision::Undecided(_)));
+        if is_open(self) && !is_open(other) {
+            self.decision = other.decision;
+            self.witness.clone_from(&other.witness);
+            self.body.clone_from(&other.body);
+        }
+    }
+
     /// Sentence about the message that shows a break: the body, or the parameter or header field
     /// with its value. For a longer body, the sentence quotes the value. `None` without such a
     /// value.
@@ -177,8 +191,9 @@ pub enum Decision {
     Proved,
     /// A value was found that shows the break.
     Refuted,
-    /// No proof and no such value was found. The level of the keyword's check applies.
-    Undecided,
+    /// No proof and no such value was found, for this reason. The level of the keyword's check
+    /// applies.
+    Undecided(Doubt),
 }
 
 impl Decision {
@@ -188,8 +203,25 @@ impl Decision {
         match self {
             Self::Proved => "proved",
             Self::Refuted => "refuted",
-            Self::Undecided => "undecided",
+            Self::Undecided(_) => "undecided",
         }
+    }
+
+    /// Reason for which the effect on clients is undecided. `None` for other decisions.
+    #[must_use]
+    pub fn reason(self) -> Option<String> {
+        let Self::Undecided(doubt) = self else {
+            return None;
+        };
+        Some(match doubt {
+            Doubt::Limit => "the comparison reached its limit".to_owned(),
+            Doubt::Keyword(keyword) => format!("the effect of `{keyword}` cannot be decided"),
+            Doubt::Cycle => "a schema applies itself to the same value".to_owned(),
+            Doubt::Text => {
+                "the value is sent as text, which may be read as another type".to_owned()
+            }
+            Doubt::NoExample => "neither a proof nor an example was found".to_owned(),
+        })
     }
 }
 
@@ -307,6 +339,31 @@ pub enum Outcome {
 }
 
 impl Change {
+    /// Name of the class for people: `may break` instead of `break` if the effect on clients is
+    /// undecided. Gates treat both alike.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self.may_break() {
+            true => MAY_BREAK,
+            false => self.class.name(),
+        }
+    }
+
+    /// True for a change of the class `break` whose effect on clients is undecided.
+    #[must_use]
+    pub fn may_break(&self) -> bool {
+        self.class == Class::Break && self.doubt().is_some()
+    }
+
+    /// Reason for which the effect of the change on clients is undecided. `None` if it is decided,
+    /// if the level of the change is `info`, or if the change does not concern clients.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        let message = self.message.as_ref()?;
+        let reason = message.decision?.reason();
+        reason.filter(|_| message.level > Level::Info)
+    }
+
     /// Severity for reviewers: `error`, `warn` or `info`.
     #[must_use]
     pub fn level(&self) -> &'static str {

@@ -113,6 +113,26 @@ impl Class {
         Self::Doc,
     ];
 
+    /// All classes, the worst for callers and operators first: those of the level `error`, then
+    /// `warn`, then `info`.
+    pub const WORST_FIRST: [Self; 15] = [
+        Self::Weaken,
+        Self::Incomparable,
+        Self::Break,
+        Self::Removed,
+        Self::Expose,
+        Self::Grant,
+        Self::Moved,
+        Self::Rules,
+        Self::Shadowed,
+        Self::Strengthen,
+        Self::Tighten,
+        Self::Relax,
+        Self::Changed,
+        Self::Added,
+        Self::Doc,
+    ];
+
     /// Name of the class in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {

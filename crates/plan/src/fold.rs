@@ -1,21 +1,25 @@
-//! Lines of a plan for people: changes of routing with one cause are one line.
+//! Lines of a plan for people: changes of routing and of access with one cause are one line.
 //!
 //! A removed and an added path of one operation are a *new path*. Changes of several operations by
-//! the same mount, default or policy are counted, with some of their operations. Folding is for
+//! the same mount, default or policy are counted, with some of their operations. So are changes of
+//! access with the same new or the same old requirement ([`access`]). Folding is for
 //! display only: JSON, fingerprints, gates and acknowledgements keep one change per operation.
+
+mod access;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::access::Same;
 use super::count::counted;
-use super::report::{Report, symbol, what};
+use super::report::{Report, Values, has_arrow, symbol, values, what};
 use super::{Change, Class, Section, short};
 use diag::text::printable;
 
 /// Maximum number of operations named in a line about several operations.
 const NAMED_MAX: usize = 5;
 
-/// Minimum number of operations of one mount whose additions or removals form one line, even if
-/// their source locations differ. Fewer operations have one line each.
+/// Minimum number of changes that form one line although their source locations differ: additions
+/// or removals of operations of one mount, and changes of access. Fewer changes have one line each.
 const MANY_MIN: usize = 4;
 
 /// Line of a plan.
@@ -23,14 +27,19 @@ const MANY_MIN: usize = 4;
 pub struct Line<'a> {
     /// Changes of the line, at least one.
     pub changes: Vec<&'a Change>,
-    /// Class of the line. For a line with changes of several classes, a text instead of the class.
+    /// Class of the line, or `may break` ([`Change::label`]). For a line with changes of several
+    /// classes, a text instead of the class.
     pub label: &'static str,
+    /// True if the operations of the line moved to another path, host, listener or method.
+    pub is_move: bool,
     /// Class by which lines are counted and limited.
     pub class: Class,
     /// Operations or subject of the line, safe for display.
     pub what: String,
     /// Some of the operations, safe for display. `None` if [`Self::what`] names them.
     pub names: Option<String>,
+    /// Values of all changes of the line. `None` if the first change has the values.
+    values: Option<Values>,
 }
 
 /// Change of one operation, or a removal and an addition that together move the operation to
@@ -65,22 +74,20 @@ struct Site {
 /// as text.
 type Cause = (Class, Vec<&'static str>, String, Vec<String>);
 
-/// Folds the changes of one section into lines. Sections other than Routing have one change per
-/// line.
+/// Folds the changes of one section into lines. Changes of other kinds than routing and access have
+/// one line each.
 #[must_use]
 pub fn lines<'a>(report: &Report<'_>, changes: &[&'a Change]) -> Vec<Line<'a>> {
     let units = moved(report, changes);
-    let by_cause = grouped(units, |unit| cause(report, unit));
-    let (single, folded): (Vec<_>, Vec<_>) =
-        by_cause.into_iter().partition(|group| group.len() == 1);
-    // Fold many operations of one mount into one line, even if their source locations differ.
-    let single = single.into_iter().flatten().collect();
-    let by_mount = grouped(single, |unit| of_mount(report, unit));
-    let by_mount = by_mount.into_iter().flat_map(|group| match group.len() {
-        ..MANY_MIN => group.into_iter().map(|unit| vec![unit]).collect(),
-        _ => vec![group],
-    });
-    let mut groups: Vec<Vec<Unit<'a>>> = folded.into_iter().chain(by_mount).collect();
+    let (mut groups, single) = folded(units, 2, |unit| cause(report, unit));
+    // Fold many changes into one line, even if their source locations differ.
+    let (by_mount, single) = folded(single, MANY_MIN, |unit| of_mount(report, unit));
+    let by_new = |unit: &Unit<'_>| access::cause(report, unit, Same::New);
+    let (by_new, single) = folded(single, MANY_MIN, by_new);
+    let by_old = |unit: &Unit<'_>| access::cause(report, unit, Same::Old);
+    let (by_old, single) = folded(single, MANY_MIN, by_old);
+    groups.extend(by_mount.into_iter().chain(by_new).chain(by_old));
+    groups.extend(single.into_iter().map(|unit| vec![unit]));
     groups.sort_by_key(|group| group[0].at);
     groups.into_iter().map(line).collect()
 }
@@ -91,6 +98,18 @@ pub fn lines<'a>(report: &Report<'_>, changes: &[&'a Change]) -> Vec<Line<'a>> {
 pub fn moves<'a>(report: &Report<'_>, changes: &[&'a Change]) -> Vec<Line<'a>> {
     let units = moved(report, changes).into_iter();
     units.map(|unit| line(vec![unit])).collect()
+}
+
+/// Groups units with equal keys. Returns the groups of at least `size_min` units, and all other
+/// units.
+fn folded<'a>(
+    units: Vec<Unit<'a>>,
+    size_min: usize,
+    key: impl Fn(&Unit<'a>) -> Option<Cause>,
+) -> (Vec<Vec<Unit<'a>>>, Vec<Unit<'a>>) {
+    let groups = grouped(units, key).into_iter();
+    let (many, few): (Vec<_>, Vec<_>) = groups.partition(|group| group.len() >= size_min);
+    (many, few.into_iter().flatten().collect())
 }
 
 /// Groups units with equal keys. A unit without a key forms a group of its own.
@@ -123,6 +142,14 @@ impl Line<'_> {
         self.changes[0]
     }
 
+    /// Old and new value of the line. `None` if [`Self::what`] says all.
+    #[must_use]
+    pub fn values(&self) -> Option<Values> {
+        let first = self.first();
+        let own = || has_arrow(first).then(|| values(first));
+        self.values.clone().or_else(own)
+    }
+
     /// Number of changes whose source locations differ from those of the first change.
     #[must_use]
     pub fn other_places(&self) -> usize {
@@ -132,16 +159,10 @@ impl Line<'_> {
         others.count()
     }
 
-    /// True if the operations of the line moved to another path, host, listener or method.
-    #[must_use]
-    pub fn is_move(&self) -> bool {
-        self.label != self.class.name()
-    }
-
     /// Symbol shown before the line: `~` for moved operations, otherwise the symbol of the class.
     #[must_use]
     pub fn symbol(&self) -> &'static str {
-        match self.is_move() {
+        match self.is_move {
             true => "~",
             false => symbol(self.class),
         }
@@ -401,15 +422,29 @@ fn line(units: Vec<Unit<'_>>) -> Line<'_> {
             Some(movement) => Line {
                 changes: unit.changes.clone(),
                 label: movement.label,
+                is_move: true,
                 class: Class::Moved,
                 what: printable(&moved_operation(unit, movement)),
                 names: None,
+                values: None,
             },
         };
     }
     let first = &units[0];
     let api = first.changes[0].operation.as_ref();
     let api = api.map_or("", |operation| &operation.api);
+    if first.changes[0].section != Section::Routing {
+        let (count, names) = access::operations(&units);
+        return Line {
+            label: first.changes[0].label(),
+            is_move: false,
+            class: first.changes[0].class,
+            what: printable(&format!("{} of {api}", counted(count, "operation"))),
+            names: Some(printable(&names)),
+            values: Some(access::values(&units)),
+            changes: units.into_iter().flat_map(|unit| unit.changes).collect(),
+        };
+    }
     let operations = counted(units.len(), "operation");
     let (label, class, what) = match &first.moved {
         Some(movement) => {
@@ -426,6 +461,7 @@ fn line(units: Vec<Unit<'_>>) -> Line<'_> {
             )
         }
     };
+    let is_move = first.moved.is_some();
     let mut units = units;
     units.sort_by_key(|unit| unit.at);
     let names = units.iter().take(NAMED_MAX);
@@ -435,11 +471,13 @@ fn line(units: Vec<Unit<'_>>) -> Line<'_> {
         names.push_str(&format!(" and {more} more"));
     }
     Line {
+        is_move,
         changes: units.into_iter().flat_map(|unit| unit.changes).collect(),
         label,
         class,
         what: printable(&what),
         names: Some(printable(&names)),
+        values: None,
     }
 }
 
@@ -458,10 +496,12 @@ fn name(change: &Change) -> String {
 fn single(change: &Change) -> Line<'_> {
     Line {
         changes: vec![change],
-        label: change.class.name(),
+        label: change.label(),
+        is_move: false,
         class: change.class,
         what: what(change),
         names: None,
+        values: None,
     }
 }
 

@@ -37,7 +37,7 @@ pub fn render(report: &Report<'_>) -> String {
     let counts: Vec<String> = report
         .counts()
         .iter()
-        .map(|(count, class)| format!("{count} {}", class.name()))
+        .map(|one| format!("{} {}", one.count, one.name))
         .collect();
     let summary = match counts.is_empty() {
         true => "no changes".to_owned(),
@@ -78,8 +78,8 @@ fn command(out: &mut String, report: &Report<'_>, change: &Change, kind: &str, s
         );
     }
     let title = match stops {
-        true => format!("{} trips a gate", change.class.name()),
-        false => change.class.name().to_owned(),
+        true => format!("{} trips a gate", change.label()),
+        false => change.label().to_owned(),
     };
     let message = message(report, change);
     let _ = writeln!(

@@ -109,6 +109,7 @@ impl Group {
         Part::take(&mut self.parts, &mut change);
         if let (Some(own), Some(more)) = (&mut self.first.message, &change.message) {
             own.messages += more.messages;
+            own.decide(more);
         }
         // Keep the smallest witness and the operation that it belongs to.
         if is_better(&change, &self.first) {

@@ -10,13 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
+use super::change::MAY_BREAK;
 use super::count::counted;
 use super::fold::{self, Line};
 use super::links::located;
-use super::report::{
-    Report, Values, acknowledgement_lines, has_arrow, more_places, sentence, values,
-};
-use super::words;
+use super::report::{Report, Values, acknowledgement_lines, more_places, sentence};
 use super::{Change, Section};
 use diag::text::printable;
 
@@ -28,11 +26,7 @@ const STYLE: &str = include_str!("html.css");
 /// Renders a plan as an HTML document.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
-    let result = match report.result() {
-        "ok" => "no changes",
-        other => other,
-    };
-    let title = format!("Gateway plan: {result}");
+    let title = format!("Gateway plan: {}", report.verdict());
     let sections: Vec<(Section, Vec<&Change>)> = Section::ALL
         .into_iter()
         .map(|section| {
@@ -104,11 +98,11 @@ fn counts(report: &Report<'_>) -> Markup {
                 caption { "Changes by class" }
                 thead { tr { th scope="col" { "Changes" } th scope="col" { "Class" } th scope="col" { "Meaning" } } }
                 tbody {
-                    @for (count, class) in report.counts() {
-                        tr class=(class.level()) {
-                            td.number { (count) }
-                            th scope="row" { (class.name()) }
-                            td { (words::meaning(class)) }
+                    @for one in report.counts() {
+                        tr class=(one.class.level()) {
+                            td.number { (one.count) }
+                            th scope="row" { (one.name) }
+                            td { (one.meaning) }
                         }
                     }
                 }
@@ -175,7 +169,8 @@ fn line(report: &Report<'_>, one: &Line<'_>) -> Markup {
             }
             @if let Some(remark) = report.remark(change) { p.remark { (remark) } }
             @if let Some(names) = &one.names { p { (names) } }
-            @if has_arrow(change) { (both(&values(change))) }
+            @if let Some(values) = one.values() { (both(&values)) }
+            @if let Some(doubt) = change.doubt() { p { (MAY_BREAK) ": " (doubt) } }
             @if let Some(reach) = &change.reaches { p { (printable(&reach.text())) } }
             (places(report, one))
             @if let Some(witness) = &change.witness {

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use super::change::MAY_BREAK;
 use super::fold::{self, Line};
 use super::links::located;
-use super::report::{Report, acknowledgement_lines, arrow, has_arrow, more_places, sentence};
-use super::words;
+use super::report::{Report, acknowledgement_lines, joined, more_places, sentence};
 use super::{Change, Class, Section};
 use diag::text::printable;
 
@@ -62,17 +62,11 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
 /// Renders the number of changes of each class, with the meaning of the class.
 fn counts(out: &mut String, report: &Report<'_>, paint: Paint) {
     let counts = report.counts();
-    let widest = counts
-        .iter()
-        .map(|(count, _)| count.to_string().len())
-        .max();
+    let widest = counts.iter().map(|one| one.count.to_string().len()).max();
     let width = widest.unwrap_or_default();
-    for (count, class) in counts {
-        let meaning = paint.dim(words::meaning(class));
-        out.push_str(&format!(
-            "  {count:>width$} {:<12} {meaning}\n",
-            class.name()
-        ));
+    for one in counts {
+        let (count, meaning) = (one.count, paint.dim(one.meaning));
+        out.push_str(&format!("  {count:>width$} {:<12} {meaning}\n", one.name));
     }
 }
 
@@ -127,8 +121,11 @@ fn line(out: &mut String, report: &Report<'_>, line: &Line<'_>, paint: Paint) {
     if let Some(names) = &line.names {
         out.push_str(&format!("      {names}\n"));
     }
-    if has_arrow(change) {
-        out.push_str(&format!("      {}\n", arrow(change)));
+    if let Some(values) = line.values() {
+        out.push_str(&format!("      {}\n", joined(values)));
+    }
+    if let Some(doubt) = change.doubt() {
+        out.push_str(&format!("      {MAY_BREAK}: {doubt}\n"));
     }
     if let Some(reach) = &change.reaches {
         out.push_str(&format!("      {}\n", reach.text()));

@@ -109,7 +109,7 @@ fn one(change: &Change, report: &Report<'_>) -> Value {
         "message": change.message.as_ref().map(|message| json!({
             "direction": message.direction, "path": message.path, "keyword": message.keyword, "count": message.messages,
             "verdict": message.decision.map(super::Decision::name), "witness": message.witness,
-            "body": message.body,
+            "body": message.body, "why_undecided": message.decision.and_then(super::Decision::reason),
         })),
         "operations": change.operations,
         "reaches": change.reaches.as_ref().map(|reach| json!({"count": reach.count, "operations": reach.operations})),

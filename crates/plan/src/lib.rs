@@ -19,6 +19,7 @@ mod count;
 pub mod details;
 mod docs;
 pub mod environments;
+mod excerpt;
 pub mod expect;
 pub mod findings;
 mod first;
@@ -352,8 +353,13 @@ impl Plan {
     /// class that concern no operation.
     #[must_use]
     pub fn count(&self, class: Class) -> usize {
+        self.count_of(|change| change.class == class)
+    }
+
+    /// Like [`Self::count`], for the changes that `is_counted` selects.
+    pub(crate) fn count_of(&self, is_counted: impl Fn(&Change) -> bool) -> usize {
         let (mut operations, mut others) = (BTreeSet::new(), 0);
-        for change in self.changes.iter().filter(|change| change.class == class) {
+        for change in self.changes.iter().filter(|change| is_counted(change)) {
             operations.extend(&change.operations);
             others += usize::from(change.operations.is_empty());
         }

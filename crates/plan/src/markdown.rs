@@ -5,11 +5,13 @@
 //! counted. Text from sources is in code spans (CommonMark §6.1), which disable links, mentions,
 //! tags and tables. Source locations are links if the address of the commit is known.
 
+use super::change::MAY_BREAK;
 use super::count::counted;
 use super::fold::{self, Line};
 use super::links::{SourceLink, located};
-use super::report::{Report, acknowledgement_lines, arrow, has_arrow, more_places, sentence, what};
-use super::words;
+use super::report::{
+    Report, acknowledgement_lines, arrow_within, has_arrow, joined, more_places, sentence, what,
+};
 use super::{Change, Class, Section};
 use diag::text::printable;
 
@@ -83,11 +85,7 @@ not record them.\n",
 
 fn head(report: &Report<'_>) -> String {
     let stopping = report.review.stopping(report.plan);
-    let verdict = match (report.plan.no_op, stopping.is_empty()) {
-        (true, _) => "no changes",
-        (false, true) => "changes",
-        (false, false) => "blocked",
-    };
+    let verdict = report.verdict();
     let environment = match &report.subject.environment {
         Some(name) => format!(", environment {}", code(name, HEAD_SPAN_MAX)),
         None => String::new(),
@@ -112,7 +110,7 @@ fn head(report: &Report<'_>) -> String {
 /// Second line of the head: number of operations of each class, with its meaning. It says so if no
 /// caller gains or loses access and no client breaks.
 fn counts(report: &Report<'_>) -> String {
-    if report.plan.no_op {
+    if report.result() == "ok" {
         return "\nThe meaning is the same.\n".to_owned();
     }
     let counts = report.counts();
@@ -121,11 +119,10 @@ fn counts(report: &Report<'_>) -> String {
     }
     let is_harmless = counts
         .iter()
-        .all(|(_, class)| matches!(class, Class::Added | Class::Changed | Class::Doc));
-    let each = counts.iter().map(|(count, class)| {
-        let meaning = words::meaning(*class);
-        format!("**{count}** {} ({meaning})", class.name())
-    });
+        .all(|one| matches!(one.class, Class::Added | Class::Changed | Class::Doc));
+    let each = counts
+        .iter()
+        .map(|one| format!("**{}** {} ({})", one.count, one.name, one.meaning));
     let each = each.collect::<Vec<_>>().join(" · ");
     match is_harmless {
         true => format!("\nNo break, and the same callers have access: {each}\n"),
@@ -153,13 +150,16 @@ fn blocked(out: &mut String, report: &Report<'_>, stopping: &[String]) {
         .collect();
     for change in described {
         let arrow = match has_arrow(change) {
-            true => format!(" {}", code(&arrow(change), HEAD_SPAN_MAX)),
+            true => format!(
+                " {}",
+                code(&arrow_within(change, HEAD_SPAN_MAX), HEAD_SPAN_MAX)
+            ),
             false => String::new(),
         };
         out.push_str(&format!(
             "- `{}` **{}** {}{}{arrow}\n",
             change.short(),
-            change.class.name(),
+            change.label(),
             code(&what(change), HEAD_SPAN_MAX),
             environments_text(report, change),
         ));
@@ -264,8 +264,15 @@ fn line(report: &Report<'_>, one: &Line<'_>) -> String {
     if let Some(names) = &one.names {
         line.push_str(&format!("  - {}\n", code(names, SPAN_MAX)));
     }
-    if has_arrow(change) {
-        line.push_str(&format!("  - {}\n", code(&arrow(change), SPAN_MAX)));
+    if let Some(values) = one.values() {
+        let arrow = match one.changes.len() {
+            1 => arrow_within(change, SPAN_MAX),
+            _ => joined(values),
+        };
+        line.push_str(&format!("  - {}\n", code(&arrow, SPAN_MAX)));
+    }
+    if let Some(doubt) = change.doubt() {
+        line.push_str(&format!("  - {MAY_BREAK}: {doubt}\n"));
     }
     if let Some(reach) = &change.reaches {
         line.push_str(&format!("  - {}\n", code(&reach.text(), SPAN_MAX)));

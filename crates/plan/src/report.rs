@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use bundle::digest::Digest;
 
+use super::change::MAY_BREAK;
 use super::count::counted;
 use super::environments::called;
+use super::excerpt;
 use super::links::Links;
 use super::words;
 use super::{Change, Class, OperationRef, Outcome, Plan, Review, Section, Witness};
@@ -63,6 +65,19 @@ pub struct Compared {
     pub old: Option<Digest>,
     /// Bundle of the new side. `None` if that side does not have the environment.
     pub new: Option<Digest>,
+}
+
+/// Number of changes of one class, for display.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// Number of operations with such a change, and of such changes without an operation.
+    pub count: usize,
+    /// Class of the changes.
+    pub class: Class,
+    /// Name of the class, or `may break` ([`Change::label`]).
+    pub name: &'static str,
+    /// Meaning of the class in a few words.
+    pub meaning: &'static str,
 }
 
 /// Origin of one side.
@@ -152,14 +167,50 @@ impl Report<'_> {
         Some(printable(&format!("in {}", names.join(", "))))
     }
 
-    /// Number of changes of each class, without classes that have none.
+    /// Number of changes of each class, without classes that have none. Changes that may break
+    /// clients are counted apart from those that do.
     #[must_use]
-    pub fn counts(&self) -> Vec<(usize, Class)> {
-        Class::ALL
-            .iter()
-            .map(|class| (self.plan.count(*class), *class))
-            .filter(|(count, _)| *count > 0)
-            .collect()
+    pub fn counts(&self) -> Vec<Count> {
+        let count = |class: Class, may_break: bool| {
+            let count = self
+                .plan
+                .count_of(|change| change.class == class && change.may_break() == may_break);
+            let (name, meaning) = match may_break {
+                true => (MAY_BREAK, words::MAY_BREAK_MEANING),
+                false => (class.name(), words::meaning(class)),
+            };
+            Count {
+                count,
+                class,
+                name,
+                meaning,
+            }
+        };
+        let all = Class::ALL.into_iter();
+        let all = all.flat_map(|class| match class {
+            Class::Break => vec![count(class, false), count(class, true)],
+            other => vec![count(other, false)],
+        });
+        all.filter(|one| one.count > 0).collect()
+    }
+
+    /// Verdict on the plan in one phrase: `blocked` or `changes` with the worst class of the plan,
+    /// or `no changes`.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        let counts = self.counts();
+        let worst = counts.iter().min_by_key(|one| {
+            let order = Class::WORST_FIRST.iter();
+            order.take_while(|class| **class != one.class).count()
+        });
+        match (self.result(), worst) {
+            ("ok", None) => "no changes".to_owned(),
+            ("ok", Some(worst)) => format!("no changes ({})", worst.meaning),
+            (result, None) => result.to_owned(),
+            (result, Some(worst)) => {
+                format!("{result}, worst: {} ({})", worst.name, worst.meaning)
+            }
+        }
     }
 
     /// Note on an acknowledged change, with the reviewer and the reason. `None` if the change is
@@ -252,9 +303,18 @@ pub struct Values {
     pub new: String,
 }
 
-/// Returns the subject of a change and its values.
+/// Returns the subject of a change and its values. Long values of client contracts and of prose are
+/// shortened.
 #[must_use]
 pub fn values(change: &Change) -> Values {
+    match change.message.is_some() || change.section == Section::Docs {
+        true => values_within(change, VALUES_MAX),
+        false => values_within(change, usize::MAX),
+    }
+}
+
+/// Like [`values`], with at most about `chars_max` characters of both values together.
+fn values_within(change: &Change, chars_max: usize) -> Values {
     let check = match &change.message {
         Some(message) if message.level == Level::Warn => format!("{} (warn) ", change.id),
         Some(_) => format!("{} ", change.id),
@@ -264,7 +324,7 @@ pub fn values(change: &Change) -> Values {
         true => String::new(),
         false => format!("{}: ", words::subject(change)),
     };
-    let [old, new] = words::values(change).map(|text| shortened(change, text));
+    let [old, new] = excerpt::of(words::values(change), chars_max);
     let has_old = change.id != "first-release";
     Values {
         subject: printable(&format!("{check}{subject}")),
@@ -276,7 +336,25 @@ pub fn values(change: &Change) -> Values {
 /// Formats a change as an arrow: `access: header x-key → open to everyone`.
 #[must_use]
 pub fn arrow(change: &Change) -> String {
-    let Values { subject, old, new } = values(change);
+    joined(values(change))
+}
+
+/// Like [`arrow`], with values that fit into a text of `chars_max` characters as far as possible.
+#[must_use]
+pub fn arrow_within(change: &Change, chars_max: usize) -> String {
+    let whole = arrow(change);
+    let length = whole.chars().count();
+    if length <= chars_max {
+        return whole;
+    }
+    let subject = values(change).subject.chars().count();
+    let room = chars_max.saturating_sub(subject + ARROW_CHARS);
+    joined(values_within(change, room.max(VALUES_MIN)))
+}
+
+/// Values as an arrow, as in [`arrow`].
+#[must_use]
+pub fn joined(Values { subject, old, new }: Values) -> String {
     match old {
         Some(old) => format!("{subject}{old} → {new}"),
         None => format!("{subject}{new}"),
@@ -297,17 +375,15 @@ fn is_named_by_subject(change: &Change) -> bool {
     change.operation.is_none() || change.id == "first-release"
 }
 
-/// Maximum number of characters of a schema in text output. JSON contains the whole schema.
-const SCHEMA_MAX: usize = 160;
+/// Maximum number of characters of the old and the new value together in text output, for schemas
+/// and prose. JSON contains the whole values.
+const VALUES_MAX: usize = 320;
 
-/// Text of a value. Schemas of client contracts are shortened.
-fn shortened(change: &Change, text: String) -> String {
-    if change.message.is_none() || text.chars().count() <= SCHEMA_MAX {
-        return text;
-    }
-    let start: String = text.chars().take(SCHEMA_MAX).collect();
-    format!("{start}…")
-}
+/// Number of characters for both values together that [`arrow_within`] uses at least.
+const VALUES_MIN: usize = 80;
+
+/// Number of characters of the arrow and of the ellipses around two values.
+const ARROW_CHARS: usize = 7;
 
 /// Note on the locations of the other changes of a line. Empty if there are no other changes.
 #[must_use]

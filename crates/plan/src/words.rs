@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 use super::security::NOBODY;
 use super::{Change, Class};
 
+/// Meaning of a change that may break clients.
+pub(super) const MAY_BREAK_MEANING: &str = "existing clients may fail";
+
 /// Meaning of a class in a few words.
 pub(super) fn meaning(class: Class) -> &'static str {
     match class {

@@ -359,9 +359,14 @@ fn ten_thousand_changes_are_one_comment_with_its_head() {
         (Class::Changed, Section::Upstream),
         (Class::Doc, Section::Docs),
     ];
+    // Changes of access with equal values would be one line.
+    let apart = |class: Class, section: Section, index: usize| Change {
+        new: format!("new of {}", name(index)).into(),
+        ..change(class, section, &name(index))
+    };
     let changes: Vec<Change> = classes
         .iter()
-        .flat_map(|(class, section)| (0..2_000).map(|index| change(*class, *section, &name(index))))
+        .flat_map(|(class, section)| (0..2_000).map(|index| apart(*class, *section, index)))
         .collect();
     let plan = made(changes);
     let review = review(&plan, &["weaken"], Vec::new());

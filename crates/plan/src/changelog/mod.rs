@@ -155,6 +155,7 @@ impl Changelog {
                 continue;
             };
             let kind = match message.level {
+                Level::Error if change.may_break() => Kind::MayBreak,
                 Level::Error => Kind::Breaking,
                 Level::Warn => Kind::MayBreak,
                 Level::Info => Kind::Compatible,
@@ -190,7 +191,7 @@ impl Changelog {
 /// Kind and description of a change of routing. `None` if clients do not see it.
 fn of_routing(line: &fold::Line<'_>) -> Option<(Kind, &'static str)> {
     let change = line.first();
-    match (line.is_move(), change.class, change.id) {
+    match (line.is_move, change.class, change.id) {
         (true, ..) => Some((Kind::Moved, "The operation moved.")),
         (_, Class::Added, "operation-added") => Some((Kind::Added, "The operation is new.")),
         (_, Class::Added, _) => Some((
@@ -266,7 +267,7 @@ fn movement(line: &fold::Line<'_>) -> Option<Values> {
         Some(printable(&format!("{method} {paths}")))
     };
     let (old, new) = (site(was)?, site(is)?);
-    (line.is_move() && old != new).then_some(Values {
+    (line.is_move && old != new).then_some(Values {
         subject: String::new(),
         old: Some(old),
         new,
@@ -281,7 +282,7 @@ fn access_of_move(report: &Report<'_>, line: &fold::Line<'_>) -> Option<Entry> {
     };
     let shown = |text: &str| printable(&unverified(words::access(text)));
     let [old, new] = [was, is].map(|change| change.access.as_deref().map(shown));
-    if !line.is_move() || old == new {
+    if !line.is_move || old == new {
         return None;
     }
     let values = Values {

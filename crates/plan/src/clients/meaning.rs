@@ -5,7 +5,7 @@
 use bundle::ir::Value;
 use model::contract::joint::Joint;
 use validator::Direction;
-use validator::containment::{Containment, Position};
+use validator::containment::{Containment, Doubt, Position};
 
 use super::schema::{Child, Finding, Local, Part, Role};
 use crate::change::Decision;
@@ -133,7 +133,7 @@ impl<'j> Judge<'j> {
         };
         let decision = match witness {
             Some(_) => Decision::Refuted,
-            None => Decision::Undecided,
+            None => Decision::Undecided(doubt),
         };
         let has_opaque = local.children.iter().any(|child| child.role.is_opaque);
         let id = match (&witness, role.is_response) {
@@ -143,6 +143,13 @@ impl<'j> Judge<'j> {
             (None, false) if has_opaque => Some("request-schema-changed"),
             (None, true) if has_opaque => Some("response-schema-changed"),
             (None, _) => None,
+        let doubt = match role.is_text {
+            true => match self.text[of].doubt(sides.0, sides.1) {
+                Doubt::NoExample => Doubt::Text,
+                other => other,
+            },
+            false => self.single[of].doubt(sides.0, sides.1),
+        };
         };
         for finding in local.findings.iter_mut().filter(|one| is_error(one)) {
             finding.decision = Some(decision);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bundle::ir::{self, ParameterPlace, Value};
 use model::contract::joint::Joint;
 use serde_json::Value as Json;
+use validator::containment::Doubt;
 
 use super::meaning;
 use super::operations::OperationPair;
@@ -201,7 +202,7 @@ impl<'j> Messages<'j> {
             Some(true) => return,
             Some(false) => (Level::Error, Decision::Refuted),
             None if definition.get("schema").is_none() => return,
-            None => (Level::Warn, Decision::Undecided),
+            None => (Level::Warn, Decision::Undecided(Doubt::Text)),
         };
         let path = format!("path {}", is.name);
         let values = (text.into(), self.joint.json(&definition));

@@ -18,6 +18,7 @@ use super::meaning::{self, Judge};
 use super::messages::{self, Parts, Root};
 use super::operations::OperationPair;
 use super::schema::{self, Finding, Local, Role};
+use crate::change::Decision;
 use vocab::checks;
 
 /// Difference between two contracts, with the operations that it concerns.
@@ -537,10 +538,15 @@ impl Record {
     /// Merges `other`, an equal difference at the same place: adds its messages, and keeps the
     /// shorter path.
     fn merge(&mut self, other: Self) {
-        if other.finding.level > self.finding.level {
+        let certainty = |finding: &Finding| {
+            let is_decided = !matches!(finding.decision, Some(Decision::Undecided(_)));
+            (finding.level, is_decided)
+        };
+        if certainty(&other.finding) > certainty(&self.finding) {
             self.finding = other.finding;
         }
         self.operations.extend(other.operations);
+            self.body = other.body.filter(|_| self.path == other.path);
         self.messages.extend(other.messages);
         self.parts.extend(other.parts);
         if (other.path.len(), &other.path) < (self.path.len(), &self.path) {

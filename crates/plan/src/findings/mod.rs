@@ -6,6 +6,7 @@ use diag::text::printable;
 use sources::project::GATEWAY_FILE;
 
 use super::Change;
+use super::change::MAY_BREAK;
 use super::report::{Report, arrow, sentence, what};
 
 pub mod checkstyle;
@@ -66,7 +67,7 @@ pub fn of<'a>(report: &Report<'a>) -> Vec<Finding<'a>> {
             change,
             level: level(report, change, stopping.contains(&change.fingerprint)),
             at: at(report, change),
-            message: format!("{}: {}", change.class.name(), message(report, change)),
+            message: format!("{}: {}", change.label(), message(report, change)),
         })
         .collect();
     findings.sort_by_key(|finding| (std::cmp::Reverse(finding.level), finding.change.class));
@@ -86,6 +87,9 @@ pub fn message(report: &Report<'_>, change: &Change) -> String {
         .and_then(|message| message.example());
     if let Some(example) = example {
         message.push_str(&format!("; for example {}", printable(&example)));
+    }
+    if let Some(doubt) = change.doubt() {
+        message.push_str(&format!("; {MAY_BREAK}: {doubt}"));
     }
     if let Some(environments) = report.environments_of(change) {
         message.push_str(&format!(" ({environments})"));
