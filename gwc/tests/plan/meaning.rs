@@ -232,7 +232,7 @@ fn covered_change_inside_breaks_nothing() {
     // The break is in an inner schema. The outer schemas differ only in notation.
     let plan = between(
         "request",
-        "{allOf: [{properties: {x: {type: string}}}, {required: [x]}]}",
+        "{allOf: [{properties: {x: {type: string, maxLength: 9}}}, {required: [x]}]}",
         "{properties: {x: {type: string, maxLength: 5}}, required: [x]}",
     );
     assert!(!breaks(&plan).is_empty());

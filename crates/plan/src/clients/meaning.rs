@@ -15,6 +15,8 @@ use vocab::checks::{self, Level};
 const STEPS_MAX: u32 = 200_000;
 /// Maximum number of steps of all proofs about pairs that include their inner pairs.
 const WHOLE_STEPS_MAX: u32 = 60_000;
+/// Maximum number of steps of all proofs about pairs of alternatives.
+const MEMBERS_STEPS_MAX: u32 = 20_000;
 /// Maximum number of searches for witnesses of one API and direction.
 const SEARCHES_MAX: u32 = 512;
 
@@ -25,6 +27,8 @@ pub(super) struct Judge<'j> {
     /// its inner pairs, `whole` with its inner pairs.
     single: [Containment<'j>; 2],
     whole: [Containment<'j>; 2],
+    /// Proofs about pairs of alternatives, to find those that belong together.
+    members: [Containment<'j>; 2],
     /// Searches for values that are sent as text.
     text: [Containment<'j>; 2],
 }
@@ -40,6 +44,7 @@ impl<'j> Judge<'j> {
             joint,
             single: both.map(|direction| of(direction, STEPS_MAX, SEARCHES_MAX)),
             whole: both.map(|direction| of(direction, WHOLE_STEPS_MAX, 0)),
+            members: both.map(|direction| of(direction, MEMBERS_STEPS_MAX, 0)),
             text: both.map(|direction| of(direction, 0, SEARCHES_MAX)),
         }
     }
@@ -62,6 +67,13 @@ impl<'j> Judge<'j> {
         }
         let sides = self.sides(pair, role);
         self.whole[usize::from(role.is_response)].is_contained(sides, &[])
+    }
+
+    /// True if an alternative of the new schema was proved to break no client of an alternative of
+    /// the old schema.
+    pub(super) fn is_contained_member(&mut self, pair: (u32, u32), role: Role) -> bool {
+        let sides = self.sides(pair, role);
+        self.members[usize::from(role.is_response)].is_contained(sides, &[])
     }
 
     /// Value that shows a break, and that contains `inner` at a position. `pair` describes the
@@ -131,6 +143,13 @@ impl<'j> Judge<'j> {
             true => self.text[of].text_witness(sides.0, sides.1),
             false => self.single[of].witness(sides.0, sides.1),
         };
+        let doubt = match role.is_text {
+            true => match self.text[of].doubt(sides.0, sides.1) {
+                Doubt::NoExample => Doubt::Text,
+                other => other,
+            },
+            false => self.single[of].doubt(sides.0, sides.1),
+        };
         let decision = match witness {
             Some(_) => Decision::Refuted,
             None => Decision::Undecided(doubt),
@@ -143,13 +162,6 @@ impl<'j> Judge<'j> {
             (None, false) if has_opaque => Some("request-schema-changed"),
             (None, true) if has_opaque => Some("response-schema-changed"),
             (None, _) => None,
-        let doubt = match role.is_text {
-            true => match self.text[of].doubt(sides.0, sides.1) {
-                Doubt::NoExample => Doubt::Text,
-                other => other,
-            },
-            false => self.single[of].doubt(sides.0, sides.1),
-        };
         };
         for finding in local.findings.iter_mut().filter(|one| is_error(one)) {
             finding.decision = Some(decision);

@@ -421,7 +421,9 @@ impl<'j> Walk<'j> {
         }
         let at = self.pairs.len();
         self.numbers.insert(node, at);
-        let mut local = schema::compare(self.joint, (old, new), role);
+        let judge = &mut self.judge;
+        let mut is_contained = |pair| judge.is_contained_member(pair, role);
+        let mut local = schema::compare(self.joint, (old, new), role, &mut is_contained);
         self.judge.judge((old, new), role, &mut local);
         self.pairs.push(((old, new), local));
         at
@@ -544,9 +546,9 @@ impl Record {
         };
         if certainty(&other.finding) > certainty(&self.finding) {
             self.finding = other.finding;
+            self.body = other.body.filter(|_| self.path == other.path);
         }
         self.operations.extend(other.operations);
-            self.body = other.body.filter(|_| self.path == other.path);
         self.messages.extend(other.messages);
         self.parts.extend(other.parts);
         if (other.path.len(), &other.path) < (self.path.len(), &self.path) {

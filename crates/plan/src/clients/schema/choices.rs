@@ -5,10 +5,15 @@ use serde_json::Value as Json;
 
 use super::{Effect, Pair};
 
-pub(super) fn compare(pair: &mut Pair<'_>) {
-    members(pair, "allOf", "all-of");
-    members(pair, "anyOf", "any-of");
-    members(pair, "oneOf", "one-of");
+/// Proof about a pair of inner schemas, as in [`super::compare`].
+type IsContained<'p> = &'p mut dyn FnMut((u32, u32)) -> bool;
+
+pub(super) fn compare(pair: &mut Pair<'_>, is_contained: IsContained<'_>) {
+    members(pair, ("allOf", "all-of"), is_contained);
+    if !alternatives_of_other_keyword(pair, is_contained) {
+        members(pair, ("anyOf", "any-of"), is_contained);
+        members(pair, ("oneOf", "one-of"), is_contained);
+    }
     pair.single("if", "if", "");
     pair.single("then", "then", "");
     pair.single("else", "else", "");
@@ -19,72 +24,128 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
     }
 }
 
-/// Compares the members of a list of schemas. Equal members are paired first, then similar ones.
-fn members(pair: &mut Pair<'_>, keyword: &'static str, name: &str) {
-    let list = |schema: &Value| -> Vec<Value> {
-        let list = schema.get(keyword).map(|list| pair.joint.at(list).items());
-        list.unwrap_or_default().to_vec()
+fn list(pair: &Pair<'_>, schema: &Value, keyword: &str) -> Vec<Value> {
+    let list = schema.get(keyword).map(|list| pair.joint.at(list).items());
+    list.unwrap_or_default().to_vec()
+}
+
+/// Compares the members of a list of schemas.
+fn members(
+    pair: &mut Pair<'_>,
+    (keyword, name): (&'static str, &str),
+    is_contained: IsContained<'_>,
+) {
+    let old = list(pair, pair.old, keyword);
+    let new = list(pair, pair.new, keyword);
+    let (gone, come) = paired(pair, keyword, (&old, &new), is_contained);
+    report(pair, (keyword, name), (&gone, &come));
+}
+
+/// Compares `oneOf` of one side with `anyOf` of the other side. The findings are those of the
+/// keywords; changed members are compared as pairs. False if the sides have the same keywords.
+fn alternatives_of_other_keyword(pair: &mut Pair<'_>, is_contained: IsContained<'_>) -> bool {
+    let keys = ["anyOf", "oneOf"];
+    let has = [pair.old, pair.new].map(|schema| keys.map(|key| schema.get(key).is_some()));
+    let (was, is) = match has {
+        [[true, false], [false, true]] => (0, 1),
+        [[false, true], [true, false]] => (1, 0),
+        _ => return false,
     };
-    let (old, new) = (list(pair.old), list(pair.new));
-    let (gone, come) = pair.joint.unmatched(&old, &new);
+    let old = list(pair, pair.old, keys[was]);
+    let new = list(pair, pair.new, keys[is]);
+    paired(pair, keys[was], (&old, &new), is_contained);
+    for (key, name) in [("anyOf", "any-of"), ("oneOf", "one-of")] {
+        match key == keys[was] {
+            true => report(pair, (key, name), (&old, &[])),
+            false => report(pair, (key, name), (&[], &new)),
+        }
+    }
+    true
+}
+
+/// Pairs the members of two lists: equal members, then those of which one contains the other, then
+/// similar ones, then the last one of both lists. Adds the pairs of different members as inner
+/// pairs. Returns the members without a partner.
+fn paired(
+    pair: &mut Pair<'_>,
+    keyword: &str,
+    (old, new): (&[Value], &[Value]),
+    is_contained: IsContained<'_>,
+) -> (Vec<Value>, Vec<Value>) {
+    let (gone, come) = pair.joint.unmatched(old, new);
     let mut gone: Vec<Value> = gone.into_iter().cloned().collect();
     let mut come: Vec<Value> = come.into_iter().cloned().collect();
-    let sole = gone.len() == 1 && come.len() == 1;
+    let mut contained = |old: &Value, new: &Value| match (old, new) {
+        (Value::Node(old), Value::Node(new)) => is_contained((*old, *new)),
+        _ => false,
+    };
+    let is_sole = gone.len() == 1 && come.len() == 1;
+    if !is_sole && gone.len() * come.len() <= PROOFS_MAX {
+        pair_best(pair, keyword, (&mut gone, &mut come), |pair, old, new| {
+            let score = contained(old, new).then(|| similarity(pair, old, new));
+            score.filter(|score| *score >= RELATED)
+        });
+    }
+    pair_best(pair, keyword, (&mut gone, &mut come), |pair, old, new| {
+        Some(similarity(pair, old, new)).filter(|score| *score >= SIMILAR)
+    });
+    if gone.len() == 1 && come.len() == 1 {
+        pair_best(pair, keyword, (&mut gone, &mut come), |_, _, _| Some(0));
+    }
+    (gone, come)
+}
+
+/// Adds an inner pair for each old member and the new member with the highest score, and removes
+/// both from their lists. `score`: `None` if two members do not belong together.
+fn pair_best(
+    pair: &mut Pair<'_>,
+    keyword: &str,
+    (gone, come): (&mut Vec<Value>, &mut Vec<Value>),
+    mut score: impl FnMut(&Pair<'_>, &Value, &Value) -> Option<usize>,
+) {
     gone.retain(|old| {
         let scores = come.iter().enumerate();
-        let scores = scores.map(|(at, new)| (similarity(pair, old, new), at));
+        let scores = scores.filter_map(|(at, new)| Some((score(pair, old, new)?, at)));
         // If several members have the highest score, take the first one.
         let best = scores.max_by_key(|(score, at)| (*score, std::cmp::Reverse(*at)));
-        let Some((score, at)) = best else { return true };
-        if score < SIMILAR && !sole {
-            return true;
-        }
+        let Some((_, at)) = best else { return true };
         let new = come.remove(at);
-        pair.child(
-            keyword.to_owned(),
-            String::new(),
-            (old, &new),
-            pair.role.inner(),
-        );
+        let role = pair.role.inner();
+        pair.child(keyword.to_owned(), String::new(), (old, &new), role);
         false
     });
-    if !come.is_empty() {
-        let effect = if keyword == "allOf" {
-            Effect::Narrowed
-        } else {
-            Effect::Widened
-        };
-        let values = (
-            Json::Null,
-            come.iter().map(|one| pair.joint.json(one)).collect(),
-        );
-        pair.push(
-            keyword,
-            &format!("{name}-added"),
-            effect,
-            String::new(),
-            values,
-        );
+}
+
+/// Adds the differences for members that only one side has.
+fn report(
+    pair: &mut Pair<'_>,
+    (keyword, name): (&'static str, &str),
+    (gone, come): (&[Value], &[Value]),
+) {
+    let all =
+        |members: &[Value]| -> Json { members.iter().map(|one| pair.joint.json(one)).collect() };
+    let added = (!come.is_empty()).then(|| (Json::Null, all(come)));
+    let removed = (!gone.is_empty()).then(|| (all(gone), Json::Null));
+    let effects = match keyword {
+        "allOf" => [Effect::Narrowed, Effect::Widened],
+        _ => [Effect::Widened, Effect::Narrowed],
+    };
+    if let Some(values) = added {
+        let what = format!("{name}-added");
+        pair.push(keyword, &what, effects[0], String::new(), values);
     }
-    if !gone.is_empty() {
-        let effect = if keyword == "allOf" {
-            Effect::Widened
-        } else {
-            Effect::Narrowed
-        };
-        let values = (
-            gone.iter().map(|one| pair.joint.json(one)).collect(),
-            Json::Null,
-        );
-        pair.push(
-            keyword,
-            &format!("{name}-removed"),
-            effect,
-            String::new(),
-            values,
-        );
+    if let Some(values) = removed {
+        let what = format!("{name}-removed");
+        pair.push(keyword, &what, effects[1], String::new(), values);
     }
 }
+
+/// Maximum number of pairs of members of one list that are proved.
+const PROOFS_MAX: usize = 64;
+
+/// Minimum similarity of two members of which one contains the other, in percent. A member that
+/// admits nearly everything also contains members that have nothing to do with it.
+const RELATED: usize = 20;
 
 /// Minimum similarity of two members to form a pair, in percent.
 const SIMILAR: usize = 50;

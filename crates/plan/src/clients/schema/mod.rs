@@ -7,6 +7,7 @@ mod choices;
 mod content;
 mod discriminator;
 mod lifecycle;
+mod merged;
 mod object;
 mod others;
 mod types;
@@ -102,11 +103,18 @@ pub(super) struct Pair<'a> {
 }
 
 /// Compares the schemas of two nodes, whose meanings differ.
-pub(super) fn compare(joint: &Joint, (old, new): (u32, u32), role: Role) -> Local {
+/// `is_contained`: true if the difference between two inner schemas was proved to break no client.
+pub(super) fn compare(
+    joint: &Joint,
+    (old, new): (u32, u32),
+    role: Role,
+    is_contained: &mut dyn FnMut((u32, u32)) -> bool,
+) -> Local {
     let (old, new) = (
         view::of(joint, joint.node(old)),
         view::of(joint, joint.node(new)),
     );
+    let (old, new) = merged::of(joint, old, new);
     let mut pair = Pair {
         joint,
         old: &old,
@@ -127,7 +135,7 @@ pub(super) fn compare(joint: &Joint, (old, new): (u32, u32), role: Role) -> Loca
     bounds::compare(&mut pair);
     object::compare(&mut pair);
     array::compare(&mut pair);
-    choices::compare(&mut pair);
+    choices::compare(&mut pair, is_contained);
     discriminator::compare(&mut pair);
     content::compare(&mut pair);
     others::compare(&mut pair);

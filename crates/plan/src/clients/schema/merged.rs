@@ -1,0 +1,106 @@
+//! Merges the members of `allOf` that only describe properties. A schema that one side writes with
+//! `allOf` and the other side without it is then compared property by property.
+
+use std::collections::BTreeMap;
+
+use bundle::ir::Value;
+use model::contract::joint::Joint;
+
+use super::view;
+
+/// Maximum nesting of `allOf` that is merged.
+const DEPTH_MAX: usize = 8;
+
+/// Properties that a schema describes, and those that it requires.
+#[derive(Default)]
+struct Object {
+    is_object: bool,
+    properties: BTreeMap<Box<str>, Value>,
+    required: Vec<Value>,
+    others: BTreeMap<Box<str>, Value>,
+}
+
+/// Returns both schemas. If only one of them has `allOf`, it is returned without it, if that keeps
+/// its meaning.
+pub(super) fn of(joint: &Joint, old: Value, new: Value) -> (Value, Value) {
+    let has = |schema: &Value| schema.get("allOf").is_some();
+    match (has(&old), has(&new)) {
+        (true, false) => (merged(joint, &old).unwrap_or(old), new),
+        (false, true) => {
+            let is = merged(joint, &new).unwrap_or(new);
+            (old, is)
+        }
+        _ => (old, new),
+    }
+}
+
+/// Schema without `allOf`. `None` if a member has keywords other than `type`, `properties` and
+/// `required`, or if two members describe a property differently.
+fn merged(joint: &Joint, schema: &Value) -> Option<Value> {
+    let mut all = Object::default();
+    all.add(joint, schema, 0)?;
+    let mut entries: Vec<(Box<str>, Value)> = all.others.into_iter().collect();
+    if all.is_object {
+        entries.push(("type".into(), Value::Text("object".into())));
+    }
+    if !all.properties.is_empty() {
+        let properties = all.properties.into_iter().collect();
+        entries.push(("properties".into(), Value::Map(properties)));
+    }
+    if !all.required.is_empty() {
+        entries.push(("required".into(), Value::Set(all.required)));
+    }
+    entries.sort_by(|one, other| one.0.cmp(&other.0));
+    Some(Value::Map(entries))
+}
+
+impl Object {
+    /// Adds the properties of a schema and of the members of its `allOf`.
+    fn add(&mut self, joint: &Joint, schema: &Value, depth: usize) -> Option<()> {
+        let schema = view::of(joint, schema);
+        let Value::Map(entries) = &schema else {
+            return None;
+        };
+        if depth > DEPTH_MAX {
+            return None;
+        }
+        for (key, value) in entries {
+            let value = joint.at(value);
+            match &**key {
+                "type" if *value == Value::Text("object".into()) => self.is_object = true,
+                "properties" => self.describe(joint, value)?,
+                "required" => {
+                    for name in value.items() {
+                        if !self.required.contains(name) {
+                            self.required.push(name.clone());
+                        }
+                    }
+                }
+                "allOf" => {
+                    for member in value.items() {
+                        self.add(joint, joint.at(member), depth + 1)?;
+                    }
+                }
+                // Keywords that have an effect only at the schema itself.
+                key if depth == 0 && view::is_annotation(key) => {
+                    self.others.insert(key.into(), value.clone());
+                }
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    fn describe(&mut self, joint: &Joint, properties: &Value) -> Option<()> {
+        for (name, schema) in properties.entries() {
+            match self.properties.get(name) {
+                Some(known) if !joint.same(known, schema) => return None,
+                Some(_) => {}
+                None => {
+                    self.properties.insert(name.clone(), schema.clone());
+                }
+            }
+        }
+        Some(())
+    }
+}
