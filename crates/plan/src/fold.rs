@@ -82,10 +82,8 @@ pub fn lines<'a>(report: &Report<'_>, changes: &[&'a Change]) -> Vec<Line<'a>> {
     let (mut groups, single) = folded(units, 2, |unit| cause(report, unit));
     // Fold many changes into one line, even if their source locations differ.
     let (by_mount, single) = folded(single, MANY_MIN, |unit| of_mount(report, unit));
-    let by_new = |unit: &Unit<'_>| access::cause(report, unit, Same::New);
-    let (by_new, single) = folded(single, MANY_MIN, by_new);
-    let by_old = |unit: &Unit<'_>| access::cause(report, unit, Same::Old);
-    let (by_old, single) = folded(single, MANY_MIN, by_old);
+    let (by_new, single) = folded(single, MANY_MIN, |unit| of_access(report, unit, Same::New));
+    let (by_old, single) = folded(single, MANY_MIN, |unit| of_access(report, unit, Same::Old));
     groups.extend(by_mount.into_iter().chain(by_new).chain(by_old));
     groups.extend(single.into_iter().map(|unit| vec![unit]));
     groups.sort_by_key(|group| group[0].at);
@@ -388,6 +386,13 @@ fn of_mount(report: &Report<'_>, unit: &Unit<'_>) -> Option<Cause> {
     Some((first.class, vec![first.id], first.subject.clone(), parts))
 }
 
+/// Requirement that a change of access has in common with others. `None` for all other changes.
+fn of_access(report: &Report<'_>, unit: &Unit<'_>, same: Same) -> Option<Cause> {
+    let first = unit.changes[0];
+    let parts = access::common(report, first, same)?;
+    Some((first.class, vec![first.id], first.subject.clone(), parts))
+}
+
 /// True for a change in which requests are newly served or no longer served.
 fn is_of_requests(change: &Change) -> bool {
     matches!(change.class, Class::Added | Class::Removed)
@@ -434,16 +439,7 @@ fn line(units: Vec<Unit<'_>>) -> Line<'_> {
     let api = first.changes[0].operation.as_ref();
     let api = api.map_or("", |operation| &operation.api);
     if first.changes[0].section != Section::Routing {
-        let (count, names) = access::operations(&units);
-        return Line {
-            label: first.changes[0].label(),
-            is_move: false,
-            class: first.changes[0].class,
-            what: printable(&format!("{} of {api}", counted(count, "operation"))),
-            names: Some(printable(&names)),
-            values: Some(access::values(&units)),
-            changes: units.into_iter().flat_map(|unit| unit.changes).collect(),
-        };
+        return line_of_access(units, api);
     }
     let operations = counted(units.len(), "operation");
     let (label, class, what) = match &first.moved {
@@ -478,6 +474,30 @@ fn line(units: Vec<Unit<'_>>) -> Line<'_> {
         what: printable(&what),
         names: Some(printable(&names)),
         values: None,
+    }
+}
+
+/// Line of several changes of access.
+fn line_of_access<'a>(units: Vec<Unit<'a>>, api: &str) -> Line<'a> {
+    let changes: Vec<&Change> = units.into_iter().flat_map(|unit| unit.changes).collect();
+    let count = access::operations(&changes);
+    let named: Vec<String> = changes
+        .iter()
+        .take(NAMED_MAX)
+        .map(|one| name(one))
+        .collect();
+    let mut names = named.join(", ");
+    if let more @ 1.. = count.saturating_sub(named.len()) {
+        names.push_str(&format!(" and {more} more"));
+    }
+    Line {
+        label: changes[0].label(),
+        is_move: false,
+        class: changes[0].class,
+        what: printable(&format!("{} of {api}", counted(count, "operation"))),
+        names: Some(printable(&names)),
+        values: Some(access::values(&changes)),
+        changes,
     }
 }
 

@@ -1,9 +1,9 @@
-//! Lines about the access of many operations. Changes with the same new requirement, or with the
-//! same old one, form one line.
+//! Access of many operations in one line. Changes with the same new requirement, or with the same
+//! old one, form one line.
 
 use std::collections::BTreeSet;
 
-use super::{Cause, NAMED_MAX, Unit, counted, name};
+use crate::count::counted;
 use crate::report::{Report, Values};
 use crate::words;
 use crate::{Change, Class, Section};
@@ -19,23 +19,21 @@ pub(super) enum Same {
 /// Maximum number of requirements that a line names.
 const REQUIREMENTS_MAX: usize = 3;
 
-/// Properties that the changes of one line have in common. `None` for changes that are not about
-/// the access of operations.
-pub(super) fn cause(report: &Report<'_>, unit: &Unit<'_>, same: Same) -> Option<Cause> {
-    let first = unit.changes[0];
-    let operation = first.operation.as_ref().filter(|_| is_access(first))?;
-    let environments: Vec<&str> = first.environments.iter().map(String::as_str).collect();
-    let [old, new] = words::values(first);
-    let parts = vec![
+/// Properties that the changes of one line have in common: API, environments, review, and the
+/// requirement. `None` for a change that is not about the access of operations.
+pub(super) fn common(report: &Report<'_>, change: &Change, same: Same) -> Option<Vec<String>> {
+    let operation = change.operation.as_ref().filter(|_| is_access(change))?;
+    let environments: Vec<&str> = change.environments.iter().map(String::as_str).collect();
+    let [old, new] = words::values(change);
+    Some(vec![
         operation.api.clone(),
         environments.join(" "),
-        report.remark(first).unwrap_or_default(),
+        report.remark(change).unwrap_or_default(),
         match same {
             Same::Old => old,
             Same::New => new,
         },
-    ];
-    Some((first.class, vec![first.id], first.subject.clone(), parts))
+    ])
 }
 
 fn is_access(change: &Change) -> bool {
@@ -43,38 +41,29 @@ fn is_access(change: &Change) -> bool {
     is_described && change.subject == "security" && change.class != Class::Rules
 }
 
-/// Operations of several changes: their number, and the names of some of them.
-pub(super) fn operations(units: &[Unit<'_>]) -> (usize, String) {
-    let changes = || units.iter().map(|unit| unit.changes[0]);
-    let keys: BTreeSet<&String> = changes().flat_map(|change| &change.operations).collect();
-    let named: Vec<String> = changes().take(NAMED_MAX).map(name).collect();
-    let mut text = named.join(", ");
-    if let more @ 1.. = keys.len().saturating_sub(named.len()) {
-        text.push_str(&format!(" and {more} more"));
-    }
-    (keys.len(), text)
+/// Number of operations that at least one of the changes concerns.
+pub(super) fn operations(changes: &[&Change]) -> usize {
+    let keys = changes.iter().flat_map(|change| &change.operations);
+    keys.collect::<BTreeSet<_>>().len()
 }
 
 /// Requirements of several changes on both sides. A side with several requirements shows their
 /// number and some of them.
-pub(super) fn values(units: &[Unit<'_>]) -> Values {
-    let of = |side: usize| -> String {
-        let all = units.iter().map(|unit| {
-            let values = words::values(unit.changes[0]);
-            values.into_iter().nth(side).unwrap_or_default()
-        });
-        let all: BTreeSet<String> = all.collect();
+pub(super) fn values(changes: &[&Change]) -> Values {
+    let all = changes.iter().map(|change| words::values(change));
+    let (old, new): (BTreeSet<String>, BTreeSet<String>) = all.map(|[old, new]| (old, new)).unzip();
+    let text = |all: &BTreeSet<String>| {
         let named = all.iter().take(REQUIREMENTS_MAX);
         let named = named.map(String::as_str).collect::<Vec<_>>().join("; ");
         match all.len() {
             1 => named,
-            count if count <= REQUIREMENTS_MAX => format!("{count} requirements ({named})"),
+            ..=REQUIREMENTS_MAX => format!("{} ({named})", counted(all.len(), "requirement")),
             count => format!("{} ({named}; …)", counted(count, "requirement")),
         }
     };
     Values {
         subject: "access: ".to_owned(),
-        old: Some(printable(&of(0))),
-        new: printable(&of(1)),
+        old: Some(printable(&text(&old))),
+        new: printable(&text(&new)),
     }
 }

@@ -1,4 +1,5 @@
-//! Comparison of `allOf`, `anyOf`, `oneOf`, `not`, `if`, `then` and `else`.
+//! Comparison of `allOf`, `anyOf`, `oneOf`, `not`, `if`, `then` and `else`. A changed member of a list
+//! is compared with its counterpart, so that it is one change.
 
 use bundle::ir::Value;
 use serde_json::Value as Json;
@@ -63,9 +64,12 @@ fn alternatives_of_other_keyword(pair: &mut Pair<'_>, is_contained: IsContained<
     true
 }
 
-/// Pairs the members of two lists: equal members, then those of which one contains the other, then
-/// similar ones, then the last one of both lists. Adds the pairs of different members as inner
-/// pairs. Returns the members without a partner.
+/// Pairs the members of two lists: equal members, then similar ones, then those whose difference was
+/// proved to break no client, then the last ones of both lists. Adds the pairs of different members
+/// as inner pairs. Returns the members without a partner.
+///
+/// Similar members come before proofs. A schema with one more optional property often contains other
+/// members, too.
 fn paired(
     pair: &mut Pair<'_>,
     keyword: &str,
@@ -79,16 +83,16 @@ fn paired(
         (Value::Node(old), Value::Node(new)) => is_contained((*old, *new)),
         _ => false,
     };
-    let is_sole = gone.len() == 1 && come.len() == 1;
-    if !is_sole && gone.len() * come.len() <= PROOFS_MAX {
+    pair_best(pair, keyword, (&mut gone, &mut come), |pair, old, new| {
+        Some(similarity(pair, old, new)).filter(|score| *score >= SIMILAR)
+    });
+    let count = gone.len() * come.len();
+    if (2..=PROOFS_MAX).contains(&count) {
         pair_best(pair, keyword, (&mut gone, &mut come), |pair, old, new| {
             let score = contained(old, new).then(|| similarity(pair, old, new));
             score.filter(|score| *score >= RELATED)
         });
     }
-    pair_best(pair, keyword, (&mut gone, &mut come), |pair, old, new| {
-        Some(similarity(pair, old, new)).filter(|score| *score >= SIMILAR)
-    });
     if gone.len() == 1 && come.len() == 1 {
         pair_best(pair, keyword, (&mut gone, &mut come), |_, _, _| Some(0));
     }
@@ -143,8 +147,8 @@ fn report(
 /// Maximum number of pairs of members of one list that are proved.
 const PROOFS_MAX: usize = 64;
 
-/// Minimum similarity of two members of which one contains the other, in percent. A member that
-/// admits nearly everything also contains members that have nothing to do with it.
+/// Minimum similarity of two members for a pair by proof, in percent. A member that admits nearly
+/// everything also contains members that have nothing to do with it.
 const RELATED: usize = 20;
 
 /// Minimum similarity of two members to form a pair, in percent.
