@@ -55,6 +55,20 @@ impl<'a> ValidatorBuilder<'a> {
         self.compiled(&document, Contents::default())
     }
 
+    /// True if no part of the schemas compiled so far is known to be left out. Before the first
+    /// one: true if all patterns of the table can be enforced.
+    pub(crate) fn enforces_all(&self) -> bool {
+        self.lowering.not_enforced.is_empty()
+    }
+
+    /// Compiles the validator of a schema. `None` if a keyword cannot be enforced: the validator
+    /// would accept values that the schema refuses.
+    pub(crate) fn whole_validator(&mut self, schema: &'a Value) -> Option<Schema> {
+        self.lowering.not_enforced.clear();
+        let validator = self.validator(schema).ok();
+        validator.filter(|_| self.enforces_all())
+    }
+
     /// Compiles the validator of a schema whose strings can contain JSON (`contentSchema`).
     /// `describe` converts an error in this JSON to a pointer and a text. The boolean is true if
     /// the schema describes such strings.
