@@ -50,8 +50,8 @@ fn overlapping(a: &[Step], b: &[Step]) -> bool {
             let mut both = before.chain(after);
             both.all(|(a, b)| a.meet(*b).is_some())
         }
-        (Some(_), None) => matched(b, a, Step::meet).is_some(),
-        (None, _) => matched(a, b, Step::meet).is_some(),
+        (Some(_), None) => matched(b, a, Relation::Meets).is_some(),
+        (None, _) => matched(a, b, Relation::Meets).is_some(),
     }
 }
 
@@ -85,8 +85,8 @@ pub fn common(a: &Segment, b: &Segment) -> Option<String> {
         return None;
     }
     let bytes = match (Parts::of(&a), Parts::of(&b)) {
-        (None, _) => matched(&a, &b, Step::meet)?,
-        (_, None) => matched(&b, &a, Step::meet)?,
+        (None, _) => matched(&a, &b, Relation::Meets)?,
+        (_, None) => matched(&b, &a, Relation::Meets)?,
         (Some(left), Some(right)) if (a.len() + 1) * (b.len() + 1) > STATES_MAX => {
             left.joined(&right)
         }
@@ -150,43 +150,82 @@ fn longer<'s>(
     met.collect()
 }
 
-/// Matches steps without runs against an automaton. `meet` returns a byte that one of these steps
-/// and a step of the automaton both accept. Returns these bytes. `None` if there is no match.
-fn matched(
-    word: &[Step],
-    automaton: &[Step],
-    meet: impl Fn(Step, Step) -> Option<u8>,
-) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(word.len());
-    let mut at = 0;
-    // Backtracking point: position in the automaton after its last `Step::Many`, and number of
-    // bytes that are matched up to there, including those that this step took.
-    let mut run = None;
-    loop {
-        let step = automaton.get(at).copied();
-        if step == Some(Step::Many) {
-            at += 1;
-            run = Some((at, bytes.len()));
-            continue;
+/// Relation between a step without runs and a step of an automaton.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Relation {
+    /// Both steps accept a common byte ([`Step::meet`]).
+    Meets,
+    /// The step of the automaton accepts all bytes that the other step accepts
+    /// ([`Step::covered`]).
+    Covered,
+}
+
+impl Relation {
+    /// A byte that both steps accept, if the relation holds.
+    fn byte(self, own: Step, step: Step) -> Option<u8> {
+        match self {
+            Self::Meets => own.meet(step),
+            Self::Covered => own.covered(step),
         }
-        let own = word.get(bytes.len()).copied();
-        if let (None, None) = (own, step) {
-            return Some(bytes);
-        }
-        let met = own.zip(step).and_then(|(own, step)| meet(own, step));
-        if let Some(byte) = met {
-            bytes.push(byte);
-            at += 1;
-            continue;
-        }
-        // Backtrack: let the last run take one more byte. Earlier runs need no change: they are as
-        // short as possible, so that the steps after them already have the most bytes to match.
-        let (after, length) = run?;
-        bytes.truncate(length);
-        bytes.push(meet(*word.get(length)?, Step::Many)?);
-        run = Some((after, length + 1));
-        at = after;
     }
+
+    /// Position of the first place in a word at which the relation holds for each step of a text
+    /// without runs.
+    fn find(self, word: &[Step], text: &[Step]) -> Option<usize> {
+        let has_letter = |steps: &[Step]| steps.iter().any(|one| matches!(one, Step::Letter(_)));
+        let is_folded = has_letter(text) || self == Self::Meets && has_letter(word);
+        // Bytes that are equal exactly if the relation holds. 0xFE and 0xFF do not occur in UTF-8.
+        let key = |step: &Step| match step {
+            Step::Byte(byte) if is_folded => byte.to_ascii_lowercase(),
+            Step::Byte(byte) => *byte,
+            Step::Letter(letter) if is_folded => *letter,
+            Step::Letter(_) => 0xFE,
+            Step::Any | Step::Many => 0xFF,
+        };
+        let word: Vec<u8> = word.iter().map(key).collect();
+        let text: Vec<u8> = text.iter().map(key).collect();
+        memchr::memmem::find(&word, &text)
+    }
+}
+
+/// Matches steps without runs against an automaton, in linear time for each text between two runs
+/// of the automaton. Returns bytes that the steps and the automaton both accept. `None` if there
+/// is no match.
+fn matched(word: &[Step], automaton: &[Step], relation: Relation) -> Option<Vec<u8>> {
+    let bytes = |own: &[Step], steps: &[Step]| -> Option<Vec<u8>> {
+        let pairs = own.iter().zip(steps);
+        pairs
+            .map(|(own, step)| relation.byte(*own, *step))
+            .collect()
+    };
+    let Some(Parts {
+        before,
+        runs,
+        after,
+    }) = Parts::of(automaton)
+    else {
+        return bytes(word, automaton).filter(|_| word.len() == automaton.len());
+    };
+    let (first, rest) = word.split_at_checked(before.len())?;
+    let (mut rest, last) = rest.split_at_checked(rest.len().checked_sub(after.len())?)?;
+    let (mut all, end) = (bytes(first, before)?, bytes(last, after)?);
+    // Each run is as short as possible, so that the texts after it have the most bytes to match.
+    let mut texts = runs.split(|step| *step == Step::Many);
+    texts.next();
+    for text in texts {
+        // A text ends with the first byte of the next run. There is none after the last run.
+        let (length, text) = match text.split_last() {
+            Some((_, text)) => (1 + relation.find(rest.get(1..)?, text)?, text),
+            None => (rest.len().max(1), text),
+        };
+        let (run, after_run) = rest.split_at_checked(length)?;
+        all.extend(run.iter().filter_map(|own| relation.byte(*own, Step::Many)));
+        let (own, left) = after_run.split_at_checked(text.len())?;
+        all.extend(bytes(own, text)?);
+        rest = left;
+    }
+    all.extend(end);
+    Some(all)
 }
 
 /// Transition by which the search reached a state.
@@ -279,7 +318,7 @@ pub fn within(a: &Segment, b: &Segment) -> bool {
     }
     let mut word = steps(a);
     word.retain(|step| *step != Step::Many);
-    matched(&word, &steps(b), Step::covered).is_some()
+    matched(&word, &steps(b), Relation::Covered).is_some()
 }
 
 /// Steps of a segment's automaton. The automaton accepts normalised segments: the hexadecimal
@@ -374,8 +413,26 @@ mod tests {
     /// Segments with up to three elements, case-sensitive and case-insensitive.
     fn segments() -> Vec<Segment> {
         let texts = [
-            "", "a", "b", "ab", "aB", "A", "{x}", "a{x}", "{x}a", "{x}b", "a{x}b", "ab{x}",
-            "{x}a{y}", "{x}ab{y}", "a{x}a", "{x}a{y}b", "A{x}", "{x}B{y}a", "{x}-{y}",
+            "",
+            "a",
+            "b",
+            "ab",
+            "aB",
+            "A",
+            "{x}",
+            "a{x}",
+            "{x}a",
+            "{x}b",
+            "a{x}b",
+            "ab{x}",
+            "{x}a{y}",
+            "{x}ab{y}",
+            "a{x}a",
+            "{x}a{y}b",
+            "A{x}",
+            "{x}B{y}a",
+            "{x}-{y}",
+            "{x}a{y}a{z}",
         ];
         let parse = |text: &&str| Template::parse(&format!("/{text}")).expect("a template");
         let plain = texts.iter().map(parse);
@@ -420,11 +477,12 @@ mod tests {
             for (b, right) in segments.iter().zip(&languages) {
                 let shortest = left.intersection(right).map(|word| word.len()).min();
                 let found = common(a, b);
-                assert_eq!(
-                    found.as_ref().map(String::len),
-                    shortest,
-                    "{a:?} {b:?} {found:?}"
-                );
+                // `words` has no longer strings.
+                let length = found
+                    .as_ref()
+                    .map(String::len)
+                    .filter(|length| *length <= 5);
+                assert_eq!(length, shortest, "{a:?} {b:?} {found:?}");
                 if let Some(found) = &found {
                     assert!(
                         matches(a, found) && matches(b, found),

@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const LEVELS: usize = 3;
 /// Number of bits of an index of [`Places`].
 const INDEX_BITS: u32 = 16;
+/// First of the bits of [`Places`] that are set if the network of a level is the network of the
+/// narrower level before it: the bit of level 1, then the bit of level 2.
+const SAME_BIT: u32 = LEVELS as u32 * INDEX_BITS;
 /// Largest number of counters of each level of [`NetworkCounts`].
 const COUNTERS_MAX: usize = 1 << 14;
 
@@ -36,7 +39,9 @@ pub struct Networks([Network; LEVELS]);
 pub struct Places(u64);
 
 /// Numbers of entries by network. Networks whose hashes select the same counter are counted
-/// together.
+/// together. If networks of several levels are equal, each level has a counter of the network with
+/// its own hash, and the lowest of these counters is the number (count-min sketch, Cormode and
+/// Muthukrishnan 2005).
 #[derive(Debug)]
 pub struct NetworkCounts {
     levels: [Box<[AtomicU32]>; LEVELS],
@@ -105,6 +110,9 @@ impl Networks {
             let index = hash(&bytes) % COUNTERS_MAX as u64;
             word = word << INDEX_BITS | (index + 1);
         }
+        for (level, pair) in (0u32..).zip(self.0.windows(2)) {
+            word |= u64::from(pair[0] == pair[1]) << (SAME_BIT + level);
+        }
         Places(word)
     }
 }
@@ -133,6 +141,11 @@ impl Places {
         let index = usize::try_from(self.0 >> shift & 0xFFFF).unwrap_or(0);
         index.checked_sub(1)
     }
+
+    /// True if the network of a level, at least 1, is the network of the level before it.
+    const fn is_same(self, level: usize) -> bool {
+        self.0 >> (SAME_BIT + level as u32 - 1) & 1 == 1
+    }
 }
 
 // === impl NetworkCounts ===
@@ -151,11 +164,19 @@ impl NetworkCounts {
     /// Number of entries of each network, from narrow to wide. 0 for [`Places::NONE`].
     #[must_use]
     pub fn counts(&self, places: Places) -> [u32; LEVELS] {
-        std::array::from_fn(|level| {
+        let mut counts = std::array::from_fn(|level| {
             let count = self.counter(places, level);
             count.map_or(0, |count| count.load(Ordering::Relaxed))
-        })
+        });
+        for level in (1..LEVELS).filter(|level| places.is_same(*level)) {
+            counts[level] = counts[level].min(counts[level - 1]);
+        }
+        for level in (1..LEVELS).rev().filter(|level| places.is_same(*level)) {
+            counts[level - 1] = counts[level];
+        }
+        counts
     }
+
     /// Counts an entry in its networks.
     pub fn add(&self, places: Places) {
         self.each(places, |count| {
@@ -178,12 +199,12 @@ impl NetworkCounts {
     #[must_use]
     pub fn excess(&self, holder: Places, new_key: Places, floor: u32) -> Option<u32> {
         let (mut count, mut own) = (0, 0);
+        let (of_holder, of_new_key) = (self.counts(holder), self.counts(new_key));
         for level in 0..LEVELS {
-            let of_holder = self.counter(holder, level)?;
-            let of_new_key = self.counter(new_key, level)?;
-            if !std::ptr::eq(of_holder, of_new_key) {
-                count = count.max(of_holder.load(Ordering::Relaxed));
-                own = own.max(of_new_key.load(Ordering::Relaxed));
+            let counter = self.counter(holder, level)?;
+            if !std::ptr::eq(counter, self.counter(new_key, level)?) {
+                count = count.max(of_holder[level]);
+                own = own.max(of_new_key[level]);
             }
         }
         (count > floor && count / 2 > own).then_some(count)
@@ -238,6 +259,27 @@ mod tests {
         ] {
             assert_eq!(networks(address), expected, "{address}");
         }
+    }
+
+    #[test]
+    fn equal_networks_have_several_counters() {
+        // 1 of 8 addresses selects a given counter.
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        let places = |address: IpAddr| Networks::of(address).places(|bytes| hasher.hash_one(bytes));
+        let counts = NetworkCounts::new(8);
+        counts.add(places(IpAddr::from([127, 0, 0, 1])));
+        let others = |first: u8| {
+            let of = |last: u8| counts.counts(places(IpAddr::from([first, 0, last, 2])));
+            (0..=255).map(of).collect::<Vec<_>>()
+        };
+        // 256/8 addresses have each single counter in common, 256/8³ all three.
+        let loopback = others(127);
+        assert!(loopback.iter().all(|[a, b, c]| a == b && b == c));
+        assert!(loopback.iter().filter(|counts| counts[0] > 0).count() <= 3);
+        let public = others(9);
+        assert!(public.iter().all(|[_, b, c]| b == c));
+        assert!(public.iter().filter(|counts| counts[0] > 0).count() >= 16);
+        assert!(public.iter().filter(|counts| counts[1] > 0).count() <= 12);
     }
 
     #[test]

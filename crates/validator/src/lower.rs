@@ -564,16 +564,23 @@ impl<'a> Lowering<'a> {
             let closes = self.cycles.range((number, 0)..=(number, u32::MAX));
             self.loose[index] = own || closes.count() > 0;
         }
-        loop {
-            let mut changed = false;
-            for index in 0..self.nodes.len() {
-                if !self.loose[index] && self.is_loose(&self.nodes[index]) {
-                    self.loose[index] = true;
-                    changed = true;
+        let mut referring: Vec<Vec<u32>> = vec![Vec::new(); self.nodes.len()];
+        for (from, node) in (0u32..).zip(self.nodes) {
+            node.each_node(&mut |to| {
+                if let Some(all) = referring.get_mut(to as usize) {
+                    all.push(from);
                 }
-            }
-            if !changed {
-                return;
+            });
+        }
+        let all = (0..self.loose.len()).filter(|node| self.loose[*node]);
+        let mut waiting: Vec<usize> = all.collect();
+        while let Some(node) = waiting.pop() {
+            for from in &referring[node] {
+                let from = *from as usize;
+                if !self.loose[from] {
+                    self.loose[from] = true;
+                    waiting.push(from);
+                }
             }
         }
     }

@@ -239,6 +239,24 @@ fn covered_change_inside_breaks_nothing() {
 }
 
 #[test]
+fn many_values_of_an_enum_share_a_break() {
+    let values = |from: usize, count: usize| {
+        let values: Vec<String> = (from..from + count).map(|at| format!("v{at}")).collect();
+        format!("{{enum: [{}]}}", values.join(", "))
+    };
+    for (count, expected) in [(100, 100), (101, 1)] {
+        let plan = between("request", &values(0, count), &values(1_000, 5));
+        let found = breaks(&plan);
+        assert_eq!(found.len(), expected);
+        for change in found {
+            assert_eq!(change.id, "request-property-enum-value-removed");
+            let message = change.message.as_ref().expect("a message");
+            assert!(message.witness.is_some());
+        }
+    }
+}
+
+#[test]
 fn undecided_break_has_its_check() {
     let plan = between(
         "request",

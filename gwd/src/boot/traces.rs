@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use http::{HeaderName, HeaderValue};
 
-use crate::node::{TraceEndpoint, TraceSettings};
+use crate::node::{B3Form, TraceEndpoint, TraceSettings};
 use crate::runtime::files::read_file;
 use crate::telemetry::traces::trusting;
 
@@ -109,10 +109,34 @@ impl Given<'_> {
             endpoint,
             headers: headers.transpose()?.unwrap_or_default(),
             timeout: timeout.transpose()?.unwrap_or(TIMEOUT),
+            b3: propagators(&variable)?,
             resource: resource(self.node, variable)?,
             ratio,
         }))
     }
+}
+
+/// Form of the B3 fields that `OTEL_PROPAGATORS` asks for. `None`: no B3 fields. `traceparent` and
+/// `baggage` need no setting: gwd always replaces the one, and forwards the other.
+fn propagators(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<B3Form>> {
+    let name = "OTEL_PROPAGATORS";
+    let mut form = None;
+    for propagator in variable(name).iter().flat_map(|list| list.split(',')) {
+        let asked = match propagator.trim() {
+            "" | "tracecontext" | "baggage" => continue,
+            "b3" => B3Form::Single,
+            "b3multi" => B3Form::Multi,
+            other => bail!(
+                "{name}: gwd has no propagator `{other}`; write a list of `tracecontext`, `baggage`, and `b3` or `b3multi`"
+            ),
+        };
+        ensure!(
+            form.is_none_or(|form| form == asked),
+            "{name}: upstreams get one form of B3 fields; write `b3` or `b3multi` (gwd reads both forms)"
+        );
+        form = Some(asked);
+    }
+    Ok(form)
 }
 
 /// Header fields of a list such as `api-key=…,tenant=…`.
@@ -264,6 +288,20 @@ mod tests {
     }
 
     #[test]
+    fn propagators_choose_the_form_of_b3_fields() {
+        for (list, expected) in [
+            ("tracecontext,baggage", None),
+            ("b3", Some(B3Form::Single)),
+            ("tracecontext, b3multi", Some(B3Form::Multi)),
+            ("b3,b3", Some(B3Form::Single)),
+        ] {
+            let variables = [("OTEL_PROPAGATORS", list)];
+            let read = settings(Some("http://c"), None, &variables);
+            assert_eq!(read.unwrap().unwrap().b3, expected, "{list}");
+        }
+    }
+
+    #[test]
     fn mistakes_name_the_option_and_the_remedy() {
         let c = Some("http://c");
         for (url, ratio, variable, why) in [
@@ -297,6 +335,18 @@ mod tests {
                 None,
                 ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
                 "write `none`",
+            ),
+            (
+                c,
+                None,
+                ("OTEL_PROPAGATORS", "tracecontext,jaeger"),
+                "gwd has no propagator `jaeger`",
+            ),
+            (
+                c,
+                None,
+                ("OTEL_PROPAGATORS", "b3,b3multi"),
+                "write `b3` or `b3multi`",
             ),
             (
                 c,

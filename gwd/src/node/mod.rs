@@ -28,6 +28,7 @@ pub use crate::limits::budget::Bounds;
 pub use crate::message::pace::TimeLimits;
 pub use crate::settings::{AccessLog, Settings};
 pub use crate::telemetry::log_file::Rotation;
+pub use crate::telemetry::traces::b3::Form as B3Form;
 pub use crate::telemetry::traces::{Endpoint as TraceEndpoint, Settings as TraceSettings};
 pub(crate) use refusal::refused;
 use refusal::unusable;

@@ -314,6 +314,9 @@ impl<'s> Call<'_, 's> {
         let Self {
             out, head, sending, ..
         } = self;
+        if let Some(trace) = trace {
+            trace.insert_b3(head);
+        }
         let mut outbound = forward::outbound(head, out.relay(target));
         if let Some(trace) = trace {
             outbound.trace(trace.traceparent());

@@ -5,7 +5,7 @@ use engine::forward::TRACEPARENT_BYTES;
 use http::{HeaderValue, StatusCode};
 use policy::RequestHead;
 
-use crate::telemetry::traces::{AttemptSpan, Span, TraceContext};
+use crate::telemetry::traces::{AttemptSpan, Span, TraceContext, b3};
 use crate::upstream::address::Address;
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::hosts::Endpoint;
@@ -14,8 +14,10 @@ use crate::upstream::hosts::Endpoint;
 pub(crate) struct CallTrace {
     /// Span of the current attempt; the SERVER span before the first one.
     span: Span,
-    /// True if the trace begins at the gateway.
-    is_root: bool,
+    /// True if the client states its context in `traceparent`.
+    has_traceparent: bool,
+    /// Form of the B3 fields. `None`: no B3 fields.
+    b3: Option<b3::Form>,
     /// Spans of the attempts. Empty if the trace is not sampled.
     attempts: Vec<AttemptSpan>,
 }
@@ -25,17 +27,21 @@ impl CallTrace {
     pub(crate) fn new(context: &TraceContext) -> Self {
         Self {
             span: context.server,
-            is_root: context.parent_id.is_none(),
+            has_traceparent: context.has_traceparent,
+            b3: context.b3,
             attempts: Vec::new(),
         }
     }
 
-    /// Removes the client's trace context from the head. `tracestate` stays, unless the trace
-    /// begins here (W3C Trace Context §3.3).
+    /// Removes the client's trace context from the head. `tracestate` stays only beside
+    /// `traceparent` (W3C Trace Context §3.3).
     pub(crate) fn take_place_in(&self, head: &mut RequestHead) {
         head.headers.remove(&TRACEPARENT);
-        if self.is_root {
+        if !self.has_traceparent {
             head.headers.remove(&TRACESTATE);
+        }
+        if self.b3.is_some() {
+            b3::remove(&mut head.headers);
         }
     }
 
@@ -46,6 +52,14 @@ impl CallTrace {
         let value = HeaderValue::from_bytes(&self.traceparent());
         let value = value.expect("hex digits and dashes");
         head.headers.insert(&TRACEPARENT, value);
+        self.insert_b3(head);
+    }
+
+    /// Sets the B3 fields for the current attempt, if upstreams get them.
+    pub(crate) fn insert_b3(&self, head: &mut RequestHead) {
+        if let Some(form) = self.b3 {
+            b3::insert(self.span, form, &mut head.headers);
+        }
     }
 
     /// Value of `traceparent` for the current attempt.

@@ -462,7 +462,10 @@ fn keep_asking(address: std::net::SocketAddr, stop: &std::sync::atomic::AtomicBo
 #[test]
 fn adaptive_limit_follows_injected_latencies() {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-    let latency_ms = std::sync::Arc::new(AtomicU64::new(2));
+    // On a busy machine, latencies are many milliseconds longer. That must stay below half of the
+    // usual latency, which the algorithm tolerates.
+    let (usual_ms, overload_ms) = (40, 400);
+    let latency_ms = std::sync::Arc::new(AtomicU64::new(usual_ms));
     let injected = std::sync::Arc::clone(&latency_ms);
     let upstream = Upstream::start(move |_, stream| {
         std::thread::sleep(std::time::Duration::from_millis(
@@ -486,9 +489,9 @@ fn adaptive_limit_follows_injected_latencies() {
             .map(|_| scope.spawn(|| keep_asking(address, &stop)))
             .collect();
         eventually("the limit grows", || limit() > 22.0);
-        latency_ms.store(60, Ordering::Relaxed);
+        latency_ms.store(overload_ms, Ordering::Relaxed);
         eventually("the limit falls", || limit() < 10.0);
-        latency_ms.store(2, Ordering::Relaxed);
+        latency_ms.store(usual_ms, Ordering::Relaxed);
         eventually("the limit recovers", || limit() > 12.0);
         drop(until_stop);
         let refused = asking.into_iter().map(|asking| asking.join().unwrap());

@@ -17,6 +17,7 @@ mod pool;
 mod question;
 mod solve;
 mod text;
+mod validators;
 mod value;
 
 use std::cell::OnceCell;
@@ -24,15 +25,15 @@ use std::cell::OnceCell;
 use bundle::ir::Value;
 pub use doubt::Doubt;
 pub use enclose::Position;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use serde_json::Value as Json;
 
 use self::question::Solve as _;
 use self::solve::Solver;
-use crate::compile::ValidatorBuilder;
+use self::validators::Validators;
 use crate::lower::{Direction, other_direction_properties};
 use crate::samples::Search;
-use crate::steps::Schema;
+use crate::steps;
 
 /// Maximum number of steps of one proof.
 const STEPS_MAX: u32 = 4_000;
@@ -42,6 +43,8 @@ const SEARCH_STEPS: u32 = 6_000;
 const VALUES_MAX: usize = 2_000;
 /// Maximum number of outer schemas for which a value with an inner value is searched.
 const ENCLOSED_MAX: u32 = 256;
+/// Maximum cost of all checks of sample values. They take about four seconds.
+const COSTS_MAX: u64 = 200_000_000;
 
 /// Relation of a narrow and a wide schema.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +60,7 @@ pub enum Verdict {
 /// True if a schema of this table accepts a value. `None` if that is not certain.
 #[must_use]
 pub fn admits(nodes: &[Value], schema: &Value, value: &Value) -> Option<bool> {
-    value::admits(nodes, schema, value, 0)
+    value::admits(nodes, schema, value, &mut 0)
 }
 
 /// Comparisons between the schemas of one table. The comparisons share their intermediate results.
@@ -69,12 +72,11 @@ pub struct Containment<'a> {
     searches: u32,
     /// Remaining number of outer schemas in [`Self::enclose`].
     enclosed: u32,
+    /// Remaining cost of the checks of sample values ([`steps::costs`]).
+    costs: u64,
     /// Properties that messages of this direction do not contain.
     absent: OnceCell<FxHashSet<&'a str>>,
-    /// Compiler of the validators. `None` before the first validator.
-    builder: Option<ValidatorBuilder<'a>>,
-    /// Validators by schema, or the reason for which values of the schema cannot be checked.
-    validators: FxHashMap<u64, Result<Schema, Doubt>>,
+    validators: Validators<'a>,
     /// True if the last proof or the last search ended at a limit.
     is_cut: bool,
 }
@@ -95,9 +97,9 @@ impl<'a> Containment<'a> {
             left: steps,
             searches,
             enclosed: ENCLOSED_MAX,
+            costs: COSTS_MAX,
             absent: OnceCell::new(),
-            builder: None,
-            validators: FxHashMap::default(),
+            validators: Validators::new(nodes, direction),
             is_cut: false,
         }
     }
@@ -202,12 +204,9 @@ impl<'a> Containment<'a> {
         wide: &'a Value,
         readings: impl Fn(&Json) -> Option<Vec<Json>>,
     ) -> Option<Json> {
-        self.compile(narrow);
-        self.compile(wide);
         let sides = [narrow, wide];
-        let (id, other) = (self.solver.id(narrow), self.solver.id(wide));
-        let narrow = self.validators.get(&id)?.as_ref().ok()?;
-        let wide = self.validators.get(&other)?.as_ref().ok()?;
+        let ids = sides.map(|schema| self.solver.id(schema));
+        let [narrow, wide] = self.validators.compiled(sides, ids)?;
         let (nodes, direction) = (self.solver.nodes, self.solver.direction);
         let absent = self
             .absent
@@ -223,7 +222,15 @@ impl<'a> Containment<'a> {
                 && narrow.is_valid(value) == Some(true)
                 && readings(value).is_some_and(|all| all.iter().all(is_refused))
         };
-        values.into_iter().find(shows)
+        // A value that cannot be checked shows nothing.
+        let before = steps::costs();
+        let costs_max = self.costs;
+        let spent = || steps::costs().wrapping_sub(before);
+        let affordable = values.into_iter().take_while(|_| spent() < costs_max);
+        let found = { affordable }.find(shows);
+        self.costs = costs_max.saturating_sub(spent());
+        self.is_cut |= found.is_none() && self.costs == 0;
+        found
     }
 
     /// Compares two schemas.
@@ -240,31 +247,12 @@ impl<'a> Containment<'a> {
     #[must_use]
     pub fn doubt(&self, narrow: &'a Value, wide: &'a Value) -> Doubt {
         let sides = [narrow, wide].map(|side| self.solver.id(side));
-        let mut unchecked = sides.iter().filter_map(|id| self.validators.get(id));
-        let unchecked = unchecked.find_map(|one| one.as_ref().err().copied());
-        match unchecked {
+        match sides.into_iter().find_map(|id| self.validators.doubt(id)) {
             Some(doubt) => doubt,
             None if self.is_cut => Doubt::Limit,
             None => doubt::keyword(self.solver.nodes, narrow, wide)
                 .map_or(Doubt::NoExample, Doubt::Keyword),
         }
-    }
-
-    /// Compiles the validator of a schema. Stores a reason if a keyword cannot be enforced, because
-    /// the validator would accept values that the schema refuses.
-    fn compile(&mut self, schema: &'a Value) {
-        let id = self.solver.id(schema);
-        if self.validators.contains_key(&id) {
-            return;
-        }
-        let (nodes, direction) = (self.solver.nodes, self.solver.direction);
-        let new = || ValidatorBuilder::new(nodes, direction);
-        let builder = self.builder.get_or_insert_with(new);
-        let compiled = match builder.not_enforced_in(schema) {
-            Some(not_enforced) => Err(Doubt::of(&not_enforced)),
-            None => builder.validator(schema).map_err(|_| Doubt::NoExample),
-        };
-        self.validators.insert(id, compiled);
     }
 }
 
@@ -296,6 +284,29 @@ mod tests {
 
     fn decide(narrow: &Json, wide: &Json) -> Verdict {
         decide_in(Direction::Request, narrow, wide)
+    }
+
+    #[test]
+    fn literal_against_shared_schemas_takes_linear_steps() {
+        // Twenty levels that each refer to the next one eight times: 8^20 paths.
+        let map = |key: &str, value: Value| Value::Map(vec![(key.into(), value)]);
+        for keyword in ["allOf", "anyOf"] {
+            let mut table: Vec<Value> = (1..=20)
+                .map(|next| map(keyword, Value::List(vec![Value::Node(next); 8])))
+                .collect();
+            table.push(map("type", Value::Text("string".into())));
+            let literal = map("enum", Value::List(vec![Value::Text("a".into())]));
+            let class = |node: u32| node;
+            let mut containment =
+                Containment::new(&table, &class, Direction::Request, (10_000, 10));
+            assert!(containment.is_contained((&literal, &Value::Node(0)), &[]));
+            let text = Value::Text("a".into());
+            assert_eq!(admits(&table, &Value::Node(0), &text), Some(true));
+            assert_eq!(
+                admits(&table, &Value::Node(0), &Value::Integer(1)),
+                Some(false)
+            );
+        }
     }
 
     #[test]

@@ -41,8 +41,7 @@ pub(super) fn values(nodes: &[Value], schemas: [&Value; 2]) -> Vec<Json> {
     for schema in schemas {
         pool.read(nodes, schema);
     }
-    let Pool { mut scalars, names } = pool;
-    scalars.truncate(SCALARS_MAX);
+    let Pool { scalars, names } = pool;
     let names: Vec<String> = names.into_iter().take(NAMES_MAX).collect();
     let mut all = scalars.clone();
     all.extend([json!([]), json!({})]);
@@ -110,7 +109,7 @@ pub(super) fn names<'a>(nodes: &'a [Value], [narrow, wide]: [&'a Value; 2]) -> F
 
 impl Pool {
     fn add(&mut self, value: Json) {
-        if !self.scalars.contains(&value) {
+        if self.scalars.len() < SCALARS_MAX && !self.scalars.contains(&value) {
             self.scalars.push(value);
         }
     }

@@ -17,6 +17,8 @@ use crate::lower::{Direction, resolved};
 const DEPTH_MAX: u32 = 48;
 /// Maximum nesting of the cases of one proof.
 const NESTED_MAX: u32 = 256;
+/// Number of schemas examined for a literal value that count as one step.
+const EXAMINED_PER_STEP: u32 = 64;
 /// Maximum number of members of `oneOf` whose pairs are compared.
 const PAIRS_MAX: usize = 12;
 
@@ -131,11 +133,16 @@ impl<'a> Solver<'a> {
             .all(|kind| self.is_empty_of(kind, pos, neg))
     }
 
-    /// True if a value was shown not to match `pos`, or to match one of `neg`.
-    fn is_excluded(&self, pos: &[&'a Value], neg: &[&'a Value], value: &Value) -> bool {
-        let admits = |schema: &&'a Value| admits(self.nodes, schema, value, 0);
-        pos.iter().any(|schema| admits(schema) == Some(false))
-            || neg.iter().any(|schema| admits(schema) == Some(true))
+    /// True if a value was shown not to match `pos`, or to match one of `neg`. Examined schemas
+    /// count as steps.
+    fn is_excluded(&mut self, pos: &[&'a Value], neg: &[&'a Value], value: &Value) -> bool {
+        let mut count = 0;
+        let mut admits = |schema: &&'a Value| admits(self.nodes, schema, value, &mut count);
+        let is_excluded = self.steps > 0
+            && (pos.iter().any(|schema| admits(schema) == Some(false))
+                || neg.iter().any(|schema| admits(schema) == Some(true)));
+        self.steps = self.steps.saturating_sub(count / EXAMINED_PER_STEP);
+        is_excluded
     }
 
     /// Adds the schemas and facts of an alternative to a branch. False if no value of this type is

@@ -2,6 +2,7 @@
 //! it is not certain.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use bundle::ir::Value;
 use jsonschema::{Draft, Validator};
@@ -16,6 +17,8 @@ use crate::lower::{patterns, resolved};
 
 /// Maximum nesting of schemas for one value.
 const DEPTH_MAX: u32 = 32;
+/// Maximum number of schemas that are examined for one value.
+const SCHEMAS_MAX: u32 = 10_000;
 /// Maximum number of compiled patterns in the cache of a thread.
 const PATTERNS_MAX: usize = 4_096;
 
@@ -38,88 +41,129 @@ pub(super) fn is_found(pattern: &str, text: &str) -> Option<bool> {
     })
 }
 
-/// True if a schema accepts a literal value. `None` if that is not certain.
+/// True if a schema accepts a literal value. `None` if that is not certain. Adds the number of
+/// schemas that were examined to `count`.
 pub(super) fn admits<'a>(
     nodes: &'a [Value],
     schema: &'a Value,
     value: &Value,
-    depth: u32,
+    count: &mut u32,
 ) -> Option<bool> {
-    let schema = resolved(nodes, schema);
     let value = match value {
         Value::Node(node) => nodes.get(*node as usize)?,
         value => value,
     };
-    let entries = match schema {
-        Value::Bool(admits) => return Some(*admits),
-        Value::Map(entries) => entries,
-        _ => return None,
+    let mut check = Check {
+        nodes,
+        value,
+        known: FxHashMap::default(),
+        count: 0,
     };
-    if depth > DEPTH_MAX {
-        return None;
-    }
-    if *value == Value::Null && schema.get("nullable") == Some(&Value::Bool(true)) {
-        return Some(true);
-    }
-    let mut is_certain = true;
-    for (key, argument) in entries {
-        match keyword(nodes, schema, (key, argument), value, depth) {
-            Some(true) => {}
-            Some(false) => return Some(false),
-            None => is_certain = false,
-        }
-    }
-    is_certain.then_some(true)
+    let admits = check.admits(schema, 0);
+    *count = count.saturating_add(check.count);
+    admits
 }
 
-fn keyword<'a>(
+/// Check of one value against a schema and the schemas in it that apply to the same value.
+struct Check<'a, 'v> {
     nodes: &'a [Value],
-    schema: &'a Value,
-    (key, argument): (&str, &'a Value),
-    value: &Value,
-    depth: u32,
-) -> Option<bool> {
-    let admits = |schema: &'a Value| admits(nodes, schema, value, depth + 1);
-    let members = || resolved(nodes, argument).items().iter();
-    match key {
-        "type" => {
-            let names = names(nodes, argument);
-            let has = |name: &str| names.contains(name);
-            Some(match value {
-                Value::Null => has("null"),
-                Value::Bool(_) => has("boolean"),
-                Value::Integer(_) => has("integer") || has("number"),
-                Value::Decimal(_) => match exact(value) {
-                    Some(number) if number % exact(&Value::Integer(1))? == 0 => {
-                        has("integer") || has("number")
-                    }
-                    Some(_) => has("number"),
-                    None => return has("number").then_some(true),
-                },
-                Value::Text(_) => has("string"),
-                Value::List(_) | Value::Set(_) => has("array"),
-                Value::Map(_) => has("object"),
-                Value::Node(_) => return None,
-            })
+    value: &'v Value,
+    /// Results by node. A schema can refer to the same node many times, also on each of many
+    /// levels. `None` while the node is examined: a schema that refers to itself.
+    known: FxHashMap<u32, Option<bool>>,
+    /// Number of schemas that were examined.
+    count: u32,
+}
+
+impl<'a> Check<'a, '_> {
+    fn admits(&mut self, schema: &'a Value, depth: u32) -> Option<bool> {
+        let Value::Node(node) = schema else {
+            return self.examine(schema, depth);
+        };
+        if let Some(known) = self.known.get(node) {
+            return *known;
         }
-        "const" => is_equal(nodes, argument, value),
-        "enum" => any(members().map(|one| is_equal(nodes, one, value))),
-        "allOf" => all(members().map(admits)),
-        "$ref" if matches!(argument, Value::Node(_)) => admits(argument),
-        "anyOf" => any(members().map(admits)),
-        "oneOf" if schema.get("discriminator").is_some() => None,
-        "oneOf" => {
-            let found: Option<Vec<bool>> = members().map(admits).collect();
-            Some(found?.into_iter().filter(|one| *one).count() == 1)
-        }
-        "not" => admits(argument).map(|admits| !admits),
-        "if" => {
-            let branch = if admits(argument)? { "then" } else { "else" };
-            schema.get(branch).map_or(Some(true), admits)
-        }
-        "x-limits" | "$ref" | "$dynamicRef" | "dependencies" => None,
-        _ => of_type(nodes, schema, (key, argument), value),
+        self.known.insert(*node, None);
+        let admits = self.examine(resolved(self.nodes, schema), depth);
+        self.known.insert(*node, admits);
+        admits
     }
+
+    fn examine(&mut self, schema: &'a Value, depth: u32) -> Option<bool> {
+        let entries = match schema {
+            Value::Bool(admits) => return Some(*admits),
+            Value::Map(entries) => entries,
+            _ => return None,
+        };
+        self.count += 1;
+        if depth > DEPTH_MAX || self.count > SCHEMAS_MAX {
+            return None;
+        }
+        if *self.value == Value::Null && schema.get("nullable") == Some(&Value::Bool(true)) {
+            return Some(true);
+        }
+        let mut is_certain = true;
+        for (key, argument) in entries {
+            match self.keyword(schema, (key, argument), depth) {
+                Some(true) => {}
+                Some(false) => return Some(false),
+                None => is_certain = false,
+            }
+        }
+        is_certain.then_some(true)
+    }
+
+    fn keyword(
+        &mut self,
+        schema: &'a Value,
+        (key, argument): (&str, &'a Value),
+        depth: u32,
+    ) -> Option<bool> {
+        let (nodes, value) = (self.nodes, self.value);
+        let members = || resolved(nodes, argument).items().iter();
+        let mut admits = |schema: &'a Value| self.admits(schema, depth + 1);
+        match key {
+            "type" => of_types(&names(nodes, argument), value),
+            "const" => is_equal(nodes, argument, value),
+            "enum" => any(members().map(|one| is_equal(nodes, one, value))),
+            "allOf" => all(members().map(admits)),
+            "$ref" if matches!(argument, Value::Node(_)) => admits(argument),
+            "anyOf" => any(members().map(admits)),
+            "oneOf" if schema.get("discriminator").is_some() => None,
+            "oneOf" => {
+                let found: Option<Vec<bool>> = members().map(admits).collect();
+                Some(found?.into_iter().filter(|one| *one).count() == 1)
+            }
+            "not" => admits(argument).map(|admits| !admits),
+            "if" => {
+                let branch = if admits(argument)? { "then" } else { "else" };
+                schema.get(branch).map_or(Some(true), admits)
+            }
+            "x-limits" | "$ref" | "$dynamicRef" | "dependencies" => None,
+            _ => of_type(nodes, schema, (key, argument), value),
+        }
+    }
+}
+
+/// True if a value is of one of these types.
+fn of_types(names: &BTreeSet<&str>, value: &Value) -> Option<bool> {
+    let has = |name: &str| names.contains(name);
+    Some(match value {
+        Value::Null => has("null"),
+        Value::Bool(_) => has("boolean"),
+        Value::Integer(_) => has("integer") || has("number"),
+        Value::Decimal(_) => match exact(value) {
+            Some(number) if number % exact(&Value::Integer(1))? == 0 => {
+                has("integer") || has("number")
+            }
+            Some(_) => has("number"),
+            None => return has("number").then_some(true),
+        },
+        Value::Text(_) => has("string"),
+        Value::List(_) | Value::Set(_) => has("array"),
+        Value::Map(_) => has("object"),
+        Value::Node(_) => return None,
+    })
 }
 
 /// Checks a value against a keyword that has an effect on one type only.

@@ -1,7 +1,6 @@
 //! Spans of an exchange: the SERVER span, and the CLIENT spans of its call.
 
 use engine::Decided;
-use engine::edge::trace_parent;
 use http::{HeaderValue, Request};
 use policy::{Cx, RequestHead};
 
@@ -46,7 +45,7 @@ impl Record {
     /// Begins the trace of the request, with the trace context of its client.
     pub(super) fn begin_trace(&mut self, tracer: &Tracer, request: &Request<Incoming>) {
         let random = &self.stream.worker.random;
-        let context = tracer.begin(trace_parent(request.headers()), random);
+        let context = tracer.begin(request.headers(), random);
         let is_sampled = context.server.is_sampled();
         self.trace = Some(RequestTrace {
             context,

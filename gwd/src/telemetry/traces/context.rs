@@ -2,11 +2,13 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use engine::edge::TraceParent;
+use engine::edge::{TraceParent, trace_parent};
 use engine::forward::TRACEPARENT_BYTES;
+use http::HeaderMap;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
+use super::b3;
 use super::span::RequestSpans;
 use crate::runtime::random::Random;
 use crate::telemetry::process::{Counters, DroppedSpans};
@@ -33,6 +35,10 @@ pub(crate) struct TraceContext {
     pub(crate) server: Span,
     /// Id of the client's span. `None`: the trace begins here.
     pub(crate) parent_id: Option<[u8; 8]>,
+    /// True if the client states its context in `traceparent`, so that `tracestate` belongs to it.
+    pub(crate) has_traceparent: bool,
+    /// Form of the B3 fields for upstreams. `None`: no B3 fields.
+    pub(crate) b3: Option<b3::Form>,
 }
 
 /// Sampler of one worker, and its access to the queue of finished requests.
@@ -43,6 +49,8 @@ pub(crate) struct Tracer {
     /// Part of the new trace ids of this worker, so that generators of several workers with the
     /// same state create different ids.
     salt: u64,
+    /// Form of the B3 fields for upstreams. `None`: B3 fields are not read.
+    b3: Option<b3::Form>,
 }
 
 impl Span {
@@ -70,41 +78,68 @@ impl Span {
 }
 
 impl Tracer {
-    pub(super) fn new(queue: mpsc::Sender<Box<RequestSpans>>, ratio: f64) -> Self {
+    pub(super) fn new(
+        queue: mpsc::Sender<Box<RequestSpans>>,
+        ratio: f64,
+        b3: Option<b3::Form>,
+    ) -> Self {
         Self {
+            b3,
             queue,
             sampled_from: sampled_from(ratio),
             salt: RandomState::new().build_hasher().finish(),
         }
     }
 
-    /// Begins the SERVER span of a request. The parent decides about sampling; without a parent,
-    /// the ratio decides.
-    pub(crate) fn begin(&self, parent: Option<TraceParent>, random: &Random) -> TraceContext {
-        let span_id = new_span_id(random);
-        if let Some(parent) = parent {
-            let server = Span {
-                trace_id: parent.trace_id,
-                span_id,
-                flags: parent.flags & KNOWN_FLAGS,
-            };
-            return TraceContext {
-                server,
-                parent_id: Some(parent.parent_id),
-            };
+    /// Begins the SERVER span of a request. The parent decides about sampling; without a parent, or
+    /// if the parent leaves it open, the ratio decides. `traceparent` precedes B3 fields.
+    pub(crate) fn begin(&self, headers: &HeaderMap, random: &Random) -> TraceContext {
+        if let Some(parent) = trace_parent(headers) {
+            return self.below(parent, random);
         }
-        // 1: an id of only zeros is invalid.
-        let [high, low] = [random.next() ^ self.salt, random.next().max(1)];
-        let decisive = low & ((1 << RANDOM_BITS) - 1);
-        let trace_id = u128::from(high) << 64 | u128::from(low);
+        let b3 = self.b3.and_then(|_| b3::read(headers));
+        let (ids, is_sampled) = b3.map_or((None, None), |b3| (b3.ids, b3.is_sampled));
+        let (trace_id, parent_id) = match ids {
+            Some((trace_id, parent_id)) => (trace_id, Some(parent_id)),
+            None => (self.new_trace_id(random), None),
+        };
+        let is_sampled = is_sampled.unwrap_or_else(|| self.samples(trace_id));
         TraceContext {
             server: Span {
-                trace_id: trace_id.to_be_bytes(),
-                span_id,
-                flags: u8::from(decisive >= self.sampled_from),
+                trace_id,
+                span_id: new_span_id(random),
+                flags: u8::from(is_sampled),
             },
-            parent_id: None,
+            parent_id,
+            has_traceparent: false,
+            b3: self.b3,
         }
+    }
+
+    /// SERVER span below the parent of `traceparent`.
+    fn below(&self, parent: TraceParent, random: &Random) -> TraceContext {
+        TraceContext {
+            server: Span {
+                trace_id: parent.trace_id,
+                span_id: new_span_id(random),
+                flags: parent.flags & KNOWN_FLAGS,
+            },
+            parent_id: Some(parent.parent_id),
+            has_traceparent: true,
+            b3: self.b3,
+        }
+    }
+
+    fn new_trace_id(&self, random: &Random) -> [u8; 16] {
+        // 1: an id of only zeros is invalid.
+        let [high, low] = [random.next() ^ self.salt, random.next().max(1)];
+        (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
+    }
+
+    /// True if the ratio samples a trace.
+    fn samples(&self, trace_id: [u8; 16]) -> bool {
+        let decisive = u128::from_be_bytes(trace_id) & ((1 << RANDOM_BITS) - 1);
+        decisive >= u128::from(self.sampled_from)
     }
 
     /// Passes the spans of a finished request to the exporting thread.
@@ -148,7 +183,7 @@ mod tests {
     use super::*;
 
     fn tracer(ratio: f64) -> Tracer {
-        Tracer::new(mpsc::channel(1).0, ratio)
+        Tracer::new(mpsc::channel(1).0, ratio, None)
     }
 
     #[test]
@@ -156,7 +191,7 @@ mod tests {
         let random = Random::new();
         for (ratio, expected) in [(0.0, 0..=0), (0.25, 2_200..=2_800), (1.0, 10_000..=10_000)] {
             let tracer = tracer(ratio);
-            let begun = (0..10_000).map(|_| tracer.begin(None, &random).server);
+            let begun = (0..10_000).map(|_| tracer.begin(&HeaderMap::new(), &random).server);
             let sampled = begun.filter(|server| server.is_sampled()).count();
             assert!(expected.contains(&sampled), "{ratio}: {sampled}");
         }
@@ -172,7 +207,7 @@ mod tests {
                 flags,
             };
             for ratio in [0.0, 1.0] {
-                let begun = tracer(ratio).begin(Some(parent), &random);
+                let begun = tracer(ratio).below(parent, &random);
                 assert_eq!(begun.server.flags, kept);
                 assert_eq!(begun.server.trace_id, [7; 16]);
                 assert_eq!(begun.parent_id, Some([9; 8]));
@@ -189,7 +224,7 @@ mod tests {
         };
         let spans = || {
             Box::new(RequestSpans {
-                context: tracer(1.0).begin(None, &Random::new()),
+                context: tracer(1.0).begin(&HeaderMap::new(), &Random::new()),
                 began_ns: 0,
                 ended_ns: 1,
                 method: http::Method::GET,
@@ -211,7 +246,7 @@ mod tests {
         };
         let process = Counters::default();
         let (queue, received) = mpsc::channel(1);
-        let tracer = Tracer::new(queue, 1.0);
+        let tracer = Tracer::new(queue, 1.0, None);
         for _ in 0..2 {
             tracer.end(spans(), &process);
         }

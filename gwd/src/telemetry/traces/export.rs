@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::connection::{Connection, Response};
 use super::context::Tracer;
 use super::span::RequestSpans;
-use super::{Settings, encode};
+use super::{Settings, b3, encode};
 use crate::runtime::clock::{Clock, unix_ms};
 use crate::runtime::program_log::{Level, event};
 use crate::runtime::random::Random;
@@ -47,6 +47,7 @@ const STOP_MAX: Duration = Duration::from_secs(2);
 pub(crate) struct Exporter {
     queue: mpsc::Sender<Box<RequestSpans>>,
     ratio: f64,
+    b3: Option<b3::Form>,
     /// Time until which the remaining spans may be sent. `None`: the process does not stop.
     stop: watch::Sender<Option<Instant>>,
     /// Disconnected when the thread has ended.
@@ -88,6 +89,7 @@ impl Exporter {
         Ok(Self {
             queue,
             ratio: settings.ratio,
+            b3: settings.b3,
             stop,
             ended,
         })
@@ -95,7 +97,7 @@ impl Exporter {
 
     /// Sampler of one worker, with access to the queue.
     pub(crate) fn tracer(&self) -> Tracer {
-        Tracer::new(self.queue.clone(), self.ratio)
+        Tracer::new(self.queue.clone(), self.ratio, self.b3)
     }
 
     /// Sends the spans in the queue, and ends the thread. Takes at most [`STOP_MAX`] and a moment.

@@ -6,6 +6,7 @@
 //! to the collector ([`export`]). If the queue is full, spans are dropped and counted, so that no
 //! request waits. Requests that are not sampled allocate no memory for traces.
 
+pub(crate) mod b3;
 mod collector;
 mod connection;
 mod context;
@@ -36,6 +37,9 @@ pub struct Settings {
     pub resource: Vec<(String, String)>,
     /// Share of the requests without a parent that are sampled. Range: 0–1.
     pub ratio: f64,
+    /// Form of the B3 fields that upstreams get, in addition to `traceparent`. `None`: B3 fields of
+    /// clients are neither read nor changed.
+    pub b3: Option<b3::Form>,
 }
 
 /// Address of a collector.

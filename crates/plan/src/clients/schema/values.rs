@@ -6,6 +6,10 @@ use serde_json::Value as Json;
 use super::{Effect, Pair, Part};
 use vocab::checks::Level;
 
+/// Maximum number of values of one `enum` with a difference each. More values share one: a
+/// description of a stranger can contain hundreds of thousands.
+const EACH_MAX: usize = 100;
+
 pub(super) fn compare(pair: &mut Pair<'_>) {
     values(pair);
     default(pair);
@@ -38,25 +42,10 @@ fn values(pair: &mut Pair<'_>) {
                 }
                 return;
             }
-            for value in gone {
-                let old = pair.joint.json(value);
-                let what = match (pair.role.is_response, pair.role.part, pair.role.is_inner) {
-                    (true, Part::Body, false) => {
-                        mediatype(pair, old);
-                        continue;
-                    }
-                    _ => "enum-value-removed",
-                };
-                pair.push(
-                    "enum",
-                    what,
-                    Effect::Narrowed,
-                    String::new(),
-                    (old, Json::Null),
-                );
+            for old in records(pair, &gone) {
+                removed(pair, old);
             }
-            for value in come {
-                let new = pair.joint.json(value);
+            for new in records(pair, &come) {
                 let what = "enum-value-added";
                 pair.push(
                     "enum",
@@ -70,9 +59,18 @@ fn values(pair: &mut Pair<'_>) {
     }
 }
 
-/// Adds the difference for a value that the `enum` of a response body no longer contains.
-fn mediatype(pair: &mut Pair<'_>, old: Json) {
-    let id = "response-mediatype-enum-value-removed";
+/// Values for one difference each: the values themselves, or the list of all values if there are
+/// more than [`EACH_MAX`].
+fn records(pair: &Pair<'_>, values: &[&Value]) -> Vec<Json> {
+    let values: Vec<Json> = values.iter().map(|value| pair.joint.json(value)).collect();
+    match values.len() {
+        0..=EACH_MAX => values,
+        _ => vec![Json::Array(values)],
+    }
+}
+
+/// Adds the difference for a value that `enum` no longer contains.
+fn removed(pair: &mut Pair<'_>, old: Json) {
     pair.push(
         "enum",
         "enum-value-removed",
@@ -80,8 +78,12 @@ fn mediatype(pair: &mut Pair<'_>, old: Json) {
         String::new(),
         (old, Json::Null),
     );
-    if let Some(last) = pair.local.findings.last_mut() {
-        last.id = id;
+    let is_body = pair.role.part == Part::Body && !pair.role.is_inner;
+    if pair.role.is_response
+        && is_body
+        && let Some(last) = pair.local.findings.last_mut()
+    {
+        last.id = "response-mediatype-enum-value-removed";
         last.level = Level::Info;
     }
 }
