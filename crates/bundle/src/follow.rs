@@ -210,9 +210,7 @@ pub fn head_past(
     };
     // Skip all records by a revoked key, because a stolen key may have signed any number of them.
     for serial in serials.into_iter().rev() {
-        let Some(digest) = store.link(&chain, serial)? else {
-            continue;
-        };
+        let digest = store.listed_link(&chain, serial)?;
         if skipped_records.has(&digest) {
             skip(serial, digest, skipped_records);
             continue;
@@ -528,9 +526,7 @@ fn newer_list(
         if serial <= known.serial() {
             break;
         }
-        let Some(digest) = store.link(&Chain::Revocations, serial)? else {
-            continue;
-        };
+        let digest = store.listed_link(&Chain::Revocations, serial)?;
         match revocation::accept(store, context, known, Pointer { digest, serial }) {
             Err(Refused::RevokedKey) => {}
             result => return result,

@@ -68,9 +68,7 @@ pub(crate) fn find_head(
     let mut skipped = BTreeSet::new();
     let chain = Chain::Channel(channel.clone());
     for serial in store.serials(&chain)?.into_iter().rev() {
-        let Some(digest) = store.link(&chain, serial)? else {
-            continue;
-        };
+        let digest = store.listed_link(&chain, serial)?;
         let entry = entry(store, trust, channel, digest)?;
         if entry.pointer.serial != serial {
             return Err(Refused::Mislinked {

@@ -102,7 +102,7 @@ pub(crate) fn open_next_change(store: &dyn Store, digest: Digest) -> Option<Stor
 fn newest(store: &dyn Store, channel: &ChannelName) -> Result<Option<Digest>, Refused> {
     let chain = Chain::Channel(channel.clone());
     match store.serials(&chain)?.pop() {
-        Some(serial) => store.link(&chain, serial),
+        Some(serial) => store.listed_link(&chain, serial).map(Some),
         None => Ok(None),
     }
 }

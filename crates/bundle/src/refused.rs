@@ -42,6 +42,12 @@ pub enum Refused {
         /// Digest of the blob.
         digest: Digest,
     },
+    /// The store lists the link with this serial, but does not have it: someone may withhold the
+    /// record or list of revocations.
+    LinkMissing {
+        /// Serial of the link.
+        serial: u64,
+    },
     /// A file, payload or text is malformed. `why` contains no part of the malformed text.
     Malformed {
         /// Name of the malformed thing, for example `trust file`.
@@ -295,6 +301,7 @@ impl Refused {
             Self::TooLarge { .. } => ("too-large", Blame::Bundle, Never),
             Self::BadDigest { .. } => ("bad-digest", Blame::Store, Later),
             Self::BlobMissing { .. } => ("blob-missing", Blame::Store, Later),
+            Self::LinkMissing { .. } => ("link-missing", Blame::Store, Later),
             Self::Malformed { .. } => ("malformed", Blame::Bundle, Never),
             Self::NotCanonical { .. } => ("not-canonical", Blame::Bundle, Never),
             Self::BadSignature => ("bad-signature", Blame::Signer, Never),
@@ -352,13 +359,12 @@ impl fmt::Display for Refused {
                 )
             }
             Self::TooLarge { what, limit } => write!(f, "{what} is over the limit of {limit}"),
-            Self::BadDigest { expected } => {
-                write!(
-                    f,
-                    "the stored bytes of {expected} differ from the published bytes"
-                )
-            }
+            Self::BadDigest { expected } => write!(
+                f,
+                "the stored bytes of {expected} differ from the published bytes"
+            ),
             Self::BlobMissing { digest } => write!(f, "the store has no blob {digest}"),
+            Self::LinkMissing { serial } => write!(f, "serial {serial} is listed, but missing"),
             Self::Malformed { what, why } => write!(f, "{what} cannot be read: {why}"),
             Self::NotCanonical { what } => write!(f, "{what} is not in canonical form"),
             Self::BadSignature => f.write_str("the signature does not match the signed bytes"),

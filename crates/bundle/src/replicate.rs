@@ -70,9 +70,7 @@ impl Copy<'_> {
         let there: BTreeSet<u64> = self.to.serials(chain)?.into_iter().collect();
         let mut links = Vec::new();
         for serial in self.from.serials(chain)? {
-            let Some(digest) = self.from.link(chain, serial)? else {
-                continue;
-            };
+            let digest = self.from.listed_link(chain, serial)?;
             if !there.contains(&serial) {
                 links.push(Link {
                     chain: chain.clone(),

@@ -193,9 +193,7 @@ pub(crate) fn find_head(store: &dyn Store, trust: Option<&Trust>) -> Result<Newe
     let mut skipped = BTreeSet::new();
     let serials = store.serials(&Chain::Revocations)?;
     for serial in serials.into_iter().rev() {
-        let Some(digest) = store.link(&Chain::Revocations, serial)? else {
-            continue;
-        };
+        let digest = store.listed_link(&Chain::Revocations, serial)?;
         let envelope = stored::open(store, &digest)?;
         if let Some(trust) = trust {
             match trust.authorized_signers(&envelope, Role::Revoke, None, When::Ever) {

@@ -16,9 +16,11 @@ use crate::text::{Encoding, Text};
 /// Maximum number of items in a response. The client repeats the request after the next character.
 const ITEMS_MAX: usize = 1_000;
 
-/// Noncharacter that marks the cursor, and that no document contains. It is inserted into the text
-/// before the outline is read.
-const MARK: char = '\u{FFFF}';
+/// Noncharacters of the same length in UTF-8. One that the document does not contain marks the
+/// cursor: it is inserted into the text before the outline is read.
+const MARKS: [char; 6] = [
+    '\u{FFFF}', '\u{FFFE}', '\u{FDD0}', '\u{FDD1}', '\u{FDD2}', '\u{FDD3}',
+];
 
 /// Form of the texts to insert.
 #[derive(Clone, Copy)]
@@ -49,9 +51,12 @@ pub(crate) fn complete(
     encoding: Encoding,
 ) -> Vec<CompletionItem> {
     let mut marked = text.content().to_owned();
-    marked.insert(offset, MARK);
+    let Some(mark) = MARKS.into_iter().find(|mark| !marked.contains(*mark)) else {
+        return Vec::new();
+    };
+    marked.insert(offset, mark);
     let outline = Outline::of(&marked);
-    let has_mark = |range: &std::ops::Range<usize>| marked[range.clone()].contains(MARK);
+    let has_mark = |range: &std::ops::Range<usize>| marked[range.clone()].contains(mark);
     let entries = outline.entries().iter().enumerate();
     let mut at_cursor = entries.filter(|(_, entry)| has_mark(&entry.at) || has_mark(&entry.value));
     let Some((at, entry)) = at_cursor.next() else {
@@ -72,7 +77,7 @@ pub(crate) fn complete(
         .trim_start_matches(['"', '\''])
         .to_lowercase();
     let fits = |candidate: &Candidate| candidate.label.to_lowercase().contains(&prefix);
-    let end = range.end - MARK.len_utf8();
+    let end = range.end - mark.len_utf8();
     let before = marked[..range.start].trim_end().chars().next_back();
     let form = match (Outline::is_json(text.content()), before) {
         (false, _) => Form::Yaml,
@@ -177,7 +182,7 @@ impl Source<'_> {
         let sections = [own, shared].into_iter().flatten();
         let names: BTreeSet<String> = sections
             .flat_map(|(outline, entry)| outline.keys(Some(entry)).map(|(_, key)| key.to_owned()))
-            .filter(|name| !name.contains(MARK))
+            .filter(|name| !name.contains(MARKS))
             .collect();
         let candidates = names.into_iter().map(|name| Candidate {
             insert: name.clone(),

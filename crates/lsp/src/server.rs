@@ -1,6 +1,7 @@
 //! State of the server and its main loop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -331,7 +332,21 @@ impl<'c> Server<'c> {
 
     fn answer(&mut self, request: Request) -> anyhow::Result<()> {
         let Request { id, method, params } = request;
-        let answer = match &*method {
+        // A bug that one document triggers must not end the session.
+        let answer = catch_unwind(AssertUnwindSafe(|| self.answer_of(&method, params)));
+        let response = match answer {
+            Ok(Ok(result)) => Response::new_ok(id, result),
+            Ok(Err((code, message))) => Response::new_err(id, code as i32, message),
+            Err(_) => {
+                let message = format!("`{method}` ended with a bug of gwc");
+                Response::new_err(id, ErrorCode::InternalError as i32, message)
+            }
+        };
+        self.send(response)
+    }
+
+    fn answer_of(&mut self, method: &str, params: Value) -> Result<Value, Failure> {
+        match method {
             Completion::METHOD => self.complete(params),
             HoverRequest::METHOD => self.hover(params),
             GotoDefinition::METHOD => self.definition(params),
@@ -344,12 +359,7 @@ impl<'c> Server<'c> {
                 let message = format!("gwc does not support `{method}`");
                 Err((ErrorCode::MethodNotFound, message))
             }
-        };
-        let response = match answer {
-            Ok(result) => Response::new_ok(id, result),
-            Err((code, message)) => Response::new_err(id, code as i32, message),
-        };
-        self.send(response)
+        }
     }
 
     fn complete(&mut self, params: Value) -> Result<Value, Failure> {
@@ -564,6 +574,36 @@ mod tests {
     use super::*;
     use serde_json::json;
     use sources::syntax::Limits;
+
+    #[test]
+    fn panic_in_a_request_is_an_error_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(GATEWAY_FILE);
+        let uri = uri_of(&path).unwrap();
+        let (connection, editor) = Connection::memory();
+        let client = Client::of(&serde_json::from_value(json!({"capabilities": {}})).unwrap());
+        let options = Options {
+            limits: Limits::default(),
+            now_s: || panic!("simulated bug"),
+        };
+        let mut server = Server::new(&connection, client, options).unwrap();
+        let document = json!({"uri": uri, "languageId": "yaml", "version": 1, "text": "lis"});
+        server.opened(serde_json::from_value(json!({"textDocument": document})).unwrap());
+        let at = json!({"textDocument": {"uri": uri}, "position": {"line": 0, "character": 3}});
+        let mut answer = |method: &str| {
+            let request = Request::new(RequestId::from(1), method.to_owned(), &at);
+            server.answer(request).unwrap();
+            match editor.receiver.try_recv().unwrap() {
+                Message::Response(response) => response.response_result,
+                other => panic!("{other:?}"),
+            }
+        };
+        // Hover compiles the project, which reads the clock. Completion does not.
+        let error = answer(HoverRequest::METHOD).unwrap_err();
+        assert_eq!(error.code, ErrorCode::InternalError as i32);
+        let items = answer(Completion::METHOD).unwrap();
+        assert_eq!(items[0]["label"], "listeners");
+    }
 
     #[test]
     fn result_of_older_texts_answers_no_request() {

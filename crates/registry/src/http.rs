@@ -57,27 +57,38 @@ pub(crate) struct Patience {
     /// Maximum number of attempts of a request. The client repeats a request after status 429 or
     /// 503, or if it receives no response.
     attempts: u32,
+    /// Maximum time for the list of all tags. A registry can send it in many small pages.
+    pub(crate) list: Duration,
+    /// Maximum time for all requests of an update of a copy. The next update continues with the
+    /// missing blobs, but reads a blob that was not complete again from its beginning.
+    pub(crate) update: Duration,
 }
 
 impl Patience {
-    /// Limits for the only registry: 20s per attempt, four attempts.
+    /// Limits for the only registry: 20s per attempt, four attempts, two minutes for a list, half
+    /// an hour for an update.
     pub(crate) const LONG: Self = Self {
         head: Duration::from_secs(20),
         body: Duration::from_secs(20),
         attempts: 4,
+        list: Duration::from_secs(120),
+        update: Duration::from_secs(1_800),
     };
-    /// Limits for one of several registries: 5s, one attempt.
+    /// Limits for one of several registries: 5s, one attempt, 30s for a list, five minutes for an
+    /// update. A slow registry must not keep the others from being queried.
     pub(crate) const SHORT: Self = Self {
         head: Duration::from_secs(5),
         body: Duration::from_secs(5),
         attempts: 1,
+        list: Duration::from_secs(30),
+        update: Duration::from_secs(300),
     };
 }
 
 /// HTTP client with a pool of idle connections.
 pub(crate) struct Client {
     tls: TlsConnector,
-    patience: Patience,
+    pub(crate) patience: Patience,
     idle: Mutex<BTreeMap<Origin, Vec<Sender>>>,
 }
 

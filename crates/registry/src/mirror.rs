@@ -142,8 +142,22 @@ impl Mirror {
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`] and other errors of reading the registry, and the errors of
-    /// writing the folder.
+    /// writing the folder. Also [`Refused::StoreUnreachable`] if all requests together take too
+    /// long.
     pub fn update(
+        &mut self,
+        extent: Extent,
+        chains: (Chains, Behind),
+        wanted: &ReaderNeeds,
+        now: Moment,
+    ) -> Result<Updated, WriteError> {
+        self.registry.begin_update();
+        let updated = self.compare(extent, chains, wanted, now);
+        self.registry.end_update();
+        updated
+    }
+
+    fn compare(
         &mut self,
         extent: Extent,
         chains: (Chains, Behind),
@@ -320,8 +334,13 @@ impl Mirror {
             if known.contains(serial) && !is_newest {
                 continue;
             }
-            // Skip a tag that the registry has removed meanwhile. The next list lacks it.
-            if let Some(digest) = self.registry.link(chain, *serial)?
+            // Skip an older tag that the registry has removed meanwhile. The next list lacks it.
+            // Without the newest one, the registry counts as failed, so that another is queried.
+            let link = match is_newest {
+                true => Some(self.registry.listed_link(chain, *serial)?),
+                false => self.registry.link(chain, *serial)?,
+            };
+            if let Some(digest) = link
                 && !copy
                     .link(chain, *serial)
                     .is_ok_and(|there| there == Some(digest))

@@ -23,6 +23,9 @@ use crate::wire::{
 
 /// Number of tags that are requested in one page.
 const PAGE: usize = 1_000;
+/// Maximum number of pages of a list of tags. Registries send at least 100 tags in a page, so the
+/// limit of tags comes first.
+pub(crate) const PAGES_MAX: usize = 2_000;
 /// Maximum number of requests for one blob. After an interruption, the next request continues with
 /// the missing bytes.
 const RESUMES_MAX: u32 = 8;
@@ -31,7 +34,7 @@ const RESUMES_MAX: u32 = 8;
 #[derive(Debug)]
 pub(crate) struct Repository {
     address: Address,
-    client: Client,
+    pub(crate) client: Client,
     authorization: Authorization,
     plain_http: bool,
     /// True if HTTP may be used after the registry has answered a TLS handshake without TLS.
@@ -204,7 +207,7 @@ impl Repository {
     pub(crate) async fn tags(&self) -> Result<Vec<String>, Refused> {
         let mut tags: Vec<String> = Vec::new();
         let mut path = format!("tags/list?n={PAGE}");
-        loop {
+        for _ in 0..PAGES_MAX {
             let answer = self.get(Method::GET, &path, HeaderMap::new()).await?;
             match answer.status {
                 StatusCode::OK => {}
@@ -227,6 +230,8 @@ impl Repository {
                 _ => return Ok(tags),
             }
         }
+        let why = format!("the list of tags has more than {PAGES_MAX} pages");
+        Err(self.odd(&why))
     }
 
     /// Referrers of a manifest, as the registry lists them. `None` if the registry does not support
@@ -438,7 +443,8 @@ impl Repository {
     }
 }
 
-fn unreachable(address: &Address, why: &str) -> Refused {
+/// Error for a registry that does not answer, or answers too late.
+pub(crate) fn unreachable(address: &Address, why: &str) -> Refused {
     Refused::StoreUnreachable {
         why: format!("`{address}`: {why}"),
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bundle::digest::Digest;
 use bundle::manifest::BLOB_BYTES_MAX;
@@ -10,9 +11,10 @@ use bundle::oci::{ImageManifest, MANIFEST_BYTES_MAX};
 use bundle::refused::Refused;
 use bundle::store::{Batch, Blobs, Chain, Store, WriteError};
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 use crate::address::Address;
-use crate::repository::{Kind, Repository};
+use crate::repository::{Kind, Repository, unreachable};
 use crate::settings::Settings;
 use crate::tags::{self, Tag};
 use crate::wire;
@@ -25,6 +27,8 @@ pub struct Registry {
     pub(crate) runtime: Runtime,
     pub(crate) repository: Repository,
     known: Mutex<Known>,
+    /// End of the current update of a copy. `None`: no update is in progress.
+    update_ends: Mutex<Option<Instant>>,
 }
 
 /// Cache of contents from earlier responses of the registry.
@@ -57,7 +61,56 @@ impl Registry {
             runtime,
             repository: Repository::new(address, settings)?,
             known: Mutex::default(),
+            update_ends: Mutex::default(),
         })
+    }
+
+    /// Begins an update of a copy: from now on, all requests together have a deadline, until
+    /// [`Self::end_update`]. A registry can answer each request just in time.
+    pub(crate) fn begin_update(&self) {
+        *self.update_ends() = Some(Instant::now() + self.repository.client.patience.update);
+    }
+
+    /// Ends the update of a copy. Later requests have only deadlines of their own.
+    pub(crate) fn end_update(&self) {
+        *self.update_ends() = None;
+    }
+
+    /// Waits for requests, at most until the end of the current update.
+    fn wait<T>(&self, requests: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
+        let ends = *self.update_ends();
+        let limit = self.repository.client.patience.update;
+        match ends.map(|ends| ends.saturating_duration_since(Instant::now())) {
+            None => self.runtime.block_on(requests),
+            Some(left) => {
+                let requests = self.within((left, limit), "an update of the copy", requests);
+                self.runtime.block_on(requests)
+            }
+        }
+    }
+
+    /// Waits for requests for the time that is `left` of a limit.
+    async fn within<T>(
+        &self,
+        (left, limit): (Duration, Duration),
+        name: &str,
+        requests: impl Future<Output = Result<T, Refused>>,
+    ) -> Result<T, Refused> {
+        let late = || {
+            let why = format!("{name} took more than {} s", limit.as_secs());
+            Err(unreachable(self.address(), &why))
+        };
+        if left.is_zero() {
+            return late();
+        }
+        let ended = timeout(left, requests).await;
+        ended.unwrap_or_else(|_| late())
+    }
+
+    fn update_ends(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.update_ends
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Address of the store.
@@ -73,8 +126,7 @@ impl Registry {
     /// [`Refused::StoreUnreachable`] if the request fails.
     pub fn changed(&self, chain: &Chain, seen: &mut ChainState) -> Result<bool, Refused> {
         let tag = tags::head(chain)?;
-        self.runtime
-            .block_on(self.repository.changed(&tag, &mut seen.0))
+        self.wait(self.repository.changed(&tag, &mut seen.0))
     }
 
     /// Parses all tags of the repository. Leaves out tags that are not of gwc.
@@ -82,7 +134,9 @@ impl Registry {
     /// # Errors
     /// [`Refused::StoreUnreachable`] if the tags cannot be read.
     pub fn tags(&self) -> Result<Vec<Tag>, Refused> {
-        let all = self.runtime.block_on(self.repository.tags())?;
+        let limit = self.repository.client.patience.list;
+        let listed = self.within((limit, limit), "the list of tags", self.repository.tags());
+        let all = self.wait(listed)?;
         Ok(all.iter().filter_map(|tag| tags::parse(tag)).collect())
     }
 
@@ -185,14 +239,14 @@ impl Blobs for Registry {
         if let Some(bytes) = self.remembered(digest) {
             return Ok(Some(bytes));
         }
-        self.runtime.block_on(self.content(digest, bytes_max))
+        self.wait(self.content(digest, bytes_max))
     }
 
     fn size(&self, digest: &Digest) -> Result<Option<u64>, Refused> {
         if let Some(bytes) = self.remembered(digest) {
             return Ok(Some(bytes.len() as u64));
         }
-        self.runtime.block_on(self.content_size(digest))
+        self.wait(self.content_size(digest))
     }
 }
 
@@ -213,11 +267,11 @@ impl Store for Registry {
 
     fn link(&self, chain: &Chain, serial: u64) -> Result<Option<Digest>, Refused> {
         let tag = tags::link(chain, serial)?;
-        self.runtime.block_on(self.tagged(&tag))
+        self.wait(self.tagged(&tag))
     }
 
     fn referrers(&self, subject: &Digest) -> Result<Vec<Digest>, Refused> {
-        self.runtime.block_on(self.referrers_of(subject))
+        self.wait(self.referrers_of(subject))
     }
 
     fn channels(&self) -> Result<Vec<String>, Refused> {
@@ -241,5 +295,88 @@ impl Store for Registry {
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Registry").field(self.address()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::{SocketAddr, TcpListener};
+
+    use super::*;
+
+    /// Stand-in for a registry that answers each request at once with a small page of tags, and a
+    /// link to the next one.
+    fn endless_pages() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for (number, stream) in (0u64..).zip(listener.incoming().map_while(Result::ok)) {
+                let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+                if lines.any(|line| line.is_empty()) {
+                    let body = format!("{{\"name\": \"r\", \"tags\": [\"ch-prod-{number:020}\"]}}");
+                    let _gone = (&stream).write_all(
+                        format!(
+                            "HTTP/1.1 200 OK\r\nlink: </v2/r/tags/list>; rel=\"next\"\r\n\
+                             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                            body.len()
+                        )
+                        .as_bytes(),
+                    );
+                }
+            }
+        });
+        address
+    }
+
+    fn registry() -> Registry {
+        let settings = Settings {
+            plain_http: true,
+            is_replaceable: true,
+            ..Settings::default()
+        };
+        let address = format!("oci://{}/r", endless_pages()).parse().unwrap();
+        Registry::open(address, &settings).unwrap()
+    }
+
+    fn why<T>(result: Result<T, Refused>) -> String {
+        match result {
+            Err(refused) => refused.to_string(),
+            Ok(_) => panic!("the registry was not too slow"),
+        }
+    }
+
+    #[test]
+    fn list_of_tags_has_a_deadline_for_all_pages() {
+        let mut registry = registry();
+        registry.repository.client.patience.list = Duration::from_millis(200);
+        let why = why(registry.tags());
+        assert!(why.contains("the list of tags took more than"), "{why}");
+    }
+
+    #[test]
+    fn list_of_tags_has_a_maximum_of_pages() {
+        let mut registry = registry();
+        registry.repository.client.patience.list = Duration::from_secs(600);
+        let why = why(registry.tags());
+        assert!(why.contains("has more than 2000 pages"), "{why}");
+    }
+
+    #[test]
+    fn requests_of_an_update_share_a_deadline() {
+        let mut registry = registry();
+        registry.repository.client.patience.update = Duration::ZERO;
+        registry.begin_update();
+        let chain = Chain::Channel("prod".parse().unwrap());
+        let late = why(registry.link(&chain, 1));
+        assert!(
+            late.contains("an update of the copy took more than"),
+            "{late}"
+        );
+        let late = why(registry.tags());
+        assert!(late.contains("an update of the copy"), "{late}");
+        registry.end_update();
+        let later = registry.link(&chain, 1);
+        assert!(!format!("{later:?}").contains("an update"), "{later:?}");
     }
 }

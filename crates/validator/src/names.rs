@@ -160,18 +160,26 @@ impl<'n> Described<'n> {
         }
         // Use a single pass, because clients choose the length of the cookie.
         let mut before = None;
-        let names = words.filter_map(move |word| match word.find('=') {
+        let names = words.flat_map(move |word| match word.find('=') {
             None => {
                 before = Some(word);
-                None
+                [None, None]
             }
-            Some(0) => before.take(),
+            Some(0) => [before.take(), Some(name_and_value(word).0)],
             Some(at) => {
                 before = None;
-                word.get(..at)
+                [word.get(..at), None]
             }
         });
+        let names = names.flatten();
         names.filter_map(|name| self.read_as(&decode(name, true)))
+    }
+
+    /// Described name of a cookie with `=` before its name. Werkzeug before 2.2.3 reads `=a=1` as
+    /// the cookie `a`. `None` if the cookie has no such `=`.
+    pub(crate) fn read_after_equals(&self, pair: &str) -> Option<&'n str> {
+        let name = pair.trim_start().strip_prefix('=').map(name_and_value)?.0;
+        self.read_as(&decode(name, true))
     }
 }
 

@@ -42,6 +42,9 @@ TAGS = re.compile(r"<(?!/?(?:details|summary|sub|br|b|code)>|!-- gwc plan -->)",
 # Beginning of an HTML block (CommonMark 4.6), also inside a list or a quotation. Up to the next
 # empty line, such a block has no code spans.
 BLOCK = re.compile(r"[\s>*+\-\d.)]*<(?:/?(?:details|summary|sub|br|b|code)>|!--)", re.IGNORECASE)
+# Second line of a table (GFM 4.10), also inside a list or a quotation. gwc writes no tables. In a
+# cell, a `|` ends a code span, and the rest of the span would be markup.
+TABLE = re.compile(r"(?=.*-)(?=.*[|:])[ >*+\-\d.)|:]+")
 LINK = re.compile(r"\]\(https?://[^\s()<>]*\)")
 
 
@@ -170,6 +173,8 @@ def shown(text):
             fence = None if re.fullmatch(f" {{0,3}}{fence}`*[ \t]*", line) else fence
         elif before.strip() == "" and (opened := re.fullmatch(r"(`{3,})[a-z]*", line)):
             fence = opened[1]
+        elif TABLE.fullmatch(line):
+            line = line.replace("|", "&#124;").replace(":", "&#58;")
         else:
             line = outside_of_code(line)
         left -= len(line) + 1

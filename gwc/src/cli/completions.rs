@@ -22,6 +22,6 @@ impl super::Arguments for Args {
 pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "gwc", &mut script);
-    say::result(&String::from_utf8(script)?);
+    say::verbatim(&String::from_utf8(script)?);
     Ok(Exit::OK)
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::options::FormatOption;
 use super::say::{self, Context, Format};
+use crate::release::stores::{registries, restrict_token};
 use crate::release::{Place, StoreName};
 use model::exit::{Exit, Failure};
 
@@ -39,6 +40,33 @@ impl CopyOptions {
             Some(name) => StoreName::parse(name),
             None => Ok(Place::read(context.sought(&context.root()?), None, None)?.store),
         }
+    }
+
+    /// Names of the other stores of the command: sources or targets. The token of
+    /// `--registry-token-file` is then sent to one registry only: that of the project's store, or
+    /// without one that of the other stores. Other registries get docker's credentials.
+    ///
+    /// # Errors
+    /// If a name is invalid, or if the token could belong to several registries.
+    pub(super) fn others(own: &StoreName, names: &[PathBuf]) -> anyhow::Result<Vec<StoreName>> {
+        let others = names.iter().map(|name| StoreName::parse(name));
+        let others = others.collect::<anyhow::Result<Vec<_>>>()?;
+        let mut all = others.iter().filter_map(StoreName::registry);
+        let owner = own.registry().or_else(|| all.next());
+        let has_token = registries().is_some_and(|settings| settings.token_file.is_some());
+        if let (None, Some(owner), true) = (own.registry(), owner, has_token)
+            && let Some(other) = all.find(|other| other.authority() != owner.authority())
+        {
+            return Err(Failure::usage(format!(
+                "--registry-token-file: the token is sent to one registry, but the command names \
+                 `{}` and `{}`; use a command for each, or docker's config.json",
+                owner.authority(),
+                other.authority()
+            ))
+            .into());
+        }
+        restrict_token(owner);
+        Ok(others)
     }
 
     /// Copies the channels from one store to another.

@@ -305,6 +305,7 @@ fn slug(text: &str, otherwise: &str) -> String {
 
 /// Copies a document and all files to which it refers into `apis/`.
 fn copied(file: &Path) -> anyhow::Result<Api> {
+    links::check(file)?;
     let failed = |why: &str| {
         Failure::new(
             Exit::INPUT,

@@ -10,6 +10,7 @@ use bundle::statement::stored;
 use bundle::store::Store;
 use bundle::trust::Trust;
 use bundle::verify::Unverified;
+use diag::text::printable;
 use serde_json::{Value, json};
 
 use super::options::{FormatOption, StoreOptions};
@@ -195,7 +196,7 @@ fn statements(store: &dyn Store, id: Digest, trust: Option<&Trust>) -> anyhow::R
 }
 
 fn human(document: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let text = |value: &Value| printable(value.as_str().unwrap_or_default());
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let names = |value: &Value| {
         let names: Vec<String> = list(value).iter().map(text).collect();
@@ -249,7 +250,7 @@ fn human(document: &Value) -> String {
         );
         let notes = consumer["metadata"].as_object();
         for (name, note) in notes.into_iter().flatten() {
-            let _ = writeln!(page, "          {name}: {}", text(note));
+            let _ = writeln!(page, "          {}: {}", printable(name), text(note));
         }
     }
     for api in list(&document["apis"]) {
@@ -279,7 +280,8 @@ fn human(document: &Value) -> String {
                     .iter()
                     .map(|one| {
                         let schemes = one.as_object().into_iter().flat_map(|one| one.keys());
-                        schemes.cloned().collect::<Vec<_>>().join(" and ")
+                        let schemes = schemes.map(|name| printable(name));
+                        schemes.collect::<Vec<_>>().join(" and ")
                     })
                     .collect();
                 alternatives.join(" or ")
@@ -306,13 +308,7 @@ fn human(document: &Value) -> String {
         );
     }
     for statement in list(&document["statements"]) {
-        let by: Vec<String> = list(&statement["signatures"])
-            .iter()
-            .map(|signature| {
-                let owner = signature["owner"].as_str();
-                owner.map_or_else(|| text(&signature["keyid"])[..12].to_owned(), str::to_owned)
-            })
-            .collect();
+        let by: Vec<String> = list(&statement["signatures"]).iter().map(signer).collect();
         let _ = writeln!(
             page,
             "{} {} statement, signed by {} (not verified here; use `gwc verify`)",
@@ -322,4 +318,13 @@ fn human(document: &Value) -> String {
         );
     }
     page
+}
+
+/// Owner of the key of a signature, or the beginning of the key's id.
+fn signer(signature: &Value) -> String {
+    let keyid = || signature["keyid"].as_str().unwrap_or_default();
+    match signature["owner"].as_str() {
+        Some(owner) => printable(owner),
+        None => printable(&keyid().chars().take(12).collect::<String>()),
+    }
 }

@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
         Some(name) => program.find_subcommand(name).ok_or_else(|| unknown(name))?,
     };
     let (_, page) = page(wanted)?;
-    say::result(&String::from_utf8(page)?);
+    say::verbatim(&String::from_utf8(page)?);
     Ok(Exit::OK)
 }
 

@@ -33,8 +33,7 @@ impl super::Arguments for Args {}
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let to = args.options.store(context)?;
-    let sources = args.from.iter().map(|name| StoreName::parse(name));
-    let sources = sources.collect::<anyhow::Result<Vec<_>>>()?;
+    let sources = CopyOptions::others(&to, &args.from)?;
     let (from, source) = first(&sources)?;
     let copy = args.options.copy(&source, &to)?;
     args.options.print("pull/v1", from, &[copy]);

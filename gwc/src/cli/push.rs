@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use super::copy::CopyOptions;
 use super::say::Context;
-use crate::release::StoreName;
 use model::exit::Exit;
 
 #[derive(Debug, clap::Args)]
@@ -30,8 +29,7 @@ impl super::Arguments for Args {}
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let from = args.options.store(context)?;
-    let targets = args.to.iter().map(|name| StoreName::parse(name));
-    let targets = targets.collect::<anyhow::Result<Vec<_>>>()?;
+    let targets = CopyOptions::others(&from, &args.to)?;
     let source = from.open()?;
     let copies = targets.iter().map(|to| args.options.copy(&source, to));
     let copies = copies.collect::<anyhow::Result<Vec<_>>>()?;

@@ -1,5 +1,6 @@
 //! Options for gates and acknowledgements of a plan, and output of a plan.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use clap::ValueEnum;
@@ -87,15 +88,14 @@ impl ReviewOptions {
             let kind = ack.kind.as_deref().and_then(plan::ids::of);
             kind.is_some_and(|kind| kind.section == Section::Rules)
         };
+        // Places, such as environments, usually have the same file.
+        let key = |ack: &Acknowledgement| (ack.fingerprint.clone(), ack.place.clone());
+        let mut known: BTreeSet<_> = given.iter().map(key).collect();
         for place in places {
             let is_new = is_new_file(place);
             let file = place.acknowledgements.iter();
             let file = file.filter(|ack| !(is_new && is_of_rules(ack)));
-            for ack in file {
-                if !given.contains(ack) {
-                    given.push(ack.clone());
-                }
-            }
+            given.extend(file.filter(|ack| known.insert(key(ack))).cloned());
         }
         let file = places.iter().find_map(|place| place.acknowledge.clone());
         let now_s = release::now().unix_s();
@@ -103,8 +103,12 @@ impl ReviewOptions {
     }
 }
 
+/// Maximum number of acknowledgements without effect that are named.
+const IDLE_MAX: usize = 50;
+
 /// Warns of acknowledgements that have no effect, with their source locations.
 pub(super) fn report_idle(review: &Review, folder: &str) {
+    let mut warnings = 0usize;
     for (ack, state) in &review.given {
         let fingerprint = plan::short(&ack.fingerprint);
         let what = match (state, &ack.until) {
@@ -127,11 +131,20 @@ pub(super) fn report_idle(review: &Review, folder: &str) {
                 "no change has the fingerprint {fingerprint}; the acknowledgement has no effect"
             ),
         };
+        warnings += 1;
+        if warnings > IDLE_MAX {
+            continue;
+        }
         let place = ack.place.as_ref().map(|place| {
             let file = diag::text::printable(&place.file);
             format!("{folder}{file}:{}:{}: ", place.line, place.column)
         });
         say::note(&format!("{}warning: {what}", place.unwrap_or_default()));
+    }
+    if let Some(more) = warnings.checked_sub(IDLE_MAX).filter(|more| *more > 0) {
+        say::note(&format!(
+            "warning: {more} more acknowledgements have no effect"
+        ));
     }
 }
 
@@ -147,7 +160,7 @@ impl PlanFormat {
             Self::Markdown => say::result(&markdown::render(report)),
             Self::Html => say::result(&html::render(report)),
             Self::Github => {
-                say::result(&github::render(report));
+                say::verbatim(&github::render(report));
                 summary(&markdown::render(report));
             }
             Self::Concise => lines(&findings::concise::render(report)),

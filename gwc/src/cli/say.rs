@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use diag::workflow::{without_commands, without_commands_in_json};
 use diag::{Diagnostic, Level};
 use serde_json::{Value, json};
 
@@ -298,12 +299,31 @@ fn print_findings(files: &Files, folder: &str, findings: &[Diagnostic]) {
         fail_on: Level::Error,
     };
     let text = human::render(&report, terminal::look(&std::io::stderr()));
+    let text = without_commands(&text);
     progress::erase();
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Writes a result to standard output. Ignores a closed pipe.
+/// Writes a report to standard output, in a format for people or programs. Texts of the project in
+/// it become no commands of a CI system. Ignores a closed pipe.
 pub(super) fn result(text: &str) {
+    verbatim(&match text.starts_with(['{', '[']) {
+        true => without_commands_in_json(text),
+        false => without_commands(text),
+    });
+}
+
+/// Writes a report in the format with this name. The format `github` consists of commands.
+pub(super) fn in_format(name: &str, text: &str) {
+    match name {
+        "github" => verbatim(text),
+        _ => result(text),
+    }
+}
+
+/// Writes a text to standard output without any change: a document, a diff, or commands of a CI
+/// system. Ignores a closed pipe.
+pub(super) fn verbatim(text: &str) {
     progress::erase();
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes());
@@ -397,20 +417,6 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", without_commands(text));
 }
 
-/// Joins lines that a CI system would run as a command (`::` in GitHub, `##[` in Azure) to the line
-/// before. A name of the project can contain a line break and such a text.
-fn without_commands(text: &str) -> String {
-    let mut lines = text.split('\n');
-    let mut joined = lines.next().unwrap_or_default().to_owned();
-    for line in lines {
-        let text = line.trim_start();
-        let is_command = text.starts_with("::") || text.starts_with("##[");
-        joined.push(if is_command { '\u{240a}' } else { '\n' });
-        joined.push_str(line);
-    }
-    joined
-}
-
 /// Writes a note to standard error, unless the same note was written before. A project that is read
 /// several times would otherwise repeat its notes.
 pub(super) fn note_once(text: &str) {
@@ -438,16 +444,4 @@ pub(super) fn error_document(code: &str, message: &str, exit: Exit) {
         &json!({"schema": "error/v1", "result": "error", "tool": tool(), "environment": null,
                  "error": {"code": code, "message": message, "exit": exit.0}}),
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_that_are_commands_of_a_ci_are_joined() {
-        let text = "no store at `a\n ::error::b\n##[group]c`\nhelp: d";
-        let joined = "no store at `a\u{240a} ::error::b\u{240a}##[group]c`\nhelp: d";
-        assert_eq!(without_commands(text), joined);
-    }
 }

@@ -109,7 +109,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     for index in 0..written.apis.len() {
         let text = document(args, &written, index)?;
         match &args.output {
-            None => say::result(&text),
+            None => say::verbatim(&text),
             Some(folder) => {
                 let path = folder.join(args.format.file(&written.apis[index].0));
                 refuse_source("-o", &path, &input, &written.files)?;

@@ -39,9 +39,7 @@ impl BundleVerifier<'_> {
             now: clock::now(),
         };
         for serial in self.store.serials(&Chain::Revocations)?.into_iter().rev() {
-            let Some(digest) = self.store.link(&Chain::Revocations, serial)? else {
-                continue;
-            };
+            let digest = self.store.listed_link(&Chain::Revocations, serial)?;
             match revocation::recall(self.store, &context, Pointer { digest, serial }) {
                 Err(Refused::RevokedKey) => {}
                 result => return result,

@@ -16,6 +16,10 @@ use model::exit::Failure;
 /// the process.
 static REGISTRIES: OnceLock<Settings> = OnceLock::new();
 
+/// Host and port of the only registry that gets the token of the command line. Not set: the command
+/// names only one registry.
+static TOKEN_REGISTRY: OnceLock<Option<String>> = OnceLock::new();
+
 /// Name of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreName {
@@ -38,6 +42,14 @@ pub enum AnyStore {
 pub fn set_registries(settings: Settings) {
     // Keep the first settings, because a process has one command line.
     let _first = REGISTRIES.set(settings);
+}
+
+/// Restricts the token of the command line to the registry at this address. A command that names
+/// several registries calls this function first, because all their connections have the same
+/// settings. `None`: no registry gets the token.
+pub fn restrict_token(to: Option<&Address>) {
+    // Keep the first registry, because a process has one command line.
+    let _first = TOKEN_REGISTRY.set(to.map(Address::authority));
 }
 
 /// Settings of the connections to registries. `None` before they are set.
@@ -95,6 +107,15 @@ impl StoreName {
         })
     }
 
+    /// Address of the repository. `None` for a folder.
+    #[must_use]
+    pub const fn registry(&self) -> Option<&Address> {
+        match self {
+            Self::Folder(_) => None,
+            Self::Registry(address) => Some(address),
+        }
+    }
+
     /// True if the store exists. A repository of a registry always counts as existing, because the
     /// first release creates it.
     #[must_use]
@@ -117,7 +138,11 @@ impl fmt::Display for StoreName {
 
 impl AnyStore {
     fn registry(address: &Address) -> Result<Self, Refused> {
-        let settings = REGISTRIES.get().cloned().unwrap_or_default();
+        let mut settings = REGISTRIES.get().cloned().unwrap_or_default();
+        let owner = TOKEN_REGISTRY.get();
+        if owner.is_some_and(|owner| owner.as_deref() != Some(&address.authority())) {
+            settings.token_file = None;
+        }
         let registry = Registry::open(address.clone(), &settings)?;
         Ok(Self::Registry(Box::new(registry)))
     }

@@ -134,6 +134,20 @@ fn acknowledged_changes_pass_with_author_and_reason() {
 }
 
 #[test]
+fn warnings_about_unused_entries_are_bounded() {
+    let (project, _) = opened();
+    let entry = |index: usize| {
+        format!("- {{fingerprint: \"{index:032x}\", {NAMED}, reason: why, by: ann}}\n")
+    };
+    let entries: String = (0..60).map(entry).collect();
+    project.write("reviewed.yaml", entries);
+    let ended = project.run(&["plan"]).with(1);
+    let ended = ended.contains("warning: 10 more acknowledgements have no effect");
+    let named = ended.err.matches("no change has the fingerprint").count();
+    assert_eq!(named, 50, "{}", ended.err);
+}
+
+#[test]
 fn expired_acknowledgement_does_not_apply() {
     let (project, fingerprint) = opened();
     let until = |day: &str| {

@@ -209,6 +209,7 @@ impl Runner {
         );
         let output = self.file("output");
         fs::write(&output, "").expect("there is room");
+        let mut log = String::new();
         for step in steps {
             let outputs = fs::read_to_string(&output).expect("it is there");
             let code = outputs.lines().find_map(|line| line.strip_prefix("code="));
@@ -226,6 +227,8 @@ impl Runner {
                 .env("CODE", code.unwrap_or_default())
                 .env("GWC_ACTOR", "runner")
                 .envs(environment.iter().copied()));
+            log += &ended.out;
+            fs::write(self.file("log"), &log).expect("there is room");
             if ended.code != 0 {
                 return ended.code;
             }
@@ -236,6 +239,11 @@ impl Runner {
     /// Reads the comment with the plan that the last run wrote.
     fn comment(&self) -> String {
         fs::read_to_string(self.file("gwc-plan/comment.md")).expect("it is there")
+    }
+
+    /// Reads the standard output of the last run.
+    fn log(&self) -> String {
+        fs::read_to_string(self.file("log")).expect("it is there")
     }
 }
 
@@ -321,8 +329,56 @@ fn workflow_plans_every_environment() {
     let check = steps_of(&workflow(), "check");
     assert_eq!(runner.run(project.path(), &check, &environment), 0);
     let comment = runner.comment();
-    assert_eq!(comment.matches("<!-- gwc plan -->").count(), 2, "{comment}");
+    assert_eq!(comment.matches("<!-- gwc plan -->").count(), 1, "{comment}");
     assert_eq!(comment.matches("8s → 7s").count(), 1, "{comment}");
+}
+
+#[test]
+fn harmless_changes_hide_no_weakened_environment() {
+    let project = branch();
+    let text = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!("{text}environments: {{test: {{vars: {{}}}}, live: {{patch: live.yaml}}}}\n"),
+    );
+    project.write("live.yaml", "defaults: {timeout: 8s}\n");
+    commit(&project, "environments");
+    git(
+        project.path(),
+        &["update-ref", "refs/remotes/origin/main", "HEAD"],
+    );
+    let header = |index: usize| format!("X-{index}: {{schema: {{type: string}}}}");
+    let headers: Vec<String> = (0..700).map(header).collect();
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders, responses: {\"200\": {",
+        &format!(
+            "operationId: listOrders, responses: {{\"200\": {{headers: {{{}}}, ",
+            headers.join(", ")
+        ),
+    );
+    project.write(
+        "live.yaml",
+        "listeners: {public: {address: \"127.0.0.1:8080\", trusted_proxies: [10.0.0.0/8]}}\n",
+    );
+    let runner = Runner::new();
+    let environment = [
+        ("BASE", "refs/remotes/origin/main"),
+        ("ENVIRONMENTS", "test live"),
+    ];
+    let check = steps_of(&workflow(), "check");
+    assert_eq!(runner.run(project.path(), &check, &environment), 1);
+    // The script of the comment workflow cuts a text of more than 64,000 characters.
+    let comment = runner.comment();
+    assert!(comment.chars().count() <= 64_000, "{}", comment.len());
+    assert!(comment.contains("**weaken**"), "{comment}");
+    assert!(comment.contains(" more_"), "{comment}");
+    // The log has the changes that the comment leaves out.
+    let log = runner.log();
+    for index in [0, 350, 699] {
+        let header = format!("header x-{index}: nothing");
+        assert!(log.contains(&header), "{header}");
+    }
 }
 
 #[test]

@@ -311,6 +311,25 @@ fn markup_of_a_pull_request_is_disabled() {
 }
 
 #[test]
+fn table_of_a_pull_request_is_text() {
+    if !prerequisite::program("python3") {
+        return;
+    }
+    let hub = Hub::start();
+    // In a cell of a table, `|` ends a code span. Without its second line, a table is a paragraph.
+    let cell = "| `x|@octocat ![x](http://e/i) <img src=x>` |";
+    let table =
+        |second: &str| format!("{MARKER}\n| a | b |\n{second}\n{cell}\n\n> a\n> :-\n> `b|@c`\n");
+    let expected = format!(
+        "{MARKER}\n| a | b |\n&#124;---&#124; &#58;-- &#124;\n{cell}\n\n> a\n> &#58;-\n> `b|@c`\n"
+    );
+    assert_eq!(hub.posted(table("|---| :-- |").as_bytes()), expected);
+    // A rule and code stay.
+    let text = format!("{MARKER}\na\n\n---\n\n```\n|---|\n```\n");
+    assert_eq!(hub.posted(text.as_bytes()), text);
+}
+
+#[test]
 fn texts_of_documents_change_no_comment() {
     if !prerequisite::program("python3") {
         return;
@@ -343,4 +362,95 @@ fn texts_of_documents_change_no_comment() {
     assert!(!plan.lines().any(|line| line.trim_start().starts_with("::")));
     let count = |tag: &str| plan.lines().filter(|line| line.starts_with(tag)).count();
     assert_eq!(count("<details>"), count("</details>"), "{plan}");
+}
+
+/// Asserts that an output begins no command of a CI system. `is_github`: lines that begin with `::`
+/// are gwc's own commands.
+#[track_caller]
+fn has_no_command(text: &str, is_github: bool) {
+    let mut lines = text.split(['\n', '\r']);
+    let command = lines.find(|line| {
+        let is_own = is_github && (line.starts_with("::error ") || line.starts_with("::warning "));
+        line.trim_start().starts_with("::") && !is_own
+            || line.contains("##[")
+            || line.contains("##vso[")
+    });
+    assert_eq!(command, None, "{text}");
+}
+
+#[test]
+fn texts_of_documents_are_no_commands_of_the_log() {
+    let project = Project::bare();
+    git(project.path(), &["init", "-q", "-b", "main"]);
+    project.edit(
+        "orders.yaml",
+        "title: Orders",
+        "title: \"::stop-commands::x\"",
+    );
+    commit(&project, "one");
+    // The excerpt of a finding, names in findings, a long name that the excerpt's note breaks into
+    // lines, and texts of the plan.
+    let hostile = "##[error]a ##vso[task.prependpath]b";
+    let long = format!("{}::stop-commands::tok", "x".repeat(89));
+    let before = project.read("orders.yaml");
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        &format!(
+            "operationId: \"{hostile}\", sumary: \"{hostile}\", \"{hostile}\": 1, \
+             parameters: [{{$ref: \"#/components/parameters/{long}1\"}}],"
+        ),
+    );
+    for format in [
+        "human",
+        "concise",
+        "github",
+        "json",
+        "jsonl",
+        "sarif",
+        "gitlab",
+        "junit",
+        "checkstyle",
+    ] {
+        let lint = project.run(&["lint", "--format", format]);
+        let text = format!("{}{}", lint.out, lint.err);
+        assert!(text.contains("task.prependpath"), "{format}: {text}");
+        has_no_command(&text, format == "github");
+        if matches!(format, "json" | "sarif" | "gitlab") {
+            let read: Value = serde_json::from_str(&lint.out).expect("JSON");
+            // SARIF escapes brackets in messages.
+            let read = read.to_string().replace("\\\\[", "[").replace("\\\\]", "]");
+            assert!(read.contains(hostile), "{format}: {text}");
+        }
+    }
+    project.write("orders.yaml", before);
+    project.edit(
+        "orders.yaml",
+        "title: \"::stop-commands::x\"",
+        "title: plain",
+    );
+    for format in ["human", "json", "markdown", "html", "github"] {
+        let plan = project.run(&["plan", "--against", "git:main", "--format", format]);
+        let text = format!("{}{}", plan.out, plan.err);
+        assert!(text.contains("stop-commands"), "{format}: {text}");
+        has_no_command(&text, format == "github");
+    }
+}
+
+#[test]
+fn inspected_texts_are_printable() {
+    let project = Project::bare();
+    project.edit(
+        "gateway.yaml",
+        "consumers:\n",
+        "consumers:\n  noisy: {metadata: {note: \"x\\n::error::y\\e]0;pwn\\a\\u202e\"}}\n",
+    );
+    let built = project.run(&["build", "-o", "b.tar"]).with(0);
+    assert!(!built.out.is_empty());
+    let shown = project.run(&["inspect", "b.tar"]).with(0).out;
+    assert!(shown.contains("pwn"), "{shown}");
+    has_no_command(&shown, false);
+    for c in ['\u{1b}', '\u{7}', '\u{202e}'] {
+        assert!(!shown.contains(c), "{shown}");
+    }
 }

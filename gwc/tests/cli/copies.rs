@@ -1,6 +1,52 @@
 //! `gwc push` and `gwc pull` between stores in folders.
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+
 use crate::project::Project;
+
+/// Stand-in for a registry that answers each request with 401.
+struct RefusingRegistry {
+    address: SocketAddr,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl RefusingRegistry {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let heads = Arc::<Mutex<Vec<String>>>::default();
+        let seen = Arc::clone(&heads);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().filter_map(Result::ok) {
+                let mut head = Vec::new();
+                let mut byte = [0];
+                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n > 0) {
+                    head.push(byte[0]);
+                }
+                let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+                seen.lock().expect("no panic").push(head);
+                let _gone = stream.write_all(
+                    b"HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic realm=\"r\"\r\n\
+                      content-length: 0\r\nconnection: close\r\n\r\n",
+                );
+            }
+        });
+        Self { address, heads }
+    }
+
+    fn name(&self) -> String {
+        format!("oci://{}/shop", self.address)
+    }
+
+    /// Numbers of requests since the last call: all, and those with the token.
+    fn requests(&self) -> (usize, usize) {
+        let heads = std::mem::take(&mut *self.heads.lock().expect("no panic"));
+        let has_token = |head: &&String| head.contains("authorization: bearer s3cret");
+        (heads.len(), heads.iter().filter(has_token).count())
+    }
+}
 
 fn exists(project: &Project, path: &str) -> bool {
     project.file(path).exists()
@@ -82,4 +128,26 @@ fn unknown_channels_and_places_are_refused() {
     project
         .run(&["gc", "--store", "oci://registry.example/x"])
         .with(64);
+}
+
+#[test]
+fn token_is_sent_to_one_registry_only() {
+    let project = Project::released();
+    project.write("token", "s3cret");
+    let (own, other) = (RefusingRegistry::start(), RefusingRegistry::start());
+    let options = ["--registry-token-file", "token", "--registry-plain-http"];
+    let run = |arguments: &[&str]| project.run(&[arguments, &options[..]].concat());
+    let (own_name, other_name) = (own.name(), other.name());
+    run(&["pull", &other_name, "--store", &own_name]);
+    let (requests, with_token) = other.requests();
+    assert!(requests > 0 && with_token == 0, "{requests} {with_token}");
+    run(&["push", &other_name, "--store", &own_name]);
+    assert_ne!(own.requests().1, 0, "the registry of the store");
+    assert_eq!(other.requests().1, 0, "the target");
+    // The project's store is a folder: the token belongs to the registry of the command.
+    run(&["push", &other_name]);
+    assert_ne!(other.requests().1, 0, "the only registry");
+    let refused = run(&["push", &other_name, &own_name]).with(64);
+    assert!(refused.err.contains("one registry"), "{}", refused.err);
+    assert_eq!((own.requests().0, other.requests().0), (0, 0));
 }

@@ -51,5 +51,6 @@ mod unverifiable;
 mod usage;
 mod verify;
 mod watch;
+mod withheld;
 mod working_folder;
 mod writes;

@@ -370,12 +370,16 @@ fn link_of_the_command_line_to_a_secret_is_refused() {
             &["lint", "--baseline", "given.yaml"][..],
             &["lint", "given.yaml"],
             &["diff", "given.yaml", "orders.yaml"],
+            &["init", "new", "--from", "given.yaml"],
         ] {
             let ended = project.run(command).with(65).contains("symbolic link");
             shows_none(&ended, &project.file("releases"), &[SECRET]);
         }
         fs::remove_file(link).expect("it is there");
     }
+    assert!(!project.file("new").exists());
     symlink("orders.yaml", project.file("given.yaml")).expect("there is room");
     project.run(&["diff", "given.yaml", "orders.yaml"]).with(0);
+    project.run(&["init", "new", "--from", "given.yaml"]);
+    assert!(project.file("new/apis/given.yaml").is_file());
 }

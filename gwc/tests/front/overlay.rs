@@ -457,6 +457,56 @@ fn target_of_too_many_steps_is_an_error() {
 }
 
 #[test]
+fn name_twice_in_a_list_of_a_target_is_an_error() {
+    // Each list would select each value 300 times: 27 million values together.
+    let list = |name: &str| format!("[{}]", vec![format!("'{name}'"); 300].join(","));
+    let lists = ["components", "securitySchemes", "key"].map(list).concat();
+    let linted = overlaid(&format!("- {{target: \"${lists}\", update: {{x-a: 1}}}}\n"));
+    assert_eq!(linted.names(), ["invalid-target"]);
+    let linted = overlaid("- {target: \"$.paths['/a', '/b'].get\", update: {x-a: 1}}\n");
+    assert_eq!(linted.names(), Vec::<&str>::new());
+}
+
+#[test]
+fn target_with_too_long_paths_is_an_error() {
+    // 100 values with 150 levels each. The second `..` selects a value once for each level above.
+    let (open, close) = ("{a: ".repeat(150), "}".repeat(150));
+    let deep = vec![format!("{open}1{close}"); 100].join(", ");
+    let deep = format!("x-t: [{deep}]\nx-shared:");
+    let document = DOCUMENT.replacen("x-shared:", &deep, 1);
+    for (target, is_error) in [("$..*..*", true), ("$..zz", false), ("$..zz..zz", true)] {
+        let overlay = format!(
+            "overlay: 1.0.0\ninfo: {{title: o, version: \"1\"}}\nactions:\n- {{target: \"{target}\", remove: true}}\n"
+        );
+        let linted = project::memory(&[("openapi.yaml", &document), ("overlay.yaml", &overlay)]);
+        let names = linted.names();
+        assert_eq!(names.contains(&"invalid-target"), is_error, "{target}");
+    }
+}
+
+#[test]
+fn overlays_of_one_run_share_a_limit_of_steps() {
+    let overlay = "overlay: 1.0.0\ninfo: {title: o, version: \"1\"}\nactions:\n- {target: \"$..get\", update: {x-a: 1}}\n";
+    for (taken, expected) in [(0, None), (500_000_000, Some("invalid-target"))] {
+        let texts = [("openapi.yaml", DOCUMENT), ("overlay.yaml", overlay)];
+        let mut files = Files::in_memory(texts, Limits::default());
+        files.overlay_steps = taken;
+        let file = files.read("openapi.yaml").expect("in memory");
+        let overlay = files.read("overlay.yaml").expect("in memory");
+        let mut document = Document {
+            file,
+            root: files.root(file).expect("a root"),
+            overlays: Vec::new(),
+        };
+        let mut sink = Sink::default();
+        openapi::overlay::apply(&mut files, &mut document, overlay, &mut sink);
+        let first = sink.findings().first().map(|finding| finding.lint.name);
+        assert_eq!(first, expected);
+        assert_eq!(files.overlay_steps > taken, expected.is_none());
+    }
+}
+
+#[test]
 fn removal_of_many_values_keeps_all_others() {
     let list = DOCUMENT.replacen(
         "x-shared:",

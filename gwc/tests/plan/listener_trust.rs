@@ -1,7 +1,7 @@
 //! Tests of listeners that let clients choose who they are: proxies that are newly trusted, and
 //! certificates that are newly requested.
 
-use plan::compare;
+use plan::{Section, compare};
 
 use crate::side;
 
@@ -98,4 +98,85 @@ fn peers_of_proxy_headers_are_no_forwarding_proxies() {
     let lines = between(&both, shown);
     let expected = "incomparable trusted-proxy-removed".to_owned();
     assert!(lines.contains(&expected), "{lines:?}");
+}
+
+/// Security lines of a plan that adds a listener `further` with these settings to the API, as
+/// `CLASS ID`. Lines about all exposed operations and about places of secrets are left out. The
+/// API's listener before has `client_auth`.
+fn of_further(client_auth: &str, document: &str, further: &str) -> Vec<String> {
+    let tls = "certificates: {m: {cert: \"${file:/c}\", key: \"${file:/k}\"}}";
+    let gateway = |further: &str, names: &str| {
+        format!(
+            "version: 1
+name: g
+apis: {{a: {{path: api.yaml}}}}
+listeners:
+  public: {{address: \"127.0.0.1:8443\", protocol: https, tls: {{{tls}, {client_auth}}}}}
+{further}auth: {{mt: {{kind: mtls}}, k1: {{kind: api_key}}}}
+upstreams: {{u: {{targets: {{t: {{url: \"http://127.0.0.1:1\"}}}}}}}}
+defaults: {{upstream: u, listeners: [{names}]}}
+"
+        )
+    };
+    let further = further.replace("TLS", tls);
+    let further = format!("  further: {{address: \"127.0.0.1:8444\", {further}}}\n");
+    let of = |gateway: &str| side(&[("gateway.yaml", gateway), ("api.yaml", document)]);
+    let lines_of = |old: &str, new: &str| -> Vec<String> {
+        let plan = compare(Some(&of(old)), &of(new)).expect("both sides build");
+        let ids = ["client-authority-changed", "client-revocation-changed"];
+        let changes = plan.changes.iter().filter(|one| {
+            ids.contains(&one.id)
+                || one.id == "listener-setting-changed" && one.section == Section::Security
+        });
+        let lines = changes.map(|one| format!("{} {} {}", one.class.name(), one.id, one.subject));
+        lines.collect()
+    };
+    let new = gateway(&further, "public, further");
+    let lines = lines_of(&gateway("", "public"), &new);
+    // A listener that already exists, and newly serves the API.
+    let unmounted = gateway(&further, "public");
+    assert_eq!(lines_of(&unmounted, &new), lines, "{further}");
+    lines
+}
+
+#[test]
+fn further_listener_with_another_ca_weakens() {
+    let asks = |more: &str| format!("client_auth: {{ca: \"${{file:/ca}}\", {more}mode: optional}}");
+    let with = |client_auth: &str| format!("protocol: https, tls: {{TLS, {client_auth}}}");
+    let (plain, listed) = (asks(""), asks("crl: \"${file:/crl}\", "));
+    let other = plain.replace("/ca", "/other");
+    let ca = "weaken client-authority-changed listener further tls.client_auth.ca";
+    let crl = "client-revocation-changed listener further tls.client_auth.crl";
+    let off = plain.replace("optional", "\"off\"");
+    for (old, new, expected) in [
+        (&plain, with(&other), vec![ca.to_owned()]),
+        (&listed, with(&plain), vec![format!("weaken {crl}")]),
+        (
+            &listed,
+            with(&listed.replace("/crl", "/crl2")),
+            vec![format!("incomparable {crl}")],
+        ),
+        (&plain, with(&plain), vec![]),
+        (&plain, with(&listed), vec![]),
+        (&listed, with(&listed), vec![]),
+        (&plain, with(&off), vec![]),
+        (&plain, "protocol: http".to_owned(), vec![]),
+    ] {
+        assert_eq!(of_further(old, DOCUMENT, &new), expected, "{old} → {new}");
+    }
+    // No operation reads a certificate, unless the listener forwards it to upstreams.
+    let keys = DOCUMENT.replace("{mt: []}, ", "");
+    assert_eq!(of_further(&plain, &keys, &with(&other)), [""; 0]);
+    let forwarding = format!("forward_client_cert: xfcc, {}", with(&other));
+    assert_eq!(of_further(&plain, &keys, &forwarding), [ca]);
+}
+
+#[test]
+fn further_listener_that_merges_slashes_weakens() {
+    let asks = "client_auth: {ca: \"${file:/ca}\", mode: optional}";
+    let further = format!("merge_slashes: true, protocol: https, tls: {{TLS, {asks}}}");
+    assert_eq!(
+        of_further(asks, DOCUMENT, &further),
+        ["weaken listener-setting-changed listener further merge_slashes"]
+    );
 }

@@ -240,3 +240,27 @@ fn source_of_a_field_that_a_service_reads_counts() {
         assert!(!plan.tripped(&["weaken".into()], &[]).is_empty());
     }
 }
+
+#[test]
+fn client_requests_to_an_open_service_weaken() {
+    // Clients that reach the service's upstream can open its circuit breaker.
+    let breaker = ", circuit_breaker: {consecutive_failures: 5}";
+    let moved = edit(
+        DOCUMENT,
+        "security: [], x-gateway: {public: true}",
+        "security: [], x-gateway: {public: true, upstream: auth}",
+    );
+    for (policy, expected) in [(", on_outage: open", true), ("", false)] {
+        let gateway = gateway(breaker, policy);
+        let plan = plan((&gateway, DOCUMENT), (&gateway, &moved));
+        let mut changes = plan.changes.iter();
+        let found = changes.find(|change| change.subject == "upstream auth client requests");
+        let operations = found.map(|change| (change.class.name(), change.operations.join("+")));
+        let all = ("weaken", ALL.to_owned());
+        assert_eq!(operations, expected.then_some(all), "{:?}", lines(&plan));
+        // Fewer client requests cannot weaken.
+        let back = crate::plan((&gateway, &moved), (&gateway, DOCUMENT));
+        let mut changes = back.changes.iter();
+        assert!(!changes.any(|change| change.subject == "upstream auth client requests"));
+    }
+}

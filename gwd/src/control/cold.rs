@@ -133,9 +133,8 @@ fn claimed_project(plan: &Plan, store: &dyn Store) -> Result<ProjectName, Refuse
     let chain = Chain::Channel(plan.channel.clone());
     let newest = store.serials(&chain)?.pop();
     let digest = newest
-        .map(|serial| store.link(&chain, serial))
+        .map(|serial| store.listed_link(&chain, serial))
         .transpose()?
-        .flatten()
         .ok_or_else(|| Refused::StoreUnreachable {
             why: format!(
                 "channel `{}` has no record yet. `--insecure-allow-unsigned` takes the project \

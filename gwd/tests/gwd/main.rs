@@ -10,6 +10,7 @@ mod admin;
 mod approvals;
 mod asking;
 mod audit;
+mod b3;
 mod balancing;
 mod bounded;
 mod bounds;

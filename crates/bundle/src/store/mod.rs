@@ -127,6 +127,16 @@ pub trait Store: Blobs {
     /// link does not contain a digest.
     fn link(&self, chain: &Chain, serial: u64) -> Result<Option<Digest>, Refused>;
 
+    /// Digest in a link that [`Self::serials`] has listed.
+    ///
+    /// # Errors
+    /// As [`Self::link`], and [`Refused::LinkMissing`] if there is no such link: a store that
+    /// withholds the newest link must not show an older one instead.
+    fn listed_link(&self, chain: &Chain, serial: u64) -> Result<Digest, Refused> {
+        let link = self.link(chain, serial)?;
+        link.ok_or(Refused::LinkMissing { serial })
+    }
+
     /// Digests of the manifests whose `subject` is this digest, for people and tools.
     ///
     /// # Errors

@@ -56,6 +56,10 @@ struct Reader<'t> {
 /// Collection, with the entry that contains it. `None`: the root.
 struct Open {
     is_object: bool,
+    /// True if this collection or one around it is an object.
+    has_object: bool,
+    /// True if this collection or one around it is a list.
+    has_list: bool,
     entry: Option<usize>,
 }
 
@@ -63,8 +67,12 @@ impl Reader<'_> {
     /// Begins a collection. Returns the offset after its bracket.
     fn begin(&mut self, bracket: char, at: usize) -> usize {
         let entry = self.container(at);
+        let is_object = bracket == '{';
+        let around = self.open.last();
         self.open.push(Open {
-            is_object: bracket == '{',
+            is_object,
+            has_object: is_object || around.is_some_and(|around| around.has_object),
+            has_list: !is_object || around.is_some_and(|around| around.has_list),
             entry,
         });
         at + 1
@@ -74,9 +82,15 @@ impl Reader<'_> {
     /// offset after the bracket.
     fn end(&mut self, bracket: char, at: usize) -> usize {
         let is_object = bracket == '}';
-        let own = self.open.iter().rposition(|one| one.is_object == is_object);
-        if let Some(own) = own {
-            self.open.truncate(own);
+        // Without such a collection, a search would pass all collections and end none: many such
+        // brackets would take quadratic time.
+        let is_open = self.open.last().is_some_and(|last| match is_object {
+            true => last.has_object,
+            false => last.has_list,
+        });
+        if is_open {
+            let own = self.open.iter().rposition(|one| one.is_object == is_object);
+            self.open.truncate(own.unwrap_or_default());
         }
         self.key = None;
         at + 1
@@ -162,6 +176,15 @@ mod tests {
             "g",
         ];
         assert_eq!(paths(text), expected);
+    }
+
+    #[test]
+    fn brackets_without_counterparts_take_linear_time() {
+        // Without a limit, the search for counterparts would pass 40 billion collections.
+        let count = 200_000;
+        let text = "{\"a\":".repeat(count) + &"]".repeat(count) + "\"b\"";
+        let outline = super::read(&text);
+        assert_eq!(outline.entries().len(), count + 1);
     }
 
     #[test]

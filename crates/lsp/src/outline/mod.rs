@@ -11,6 +11,9 @@ use std::ops::Range;
 
 /// Maximum nesting of flow collections.
 const DEPTH_MAX: usize = 64;
+/// Maximum of [`Reader::unclosed_bytes`]. After that, each bracket counts as unclosed: the search
+/// would take quadratic time in a text of unclosed brackets.
+const UNCLOSED_BYTES_MAX: usize = 8 << 20;
 
 /// Outline of a text.
 #[derive(Debug, Default)]
@@ -18,6 +21,8 @@ pub(crate) struct Outline {
     entries: Vec<Entry>,
     /// Scalar values of keys, by index of the entry.
     scalars: BTreeMap<usize, String>,
+    /// Indexes of the entries that an entry contains directly. `None`: the entries at the root.
+    children: BTreeMap<Option<usize>, Vec<usize>>,
 }
 
 /// Key or item of a collection.
@@ -59,6 +64,7 @@ impl Outline {
             text,
             outline: Self::default(),
             open: Vec::new(),
+            unclosed_bytes: 0,
         };
         let mut at = 0;
         while at < text.len() {
@@ -88,8 +94,8 @@ impl Outline {
 
     /// Entries that the entry `parent` contains directly. `None`: the entries at the root.
     pub(crate) fn children(&self, parent: Option<usize>) -> impl Iterator<Item = (usize, &Entry)> {
-        let all = self.entries.iter().enumerate();
-        all.filter(move |(_, entry)| entry.parent == parent)
+        let all = self.children.get(&parent).into_iter().flatten();
+        all.map(|at| (*at, &self.entries[*at]))
     }
 
     /// Keys of the map in the entry `parent`. `None`: the map at the root.
@@ -108,13 +114,15 @@ impl Outline {
 
     fn push(&mut self, parent: Option<usize>, kind: Kind, at: Range<usize>) -> usize {
         let value = at.end..at.end;
+        let index = self.entries.len();
         self.entries.push(Entry {
             parent,
             kind,
             at,
             value,
         });
-        self.entries.len() - 1
+        self.children.entry(parent).or_default().push(index);
+        index
     }
 
     /// Index of the entry at a path of keys from the root.
@@ -134,21 +142,23 @@ struct Reader<'t> {
     outline: Outline,
     /// Entries that can contain the next line, outer ones first.
     open: Vec<Open>,
+    /// Bytes read in the search for closing brackets that the text does not have.
+    unclosed_bytes: usize,
 }
 
 impl Reader<'_> {
     /// Reads the line that begins at `start`. Returns the start of the next unread line.
     fn line(&mut self, start: usize) -> usize {
         let end = self.line_end(start);
-        let line = &self.text[start..end];
+        let line = self.text[start..end].trim_end();
         let next = (end + 1).min(self.text.len()).max(end);
         let mut column = line.len() - line.trim_start_matches(' ').len();
-        let content = line[column..].trim_end();
+        let content = &line[column..];
         if content.is_empty() || content.starts_with('#') || content == "---" {
             return next;
         }
         loop {
-            let rest = line[column..].trim_end();
+            let rest = &line[column..];
             let is_item = rest == "-" || rest.starts_with("- ");
             if !is_item {
                 break;
@@ -211,9 +221,9 @@ impl Reader<'_> {
     fn flow(&mut self, start: usize, parent: Option<usize>, depth: usize) -> usize {
         let is_map = self.text[start..].starts_with('{');
         let close = if is_map { '}' } else { ']' };
-        let end = self.line_end(start);
         // Only a closed collection may continue in other lines.
-        let limit = self.flow_end(start).unwrap_or(end);
+        let end = self.flow_end(start);
+        let limit = end.unwrap_or_else(|| self.line_end(start));
         let mut at = start + 1;
         while at < limit && depth < DEPTH_MAX {
             let rest = &self.text[at..limit];
@@ -259,12 +269,25 @@ impl Reader<'_> {
                 at += length;
             }
         }
-        limit
+        // An inner collection can end after its outer one, if quotes before it hide it from the
+        // search for the end of the outer one. The text of the inner one is not read again.
+        limit.max(at)
     }
 
     /// Offset after the bracket that closes the flow collection at `start`. `None` if no bracket
     /// closes it before a line that begins a block entry at the first column.
-    fn flow_end(&self, start: usize) -> Option<usize> {
+    fn flow_end(&mut self, start: usize) -> Option<usize> {
+        if self.unclosed_bytes > UNCLOSED_BYTES_MAX {
+            return None;
+        }
+        let end = self.closing(start);
+        if end.is_none() {
+            self.unclosed_bytes += self.text.len() - start;
+        }
+        end
+    }
+
+    fn closing(&self, start: usize) -> Option<usize> {
         let mut depth = 0usize;
         let mut quote = None;
         let mut before = '\n';
@@ -407,6 +430,36 @@ mod tests {
             path.join(" ")
         });
         paths.collect()
+    }
+
+    #[test]
+    fn unclosed_brackets_take_linear_time() {
+        // Without a limit, the search for 40,000 brackets would read 8 GB.
+        let text = "  k: [\n".repeat(40_000) + "m: [a]\n";
+        let outline = Outline::of(&text);
+        assert_eq!(outline.keys(None).count(), 40_001);
+    }
+
+    #[test]
+    fn text_of_a_collection_is_read_once() {
+        // The quote of each line hides a bracket from the search for the end of the list before it.
+        let lines = "  k: [x-\", [ ', \"]\n".repeat(2_000);
+        let text = lines + &"' ]]]".repeat(4_000);
+        let outline = Outline::of(&text);
+        let mut starts = outline.entries().iter().map(|entry| entry.at.start);
+        assert!(starts.clone().is_sorted());
+        assert!(starts.all(|start| start < text.len()));
+        assert!(outline.entries().len() < 1_000);
+    }
+
+    #[test]
+    fn children_of_many_entries_take_linear_time() {
+        // Without an index, the search for all children would read 10 billion entries.
+        let count = 100_000;
+        let outline = Outline::of(&"a: {b: 1}\n".repeat(count));
+        let sections = outline.children(None);
+        let members = sections.map(|(section, _)| outline.children(Some(section)).count());
+        assert_eq!(members.sum::<usize>(), count);
     }
 
     #[test]

@@ -490,3 +490,19 @@ fn lone_document_and_other_files_are_served() {
     assert!(Path::new(client.folder.path()).exists());
     client.end();
 }
+
+#[test]
+fn noncharacters_do_not_end_the_session() {
+    let text = "version: 1\n# note\nname: \"\u{ffff}\"\n";
+    let mut client = Client::start(&[("gateway.yaml", text), ("orders.yaml", ORDERS)]);
+    client.open("gateway.yaml");
+    let uri = client.uri("gateway.yaml");
+    for line in 0..3 {
+        for character in 0..8 {
+            let position = json!({"line": line, "character": character});
+            let at = json!({"textDocument": {"uri": uri}, "position": position});
+            client.ask("textDocument/completion", &at);
+        }
+    }
+    client.end();
+}

@@ -36,13 +36,14 @@ pub fn apply(files: &mut Files, document: &mut Document, overlay: FileId, sink: 
     };
     let actions = read::actions(files.tree.at(root), extended, sink);
     let mut edited = EditedDocument::new(&mut files.tree, document.root);
-    let mut targets = Targets::default();
+    let mut targets = Targets::after(files.overlay_steps);
     for action in &actions {
         if run(action, &mut edited, &mut targets, sink).is_err() {
             break;
         }
     }
     document.root = edited.root();
+    files.overlay_steps = files.overlay_steps.saturating_add(targets.steps_taken());
 }
 
 /// Action on the values that a target selects.

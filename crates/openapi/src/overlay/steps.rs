@@ -2,8 +2,20 @@
 //! take hours on a large document. Examples: a filter that reads the whole document for each value,
 //! or thousands of actions that visit every value.
 
+use diag::NodeRef;
+
+use super::edit;
+
 /// Maximum number of steps of all targets of an overlay. A step is a value that a target visits.
 const STEPS_MAX: usize = 200_000_000;
+
+/// Maximum number of steps of all overlays of a run. A step takes up to 0.2 µs, so all overlays
+/// take at most about two minutes.
+const RUN_STEPS_MAX: usize = 500_000_000;
+
+/// Maximum number of steps in the paths of the values that one query can select. A step takes up to
+/// 32 bytes of memory, and the evaluator keeps all paths at the same time.
+const PATH_STEPS_MAX: usize = 100_000_000;
 
 /// Number of steps that one comparison with a regular expression costs. The expression is compiled
 /// for each comparison.
@@ -12,22 +24,36 @@ const REGEX_STEPS: usize = 200;
 /// Maximum length of a regular expression in a target, in bytes.
 const REGEX_BYTES_MAX: usize = 200;
 
-/// Remaining search steps for the targets of an overlay.
-pub(super) struct Steps(usize);
+/// Search steps for the targets of an overlay.
+pub(super) struct Steps {
+    most: usize,
+    left: usize,
+}
 
-/// The targets of an overlay take more than [`STEPS_MAX`] steps.
+/// A target takes more steps than are left, or selects values whose paths are too long together.
 #[derive(Debug)]
 pub(super) struct TooMany;
 
 impl Default for Steps {
     fn default() -> Self {
-        Self(STEPS_MAX)
+        Self::after(0)
     }
 }
 
 impl Steps {
+    /// Steps of an overlay, after other overlays of the run have taken a number of steps.
+    pub(super) fn after(taken: usize) -> Self {
+        let most = RUN_STEPS_MAX.saturating_sub(taken).min(STEPS_MAX);
+        Self { most, left: most }
+    }
+
+    /// Number of steps that were taken.
+    pub(super) fn taken(&self) -> usize {
+        self.most - self.left
+    }
+
     pub(super) fn take(&mut self, steps: usize) -> Result<(), TooMany> {
-        self.0 = self.0.checked_sub(steps).ok_or(TooMany)?;
+        self.left = self.left.checked_sub(steps).ok_or(TooMany)?;
         Ok(())
     }
 
@@ -53,6 +79,43 @@ impl Steps {
         }
         self.take(steps.saturating_mul(cost.regex.max(1)))
     }
+}
+
+/// Checks that the paths of all values that a query can select have at most [`PATH_STEPS_MAX`]
+/// steps together. `begins`: values at which the query begins, each with the length of its path.
+/// `visited`: number of values in these values.
+pub(super) fn check_paths<'n>(
+    query: &str,
+    visited: usize,
+    begins: impl Iterator<Item = (usize, NodeRef<'n>)>,
+) -> Result<(), TooMany> {
+    // A second `..` selects a value once for each value above it.
+    let repeats = Cost::of(query).descents.saturating_sub(1);
+    let repeats = u32::try_from(repeats).unwrap_or(u32::MAX);
+    let longest = edit::DEPTH_MAX.saturating_pow(repeats.saturating_add(1));
+    if visited.saturating_mul(longest) <= PATH_STEPS_MAX {
+        return Ok(());
+    }
+    let mut left = PATH_STEPS_MAX;
+    for (above, node) in begins {
+        take_paths(node, (above, 0), repeats, &mut left)?;
+    }
+    Ok(())
+}
+
+/// Subtracts the steps of the paths of a value and of all values in it. `above`: length of its path
+/// from the root. `below`: length of its path from the value at which the query begins.
+fn take_paths(
+    node: NodeRef<'_>,
+    (above, below): (usize, usize),
+    repeats: u32,
+    left: &mut usize,
+) -> Result<(), TooMany> {
+    let times = below.max(1).saturating_pow(repeats);
+    let steps = above.max(1).saturating_mul(times);
+    *left = left.checked_sub(steps).ok_or(TooMany)?;
+    let mut values = node.entries().map(|(_, value)| value).chain(node.items());
+    values.try_for_each(|value| take_paths(value, (above + 1, below + 1), repeats, left))
 }
 
 /// Parts of a query that multiply the number of its steps.
@@ -155,6 +218,17 @@ fn regex(arguments: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn overlays_of_a_run_share_their_steps() {
+        let mut steps = Steps::default();
+        assert!(steps.take(STEPS_MAX + 1).is_err());
+        assert!(steps.take(STEPS_MAX).is_ok() && steps.take(1).is_err());
+        assert_eq!(steps.taken(), STEPS_MAX);
+        let mut last = Steps::after(RUN_STEPS_MAX - 3);
+        assert!(last.take(4).is_err() && last.take(3).is_ok());
+        assert!(Steps::after(RUN_STEPS_MAX + 1).take(1).is_err());
+    }
 
     #[test]
     fn parts_that_multiply_steps_are_counted() {

@@ -7,6 +7,7 @@
 //!
 //! [`steps`]: super::steps
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, Span, suggest};
@@ -16,7 +17,7 @@ use serde_json_path::JsonPath;
 use super::edit::{self, EditedDocument};
 use super::lints::INVALID_TARGET;
 use super::plain;
-use super::steps::{Steps, TooMany, quoted};
+use super::steps::{self, Steps, TooMany, quoted};
 
 /// Path from the root to a value.
 pub(super) type Path = Vec<Step>;
@@ -31,8 +32,8 @@ pub(super) enum Step {
 /// Maximum number of `..` in one target. Each one multiplies the cost of the next.
 const DESCENTS_MAX: usize = 2;
 
-/// Maximum number of lists of selectors (`['get', 'post']`) in one target. Two selectors of a list
-/// can select the same value, which multiplies the cost of the next list.
+/// Maximum number of lists of selectors (`['get', 'post']`) in one target. Two indexes of a list
+/// can select the same value (`[0, -1]`), which doubles the cost of the next list.
 const LISTS_MAX: usize = 4;
 
 /// Maximum number of open brackets and parentheses at one place of a target. The parser reads the
@@ -52,6 +53,20 @@ pub(super) struct Targets {
 }
 
 impl Targets {
+    /// Creates the evaluator for the next overlay of a run. `taken`: number of steps that the
+    /// overlays before it have taken.
+    pub(super) fn after(taken: usize) -> Self {
+        Self {
+            steps: Steps::after(taken),
+            ..Self::default()
+        }
+    }
+
+    /// Number of steps that the targets of this overlay have taken.
+    pub(super) fn steps_taken(&self) -> usize {
+        self.steps.taken()
+    }
+
     /// Returns the paths of the selected values, each once. `None` if the target is refused, which
     /// is reported.
     pub(super) fn find(
@@ -117,12 +132,14 @@ with `-` or `/` in brackets and quotes"),
             return too_many(span, text, sink);
         }
         let found = query.query_located(self.json.as_ref()?);
-        let mut paths: Vec<Path> = found
-            .locations()
-            .map(|location| location.iter().map(step).collect())
-            .collect();
+        // Leave out repeated locations before the copy, which is larger.
+        let mut locations: Vec<_> = found.locations().collect();
+        locations.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
+        locations.dedup();
+        let paths = locations.into_iter();
+        let paths = paths.map(|location| location.iter().map(step).collect());
+        let mut paths: Vec<Path> = paths.collect();
         paths.sort_unstable();
-        paths.dedup();
         Some(paths)
     }
 
@@ -149,7 +166,10 @@ with `-` or `/` in brackets and quotes"),
             .iter()
             .map(|(_, id)| edit::size(edited.at(*id), values));
         let visited = below.fold(0, usize::saturating_add);
-        self.steps.take_query(rest, visited, (values, depth))
+        self.steps.take_query(rest, visited, (values, depth))?;
+        let begins = begins.iter();
+        let begins = begins.map(|(path, id)| (path.len(), edited.at(*id)));
+        steps::check_paths(rest, visited, begins)
     }
 
     /// Applies a merge of `update` at a path to the JSON copy.
@@ -202,7 +222,8 @@ fn too_many(span: Span, text: &str, sink: &mut Sink) -> Option<Vec<Path>> {
             &INVALID_TARGET,
             span,
             format!(
-                "`{}` takes too many steps in this document, with the actions before it",
+                "`{}` takes too many steps in this document, with the actions and overlays before \
+it",
                 suggest::shown(text)
             ),
         )
@@ -242,64 +263,76 @@ fn nesting(text: &str) -> usize {
     most
 }
 
+/// Open bracket of a target.
+#[derive(Default)]
+struct Bracket {
+    /// Number of open parentheses inside the bracket.
+    parentheses: usize,
+    /// Selectors before the current one. All names are in single quotes.
+    selectors: Vec<String>,
+    /// Text of the current selector.
+    current: String,
+    /// True if a name has a backslash, so that equal names can have different texts.
+    has_escape: bool,
+}
+
 /// Returns the reason for refusing a target that could select the same values very often. A list of
-/// selectors may contain names and indexes only, because `[*, *]` selects each value twice. `None`
-/// if the target is accepted.
+/// selectors may contain each name and each index once, and nothing else, because `[*, *]` selects
+/// each value twice. `None` if the target is accepted.
 fn repeats(text: &str) -> Option<String> {
     let mut lists = 0;
-    // For each open bracket: the number of open parentheses inside it, the number of its selectors
-    // before the current one, and the text of the current selector.
-    let mut open: Vec<(usize, usize, String)> = Vec::new();
-    let mut is_mixed = false;
-    let is_many = |selector: &str| {
-        let selector = selector.trim();
-        selector.starts_with(['*', '?']) || selector.contains(':')
+    let mut open: Vec<Bracket> = Vec::new();
+    let (mut is_mixed, mut is_repeated) = (false, false);
+    let is_many = |selector: &String| {
+        !selector.starts_with('\'') && (selector.starts_with(['*', '?']) || selector.contains(':'))
     };
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let length = match c {
+            '\'' | '"' => quoted(rest),
+            _ => c.len_utf8(),
+        };
+        let (part, behind) = rest.split_at(length);
+        rest = behind;
+        if c == '[' {
+            open.push(Bracket::default());
+            continue;
+        }
+        let Some(bracket) = open.last_mut() else {
+            continue;
+        };
         match c {
             '\'' | '"' => {
-                while let Some(inside) = chars.next() {
-                    match inside {
-                        '\\' => drop(chars.next()),
-                        inside if inside == c => break,
-                        _ => {}
-                    }
-                }
+                bracket.current.push('\'');
+                bracket.current.push_str(part.trim_matches(c));
+                bracket.current.push('\'');
+                bracket.has_escape |= part.contains('\\');
             }
-            '[' => open.push((0, 0, String::new())),
+            ']' if bracket.selectors.is_empty() => drop(open.pop()),
             ']' => {
-                if let Some((_, before, selector)) = open.pop()
-                    && before > 0
-                {
-                    lists += 1;
-                    is_mixed |= is_many(&selector);
-                }
+                lists += 1;
+                let current = std::mem::take(&mut bracket.current);
+                bracket.selectors.push(current.trim().to_owned());
+                is_mixed |= bracket.selectors.iter().any(is_many);
+                let different: BTreeSet<&String> = bracket.selectors.iter().collect();
+                is_repeated |= different.len() < bracket.selectors.len() || bracket.has_escape;
+                open.pop();
             }
-            ',' => {
-                if let Some((0, before, selector)) = open.last_mut() {
-                    *before += 1;
-                    is_mixed |= is_many(selector);
-                    selector.clear();
-                }
+            ',' if bracket.parentheses == 0 => {
+                let current = std::mem::take(&mut bracket.current);
+                bracket.selectors.push(current.trim().to_owned());
             }
-            '(' | ')' => {
-                if let Some((depth, ..)) = open.last_mut() {
-                    *depth = match c {
-                        '(' => *depth + 1,
-                        _ => depth.saturating_sub(1),
-                    };
-                }
-            }
-            c => {
-                if let Some((.., selector)) = open.last_mut() {
-                    selector.push(c);
-                }
-            }
+            '(' => bracket.parentheses += 1,
+            ')' => bracket.parentheses = bracket.parentheses.saturating_sub(1),
+            c => bracket.current.push(c),
         }
     }
     if is_mixed {
         return Some("a list of selectors may contain names and indexes only".to_owned());
+    }
+    if is_repeated {
+        let why = "a list of selectors may contain each name and index once, without a backslash";
+        return Some(why.to_owned());
     }
     (lists > LISTS_MAX).then(|| {
         format!("a target may have at most {LISTS_MAX} lists of selectors, such as `['a', 'b']`")
@@ -364,6 +397,7 @@ mod tests {
             "$.a[?count(@.b, @.c) > 1]",
             "$['a, *', 'b:c']['*', \"]\"]",
             "$[1:2][*]..x",
+            "$['a ', 'a', \"a'\"][?@.x == 'a\\n']",
         ] {
             assert_eq!(repeats(target), None, "{target}");
         }
@@ -373,6 +407,11 @@ mod tests {
             "$[0, 1:3]",
             "$[?@.a, ?@.b]",
             "$[?@['a', *]]",
+            "$['a', 'a']",
+            "$['a', \"a\"]",
+            "$['a', '\\u0061']",
+            "$[0, 1, 0]",
+            "$[?@['a', 'a'].b]",
         ] {
             assert!(repeats(target).is_some(), "{target}");
         }

@@ -65,6 +65,7 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
         operations::operations(before, after, plan);
     }
     questions::of_new(before, &new.gateway, plan);
+    questions::client_requests(before, &new.gateway, plan);
 }
 
 /// Reports settings that are written differently but have the same meaning. Called if there is no

@@ -452,21 +452,83 @@ fn gets_requests(gateway: &ir::Gateway, name: &str) -> bool {
         let all = api.treatments.iter();
         all.map(move |treatment| (api, treatment))
     });
-    treatments.any(|(api, treatment)| {
-        let mut links = treatment.chain.iter();
-        let mut own = treatment.forwarding.upstreams();
-        treatment.upstream == name
-            || own.any(|own| own == name)
-            || links.any(|link| {
-                let policy = match link {
-                    ir::Link::Authenticate => None,
-                    ir::Link::Shared(name) => gateway.shared.policies.get(name),
-                    ir::Link::Own(name) => api.policies.get(name),
-                };
-                let is_service_call =
-                    |one: &&ir::Policy| matches!(one.checked.kind(), "forward_auth" | "ext_proc");
-                let policy = policy.filter(|one| !is_service_call(one));
-                policy.is_some_and(|one| one.checked.upstreams().contains(&name))
-            })
-    })
+    treatments.any(|(api, treatment)| sends_to(gateway, (api, treatment), name))
+}
+
+/// True if a treatment sends client requests, or copies of them, to an upstream.
+fn sends_to(
+    gateway: &ir::Gateway,
+    (api, treatment): (&ir::Api, &ir::Treatment),
+    name: &str,
+) -> bool {
+    let mut links = treatment.chain.iter();
+    let mut own = treatment.forwarding.upstreams();
+    treatment.upstream == name
+        || own.any(|own| own == name)
+        || links.any(|link| {
+            let policy = match link {
+                ir::Link::Authenticate => None,
+                ir::Link::Shared(name) => gateway.shared.policies.get(name),
+                ir::Link::Own(name) => api.policies.get(name),
+            };
+            let is_service_call =
+                |one: &&ir::Policy| matches!(one.checked.kind(), "forward_auth" | "ext_proc");
+            let policy = policy.filter(|one| !is_service_call(one));
+            policy.is_some_and(|one| one.checked.upstreams().contains(&name))
+        })
+}
+
+/// Reports operations that newly send their requests to the upstream of a service with `on_outage:
+/// open`. Clients can cause failures of an upstream to which their requests go. Failures open its
+/// circuit breaker, and the gateway then takes the service for unavailable.
+pub(super) fn client_requests(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
+    for upstream in &new.shared.upstreams {
+        let name = upstream.name.as_str();
+        let before = CallingOperations::of(old, name);
+        let callers = CallingOperations::of(new, name);
+        let is_known = |operation: &ir::Operation| {
+            let mut known = before.all.iter();
+            known.any(|(_, other, _)| other.key == operation.key)
+        };
+        let open = callers.all.iter();
+        let open: Vec<_> = open
+            .filter(|(_, operation, is_open)| *is_open && is_known(operation))
+            .collect();
+        if open.is_empty() {
+            continue;
+        }
+        let (was, is) = (senders(old, name), senders(new, name));
+        if is.is_subset(&was) {
+            continue;
+        }
+        let list = |senders: BTreeSet<String>| Value::from(Vec::from_iter(senders));
+        let (was, is) = (list(was), list(is));
+        for (api, operation, _) in open {
+            let mut change = Change::new(
+                Section::Security,
+                Class::Weaken,
+                "upstream-setting-changed",
+                format!("upstream {name} client requests"),
+                was.clone(),
+                is.clone(),
+            );
+            change.why_none = Some(DECIDED_ELSEWHERE);
+            plan.changes.push(change.of(reference(api, operation)));
+        }
+    }
+}
+
+/// Methods and paths of the operations that send their requests, or copies of them, to an upstream.
+fn senders(gateway: &ir::Gateway, upstream: &str) -> BTreeSet<String> {
+    let operations = gateway.apis.iter().flat_map(|api| {
+        let all = api.operations.iter();
+        all.map(move |operation| (api, operation))
+    });
+    let sending = operations.filter(|(api, operation)| {
+        let treatment = &api.treatments[operation.treatment as usize];
+        sends_to(gateway, (api, treatment), upstream)
+    });
+    let names =
+        sending.map(|(_, operation)| format!("{} {}", operation.method, operation.template));
+    names.collect()
 }

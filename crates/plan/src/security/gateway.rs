@@ -24,6 +24,9 @@ pub(crate) fn compare(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut P
     let (was, is) = (&old.shared, &new.shared);
     for (was, is) in listeners(old, new) {
         let mut found = proxies(was, is);
+        if let Some(is) = is {
+            found.extend(transport::newly_served((old, was), (new, is)));
+        }
         if let (Some(was), Some(is)) = (was, is) {
             let reads = certificate::is_read(old);
             found.extend(transport::listener(was, is, reads));

@@ -7,10 +7,13 @@ use std::collections::BTreeSet;
 
 use bundle::ir;
 use policy::Policy as _;
+use policy::auth::Place;
+use policy::auth::mtls::Source;
 use policy::declared::{Settings, Value};
 
+use super::certificate::location;
 use super::gateway::hosts;
-use super::{Access, Difference, Verdict, one, verifier::value_text};
+use super::{Access, Difference, Verdict, one, verifier::value_text, verifiers_of};
 use crate::Class;
 
 /// Reason for a missing witness: a request cannot show properties of a connection.
@@ -55,7 +58,7 @@ fn used(access: &Access<'_>, role: &str) -> BTreeSet<String> {
             let wanted = wanted.flat_map(|alternative| &alternative.0);
             let schemes = wanted.filter_map(|wanted| route.api.schemes.get(&wanted.scheme));
             let shared = &route.gateway.shared;
-            let verifiers = schemes.flat_map(|scheme| super::verifiers_of(shared, scheme));
+            let verifiers = schemes.flat_map(|scheme| verifiers_of(shared, scheme));
             names.extend(verifiers.flat_map(|verifier| verifier.checked.origins()));
         }
         kind => names.extend(of_policies(kind)),
@@ -480,4 +483,112 @@ fn class(weaker: bool) -> Class {
         true => Class::Weaken,
         false => Class::Strengthen,
     }
+}
+
+/// Compares a new listener with the listeners that served the same APIs before. Each side: the
+/// gateway and the listener. The old listener is `None` if the listener is new.
+pub(super) fn newly_served(
+    (old, was): (&ir::Gateway, Option<&ir::Listener>),
+    (new, is): (&ir::Gateway, &ir::Listener),
+) -> Vec<Found> {
+    let mut found: Vec<Found> = Vec::new();
+    for api in new.apis.iter().filter(|api| is_at(api, is)) {
+        // All operations of a new API are reported as new.
+        let Some(before) = old.apis.get(&api.name) else {
+            continue;
+        };
+        let known = old.shared.listeners.iter();
+        let known: Vec<&ir::Listener> = known.filter(|known| is_at(before, known)).collect();
+        if known.is_empty() || was.is_some_and(|was| is_at(before, was)) {
+            continue;
+        }
+        let trust = match reads_certificates(new, api, is) {
+            true => trust(&known, is),
+            false => None,
+        };
+        for one in trust.into_iter().chain(slashes(&known, is)) {
+            let is_same = |other: &Found| other.id == one.id && other.old == one.old;
+            if !found.iter().any(is_same) {
+                found.push(one);
+            }
+        }
+    }
+    found
+}
+
+/// True if a mount of an API has a listener.
+fn is_at(api: &ir::Api, listener: &ir::Listener) -> bool {
+    let mut names = api.mounts.iter().flat_map(|mount| &mount.listeners);
+    names.any(|name| *name == listener.name)
+}
+
+/// True if an operation of an API, or its upstream, reads the certificates of a listener's clients.
+fn reads_certificates(gateway: &ir::Gateway, api: &ir::Api, listener: &ir::Listener) -> bool {
+    let shared = &gateway.shared;
+    let fields = listener.forward_client_cert;
+    let is_sent = fields.is_some_and(|fields| fields != ir::CertificateFields::Pass);
+    let alternatives = api.treatments.iter().flat_map(|one| &one.security.0);
+    let wanted = alternatives.flat_map(|alternative| &alternative.0);
+    let mut schemes = wanted.filter_map(|wanted| api.schemes.get(&wanted.scheme));
+    is_sent
+        || schemes.any(|scheme| {
+            let mut bindings = verifiers_of(shared, scheme).filter_map(|one| one.checked.binding());
+            location(scheme, &shared.auth) == Place::Certificate
+                || bindings.any(|binding| binding.source == Source::Connection)
+        })
+}
+
+/// Settings with which a listener verifies client certificates. `None` if it requests none.
+fn client_auth(listener: &ir::Listener) -> Option<&ir::ClientAuth> {
+    let client_auth = listener.tls()?.client_auth.as_ref()?;
+    (client_auth.mode != ir::ClientAuthMode::Off).then_some(client_auth)
+}
+
+/// Compares the certificates that a listener accepts with those that the known listeners accept.
+fn trust(known: &[&ir::Listener], is: &ir::Listener) -> Option<Found> {
+    let own = client_auth(is)?;
+    let known = known.iter().filter_map(|known| client_auth(known));
+    let (same, others): (Vec<&ir::ClientAuth>, Vec<&ir::ClientAuth>) =
+        known.partition(|known| known.ca == own.ca);
+    let shown = |texts: BTreeSet<String>| match texts.is_empty() {
+        true => None,
+        false => Some(Vec::from_iter(texts).join(", ")),
+    };
+    if same.is_empty() {
+        return Some(Found {
+            subject: format!("listener {} tls.client_auth.ca", is.name),
+            class: Class::Weaken,
+            id: "client-authority-changed",
+            old: shown(others.iter().map(|one| one.ca.to_string()).collect()),
+            new: Some(own.ca.to_string()),
+        });
+    }
+    // A known listener without a list already accepts revoked certificates of this CA.
+    let is_as_strict = |one: &&ir::ClientAuth| one.crl.is_none() || one.crl == own.crl;
+    if same.iter().any(is_as_strict) {
+        return None;
+    }
+    let lists = same.iter().filter_map(|one| one.crl.as_ref());
+    Some(Found {
+        subject: format!("listener {} tls.client_auth.crl", is.name),
+        class: match own.crl {
+            None => Class::Weaken,
+            Some(_) => Class::Incomparable,
+        },
+        id: "client-revocation-changed",
+        old: shown(lists.map(ToString::to_string).collect()),
+        new: own.crl.as_ref().map(ToString::to_string),
+    })
+}
+
+/// Reports a listener that merges slashes if no known listener does.
+fn slashes(known: &[&ir::Listener], is: &ir::Listener) -> Option<Found> {
+    let is_new = is.merge_slashes && known.iter().all(|known| !known.merge_slashes);
+    is_new.then(|| Found {
+        subject: format!("listener {} merge_slashes", is.name),
+        class: Class::Weaken,
+        id: "listener-setting-changed",
+        old: Some("false".to_owned()),
+        new: Some("true".to_owned()),
+    })
 }

@@ -7,7 +7,7 @@ use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
 
-use super::spelling::{is_cookie_read_as, within_ascii, without};
+use super::spelling::{cookie_name, is_cookie_read_as, within_ascii, without};
 use crate::head::RequestHead;
 
 /// Location of a credential in a request.
@@ -174,7 +174,7 @@ pub(crate) fn only_cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<
         match (&pair[..split] == name.as_bytes(), value) {
             (true, Some(value)) if found.is_none() => found = Some(value),
             (true, _) => return None,
-            (false, _) if is_cookie(&pair[..split], name) => return None,
+            (false, _) if is_cookie(cookie_name(pair), name) => return None,
             (false, _) => {}
         }
         if inner_names(pair).any(|inner| is_cookie(inner, name)) {
@@ -212,13 +212,8 @@ pub fn strip_cookies_of(headers: &mut HeaderMap, name: &str) {
 /// [`strip_cookies_of`] removes them from requests.
 pub fn strip_set_cookies_of(headers: &mut HeaderMap, name: &str) {
     let sets = |value: &HeaderValue| {
-        // A cookie with an empty name and the value `NAME=VALUE` is sent as `NAME=VALUE`.
-        let mut pair = value.as_bytes().trim_ascii();
-        while let Some(rest) = pair.strip_prefix(b"=") {
-            pair = rest.trim_ascii();
-        }
-        let pair = pair.split(|b| *b == b';').next().unwrap_or_default();
-        is_part_of(pair, name)
+        let mut parts = value.as_bytes().split(|b| *b == b';');
+        is_part_of(parts.next().unwrap_or_default(), name)
     };
     if !headers.get_all(SET_COOKIE).iter().any(sets) {
         return;
@@ -234,7 +229,7 @@ pub fn strip_set_cookies_of(headers: &mut HeaderMap, name: &str) {
 /// True if some servers read the cookie `pair` (`NAME=VALUE`) as the cookie `wanted` or as a part
 /// of it.
 fn is_part_of(pair: &[u8], wanted: &str) -> bool {
-    let written = pair.split(|b| *b == b'=').next().unwrap_or_default();
+    let written = cookie_name(pair);
     let decoded = std::str::from_utf8(written).map(decode);
     let decoded = decoded.unwrap_or(Cow::Borrowed(written));
     let whole = within_ascii(&decoded);
@@ -246,11 +241,7 @@ fn is_part_of(pair: &[u8], wanted: &str) -> bool {
 
 /// Removes a cookie, and cookies whose names some servers treat as the same name.
 fn strip_cookie(headers: &mut HeaderMap, wanted: &str) -> bool {
-    let is_match = |pair: &[u8]| {
-        let name = pair.split(|b| *b == b'=').next().unwrap_or_default();
-        is_cookie(name, wanted)
-    };
-    strip_pairs(headers, is_match)
+    strip_pairs(headers, |pair| is_cookie(cookie_name(pair), wanted))
 }
 
 /// True if some servers treat the name of a cookie, as written, as equal to `wanted`.
@@ -261,7 +252,7 @@ fn is_cookie(name: &[u8], wanted: &str) -> bool {
 
 /// Names that some servers find inside of a cookie, behind a comma or white space: `b` in
 /// `a=1, b=2` and in `a b=2`. ASP.NET Core separates cookies at commas, `http.cookies` of Python at
-/// white space.
+/// white space. A name can have `=` before it (see [`cookie_name`]).
 fn inner_names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_separator = |byte: &u8| matches!(byte, b',' | 0x0B) || byte.is_ascii_whitespace();
     let mut words = pair.split(is_separator).filter(|word| !word.is_empty());
@@ -271,19 +262,20 @@ fn inner_names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
     // Visit each part between separators once: clients choose the length, and a search from each
     // `=` would be quadratic.
     let mut before = None;
-    words.filter_map(
+    let names = words.flat_map(
         move |word| match word.iter().position(|byte| *byte == b'=') {
             None => {
                 before = Some(word);
-                None
+                [None, None]
             }
-            Some(0) => before.take(),
+            Some(0) => [before.take(), Some(cookie_name(word))],
             Some(at) => {
                 before = None;
-                Some(&word[..at])
+                [Some(&word[..at]), None]
             }
         },
-    )
+    );
+    names.flatten()
 }
 
 /// Removes the cookies for which `is_match` is true, and cookies inside of which some servers find
@@ -479,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn cookie_with_space_outside_ascii_is_ambiguous() {
+    fn cookie_with_several_readings_is_ambiguous() {
         let only = |value: &[u8]| {
             let mut headers = HeaderMap::new();
             headers.append("cookie", HeaderValue::from_bytes(value).unwrap());
@@ -495,6 +487,9 @@ mod tests {
             b"sid=\xe2\x80\x80a",
             b"sid=a\xa0",
             b"sid=\x85a",
+            b"sid=a; =sid=b",
+            b"sid=a; ==SID",
+            b"sid=a; b=c,=sid=b",
         ] {
             assert_eq!(only(value), None, "{value:?}");
         }
@@ -512,6 +507,9 @@ mod tests {
             ("a=1; b app.sid=s", "a=1"),
             ("a=1; b=2, app_sids=3; app_sid=s", "a=1; b=2, app_sids=3"),
             ("app-sid=s; appsid=s", "app-sid=s; appsid=s"),
+            ("a=1; =app_sid=s; ==App.sid=s; = app_sid=s", "a=1"),
+            ("a=1; b=2,=app_sid=s; b=2 =app_sid=s", "a=1"),
+            ("a==app_sid; b=app_sid=s; =c", "a==app_sid; b=app_sid=s; =c"),
         ] {
             let mut request = head("/", &[("cookie", cookies)]);
             let is_changed = cookies != left;
@@ -529,6 +527,7 @@ mod tests {
             " __Host-session.1 = x",
             "__host-session.login-abc=1",
             "=__Host-session=1",
+            " = =__Host-session=1; Path=/",
             "__Host-session=; Max-Age=0",
             "__Host-session",
         ];

@@ -15,6 +15,7 @@
 //! | cookie parsers that remove quotation marks | `"api_key"` |
 //! | ASP.NET (System.Web) | `%u0061pi_key`: an escape that is not percent-encoding |
 //! | `ufo` of Node (h3, Nuxt) | `=api_key`: the query `=api_key=x` |
+//! | Werkzeug before 2.2.3 (CVE-2023-23934) | `=api_key`: the cookie `=api_key=x` |
 //!
 //! Other servers find no parameter at all: Tomcat and Go leave out a parameter with a `%` that two
 //! hexadecimal digits do not follow, Go also one with a `;`.
@@ -197,6 +198,19 @@ pub(crate) fn without_equals(part: &str) -> &str {
     part.trim_start_matches('=')
 }
 
+/// Encoded name of a cookie. `pair`: text between two semicolons. The name has no `=` or white
+/// space at its beginning: Werkzeug before 2.2.3 reads `=sid=x` as the cookie `sid`. Some browsers
+/// send this text for a cookie without a name that has the value `sid=x`.
+#[must_use]
+pub(super) fn cookie_name(pair: &[u8]) -> &[u8] {
+    let mut bare = pair.trim_ascii();
+    while let Some(rest) = bare.strip_prefix(b"=") {
+        bare = rest.trim_ascii_start();
+    }
+    let end = bare.iter().position(|byte| *byte == b'=');
+    &bare[..end.unwrap_or(bare.len())]
+}
+
 /// Encoded name and value of a parameter in a query. `part`: text between two separators. Neither
 /// has the `=` at the beginning of the part, which `ufo` ignores. The value of a part without
 /// another `=` is empty.
@@ -297,8 +311,8 @@ fn plain(byte: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::{
-        has_lookalike, has_several_readings, is_cookie_read_as, is_read_as, readings, resembles,
-        without,
+        cookie_name, has_lookalike, has_several_readings, is_cookie_read_as, is_read_as, readings,
+        resembles, without,
     };
 
     #[test]
@@ -443,6 +457,22 @@ mod tests {
             assert!(!is_read_as(name, b"user.name"), "{name:?}");
         }
         assert!(is_read_as(b"user.name", b"user") && !is_read_as(b"user.name", b"name"));
+    }
+
+    #[test]
+    fn name_of_a_cookie_begins_after_equals_signs() {
+        for (pair, name) in [
+            ("sid=x", "sid"),
+            ("sid", "sid"),
+            ("=sid=x", "sid"),
+            ("= = sid=x", "sid"),
+            ("==sid", "sid"),
+            ("a==sid", "a"),
+            ("=", ""),
+            ("", ""),
+        ] {
+            assert_eq!(cookie_name(pair.as_bytes()), name.as_bytes(), "{pair}");
+        }
     }
 
     /// `session.sig` is the signature of a cookie `session` in Node applications.

@@ -10,6 +10,7 @@ use bundle::oci::{EMPTY_BLOB, ImageManifest, MANIFEST_BYTES_MAX};
 use bundle::publish;
 use bundle::refused::Refused;
 use bundle::store::{self, Blobs as _, Chain, Store as _, WriteError};
+use bundle::{history, revocation};
 use registry::mirror::{Behind, Chains, Extent, Mirror, ReaderNeeds};
 use registry::{Registry, Settings};
 
@@ -436,6 +437,31 @@ fn pages_of_tags_are_followed_to_their_end() {
     });
     assert_eq!(server.open().serials(&Chain::Revocations), Ok(vec![1, 2]));
     assert_eq!(server.requests().len(), 3);
+}
+
+#[test]
+fn withheld_record_is_not_an_empty_channel() {
+    // The registry lists the newest record and list of revocations, but has no manifests.
+    let server = Hostile::start(|request, _| match request.line.contains("/tags/list") {
+        true => ok(b"{\"tags\":[\"ch-prod-00000000000000000001\",\"rev-00000000000000000002\"]}"),
+        false => answer("404 Not Found", "", b""),
+    });
+    let registry = server.open();
+    let missing = |serial| Refused::LinkMissing { serial };
+    assert_eq!(history::head(&registry, None, &prod()), Err(missing(1)));
+    assert_eq!(revocation::newest(&registry, None), Err(missing(2)));
+    // The copy of gwd counts the registry as failed, so that another one is queried.
+    let folder = tempfile::tempdir().unwrap();
+    let mut mirror = Mirror::new(registry, folder.path(), prod());
+    let chains = (Chains::BOTH, Behind::Skipped);
+    let updated = mirror.update(
+        Extent::Heads,
+        chains,
+        &ReaderNeeds::default(),
+        fixture::NOON,
+    );
+    let refused = updated.map(|_| ()).map_err(|error| error.to_string());
+    assert_eq!(refused, Err(missing(2).to_string()));
 }
 
 #[test]

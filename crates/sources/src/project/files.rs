@@ -31,6 +31,9 @@ pub struct Files {
     pub sources: Sources,
     /// Nodes of all texts.
     pub tree: Tree,
+    /// Number of search steps that the overlays of this run have taken. All overlays share one
+    /// limit.
+    pub overlay_steps: usize,
     disk: Disk,
     limits: Limits,
     loaded: Vec<Loaded>,
@@ -117,6 +120,7 @@ impl Files {
         Self {
             sources: Sources::default(),
             tree: Tree::default(),
+            overlay_steps: 0,
             disk,
             limits,
             loaded: Vec::new(),

@@ -141,6 +141,9 @@ pub(crate) fn check(parameters: &[Parameter], head: &Head<'_>, findings: &mut Ve
         }
         for pair in cookie_pairs(head.headers) {
             let pair = String::from_utf8_lossy(pair);
+            if let Some(name) = own.described.read_after_equals(&pair) {
+                add(ParameterPlace::Cookie, (name, OTHER_SPELLING));
+            }
             let found = own.described.hidden_in_cookie(pair.trim());
             found.for_each(|name| add(ParameterPlace::Cookie, (name, AFTER_COMMA)));
         }

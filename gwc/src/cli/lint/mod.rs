@@ -156,7 +156,7 @@ for each (`--format human`, `concise`, `jsonl` and `github` take several)"
             && args.format.name == "human"
             && report.findings.is_empty();
         if !text.is_empty() && !args.dry_run && !all_aside {
-            say::result(&text);
+            say::in_format(args.format.name, &text);
         }
         if let Some(Cost { routes, series }) = cost.filter(|_| args.format.name == "human") {
             say::note(&format!(
@@ -212,13 +212,12 @@ fn fix(
     let mended = apply_fixes(look)?;
     if args.dry_run {
         let diff = fix::diff(folder, &mended.changes);
-        let terminal = std::io::stdout().is_terminal();
         if !diff.is_empty() {
-            say::result(&if terminal {
-                printable_lines(&diff)
-            } else {
-                diff
-            });
+            // Programs such as `patch` get the exact text.
+            match std::io::stdout().is_terminal() {
+                true => say::result(&printable_lines(&diff)),
+                false => say::verbatim(&diff),
+            }
         }
     } else {
         fix::write(input.folder(), &mended.changes)?;

@@ -85,6 +85,7 @@ fn cookies_of_a_login_are_stripped() {
             Some("__Host-sessions=x; __Host-sessio=y"),
         ),
         ("__Host-session_1=x; __Host-session[1]=y; a=1", Some("a=1")),
+        ("=__Host-session=x; ==__Host-session.1=y; a=1", Some("a=1")),
     ] {
         let mut head = head(Method::GET, &[("cookie", sent)]);
         strip_cookies_of(&mut head.headers, "__Host-session");
