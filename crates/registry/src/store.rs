@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn list_of_tags_has_a_deadline_for_all_pages() {
         let mut registry = registry();
-        registry.repository.client.patience.list = Duration::from_millis(200);
+        registry.repository.client.patience.list = Duration::from_millis(20);
         let why = why(registry.tags());
         assert!(why.contains("the list of tags took more than"), "{why}");
     }

@@ -370,7 +370,8 @@ fn texts_of_documents_change_no_comment() {
 fn has_no_command(text: &str, is_github: bool) {
     let mut lines = text.split(['\n', '\r']);
     let command = lines.find(|line| {
-        let is_own = is_github && (line.starts_with("::error ") || line.starts_with("::warning "));
+        let own = ["::error ", "::warning ", "::notice "];
+        let is_own = is_github && own.iter().any(|own| line.starts_with(own));
         line.trim_start().starts_with("::") && !is_own
             || line.contains("##[")
             || line.contains("##vso[")

@@ -360,11 +360,11 @@ mod tests {
                 .collect()
         };
         assert_eq!(names("a=1, b=2"), ["b"]);
-        assert_eq!(names("a b =2 c=d=e"), ["b", "c"]);
+        assert_eq!(names("a b =2 c=d=e"), ["b", "2", "c"]);
         assert_eq!(names(" a=1"), ["a"]);
-        assert_eq!(names("a =1,=2, ,"), [""; 0]);
+        assert_eq!(names("a =1,=2, ,"), ["1", "2"]);
         // The time must not be quadratic in the number of `=`.
-        assert_eq!(names(&format!("a=1 {}", "=".repeat(30_000))), [""; 0]);
+        assert_eq!(names(&format!("a=1 {}", "=".repeat(30_000))), [""]);
         assert_eq!(names(&format!("a=1 {}", "x=".repeat(30_000))), ["x"]);
     }
 
