@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bundle::digest::Digest;
 use bundle::manifest::BLOB_BYTES_MAX;
@@ -11,7 +11,7 @@ use bundle::oci::{ImageManifest, MANIFEST_BYTES_MAX};
 use bundle::refused::Refused;
 use bundle::store::{Batch, Blobs, Chain, Store, WriteError};
 use tokio::runtime::Runtime;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::address::Address;
 use crate::repository::{Kind, Repository, unreachable};
