@@ -329,10 +329,13 @@ impl<'a> CallingOperations<'a> {
             let mut apis = old.apis.iter();
             apis.any(|api| api.operations.get(key).is_some())
         };
-        self.all.retain(|(_, operation, _)| {
-            let mut known = before.all.iter();
-            known.any(|(_, other, _)| other.key == operation.key) || !is_known(&operation.key)
-        });
+        let called: BTreeSet<&str> = before
+            .all
+            .iter()
+            .map(|(_, one, _)| one.key.as_str())
+            .collect();
+        self.all
+            .retain(|(_, one, _)| called.contains(one.key.as_str()) || !is_known(&one.key));
         self
     }
 }
@@ -482,33 +485,25 @@ fn sends_to(
 /// open`. Clients can cause failures of an upstream to which their requests go. Failures open its
 /// circuit breaker, and the gateway then takes the service for unavailable.
 pub(super) fn client_requests(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
-    for upstream in &new.shared.upstreams {
-        let name = upstream.name.as_str();
-        let before = CallingOperations::of(old, name);
-        let callers = CallingOperations::of(new, name);
-        let is_known = |operation: &ir::Operation| {
-            let mut known = before.all.iter();
-            known.any(|(_, other, _)| other.key == operation.key)
+    let before = callers_of(old, false);
+    for (service, callers) in callers_of(new, true) {
+        let known: BTreeSet<&str> = match before.get(service) {
+            Some(before) => before.iter().map(|(_, one)| one.key.as_str()).collect(),
+            None => continue,
         };
-        let open = callers.all.iter();
-        let open: Vec<_> = open
-            .filter(|(_, operation, is_open)| *is_open && is_known(operation))
-            .collect();
-        if open.is_empty() {
-            continue;
-        }
-        let (was, is) = (senders(old, name), senders(new, name));
+        let (was, is) = (senders(old, service), senders(new, service));
         if is.is_subset(&was) {
             continue;
         }
         let list = |senders: BTreeSet<String>| Value::from(Vec::from_iter(senders));
         let (was, is) = (list(was), list(is));
-        for (api, operation, _) in open {
+        let callers = callers.into_iter();
+        for (api, operation) in callers.filter(|(_, one)| known.contains(one.key.as_str())) {
             let mut change = Change::new(
                 Section::Security,
                 Class::Weaken,
                 "upstream-setting-changed",
-                format!("upstream {name} client requests"),
+                format!("upstream {service} client requests"),
                 was.clone(),
                 is.clone(),
             );
@@ -516,6 +511,27 @@ pub(super) fn client_requests(old: &ir::Gateway, new: &ir::Gateway, plan: &mut P
             plan.changes.push(change.of(reference(api, operation)));
         }
     }
+}
+
+/// Operations that call a service, by the upstream of the service. `open_only`: only calls with
+/// `on_outage: open`.
+fn callers_of(
+    gateway: &ir::Gateway,
+    open_only: bool,
+) -> BTreeMap<&str, Vec<(&ir::Api, &ir::Operation)>> {
+    let mut callers: BTreeMap<&str, Vec<(&ir::Api, &ir::Operation)>> = BTreeMap::new();
+    for api in &gateway.apis {
+        for operation in &api.operations {
+            let treatment = &api.treatments[operation.treatment as usize];
+            let questions = questions(treatment, api, &gateway.shared);
+            let services = questions.filter(|one| !open_only || one.is_open());
+            let services: BTreeSet<&str> = services.map(|one| one.service()).collect();
+            for service in services {
+                callers.entry(service).or_default().push((api, operation));
+            }
+        }
+    }
+    callers
 }
 
 /// Methods and paths of the operations that send their requests, or copies of them, to an upstream.

@@ -226,8 +226,8 @@ impl<'a> Containment<'a> {
         let before = steps::costs();
         let costs_max = self.costs;
         let spent = || steps::costs().wrapping_sub(before);
-        let affordable = values.into_iter().take_while(|_| spent() < costs_max);
-        let found = { affordable }.find(shows);
+        let mut affordable = values.into_iter().take_while(|_| spent() < costs_max);
+        let found = affordable.find(shows);
         self.costs = costs_max.saturating_sub(spent());
         self.is_cut |= found.is_none() && self.costs == 0;
         found

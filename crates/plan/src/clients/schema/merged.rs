@@ -1,7 +1,7 @@
 //! Merges the members of `allOf` that only describe properties. A schema that one side writes with
 //! `allOf` and the other side without it is then compared property by property.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir::Value;
 use model::contract::joint::Joint;
@@ -10,14 +10,19 @@ use super::view;
 
 /// Maximum nesting of `allOf` that is merged.
 const DEPTH_MAX: usize = 8;
+/// Maximum number of members that are merged into one schema. A member can occur many times on each
+/// level.
+const MEMBERS_MAX: usize = 256;
 
 /// Properties that a schema describes, and those that it requires.
 #[derive(Default)]
 struct Object {
     is_object: bool,
     properties: BTreeMap<Box<str>, Value>,
-    required: Vec<Value>,
+    required: BTreeSet<Value>,
     others: BTreeMap<Box<str>, Value>,
+    /// Number of schemas added.
+    members: usize,
 }
 
 /// Returns both schemas. If only one of them has `allOf`, it is returned without it, if that keeps
@@ -48,7 +53,10 @@ fn merged(joint: &Joint, schema: &Value) -> Option<Value> {
         entries.push(("properties".into(), Value::Map(properties)));
     }
     if !all.required.is_empty() {
-        entries.push(("required".into(), Value::Set(all.required)));
+        entries.push((
+            "required".into(),
+            Value::Set(all.required.into_iter().collect()),
+        ));
     }
     entries.sort_by(|one, other| one.0.cmp(&other.0));
     Some(Value::Map(entries))
@@ -57,25 +65,20 @@ fn merged(joint: &Joint, schema: &Value) -> Option<Value> {
 impl Object {
     /// Adds the properties of a schema and of the members of its `allOf`.
     fn add(&mut self, joint: &Joint, schema: &Value, depth: usize) -> Option<()> {
+        self.members += 1;
+        if depth > DEPTH_MAX || self.members > MEMBERS_MAX {
+            return None;
+        }
         let schema = view::of(joint, schema);
         let Value::Map(entries) = &schema else {
             return None;
         };
-        if depth > DEPTH_MAX {
-            return None;
-        }
         for (key, value) in entries {
             let value = joint.at(value);
             match &**key {
                 "type" if *value == Value::Text("object".into()) => self.is_object = true,
                 "properties" => self.describe(joint, value)?,
-                "required" => {
-                    for name in value.items() {
-                        if !self.required.contains(name) {
-                            self.required.push(name.clone());
-                        }
-                    }
-                }
+                "required" => self.required.extend(value.items().iter().cloned()),
                 "allOf" => {
                     for member in value.items() {
                         self.add(joint, joint.at(member), depth + 1)?;
@@ -102,5 +105,42 @@ impl Object {
             }
         }
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bundle::ir::{Contract, Set};
+
+    /// Schemas in which each level names the next one `width` times in `allOf`.
+    fn levels(count: u32, width: usize) -> Vec<Value> {
+        let all = |next: u32| Value::List(vec![Value::Node(next); width]);
+        let all = (1..=count).map(|next| Value::Map(vec![("allOf".into(), all(next))]));
+        let object = Value::Map(vec![("type".into(), Value::Text("object".into()))]);
+        all.chain([object]).collect()
+    }
+
+    fn contract(schemas: Vec<Value>) -> Contract {
+        Contract {
+            name: String::new(),
+            operations: Set::default(),
+            outgoing: Set::default(),
+            schemas,
+            names_only: false,
+        }
+    }
+
+    fn is_merged(schemas: Vec<Value>) -> bool {
+        let joint = Joint::new(&contract(schemas), &contract(Vec::new()));
+        merged(&joint, joint.node(0)).is_some()
+    }
+
+    #[test]
+    fn shared_members_take_bounded_steps() {
+        assert!(is_merged(levels(DEPTH_MAX as u32, 1)));
+        assert!(is_merged(levels(3, 4)));
+        // 100 members on each of eight levels: 10^16 paths.
+        assert!(!is_merged(levels(DEPTH_MAX as u32, 100)));
     }
 }
