@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, after, never, select};
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, RequestId, Response};
 use lsp_types::notification::{
     DidChangeTextDocument, DidChangeWatchedFiles, DidCloseTextDocument, DidOpenTextDocument,
-    Notification as _, PublishDiagnostics, ShowMessage,
+    LogMessage, Notification as _, PublishDiagnostics, ShowMessage,
 };
 use lsp_types::request::{
     CodeActionRequest, CodeLensRefresh, CodeLensRequest, Completion, GotoDefinition, HoverRequest,
@@ -18,8 +18,9 @@ use lsp_types::request::{
 };
 use lsp_types::{
     DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, Hover,
-    HoverContents, MarkupContent, MarkupKind, MessageType, Position, PrepareRenameResponse,
-    PublishDiagnosticsParams, ShowMessageParams, TextDocumentIdentifier,
+    HoverContents, LogMessageParams, MarkupContent, MarkupKind, MessageType, Position,
+    PrepareRenameResponse, PublishDiagnosticsParams, ShowMessageParams, TextDocumentIdentifier,
+    Uri,
 };
 use model::compile::Input;
 use serde::de::DeserializeOwned;
@@ -127,11 +128,15 @@ impl<'c> Server<'c> {
                         }
                         self.answer(request)?;
                     }
-                    Ok(Message::Notification(notification)) => self.notice(notification),
+                    Ok(Message::Notification(notice)) => self.notice(notice, Self::heed)?,
                     Ok(Message::Response(_)) => {}
                     Err(_) => return Ok(()),
                 },
-                recv(self.outcomes) -> outcome => self.checked(outcome?)?,
+                recv(self.outcomes) -> outcome => {
+                    let outcome = outcome?;
+                    let published = self.guarded(|server| server.checked(outcome));
+                    published.unwrap_or_else(|| self.log_bug("publishing findings"))?;
+                }
                 recv(quiet) -> _ => {
                     self.quiet = never();
                     self.check_next()?;
@@ -140,11 +145,45 @@ impl<'c> Server<'c> {
         }
     }
 
+    /// Calls a handler. `None` after a panic: a bug that one document triggers must not end the
+    /// session.
+    fn guarded<T>(&mut self, handler: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        catch_unwind(AssertUnwindSafe(|| handler(self))).ok()
+    }
+
+    /// Logs at the client that gwc ended the handling of `what` because of a bug.
+    fn log_bug(&self, what: &str) -> anyhow::Result<()> {
+        let advice = "please report it, close the document and open it again";
+        let message = format!("{what} ended with a bug of gwc; {advice}");
+        let typ = MessageType::ERROR;
+        self.notify::<LogMessage>(LogMessageParams { typ, message })
+    }
+
     // --- Notifications ---
 
-    fn notice(&mut self, notification: Notification) {
+    /// Calls the handler of a notification. After a panic, the text of its document may be
+    /// incomplete, so the document counts as closed.
+    fn notice(
+        &mut self,
+        notification: Notification,
+        handler: impl FnOnce(&mut Self, &str, Value),
+    ) -> anyhow::Result<()> {
         let Notification { method, params } = notification;
-        match &*method {
+        let uri = params.pointer("/textDocument/uri").cloned();
+        let handled = self.guarded(|server| handler(server, &method, params));
+        if handled.is_some() {
+            return Ok(());
+        }
+        let uri: Option<Uri> = uri.and_then(|uri| serde_json::from_value(uri).ok());
+        if let Some(path) = uri.and_then(|uri| path_of(&uri)) {
+            self.open.remove(&path);
+            self.mark_dirty(|folder| path.starts_with(folder));
+        }
+        self.log_bug(&format!("`{method}`"))
+    }
+
+    fn heed(&mut self, method: &str, params: Value) {
+        match method {
             DidOpenTextDocument::METHOD => {
                 if let Ok(params) = serde_json::from_value(params) {
                     self.opened(params);
@@ -332,12 +371,10 @@ impl<'c> Server<'c> {
 
     fn answer(&mut self, request: Request) -> anyhow::Result<()> {
         let Request { id, method, params } = request;
-        // A bug that one document triggers must not end the session.
-        let answer = catch_unwind(AssertUnwindSafe(|| self.answer_of(&method, params)));
-        let response = match answer {
-            Ok(Ok(result)) => Response::new_ok(id, result),
-            Ok(Err((code, message))) => Response::new_err(id, code as i32, message),
-            Err(_) => {
+        let response = match self.guarded(|server| server.answer_of(&method, params)) {
+            Some(Ok(result)) => Response::new_ok(id, result),
+            Some(Err((code, message))) => Response::new_err(id, code as i32, message),
+            None => {
                 let message = format!("`{method}` ended with a bug of gwc");
                 Response::new_err(id, ErrorCode::InternalError as i32, message)
             }
@@ -575,18 +612,19 @@ mod tests {
     use serde_json::json;
     use sources::syntax::Limits;
 
+    fn server(connection: &Connection, now_s: fn() -> u64) -> Server<'_> {
+        let client = Client::of(&serde_json::from_value(json!({"capabilities": {}})).unwrap());
+        let limits = Limits::default();
+        Server::new(connection, client, Options { limits, now_s }).unwrap()
+    }
+
     #[test]
     fn panic_in_a_request_is_an_error_answer() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(GATEWAY_FILE);
         let uri = uri_of(&path).unwrap();
         let (connection, editor) = Connection::memory();
-        let client = Client::of(&serde_json::from_value(json!({"capabilities": {}})).unwrap());
-        let options = Options {
-            limits: Limits::default(),
-            now_s: || panic!("simulated bug"),
-        };
-        let mut server = Server::new(&connection, client, options).unwrap();
+        let mut server = server(&connection, || panic!("simulated bug"));
         let document = json!({"uri": uri, "languageId": "yaml", "version": 1, "text": "lis"});
         server.opened(serde_json::from_value(json!({"textDocument": document})).unwrap());
         let at = json!({"textDocument": {"uri": uri}, "position": {"line": 0, "character": 3}});
@@ -606,17 +644,35 @@ mod tests {
     }
 
     #[test]
+    fn panic_in_a_notification_closes_its_document() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(GATEWAY_FILE);
+        let uri = uri_of(&path).unwrap();
+        let (connection, editor) = Connection::memory();
+        let mut server = server(&connection, || 0);
+        let document = json!({"uri": uri, "languageId": "yaml", "version": 1, "text": "a: 1\n"});
+        let opened = json!({"textDocument": document});
+        let opened = Notification::new(DidOpenTextDocument::METHOD.to_owned(), opened);
+        server.notice(opened.clone(), Server::heed).unwrap();
+        let sound = server.projects[folder.path()].revision;
+        let bug = server.notice(opened.clone(), |_, _, _| panic!("simulated bug"));
+        bug.unwrap();
+        assert!(server.open.is_empty());
+        assert!(server.projects[folder.path()].revision > sound);
+        let logged = format!("{:?}", editor.receiver.try_recv().unwrap());
+        assert!(logged.contains(LogMessage::METHOD), "{logged}");
+        assert!(logged.contains("bug of gwc"), "{logged}");
+        server.notice(opened, Server::heed).unwrap();
+        assert!(server.open.contains_key(&path));
+    }
+
+    #[test]
     fn result_of_older_texts_answers_no_request() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(GATEWAY_FILE);
         let uri = uri_of(&path).unwrap();
         let (connection, _editor) = Connection::memory();
-        let client = Client::of(&serde_json::from_value(json!({"capabilities": {}})).unwrap());
-        let options = Options {
-            limits: Limits::default(),
-            now_s: || 0,
-        };
-        let mut server = Server::new(&connection, client, options).unwrap();
+        let mut server = server(&connection, || 0);
         let text = |server: &mut Server<'_>| {
             let checked = server.fresh(&path).unwrap();
             let file = checked.file_at(&path).unwrap();

@@ -22,7 +22,7 @@ impl Exit {
     pub const ROLLOUT: Self = Self(5);
     /// Invalid command line.
     pub const USAGE: Self = Self(64);
-    /// Unreadable or unparsable input.
+    /// Unreadable or unparsable input, or a bundle that gwd refuses.
     pub const INPUT: Self = Self(65);
     /// Unreachable store or gateway.
     pub const UNREACHABLE: Self = Self(69);

@@ -57,7 +57,7 @@ are compared as strings.";
             requests.";
         "guard-removed" "A policy on message content no longer checks requests.";
         "guard-changed" "A policy on message content admits other messages.";
-        "identity-field-changed" "A request field that identifies the caller, contains a secret or restricts the request has another value at the upstream. Such fields: `Authorization`, `Cookie`, `X-User…`, those of `forward_as`, `claims_to_headers` and `response_headers`; `Origin`, `If-Match`, …. Also: a policy sets another fixed value of any field, or a client's field that was removed before now reaches the upstream.";
+        "identity-field-changed" "A request field that identifies the caller, contains a secret or restricts the request has another value at the upstream. Such fields: `Authorization`, `Cookie`, `X-User…`, those of `forward_as`, `claims_to_headers` and `response_headers`; `Origin`, `If-Match`, …. Also: a policy sets another fixed value of any field, or a client's field that was removed before now reaches the upstream. The same for query parameters that `rewrite` sets or removes.";
         "response-field-changed" "A security-relevant response field has another value. Such \
         fields open an operation to pages of other origins (`Access-Control-…`), set cookies or \
         control caches. Others name other hosts or files (`Link`, `NEL`, `X-Sendfile`), or protect \

@@ -265,6 +265,14 @@ impl<'a> OperationSide<'a> {
             Some("upstream") if is_definition(&change.subject) => {
                 return defined(self.map, &change.subject).cloned();
             }
+            _ if change.subject.starts_with("query parameter ") => {
+                let kinds = ["rewrite"];
+                return self
+                    .policy(other, &kinds)
+                    .cloned()
+                    .or_else(|| self.listed(other, &kinds))
+                    .or_else(|| self.field("rewrite"));
+            }
             Some("policies") => {
                 return self
                     .listed(other, &[])

@@ -21,6 +21,9 @@ use crate::wire;
 
 /// Maximum size of the contents that are kept in memory: 64 MiB.
 const CACHE_BYTES_MAX: usize = 64 << 20;
+/// Maximum time for all lists and links that a command reads: 10 minutes. A registry can answer each
+/// request just in time.
+const LOOKUPS: Duration = Duration::from_secs(600);
 
 /// Store in a registry. Calls block until the registry has answered.
 pub struct Registry {
@@ -29,6 +32,8 @@ pub struct Registry {
     known: Mutex<Known>,
     /// End of the current update of a copy. `None`: no update is in progress.
     update_ends: Mutex<Option<Instant>>,
+    /// Time that is left for lists and links of a command. `None`: they have no common limit.
+    lookups_left: Mutex<Option<Duration>>,
 }
 
 /// Cache of contents from earlier responses of the registry.
@@ -62,7 +67,16 @@ impl Registry {
             repository: Repository::new(address, settings)?,
             known: Mutex::default(),
             update_ends: Mutex::default(),
+            lookups_left: Mutex::default(),
         })
+    }
+
+    /// Limits the time in which a command waits for lists and links to 10 minutes in total. The time
+    /// in which the command waits for people or gateways does not count.
+    #[must_use]
+    pub fn for_command(self) -> Self {
+        *self.lookups_left() = Some(LOOKUPS);
+        self
     }
 
     /// Begins an update of a copy: from now on, all requests together have a deadline, until
@@ -89,6 +103,19 @@ impl Registry {
         }
     }
 
+    /// Waits for the requests of a list or link.
+    fn look_up<T>(&self, requests: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
+        let left = *self.lookups_left();
+        let Some(left) = left else {
+            return self.wait(requests);
+        };
+        let begin = Instant::now();
+        let name = "reading the lists and links of the store";
+        let found = self.wait(self.within((left, LOOKUPS), name, requests));
+        *self.lookups_left() = Some(left.saturating_sub(begin.elapsed()));
+        found
+    }
+
     /// Waits for requests for the time that is `left` of a limit.
     async fn within<T>(
         &self,
@@ -113,6 +140,12 @@ impl Registry {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn lookups_left(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.lookups_left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Address of the store.
     #[must_use]
     pub const fn address(&self) -> &Address {
@@ -126,7 +159,7 @@ impl Registry {
     /// [`Refused::StoreUnreachable`] if the request fails.
     pub fn changed(&self, chain: &Chain, seen: &mut ChainState) -> Result<bool, Refused> {
         let tag = tags::head(chain)?;
-        self.wait(self.repository.changed(&tag, &mut seen.0))
+        self.look_up(self.repository.changed(&tag, &mut seen.0))
     }
 
     /// Parses all tags of the repository. Leaves out tags that are not of gwc.
@@ -136,7 +169,7 @@ impl Registry {
     pub fn tags(&self) -> Result<Vec<Tag>, Refused> {
         let limit = self.repository.client.patience.list;
         let listed = self.within((limit, limit), "the list of tags", self.repository.tags());
-        let all = self.wait(listed)?;
+        let all = self.look_up(listed)?;
         Ok(all.iter().filter_map(|tag| tags::parse(tag)).collect())
     }
 
@@ -267,11 +300,11 @@ impl Store for Registry {
 
     fn link(&self, chain: &Chain, serial: u64) -> Result<Option<Digest>, Refused> {
         let tag = tags::link(chain, serial)?;
-        self.wait(self.tagged(&tag))
+        self.look_up(self.tagged(&tag))
     }
 
     fn referrers(&self, subject: &Digest) -> Result<Vec<Digest>, Refused> {
-        self.wait(self.referrers_of(subject))
+        self.look_up(self.referrers_of(subject))
     }
 
     fn channels(&self) -> Result<Vec<String>, Refused> {
@@ -360,6 +393,20 @@ mod tests {
         registry.repository.client.patience.list = Duration::from_secs(600);
         let why = why(registry.tags());
         assert!(why.contains("has more than 2000 pages"), "{why}");
+    }
+
+    #[test]
+    fn lists_and_links_of_a_command_share_a_limit() {
+        let registry = registry().for_command();
+        let chain = Chain::Channel("prod".parse().unwrap());
+        let _answer = registry.link(&chain, 1);
+        let left = *registry.lookups_left();
+        assert!(left.is_some_and(|left| left < LOOKUPS), "{left:?}");
+        *registry.lookups_left() = Some(Duration::ZERO);
+        for late in [why(registry.tags()), why(registry.link(&chain, 1))] {
+            let expected = "reading the lists and links of the store took more than 600 s";
+            assert!(late.contains(expected), "{late}");
+        }
     }
 
     #[test]

@@ -148,6 +148,8 @@ mod tests {
         ] {
             assert!(base.join(bad).is_err(), "{bad}");
         }
+        let why = base.join("http://r.example/x").unwrap_err();
+        assert_eq!(why, "the Location leads from https to http");
         let url = base
             .join("/u?state=1")
             .unwrap()

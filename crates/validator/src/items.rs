@@ -127,3 +127,31 @@ fn event(bytes: &[u8]) -> Result<Option<Json>, &'static str> {
         members.into()
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn event_is_split_as_receivers_split_it() {
+        let read = |text: &str| event(text.as_bytes()).unwrap();
+        // Only CR, LF and CR LF end a line.
+        for other in ["\u{2028}", "\u{2029}", "\u{85}", "\u{b}", "\u{c}"] {
+            let data = format!("a{other}event: b");
+            let text = format!("data: {data}\n");
+            assert_eq!(read(&text), Some(json!({"data": data})), "{other:?}");
+        }
+        assert_eq!(
+            read("data:a:b\rdata\r\ndata:  c"),
+            Some(json!({"data": "a:b\n\n c"}))
+        );
+        // The name is all text before the first colon.
+        assert_eq!(read("data :x\n"), None);
+        assert_eq!(
+            read("data:x\ndata :y\n event: z\nid\t: 1\n"),
+            Some(json!({"data": "x"}))
+        );
+    }
+}

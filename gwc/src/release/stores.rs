@@ -143,7 +143,7 @@ impl AnyStore {
         if owner.is_some_and(|owner| owner.as_deref() != Some(&address.authority())) {
             settings.token_file = None;
         }
-        let registry = Registry::open(address.clone(), &settings)?;
+        let registry = Registry::open(address.clone(), &settings)?.for_command();
         Ok(Self::Registry(Box::new(registry)))
     }
 

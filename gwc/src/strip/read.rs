@@ -7,6 +7,7 @@ use diag::{Diagnostic, FileId, Sink, Span};
 use model::compile::{Input, add_placeholder, overlaid, settings};
 use model::environment;
 use model::exit::{Exit, Failure};
+use model::globs;
 use openapi::lint::conceal;
 use sources::project::GATEWAY_FILE;
 use sources::project::files::{Document, Files};
@@ -76,9 +77,12 @@ pub fn written(
                 Some((_, node)) => {
                     let choice = environment::choose(&mut files, node, environment, &mut unsaid)
                         .map_err(|unknown| Failure::usage(unknown.to_string()))?;
-                    let settings = settings(&mut files, &choice.reading, &mut unsaid);
-                    if settings.is_none() {
-                        sink = unsaid;
+                    let mut settings = settings(&mut files, &choice.reading, &mut unsaid);
+                    match &mut settings {
+                        None => sink = unsaid,
+                        // Report the documents that `apis_glob` finds but that are no APIs. Other
+                        // faults of gateway.yaml do not affect the documents.
+                        Some(settings) => globs::expand(&mut files, settings, &mut sink),
                     }
                     settings
                 }

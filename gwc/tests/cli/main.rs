@@ -23,6 +23,7 @@ mod fix;
 mod gc;
 mod git;
 mod init;
+mod invalid_bundles;
 mod invariants;
 mod invisible;
 mod keygen;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::git::git;
+use crate::git::{committed, git};
 use crate::project::{Ended, Project, command, copy, run};
 
 /// Creates a project in the folder `deploy` of a repository, committed on `main`.
@@ -460,6 +460,33 @@ fn submodule_is_compared_with_a_note() {
         "{plan:#}"
     );
     assert_exposed(ended);
+}
+
+/// Files and folders of old revisions are not in a partial clone.
+#[test]
+fn partial_clone_is_refused_with_advice() {
+    for filter in ["--filter=blob:none", "--filter=tree:0"] {
+        let project = committed();
+        git(
+            project.path(),
+            &["config", "uploadpack.allowFilter", "true"],
+        );
+        project.change("7s");
+        commit(project.path());
+        let copies = Project::empty();
+        let url = format!("file://{}", project.path().display());
+        git(copies.path(), &["clone", "-q", filter, &url, "partial"]);
+        let partial = copies.file("partial");
+        let against = ["plan", "--against", "git:HEAD~1"];
+        run(command(&partial).args(against))
+            .with(65)
+            .contains("partial clone")
+            .contains("git fetch --refetch --no-filter");
+        git(&partial, &["fetch", "-q", "--refetch", "--no-filter"]);
+        run(command(&partial).args(against))
+            .with(0)
+            .contains("timeout");
+    }
 }
 
 #[test]

@@ -132,6 +132,40 @@ fn strip_applies_the_overlays_of_the_named_api() {
 }
 
 #[test]
+fn document_with_an_invalid_api_name_is_an_error() {
+    let project = Project::bare();
+    project.edit(
+        "gateway.yaml",
+        "apis: {orders: {path: orders.yaml}}",
+        "apis_glob: [\"*.api.yaml\"]",
+    );
+    let named = |name: &str| {
+        DOCUMENT.replace(
+            "{owner: team-orders}",
+            &format!("{{owner: team-orders, api: \"{name}\"}}"),
+        )
+    };
+    project.write("a.api.yaml", named("a/b"));
+    let strip = ["strip", "-o", "public"];
+    project
+        .run(&strip)
+        .with(65)
+        .contains("`a/b` cannot name an API");
+    // Two documents cannot both be the same API.
+    project.write("a.api.yaml", named("shop"));
+    project.write("b.api.yaml", named("shop"));
+    project
+        .run(&strip)
+        .with(65)
+        .contains("would both get the API name `shop`");
+    assert!(!project.file("public").exists());
+    project.write("b.api.yaml", named("other"));
+    project.run(&strip).with(0);
+    assert_eq!(project.read("public/shop.yaml"), PUBLIC);
+    assert_eq!(project.read("public/other.yaml"), PUBLIC);
+}
+
+#[test]
 fn other_files_are_named_and_leak_nothing_internal() {
     let project = Project::bare();
     fs::create_dir(project.file("paths")).unwrap();

@@ -73,6 +73,74 @@ fn scheme_that_no_longer_names_the_caller_weakens() {
 }
 
 #[test]
+fn rewritten_query_parameters_are_access() {
+    let with = |query: &str| {
+        let goes = format!("policies:\n  goes: {{kind: rewrite, host: h.example{query}}}\n");
+        let gateway = edit(GATEWAY, "policies:\n", &goes);
+        edit(&gateway, "[slow, edge]", "[slow, edge, goes]")
+    };
+    for (old, new, classes) in [
+        // In the new version, clients choose the value.
+        ("remove: [debug]", "", ("weaken", "strengthen")),
+        ("set: {view: own}", "", ("weaken", "strengthen")),
+        (
+            "set: {view: own}",
+            "add: {view: own}",
+            ("weaken", "strengthen"),
+        ),
+        (
+            "set: {view: own}",
+            "set: {view: all}",
+            ("incomparable", "incomparable"),
+        ),
+        (
+            "set: {view: own}",
+            "remove: [view]",
+            ("incomparable", "incomparable"),
+        ),
+        // The parameter identifies the caller.
+        ("set: {tenant: one}", "", ("incomparable", "incomparable")),
+        ("", "add: {tenant: one}", ("weaken", "strengthen")),
+    ] {
+        let query = |changes: &str| match changes {
+            "" => String::new(),
+            changes => format!(", query: {{{changes}}}"),
+        };
+        let (old, new) = (with(&query(old)), with(&query(new)));
+        both(
+            "identity-field-changed",
+            (&old, DOCUMENT),
+            (&new, DOCUMENT),
+            classes,
+        );
+        let plan = plan((&old, DOCUMENT), (&new, DOCUMENT));
+        assert!(!plan.tripped(&["weaken".into()], &[]).is_empty());
+        let mut changes = plan.changes.iter();
+        let change = changes.find(|change| change.id == "identity-field-changed");
+        let place = change.and_then(|change| change.source_new.as_ref());
+        let line = place.and_then(|place| new.lines().nth(place.line as usize - 1));
+        assert!(line.is_some_and(|line| line.contains("goes:")), "{line:?}");
+    }
+    // A description that removes the parameter replaces the rewrite.
+    let operation = |extension: &str| {
+        edit(
+            DOCUMENT,
+            "security: [], x-gateway: {public: true}",
+            &format!("security: [], {extension}"),
+        )
+    };
+    let rewritten = operation("x-gateway: {public: true, rewrite: {query: {remove: [debug]}}}");
+    let described = operation(
+        "x-gateway: {public: true}, parameters: [{name: debug, in: query, schema: {type: string}, x-gateway: {forward: false}}]",
+    );
+    let expected = "security weaken identity-field-changed a/getStatus".to_owned();
+    for (new, is_reported) in [(DOCUMENT, true), (&described, false)] {
+        let found = lines(&plan((GATEWAY, &rewritten), (GATEWAY, new)));
+        assert_eq!(found.contains(&expected), is_reported, "{found:?}");
+    }
+}
+
+#[test]
 fn field_of_an_unused_scheme_is_taken_from_clients() {
     let unused = |keys: &str| {
         let added = format!(

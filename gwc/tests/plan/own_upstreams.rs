@@ -1,5 +1,6 @@
-//! Upstreams that a document defines itself, before and after a change.
+//! Upstreams that a document defines itself, before and after a change. Also copies of upstreams.
 
+use crate::gates::UPSTREAM;
 use crate::{GATEWAY, edit, lines, plan};
 
 const DOCUMENT: &str = r#"openapi: 3.1.0
@@ -47,4 +48,37 @@ fn unused_own_upstream_is_reported_as_removed() {
             "upstream changed upstream-removed upstream a/own"
         ]
     );
+}
+
+#[test]
+fn copy_of_an_upstream_adds_to_its_limit() {
+    let limited = "u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}, limits: {requests: 10}}";
+    let old = edit(GATEWAY, UPSTREAM, limited);
+    let copy = limited.replacen("u:", "w:", 1);
+    let both = edit(&old, limited, &format!("{limited}\n  {copy}"));
+    let moved = edit(
+        crate::DOCUMENT,
+        "operationId: getOrder,",
+        "operationId: getOrder, x-gateway: {upstream: w},",
+    );
+    let line =
+        "policy relax upstream-setting-changed upstream w limits.requests, all of 127.0.0.1:9000";
+    let is_reported = |old: (&str, &str), new: (&str, &str)| {
+        let found = lines(&plan(old, new));
+        found.iter().any(|found| found == line)
+    };
+    assert!(is_reported((&old, crate::DOCUMENT), (&both, &moved)));
+    assert!(!is_reported((&both, &moved), (&old, crate::DOCUMENT)));
+    // No operation uses the copy.
+    assert!(!is_reported(
+        (&old, crate::DOCUMENT),
+        (&both, crate::DOCUMENT)
+    ));
+    // The upstream is only renamed.
+    let renamed = edit(&old, limited, &copy);
+    let renamed = edit(&renamed, "upstream: u,", "upstream: w,");
+    assert!(!is_reported(
+        (&old, crate::DOCUMENT),
+        (&renamed, crate::DOCUMENT)
+    ));
 }

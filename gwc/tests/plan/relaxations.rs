@@ -333,6 +333,23 @@ fn fields_for_caches_servers_and_reports_are_access() {
         ("set: {Link: \"<https://e.example>; rel=preload\"}", ADDS),
         ("set: {SourceMap: \"https://e.example\"}", ADDS),
         ("set: {Speculation-Rules: a}", ADDS),
+        ("set: {Access-Control-Max-Age: \"600\"}", ADDS),
+        ("set: {Allow-CSP-From: \"*\"}", ADDS),
+        ("set: {Permissions-Policy-Report-Only: a}", ADDS),
+        ("set: {Accept-CH: Sec-CH-UA-Model}", ADDS),
+        ("set: {X-LiteSpeed-Location: /internal}", ADDS),
+        ("remove: [Integrity-Policy]", ("weaken", "strengthen")),
+        ("remove: [Signature]", ("weaken", "strengthen")),
+        ("remove: [X-WebKit-CSP]", ("weaken", "strengthen")),
+        (
+            "set: {X-DNS-Prefetch-Control: \"on\"}",
+            ("weaken", "strengthen"),
+        ),
+        ("set: {X-Robots-Tag: all}", ("weaken", "strengthen")),
+        (
+            "set: {Document-Isolation-Policy: isolate-and-require-corp}",
+            ("strengthen", "weaken"),
+        ),
         // The upstream's cookie may end a session.
         ("remove: [Set-Cookie]", ("incomparable", "weaken")),
     ] {

@@ -264,3 +264,79 @@ fn client_requests_to_an_open_service_weaken() {
         assert!(!changes.any(|change| change.subject == "upstream auth client requests"));
     }
 }
+
+/// Operations of the `weaken` line about client requests to the upstream of a service.
+fn weakened(old: (&str, &str), new: (&str, &str), upstream: &str) -> String {
+    let plan = plan(old, new);
+    let subject = format!("upstream {upstream} client requests");
+    let mut changes = plan.changes.iter();
+    let change = changes.find(|change| change.subject == subject);
+    change.map_or_else(String::new, |change| {
+        assert_eq!(change.class.name(), "weaken");
+        change.operations.join("+")
+    })
+}
+
+#[test]
+fn rewritten_requests_to_an_open_service_weaken() {
+    let status = |extension: &str| {
+        edit(
+            DOCUMENT,
+            "security: [], x-gateway: {public: true}",
+            &format!("security: [], x-gateway: {{public: true{extension}}}"),
+        )
+    };
+    let (open, closed) = (gateway("", ", on_outage: open"), gateway("", ""));
+    for (upstream, gateway, expected) in [
+        ("auth", &open, ALL),
+        ("auth", &closed, ""),
+        ("v", &open, ""),
+    ] {
+        let old = status(&format!(", upstream: {upstream}"));
+        let new = status(&format!(", upstream: {upstream}, rewrite: {{path: /fail}}"));
+        assert_eq!(
+            weakened((gateway, &old), (gateway, &new), "auth"),
+            expected,
+            "{upstream}"
+        );
+    }
+}
+
+#[test]
+fn further_policy_at_an_open_service_weakens() {
+    let old = gateway("", ", on_outage: open");
+    let more = "policies:\n  more: {kind: forward_auth, upstream: auth, path: /more}\n";
+    let new = edit(&old, "policies:\n", more);
+    let new = edit(&new, "[slow, ask, edge]", "[slow, ask, more, edge]");
+    let of = |new: &str| weakened((&old, DOCUMENT), (new, DOCUMENT), "auth");
+    assert_eq!(of(&new), ALL);
+    // The policy is only renamed.
+    let renamed = edit(&old, "  ask: {", "  query: {");
+    assert_eq!(of(&edit(&renamed, "[slow, ask,", "[slow, query,")), "");
+}
+
+#[test]
+fn renamed_service_is_equal_if_no_client_reaches_it() {
+    let old = gateway("", ", on_outage: open");
+    let renamed = edit(&old, "  auth: {", "  identity: {");
+    let renamed = edit(&renamed, "upstream: auth", "upstream: identity");
+    let same = plan((&old, DOCUMENT), (&renamed, DOCUMENT));
+    assert!(same.tripped(&["weaken".into()], &[]).is_empty());
+    let lines = lines(&same);
+    assert!(
+        lines.iter().all(|line| !line.contains("unclassified")),
+        "{lines:?}"
+    );
+    // Another target or setting under another name is another service.
+    let other = edit(&renamed, "auth.internal:9000", "auth.internal:9001");
+    let expected = format!("security incomparable authorization-changed {ALL}");
+    assert!(found(&old, &other).contains(&expected));
+    // Clients can newly open the circuit breaker of the renamed upstream.
+    let moved = edit(
+        DOCUMENT,
+        "security: [], x-gateway: {public: true}",
+        "security: [], x-gateway: {public: true, upstream: identity}",
+    );
+    let of = |document: &str| weakened((&old, DOCUMENT), (&renamed, document), "identity");
+    assert_eq!((of(&moved).as_str(), of(DOCUMENT).as_str()), (ALL, ""));
+}

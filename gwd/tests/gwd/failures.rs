@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::fixture::*;
+use crate::http2_upstream::{Http2Upstream, ReceivedRequest, head};
 
 #[test]
 fn an_upstream_that_cannot_be_reached_is_502() {
@@ -223,6 +224,24 @@ fn flood_of_interim_responses_or_fields_is_502() {
         "one field that never ends"
     );
     assert_eq!(babble(&[b'x'; 4_096]), protocol, "no status line at all");
+}
+
+#[test]
+fn status_101_over_http2_is_502() {
+    let upstream = Http2Upstream::start(|_, (request, mut respond): ReceivedRequest| async move {
+        if request.uri().path() == "/a" {
+            respond.send_informational(head(101)).unwrap();
+        }
+        let _gone = respond.send_response(head(204), true);
+    });
+    let ops = vec![op("GET", "/a"), op("GET", "/fine")];
+    let served = upstream.behind(ops).serve();
+    let answer = get(served.address, "/a");
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (502, "upstream_protocol_error")
+    );
+    assert_eq!(get(served.address, "/fine").status, 204);
 }
 
 #[test]

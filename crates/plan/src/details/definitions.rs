@@ -1,7 +1,7 @@
 //! Comparison of listeners, upstreams, policies, APIs and the gateway: settings,
 //! additions and removals.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use policy::declared::{Scalar, Settings, Value as Written};
@@ -13,6 +13,10 @@ use super::{all, fields, pages, push, questions, reachable, restart, verifiers};
 use crate::pairs::{both, listeners};
 use crate::security::{self, UNSHOWN};
 use crate::{Change, Class, Plan, Section};
+
+/// Limit on concurrent requests of an upstream without `limits.requests`, in requests. The default
+/// of the setting.
+const REQUESTS_DEFAULT: u64 = 1_024;
 
 /// Kinds of policies that have a counter.
 const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
@@ -184,6 +188,7 @@ fn shared_upstreams((old, new): (&ir::Gateway, &ir::Gateway), plan: &mut Plan) {
             .extend(questions::decide((old, new), name, &mut own));
         lines.append(&mut own);
     }
+    request_limits((old, new), &mut lines);
     push(plan, lines, |line| {
         let numbers = ["timeouts", "limits", "retries", "circuit_breaker"];
         let key = line.subject.splitn(3, ' ').nth(2).unwrap_or_default();
@@ -197,6 +202,40 @@ fn shared_upstreams((old, new): (&ir::Gateway, &ir::Gateway), plan: &mut Plan) {
     for change in &mut plan.changes[before..] {
         if change.section == Section::Security {
             change.why_none = change.why_none.or(Some(UNSHOWN));
+        }
+    }
+}
+
+/// Reports upstreams that are newly used for a host beside others, if the sum of the limits on
+/// concurrent requests to the host grows. Only for hosts whose old upstreams have such a limit in
+/// gateway.yaml.
+fn request_limits((old, new): (&ir::Gateway, &ir::Gateway), lines: &mut Vec<Line>) {
+    let limit = |one: &ir::Upstream| upstream(one).amount(&["limits", "requests"]);
+    let of_host = |gateway: &ir::Gateway, host: &String| -> BTreeMap<String, u64> {
+        let all = gateway.shared.upstreams.iter();
+        let used = all.filter(|one| {
+            security::gateway::hosts(one).contains(host)
+                && questions::gets_requests(gateway, &one.name)
+        });
+        let limits = used.map(|one| (one.name.clone(), limit(one).unwrap_or(REQUESTS_DEFAULT)));
+        limits.collect()
+    };
+    let limited = old.shared.upstreams.iter();
+    let limited = limited.filter(|one| limit(one).is_some_and(|limit| limit != REQUESTS_DEFAULT));
+    let hosts: BTreeSet<String> = limited.flat_map(security::gateway::hosts).collect();
+    for host in hosts {
+        let (was, is) = (of_host(old, &host), of_host(new, &host));
+        let sum = |sum: u64, limit: &u64| sum.saturating_add(*limit);
+        let [before, after] = [&was, &is].map(|limits| limits.values().fold(0, sum));
+        let added = is.keys().find(|name| !was.contains_key(*name));
+        if let Some(name) = added.filter(|_| !was.is_empty() && after > before) {
+            lines.push(Line {
+                class: Class::Relax,
+                id: tables::UPSTREAM.id,
+                subject: format!("upstream {name} limits.requests, all of {host}"),
+                old: before.into(),
+                new: after.into(),
+            });
         }
     }
 }

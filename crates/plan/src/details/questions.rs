@@ -12,11 +12,11 @@ use policy::auth::Place;
 use policy::guard::{ext_proc, forward_auth};
 use serde_json::Value;
 
-use super::operations::{ApiSide, Line, RemovedOperations};
+use super::operations::{ApiSide, Line, RemovedOperations, policy_value};
 use super::{fields, tables};
 use crate::pairs::reference;
 use crate::security::gateway::hosts;
-use crate::security::{is_credential, verifiers_of};
+use crate::security::{is_credential, policies, verifiers_of};
 use crate::{Change, Class, Plan, Section};
 
 /// Id of a line about credentials that a service newly receives.
@@ -37,6 +37,15 @@ enum Question<'a> {
 }
 
 impl<'a> Question<'a> {
+    /// Question of a policy. `None` for a policy of another kind.
+    fn of(checked: &'a Checked) -> Option<Self> {
+        match checked {
+            Checked::ForwardAuth(question) => Some(Self::ForwardAuth(question)),
+            Checked::ExtProc(processor) => Some(Self::ExtProc(processor)),
+            _ => None,
+        }
+    }
+
     /// Name of the upstream of the service.
     fn service(self) -> &'a str {
         match self {
@@ -76,11 +85,7 @@ fn questions<'a>(
         ir::Link::Shared(name) => shared.policies.get(name),
         ir::Link::Own(name) => api.policies.get(name),
     });
-    policies.filter_map(|policy| match &policy.checked {
-        Checked::ForwardAuth(question) => Some(Question::ForwardAuth(question)),
-        Checked::ExtProc(processor) => Some(Question::ExtProc(processor)),
-        _ => None,
-    })
+    policies.filter_map(|policy| Question::of(&policy.checked))
 }
 
 /// Service that an operation calls, and the credentials that the service receives.
@@ -450,7 +455,7 @@ fn may_fail(name: &str, line: &Line) -> bool {
 }
 
 /// True if an upstream receives client requests or copies of them.
-fn gets_requests(gateway: &ir::Gateway, name: &str) -> bool {
+pub(super) fn gets_requests(gateway: &ir::Gateway, name: &str) -> bool {
     let mut treatments = gateway.apis.iter().flat_map(|api| {
         let all = api.treatments.iter();
         all.map(move |treatment| (api, treatment))
@@ -481,36 +486,100 @@ fn sends_to(
         })
 }
 
-/// Reports operations that newly send their requests to the upstream of a service with `on_outage:
-/// open`. Clients can cause failures of an upstream to which their requests go. Failures open its
-/// circuit breaker, and the gateway then takes the service for unavailable.
+/// Reports services with `on_outage: open` whose upstream newly gets requests that clients can make
+/// fail: requests of further operations, rewritten requests, and calls of further policies. Also
+/// reports a service with such requests in place of another one. Failures open the circuit breaker
+/// of the upstream, and the gateway then takes the service for unavailable.
 pub(super) fn client_requests(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
-    let before = callers_of(old, false);
+    let [before, after] = [old, new].map(services_by_operation);
+    let mut known: BTreeMap<Vec<&str>, BTreeSet<String>> = BTreeMap::new();
     for (service, callers) in callers_of(new, true) {
-        let known: BTreeSet<&str> = match before.get(service) {
-            Some(before) => before.iter().map(|(_, one)| one.key.as_str()).collect(),
-            None => continue,
-        };
-        let (was, is) = (senders(old, service), senders(new, service));
-        if is.is_subset(&was) {
-            continue;
-        }
-        let list = |senders: BTreeSet<String>| Value::from(Vec::from_iter(senders));
-        let (was, is) = (list(was), list(is));
-        let callers = callers.into_iter();
-        for (api, operation) in callers.filter(|(_, one)| known.contains(one.key.as_str())) {
+        let requests = senders(new, service);
+        let mut all = requests.clone();
+        all.extend(further_calls(old, new, service));
+        for (api, operation) in callers {
+            let Some(services) = before.get(operation.key.as_str()) else {
+                continue;
+            };
+            let (earlier, is) = match services.contains(service) {
+                true => (vec![service], &all),
+                // A service beside the earlier ones can only refuse further requests.
+                false => {
+                    let kept = after.get(operation.key.as_str());
+                    let kept = kept.cloned().unwrap_or_default();
+                    (services.difference(&kept).copied().collect(), &requests)
+                }
+            };
+            if earlier.is_empty() {
+                continue;
+            }
+            let was = known.entry(earlier).or_insert_with_key(|earlier| {
+                let all = earlier.iter().flat_map(|service| senders(old, service));
+                all.collect()
+            });
+            let was: &BTreeSet<String> = was;
+            if is.is_subset(was) {
+                continue;
+            }
+            let list = |senders: &BTreeSet<String>| Value::from(Vec::from_iter(senders.clone()));
             let mut change = Change::new(
                 Section::Security,
                 Class::Weaken,
                 "upstream-setting-changed",
                 format!("upstream {service} client requests"),
-                was.clone(),
-                is.clone(),
+                list(was),
+                list(is),
             );
             change.why_none = Some(DECIDED_ELSEWHERE);
             plan.changes.push(change.of(reference(api, operation)));
         }
     }
+}
+
+/// Upstreams of the services that each operation calls, by the key of the operation.
+fn services_by_operation(gateway: &ir::Gateway) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut services: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (service, callers) in callers_of(gateway, false) {
+        for (_, operation) in callers {
+            let own = services.entry(operation.key.as_str()).or_default();
+            own.insert(service);
+        }
+    }
+    services
+}
+
+/// Policies of the new side that call a service, as texts. Leaves out policies that the old side
+/// has with the same name, which are compared elsewhere, or with the same settings.
+fn further_calls(old: &ir::Gateway, new: &ir::Gateway, service: &str) -> BTreeSet<String> {
+    let before = calls(old, service);
+    let is_known = |name: &String, settings: &String| {
+        before.contains_key(name) || before.values().any(|known| known == settings)
+    };
+    let after = calls(new, service).into_iter();
+    let further = after.filter(|(name, settings)| !is_known(name, settings));
+    let texts = further.map(|(name, settings)| format!("policy {name} {settings}"));
+    texts.collect()
+}
+
+/// Names and settings of the policies in chains that call a service. The name of a policy of a
+/// document begins with its API.
+fn calls(gateway: &ir::Gateway, service: &str) -> BTreeMap<String, String> {
+    let mut calls = BTreeMap::new();
+    for api in &gateway.apis {
+        let links = api.treatments.iter().flat_map(|one| &one.chain);
+        let policies = links.filter_map(|link| match link {
+            ir::Link::Authenticate => None,
+            ir::Link::Shared(name) => Some((name.clone(), gateway.shared.policies.get(name)?)),
+            ir::Link::Own(name) => Some((format!("{}/{name}", api.name), api.policies.get(name)?)),
+        });
+        for (name, policy) in policies {
+            let question = Question::of(&policy.checked);
+            if question.is_some_and(|question| question.service() == service) {
+                calls.insert(name, policy_value(&policy.checked).to_string());
+            }
+        }
+    }
+    calls
 }
 
 /// Operations that call a service, by the upstream of the service. `open_only`: only calls with
@@ -534,17 +603,38 @@ fn callers_of(
     callers
 }
 
-/// Methods and paths of the operations that send their requests, or copies of them, to an upstream.
+/// Methods, paths and rewrites of the operations that send their requests, or copies of them, to an
+/// upstream.
 fn senders(gateway: &ir::Gateway, upstream: &str) -> BTreeSet<String> {
     let operations = gateway.apis.iter().flat_map(|api| {
         let all = api.operations.iter();
         all.map(move |operation| (api, operation))
     });
-    let sending = operations.filter(|(api, operation)| {
+    let sending = operations.filter_map(|(api, operation)| {
         let treatment = &api.treatments[operation.treatment as usize];
-        sends_to(gateway, (api, treatment), upstream)
+        let is_sender = sends_to(gateway, (api, treatment), upstream);
+        is_sender.then(|| {
+            let rewrites = rewrites(gateway, (api, treatment));
+            format!("{} {}{rewrites}", operation.method, operation.template)
+        })
     });
-    let names =
-        sending.map(|(_, operation)| format!("{} {}", operation.method, operation.template));
-    names.collect()
+    sending.collect()
+}
+
+/// Settings of the rewrites of a treatment, in their order, as a text. Empty if there are none.
+fn rewrites(gateway: &ir::Gateway, (api, treatment): (&ir::Api, &ir::Treatment)) -> String {
+    let policies = policies(gateway, api, treatment).map(|one| &one.checked);
+    let policies = policies.filter(|checked| checked.kind() == "rewrite");
+    let own = treatment.forwarding.steps();
+    let own = own.filter(|(key, _)| *key == "rewrite");
+    let own = own.map(|(_, checked)| checked.settings());
+    let all = policies.map(Checked::settings).chain(own);
+    let texts = all.map(|settings| {
+        let settings = settings.iter().map(|one| {
+            let value = fields::shown(Some(&one.value));
+            format!("{} {value}", one.path.join("."))
+        });
+        format!(", rewrite {}", settings.collect::<Vec<_>>().join(", "))
+    });
+    texts.collect()
 }

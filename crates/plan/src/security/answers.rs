@@ -12,7 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::declared::{Scalar, Settings, Value};
 
-use super::spelling::canonical;
+use super::spelling::{
+    attachment, canonical, cross_domain, embedder, expired, filtered, frames, isolated, isolation,
+    nosniff, off, present, referrer, same_origin, seconds, stored, unindexed, unopened,
+};
 use super::verifier::value_text;
 use super::{Access, Difference, Verdict};
 
@@ -54,7 +57,10 @@ const FIELDS: &[(&str, Rule)] = &[
     ("access-control-expose-headers", Rule::Opens),
     ("access-control-allow-credentials", Rule::Allows),
     ("access-control-allow-private-network", Rule::Allows),
+    // Browsers use an answer of CORS for the time of `Access-Control-Max-Age`, also after a change.
+    ("access-control-max-age", Rule::Adds),
     ("timing-allow-origin", Rule::Opens),
+    ("allow-csp-from", Rule::Opens),
     ("set-cookie", Rule::AddsOrEnds),
     ("set-cookie2", Rule::AddsOrEnds),
     ("strict-transport-security", Rule::Protects(seconds, None)),
@@ -71,6 +77,24 @@ const FIELDS: &[(&str, Rule)] = &[
     ("permissions-policy", Rule::Protects(present, None)),
     ("feature-policy", Rule::Protects(present, None)),
     ("document-policy", Rule::Protects(present, None)),
+    ("require-document-policy", Rule::Protects(present, None)),
+    ("integrity-policy", Rule::Protects(present, None)),
+    (
+        "document-isolation-policy",
+        Rule::Protects(isolation, Some("isolate-and-require-corp")),
+    ),
+    // Old names and predecessors of `Content-Security-Policy` and of checks of certificates.
+    ("x-content-security-policy", Rule::Protects(present, None)),
+    ("x-webkit-csp", Rule::Protects(present, None)),
+    ("expect-ct", Rule::Protects(present, None)),
+    ("public-key-pins", Rule::Protects(present, None)),
+    ("x-dns-prefetch-control", Rule::Protects(off, Some("off"))),
+    ("x-robots-tag", Rule::Protects(unindexed, Some("noindex"))),
+    // With these fields, clients check that nobody has changed the response.
+    ("content-digest", Rule::Protects(present, None)),
+    ("repr-digest", Rule::Protects(present, None)),
+    ("signature", Rule::Protects(present, None)),
+    ("signature-input", Rule::Protects(present, None)),
     ("origin-agent-cluster", Rule::Protects(isolated, Some("?1"))),
     ("x-xss-protection", Rule::Protects(filtered, None)),
     (
@@ -112,9 +136,12 @@ const FIELDS: &[(&str, Rule)] = &[
     // one of its own files.
     ("x-accel-redirect", Rule::Adds),
     ("x-lighttpd-send-file", Rule::Adds),
+    ("x-litespeed-location", Rule::Adds),
+    ("x-reproxy-url", Rule::Adds),
     ("x-sendfile", Rule::Adds),
     // With these fields, browsers report requests and errors to other hosts.
-    ("content-security-policy-report-only", Rule::Adds),
+    ("attribution-reporting-register-source", Rule::Adds),
+    ("attribution-reporting-register-trigger", Rule::Adds),
     ("nel", Rule::Adds),
     ("report-to", Rule::Adds),
     ("reporting-endpoints", Rule::Adds),
@@ -123,7 +150,13 @@ const FIELDS: &[(&str, Rule)] = &[
     ("sourcemap", Rule::Adds),
     ("x-sourcemap", Rule::Adds),
     ("speculation-rules", Rule::Adds),
+    // With these fields, browsers send more about their users, or enable features of a page.
+    ("accept-ch", Rule::Adds),
+    ("critical-ch", Rule::Adds),
+    ("observe-browsing-topics", Rule::Adds),
+    ("origin-trial", Rule::Adds),
     // With these fields, browsers use cookies that they otherwise withhold from a page.
+    ("p3p", Rule::Adds),
     ("activate-storage-access", Rule::Adds),
     ("supports-loading-mode", Rule::Adds),
     ("vary", Rule::Separates),
@@ -136,12 +169,13 @@ const FIELDS: &[(&str, Rule)] = &[
 ];
 
 /// Rule of a field. Any field named `…-cache-control` is a cache field of a content delivery
-/// network.
+/// network. With any field named `…-report-only`, browsers report requests to other hosts.
 fn rule_of(name: &str) -> Rule {
     let known = FIELDS.iter().find(|(known, _)| *known == name);
     match known {
         Some((_, rule)) => *rule,
         None if name.ends_with("-cache-control") => Rule::Withholds(stored, Some("no-store")),
+        None if name.ends_with("-report-only") => Rule::Adds,
         None => Rule::Discloses,
     }
 }
@@ -466,107 +500,6 @@ fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
     of("set").chain(of("add")).collect()
 }
 
-/// Strength of a field that protects by its presence, with any value.
-fn present(value: &str) -> u64 {
-    u64::from(!value.trim().is_empty())
-}
-
-/// Strength of Strict-Transport-Security (RFC 6797 §6.1.1): twice its `max-age`, plus one with
-/// `includeSubDomains`.
-fn seconds(value: &str) -> u64 {
-    let mut directives = value.split(';').map(|it| it.trim().to_ascii_lowercase());
-    let (mut age, mut wide) = (0, false);
-    for directive in &mut directives {
-        match directive.split_once('=') {
-            Some((key, text)) if key.trim() == "max-age" => {
-                age = text.trim().trim_matches('"').parse().unwrap_or(0);
-            }
-            _ => wide |= directive == "includesubdomains",
-        }
-    }
-    match age {
-        0 => 0,
-        age => u64::saturating_mul(age, 2).saturating_add(u64::from(wide)),
-    }
-}
-
-/// Strength of X-Frame-Options (RFC 7034).
-fn frames(value: &str) -> u64 {
-    match value.trim().to_ascii_lowercase().as_str() {
-        "deny" => 2,
-        "sameorigin" => 1,
-        _ => 0,
-    }
-}
-
-fn nosniff(value: &str) -> u64 {
-    u64::from(value.trim().eq_ignore_ascii_case("nosniff"))
-}
-
-fn referrer(value: &str) -> u64 {
-    match value.trim().to_ascii_lowercase().as_str() {
-        "no-referrer" => 3,
-        "same-origin" | "strict-origin" | "origin" => 2,
-        "" | "unsafe-url" | "no-referrer-when-downgrade" => 0,
-        _ => 1,
-    }
-}
-
-/// Strength of a cross-origin policy: 2 for `same-origin`, 1 for weaker values, otherwise 0.
-/// Browsers compare values byte by byte (Fetch §3.7, RFC 9651 §3.3.4).
-fn same_origin(value: &str) -> u64 {
-    match value.split(';').next().unwrap_or_default().trim() {
-        "same-origin" => 2,
-        "same-site" | "same-origin-allow-popups" | "noopener-allow-popups" => 1,
-        _ => 0,
-    }
-}
-
-fn embedder(value: &str) -> u64 {
-    match value.split(';').next().unwrap_or_default().trim() {
-        "require-corp" => 2,
-        "credentialless" => 1,
-        _ => 0,
-    }
-}
-
-/// Strength of X-Permitted-Cross-Domain-Policies (Adobe's cross-domain policy files).
-fn cross_domain(value: &str) -> u64 {
-    match value.trim().to_ascii_lowercase().as_str() {
-        "none" | "none-this-response" => 3,
-        "master-only" => 2,
-        "by-content-type" | "by-ftp-filename" => 1,
-        _ => 0,
-    }
-}
-
-/// Strength of Expires (RFC 9111 §5.3) and of nginx's X-Accel-Expires: 1 for the values `0` and
-/// `-1`, which mean that the response has already expired.
-fn expired(value: &str) -> u64 {
-    u64::from(matches!(value.trim(), "0" | "-1"))
-}
-
-/// Strength of Origin-Agent-Cluster (HTML §7.1.2).
-fn isolated(value: &str) -> u64 {
-    let value = value.split(';').next().unwrap_or_default();
-    u64::from(value.trim() == "?1")
-}
-
-/// Strength of X-XSS-Protection.
-fn filtered(value: &str) -> u64 {
-    let value = value.to_ascii_lowercase();
-    match value.trim().strip_prefix('1') {
-        Some(rest) if rest.contains("block") => 2,
-        Some(_) => 1,
-        None => 0,
-    }
-}
-
-/// Strength of X-Download-Options.
-fn unopened(value: &str) -> u64 {
-    u64::from(value.trim().eq_ignore_ascii_case("noopen"))
-}
-
 /// Compares the media types of two bodies. A media type that browsers execute admits more.
 pub(crate) fn executed(old: Option<&str>, new: Option<&str>) -> Verdict {
     let executed = |media_type: Option<&str>| {
@@ -609,32 +542,9 @@ fn is_run(value: &str) -> bool {
     })
 }
 
-/// Strength of Content-Disposition: `attachment` protects, because browsers do not display a
-/// download as a page.
-fn attachment(value: &str) -> u64 {
-    let kind = value.split(';').next().unwrap_or_default();
-    u64::from(kind.trim().eq_ignore_ascii_case("attachment"))
-}
-
-/// Strength of Cache-Control (RFC 9111 §5.2.2): the degree to which it keeps caches from storing
-/// the response.
-fn stored(value: &str) -> u64 {
-    let value = value.to_ascii_lowercase();
-    let has = |wanted: &str| {
-        let mut directives = value.split(',').map(str::trim);
-        directives.any(|one| one == wanted)
-    };
-    match () {
-        () if has("no-store") => 3,
-        () if has("private") => 2,
-        () if has("no-cache") => 1,
-        () => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{frames, is_run, same_origin, seconds, stored};
+    use super::is_run;
 
     #[test]
     fn types_that_browsers_run_are_known() {
@@ -661,33 +571,5 @@ mod tests {
         ] {
             assert!(!is_run(value), "{value}");
         }
-    }
-
-    #[test]
-    fn strength_of_known_values_is_ordered() {
-        let ages = [
-            "max-age=0",
-            "max-age=60",
-            "Max-Age=\"61\"",
-            "max-age=61; includeSubDomains",
-        ];
-        assert!(ages.map(seconds).is_sorted_by(|a, b| a < b));
-        assert!(
-            ["ALLOWALL", "sameorigin", "DENY"]
-                .map(frames)
-                .is_sorted_by(|a, b| a < b)
-        );
-        let stores = [
-            "public, max-age=60",
-            "no-cache",
-            "Private",
-            "private, no-store",
-        ];
-        assert!(stores.map(stored).is_sorted_by(|a, b| a < b));
-        assert!(
-            ["Same-Origin", "same-site", "same-origin; report-to=x"]
-                .map(same_origin)
-                .is_sorted_by(|a, b| a < b)
-        );
     }
 }

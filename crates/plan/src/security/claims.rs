@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bundle::ir;
 use policy::Checked;
 use policy::auth::Place;
 use policy::declared::{Scalar, Settings};
@@ -31,7 +32,8 @@ enum Clause {
 /// Request of a `forward_auth` or `ext_proc` policy to its service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Question {
-    /// Identity of the service. Fields of its response are compared as request fields.
+    /// Identity of the service ([`service`]). Fields of its response are compared as request
+    /// fields.
     service: String,
     /// Parts of the messages that the service receives and by which it decides, such as request
     /// fields. Each field has its source; `None`: the client. If the parts or their sources differ,
@@ -66,12 +68,13 @@ impl Question {
     fn of(
         question: &forward_auth::Checked,
         (name, settings): (&str, &Settings),
-        access: &Access<'_>,
+        (access, before): (&Access<'_>, Option<&Access<'_>>),
     ) -> Self {
         let text = |key| settings.text(&[key]).unwrap_or_default();
+        let upstream = service(text("upstream"), access, before);
         let sent = fields_sent(access, name, Some(question.sent()));
         Self {
-            service: [text("url"), text("upstream"), text("path")].join(" "),
+            service: [text("url"), upstream, text("path")].join(" "),
             sent,
             open_ms: question
                 .is_open()
@@ -81,7 +84,11 @@ impl Question {
         }
     }
 
-    fn of_processor(processor: &ext_proc::Checked, name: &str, access: &Access<'_>) -> Self {
+    fn of_processor(
+        processor: &ext_proc::Checked,
+        name: &str,
+        (access, before): (&Access<'_>, Option<&Access<'_>>),
+    ) -> Self {
         let names = processor.sent();
         let names = names.map(|names| names.iter().map(String::as_str).collect());
         let mut sent = fields_sent(access, name, names);
@@ -94,7 +101,7 @@ impl Question {
             sent.insert("response headers".to_owned(), None);
         }
         Self {
-            service: format!("ext_proc {}", processor.service()),
+            service: format!("ext_proc {}", service(processor.service(), access, before)),
             sent,
             open_ms: processor
                 .is_open()
@@ -116,6 +123,34 @@ impl Question {
         let is_fresh = self.cache_ms <= other.cache_ms || self.name == other.name;
         self.service == other.service && self.sent == other.sent && is_within && is_fresh
     }
+}
+
+/// Name that identifies the upstream of a service. If the old side (`before`) has no upstream of
+/// this name, but an equal one, the upstream has been renamed: the result is the old name.
+fn service<'n>(name: &'n str, access: &Access<'_>, before: Option<&Access<'n>>) -> &'n str {
+    let upstreams = before.and_then(|before| Some(&before.route?.gateway.shared.upstreams));
+    let Some(upstreams) = upstreams.filter(|known| known.get(name).is_none()) else {
+        return name;
+    };
+    let own = access.route.and_then(|route| {
+        let upstreams = &route.gateway.shared.upstreams;
+        upstreams.get(name)
+    });
+    let is_equal = |other: &&ir::Upstream| {
+        let (name, state) = (other.name.clone(), other.state);
+        own.is_some_and(|own| {
+            let renamed = ir::Upstream {
+                name,
+                state,
+                ..own.clone()
+            };
+            renamed == **other
+        })
+    };
+    upstreams
+        .iter()
+        .find(is_equal)
+        .map_or(name, |other| other.name.as_str())
 }
 
 /// Request fields and query that the service of a policy receives, each with its source (`None`:
@@ -144,7 +179,10 @@ fn fields_sent(
 
 /// Compares the conditions of two chains.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
-    let (was, is) = (RequiredClaims::of(old), RequiredClaims::of(new));
+    let (was, is) = (
+        RequiredClaims::of(old, None),
+        RequiredClaims::of(new, Some(old)),
+    );
     let verdict = Verdict::of(was.implies(&is), is.implies(&was));
     let id = super::presence_id(
         (was.clauses.is_empty(), is.clauses.is_empty()),
@@ -168,7 +206,8 @@ struct RequiredClaims {
 }
 
 impl RequiredClaims {
-    fn of(access: &Access<'_>) -> Self {
+    /// `before`: the old side, if `access` is the new one.
+    fn of(access: &Access<'_>, before: Option<&Access<'_>>) -> Self {
         let mut clauses = BTreeSet::new();
         let authorize = access.policies("authorize");
         let mut read = Vec::new();
@@ -188,11 +227,11 @@ impl RequiredClaims {
             let settings = policy.checked.settings();
             let (question, timeout_ms) = match &policy.checked {
                 Checked::ForwardAuth(one) => (
-                    Question::of(one, (&policy.name, &settings), access),
+                    Question::of(one, (&policy.name, &settings), (access, before)),
                     one.timeout_ms(),
                 ),
                 Checked::ExtProc(one) => (
-                    Question::of_processor(one, &policy.name, access),
+                    Question::of_processor(one, &policy.name, (access, before)),
                     one.timeout_ms(),
                 ),
                 _ => continue,

@@ -3,7 +3,8 @@
 //! or values that the gateway writes. In two kinds of fields, the comparison assumes that clients
 //! cannot send the value of a policy. These are fields that identify the caller, and fields whose
 //! absence admits more ([`GUARDS`]). In other fields, a client may have sent the same value, so
-//! only fixed values are compared with each other.
+//! only fixed values are compared with each other. The query parameters that `rewrite` changes are
+//! compared in the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -248,7 +249,83 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             shown,
         )
     });
+    differences.chain(parameters(old, new)).collect()
+}
+
+/// Compares the query parameters that the rewrites of the two versions change. Returns at most one
+/// difference per parameter.
+fn parameters(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    let (was, is) = (rewritten(old), rewritten(new));
+    let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let differences = names.into_iter().flat_map(|name| {
+        let got = |side: &BTreeMap<String, ReceivedField>, access: &Access<'_>| {
+            let known = side.get(name).cloned();
+            known.unwrap_or_else(|| not_rewritten(access, name))
+        };
+        let (was, is) = (got(&was, old), got(&is, new));
+        let is_read = |place: &Place| matches!(place, Place::Query(own) if own == name);
+        let mut sides = [old, new].into_iter();
+        let is_required = sides.all(|access| requires_at(access, is_read));
+        let meaning = match Meaning::of(name, [&was, &is], is_required) {
+            // The names of harmless fields have this meaning only in fields.
+            Meaning::Harmless => Meaning::Unknown,
+            meaning => meaning,
+        };
+        // Rewrites write no properties of callers, which authorities assert.
+        let nobody = BTreeSet::new();
+        let verdict = Verdict::of(
+            was.is_within(&is, &nobody, (meaning, false)),
+            is.is_within(&was, &nobody, (meaning, false)),
+        );
+        super::one(
+            "identity",
+            verdict,
+            "identity-field-changed",
+            &format!("query parameter {name}"),
+            (was.shown(), is.shown()),
+        )
+    });
     differences.collect()
+}
+
+/// Query parameters that the `rewrite` policies of a chain and the operation's own rewrite change,
+/// by name.
+fn rewritten(access: &Access<'_>) -> BTreeMap<String, ReceivedField> {
+    let policies = access.policies("rewrite").into_iter();
+    let policies = policies.map(|(_, settings)| settings);
+    let routes = access.route.into_iter();
+    let own = routes.flat_map(|route| route.treatment.forwarding.steps());
+    let own = own.filter(|(key, _)| *key == "rewrite");
+    let mut parameters = Fields {
+        by_name: BTreeMap::new(),
+        trusts: false,
+    };
+    for settings in policies.chain(own.map(|(_, checked)| checked.settings())) {
+        let removed = settings.texts(&["query", "remove"]).unwrap_or_default();
+        let names = written(&settings, "query").into_iter();
+        for name in names.map(|(_, name, _)| name).chain(removed) {
+            let entry = parameters.by_name.entry(name.to_owned());
+            entry.or_insert_with(|| not_rewritten(access, name));
+        }
+        parameters.edit(&settings, "query");
+    }
+    parameters.by_name
+}
+
+/// Query parameter without any rewrite. The upstream does not receive it if the gateway strips it
+/// as a credential, or if its description has `forward: false`.
+fn not_rewritten(access: &Access<'_>, name: &str) -> ReceivedField {
+    let is_it = |place: &Place| matches!(place, Place::Query(own) if own == name);
+    let is_removed = access.route.is_some_and(|route| {
+        let mut places = route.treatment.forwarding.not_forwarded.iter();
+        let schemes = || route.api.schemes.iter().filter(|one| is_it(&one.place));
+        let is_credential = schemes().next().is_some();
+        places.any(is_it) || is_credential && schemes().all(|one| one.strip_credential)
+    });
+    ReceivedField {
+        client: !is_removed,
+        values: BTreeSet::new(),
+    }
 }
 
 /// Subject of a difference in a request field.
@@ -306,11 +383,15 @@ fn required_schemes<'a>(access: &Access<'a>) -> Vec<&'a ir::Scheme> {
 
 /// True if a security scheme that the route requires reads its credential from this field.
 fn requires(access: &Access<'_>, name: &str) -> bool {
-    let is_read = |place: &Place| match place {
+    requires_at(access, |place| match place {
         Place::Header(field) => field.eq_ignore_ascii_case(name),
         Place::Authorization(_) => name == "authorization",
         Place::Cookie(_) | Place::Query(_) | Place::Certificate => false,
-    };
+    })
+}
+
+/// True if a security scheme that the route requires reads its credential from such a place.
+fn requires_at(access: &Access<'_>, is_read: impl Fn(&Place) -> bool) -> bool {
     let is_optional = |route: &Route<'_>| route.treatment.security.admits_anyone();
     let mut schemes = required_schemes(access).into_iter();
     !access.route.as_ref().is_some_and(is_optional) && schemes.any(|one| is_read(&one.place))
@@ -470,7 +551,7 @@ fn fields_of<'s>(
         let settings = policy.checked.settings();
         match policy.checked.kind() {
             "forward_auth" => fields.ask(&settings, &service(access, other, &settings)),
-            "headers" => fields.edit(&settings),
+            "headers" => fields.edit(&settings, "request"),
             _ => {}
         }
     }
@@ -583,12 +664,12 @@ impl Fields {
         }
     }
 
-    /// Applies a `headers` policy.
-    fn edit(&mut self, settings: &Settings) {
-        for name in settings.texts(&["request", "remove"]).unwrap_or_default() {
+    /// Applies a `headers` policy (`part`: `request`) or a rewrite (`part`: `query`).
+    fn edit(&mut self, settings: &Settings, part: &str) {
+        for name in settings.texts(&[part, "remove"]).unwrap_or_default() {
             self.field(name).clear();
         }
-        for (is_set, name, value) in written(settings) {
+        for (is_set, name, value) in written(settings, part) {
             let field = self.field(name);
             if is_set {
                 field.clear();
@@ -598,13 +679,13 @@ impl Fields {
     }
 }
 
-/// Names and values of the fields that a policy sets (true), then of the fields that it adds
-/// (false).
-fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
+/// Names and values of the fields or parameters that a policy sets (true), then of those that it
+/// adds (false).
+fn written<'s>(settings: &'s Settings, part: &str) -> Vec<(bool, &'s str, &'s Value)> {
     let of = |how: &'static str| {
         let all = settings.iter();
         all.filter_map(move |one| match one.path.as_slice() {
-            [side, own, name] if side == "request" && own == how => {
+            [above, own, name] if above == part && own == how => {
                 Some((how == "set", name.as_str(), &one.value))
             }
             _ => None,

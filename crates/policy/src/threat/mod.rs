@@ -288,6 +288,18 @@ fn is_coded(headers: &HeaderMap) -> bool {
     codings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
+/// Subtypes of media types without `+json` whose bodies frameworks parse as JSON, such as reports of
+/// browsers (`csp-report`) and requests of the AWS protocols (`x-amz-json-1.1`).
+const JSON_TYPES: [&str; 7] = [
+    "json",
+    "x-json",
+    "json5",
+    "csp-report",
+    "x-amz-json-1.0",
+    "x-amz-json-1.1",
+    "jsonrequest",
+];
+
 /// Subtypes of media types for XML, parts of documents included (RFC 7303 §9).
 const XML_TYPES: [&str; 4] = ["xml", "xml-dtd", "xml-external-parsed-entity", "xsl"];
 
@@ -326,7 +338,7 @@ fn format(value: &str) -> Option<Described> {
         subtype,
         "x-ndjson" | "ndjson" | "jsonl" | "x-jsonl" | "jsonlines" | "x-jsonlines" | "json-seq"
     ) || subtype.ends_with("+json-seq");
-    let is_json = is_sequence || matches!(subtype, "json" | "x-json") || subtype.ends_with("+json");
+    let is_json = is_sequence || JSON_TYPES.contains(&subtype) || subtype.ends_with("+json");
     let is_xml = XML_TYPES.contains(&subtype) || subtype.ends_with("+xml");
     let format = match (is_json, is_xml) {
         (true, _) => Format::Json { is_sequence },
@@ -401,6 +413,14 @@ mod tests {
             ("application/json", [true, true]),
             ("Application/Problem+JSON; charset=\"UTF-8\"", [true, true]),
             ("application/x-ndjson", [true, true]),
+            ("text/json", [true, true]),
+            ("text/x-json", [true, true]),
+            ("application/x-json", [true, true]),
+            ("application/json5; charset=utf-8", [true, true]),
+            ("application/csp-report", [true, true]),
+            ("Application/Reports+JSON", [true, true]),
+            ("application/x-amz-json-1.1", [true, true]),
+            ("application/jsonrequest", [true, true]),
             ("text/xml;charset=utf-8", [true, true]),
             ("application/soap+xml", [true, true]),
             ("application/xml-external-parsed-entity", [true, true]),

@@ -6,10 +6,10 @@
 use std::path::Path;
 use std::sync::PoisonError;
 
-use git2::{ObjectType, Oid, Repository, Tree, TreeWalkMode, TreeWalkResult};
+use git2::{ErrorCode, ObjectType, Oid, Repository, Tree, TreeWalkMode, TreeWalkResult};
 
 use super::patterns::{self, SharedRepository, TooSlow};
-use super::refusal::Refusal;
+use super::refusal::{FETCH_OBJECTS, Refusal};
 use super::repository::{WorkTree, matches_ignore_rule};
 
 /// Name of Git's ignore files.
@@ -32,7 +32,10 @@ impl Base {
         let unreadable = |why: String| {
             Refusal::Unreadable(format!("the revision of `--base` cannot be read: {why}"))
         };
-        let failed = |error: git2::Error| unreadable(error.message().to_owned());
+        let failed = |error: git2::Error| match error.code() {
+            ErrorCode::NotFound => unreadable(format!("{}; {FETCH_OBJECTS}", error.message())),
+            _ => unreadable(error.message().to_owned()),
+        };
         let shared = WorkTree::find(folder)
             .map_err(|_| unreadable("there is no repository here".to_owned()))?
             .into_shared();

@@ -17,7 +17,7 @@ use super::disk::{Disk, Folder};
 use super::parsed::{Loaded, Text};
 use super::parses::{Parses, Place};
 pub use super::percent::percent_decoded;
-pub use super::refusal::Refusal;
+pub use super::refusal::{FETCH_OBJECTS, Refusal};
 use super::revision::Revision;
 use crate::parallel;
 use crate::syntax::{self, Limits};

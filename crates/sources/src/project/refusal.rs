@@ -5,6 +5,10 @@ use diag::{Diagnostic, Span};
 use super::lints::{MISSING_FILE, OUTSIDE_PROJECT, REMOTE_FILE, UNTRACKED_SOURCE};
 use crate::syntax::{self, lints};
 
+/// Advice for a revision whose objects are not in the clone, as in a partial clone.
+pub const FETCH_OBJECTS: &str = "run `git fetch --refetch --no-filter`, or clone without `--filter` \
+(GitHub Actions: `fetch-depth: 0` without `filter`); gwc fetches nothing";
+
 /// Reason why a file is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -12,6 +16,8 @@ pub enum Refusal {
     Missing,
     /// Reading failed. The string is the reason.
     Unreadable(String),
+    /// The revision contains the file, but the clone lacks an object that is needed to read it.
+    NotFetched,
     /// The path is not a regular file.
     NotAFile,
     /// The path is outside the project's folder.
@@ -55,6 +61,7 @@ impl Refusal {
     #[must_use]
     pub fn finding(&self, path: &str, named: Span) -> Diagnostic {
         let path = path.escape_debug();
+        let missing = |message: String| Diagnostic::new(&MISSING_FILE, named, message);
         match self {
             Self::Missing => {
                 let message = format!("there is no file `{path}`");
@@ -65,14 +72,11 @@ impl Refusal {
 to begin at the project's folder",
                     )
             }
-            Self::Unreadable(why) => {
-                let message = format!("`{path}` cannot be read: {why}");
-                Diagnostic::new(&MISSING_FILE, named, message)
+            Self::Unreadable(why) => missing(format!("`{path}` cannot be read: {why}")),
+            Self::NotFetched => {
+                missing(format!("`{path}` is missing in this partial clone")).help(FETCH_OBJECTS)
             }
-            Self::NotAFile => {
-                let message = format!("`{path}` is not a regular file");
-                Diagnostic::new(&MISSING_FILE, named, message)
-            }
+            Self::NotAFile => missing(format!("`{path}` is not a regular file")),
             Self::Submodule(name) => {
                 let message = format!(
                     "`{path}` is in the submodule `{}`, whose files are not in this repository",

@@ -46,6 +46,8 @@ pub enum NoRevision {
     Ambiguous(Vec<String>),
     /// The name refers to an object that has no tree, such as a blob.
     NoTree,
+    /// The clone lacks objects of the revision.
+    NotFetched,
     /// The project's gateway.yaml is not tracked in this work tree.
     Untracked(PathBuf),
 }
@@ -110,7 +112,10 @@ impl Revision {
             .peel(ObjectType::Commit)
             .ok()
             .map(|commit| commit.id());
-        let tree = object.peel_to_tree().map_err(|_| NoRevision::NoTree)?;
+        let tree = object.peel_to_tree().map_err(|error| match error.code() {
+            ErrorCode::NotFound => NoRevision::NotFetched,
+            _ => NoRevision::NoTree,
+        })?;
         let root = tree.id();
         drop(tree);
         drop(object);
@@ -155,7 +160,8 @@ impl Revision {
     ///
     /// # Errors
     /// Returns [`Refusal::Missing`] if nothing has this path, [`Refusal::Submodule`] if the path
-    /// enters a submodule, [`Refusal::Outside`] if a link leaves the repository, and
+    /// enters a submodule, [`Refusal::Outside`] if a link leaves the repository,
+    /// [`Refusal::NotFetched`] if the clone lacks a folder or a link of the path, and
     /// [`Refusal::Unreadable`] for too many links.
     pub fn resolve(&self, path: &str) -> Result<End, Refusal> {
         Ok(match self.lock().resolve(self.root, path)? {

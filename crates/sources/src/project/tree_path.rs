@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use git2::{Oid, Repository};
+use git2::{ErrorCode, Oid, Repository};
 
 use super::refusal::Refusal;
 
@@ -146,6 +146,10 @@ fn joined(folders: &[(String, Oid)], last: Option<&str>) -> String {
     names.collect::<Vec<_>>().join("/")
 }
 
+/// Refusal of an object that a tree of the revision names.
 pub(super) fn unreadable(error: &git2::Error) -> Refusal {
-    Refusal::Unreadable(error.message().to_owned())
+    match error.code() {
+        ErrorCode::NotFound => Refusal::NotFetched,
+        _ => Refusal::Unreadable(error.message().to_owned()),
+    }
 }

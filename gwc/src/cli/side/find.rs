@@ -10,7 +10,7 @@ use crate::release::links;
 use model::compile::{self, Input};
 use model::exit::{Exit, Failure};
 use sources::project::GATEWAY_FILE;
-use sources::project::files::join;
+use sources::project::files::{FETCH_OBJECTS, Refusal, join};
 use sources::project::repository::WorkTree;
 use sources::project::revision::{End, NoRevision, Revision, inside};
 
@@ -224,16 +224,20 @@ fn found(
             ),
         )
     };
+    let end_of = |path: &str| match revision.resolve(path) {
+        Err(Refusal::NotFetched) => Err(no_revision(name, &NoRevision::NotFetched)),
+        found => Ok(found.ok()),
+    };
     let end = if wanted.is_empty() {
         Some(End::Folder(String::new()))
     } else {
-        revision.end(wanted)
+        end_of(wanted)?
     };
     match end {
         None => Err(missing(&format!("there is no `{wanted}`")).into()),
         Some(End::Folder(folder)) => {
             let file = join(&folder, GATEWAY_FILE).unwrap_or_default();
-            if !matches!(revision.end(&file), Some(End::File(_))) {
+            if !matches!(end_of(&file)?, Some(End::File(_))) {
                 return Err(missing(&format!("there is no `{file}`")).into());
             }
             Ok(What::Project(place(revision, &folder)))
@@ -309,6 +313,12 @@ fn no_revision(name: &str, why: &NoRevision) -> Failure {
                 references.len(),
                 references.join(", "),
                 references.last().map_or("refs/heads/main", String::as_str)
+            ),
+        ),
+        NoRevision::NotFetched => input(
+            "incomplete-clone",
+            format!(
+                "`git:{name}`: this partial clone lacks objects of the revision; {FETCH_OBJECTS}"
             ),
         ),
         NoRevision::NoTree => input(

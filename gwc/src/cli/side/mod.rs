@@ -11,6 +11,7 @@ pub(super) use unconverted::check as check_unconverted;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::name::ChannelName;
@@ -23,6 +24,7 @@ use super::target::Target;
 use crate::assemble::assemble;
 use crate::release;
 use ::plan::Side;
+use ::plan::ask::Oracle;
 use ::plan::report::Origin;
 use model::compile::{self, Compiled, Purpose};
 use model::environment;
@@ -512,20 +514,38 @@ fn bundle_side(text: &str, at: &StoreOptions, context: &Context) -> anyhow::Resu
     let target = Target::find(text, at, context)?;
     let source = release::source_of(target.store(), &target.bundle)?;
     side_in(target.store(), target.bundle, source)
+        .with_context(|| format!("`{}`", diag::text::printable(text)))
 }
 
-/// Reads a bundle of a store as a side.
+/// Reads a bundle of a store as a side. Refuses a bundle that gwd would refuse, because its content
+/// contradicts itself. gwc does not build such bundles.
 pub(super) fn side_in(
     store: &dyn bundle::store::Store,
     bundle: Digest,
     source: Option<Digest>,
 ) -> anyhow::Result<Side> {
     let (lowered, source) = release::side(store, bundle, source)?;
-    Ok(Side {
+    runnable(Side {
         bundle,
         lowered,
         source,
     })
+}
+
+fn runnable(side: Side) -> anyhow::Result<Side> {
+    let id = side.bundle;
+    match Oracle::build(&side.lowered.gateway, &id.to_string()) {
+        Ok(_) => Ok(side),
+        Err(error) => {
+            let message = format!(
+                "bundle {} is invalid, and gwd refuses it: {error}; compare with another version \
+                 (`git:REV`, or another bundle's id). If the channel names this bundle, move the \
+                 channel back with `gwc rollback ID`",
+                id.short()
+            );
+            Err(Failure::new(Exit::INPUT, "bad-bundle", message).into())
+        }
+    }
 }
 
 /// Reads the bundle of a channel's newest record, with the release rules that apply to the next
@@ -537,7 +557,7 @@ pub(super) fn side_of_head(
     head: &Entry,
 ) -> anyhow::Result<Side> {
     let (lowered, source) = release::side_of_head(store, trust, channel, head)?;
-    Ok(Side {
+    runnable(Side {
         bundle: head.bundle,
         lowered,
         source,

@@ -392,7 +392,13 @@ impl Call {
         while let Poll::Ready(Some(interim)) = self.response.poll_informational(cx) {
             self.interim += 1;
             self.exchange.state.record_event();
-            if interim.map_err(Error::Http2)?.status() == StatusCode::CONTINUE
+            let status = interim.map_err(Error::Http2)?.status();
+            // HTTP/2 has no status 101 (RFC 9113 §8.6).
+            if status == StatusCode::SWITCHING_PROTOCOLS {
+                let why = "the response has status 101, which HTTP/2 does not have";
+                return Poll::Ready(Err(Error::Invalid(why)));
+            }
+            if status == StatusCode::CONTINUE
                 && let Some(gate) = gate
             {
                 gate.open();
