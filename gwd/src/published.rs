@@ -13,6 +13,7 @@ use std::thread::Thread;
 use arc_swap::ArcSwapOption;
 use bundle::digest::Digest;
 use engine::Snapshot;
+use policy::logged::SecretParameters;
 use policy::{Limits, Revoked};
 use serde_json::json;
 
@@ -62,7 +63,7 @@ pub(crate) struct Loaded {
     /// State of each upstream, with its hosts. All workers share this state.
     pub(crate) commons: Box<[Arc<Common>]>,
     /// Query parameters whose values are redacted in logs, in addition to the built-in list.
-    pub(crate) secret_parameters: Box<[Box<str>]>,
+    pub(crate) secret_parameters: SecretParameters,
     /// Validators of APIs, by index; `None` for an API that validates nothing.
     pub(crate) validators: Box<[Option<Arc<ApiValidators>>]>,
     /// True if there are more than 500 routes: metrics then show only the class of a status

@@ -1,27 +1,39 @@
 //! Suggestions for misspelt words.
 
+/// Maximum length of a word whose distance is computed, in characters. Longer words are only
+/// compared for equality.
+const CHARS_MAX: usize = 128;
+/// Maximum work of one call of [`nearest`]: pairs of characters of compared words. Words that
+/// cannot be near are not compared, so that a list of thousands of names needs a part of it.
+const CHAR_PAIRS_MAX: usize = 1 << 18;
+
 /// Returns the word of `known` that is nearest to `word`, if it is near enough.
 ///
 /// The distance is Damerau–Levenshtein. Up to a third of the longer word may differ, at least one
 /// character, but never the whole word: `b` does not suggest `a`. Letter case and the choice of `-`
 /// or `_` are ignored. Returns `None` if two words are equally near, because an edit may use the
 /// result. A word with a colon never suggests a word without a colon, because a value may follow
-/// the colon.
+/// the colon. Also returns `None` if very many long words are similar to `word`, to limit the work.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let fold = |text: &str| text.to_lowercase().replace('-', "_");
-    let word = fold(word);
+    let mut pairs_left = CHAR_PAIRS_MAX;
+    nearest_within(word, known, &mut pairs_left)
+}
+
+/// Like [`nearest`], with a limit of the work. Subtracts the work from `pairs_left`.
+fn nearest_within<'k>(
+    word: &str,
+    known: impl IntoIterator<Item = &'k str>,
+    pairs_left: &mut usize,
+) -> Option<&'k str> {
+    let word = Folded::of(word);
     let known = known.into_iter();
-    let known = known.filter(|candidate| !word.contains(':') || candidate.contains(':'));
-    let near = known.filter_map(|candidate| {
-        let folded = fold(candidate);
-        let distance = strsim::damerau_levenshtein(&word, &folded);
-        let length = word.chars().count().max(folded.chars().count());
-        let allowed = (length / 3).max(1);
-        (distance <= allowed && distance < length).then_some((distance, candidate))
-    });
+    let known = known.filter(|candidate| !word.text.contains(':') || candidate.contains(':'));
     let mut best: Option<(usize, &str)> = None;
     let mut tied = false;
-    for (distance, candidate) in near {
+    for candidate in known.filter(|candidate| word.has_length_near(candidate)) {
+        let Some(distance) = word.distance(&Folded::of(candidate), pairs_left)? else {
+            continue;
+        };
         match best {
             Some((least, _)) if distance > least => {}
             Some((least, known)) if distance == least => tied |= known != candidate,
@@ -29,6 +41,77 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
         }
     }
     best.filter(|_| !tied).map(|(_, candidate)| candidate)
+}
+
+/// Word in lower case, with `_` for `-`.
+struct Folded {
+    text: String,
+    /// Characters of `text`, sorted.
+    sorted: Vec<char>,
+}
+
+impl Folded {
+    fn of(text: &str) -> Self {
+        let text = text.to_lowercase().replace('-', "_");
+        let mut sorted: Vec<char> = text.chars().collect();
+        sorted.sort_unstable();
+        Self { text, sorted }
+    }
+
+    /// False if the length of a word alone shows that the word is not near enough.
+    fn has_length_near(&self, candidate: &str) -> bool {
+        // The lower case of other characters may have another length.
+        let is_exact = self.text.is_ascii() && candidate.is_ascii();
+        let (own, other) = (self.sorted.len(), candidate.len());
+        !is_exact || own.abs_diff(other) <= allowed(own.max(other))
+    }
+
+    /// Distance of two words. The inner `None`: the words are not near enough. The outer `None`: no
+    /// work is left.
+    fn distance(&self, other: &Self, pairs_left: &mut usize) -> Option<Option<usize>> {
+        let (own, others) = (self.sorted.len(), other.sorted.len());
+        let length = own.max(others);
+        if self.text == other.text {
+            return Some((length > 0).then_some(0));
+        }
+        let allowed = allowed(length);
+        if length > CHARS_MAX || self.differing(other) > allowed {
+            return Some(None);
+        }
+        *pairs_left = pairs_left.checked_sub(own * others)?;
+        let distance = strsim::damerau_levenshtein(&self.text, &other.text);
+        Some((distance <= allowed && distance < length).then_some(distance))
+    }
+
+    /// Lower bound of the distance: number of characters that only one of two words has.
+    fn differing(&self, other: &Self) -> usize {
+        let (mut own, mut others) = (self.sorted.iter(), other.sorted.iter());
+        let (mut one, mut two) = (own.next(), others.next());
+        let (mut only_own, mut only_other) = (0usize, 0usize);
+        loop {
+            match (one, two) {
+                (Some(a), Some(b)) if a == b => (one, two) = (own.next(), others.next()),
+                (Some(a), Some(b)) if a > b => {
+                    only_other += 1;
+                    two = others.next();
+                }
+                (Some(_), _) => {
+                    only_own += 1;
+                    one = own.next();
+                }
+                (None, Some(_)) => {
+                    only_other += 1;
+                    two = others.next();
+                }
+                (None, None) => return only_own.max(only_other),
+            }
+        }
+    }
+}
+
+/// Number of characters of a word of this length that may differ.
+fn allowed(length: usize) -> usize {
+    (length / 3).max(1)
 }
 
 /// Splits `key:value` into a known key and a value. YAML reads such a string as a key without a
@@ -132,5 +215,55 @@ mod tests {
         assert_eq!(nearest("pats", ["path", "part", "pats"]), Some("pats"));
         assert_eq!(nearest("pat", ["path", "part"]), None);
         assert_eq!(nearest("pat", ["path", "path"]), Some("path"));
+    }
+    #[test]
+    fn work_of_one_search_is_limited() {
+        // Permutations of one long word: only their distances show that they differ.
+        let long = |shift: usize| -> String {
+            let chars = (0..CHARS_MAX).map(|at| char::from(b'a' + ((at + shift) % 26) as u8));
+            chars.collect()
+        };
+        let known: Vec<String> = (1..25).map(long).cycle().take(10_000).collect();
+        let words = || known.iter().map(String::as_str);
+        let mut pairs_left = CHAR_PAIRS_MAX;
+        let word = long(0).replace('a', "b");
+        assert_eq!(nearest_within(&word, words(), &mut pairs_left), None);
+        assert!(pairs_left < CHARS_MAX * CHARS_MAX, "{pairs_left}");
+        // Longer words, and words of other lengths or letters, need no distance.
+        let mut pairs_left = 0;
+        let longer = format!("{}x", long(0));
+        let known = [longer.as_str(), "ab", "xyz"];
+        assert_eq!(
+            nearest_within(&longer.to_uppercase(), known, &mut pairs_left),
+            Some(&*longer)
+        );
+        assert_eq!(
+            nearest_within(&format!("{longer}y"), known, &mut pairs_left),
+            None
+        );
+        assert_eq!(nearest_within("abcdefgh", known, &mut pairs_left), None);
+    }
+
+    #[test]
+    fn letters_bound_the_distance_from_below() {
+        let words = [
+            "",
+            "a",
+            "ab",
+            "ba",
+            "abc",
+            "rate_limit",
+            "limit_rate",
+            "rate",
+            "éa",
+            "aaa",
+        ];
+        for one in words {
+            for other in words {
+                let bound = Folded::of(one).differing(&Folded::of(other));
+                let distance = strsim::damerau_levenshtein(one, other);
+                assert!(bound <= distance, "{one} {other}: {bound} {distance}");
+            }
+        }
     }
 }

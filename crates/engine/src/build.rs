@@ -17,7 +17,7 @@ use crate::logins::{Guard, OwnPath};
 use crate::parts::{Assembly, Parts};
 use crate::path::Slashes;
 use crate::router::HostTable;
-use crate::snapshot::{BuiltApi, Mount, Snapshot};
+use crate::snapshot::{BuiltApi, Mount, SharedServers, Snapshot};
 use crate::unknown_paths::UnknownPaths;
 
 /// Builds a snapshot of a gateway. `bundle` is the bundle's id, `sha256:…`. Reuses the parts that
@@ -87,6 +87,7 @@ pub fn build(
     parts.prune();
     Ok(Snapshot {
         unknown_paths: unknown_paths(&built, &mounts),
+        servers: SharedServers::of(shared, &built, &mounts),
         bundle: bundle.into(),
         bundle_short: short_id(bundle),
         project: shared.project.as_str().into(),

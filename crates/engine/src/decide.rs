@@ -21,7 +21,7 @@ use crate::path::{is_ambiguous, normalise};
 use crate::readings;
 use crate::router::{self, Found};
 use crate::snapshot::{ChainStep, RouteRef, Snapshot};
-use crate::strip::strip;
+use crate::strip::remove;
 
 static NO_ROUTE: Reject = Reject {
     status: 404,
@@ -404,9 +404,7 @@ fn run<'s>(
                 continue;
             }
             ChainStep::RemoveParameters => {
-                for place in &treatment.not_forwarded {
-                    strip(place, head);
-                }
+                remove(&treatment.not_forwarded, head);
                 continue;
             }
             ChainStep::Filter(_, filter) => match stopped(filter.on_request(head, cx), cx) {

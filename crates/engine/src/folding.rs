@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use policy::escapes::is_decoded;
 
-use crate::overlong;
+use crate::escapes;
 
 /// Maximum length of a text that is folded without an allocation, in bytes.
 const SHORT: usize = 64;
@@ -52,7 +52,7 @@ pub(crate) fn has_escapes(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut escapes = memchr::memchr_iter(b'%', bytes);
     escapes.any(|at| {
-        let byte = overlong::byte(&bytes[at..], 0);
+        let byte = escapes::byte(&bytes[at..], 0);
         byte.is_some_and(|byte| !byte.is_ascii() || is_decoded(byte))
     })
 }
@@ -84,7 +84,7 @@ pub(crate) fn decoded(text: &str) -> Cow<'_, str> {
 fn escaped(text: &str) -> Option<(char, usize)> {
     let mut bytes = [0; 4];
     for length in 0..bytes.len() {
-        bytes[length] = overlong::byte(text.as_bytes(), length)?;
+        bytes[length] = escapes::byte(text.as_bytes(), length)?;
         if let Ok(text) = std::str::from_utf8(&bytes[..=length]) {
             return Some((text.chars().next()?, 3 * (length + 1)));
         }

@@ -1,7 +1,7 @@
 //! Percent-escapes that are not UTF-8, such as `%FF` or a truncated `%C3`. Servers with lenient
 //! decoders drop these bytes: Python's `decode("utf8", "ignore")`, for example in Bottle.
 
-use crate::overlong::byte;
+use crate::escapes::byte;
 
 /// Maximum length of a character in UTF-8, in bytes.
 const BYTES_MAX: usize = 4;

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use bundle::codec::encode;
 use bundle::ir::{self, IdentityFields, Link, Set, Shared};
 use http::HeaderName;
-use policy::auth::{self, Place, TokenVerifier};
+use policy::auth::{self, Place, Removals, TokenVerifier};
 use policy::key_cell::KeyCell;
+use policy::logged::LoggedParameters;
 use policy::traffic::retry;
 use policy::validation::Mode;
 use policy::{Checked, Documents, Filter, Phase, Policy as _, Run as _, Secrets, Setting, StateId};
@@ -311,8 +312,8 @@ impl<'a> Linker<'a> {
             stream: treatment.forwarding.stream,
             closes_streams: treatment.forwarding.closes_streams,
             override_fields: treatment.forwarding.override_fields.as_slice().into(),
-            not_forwarded: treatment.forwarding.not_forwarded.as_slice().into(),
-            logged: treatment.forwarding.logged.as_slice().into(),
+            not_forwarded: Removals::new(treatment.forwarding.not_forwarded.as_slice()),
+            logged: LoggedParameters::new(&treatment.forwarding.logged),
             redacted: treatment.forwarding.redacted.as_slice().into(),
             response_validation,
             retries,

@@ -7,7 +7,8 @@ use bundle::ir::Owns;
 use http::uri::PathAndQuery;
 use policy::RequestHead;
 use policy::logged::{
-    LogForm, LoggedLocation, LoggedParameter, query_in_path, shown_path, user_information,
+    LogForm, LoggedLocation, LoggedParameters, SecretParameters, query_in_path, shown_path,
+    user_information,
 };
 
 use crate::{RouteRef, Snapshot};
@@ -16,7 +17,7 @@ use crate::{RouteRef, Snapshot};
 #[derive(Debug, Default)]
 pub struct LoggedForms<'s> {
     /// Parameters with a setting `log`.
-    pub parameters: Cow<'s, [LoggedParameter]>,
+    pub parameters: &'s LoggedParameters,
     /// Byte ranges of the path that are not shown, with their forms.
     pub path: Vec<(Range<usize>, LogForm)>,
     /// True if the log does not show the query.
@@ -69,10 +70,10 @@ impl Snapshot {
         &'s self,
         listener: usize,
         route: Option<&RouteRef<'s>>,
-        (head, secret): (&RequestHead, &[Box<str>]),
+        (head, secret): (&RequestHead, &SecretParameters),
     ) -> LoggedForms<'s> {
         let mut forms = self.forms(listener, route, head);
-        let query = query_in_path(head.path(), (secret, &forms.parameters));
+        let query = query_in_path(head.path(), (secret, forms.parameters));
         forms.path.extend(query);
         forms
     }
@@ -87,7 +88,7 @@ impl Snapshot {
             let logged = &route.treatment.logged;
             let in_path = logged.iter().any(|one| one.place == LoggedLocation::Path);
             return LoggedForms {
-                parameters: Cow::Borrowed(logged),
+                parameters: logged,
                 path: match in_path {
                     true => route.hidden_parts(head.path()).collect(),
                     false => Vec::new(),
@@ -114,7 +115,7 @@ impl Snapshot {
             path.extend(parts);
         }
         LoggedForms {
-            parameters: Cow::Borrowed(&unknown.others),
+            parameters: &unknown.others,
             path,
             hides_query: unknown.hides_query,
         }

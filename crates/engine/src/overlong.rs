@@ -2,6 +2,8 @@
 //! (`%C0%AF` for `/`). UTF-8 forbids these forms (RFC 3629 §3), but upstreams with lenient decoders
 //! accept them.
 
+use crate::escapes::{byte, push_escape};
+
 /// Prefixes with which the overlong forms of ASCII characters begin.
 const BEGINNINGS: [&str; 8] = [
     "%C0%",
@@ -38,7 +40,7 @@ pub(crate) fn shortened(path: &str) -> Option<String> {
                     b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                         text.push(char::from(byte));
                     }
-                    _ => text.push_str(&format!("%{byte:02X}")),
+                    _ => push_escape(&mut text, byte),
                 }
                 3 * length
             }
@@ -70,14 +72,6 @@ fn overlong(escapes: &[u8]) -> Option<(u8, usize)> {
     }
     let character = u8::try_from(value).ok().filter(u8::is_ascii)?;
     Some((character, length))
-}
-
-/// Byte that the percent-escape at this index encodes. `None` if there is none.
-pub(crate) fn byte(escapes: &[u8], number: usize) -> Option<u8> {
-    let escape = escapes.get(3 * number..3 * number + 3)?;
-    let digit = |at: usize| char::from(escape[at]).to_digit(16);
-    let value = (escape[0] == b'%').then_some(digit(1)? << 4 | digit(2)?)?;
-    u8::try_from(value).ok()
 }
 
 #[cfg(test)]

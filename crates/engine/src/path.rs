@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::escapes::push_escape;
 use crate::invalid_utf8;
 
 /// Reason why a path is refused.
@@ -178,16 +179,51 @@ pub(crate) const BLANKS: [&str; 55] = [
     "%EF%BB%BF",
 ];
 
+/// Lengths of the escapes in [`BLANKS`], in bytes.
+const BLANK_LENGTHS: [usize; 3] = [3, 6, 9];
+
 /// True if a segment begins or ends with an escape of a character that servers trim ([`BLANKS`]).
 fn is_padded(segment: &str) -> bool {
-    let is_escaped = |at: Option<usize>| {
-        let byte = at.and_then(|at| segment.as_bytes().get(at));
-        byte == Some(&b'%')
-    };
-    let begins = is_escaped(Some(0)) && BLANKS.iter().any(|blank| segment.starts_with(blank));
-    begins
-        || is_escaped(segment.len().checked_sub(3))
-            && BLANKS.iter().any(|blank| segment.ends_with(blank))
+    blank_before(segment).is_some() || blank_behind(segment).is_some()
+}
+
+/// Length of the escape ([`BLANKS`]) with which a segment begins, in bytes. `None` if the segment
+/// begins with no such escape.
+pub(crate) fn blank_before(segment: &str) -> Option<usize> {
+    if !segment.starts_with('%') {
+        return None;
+    }
+    let mut lengths = BLANK_LENGTHS.into_iter();
+    lengths.find(|length| segment.as_bytes().get(..*length).is_some_and(is_blank))
+}
+
+/// Length of the escape ([`BLANKS`]) with which a segment ends, in bytes. `None` if the segment
+/// ends with no such escape.
+pub(crate) fn blank_behind(segment: &str) -> Option<usize> {
+    let bytes = segment.as_bytes();
+    let last = bytes.len().checked_sub(3)?;
+    if bytes[last] != b'%' {
+        return None;
+    }
+    let mut lengths = BLANK_LENGTHS.into_iter();
+    lengths.find(|length| {
+        let at = bytes.len().checked_sub(*length);
+        at.is_some_and(|at| is_blank(&bytes[at..]))
+    })
+}
+
+/// True if a text is one of [`BLANKS`], which are sorted.
+fn is_blank(text: &[u8]) -> bool {
+    match text {
+        [b'%', b'0', b'0'] => false,
+        [b'%', b'0' | b'1', digit] => matches!(digit, b'0'..=b'9' | b'A'..=b'F'),
+        [b'%', high, low] => matches!([*high, *low], [b'2', b'0'] | [b'7', b'F']),
+        [b'%', b'C' | b'E', ..] => {
+            let found = BLANKS.binary_search_by(|blank| blank.as_bytes().cmp(text));
+            found.is_ok()
+        }
+        _ => false,
+    }
 }
 
 /// Merges each sequence of slashes into one. `None` if the path has no sequence of slashes.
@@ -241,7 +277,7 @@ fn escaped(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             0..=0x20 | 0x7F.. | b'\\' | b'#' | b'?' | b'"' | b'<' | b'>' | b'`' => {
-                escaped.push_str(&format!("%{byte:02X}"))
+                push_escape(&mut escaped, byte);
             }
             _ => escaped.push(char::from(byte)),
         }
@@ -273,7 +309,7 @@ pub(crate) fn decode_unreserved(path: &str) -> Result<Cow<'_, str>, PathFault> {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                 decoded.push(char::from(byte))
             }
-            _ => decoded.push_str(&format!("%{byte:02X}")),
+            _ => push_escape(&mut decoded, byte),
         }
         at += 3;
     }
@@ -345,6 +381,21 @@ mod tests {
     }
 
     #[test]
+    fn blanks_are_found_at_both_ends() {
+        assert!(BLANKS.is_sorted());
+        for blank in BLANKS {
+            assert_eq!(blank_before(&format!("{blank}a")), Some(blank.len()));
+            assert_eq!(blank_behind(&format!("a{blank}")), Some(blank.len()));
+        }
+        for segment in [
+            "", "a", "%", "%2", "%00", "%21", "%0a", "%C2%86", "%85", "%E2%80",
+        ] {
+            assert_eq!(blank_before(segment), None, "{segment}");
+            assert_eq!(blank_behind(segment), None, "{segment}");
+        }
+    }
+
+    #[test]
     fn paths_are_normalised_once() {
         let cases = [
             ("/", Ok("/")),
@@ -404,6 +455,14 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn blanks_are_those_of_the_list(segment in "(%[0-3C-F7][0-9A-F]|%E2%80|%8[0-9A-F]|[a%]){0,4}") {
+            let before = BLANKS.iter().find(|blank| segment.starts_with(**blank));
+            let behind = BLANKS.iter().find(|blank| segment.ends_with(**blank));
+            proptest::prop_assert_eq!(blank_before(&segment), before.map(|blank| blank.len()));
+            proptest::prop_assert_eq!(blank_behind(&segment), behind.map(|blank| blank.len()));
+        }
+
         #[test]
         fn normalising_twice_changes_nothing(path in "/[a-c./%25eEfF0]{0,24}") {
             if let Ok(once) = normalise(&path) {

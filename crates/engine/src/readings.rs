@@ -13,26 +13,23 @@
 //! therefore also searches the host for an operation with other access rules whose path differs
 //! only in letter case.
 
+mod spellings;
+
 use std::cell::Cell;
 
 use bundle::ir::{PathReadings, Segment};
 use policy::RequestHead;
 
-use crate::path::{self, BLANKS};
+use crate::path;
 use crate::router::{self, Found, HostTable};
-use crate::snapshot::{OPEN, RouteRef, Snapshot};
+use crate::snapshot::{OPEN, RouteRef, Server, Snapshot};
 use crate::{invalid_utf8, overlong};
+use spellings::{Fault, SEPARATORS_MAX, separators, spellings};
 
-/// Maximum number of readings (interpretations by upstreams) of a path. A path with more readings
-/// is refused.
-const READINGS_MAX: usize = 64;
-
-/// Maximum length of all readings (interpretations by upstreams) of a path together: 128 KiB. A
-/// path that exceeds this length is refused.
-const READING_BYTES_MAX: usize = 128 << 10;
-
-/// Maximum number of steps of a search for other paths ([`router::lookup_steps`]). A path that
-/// needs more steps is refused. The maximum takes about a millisecond.
+/// Maximum number of steps of a search for other paths. A path that needs more steps is refused.
+/// [`spellings`] counts the bytes, segments and escapes of each text, and [`router::lookup_steps`]
+/// the steps of each look-up. A step takes about 5 ns in an optimised build, and the maximum about a
+/// millisecond. A build without optimisation takes about ten times as long.
 const SEARCH_MAX: usize = 200_000;
 
 /// Cost of a search for paths in another letter case, as a multiple of the steps for one look-up of
@@ -67,10 +64,18 @@ pub enum Ambiguity {
     Query,
     /// An upstream may interpret the path as a path outside the base path.
     Outside,
-    /// The path has more than [`READINGS_MAX`] interpretations, or these have more than
-    /// [`READING_BYTES_MAX`] bytes. Or the search for their operations takes more than
-    /// [`SEARCH_MAX`] steps.
+    /// The path has too many interpretations, or these have too many bytes or separators
+    /// ([`spellings`]). Or the search for their operations takes more than [`SEARCH_MAX`] steps.
     TooMany,
+}
+
+impl From<Fault> for Ambiguity {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Outside => Self::Outside,
+            Fault::TooMany => Self::TooMany,
+        }
+    }
 }
 
 /// First reason in a request's path not to forward the request to `route`. `None`: the request may
@@ -83,25 +88,49 @@ pub fn ambiguity(
     head: &RequestHead,
     route: &RouteRef<'_>,
 ) -> Option<Ambiguity> {
+    counted_ambiguity(snapshot, listener, head, route).0
+}
+
+/// Like [`ambiguity`]. Also returns the number of steps of the search.
+#[must_use]
+pub fn counted_ambiguity(
+    snapshot: &Snapshot,
+    listener: usize,
+    head: &RequestHead,
+    route: &RouteRef<'_>,
+) -> (Option<Ambiguity>, usize) {
     let search = Search {
         snapshot,
+        listener,
         hosts: &snapshot.listeners()[listener].hosts,
         head,
         route,
         left: Cell::new(SEARCH_MAX),
     };
-    search.ambiguity().unwrap_or_else(Some)
+    let found = search.ambiguity().unwrap_or_else(Some);
+    (found, SEARCH_MAX - search.left.get())
 }
 
 /// Search for other interpretations of a request's path by upstreams, and for the operations of the
 /// resulting paths. The work of the search is limited.
 struct Search<'a> {
     snapshot: &'a Snapshot,
+    /// Listener of the request, as an index into the snapshot's listeners.
+    listener: usize,
     hosts: &'a HostTable,
     head: &'a RequestHead,
     route: &'a RouteRef<'a>,
     /// Remaining steps of the search, at first [`SEARCH_MAX`].
     left: Cell<usize>,
+}
+
+/// Access to a path of a server, compared with the access of a route.
+enum Access {
+    /// No operation with other access rules has the path.
+    Same,
+    /// An operation with other access rules, or an `internal` operation, has the path. Contains the
+    /// id of the first operation (`KEY@MOUNT`), and `None` for an `internal` operation.
+    Other(Option<String>),
 }
 
 /// Result of a search: the reason that was found. `None`: there is no reason. The error is
@@ -111,6 +140,9 @@ type SearchResult<T = Option<Ambiguity>> = Result<T, Ambiguity>;
 impl Search<'_> {
     fn ambiguity(&self) -> SearchResult {
         let (head, route) = (self.head, self.route);
+        if head.is_ambiguous && separators(head.path()) > SEPARATORS_MAX {
+            return Err(Ambiguity::TooMany);
+        }
         let found = self.other_spelling(head.path())?;
         if found.is_some() || !head.is_ambiguous {
             return Ok(found);
@@ -125,7 +157,10 @@ impl Search<'_> {
         if below.is_empty() {
             return Ok(None);
         }
-        let readings = readings(below)?;
+        let mut left = self.left.get();
+        let readings = readings_within(below, &mut left);
+        self.left.set(left);
+        let readings = readings?;
         let mut all = readings.iter().map(String::as_str).chain([below]);
         let by_query = route.treatment.depends_on_query || route.mount.has_query_conditions;
         let has_query = match by_query {
@@ -177,7 +212,11 @@ impl Search<'_> {
                     && is_below(&path, &route.mount.base_path)
                     && !self.is_withheld(&path)?
                 {
-                    return self.other_spelling(&path);
+                    let found = self.at_shared_servers(&path)?;
+                    return match found.is_some() {
+                        true => Ok(found),
+                        false => self.other_spelling(&path),
+                    };
                 }
                 None
             }
@@ -239,12 +278,6 @@ impl Search<'_> {
         if !mount.has_other_access || bare.is_empty() || !(has_slash || mount.has_final_slash) {
             return Ok(None);
         }
-        let template = &route.operation.template;
-        let mut segments = template.segments().iter();
-        let is_literal =
-            segments.all(|segment| matches!(segment, Segment::Literal(_) | Segment::Folded(_)));
-        let has_one_path =
-            is_literal && route.operation.owns.is_described() && !template.is_prefix();
         let other = match has_slash {
             true => bare.to_owned(),
             false => format!("{path}/"),
@@ -262,7 +295,7 @@ impl Search<'_> {
                 }
             }
         }
-        if has_one_path || !is_described(&other)? {
+        if has_one_path(route) || !is_described(&other)? {
             return Ok(None);
         }
         match self.find(&other)? {
@@ -297,7 +330,9 @@ impl Search<'_> {
             // No operation serves this spelling of the path. An operation that describes the
             // request serves the spelling that the client sent.
             _ if route.operation.owns.is_described() => return Ok(None),
-            _ if keeps_others(route) && is_below(&path, &route.mount.base_path) => return Ok(None),
+            _ if keeps_others(route) && is_below(&path, &route.mount.base_path) => {
+                return self.at_shared_servers(&path);
+            }
             _ => None,
         };
         Ok(Some(Ambiguity::Reading { path, owner }))
@@ -328,6 +363,68 @@ impl Search<'_> {
         }
     }
 
+    /// Searches the operations of all hosts and listeners for one that an upstream of the route may
+    /// serve if it interprets the path of the request as `path`. The operation sends its requests
+    /// to the same server, and has other access rules or is `internal`. The server receives neither
+    /// the listener nor a base path that the gateway removes. Returns [`Ambiguity::Reading`] with
+    /// that operation, or `None`.
+    fn at_shared_servers(&self, path: &str) -> SearchResult {
+        let base = match self.route.mount.strip_base_path {
+            true => &*self.route.mount.base_path,
+            false => "",
+        };
+        let sent = match path.strip_prefix(base).unwrap_or(path) {
+            "" => "/",
+            sent => sent,
+        };
+        for (server, before) in self.snapshot.servers.of_route(self.snapshot, self.route) {
+            let whole = format!("{before}{sent}");
+            let owner = match self.at_server(server, &whole)? {
+                Access::Same => continue,
+                Access::Other(owner) => owner,
+            };
+            let path = path.to_owned();
+            return Ok(Some(Ambiguity::Reading { path, owner }));
+        }
+        Ok(None)
+    }
+
+    /// Access to a path of a server, compared with the access of the route. Also compares the paths
+    /// that differ from `path` in letter case or in the final slash.
+    fn at_server(&self, server: &Server, path: &str) -> SearchResult<Access> {
+        let hosts = server.paths();
+        let bare = path.trim_end_matches('/');
+        let mut paths = vec![path.to_owned()];
+        if !has_one_path(self.route) && !bare.is_empty() {
+            paths.push(match bare.len() < path.len() {
+                true => bare.to_owned(),
+                false => format!("{path}/"),
+            });
+        }
+        if server.has_upper_or_escape() || router::has_upper_or_escape(path) {
+            self.spend_at(hosts, path, LETTER_CASE_COST)?;
+            let mut left = self.left.get();
+            let others = router::other_letter_cases(hosts, path, self.head, &mut left);
+            self.left.set(left);
+            paths.extend(others.ok_or(Ambiguity::TooMany)?);
+        }
+        for path in paths {
+            self.spend_at(hosts, &path, LETTER_CASE_COST)?;
+            if router::is_withheld(hosts, &path, self.head) {
+                return Ok(Access::Other(None));
+            }
+            for (mount, other) in server.operations(self.snapshot, &path, self.head) {
+                let servers = &self.snapshot.servers;
+                let needs_certificate = servers.needs_certificate(mount)
+                    && !servers.requires_certificate(self.listener);
+                if needs_certificate || has_other_access(self.route, &other) {
+                    return Ok(Access::Other(Some(other.id.as_str().to_owned())));
+                }
+            }
+        }
+        Ok(Access::Same)
+    }
+
     /// Finds the operation of a path.
     fn find(&self, path: &str) -> SearchResult<Found> {
         self.spend(path, 1)?;
@@ -342,11 +439,26 @@ impl Search<'_> {
 
     /// Subtracts the steps for `factor` look-ups of a path from the remaining steps.
     fn spend(&self, path: &str, factor: usize) -> SearchResult<()> {
-        let steps = factor * router::lookup_steps(self.hosts, path, self.head);
+        self.spend_at(self.hosts, path, factor)
+    }
+
+    /// Like [`Self::spend`], for look-ups in `hosts`.
+    fn spend_at(&self, hosts: &HostTable, path: &str, factor: usize) -> SearchResult<()> {
+        let steps = factor * router::lookup_steps(hosts, path, self.head);
         let left = self.left.get().checked_sub(steps);
         self.left.set(left.ok_or(Ambiguity::TooMany)?);
         Ok(())
     }
+}
+
+/// True if the author of the document described exactly the path of a route: the template consists
+/// of literals.
+fn has_one_path(route: &RouteRef<'_>) -> bool {
+    let template = &route.operation.template;
+    let mut segments = template.segments().iter();
+    let is_literal =
+        segments.all(|segment| matches!(segment, Segment::Literal(_) | Segment::Folded(_)));
+    is_literal && route.operation.owns.is_described() && !template.is_prefix()
 }
 
 /// True if a path is a base path or is below it.
@@ -412,7 +524,8 @@ fn forbids_others(route: &RouteRef<'_>) -> bool {
 /// segments, which could lead out of the path.
 #[must_use]
 pub fn can_deviate(path: &str, original: &str, strict: bool) -> bool {
-    let Ok(texts) = spellings(path) else {
+    let mut left = SEARCH_MAX;
+    let Ok(texts) = spellings(path, &mut left) else {
         return true;
     };
     if texts.iter().any(|text| has_dots(text)) {
@@ -445,14 +558,20 @@ pub fn can_deviate(path: &str, original: &str, strict: bool) -> bool {
     })
 }
 
-/// Other interpretations of a normalised path by upstreams, without duplicates. At most
-/// [`READINGS_MAX`] paths with [`READING_BYTES_MAX`] bytes.
+/// Other interpretations of a normalised path by upstreams, without duplicates. Their number and
+/// their length are limited ([`spellings`]).
 ///
 /// # Errors
 /// [`Ambiguity::Outside`] if an interpretation leads above the root; [`Ambiguity::TooMany`] if the
 /// limits are exceeded.
 pub fn readings(path: &str) -> Result<Vec<String>, Ambiguity> {
-    let mut texts = spellings(path)?;
+    let mut left = SEARCH_MAX;
+    readings_within(path, &mut left)
+}
+
+/// Like [`readings`]. Subtracts the steps of the search from `left`.
+fn readings_within(path: &str, left: &mut usize) -> Result<Vec<String>, Ambiguity> {
+    let mut texts = spellings(path, left)?;
     // Drop paths with dot segments. The list also contains these paths with resolved dot segments.
     texts.retain(|text| text != path && !has_dots(text));
     texts.sort_unstable();
@@ -480,84 +599,6 @@ fn has_dots(path: &str) -> bool {
     path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
-/// Changes that an upstream may make to a path. Each function returns `None` if it changes nothing.
-/// Servers apply these changes in different orders, and a request may pass several servers.
-const STEPS: [fn(&str) -> Option<String>; 18] = [
-    overlong::shortened,
-    invalid_utf8::dropped,
-    |path| replaced(path, "%2F", "/"),
-    |path| replaced(path, "%5C", "/"),
-    |path| replaced(path, "%3B", ";"),
-    decoded_again,
-    without_parameters,
-    without_dot_parameters,
-    |path| cut(path, "%3F"),
-    // Fastify reads the rest as the query.
-    |path| cut(path, ";"),
-    |path| cut(path, "%23"),
-    // Cut at NUL, which ends strings in C. The edge refuses `%00`, but not an overlong form of NUL.
-    |path| cut(path, "%00"),
-    |path| trimmed(path, without_blanks_before),
-    |path| trimmed(path, without_blanks_behind),
-    |path| trimmed(path, without_final_dots),
-    path::without_host,
-    path::without_host_behind_slashes,
-    path::merge_slashes,
-];
-
-/// All paths that [`STEPS`] and the removal of dot segments can produce from a path, in any order.
-fn spellings(path: &str) -> Result<Vec<String>, Ambiguity> {
-    let mut texts = vec![path.to_owned()];
-    let mut next = 0;
-    while let Some(text) = texts.get(next).cloned() {
-        next += 1;
-        let resolved = path::remove_dot_segments(&text).map_err(|_| Ambiguity::Outside)?;
-        let turned = STEPS.iter().filter_map(|step| step(&text));
-        for one in turned.chain(resolved) {
-            if !texts.contains(&one) {
-                texts.push(one);
-            }
-        }
-        if texts.len() > READINGS_MAX || texts.len() * path.len() > READING_BYTES_MAX {
-            return Err(Ambiguity::TooMany);
-        }
-    }
-    Ok(texts)
-}
-
-fn replaced(path: &str, escape: &str, with: &str) -> Option<String> {
-    path.contains(escape).then(|| path.replace(escape, with))
-}
-
-/// Path without the `;parameters` of each segment.
-fn without_parameters(path: &str) -> Option<String> {
-    if !path.contains(';') {
-        return None;
-    }
-    let segments = path.split('/');
-    let bare: Vec<&str> = segments
-        .map(|segment| segment.split(';').next().unwrap_or_default())
-        .collect();
-    Some(bare.join("/"))
-}
-
-/// Path without the `;parameters` of dot segments. Envoy with `normalize_path` treats `..;a` as
-/// `..` and keeps the parameters of other segments.
-fn without_dot_parameters(path: &str) -> Option<String> {
-    if !path.contains(".;") {
-        return None;
-    }
-    let segments: Vec<&str> = path
-        .split('/')
-        .map(|segment| match segment.split_once(';') {
-            Some((dots @ ("." | ".."), _)) => dots,
-            _ => segment,
-        })
-        .collect();
-    let bare = segments.join("/");
-    (bare != path).then_some(bare)
-}
-
 /// True if servers may read a part of this path as the query: Fastify 4 and restify that behind
 /// `;`, and servers behind a proxy that decodes paths that behind `%3F` or `%23`. A mark does not
 /// count if the path of the operation has the same mark, as with a parameter of the style `matrix`:
@@ -572,71 +613,6 @@ fn may_have_query(path: &str, route: &RouteRef<'_>) -> bool {
     };
     let mut marks = MARKS.iter();
     marks.any(|marks| has(path, marks) && !is_described(marks))
-}
-
-/// Part of the path before an escape of `?`, `#` or NUL. `/` if nothing precedes the escape.
-fn cut(path: &str, escape: &str) -> Option<String> {
-    let at = path.find(escape)?;
-    Some(match &path[..at] {
-        "" => "/".to_owned(),
-        before => before.to_owned(),
-    })
-}
-
-/// Path with each segment trimmed by `trim`. `None` if nothing changes.
-fn trimmed(path: &str, trim: fn(&str) -> &str) -> Option<String> {
-    let mut segments = path.split('/');
-    if !segments.clone().any(|segment| trim(segment) != segment) {
-        return None;
-    }
-    let trimmed: Vec<&str> = segments.by_ref().map(trim).collect();
-    Some(trimmed.join("/"))
-}
-
-fn without_blanks_before(mut segment: &str) -> &str {
-    while let Some(rest) = BLANKS.iter().find_map(|blank| segment.strip_prefix(blank)) {
-        segment = rest;
-    }
-    segment
-}
-
-fn without_blanks_behind(mut segment: &str) -> &str {
-    while let Some(rest) = BLANKS.iter().find_map(|blank| segment.strip_suffix(blank)) {
-        segment = rest;
-    }
-    segment
-}
-
-/// Segment without its final dots, which Windows ignores. Dot segments are unchanged.
-fn without_final_dots(segment: &str) -> &str {
-    match segment {
-        "." | ".." => segment,
-        _ => segment.trim_end_matches('.'),
-    }
-}
-
-/// Path in which `%25` is decoded if the result is another escape. `%2500` is unchanged. `None` if
-/// nothing changes.
-fn decoded_again(path: &str) -> Option<String> {
-    let mut text = String::with_capacity(path.len());
-    let mut rest = path;
-    let mut changed = false;
-    while let Some(at) = rest.find("%25") {
-        let behind = &rest[at + 3..];
-        let digits = behind.get(..2).unwrap_or_default();
-        let escape = digits.len() == 2
-            && digits != "00"
-            && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        text.push_str(&rest[..at]);
-        text.push_str(if escape { "%" } else { "%25" });
-        changed |= escape;
-        rest = behind;
-    }
-    text.push_str(rest);
-    if !changed {
-        return None;
-    }
-    Some(path::decode_unreserved(&text).ok()?.into_owned())
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bundle::ir::{Operation, PathReadings, Upstream};
 use http::HeaderName;
-use policy::auth::Place;
+use policy::auth::Removals;
 use policy::key_cell::KeyCell;
-use policy::logged::{LoggedParameter, RedactedValue};
+use policy::logged::{LoggedParameters, RedactedValue};
 use policy::traffic::{circuit_breaker, retry};
 use policy::validation::Mode;
 use policy::{Filter, Reject, RequestHead, RouteId, Run as _, StateId};
@@ -17,7 +17,7 @@ use crate::authenticate::Requirement;
 use crate::consumers::Consumers;
 use crate::error_shapes::{ErrorShape, ErrorShapes};
 use crate::listener::Listener;
-use crate::router::{self, ApiRouter, Contender, HostPattern, RejectReason};
+use crate::router::{self, ApiRouter, Contender, HostPattern, HostTable, RejectReason};
 use crate::unknown_paths::UnknownPaths;
 
 /// A gateway that is ready to serve. All workers share it behind an `Arc`.
@@ -40,6 +40,8 @@ pub struct Snapshot {
     /// Rules of the access log for paths that belong to no operation. `None` if no operation hides
     /// or hashes values in the access log.
     pub(crate) unknown_paths: Option<UnknownPaths>,
+    /// Operations by the server that receives their requests, for `path_readings: keep`.
+    pub(crate) servers: SharedServers,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,34 @@ pub(crate) struct BuiltApi {
     pub(crate) router: Arc<ApiRouter>,
     pub(crate) treatments: Arc<[Treatment]>,
 }
+
+/// Servers that receive requests of operations with `path_readings: keep`. Empty if there are no
+/// such operations.
+#[derive(Debug, Default)]
+pub(crate) struct SharedServers {
+    pub(crate) servers: Box<[Server]>,
+    /// For each upstream: its servers, as indices into `servers`, each with the path of the target.
+    pub(crate) of_upstream: Box<[Vec<ServerTarget>]>,
+    /// For each API and treatment: the upstreams that receive requests or copies of them.
+    pub(crate) destinations: Box<[Box<[Vec<u32>]>]>,
+    /// For each mount: true if all its listeners require a client certificate.
+    pub(crate) certificate_mounts: Box<[bool]>,
+    /// For each listener: true if it requires a client certificate.
+    pub(crate) certificate_listeners: Box<[bool]>,
+}
+
+/// Server, or several servers with the same upstreams.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Upstreams with a target at the server.
+    pub(crate) upstreams: Vec<u32>,
+    /// Mounts of the operations whose requests the server receives. The base paths are those that
+    /// the server receives.
+    pub(crate) paths: HostTable,
+}
+
+/// Server as an index into [`SharedServers::servers`], and the path of a target at it.
+pub(crate) type ServerTarget = (usize, Box<str>);
 
 /// Mount: listeners, hosts and base path at which an API is reachable.
 #[derive(Debug)]
@@ -104,10 +134,10 @@ pub struct Treatment {
     /// forwards these fields to the upstream.
     pub(crate) override_fields: Box<[String]>,
     /// Locations of the parameters that the upstream does not receive.
-    pub(crate) not_forwarded: Box<[Place]>,
+    pub(crate) not_forwarded: Removals,
     /// Parameters that the access log shows in another form than the default: kept, redacted or
     /// hashed.
-    pub logged: Box<[LoggedParameter]>,
+    pub logged: LoggedParameters,
     /// Locations of redacted values (`redact`) in bodies and parameters. The findings of validation
     /// do not describe these values.
     pub redacted: Box<[RedactedValue]>,

@@ -12,7 +12,7 @@ use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use policy::RequestHead;
 use policy::auth::hmac_signature::aliyun;
-use policy::auth::{Place, dpop, hmac_signature};
+use policy::auth::{Place, Removals, dpop, hmac_signature};
 use policy::managed::is_lookalike;
 
 /// Locations that are removed from requests before the requests are forwarded, without duplicates.
@@ -118,7 +118,7 @@ fn removes_field(place: &Place, name: &str) -> bool {
 pub(crate) fn strip(place: &Place, head: &mut RequestHead) {
     match place {
         Place::Authorization(scheme) => strip_authorization(&mut head.headers, scheme),
-        Place::Query(_) => strip_query(place, head),
+        Place::Query(_) => replace_query(head, |query| place.strip_query(query)),
         Place::Header(name) if name == hmac_signature::FIELD => {
             head.headers.remove(hmac_signature::FIELD);
             head.headers.remove(hmac_signature::INPUT);
@@ -132,6 +132,15 @@ pub(crate) fn strip(place: &Place, head: &mut RequestHead) {
             let _ = place.strip_headers(&mut head.headers);
         }
     }
+}
+
+/// Removes the values at several locations.
+pub(crate) fn remove(removals: &Removals, head: &mut RequestHead) {
+    for place in removals.others() {
+        strip(place, head);
+    }
+    let _ = removals.strip_cookies(&mut head.headers);
+    replace_query(head, |query| removals.strip_query(query));
 }
 
 /// Removes the `Authorization` values of one authentication scheme. Keeps values of other schemes.
@@ -157,9 +166,9 @@ fn strip_authorization(headers: &mut HeaderMap, scheme: &str) {
     }
 }
 
-fn strip_query(place: &Place, head: &mut RequestHead) {
-    let query = head.target.query();
-    let Some(query) = query.and_then(|query| place.strip_query(query)) else {
+/// Replaces the query by the result of `stripped`. Keeps the query if the result is `None`.
+fn replace_query(head: &mut RequestHead, stripped: impl Fn(&str) -> Option<String>) {
+    let Some(query) = head.target.query().and_then(stripped) else {
         return;
     };
     let target = if query.is_empty() {

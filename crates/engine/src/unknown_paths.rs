@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bundle::ir::{Segment, Template};
-use policy::logged::{LogForm, LoggedLocation, LoggedParameter};
+use policy::logged::{LogForm, LoggedLocation, LoggedParameter, LoggedParameters};
 
 /// Rules for requests that no operation describes. The path may still contain hidden values,
 /// because it may be another spelling of an operation's path (`/Users/a`, `//users/a`,
@@ -17,7 +17,7 @@ pub(crate) struct UnknownPaths {
     /// True if an operation hides a query parameter. The log then hides the whole query.
     pub(crate) hides_query: bool,
     /// Hidden parameters that are neither in the path nor in the query, such as header fields.
-    pub(crate) others: Box<[LoggedParameter]>,
+    pub(crate) others: LoggedParameters,
 }
 
 impl UnknownPaths {
@@ -46,9 +46,10 @@ impl UnknownPaths {
         let others = hidden
             .iter()
             .filter(|one| !matches!(one.place, LoggedLocation::Path | LoggedLocation::Query));
+        let others: Vec<LoggedParameter> = others.map(|one| (*one).clone()).collect();
         Some(Self {
             hides_query: at(LoggedLocation::Query),
-            others: others.map(|one| (*one).clone()).collect(),
+            others: LoggedParameters::new(&others),
             literals: at(LoggedLocation::Path).then(literals),
         })
     }

@@ -316,7 +316,8 @@ impl Invariant {
     }
 
     /// True if the operation uses an upstream with one of the selected names, or an upstream with
-    /// the same server. An upstream with another name therefore cannot bypass the invariant.
+    /// the same server, file or SRV name. An upstream with another name therefore cannot bypass the
+    /// invariant.
     pub(crate) fn fits_upstreams(&self, subject: &Subject<'_>) -> bool {
         fits(&self.upstreams, &subject.upstream_names())
             || same_server(subject, |name| any(&self.upstreams, name)).is_some()
@@ -531,8 +532,9 @@ impl Subject<'_> {
     }
 }
 
-/// Upstream of the operation that can reach the same server as a wanted upstream, and the name of
-/// the wanted upstream.
+/// Upstream of the operation with a server, file or SRV name of a wanted upstream, and the name of
+/// the wanted upstream. Servers that gwd discovers are not compared: each of them would match every
+/// upstream.
 fn same_server<'a>(
     subject: &'a Subject<'_>,
     is_wanted: impl Fn(&str) -> bool,

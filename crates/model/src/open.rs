@@ -16,6 +16,9 @@ use vocab::lints::{
 
 /// Maximum number of operations named in one finding.
 const NAMED_MAX: usize = 6;
+/// Maximum number of unmatched patterns for which a similar key is searched. Each search compares
+/// the pattern with the keys of all operations.
+const SUGGESTED_MAX: usize = 100;
 
 /// Operation with the settings that decide on access.
 pub(super) struct AccessSettings<'a> {
@@ -245,7 +248,8 @@ pub(super) fn mark_patterns(key: &str, settings: &Settings) {
 /// documents were resolved.
 pub fn check_patterns(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let patterns = settings.required.allow_public.iter().flatten();
-    for pattern in patterns.filter(|pattern| pattern.is_unmatched()) {
+    let unmatched = patterns.filter(|pattern| pattern.is_unmatched());
+    for (index, pattern) in unmatched.enumerate() {
         let (text, span) = (pattern.text.value.as_str(), pattern.text.span);
         let finding = Diagnostic::new(
             &UNMATCHED_ALLOW_PUBLIC,
@@ -259,7 +263,8 @@ pub fn check_patterns(settings: &Settings, apis: &[Api], sink: &mut Sink) {
                 .map(|operation| operation.key.as_str());
             operations.chain(api.rest.iter().map(|rest| rest.key.as_str()))
         });
-        let near = suggest::nearest(text, keys);
+        let near = (index < SUGGESTED_MAX).then(|| suggest::nearest(text, keys));
+        let near = near.flatten();
         sink.push(match near {
             Some(near) => finding
                 .label(format!("did you mean `{near}`?"))

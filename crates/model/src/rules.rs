@@ -79,6 +79,10 @@ pub struct Rules {
     /// that did not record them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tests: Option<BTreeSet<String>>,
+    /// Digests of the checks of each test of the project, by `FILE: NAME`. Empty for a source
+    /// artifact of an older gwc that did not record them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub test_checks: BTreeMap<String, BTreeSet<String>>,
     /// Entries of the acknowledgement file. `None` for a source artifact. New entries are thus
     /// reported when a branch is compared before its merge, and not again at a release with several
     /// merges.
@@ -147,6 +151,15 @@ impl Rules {
                     .map(|one| one.value.clone())
                     .collect(),
             ),
+            test_checks: settings
+                .tests
+                .cases
+                .iter()
+                .map(|case| {
+                    let name = format!("{}: {}", case.file, case.name.value);
+                    (name, case.checks())
+                })
+                .collect(),
             acknowledged: Some(settings.acknowledgements.clone()),
         }
     }

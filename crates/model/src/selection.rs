@@ -19,6 +19,10 @@ use crate::{Api, Settings};
 /// For invariants about listeners, ` at ADDRESS` with the address of the listener follows; for
 /// invariants about upstreams, ` to SERVER`. For invariants about paths and methods, the text is
 /// method, host and path at the upstream, followed by ` at the upstream`.
+///
+/// Each operation also has a text with its key: `operation KEY`, and for invariants about paths and
+/// methods `operation KEY with METHOD PATH at the upstream`. A new path, or a new address of the
+/// upstream, therefore cannot hide other changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Selection(BTreeMap<String, RequestGroup>);
@@ -66,6 +70,8 @@ impl Selection {
                 for request in requests(&subject, |_| true) {
                     all.add(request, &by_names, |one| one.fits_names(&subject));
                 }
+                let named = format!("operation {}", subject.key);
+                all.add(named, &by_names, |one| one.fits_names(&subject));
             }
             if !by_listeners.is_empty() {
                 all.add_listeners(settings, &subject, &by_listeners);
@@ -73,9 +79,11 @@ impl Selection {
             if !by_upstreams.is_empty() {
                 all.add_upstreams(&subject, &by_upstreams);
             }
-            for request in reached.get(subject.key).into_iter().flatten() {
-                let request = format!("{request} at the upstream");
-                all.add(request, &by_requests, |one| one.fits_requests(&subject));
+            for [request, path] in reached.get(subject.key).into_iter().flatten() {
+                let selects = |one: &Invariant| one.fits_requests(&subject);
+                all.add(format!("{request} at the upstream"), &by_requests, selects);
+                let named = format!("operation {} with {path} at the upstream", subject.key);
+                all.add(named, &by_requests, selects);
             }
         }
         all

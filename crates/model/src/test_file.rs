@@ -1,18 +1,24 @@
 //! Tests of a project: requests with their expected decisions, from the files that `tests` in
 //! gateway.yaml lists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use bundle::digest::Digest;
 use bundle::moment::Moment;
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, NodeRef, Sink, Span, Spanned};
+use serde_json::{Value, json};
 
 use sources::project::files::Files;
 use vocab::test_file::TESTS;
 
 /// Maximum number of tests of one file.
 const TESTS_MAX: usize = 100_000;
+
+/// Length of the digest of a check in hexadecimal digits: 128 bits, so that no two checks have the
+/// same digest.
+const CHECK_DIGITS: usize = 32;
 
 /// Tests of a project, and the files from which they come.
 #[derive(Clone, Debug, Default)]
@@ -93,6 +99,66 @@ impl Tests {
         Self {
             patterns,
             ..Self::default()
+        }
+    }
+}
+
+impl TestCase {
+    /// Digests of the checks of this test. A check is one request with one expected property. The
+    /// name and the file of the test, and the order of keys, have no effect.
+    pub(crate) fn checks(&self) -> BTreeSet<String> {
+        let headers = self.headers.iter();
+        let headers: BTreeMap<String, &str> = headers
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()))
+            .collect();
+        let credentials = self.credentials.iter();
+        let credentials: BTreeMap<&str, bool> = credentials
+            .map(|(scheme, is_valid)| (scheme.value.as_str(), *is_valid))
+            .collect();
+        let assume = self.assume.iter();
+        let assume: BTreeMap<&str, &str> = assume
+            .map(|(name, reply)| (name.value.as_str(), reply.as_str()))
+            .collect();
+        let context = json!([
+            headers,
+            credentials,
+            assume,
+            self.consumer.as_ref().map(|consumer| &consumer.value),
+            self.peer.map(|peer| peer.to_string()),
+            self.listener.as_ref().map(|listener| &listener.value),
+            self.at.map(|at| at.to_string()),
+        ]);
+        let (context, requests) = (&context, self.requests.iter());
+        let checks = requests.flat_map(|request| {
+            let expected = self.expect.iter();
+            expected.map(move |expected| json!([context, request.value, expected.value.to_json()]))
+        });
+        let digest = |check: Value| {
+            let mut digest = Digest::of(check.to_string().as_bytes()).hex();
+            digest.truncate(CHECK_DIGITS);
+            digest
+        };
+        checks.map(digest).collect()
+    }
+}
+
+impl Expected {
+    /// Name and value of the property, as in a test file.
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Decision(text) => json!(["decision", text]),
+            Self::Status(status) => json!(["status", status]),
+            Self::Reason(text) => json!(["reason", text]),
+            Self::Operation(text) => json!(["operation", text]),
+            Self::Mount(text) => json!(["mount", text]),
+            Self::Consumer(text) => json!(["consumer", text]),
+            Self::Policies(names) => json!(["policies", names]),
+            Self::Upstream(text) => json!(["upstream", text]),
+            Self::Url(text) => json!(["sent.url", text]),
+            Self::Sent(name, value) => json!(["sent", name, value]),
+            Self::Response(name, value) => json!(["response", name, value]),
+            Self::AnySent => json!(["sent"]),
+            Self::AnyResponse => json!(["response"]),
         }
     }
 }

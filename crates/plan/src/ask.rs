@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bundle::ir::Gateway;
 use engine::edge::Admitted;
@@ -22,7 +22,8 @@ use policy::{
     Addresses, Checked, Cx, Form, Limits, Policy as _, Reject, Reply, RequestHead, Revoked,
     SecretCell, SecretRef, SecretUnavailable, Secrets,
 };
-use validator::{BodyUse, Cone, Credentials, Described};
+use rustc_hash::FxHashMap;
+use validator::{BodyUse, Cone, Credentials, Described, Operation};
 
 /// Peer address of requests for which the peer does not matter (documentation range, RFC 5737).
 pub(crate) const OUTSIDER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
@@ -181,22 +182,25 @@ fn validating(gateway: &Gateway) -> Vec<String> {
 /// Checks a request against its operation's description, as the `validate` step does in gwd. `None`
 /// if the result depends on a body that is not known.
 fn examined(
-    snapshot: &Snapshot,
+    oracle: &Oracle,
     decided: &Decided<'_>,
     check: Check,
     (head, body): (&RequestHead, Option<&[u8]>),
 ) -> Option<Answer> {
     let fine = || Some(Answer::Examined(Arc::default()));
     let route = decided.route.as_ref()?;
-    let part = snapshot.apis().nth(route.api_index as usize)?;
+    let part = oracle.snapshot.apis().nth(route.api_index as usize)?;
     let messages = part.messages();
     let operation = messages.and_then(|all| all.operations.get(&route.operation.key));
     let (Some(messages), Some(operation)) = (messages, operation) else {
         return fine();
     };
-    let cone = Cone::of(operation, &messages.schemas);
+    let position = (route.api_index, route.operation_index());
+    let compiled = oracle.descriptions.of(position, || {
+        Operation::compile(&Cone::of(operation, &messages.schemas)).ok()
+    });
     let described = Described {
-        operation: Arc::new(validator::Operation::compile(&cone).ok()?),
+        operation: compiled?,
         credentials: Credentials::of(part.schemes(), part.security(route.operation_index())?),
     };
     let mut examined = described.query(check, head);
@@ -287,6 +291,51 @@ pub struct Oracle {
     usual: Vec<Assumption>,
     /// Number of entries of `usual` that are about tokens. These entries come first.
     about_tokens: usize,
+    /// Compiled descriptions of the operations that requests with a body matched.
+    descriptions: Descriptions,
+}
+
+/// Maximum estimated memory of the compiled descriptions that an [`Oracle`] keeps, in bytes. A plan
+/// decides the requests of one operation after another, so that few descriptions are in use.
+const DESCRIPTIONS_BYTES_MAX: u64 = 64 << 20;
+
+/// Cache of compiled descriptions. A plan decides several requests for each changed parameter of an
+/// operation, and a compilation takes time for all its parameters.
+#[derive(Default)]
+struct Descriptions(Mutex<KeptDescriptions>);
+
+#[derive(Default)]
+struct KeptDescriptions {
+    /// Descriptions by the index of the API and the index of the operation in it. `None` if a
+    /// schema is not valid.
+    of: FxHashMap<(u32, usize), Option<Arc<Operation>>>,
+    /// Estimated memory of `of`, in bytes.
+    bytes: u64,
+}
+
+impl Descriptions {
+    /// Returns the compiled description of the operation at this position. Compiles it with
+    /// `compile` if it is not in the cache.
+    fn of(
+        &self,
+        position: (u32, usize),
+        compile: impl FnOnce() -> Option<Operation>,
+    ) -> Option<Arc<Operation>> {
+        let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = kept().of.get(&position).cloned();
+        if let Some(known) = known {
+            return known;
+        }
+        let compiled = compile().map(Arc::new);
+        let bytes = compiled.as_ref().map_or(0, |one| one.bytes());
+        let mut kept = kept();
+        if kept.bytes.saturating_add(bytes) > DESCRIPTIONS_BYTES_MAX {
+            *kept = KeptDescriptions::default();
+        }
+        kept.bytes = kept.bytes.saturating_add(bytes);
+        kept.of.insert(position, compiled.clone());
+        compiled
+    }
 }
 
 /// Answer that a verifier needs and gwc does not have: the response of another service, or the
@@ -444,6 +493,7 @@ impl Oracle {
             usual: forged.chain(valid).collect(),
             about_tokens: verifiers.len(),
             verifiers,
+            descriptions: Descriptions::default(),
         })
     }
 
@@ -527,7 +577,7 @@ impl Oracle {
                     .find_map(|one| assumed(CallKind::Validate, &one.answer))
                     .or_else(|| {
                         let message = (&admitted.head, question.body.as_deref());
-                        examined(&self.snapshot, &decided, *check, message)
+                        examined(self, &decided, *check, message)
                     }),
                 Effect::Http(_)
                 | Effect::Keys(_)
@@ -564,5 +614,34 @@ impl Oracle {
                 same.map(|(name, _)| name.as_str()).collect()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bundle::ir::ContractOperation;
+
+    use super::*;
+
+    #[test]
+    fn description_is_compiled_once_per_operation() {
+        let operation = ContractOperation {
+            key: String::new(),
+            deprecated: false,
+            parameters: Vec::new(),
+            body: None,
+            responses: Vec::new(),
+        };
+        let cone = Cone::of(&operation, &[]);
+        let descriptions = Descriptions::default();
+        let mut compilations = 0;
+        for position in [(0, 0), (0, 1), (0, 0), (1, 0), (0, 1), (0, 0)] {
+            let compiled = descriptions.of(position, || {
+                compilations += 1;
+                Operation::compile(&cone).ok()
+            });
+            assert!(compiled.is_some(), "{position:?}");
+        }
+        assert_eq!(compilations, 3);
     }
 }

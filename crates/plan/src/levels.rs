@@ -3,9 +3,11 @@
 //!
 //! A side that sets no level for a check uses the default level. A difference gets the higher level
 //! of the two sides, so that a pull request that lowers a level does not pass its own gate. If an
-//! operation is missing on a side, or has another key there, that side allows no checks for it.
+//! operation is missing on a side, or has another key there, that side allows no checks for it. If
+//! other old operations served requests of the operation, the old side allows only checks that it
+//! allowed for each of them, too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use vocab::checks::{self, Check, Level};
@@ -14,17 +16,28 @@ use crate::clients::routed;
 use crate::{Change, Class, Side};
 
 /// Sets the levels of the differences. A difference of several operations with different levels
-/// becomes one change for each level.
-pub(super) fn apply(old: Option<&Side>, new: &Side, changes: &mut Vec<Change>) {
-    let sides = [old, Some(new)];
-    if !sides.iter().flatten().any(|side| has_levels(side)) {
+/// becomes one change for each level. `earlier`: keys of other old operations that served requests
+/// of a new operation, by the new key.
+pub(super) fn apply(
+    old: Option<&Side>,
+    new: &Side,
+    earlier: &BTreeMap<String, BTreeSet<String>>,
+    changes: &mut Vec<Change>,
+) {
+    if ![old, Some(new)].into_iter().flatten().any(has_levels) {
         return;
     }
+    let level = |check: &Check, key: Option<&str>| {
+        let owners = key.and_then(|key| earlier.get(key)).into_iter().flatten();
+        let before = owners.map(|owner| of_side(old, check, Some(owner)));
+        let both = [of_side(old, check, key), of_side(Some(new), check, key)];
+        before.chain(both).max().unwrap_or(check.level)
+    };
     let all = std::mem::take(changes);
     let gateway = &new.lowered.gateway;
     changes.extend(
         all.into_iter()
-            .flat_map(|change| leveled(sides, change, gateway)),
+            .flat_map(|change| leveled(&level, change, gateway)),
     );
 }
 
@@ -40,15 +53,17 @@ fn has_levels(side: &Side) -> bool {
             .any(|operation| !operation.allowed_checks.is_empty())
 }
 
-/// Splits a difference by the levels of its operations.
-fn leveled(sides: [Option<&Side>; 2], change: Change, gateway: &ir::Gateway) -> Vec<Change> {
+/// Splits a difference by the levels of its operations. `level_of`: level of a check for the
+/// operation with a key, or for a difference without an operation.
+fn leveled(
+    level_of: &dyn Fn(&Check, Option<&str>) -> Level,
+    change: Change,
+    gateway: &ir::Gateway,
+) -> Vec<Change> {
     let Some(check) = checks::of(change.id).filter(|_| change.message.is_some()) else {
         return vec![change];
     };
-    let level = |key: Option<&str>| {
-        let sides = sides.into_iter().map(|side| of_side(side, check, key));
-        sides.max().unwrap_or(check.level)
-    };
+    let level = |key: Option<&str>| level_of(check, key);
     let mut by_level: Vec<(Level, BTreeSet<String>)> = Vec::new();
     for key in &change.operations {
         let own = level(Some(key));

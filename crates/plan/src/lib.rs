@@ -153,7 +153,7 @@ pub fn compare_on(
     if let Some(old) = old {
         lifecycle::compare((old, new), &keys, today, &mut plan);
     }
-    levels::apply(old, new, &mut plan.changes);
+    levels::apply(old, new, keys.others(), &mut plan.changes);
     plan.changes.retain(|change| !ids::is_off(change.id));
     if old.is_none() {
         first::summarize(&mut plan, &new.lowered.gateway);

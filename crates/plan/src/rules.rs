@@ -5,6 +5,7 @@
 //! the old side enables any gate.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ use bundle::rollout::percent;
 use model::acknowledge::Acknowledgement;
 use model::rules::{Rules, UNKNOWN};
 
-/// Maximum number of requests that one change lists.
+/// Maximum number of requests or tests that one change lists.
 const REQUESTS_MAX: usize = 20;
 
 /// Compares the rules of two sides. The plan must already contain all other changes.
@@ -94,6 +95,7 @@ fn tests(old: &Rules, new: &Rules) -> Vec<Change> {
         };
         changes.push(rule("tests-removed", "tests".into(), shown(was), shown(is)));
     }
+    changes.extend(lost_tests(old, new));
     if let (Some(was), Some(is)) = (&old.selection, &new.selection) {
         // Compare the selections of invariants that have the same text on both sides. A changed
         // text is reported as a separate change.
@@ -107,6 +109,35 @@ fn tests(old: &Rules, new: &Rules) -> Vec<Change> {
         }
     }
     changes
+}
+
+/// Change of the tests with a request and an expected property that no test of the new side has.
+fn lost_tests(old: &Rules, new: &Rules) -> Option<Change> {
+    let kept: BTreeSet<&String> = new.test_checks.values().flatten().collect();
+    let is_lost = |checks: &BTreeSet<String>| checks.iter().any(|check| !kept.contains(check));
+    let (mut removed, mut changed) = (BTreeSet::new(), BTreeSet::new());
+    let mut bound = String::new();
+    for (name, was) in old.test_checks.iter().filter(|(_, was)| is_lost(was)) {
+        let is = new.test_checks.get(name);
+        match is {
+            None => removed.insert(name.as_str()),
+            Some(_) => changed.insert(name.as_str()),
+        };
+        let _ = writeln!(bound, "{name} {was:?} {is:?}");
+    }
+    if bound.is_empty() {
+        return None;
+    }
+    let before = removed.union(&changed).copied().collect();
+    let parts = [("removed", &removed), ("changed", &changed)];
+    let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
+    let after: Vec<String> = parts
+        .map(|(what, names)| format!("{what}: {}", some(names)))
+        .collect();
+    let after = Some(after.join("; "));
+    let mut change = rule("tests-changed", "tests".into(), Some(some(&before)), after);
+    change.bound = Digest::of(bound.as_bytes()).hex();
+    Some(change)
 }
 
 /// Changes of the trust file.
@@ -278,8 +309,8 @@ fn key(entry: &Acknowledgement) -> Key<'_> {
     (&entry.fingerprint, until, named, environments)
 }
 
-/// First [`REQUESTS_MAX`] requests as text. If there are more requests, adds their number and a
-/// digest of all requests.
+/// First [`REQUESTS_MAX`] requests or tests as text. If there are more, adds their number and a
+/// digest of all of them.
 fn some(requests: &BTreeSet<&str>) -> String {
     let all = Vec::from_iter(requests.iter().copied());
     match all.len().checked_sub(REQUESTS_MAX) {

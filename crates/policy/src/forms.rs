@@ -122,14 +122,22 @@ pub static HOST: Form = Form {
     fits: is_authority,
 };
 
-/// Absolute path of a file on the gateway's machine.
+/// Absolute path of a file on the gateway's machine. Each file has one spelling, because gwc
+/// compares the files of upstreams by their paths.
 pub static ABSOLUTE_FILE: Form = Form {
-    what: "an absolute path such as `/run/gateway/orders.json`",
+    what: "an absolute path such as `/run/gateway/orders.json`, without `//`, `/./` and `/../`",
     pattern: r"/[^\u0000-\u001f]*[^/\u0000-\u001f]",
     fits: |text| {
-        text.starts_with('/') && !text.ends_with('/') && !text.chars().any(char::is_control)
+        text.strip_prefix('/').is_some_and(has_plain_parts) && !text.chars().any(char::is_control)
     },
 };
+
+/// True if no part of a path without its first slash is empty, `.` or `..`.
+#[must_use]
+pub fn has_plain_parts(path: &str) -> bool {
+    path.split('/')
+        .all(|part| !part.is_empty() && part != "." && part != "..")
+}
 
 /// DNS host name.
 pub static HOST_NAME: Form = Form {
@@ -386,8 +394,11 @@ mod tests {
         );
         holds(
             &ABSOLUTE_FILE,
-            &["/run/gateway/orders.json", "/a b"],
-            &["a", "/a/", "/", "", "/a\nb"],
+            &["/run/gateway/orders.json", "/a b", "/a/.b", "/..a"],
+            &[
+                "a", "/a/", "/", "", "/a\nb", "//a", "/a//b", "/./a", "/a/./b", "/a/.", "/a/../b",
+                "/..",
+            ],
         );
         holds(
             &PATH_TEMPLATE,

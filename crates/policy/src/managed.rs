@@ -58,6 +58,20 @@ pub const CERTIFICATE: [&str; 3] = [
     "client-cert-chain",
     "x-forwarded-client-cert",
 ];
+/// Beginnings of other names of fields in which proxies, balancers and application servers write
+/// the certificate of a client, or a part of it: NGINX, Ingress-NGINX, `HAProxy`, Azure, AWS,
+/// Google Cloud, Cloudflare, WebLogic. Treated as the fields in [`CERTIFICATE`].
+pub const CERTIFICATE_PREFIXES: [&str; 9] = [
+    "cf-client-cert",
+    "client-certificate",
+    "ssl-client-",
+    "wl-proxy-client-cert",
+    "x-amzn-mtls-clientcert",
+    "x-arr-clientcert",
+    "x-client-cert",
+    "x-ssl-cert",
+    "x-ssl-client-",
+];
 
 /// Managed fields that a peer may set. Default: none.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,6 +107,7 @@ pub fn is_managed(name: &str, allowed: Allowed) -> bool {
         [b'x' | b'f', ..]
             | [b'c', b'l' | b'f', ..]
             | [b'p', b'r', b'o', b'x', ..]
+            | [b's', b's', b'l', ..]
             | [b't', b'r', b'u', ..]
             | [b'w', b'l', ..]
     ) {
@@ -112,7 +127,7 @@ pub fn is_managed(name: &str, allowed: Allowed) -> bool {
     // From a trusted proxy, accept the exact name and no lookalike.
     let refused = |is_one: bool, allowed: bool| is_one && (folds || !allowed);
     refused(is_forwarding(plain), allowed.forwarding)
-        || refused(CERTIFICATE.contains(&plain), allowed.certificate)
+        || refused(is_certificate(plain), allowed.certificate)
         || folds && plain == "x-request-id"
 }
 
@@ -121,7 +136,16 @@ pub fn is_managed(name: &str, allowed: Allowed) -> bool {
 pub fn is_forwarding(name: &str) -> bool {
     let is_one =
         name.starts_with(FORWARDING) || name == "forwarded" || PROXY_FIELDS.contains(&name);
-    is_one && !CERTIFICATE.contains(&name)
+    is_one && !is_certificate(name)
+}
+
+/// True for a field with the certificate of a client, or with a part of it. `name` is in lower case.
+#[must_use]
+pub fn is_certificate(name: &str) -> bool {
+    CERTIFICATE.contains(&name)
+        || CERTIFICATE_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
 }
 
 /// True for a lookalike of a field that frames the message, belongs to the connection, or

@@ -239,6 +239,7 @@ fn spellings(name: &str) -> impl Iterator<Item = String> {
         format!("{name}[{OTHER_MEMBER}]"),
         format!("{name}.{OTHER_MEMBER}"),
         format!("{OTHER_MEMBER}.{name}"),
+        format!("{name}:list"),
         name.replace('_', "."),
         name.replace('[', ".").replace(']', ""),
     ];

@@ -1,6 +1,8 @@
 //! Example of a difference between two descriptions: a small request that one description accepts
 //! and the other refuses. Plans use it as a witness.
 
+use std::cell::{Cell, OnceCell};
+
 use bundle::ir::{ParameterPlace, Value};
 use http::header::{CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -46,6 +48,13 @@ pub enum NoExample {
 
 /// Maximum cost of checking the generated requests, per step of `steps_max`.
 const COSTS_OF_STEP: u64 = 20;
+/// Number of comparisons of a parameter with a part of a request that count as one step.
+const CHECKS_OF_STEP: u64 = 4;
+/// Maximum number of requests with which a caller confirms an example.
+const CONFIRMATIONS: u64 = 8;
+/// Maximum number of steps of the searches for all differences of an operation together, as a
+/// multiple of the limit of one search. Few operations have more than four difficult differences.
+const SEARCHES_MAX: u32 = 4;
 /// Maximum number of steps to generate the values of the parameters and the body that a description
 /// requires.
 const UNDESCRIBED_STEPS: u32 = 1_000_000;
@@ -56,50 +65,68 @@ struct Side<'a> {
     search: &'a Search,
     /// True if the gateway refuses query parameters that the description does not contain.
     refuses_undescribed: bool,
-    operation: Operation,
+    operation: &'a Operation,
 }
 
-/// Small request that the description `accepts` accepts and the description `refuses` refuses
-/// because of the difference `of`. `refuses_undescribed` is true if both versions refuse query
-/// parameters that they do not describe. `steps_max` limits the generation of requests and the cost
-/// of their checks. Recursive schemas can exceed the limit.
-///
-/// # Errors
-/// [`NoExample::Alike`] if no generated request shows the difference. [`NoExample::TooManySteps`]
-/// if the search exceeded `steps_max`.
-pub fn example(
-    [accepts, refuses]: [&Cone; 2],
+/// Search for examples of the differences between two descriptions of an operation. Compiles each
+/// description once.
+pub struct Examples<'a> {
+    cones: [&'a Cone; 2],
+    /// True if both versions refuse query parameters that they do not describe.
     refuses_undescribed: bool,
-    of: &Difference,
+    /// Compiled descriptions. `None` if a schema is not valid.
+    compiled: OnceCell<Option<[Operation; 2]>>,
+    /// Maximum number of steps of one search.
     steps_max: u32,
-) -> Result<Example, NoExample> {
-    let search = Search::new(steps_max);
-    let side = |cone| {
-        let operation = Operation::compile(cone).map_err(|_| NoExample::Alike)?;
-        Ok(Side {
-            cone,
-            search: &search,
-            operation,
+    /// Remaining steps of all searches.
+    left: Cell<u32>,
+}
+
+impl<'a> Examples<'a> {
+    /// Compares these descriptions. `refuses_undescribed` is true if both versions refuse query
+    /// parameters that they do not describe. `steps_max` limits the generation of requests for one
+    /// difference and the cost of their checks. Recursive schemas can exceed the limit.
+    #[must_use]
+    pub fn new(cones: [&'a Cone; 2], refuses_undescribed: bool, steps_max: u32) -> Self {
+        Self {
+            cones,
             refuses_undescribed,
-        })
-    };
-    let (accepts, refuses) = (side(accepts)?, side(refuses)?);
-    let mut all = accepts.candidates(&refuses, of);
-    all.retain(|one| one.bytes() <= BYTES_MAX);
-    all.sort_by_cached_key(|one| (one.bytes(), format!("{one:?}")));
-    let start = steps::costs();
-    for one in all {
-        if accepts.accepts(&one) && !refuses.accepts(&one) {
-            return Ok(one);
-        }
-        if steps::costs().wrapping_sub(start) > u64::from(steps_max) * COSTS_OF_STEP {
-            return Err(NoExample::TooManySteps);
+            compiled: OnceCell::new(),
+            steps_max,
+            left: Cell::new(steps_max.saturating_mul(SEARCHES_MAX)),
         }
     }
-    Err(match search.is_spent() {
-        true => NoExample::TooManySteps,
-        false => NoExample::Alike,
-    })
+
+    /// Small request that the description with the index `accepts` accepts and the other refuses,
+    /// because of the difference `of`.
+    ///
+    /// # Errors
+    /// [`NoExample::Alike`] if no generated request shows the difference.
+    /// [`NoExample::TooManySteps`] if the search exceeded its limit, or if the searches for all
+    /// differences together did.
+    pub fn find(&self, accepts: usize, of: &Difference) -> Result<Example, NoExample> {
+        let steps_max = self.steps_max.min(self.left.get());
+        if steps_max == 0 {
+            return Err(NoExample::TooManySteps);
+        }
+        let compile = || {
+            let [old, new] = self.cones.map(Operation::compile);
+            Some([old.ok()?, new.ok()?])
+        };
+        let compiled = self.compiled.get_or_init(compile).as_ref();
+        let compiled = compiled.ok_or(NoExample::Alike)?;
+        let search = Search::new(steps_max);
+        let side = |at: usize| Side {
+            cone: self.cones[at],
+            search: &search,
+            operation: &compiled[at],
+            refuses_undescribed: self.refuses_undescribed,
+        };
+        let (found, steps) = side(accepts).shows(&side(1 - accepts), of, steps_max);
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        self.left.set(self.left.get().saturating_sub(steps));
+        found
+    }
 }
 
 /// Request that matches the description, except for one query parameter that the description does
@@ -111,7 +138,7 @@ pub fn undescribed(cone: &Cone) -> Option<Example> {
     let side = Side {
         cone,
         search: &search,
-        operation,
+        operation: &operation,
         refuses_undescribed: false,
     };
     let names = ["x", "y", "undescribed"].into_iter();
@@ -128,6 +155,55 @@ pub fn undescribed(cone: &Cone) -> Option<Example> {
 }
 
 impl<'a> Side<'a> {
+    /// Small request that this description accepts and the other refuses, and the number of steps
+    /// of the search. The search ends after `steps_max` steps.
+    fn shows(
+        &self,
+        refuses: &Self,
+        of: &Difference,
+        steps_max: u32,
+    ) -> (Result<Example, NoExample>, u64) {
+        let start = steps::costs();
+        let mut all = self.candidates(refuses, of);
+        all.retain(|one| one.bytes() <= BYTES_MAX);
+        all.sort_by_cached_key(|one| (one.bytes(), format!("{one:?}")));
+        // Each required parameter was searched in both descriptions.
+        let mut checks = all.first().map_or(0, |one| self.checks(one));
+        let steps_of_checks = |checks: u64| {
+            let costs = steps::costs().wrapping_sub(start);
+            costs / COSTS_OF_STEP + checks / CHECKS_OF_STEP
+        };
+        let mut found = Err(NoExample::Alike);
+        for one in all {
+            let of_one = self.checks(&one);
+            checks += of_one;
+            if self.accepts(&one) && !refuses.accepts(&one) {
+                checks += of_one * CONFIRMATIONS;
+                found = Ok(one);
+                break;
+            }
+            if steps_of_checks(checks) > u64::from(steps_max) {
+                found = Err(NoExample::TooManySteps);
+                break;
+            }
+        }
+        if self.search.is_spent() && found == Err(NoExample::Alike) {
+            found = Err(NoExample::TooManySteps);
+        }
+        let generated = steps_max - self.search.steps_left();
+        (found, u64::from(generated) + steps_of_checks(checks))
+    }
+
+    /// Number of comparisons of a described parameter with a part of the request in a check.
+    fn checks(&self, example: &Example) -> u64 {
+        let headers = example.headers.iter();
+        let cookies = headers.filter(|(name, _)| name == COOKIE.as_str());
+        let cookies: usize = cookies.map(|(_, line)| line.matches("; ").count()).sum();
+        let fields = example.path.len() + example.query.len() + example.headers.len();
+        let parts = fields + cookies + 1;
+        (self.cone.operation.parameters.len() as u64).saturating_mul(parts as u64)
+    }
+
     /// True if the description accepts the request.
     fn accepts(&self, example: &Example) -> bool {
         let mut headers = HeaderMap::new();
@@ -481,4 +557,51 @@ fn body_of(name: &str, value: &Json) -> Option<(String, String)> {
         }
         Form::Other => (named, "x".to_owned()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use bundle::ir::{ContractOperation, Parameter};
+
+    use super::*;
+    use crate::compare::differences;
+
+    /// Description of an operation with `count` query parameters of at most `length` characters.
+    fn described(count: usize, length: i64) -> Cone {
+        let schema = Value::Map(vec![
+            ("maxLength".into(), Value::Integer(length)),
+            ("type".into(), Value::Text("string".into())),
+        ]);
+        let parameters = (0..count).map(|index| Parameter {
+            place: ParameterPlace::Query,
+            name: format!("q{index}"),
+            required: true,
+            definition: Value::Map(vec![("schema".into(), Value::Node(0))]),
+        });
+        let operation = ContractOperation {
+            key: String::new(),
+            deprecated: false,
+            parameters: parameters.collect(),
+            body: None,
+            responses: Vec::new(),
+        };
+        Cone::of(&operation, &[schema])
+    }
+
+    #[test]
+    fn all_differences_of_operation_share_steps() {
+        for (count, steps_max, is_spent) in [(4, 50_000, false), (100, 500, true)] {
+            let [old, new] = [described(count, 4), described(count, 3)];
+            let all = differences([&old, &new], [None, None]);
+            assert_eq!(all.len(), count);
+            let examples = Examples::new([&old, &new], false, steps_max);
+            let found = all.iter().filter(|of| examples.find(0, of).is_ok()).count();
+            assert_eq!(examples.left.get() == 0, is_spent, "{count}");
+            // The first search of many required parameters needs the steps of all searches.
+            assert!(
+                if is_spent { found <= 1 } else { found == count },
+                "{found}"
+            );
+        }
+    }
 }

@@ -120,14 +120,11 @@ impl Kinds {
                     }
                 }
                 "items" => self.items = Some(Box::new(inner(value))),
+                // `complete` merges the properties with equal names.
                 "properties" => {
-                    for (name, schema) in value.entries() {
-                        let kinds = inner(schema);
-                        match self.properties.iter_mut().find(|(known, _)| known == name) {
-                            Some((_, known)) => known.types |= kinds.types,
-                            None => self.properties.push((name.clone(), kinds)),
-                        }
-                    }
+                    let all = value.entries().iter();
+                    let all = all.map(|(name, schema)| (name.clone(), inner(schema)));
+                    self.properties.extend(all);
                 }
                 "additionalProperties" => match value {
                     Value::Bool(allowed) => self.is_closed |= !allowed,
@@ -138,9 +135,18 @@ impl Kinds {
         }
     }
 
+    /// Sorts the properties, and completes the types. Of several properties with one name, the
+    /// first one gets the types of all.
     fn complete(&mut self) {
         self.properties
             .sort_by(|(one, _), (other, _)| one.cmp(other));
+        self.properties.dedup_by(|(name, further), (known, first)| {
+            let is_same = name == known;
+            if is_same {
+                first.types |= further.types;
+            }
+            is_same
+        });
         if self.types == 0 {
             self.types = match (self.properties.is_empty(), self.items.is_some()) {
                 (false, _) => OBJECT,
@@ -311,6 +317,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::lower::Direction;
 
     #[test]
     fn text_becomes_a_value_of_an_allowed_type() {
@@ -337,5 +344,29 @@ mod tests {
             };
             assert_eq!(kinds.scalar(text, as_text), expected, "{text} {types}");
         }
+    }
+    #[test]
+    fn properties_with_one_name_have_the_types_of_all() {
+        let typed = |name: &str| {
+            let name = Value::Text(name.into());
+            Value::Map(vec![("type".into(), name)])
+        };
+        let described = |entries: &[(&str, &str)]| {
+            let entries = entries.iter();
+            let entries = entries.map(|(name, of)| ((*name).into(), typed(of)));
+            Value::Map(vec![("properties".into(), Value::Map(entries.collect()))])
+        };
+        let all = vec![
+            described(&[("a", "string"), ("c", "null")]),
+            described(&[("a", "integer"), ("b", "array")]),
+        ];
+        let schema = Value::Map(vec![("allOf".into(), Value::List(all))]);
+        let lowering = Lowering::new(&[], Direction::Request);
+        let kinds = Kinds::of(&lowering, &schema);
+        let types = kinds.properties.iter();
+        let types: Vec<(&str, u8)> = types.map(|(name, own)| (&**name, own.types)).collect();
+        assert_eq!(types, [("a", STRING | NUMBER), ("b", ARRAY), ("c", NULL)]);
+        assert_eq!(kinds.types, OBJECT);
+        assert!(kinds.with_parts().plain.contains("b"));
     }
 }

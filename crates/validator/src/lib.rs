@@ -60,3 +60,4 @@ pub use parameters::{Head, describes_every_name};
 pub use request::{Credentials, Described};
 pub use response::ResponseUse;
 pub use splitter::{Piece, Splitter};
+pub use steps::briefly;

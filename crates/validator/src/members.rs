@@ -1,6 +1,6 @@
 //! Search for members of JSON objects whose names differ only in letter case from a name in the
 //! schema. Some servers (Go, ASP.NET) ignore letter case, and read such a member as the described
-//! member.
+//! member. Parsers of languages whose strings end at NUL do so with `role\u0000`.
 //!
 //! [`Members`] contains the names that a schema describes at any place. It includes keywords that
 //! apply to the same value (`allOf`, `if`, `dependentSchemas`, `not`), and `patternProperties`,
@@ -279,7 +279,7 @@ fn compiled(pattern: &str, left: &SchemaBudget) -> Option<Validator> {
 }
 
 /// Calls `found` for each object in a JSON value with a member whose name differs from a name in
-/// the schema only in letter case. Arguments of `found`: JSON pointer of the object, and the name
+/// the schema only in letter case, or in what follows a NUL. Arguments of `found`: JSON pointer of the object, and the name
 /// in the schema. Ends if `found` returns true.
 pub(crate) fn in_other_case(
     value: &Json,
@@ -346,12 +346,13 @@ fn walk(
     false
 }
 
-/// Name in the schema that differs from `name` only in letter case. `None` if the schema also
-/// describes `name` itself.
+/// Name in the schema that differs from `name` only in letter case, or in what follows a NUL, at
+/// which some parsers end a name. `None` if the schema also describes `name` itself.
 fn other_case<'m>(name: &str, described: &[&'m Members]) -> Option<&'m str> {
     if described.iter().any(|one| one.position(name).is_some()) {
         return None;
     }
-    let folded = text::folded(name);
+    let ended = name.split('\0').next().unwrap_or(name);
+    let folded = text::folded(ended);
     described.iter().find_map(|one| one.in_other_case(&folded))
 }

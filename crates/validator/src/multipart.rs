@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use memchr::memmem;
+use policy::managed::is_lookalike;
 
 use crate::media::{ExactParameter, MediaType, exact_parameters};
 
@@ -13,6 +14,14 @@ const PARTS_MAX: usize = 1_000;
 /// Maximum length of the header fields of a part, in bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
+/// Header fields of a part that change its name or content. A part with a lookalike of one, such as
+/// `Content_Disposition`, is refused.
+const READ_FIELDS: [&str; 4] = [
+    "content-disposition",
+    "content-encoding",
+    "content-transfer-encoding",
+    "content-type",
+];
 /// Maximum number of parameters of a `Content-Disposition`.
 const PARAMETERS_MAX: usize = 16;
 
@@ -91,6 +100,7 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
             return Err(FAULT);
         }
         match field.to_ascii_lowercase().as_str() {
+            name if READ_FIELDS.iter().any(|read| is_lookalike(name, read)) => return Err(FAULT),
             "content-disposition" if disposition.is_some() => return Err(FAULT),
             "content-disposition" => {
                 disposition = Some(Disposition::parse(value).ok_or(DISPOSITION)?);
@@ -258,6 +268,11 @@ content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"re
             format!("X: content-disposition: a; name=\"amount\"\r\n{own}"),
             format!("{own}\r\nContent-Type: text/plain; x=\"Content-Disposition: a; name=amount\""),
             format!("X-Content-Type: text/plain\r\n{own}\r\nContent-Type: text/plain"),
+            format!("{own}\r\nContent_Disposition: form-data; name=\"amount\""),
+            format!("content.disposition: form-data; name=\"amount\"\r\n{own}"),
+            format!("{own}\r\nContent_Type: text/plain; charset=utf-16"),
+            format!("{own}\r\nContent_Transfer-Encoding: base64"),
+            format!("{own}\r\nContent_Encoding: gzip"),
         ] {
             let body = format!("--x\r\n{head}\r\n\r\n1\r\n--x--");
             assert_eq!(read(body.as_bytes(), "x"), Err(FAULT), "{head}");

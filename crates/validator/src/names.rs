@@ -5,11 +5,14 @@
 //! may read for a given name, and [`policy::auth::compared_in_query`] those of `qs` with
 //! `allowDots`. ASP.NET, Spring and `qs` read `a.b` and `a[b]` as the member `b` of `a`. ASP.NET
 //! ignores letter case, and reads `PREFIX.a` and `PREFIX[a]` as `a` if `PREFIX` is the name of the
-//! action's parameter. System.Web of ASP.NET decodes `%u0061`.
+//! action's parameter. System.Web of ASP.NET decodes `%u0061`. Zope reads `a:list` as `a`.
+//! Some servers leave out bytes that are not UTF-8.
 
 use std::collections::BTreeMap;
 
-use policy::auth::{compared_forms, compared_in_query, is_malformed, name_and_value};
+use policy::auth::{
+    compared_forms, compared_in_query, is_malformed, name_and_value, without_converter,
+};
 
 use crate::kinds::Kinds;
 use crate::text::{decode, decode_unicode, dotted, has_unicode, plain};
@@ -82,6 +85,12 @@ impl<'n> Described<'n> {
     /// Described name that a lenient server may read instead of this decoded name. `None` if there
     /// is none.
     pub(crate) fn read_as(&self, name: &str) -> Option<&'n str> {
+        let read = self.read_exactly(name);
+        read.or_else(|| self.read_exactly(&readable(name)?))
+    }
+
+    /// Like [`Self::read_as`], for servers that do not leave out bytes of the name.
+    fn read_exactly(&self, name: &str) -> Option<&'n str> {
         let known = |name: &str| self.plain.get(&plain(name)).copied();
         let with_parts = |name: &str| self.with_parts.get(&plain(name)).copied();
         let in_form = |form: &[u8]| {
@@ -98,12 +107,20 @@ impl<'n> Described<'n> {
     }
 
     /// Like [`Self::read_as`], for a field of a query or form. Some servers also remove a prefix:
-    /// they read `model.a` or `model[a]` as `a`. Some read a dot as a bracket: `a.0` and `a.x` as
-    /// parts of `a`.
+    /// they read `model.a` or `model[a]` as `a`. Some remove a converter: they read `a:int` as
+    /// `a`. Some read a dot as a bracket: `a.0` and `a.x` as parts of `a`.
     pub(crate) fn read_in_field(&self, name: &str) -> Option<&'n str> {
+        let read = self.read_with_prefix(name);
+        let read = read.or_else(|| self.read_with_prefix(&readable(name)?));
+        read.or_else(|| self.read_with_prefix(unconverted(name)?))
+    }
+
+    /// Like [`Self::read_in_field`], for servers that neither leave out bytes of the name nor
+    /// remove a converter.
+    fn read_with_prefix(&self, name: &str) -> Option<&'n str> {
         let known = |name: &str| self.plain.get(&plain(name)).copied();
         let in_query = |form: &[u8]| known(str::from_utf8(form).ok()?);
-        let read = self.read_as(name);
+        let read = self.read_exactly(name);
         let read = read.or_else(|| compared_in_query(name.as_bytes(), in_query));
         read.or_else(|| {
             let name = dotted(name)?;
@@ -181,6 +198,17 @@ impl<'n> Described<'n> {
         let name = pair.trim_start().strip_prefix('=').map(name_and_value)?.0;
         self.read_as(&decode(name, true))
     }
+}
+
+/// Decoded name without the bytes that are not UTF-8. `None` if all bytes are.
+fn readable(name: &str) -> Option<String> {
+    let has_invalid = name.contains(char::REPLACEMENT_CHARACTER);
+    has_invalid.then(|| name.replace(char::REPLACEMENT_CHARACTER, ""))
+}
+
+/// Name without the converters of Zope at its end. `None` if it has none.
+fn unconverted(name: &str) -> Option<&str> {
+    name.get(..without_converter(name.as_bytes())?.len())
 }
 
 /// True if a member's name begins with the name of a described object or array and a dot. Some
@@ -269,6 +297,9 @@ mod tests {
             ("?[limit]", Some("limit")),
             ("!limit", Some("limit")),
             ("\u{feff}limit", Some("limit")),
+            ("li\u{fffd}mit", Some("limit")),
+            ("Li\u{fffd}\u{fffd}mit[0]", Some("limit")),
+            ("li\u{fffd}mits", None),
             ("limit.x", None),
             ("page.other", None),
             ("page[other]", None),
@@ -295,6 +326,15 @@ mod tests {
             ("limit.x", Some("limit")),
             ("Limit.x[y]", Some("limit")),
             ("..limit", Some("limit")),
+            ("limit:list", Some("limit")),
+            ("limit:x:int", Some("limit")),
+            ("model.limit:int", Some("limit")),
+            ("model.li\u{fffd}mit", Some("limit")),
+            ("_limit", None),
+            ("limit:exact", None),
+            ("limit:", None),
+            (":list", None),
+            ("limits:list", None),
             ("limits.x", None),
             ("a.model.limit", None),
             ("model.limits", None),

@@ -87,7 +87,12 @@ impl Search {
 
     /// True if no steps are left. The found values are then incomplete.
     pub(crate) fn is_spent(&self) -> bool {
-        self.steps.get() == 0
+        self.steps_left() == 0
+    }
+
+    /// Number of steps that are left.
+    pub(crate) fn steps_left(&self) -> u32 {
+        self.steps.get()
     }
 
     fn take(&self, steps: usize) {

@@ -39,7 +39,25 @@ const COSTS_MAX: u64 = 50_000_000;
 /// 500 bytes.
 const DESCRIPTION_COSTS_MAX: u64 = 50_000;
 
+/// Maximum number of steps of a brief check ([`briefly`]). They take less than a millisecond.
+const STEPS_BRIEF_MAX: u64 = 500;
+/// Maximum cost of a brief check. It takes about a millisecond.
+const COSTS_BRIEF_MAX: u64 = 50_000;
+
+/// State of a brief check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Brief {
+    /// Checks are not brief.
+    Off,
+    /// The checks so far were brief.
+    Running,
+    /// A check needed more than a brief check may.
+    Exceeded,
+}
+
 thread_local! {
+    /// State of the brief check of this thread.
+    static BRIEF: Cell<Brief> = const { Cell::new(Brief::Off) };
     /// Remaining steps of the current check. `None`: the check needed too many steps, or cost too
     /// much.
     static LEFT: Cell<Option<u64>> = const { Cell::new(Some(0)) };
@@ -147,12 +165,36 @@ fn describing<T>(nodes: u64, describe: impl FnOnce() -> T) -> Option<T> {
     bounded(nodes, DESCRIPTION_COSTS_MAX, describe)
 }
 
+/// Runs checks on a thread that other work waits for. `None` if a check needs more steps or costs
+/// more than a brief check may. Its result is then unknown, and another thread has to check again.
+pub fn briefly<T>(check: impl FnOnce() -> T) -> Option<T> {
+    /// Ends the brief check, also after a panic.
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            BRIEF.set(Brief::Off);
+        }
+    }
+    BRIEF.set(Brief::Running);
+    let _end = End;
+    let result = check();
+    (BRIEF.get() == Brief::Running).then_some(result)
+}
+
 fn bounded<T>(nodes: u64, costs: u64, check: impl FnOnce() -> T) -> Option<T> {
     let steps = STEPS_MIN.saturating_add(nodes.saturating_mul(STEPS_PER_NODE));
-    LEFT.set(Some(steps.min(STEPS_MAX)));
+    let (steps, costs) = match BRIEF.get() {
+        Brief::Off => (steps.min(STEPS_MAX), costs),
+        Brief::Running => (steps.min(STEPS_BRIEF_MAX), costs.min(COSTS_BRIEF_MAX)),
+        Brief::Exceeded => (0, 0),
+    };
+    LEFT.set(Some(steps));
     COSTS_LEFT.set(costs);
     let result = check();
     let left = LEFT.get();
+    if left.is_none() && BRIEF.get() == Brief::Running {
+        BRIEF.set(Brief::Exceeded);
+    }
     let taken = left.map_or(costs, |_| costs - COSTS_LEFT.get());
     COSTS.set(COSTS.get().wrapping_add(taken));
     left.map(|_| result)
@@ -338,6 +380,19 @@ mod tests {
         let edges = edges(defs.as_object().unwrap());
         let found = circular(&edges);
         assert_eq!(Vec::from_iter(found), ["a", "b", "own"]);
+    }
+
+    #[test]
+    fn brief_check_has_fewer_steps() {
+        let all = |count: u64| move || (0..count).all(|_| Step::take());
+        let takes = |count: u64| briefly(|| within(100, all(count)));
+        assert_eq!(takes(STEPS_BRIEF_MAX), Some(Some(true)));
+        assert_eq!(takes(STEPS_BRIEF_MAX + 1), None);
+        let spends = |cost: u64| briefly(|| within(100, || spend(cost)));
+        assert_eq!(spends(COSTS_BRIEF_MAX), Some(Some(true)));
+        assert_eq!(spends(COSTS_BRIEF_MAX + 1), None);
+        // A check that is not brief has all its steps again.
+        assert_eq!(within(0, all(STEPS_MIN)), Some(true));
     }
 
     #[test]

@@ -32,13 +32,13 @@ pub(crate) fn check(
     }
 }
 
-/// Adds findings about members whose names differ from a described name only in letter case,
-/// because some servers read them as the described member.
+/// Adds findings about members whose names differ from a described name only in letter case, or in
+/// what follows a NUL. Some servers read them as the described member.
 fn check_names(value: &Value, described: &Members, part: &Part, findings: &mut Vec<Finding>) {
     members::in_other_case(value, described, &mut |pointer, name| {
         let is_full = findings.len() >= FINDINGS_MAX;
         if !is_full {
-            let detail = format!("has a name that differs from `{name}` only in letter case");
+            let detail = format!("has a name that some servers read as `{name}`");
             findings.push(finding_at(part.clone(), pointer, detail));
         }
         is_full

@@ -132,6 +132,39 @@ fn allowed_check_of_one_operation_has_its_line() {
     );
 }
 
+/// Clients of a removed operation did not accept a check that another operation allows.
+#[test]
+fn allow_of_the_next_operation_hides_no_break() {
+    for (allow, expected) in [
+        (
+            String::new(),
+            format!("error break {REMOVED} orders/getOrder"),
+        ),
+        (
+            format!("x-gateway-lint: {{allow: [{REMOVED}]}}, "),
+            format!("info changed {REMOVED} orders/getOrder"),
+        ),
+    ] {
+        let project = described();
+        let setting = format!("gates: [break]\nbreak_levels: {{{REMOVED}: error}}");
+        project.edit("gateway.yaml", "gates: [break]", &setting);
+        let whole = "responses: {\"200\": {$ref: '#/components/responses/Order'}}}\n";
+        let short = "responses: {\"200\": {description: fine, content: {application/json: {schema: {type: object, properties: {id: {type: string}}}}}}}}\n";
+        let latest = format!("  /orders/latest:\n    get: {{{allow}operationId: latest, {whole}");
+        let document = DOCUMENT.replace(
+            &format!("get: {{operationId: getOrder, {whole}"),
+            &format!("get: {{x-gateway-lint: {{allow: [{REMOVED}]}}, operationId: getOrder, {short}{latest}"),
+        );
+        project.write("orders.yaml", &document);
+        commit(&project, "latest");
+        // Requests for `/orders/latest` now belong to `getOrder`.
+        project.write("orders.yaml", document.replace(&latest, ""));
+        let ended = project.run(&["plan", "--format", "json", "--against", "git:main"]);
+        let found = changes(&serde_json::from_str(&ended.out).expect("JSON"));
+        assert!(found.contains(&expected), "{allow}: {found:?}");
+    }
+}
+
 #[test]
 fn allowed_check_of_a_lone_document_counts() {
     let project = Project::new();

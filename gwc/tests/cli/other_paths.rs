@@ -245,6 +245,46 @@ fn described_marks_are_no_query() {
     }
 }
 
+/// A server may read a path of a public operation as the path of a protected operation, which has
+/// another listener or host.
+#[test]
+fn reading_on_another_listener_or_host_is_refused() {
+    let plain = "apis: {s: {path: s.yaml}}";
+    let listeners = "listeners: {out: {address: \"127.0.0.1:8080\"}, in: {address: \"127.0.0.1:8081\"}}\n\
+        apis: {s: {path: s.yaml, mount: {listeners: [out]}}, t: {path: t.yaml, mount: {listeners: [in]}}}";
+    let hosts = "apis: {s: {path: s.yaml, mount: {hosts: [a.test]}}, t: {path: t.yaml, mount: {hosts: [b.test]}}}";
+    let path = "..%2fadmin%2fx";
+    for (apis, url) in [
+        (listeners, "http://127.0.0.1:8080/q/"),
+        (hosts, "http://a.test/q/"),
+    ] {
+        for (upstream, refuses) in [("u", true), ("w", false)] {
+            let project = project_with("", "in: header, name: X-Key", "");
+            project.edit("gateway.yaml", plain, apis);
+            project.edit(
+                "s.yaml",
+                "/q/{x}:\n",
+                "/q/{x}:\n    x-gateway: {path_readings: keep}\n",
+            );
+            project.write(
+                "t.yaml",
+                format!(
+                    "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\n\
+                     x-gateway: {{defaults: {{upstream: {upstream}}}}}\npaths:\n  /admin/x:\n    \
+                     get: {{operationId: admin, security: [{{key: []}}], responses: {{}}}}\n\
+                     components: {{securitySchemes: {{key: {{type: apiKey, in: header, name: X-Key, \
+                     x-gateway: {{auth: keys}}}}}}}}\n"
+                ),
+            );
+            let answer = explained(&project, &["GET", &format!("{url}{path}")]).to_string();
+            let is_refused = answer.contains("path_ambiguous") && answer.contains("t/admin");
+            assert_eq!(is_refused, refuses, "{url} {upstream}: {answer}");
+            let other = explained(&project, &["GET", &format!("{url}a%2fb")]);
+            assert_eq!(other["decision"], "forward", "{url} {upstream}: {other}");
+        }
+    }
+}
+
 #[test]
 fn condition_on_another_host_refuses_no_path() {
     let more = "  /c:\n    get: {operationId: c, security: [], \

@@ -101,6 +101,99 @@ fn each_change_of_the_rules_alone_trips_a_gate() {
 }
 
 #[test]
+fn weakened_test_trips_a_gate() {
+    let project = ruled();
+    let closed =
+        "- {name: closed, request: GET /orders, expect: {decision: reject, status: 401}}\n";
+    let open = "- {name: open, request: [GET /status], expect: {decision: forward}}\n";
+    project.write("one.yaml", format!("{closed}{open}"));
+    assert!(rules(&plan(&project, &[], 0)).is_empty(), "added tests");
+    commit(&project, "tests");
+    let edited = |from: &str, to: &str| format!("{}{open}", closed.replace(from, to));
+    let changed = "changed: one.yaml: closed";
+    for (text, new) in [
+        (edited(", status: 401", ""), changed),
+        (
+            edited("decision: reject, status: 401", "decision: forward"),
+            changed,
+        ),
+        (edited("GET /orders", "GET /status"), changed),
+        (edited("expect:", "headers: {X-Key: a}, expect:"), changed),
+        (open.to_owned(), "removed: one.yaml: closed"),
+        (
+            "[]\n".to_owned(),
+            "removed: one.yaml: closed, one.yaml: open",
+        ),
+    ] {
+        project.write("one.yaml", &text);
+        let document = trips(&project, "tests-changed");
+        assert_eq!(document["changes"][0]["new"], new, "{text}");
+    }
+    // Another order, another name, and further requests and expectations lose nothing.
+    for text in [
+        format!("{open}{closed}"),
+        edited("name: closed", "name: anonymous"),
+        edited("GET /orders", "[GET /status, GET /orders]"),
+        edited("status: 401", "status: 401, operation: orders/listOrders"),
+    ] {
+        project.write("one.yaml", &text);
+        assert!(rules(&plan(&project, &[], 0)).is_empty(), "{text}");
+    }
+}
+
+/// Another edit of the same operation, such as a new path or another address of the upstream, hides
+/// no operation that an invariant no longer selects.
+#[test]
+fn moved_operation_leaves_no_invariant_silently() {
+    let id = "operationId: getOrder,";
+    for (selection, edits) in [
+        (
+            "{tags: [pii]}",
+            [
+                ("orders.yaml", " tags: [pii],", String::new()),
+                ("orders.yaml", "/orders/{id}:", "/things/{id}:".to_owned()),
+                ("orders.yaml", "title: Orders", "title: Others".to_owned()),
+            ],
+        ),
+        (
+            "{path: /orders/*}",
+            [
+                (
+                    "orders.yaml",
+                    id,
+                    format!("{id} x-gateway: {{rewrite: {{path: \"/orders/{{id}}\"}}}},"),
+                ),
+                ("orders.yaml", "/orders/{id}:", "/things/{id}:".to_owned()),
+                (
+                    "gateway.yaml",
+                    "127.0.0.1:9000",
+                    "127.0.0.1:9009".to_owned(),
+                ),
+            ],
+        ),
+    ] {
+        let project = committed();
+        let gateway = project.read("gateway.yaml");
+        project.write(
+            "gateway.yaml",
+            format!("{gateway}invariants: [held.yaml]\n"),
+        );
+        project.write(
+            "held.yaml",
+            format!("- {{name: held, where: {selection}, require: {{auth: [keys]}}}}\n"),
+        );
+        project.edit("orders.yaml", id, &format!("{id} tags: [pii],"));
+        commit(&project, "invariant");
+        for (file, from, to) in &edits {
+            project.edit(file, from, to);
+        }
+        let found = rules(&plan(&project, &[], 1));
+        let narrowed = "invariant-narrowed".to_owned();
+        assert!(found.contains(&narrowed), "{selection}: {found:?}");
+    }
+}
+
+#[test]
 fn change_of_the_trust_file_trips_a_gate() {
     let project = ruled();
     project.run(&["keygen", "other"]).with(0);

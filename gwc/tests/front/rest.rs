@@ -339,6 +339,45 @@ fn way_round_finds_path_readings_keep() {
     assert_eq!(wrong(&kept, &beside("")), [round]);
 }
 
+/// An API on another host or listener has protected operations. The finding depends on the servers
+/// of the upstreams.
+#[test]
+fn way_round_finds_operations_of_the_same_server() {
+    let b = A
+        .replace("/a/{x}", "/b/{x}")
+        .replace("title: t", "title: b");
+    let open = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /open/{x}:\n    \
+        x-gateway: {path_readings: keep}\n    \
+        parameters: [{name: x, in: path, required: true, schema: {type: string}}]\n    \
+        get: {operationId: open, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}\n";
+    let found = |own: &str, other: &str, url: &str, open: &str| -> Vec<String> {
+        let apis = format!("a: {{path: a.yaml{own}}}, b: {{path: b.yaml{other}}}");
+        let gateway = gateway(&apis, "").replace("http://127.0.0.1:9001", url);
+        let files = [
+            ("gateway.yaml", &*gateway),
+            ("a.yaml", open),
+            ("b.yaml", &b),
+        ];
+        let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+        let findings = compiled.findings.iter();
+        findings
+            .filter(|finding| finding.lint.name == "way-round")
+            .map(|finding| finding.message.clone())
+            .collect()
+    };
+    let hosts = (", mount: {hosts: [a.test]}", ", mount: {hosts: [b.test]}");
+    let moved = "x-gateway: {defaults: {upstream: v}}\npaths:\n";
+    let moved = open.replace("paths:\n", moved);
+    let (same, other) = ("http://localhost:9000/v", "http://127.0.0.1:9001");
+    let expected =
+        ["`a/open` may bypass the protection of 2 of the operations of other APIs at its server"];
+    assert_eq!(found(hosts.0, hosts.1, other, open), expected);
+    assert_eq!(found(hosts.0, hosts.1, same, &moved), expected);
+    assert_eq!(found(hosts.0, hosts.1, other, &moved), [""; 0]);
+    let strict = open.replace("keep", "strict");
+    assert_eq!(found(hosts.0, hosts.1, other, &strict), [""; 0]);
+}
+
 #[test]
 fn path_readings_keep_bypasses_forward_auth() {
     let plain = gateway("a: {path: a.yaml}", "").replace(

@@ -1,7 +1,7 @@
 //! Tests of listeners that let clients choose who they are: proxies that are newly trusted, and
-//! certificates that are newly requested.
+//! certificates that are newly requested. Also of weaker listeners that newly serve an API.
 
-use plan::{Section, compare};
+use plan::{Class, Section, compare};
 
 use crate::side;
 
@@ -178,5 +178,142 @@ fn further_listener_that_merges_slashes_weakens() {
     assert_eq!(
         of_further(asks, DOCUMENT, &further),
         ["weaken listener-setting-changed listener further merge_slashes"]
+    );
+}
+
+const KEYED: &str = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+security: [{k1: []}]
+paths:
+  /PATH: {get: {operationId: x, responses: {\"200\": {description: d}}}}
+components:
+  securitySchemes:
+    k1: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: k1}}
+";
+
+/// Lines about the listener `second` that trip the gates `weaken` and `relax`: class, id, setting
+/// and operations. Each side has an API with a name at some listeners. `settings`: of the listeners
+/// `first`, `second` and `third`, of which the last two also serve another API on both sides.
+fn newly_reached(settings: [&str; 3], old: (&str, &str), new: (&str, &str)) -> Vec<String> {
+    let tls = "certificates: {m: {cert: \"${file:/c}\", key: \"${file:/k}\"}}";
+    let [first, second, third] = settings.map(|one| one.replace("TLS", tls));
+    let of = |(api, listeners): (&str, &str)| {
+        let gateway = format!(
+            "version: 1
+name: g
+apis:
+  {api}: {{path: api.yaml, mount: {{listeners: [{listeners}]}}}}
+  other: {{path: other.yaml, mount: {{listeners: [second, third]}}}}
+listeners:
+  first: {{address: \"127.0.0.1:8443\", {first}}}
+  second: {{address: \"127.0.0.1:8444\", {second}}}
+  third: {{address: \"127.0.0.1:8445\", {third}}}
+auth: {{k1: {{kind: api_key}}}}
+upstreams: {{u: {{targets: {{t: {{url: \"http://127.0.0.1:1\"}}}}}}}}
+defaults: {{upstream: u}}
+"
+        );
+        side(&[
+            ("gateway.yaml", &gateway),
+            ("api.yaml", &KEYED.replace("PATH", "x")),
+            ("other.yaml", &KEYED.replace("PATH", "other")),
+        ])
+    };
+    let plan = compare(Some(&of(old)), &of(new)).expect("both sides build");
+    let classes = [Class::Weaken, Class::Incomparable, Class::Relax];
+    let changes = plan.changes.iter();
+    let changes = changes.filter(|one| classes.contains(&one.class));
+    let lines = changes.filter_map(|one| {
+        let setting = one.subject.strip_prefix("listener second ")?;
+        let operations = one.operations.join(" ");
+        Some(format!(
+            "{} {} {setting} of {operations}",
+            one.class.name(),
+            one.id
+        ))
+    });
+    lines.collect()
+}
+
+/// Settings of a listener, weaker settings, and the line about them.
+const WEAKER: [(&str, &str, &str); 8] = [
+    (
+        "protocol: http",
+        "protocol: http, trusted_proxies: [0.0.0.0/0]",
+        "weaken trusted-proxy-added trusted_proxies",
+    ),
+    (
+        "protocol: http, trusted_proxies: [10.0.0.0/8]",
+        "protocol: http, trusted_proxies: [10.0.0.0/7]",
+        "weaken trusted-proxy-added trusted_proxies",
+    ),
+    (
+        "protocol: https, tls: {TLS}",
+        "protocol: http",
+        "weaken listener-protocol-changed protocol",
+    ),
+    (
+        "protocol: https, tls: {TLS, min_version: \"1.3\"}",
+        "protocol: https, tls: {TLS}",
+        "weaken listener-tls-version-changed tls.min_version",
+    ),
+    (
+        "trusted_proxies: [10.0.0.0/8]",
+        "trusted_proxies: [10.0.0.0/8], forward_client_cert: pass",
+        "weaken client-cert-fields-changed forward_client_cert",
+    ),
+    (
+        "trusted_proxies: [10.0.0.0/8], forwarding_fields: [x-forwarded-for]",
+        "trusted_proxies: [10.0.0.0/8], forwarding_fields: [x-forwarded-for, x-forwarded-host]",
+        "weaken forwarding-fields-changed forwarding_fields",
+    ),
+    (
+        "protocol: http",
+        "protocol: http, merge_slashes: true",
+        "weaken listener-setting-changed merge_slashes",
+    ),
+    (
+        "protocol: http, limits: {header_timeout: 1s}",
+        "protocol: http, limits: {header_timeout: 9s}",
+        "relax listener-header-timeout-changed limits.header_timeout",
+    ),
+];
+
+#[test]
+fn weaker_listener_of_an_api_is_reported() {
+    for (strict, weak, line) in WEAKER {
+        let settings = [strict, weak, strict];
+        for (names, api) in [("first, second", "a"), ("second", "a"), ("second", "b")] {
+            let found = newly_reached(settings, ("a", "first"), (api, names));
+            assert_eq!(found, [format!("{line} of {api}/x")], "{strict} → {weak}");
+        }
+        // The other direction.
+        let stricter = newly_reached([weak, strict, weak], ("a", "first"), ("a", "second"));
+        assert_eq!(stricter, [""; 0], "{weak} → {strict}");
+        // The API was reachable on a listener that is as weak.
+        let settings = [strict, weak, weak];
+        let known = newly_reached(
+            settings,
+            ("a", "first, third"),
+            ("a", "first, second, third"),
+        );
+        assert_eq!(known, [""; 0], "{strict} → {weak}");
+    }
+}
+
+#[test]
+fn listener_without_proxy_headers_admits_more_peers() {
+    let headers = "proxy_protocol: {from: [10.0.0.0/8]}";
+    let plain = "protocol: http";
+    let found = newly_reached(
+        [headers, plain, headers],
+        ("a", "first"),
+        ("a", "first, second"),
+    );
+    assert_eq!(found, ["weaken peers-admitted proxy_protocol of a/x"]);
+    let found = newly_reached([plain, headers, plain], ("a", "first"), ("a", "second"));
+    assert_eq!(
+        found,
+        ["weaken trusted-proxy-added proxy_protocol.from of a/x"]
     );
 }

@@ -182,3 +182,30 @@ fn overlapping_paths_that_all_move_are_one_line() {
         "{problem}"
     );
 }
+
+/// A document with `count` operations of one path, which a field with this value selects.
+fn by_field(count: usize, value: &str) -> String {
+    let mut text = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n".to_owned();
+    for number in 0..count {
+        text.push_str(&format!(
+            "  '/m/{{p}}#{number}': {{get: {{operationId: o{number}, x-gateway: {{match: \
+             {{headers: {{h{number}: {{exact: {value}}}}}}}}}, parameters: [{{name: p, in: path, \
+             required: true, schema: {{type: string}}}}], \
+             responses: {{'200': {{description: ok}}}}}}}}\n"
+        ));
+    }
+    text
+}
+
+#[test]
+fn operations_by_field_exchange_requests() {
+    let compiled = |value: &str| {
+        let document = by_field(12, value);
+        side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document)])
+    };
+    let (old, new) = (compiled("v0"), compiled("v1"));
+    let plan = plan::compare(Some(&old), &new).expect("both sides build");
+    // A request with the fields of two operations moves from one to the other.
+    assert_eq!(plan.too_large, Vec::<String>::new());
+    assert!(moved(&plan) > 100, "{}", moved(&plan));
+}

@@ -129,6 +129,93 @@ fn moved_path_hides_no_weaker_access() {
     }
 }
 
+/// Without a `rewrite`, or with another address of the upstream, the upstream receives another
+/// request, too. Then only the API and the `operationId` identify the operation.
+#[test]
+fn moved_operation_hides_no_access() {
+    let key = |roles: &str, settings: &str| {
+        format!("security: [{{key: [{roles}]}}], x-gateway: {{{settings}}}")
+    };
+    let policies = "policies: [office, admins, waf], validate: {request: block}";
+    let cases: [(String, &[&str]); 6] = [
+        (key("admin", policies), &[]),
+        (key("", policies), &["security-requirement-changed"]),
+        (
+            key(
+                "admin",
+                "policies: [admins, waf], validate: {request: block}",
+            ),
+            &["address-filter-removed"],
+        ),
+        (
+            key(
+                "admin",
+                "policies: [office, waf], validate: {request: block}",
+            ),
+            &["authorization-removed"],
+        ),
+        (
+            key(
+                "admin",
+                "policies: [office, admins], validate: {request: block}",
+            ),
+            &["guard-removed"],
+        ),
+        (
+            key("admin", "policies: [office, admins, waf]"),
+            &["request-validation-changed"],
+        ),
+    ];
+    let old = document("/items", "post", &cases[0].0);
+    for (settings, expected) in cases {
+        let rewritten = settings.replace("x-gateway: {", "x-gateway: {rewrite: {path: /items}, ");
+        for (path, settings, from, to) in [
+            ("/things", &settings, "path: api.yaml", "path: api.yaml"),
+            (
+                "/items",
+                &settings,
+                "path: api.yaml",
+                "path: api.yaml, mount: {base_path: /v2}",
+            ),
+            (
+                "/things",
+                &rewritten,
+                "http://127.0.0.1:9000",
+                "http://127.0.0.1:9009",
+            ),
+        ] {
+            let gateway = GATEWAY.replace(from, to);
+            let new = document(path, "post", settings);
+            let plan = planned((GATEWAY, &old), (&gateway, &new));
+            assert_eq!(gated(&plan), expected, "{path} {to} {settings}");
+            let back = planned((&gateway, &new), (GATEWAY, &old));
+            assert_eq!(gated(&back), [""; 0], "back: {path} {to} {settings}");
+            let stricter = back.changes.iter();
+            let stricter = stricter.filter(|change| change.class == Class::Strengthen);
+            let ids: Vec<&str> = stricter.map(|change| change.id).collect();
+            assert_eq!(ids.len(), expected.len(), "back: {ids:?}");
+        }
+    }
+}
+
+/// An operation that has the name of another one and serves its requests did not move.
+#[test]
+fn exchanged_names_are_no_move() {
+    let both = |[items, things]: [&str; 2]| {
+        let plain = document("/items", "post", "security: [{key: [admin]}]");
+        let (_, operation) = plain.split_once("/items:").expect("a path");
+        let (operation, _) = operation.split_once("components:").expect("its end");
+        let other = operation.replace("operationId: make", &format!("operationId: {things}"));
+        let other = other.replace("[admin]", "[]");
+        plain
+            .replace("operationId: make", &format!("operationId: {items}"))
+            .replace("components:", &format!("  /things:{other}components:"))
+    };
+    let (old, new) = (both(["make", "other"]), both(["other", "make"]));
+    let plan = planned((GATEWAY, &old), (GATEWAY, &new));
+    assert_eq!(gated(&plan), [""; 0]);
+}
+
 #[test]
 fn moved_path_hides_no_wider_check() {
     let checked = "security: [{key: []}], x-gateway: {validate: {request: block}}";
@@ -243,5 +330,139 @@ fn certificate_is_part_of_the_access_before() {
         side("public", "/things", "rewrite: {path: /items}"),
     );
     let plan = planned((&old.0, &old.1), (&new.0, &new.1));
-    assert_eq!(gated(&plan), ["client-auth-changed"]);
+    let expected = ["client-auth-changed", "listener-protocol-changed"];
+    assert_eq!(gated(&plan), expected);
+}
+
+/// Edits of an operation `POST /items` after which the upstream gets the same request for another
+/// request of clients: path, method, keys of `x-gateway`, and keys of the API in gateway.yaml.
+const MOVES: [(&str, &str, &str, &str); 4] = [
+    ("/things", "post", "rewrite: {path: /items}, ", ""),
+    ("/items", "put", "rewrite: {method: POST}, ", ""),
+    (
+        "/items",
+        "post",
+        "",
+        ", mount: {base_path: /v1, strip_base_path: true, hosts: [a.example]}",
+    ),
+    ("/items", "post", "", ", mount: {hosts: [b.example]}"),
+];
+
+/// A policy that decides by the path, host or method of clients' requests.
+#[test]
+fn policy_decides_on_another_request() {
+    let expression = |text: &str| format!("authorize, expression: \"{text}\"");
+    for (policy, expected) in [
+        (
+            expression("request.path != '/items' || 'adm' in auth.groups"),
+            [true, false, true, false],
+        ),
+        (
+            expression("request.method != 'POST' || 'adm' in auth.groups"),
+            [false, true, false, false],
+        ),
+        (
+            expression("request.host != 'a.example' || 'adm' in auth.groups"),
+            [false, false, false, true],
+        ),
+        (
+            "forward_auth, upstream: v".to_owned(),
+            [true, true, true, true],
+        ),
+    ] {
+        let gateway = |mount: &str| {
+            let policy = format!("policies:\n  decides: {{kind: {policy}}}\n");
+            let v = "upstreams:\n  v: {targets: {a: {url: \"http://127.0.0.1:9100\"}}}\n  u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}\n";
+            let upstreams = "upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\n";
+            assert!(GATEWAY.contains(upstreams));
+            GATEWAY
+                .replace("policies:\n", &policy)
+                .replace(upstreams, v)
+                .replace("api.yaml", &format!("api.yaml{mount}"))
+        };
+        let of = |path: &str, method: &str, settings: &str| {
+            let settings =
+                format!("security: [{{key: []}}], x-gateway: {{{settings}policies: [decides]}}");
+            document(path, method, &settings)
+        };
+        let here = ", mount: {hosts: [a.example]}";
+        let (before, old) = (gateway(here), of("/items", "post", ""));
+        for ((path, method, rewrite, mount), is_other) in MOVES.into_iter().zip(expected) {
+            let after = gateway(if mount.is_empty() { here } else { mount });
+            let new = of(path, method, rewrite);
+            let plan = planned((&before, &old), (&after, &new));
+            let lines: &[&str] = if is_other {
+                &["authorization-changed"]
+            } else {
+                &[]
+            };
+            assert_eq!(gated(&plan), lines, "{policy} {path} {method}{mount}");
+        }
+        // The same request of clients.
+        let tighter = of("/items", "post", "timeout: 1s, ");
+        let plan = planned((&before, &old), (&before, &tighter));
+        assert_eq!(gated(&plan), [""; 0], "{policy}");
+        let any = gateway("");
+        let plan = planned((&any, &old), (&before, &old));
+        assert_eq!(gated(&plan), [""; 0], "{policy}");
+    }
+}
+
+#[test]
+fn line_names_the_path_that_a_policy_reads() {
+    let policy = "policies:\n  decides: {kind: authorize, expression: \"request.path != '/items' || 'adm' in auth.groups\"}\n";
+    let gateway = GATEWAY.replace("policies:\n", policy);
+    let settings = "security: [{key: []}], x-gateway: {policies: [decides]}";
+    let old = document("/items", "post", settings);
+    let further = "api.yaml, mounts: [{name: default}, {name: second, base_path: /v2, strip_base_path: true}]";
+    let mounted = gateway.replace("api.yaml", further);
+    let plan = planned((&gateway, &old), (&mounted, &old));
+    let mut changes = plan.changes.iter();
+    let change = changes.find(|change| change.id == "authorization-changed");
+    let change = change.expect("a line");
+    assert_eq!(change.class, Class::Incomparable);
+    assert_eq!(
+        change.subject,
+        "authorize of POST localhost:9000/items, before: a/make"
+    );
+    let [was, is] = [&change.old, &change.new].map(|value| value.as_str().unwrap_or_default());
+    assert!(was.ends_with("request.path is /items"), "{was}");
+    assert!(is.ends_with("request.path is /v2/items"), "{is}");
+}
+
+/// Another operation, with the same request to the upstream, lacks a setting of the old operation.
+#[test]
+fn successor_loses_protecting_settings() {
+    let parameter = |settings: &str| {
+        format!(
+            "parameters: [{{name: q, in: query, schema: {{type: string}}, x-gateway: {{{settings}}}}}], "
+        )
+    };
+    let (redacted, kept) = (parameter("log: redact"), parameter("forward: false"));
+    for (own, settings) in [
+        ("", "streams: close, "),
+        (redacted.as_str(), ""),
+        (kept.as_str(), ""),
+    ] {
+        let of = |path: &str, id: &str, own: &str, settings: &str| {
+            let own =
+                format!("{own}security: [{{key: []}}], x-gateway: {{{settings}max_body: 1MiB}}");
+            document(path, "post", &own).replace("operationId: make", &format!("operationId: {id}"))
+        };
+        let old = of("/items", "make", own, settings);
+        let rewritten = "rewrite: {path: /items}, ";
+        let same = of("/things", "create", own, &format!("{rewritten}{settings}"));
+        let plan = planned((GATEWAY, &old), (GATEWAY, &same));
+        assert_eq!(gated(&plan), [""; 0], "{own}{settings}");
+        let lost = of("/things", "create", "", rewritten);
+        let plan = planned((GATEWAY, &old), (GATEWAY, &lost));
+        let changes = plan.changes.iter();
+        let weaker = changes.filter(|change| change.class == Class::Weaken);
+        let subjects: Vec<&str> = weaker.map(|change| change.subject.as_str()).collect();
+        let is_of_pair = |subject: &&str| subject.contains("before: a/make");
+        assert!(
+            subjects.iter().any(is_of_pair),
+            "{own}{settings}: {subjects:?}"
+        );
+    }
 }

@@ -160,7 +160,7 @@ fn upstream(loaded: &Loaded, decided: &Decided<'_>, head: &RequestHead, cx: &Cx<
     // Show only the names of fields: values may be secrets.
     let names = head.headers.keys();
     let fields: serde_json::Map<_, _> = names.map(|name| (name.to_string(), Value::Null)).collect();
-    let values = (&*loaded.secret_parameters, &*route.treatment.logged);
+    let values = (&loaded.secret_parameters, &route.treatment.logged);
     json!({
         "name": service.name,
         "request": {

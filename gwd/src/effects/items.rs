@@ -132,8 +132,10 @@ impl ItemCheck for ItemValidation {
             self.state.is_partial = true;
             return Poll::Ready(Ok(()));
         }
-        if item.len() <= SHORT_BYTES {
-            let findings = self.operation.item(&self.kind, self.state.index, item);
+        let (kind, index) = (&self.kind, self.state.index);
+        if item.len() <= SHORT_BYTES
+            && let Some(findings) = validator::briefly(|| self.operation.item(kind, index, item))
+        {
             return Poll::Ready(self.judge(findings));
         }
         let (worker, client) = (Rc::clone(&self.worker), self.client);

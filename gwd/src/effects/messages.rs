@@ -281,16 +281,18 @@ impl MessageValidation<'_> {
         SequenceBody::new(body, splitter, checks, &self.worker.budgets.memory)
     }
 
-    /// Validates a body: a short body on this worker, a long one on a thread for computations.
-    /// Client addresses take turns to use these threads. `None` if the memory is used up, or if the
+    /// Validates a body: a short body on this worker, unless the check takes long. Otherwise on a
+    /// thread for computations. Client addresses take turns to use these threads. `None` if the memory is used up, or if the
     /// result takes too long.
     pub(crate) async fn body(
         &self,
         operation: &Arc<Operation>,
         (kind, bytes): (BodyKind, Bytes),
     ) -> Option<Vec<Finding>> {
-        if bytes.len() <= SHORT_BYTES {
-            return Some(operation.body(&kind, &bytes));
+        if bytes.len() <= SHORT_BYTES
+            && let Some(findings) = validator::briefly(|| operation.body(&kind, &bytes))
+        {
+            return Some(findings);
         }
         let shared = &self.worker.shared;
         self.deadline.set(shared.clock.now_ms() + LONG_MS);

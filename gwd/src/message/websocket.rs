@@ -11,6 +11,8 @@ use sha1::{Digest as _, Sha1};
 const KEY: HeaderName = header::SEC_WEBSOCKET_KEY;
 const ACCEPT: HeaderName = header::SEC_WEBSOCKET_ACCEPT;
 const VERSION: HeaderName = header::SEC_WEBSOCKET_VERSION;
+const PROTOCOL: HeaderName = header::SEC_WEBSOCKET_PROTOCOL;
+const EXTENSIONS: HeaderName = header::SEC_WEBSOCKET_EXTENSIONS;
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
 /// Constant that client and server append to the key before hashing (RFC 6455 §1.3).
@@ -48,10 +50,14 @@ enum Over {
     Http2(OnUpgrade),
 }
 
-/// `Sec-WebSocket-Accept` value that an upstream's response must have to confirm the WebSocket
-/// handshake.
+/// Fields that an upstream's response must have, or may have, to confirm the WebSocket handshake.
 pub(crate) struct Expected {
+    /// Value of `Sec-WebSocket-Accept`.
     accept: HeaderValue,
+    /// Values of `Sec-WebSocket-Protocol` in the request: the offered protocols.
+    protocols: Vec<HeaderValue>,
+    /// Values of `Sec-WebSocket-Extensions` in the request: the offered extensions.
+    extensions: Vec<HeaderValue>,
 }
 
 impl Handshake {
@@ -109,8 +115,11 @@ impl Handshake {
             headers.insert(KEY, key);
         }
         let key = headers.get(KEY).map_or(&b""[..], HeaderValue::as_bytes);
+        let offered = |name: HeaderName| headers.get_all(name).iter().cloned().collect();
         Expected {
             accept: accept_of(key),
+            protocols: offered(PROTOCOL),
+            extensions: offered(EXTENSIONS),
         }
     }
 
@@ -153,6 +162,26 @@ impl Expected {
         upgrade.is_some_and(|value| has_token(value, "websocket"))
             && connection.any(|value| has_token(value, "upgrade"))
             && headers.get(ACCEPT) == Some(&self.accept)
+            && self.is_offered(headers)
+    }
+
+    /// True if a response selects at most one protocol, which the request offered, and only
+    /// extensions that the request offered. Otherwise the client must fail the connection (RFC 6455
+    /// §4.1).
+    pub(crate) fn is_offered(&self, headers: &HeaderMap) -> bool {
+        let mut selected = headers.get_all(PROTOCOL).iter();
+        let (protocol, second) = (selected.next(), selected.next());
+        let has_protocol = |one: &HeaderValue| {
+            let mut offered = elements(&self.protocols);
+            offered.any(|offered| offered == one.as_bytes().trim_ascii())
+        };
+        let has_extension = |one: &[u8]| {
+            let mut offered = elements(&self.extensions).map(extension);
+            offered.any(|offered| offered.eq_ignore_ascii_case(extension(one)))
+        };
+        second.is_none()
+            && protocol.is_none_or(has_protocol)
+            && elements(headers.get_all(EXTENSIONS)).all(has_extension)
     }
 
     /// Adds `Sec-WebSocket-Accept` to a response: an upstream over HTTP/2 does not send this field,
@@ -190,6 +219,21 @@ fn fault_of_key(headers: &HeaderMap) -> Option<&'static Reject> {
     (!fine).then_some(&BAD_KEY)
 }
 
+/// Elements of a list field, over all its lines, without empty elements.
+fn elements<'v>(
+    lines: impl IntoIterator<Item = &'v HeaderValue>,
+) -> impl Iterator<Item = &'v [u8]> {
+    let all = lines.into_iter().map(HeaderValue::as_bytes);
+    let all = all.flat_map(|line| line.split(|byte| *byte == b','));
+    all.map(<[u8]>::trim_ascii).filter(|one| !one.is_empty())
+}
+
+/// Name of an extension, without its parameters.
+fn extension(element: &[u8]) -> &[u8] {
+    let name = element.split(|byte| *byte == b';').next();
+    name.unwrap_or_default().trim_ascii()
+}
+
 fn has_token(value: &HeaderValue, token: &str) -> bool {
     value
         .as_bytes()
@@ -218,6 +262,51 @@ mod tests {
     fn the_key_of_the_rfc_is_accepted_as_the_rfc_says() {
         let accept = accept_of(b"dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn only_offered_protocols_and_extensions_are_valid() {
+        let map = |fields: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            headers
+        };
+        let protocol = "sec-websocket-protocol";
+        let extensions = "sec-websocket-extensions";
+        let offers = [
+            (protocol, "chat, v2"),
+            (protocol, "v3"),
+            (
+                extensions,
+                "permessage-deflate; client_max_window_bits, x-a",
+            ),
+        ];
+        let handshake = Handshake {
+            over: Over::Http1,
+            fault: None,
+        };
+        let expected = handshake.prepare(&mut map(&offers), [0; 16]);
+        let none = handshake.prepare(&mut map(&[]), [0; 16]);
+        for (fields, is_offered) in [
+            (&[][..], true),
+            (&[(protocol, "chat")], true),
+            (&[(protocol, " v3 ")], true),
+            (&[(protocol, "Chat")], false),
+            (&[(protocol, "v4")], false),
+            (&[(protocol, "chat, v2")], false),
+            (&[(protocol, "")], false),
+            (&[(protocol, "chat"), (protocol, "v2")], false),
+            (&[(extensions, "permessage-deflate; a=\"1\"")], true),
+            (&[(extensions, "X-A, Permessage-Deflate")], true),
+            (&[(extensions, "x-a"), (extensions, "x-b")], false),
+            (&[(extensions, "x-a; permessage-deflate")], true),
+        ] {
+            let headers = map(fields);
+            assert_eq!(expected.is_offered(&headers), is_offered, "{fields:?}");
+            assert_eq!(none.is_offered(&headers), fields.is_empty(), "{fields:?}");
+        }
     }
 
     fn taken(fields: &[(&str, &str)]) -> Option<Option<u16>> {

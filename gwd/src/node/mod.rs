@@ -7,7 +7,7 @@ mod listening;
 mod refusal;
 pub(crate) mod thread;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -21,6 +21,7 @@ use bundle::refused::Refused;
 use engine::{Assembly, Parts};
 use policy::auth::Place;
 use policy::key_cell::KeyCell;
+use policy::logged::SecretParameters;
 use policy::{Revoked, Secrets};
 use serde_json::json;
 
@@ -273,9 +274,9 @@ impl Node {
             commons.map(|upstream| self.states.common(upstream, &breakers, &self.discovery));
         let commons = commons.collect();
         let schemes = assembly.apis.iter().flat_map(|api| api.schemes());
-        let secret_parameters: BTreeSet<Box<str>> = schemes
+        let secret_parameters: Vec<&str> = schemes
             .filter_map(|scheme| match &scheme.place {
-                Place::Query(name) => Some(name.as_str().into()),
+                Place::Query(name) => Some(name.as_str()),
                 Place::Header(_)
                 | Place::Cookie(_)
                 | Place::Authorization(_)
@@ -291,7 +292,7 @@ impl Node {
                 .collect(),
             connectors,
             commons,
-            secret_parameters: secret_parameters.into_iter().collect(),
+            secret_parameters: SecretParameters::new(&secret_parameters),
             validators: assembly
                 .apis
                 .iter()

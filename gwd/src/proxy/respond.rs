@@ -281,7 +281,7 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
         // Skip a field whose first byte shows that it is none of the fields below.
         if !matches!(
             name.as_str().as_bytes()[0],
-            b'c' | b'k' | b'p' | b's' | b't' | b'u' | b'v'
+            b'c' | b'h' | b'k' | b'p' | b's' | b't' | b'u' | b'v'
         ) {
             continue;
         }
@@ -296,8 +296,8 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
                 keep_alive = Some(value.clone());
                 removed.push(name.clone());
             }
-            "proxy-connection" | "proxy-authenticate" | "server" | "te" | "transfer-encoding"
-            | "upgrade" => removed.push(name.clone()),
+            "http2-settings" | "proxy-connection" | "proxy-authenticate" | "server" | "te"
+            | "transfer-encoding" | "upgrade" => removed.push(name.clone()),
             _ => {}
         }
     }

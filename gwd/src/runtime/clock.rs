@@ -49,6 +49,13 @@ pub(crate) fn unix_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Number of seconds in a field such as `Retry-After` (`delta-seconds`, RFC 9111 §1.2.2). A number
+/// that is too large becomes the maximum. `None` if the text has other characters than digits.
+pub(crate) fn delta_seconds(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
 /// Length of an HTTP date in bytes.
 pub(crate) const HTTP_DATE_BYTES: usize = 29;
 

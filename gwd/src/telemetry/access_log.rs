@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, LazyLock};
 
-use policy::logged::{HashKey, LogForm, LoggedParameter, REDACTED};
+use policy::logged::{HashKey, HiddenParameters, LogForm, REDACTED};
 
 use crate::runtime::escapes::{is_hidden, write_escaped};
 use crate::telemetry::log_file::{LogFile, Rotation};
@@ -234,16 +234,11 @@ pub(crate) fn hidden(form: LogForm, value: &str) -> String {
     }
 }
 
-/// Appends a query as a JSON string, with the values of credentials redacted. `secret`: query
-/// parameters of the bundle's security schemes. `parameters`: parameters of the operation that have
-/// their own log form.
-pub(crate) fn write_query(
-    query: &str,
-    secret: &[Box<str>],
-    parameters: &[LoggedParameter],
-    out: &mut Vec<u8>,
-) {
-    match policy::logged::shown_query(query, (secret, parameters), hidden) {
+/// Appends a query as a JSON string, with the values of credentials redacted. `parameters`: query
+/// parameters of the bundle's security schemes, and parameters of the operation that have their own
+/// log form.
+pub(crate) fn write_query(query: &str, parameters: HiddenParameters<'_>, out: &mut Vec<u8>) {
+    match policy::logged::shown_query(query, parameters, hidden) {
         None => write_text(query.as_bytes(), out),
         Some(shown) => write_text(shown.as_bytes(), out),
     }
@@ -251,6 +246,8 @@ pub(crate) fn write_query(
 
 #[cfg(test)]
 mod tests {
+    use policy::logged::{LoggedParameters, SecretParameters};
+
     use super::*;
 
     fn text(bytes: &[u8]) -> String {
@@ -291,7 +288,8 @@ mod tests {
     fn secrets_in_queries_are_not_shown() {
         let shown = |query: &str| {
             let mut out = Vec::new();
-            write_query(query, &["sid".into()], &[], &mut out);
+            let secret = SecretParameters::new(&["sid"]);
+            write_query(query, (&secret, LoggedParameters::none()), &mut out);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(shown("a=1&b=\"2"), r#""a=1&b=\"2""#);

@@ -56,6 +56,8 @@ use crate::upstream::shared::{Busy, InFlight};
 
 /// Time for which other hosts are preferred after a connection attempt to a host failed: 1s.
 const UNREACHABLE_MS: u64 = 1_000;
+/// Maximum status of a response (RFC 9110 §15). Clients read a higher status in different ways.
+pub(crate) const STATUS_MAX: u16 = 599;
 /// Maximum number of hosts that are tried for one request.
 const TRIED_MAX: usize = 16;
 

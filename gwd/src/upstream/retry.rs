@@ -12,6 +12,7 @@ use policy::RequestHead;
 use policy::traffic::retry::{Checked, Condition, Times};
 
 use crate::message::failure::{Failure, Kind};
+use crate::runtime::clock::delta_seconds;
 use crate::upstream::shared::State;
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -170,7 +171,7 @@ fn seconds_until(text: &str, unix_s: u64) -> Option<u64> {
         let at = date.duration_since(std::time::UNIX_EPOCH).ok()?;
         Some(at.as_secs().saturating_sub(unix_s))
     };
-    text.parse().ok().or_else(date)
+    delta_seconds(text).or_else(date)
 }
 
 /// A retry that is counted in the retry budget, from the start of its wait to its end.
@@ -314,6 +315,10 @@ mod tests {
         }
         let long = answer(503, &[("retry-after", "86400")]);
         assert_eq!(wait_ms(&retry, 1, Some(long.headers()), 0, 0), 30_000);
+        let beyond = answer(503, &[("retry-after", "18446744073709551616")]);
+        assert_eq!(wait_ms(&retry, 1, Some(beyond.headers()), 0, 0), 30_000);
+        let signed = answer(503, &[("retry-after", "+20")]);
+        assert!(wait_ms(&retry, 1, Some(signed.headers()), 0, 0) < 25);
     }
 
     #[test]

@@ -160,6 +160,9 @@ impl UpgradeHandshake<'_, '_> {
         record.head(response.status(), self.out.calls.clock.now_ns());
         let (mut head, answer) = response.into_parts();
         match answer {
+            Answer::Tunnel(_) if !expected.is_offered(&head.headers) => {
+                Err(Failure::because(Kind::Protocol, &INVALID))
+            }
             Answer::Tunnel(stream) => {
                 expected.confirm_handshake(&mut head.headers);
                 self.permits.charge = lease.charge.take();

@@ -41,6 +41,29 @@ fn pipelined_requests_are_answered_in_order() {
     }
 }
 
+/// A connection lets others run between pipelined requests that it answers without waiting. It
+/// answers all of them, without further input from the client.
+#[test]
+fn many_pipelined_refusals_are_answered_in_order() {
+    let upstream = Upstream::echoing();
+    let served = shop(upstream.address, vec![op("GET", "/a").prefix()]).serve();
+    let mut client = Client::connect(served.address);
+    let requests: String = (0..200)
+        .map(|i| {
+            let path = if i % 50 == 49 { "a" } else { "none" };
+            format!("GET /{path}/{i} HTTP/1.1\r\nhost: h\r\n\r\n")
+        })
+        .collect();
+    client.send(&requests);
+    for i in 0..200 {
+        let answer = client.answer();
+        match i % 50 {
+            49 => assert!(answer.text().starts_with(&format!("GET /a/{i} "))),
+            _ => assert_eq!(answer.status, 404, "{i}"),
+        }
+    }
+}
+
 #[test]
 fn old_clients_get_what_they_understand() {
     let upstream = Upstream::start(|_, stream| {

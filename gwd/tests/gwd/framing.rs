@@ -136,7 +136,7 @@ fn fields_about_the_connection_go_no_further() {
     let upstream = Upstream::start(|_, stream| {
         say(
             stream,
-            "content-length: 2\r\nconnection: keep-alive, x-secret\r\nx-secret: 1\r\nkeep-alive: timeout=5\r\nserver: acme/1\r\nx-kept: 1\r\n",
+            "content-length: 2\r\nconnection: keep-alive, x-secret\r\nx-secret: 1\r\nkeep-alive: timeout=5\r\nserver: acme/1\r\nhttp2-settings: AAMAAABk\r\nx-kept: 1\r\n",
             "ok",
         );
         Then::Keep
@@ -155,6 +155,7 @@ fn fields_about_the_connection_go_no_further() {
         "keep-alive",
         "x-secret",
         "server",
+        "http2-settings",
         "transfer-encoding",
     ] {
         assert!(answer.field(gone).is_empty(), "{gone}: {}", answer.head);

@@ -138,6 +138,22 @@ fn http2_upstream_without_websockets_is_reported() {
     assert!("hello".starts_with(&client.rest()));
 }
 
+/// RFC 6455 §4.1: a client must fail a connection with a protocol that it did not offer.
+#[test]
+fn http2_tunnel_with_another_protocol_is_refused() {
+    let upstream = Http2Upstream::with(with_tunnels(), usize::MAX, |_, received| {
+        echo_tunnel(received)
+    });
+    let served = upstream.behind(vec![op("GET", "/ws").websocket()]).serve();
+    let mut client = Client::connect(served.address);
+    client.send(&HANDSHAKE.replace("sec-websocket-protocol: chat\r\n", ""));
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (502, "upstream_protocol_error")
+    );
+}
+
 /// An upstream that answers an extended CONNECT like a GET has not accepted the WebSocket.
 #[test]
 fn http2_response_with_an_end_is_no_tunnel() {

@@ -25,8 +25,12 @@ fn echo() -> Upstream {
 /// Accepts a handshake and sends `hello`.
 pub(crate) fn agree(seen: &Seen, stream: &mut TcpStream) -> Then {
     let accept = accept_of(seen.field("sec-websocket-key")[0]);
+    let protocol = match seen.field("sec-websocket-protocol")[..] {
+        [] => "",
+        _ => "sec-websocket-protocol: chat\r\n",
+    };
     let head = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {accept}\r\nsec-websocket-protocol: chat\r\n\r\n"
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {accept}\r\n{protocol}\r\n"
     );
     // The first frame is sent together with the head.
     stream
@@ -166,11 +170,17 @@ fn an_upstream_that_declines_has_answered() {
 
 #[test]
 fn upstream_that_agrees_to_another_protocol_is_502() {
+    let agreed =
+        format!("connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {ACCEPT}\r\n");
     for fields in [
         "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: AAAA\r\n",
         "connection: upgrade\r\nupgrade: h2c\r\n",
         "",
+        // RFC 6455 §4.1: the client offered neither this protocol nor an extension.
+        &format!("{agreed}sec-websocket-protocol: other\r\n"),
+        &format!("{agreed}sec-websocket-extensions: permessage-deflate\r\n"),
     ] {
+        let fields = fields.to_owned();
         let upstream = Upstream::start(move |_, stream| {
             let head = format!("HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n");
             stream.write_all(head.as_bytes()).unwrap();

@@ -10,7 +10,9 @@ use super::{Discovery, Target, Upstream};
 /// Servers of an upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Servers {
-    /// Servers named in the configuration: `host:port`, or the path of a UNIX socket.
+    /// Servers named in the configuration: `host:port`, or the path of a UNIX socket. A source of
+    /// discovered servers is `file:PATH` or `srv:NAME`: two upstreams with the same source have the
+    /// same servers.
     pub named: BTreeSet<String>,
     /// True if gwd discovers more servers at run time (`file`, SRV records). The discovered servers
     /// can be any servers.
@@ -24,10 +26,13 @@ impl Upstream {
         let named = self.targets.iter().map(Target::server);
         let (found, can_be_any) = match &self.discovery {
             None => (None, false),
-            Some(Discovery::File(_)) => (None, true),
+            Some(Discovery::File(file)) => (Some(format!("file:{}", file.path)), true),
             Some(Discovery::Dns(dns)) => match dns.port {
                 Some(port) => (Some(server(dns.host(), port)), false),
-                None => (None, true),
+                None => {
+                    let name = dns.name.trim_end_matches('.').to_ascii_lowercase();
+                    (Some(format!("srv:{name}")), true)
+                }
             },
         };
         Servers {

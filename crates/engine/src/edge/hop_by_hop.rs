@@ -2,7 +2,7 @@
 
 use http::header::{Entry, HeaderMap, HeaderName, HeaderValue, TRAILER};
 
-use policy::managed::{Allowed, CERTIFICATE, is_managed};
+use policy::managed::{Allowed, is_certificate, is_managed};
 use policy::managed::{is_forwarding, is_hop_lookalike, is_lookalike};
 
 use crate::edge::forwarded::is_reserved_for_gateway;
@@ -73,7 +73,7 @@ fn is_end_to_end(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || NAMES.contains(&name)
         || is_forwarding(name)
-        || CERTIFICATE.contains(&name)
+        || is_certificate(name)
 }
 
 /// True if a `TE` value contains `trailers` (RFC 9110 §10.1.4).

@@ -23,7 +23,7 @@ pub(crate) fn client_url(
 ) -> Option<ClientUrl> {
     let reported_origin = ReportedOrigin::of(headers);
     let scheme = reported_origin.proto.unwrap_or(scheme);
-    let port = reported_origin.port();
+    let port = reported_origin.port;
     let authority = reported_origin.host.as_ref().unwrap_or(authority);
     let prefix = first(headers, &X_FORWARDED_PREFIX).filter(|prefix| prefix.starts_with('/'));
     let prefix = prefix.map_or("", |prefix| prefix.trim_end_matches('/'));
@@ -41,8 +41,8 @@ pub(crate) struct ReportedOrigin {
     /// Scheme: `http` or `https`. `None`: not reported.
     pub(crate) proto: Option<&'static str>,
     pub(crate) host: Option<HeaderValue>,
-    port: Option<u16>,
-    /// True if `Forwarded` is well-formed and does not contradict the `X-Forwarded-*` fields.
+    pub(crate) port: Option<u16>,
+    /// True if `Forwarded` is well-formed and reports the same scheme and host.
     pub(crate) forwarded_agrees: bool,
 }
 
@@ -71,21 +71,9 @@ impl ReportedOrigin {
                 .and_then(|port| port.parse().ok())
                 .filter(|port| *port > 0),
             forwarded_agrees: forwarded.is_some()
-                && forwarded_proto.is_none_or(|reported| Some(reported) == proto)
-                && forwarded_host.is_none_or(|reported| Some(reported) == host),
+                && forwarded_proto == proto
+                && forwarded_host == host,
         }
-    }
-
-    /// Port that the proxy reported, otherwise the port that the reported host and scheme imply.
-    /// `None` if the proxy reported neither port nor host.
-    pub(crate) fn port(&self) -> Option<u16> {
-        let scheme = self.proto;
-        let of_host = || {
-            let host = self.host.as_ref()?;
-            Some(port(scheme?, host))
-        };
-        let of_scheme = || Some(if scheme? == "https" { 443 } else { 80 });
-        self.port.or_else(of_host).or_else(of_scheme)
     }
 }
 

@@ -273,6 +273,7 @@ fn fields_that_the_edge_removes_are_no_conditions() {
         "x-version",
     ];
     let names = managed::OF_CONNECTION.iter().chain(&managed::CERTIFICATE);
+    let names = names.chain(&managed::CERTIFICATE_PREFIXES);
     let names = names.chain(&PROXY_FIELDS).chain(&others);
     for name in names.flat_map(|name| spellings(name)) {
         let fields = [("host", "h"), (&*name, "1")];
@@ -286,6 +287,45 @@ fn fields_that_the_edge_removes_are_no_conditions() {
     }
     assert!(managed::is_removed("content.length") && managed::is_removed("content_length"));
     assert!(!managed::is_removed("content-length"));
+}
+
+/// Names in which proxies write the certificate of a client. Upstreams trust these fields.
+#[test]
+fn certificates_of_clients_are_removed_or_passed() {
+    let names = [
+        "client-cert",
+        "cf-client-cert-sha256",
+        "ssl-client-cert",
+        "ssl-client-verify",
+        "ssl-client-subject-dn",
+        "wl-proxy-client-cert",
+        "x-amzn-mtls-clientcert-leaf",
+        "x-arr-clientcert",
+        "x-client-cert",
+        "x-client-certificate",
+        "x-forwarded-client-cert",
+        "x-ssl-cert",
+        "x-ssl-client-s-dn",
+    ];
+    let passing = Listener {
+        certificate_fields: Some(CertificateFields::Pass),
+        ..listener(&["10.0.0.0/8"])
+    };
+    for name in names {
+        let lookalike = name.replacen('-', "_", 1);
+        let fields = [("host", "h"), (name, "1"), (&*lookalike, "2")];
+        for (listener, peer, is_left) in [
+            (&listener(&[]), "10.0.0.1", false),
+            (&listener(&["10.0.0.0/8"]), "10.0.0.1", false),
+            (&passing, "192.0.2.1", false),
+            (&passing, "10.0.0.1", true),
+        ] {
+            let peer = peer.parse().unwrap();
+            let admitted = admit(request("GET", "/", &fields), listener, peer).unwrap();
+            let expected = is_left.then_some(name);
+            assert_eq!(left(&admitted), Vec::from_iter(expected), "{name}");
+        }
+    }
 }
 
 #[test]

@@ -54,6 +54,15 @@ impl ThisHop {
         }
     }
 
+    /// Element of `Forwarded` for this hop if no earlier hop is known. It has the scheme and the host
+    /// that the trusted proxy reports, as `X-Forwarded-Proto` and `X-Forwarded-Host` have.
+    fn first_element(&self, reported_origin: &ReportedOrigin) -> HeaderValue {
+        let scheme = reported_origin.proto.unwrap_or(self.scheme);
+        let authority = reported_origin.host.as_ref().unwrap_or(&self.authority);
+        let text = element(self.peer, scheme, authority);
+        HeaderValue::try_from(text).unwrap_or_else(|_| self.element.clone())
+    }
+
     /// Calls `field` for each forwarding field of a request, if this hop is the first one.
     pub(super) fn each_field(&self, field: &mut impl FnMut(&HeaderName, &HeaderValue)) {
         field(&X_FORWARDED_FOR, &self.address);
@@ -77,20 +86,17 @@ pub fn continued(headers: &mut HeaderMap, hop: &ThisHop, prefix: &str) {
         continue_lines(headers, hop, &reported_origin);
     } else {
         headers.insert(&X_FORWARDED_FOR, hop.address.clone());
-        headers.insert(FORWARDED, hop.element.clone());
+        headers.insert(FORWARDED, hop.first_element(&reported_origin));
     }
-    let port = reported_origin.port().map(HeaderValue::from);
-    let proto = reported_origin.proto.map(HeaderValue::from_static);
+    // All fields have the same scheme and host: those that the proxy reports, otherwise those of
+    // this hop.
+    let proto = reported_origin.proto.unwrap_or(hop.scheme);
     let host = reported_origin.host;
-    headers.insert(&X_FORWARDED_PORT, port.unwrap_or_else(|| hop.port.clone()));
-    headers.insert(
-        &X_FORWARDED_PROTO,
-        proto.unwrap_or_else(|| hop.proto.clone()),
-    );
-    headers.insert(
-        &X_FORWARDED_HOST,
-        host.unwrap_or_else(|| hop.authority.clone()),
-    );
+    let host = host.unwrap_or_else(|| hop.authority.clone());
+    let port = reported_origin.port.unwrap_or_else(|| port(proto, &host));
+    headers.insert(&X_FORWARDED_PORT, HeaderValue::from(port));
+    headers.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+    headers.insert(&X_FORWARDED_HOST, host);
     drop_malformed(headers);
     if !prefix.is_empty() {
         prefixed(headers, prefix);
@@ -157,6 +163,10 @@ fn elements(
     reported_origin: &ReportedOrigin,
 ) -> String {
     let mut line = String::with_capacity(64);
+    if !reported_origin.forwarded_agrees && hops.is_empty() {
+        let own = this.first_element(reported_origin);
+        return own.to_str().unwrap_or_default().to_owned();
+    }
     if reported_origin.forwarded_agrees {
         for before in headers.get_all(FORWARDED) {
             line.push_str(before.to_str().unwrap_or_default());
@@ -345,18 +355,58 @@ mod tests {
         }
     }
 
+    /// Scheme, host and port of a request to `h:8080`, and its `Forwarded` field.
+    fn facts(before: &[(&str, &str)]) -> [String; 4] {
+        let headers = forwarding_fields("192.0.2.1", "h:8080", "http", before);
+        [
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "forwarded",
+        ]
+        .map(|name| headers[name].to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn scheme_without_an_address_is_in_every_field() {
+        let own = "for=192.0.2.1;host=\"h:8080\";proto=http";
+        for (before, expected) in [
+            (
+                &[("x-forwarded-proto", "https")][..],
+                ["https", "h:8080", "8080", &format!("{own}s")],
+            ),
+            (
+                &[("x-forwarded-for", "a/b"), ("x-forwarded-proto", "https")],
+                ["https", "h:8080", "8080", &format!("{own}s")],
+            ),
+            (
+                &[("x-forwarded-host", "b:8443")],
+                [
+                    "http",
+                    "b:8443",
+                    "8443",
+                    "for=192.0.2.1;host=\"b:8443\";proto=http",
+                ],
+            ),
+            (
+                &[
+                    ("forwarded", "for=203.0.113.9"),
+                    ("x-forwarded-proto", "https"),
+                ],
+                [
+                    "https",
+                    "h:8080",
+                    "8080",
+                    &format!("for=203.0.113.9;proto=https, {own}"),
+                ],
+            ),
+        ] {
+            assert_eq!(facts(before), expected.map(str::to_owned), "{before:?}");
+        }
+    }
+
     #[test]
     fn forwarding_fields_agree_with_each_other() {
-        let facts = |before: &[(&str, &str)]| {
-            let headers = forwarding_fields("192.0.2.1", "h:8080", "http", before);
-            let field = |name: &str| headers[name].to_str().unwrap().to_owned();
-            [
-                field("x-forwarded-proto"),
-                field("x-forwarded-host"),
-                field("x-forwarded-port"),
-                field("forwarded"),
-            ]
-        };
         let own = "for=192.0.2.1;host=\"h:8080\";proto=http";
         type Fields = [(&'static str, &'static str)];
         let table: [(&Fields, [&str; 3], &str); 14] = [
@@ -365,7 +415,7 @@ mod tests {
                     ("x-forwarded-for", "203.0.113.9"),
                     ("x-forwarded-proto", "https"),
                 ],
-                ["https", "h:8080", "443"],
+                ["https", "h:8080", "8080"],
                 "for=203.0.113.9;proto=https",
             ),
             (
@@ -388,7 +438,7 @@ mod tests {
                     ("forwarded", "for=203.0.113.9;proto=http"),
                     ("x-forwarded-proto", "https"),
                 ],
-                ["https", "h:8080", "443"],
+                ["https", "h:8080", "8080"],
                 "for=203.0.113.9;proto=https",
             ),
             (

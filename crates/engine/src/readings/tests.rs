@@ -1,5 +1,6 @@
 //! Tests of the readings of a path.
 
+use super::spellings::READINGS_MAX;
 use super::*;
 
 fn read(path: &str) -> Result<Vec<String>, Ambiguity> {
@@ -118,6 +119,45 @@ fn a_path_of_too_many_readings_is_refused() {
     assert_eq!(read(&deep), Err(Ambiguity::TooMany));
     let path = "/a;%2F/x;%5C//%252F;b%255C//%3Bc;d%25252F/%25255C;//e";
     assert_eq!(read(path), Err(Ambiguity::TooMany));
+}
+
+/// Checks that the steps of long paths are at most a small multiple of their length. Paths with many
+/// separators are refused before their readings are computed.
+#[test]
+fn steps_of_long_paths_are_linear() {
+    for (path, is_refused) in [
+        (format!("/orders/{}", "%2F".repeat(700)), true),
+        (format!("/orders/{}", "%5C".repeat(700)), true),
+        (format!("/orders/{}", "%252F".repeat(400)), true),
+        (format!("/orders/{}", "%C0%AF".repeat(340)), true),
+        (format!("/u{}", "/".repeat(2000)), true),
+        ("/".repeat(2000), true),
+        (format!("/orders/{}", "%2F".repeat(SEPARATORS_MAX)), false),
+        (format!("/u{}", "/".repeat(SEPARATORS_MAX)), false),
+        (format!("/orders/a%2F{}", "%20".repeat(660)), false),
+        (format!("/orders/a%2F{}", "%E2%80%80".repeat(220)), false),
+        (format!("/orders/a%2F{}", "/a".repeat(990)), false),
+        (format!("/orders/a{}", ".".repeat(2000)), false),
+    ] {
+        let mut left = SEARCH_MAX;
+        let found = readings_within(&path, &mut left);
+        assert_eq!(found == Err(Ambiguity::TooMany), is_refused, "{path}");
+        let steps = SEARCH_MAX - left;
+        assert!(steps <= 24 * path.len(), "{steps} steps: {path}");
+    }
+}
+
+#[test]
+fn steps_are_limited_for_each_path() {
+    // Each reading of this path has 2,000 bytes and 1,000 segments.
+    let path = format!("/a%2Fb%5C%3Bx;%252F%253B/{}", "a/".repeat(980));
+    let mut left = SEARCH_MAX;
+    assert_eq!(readings_within(&path, &mut left), Err(Ambiguity::TooMany));
+    let mut left = 50;
+    assert_eq!(
+        readings_within("/a%2Fb;c%2F", &mut left),
+        Err(Ambiguity::TooMany)
+    );
 }
 
 proptest::proptest! {

@@ -4,5 +4,6 @@ mod naive;
 mod parts;
 mod rest;
 mod routing;
+mod searches;
 mod steps;
 mod tables;

@@ -8,8 +8,8 @@ use crate::{invariant_file, settings, test_file};
 use openapi::spec::lift::lift;
 use sources::project::files::{Document, Files};
 
-/// Reads the invariants and tests of the project. For an old version, invariants are read only for
-/// comparisons: their findings are dropped, and tests are not read.
+/// Reads the invariants and tests of the project. For an old version, they are read only for
+/// comparisons: their findings are dropped.
 pub(super) fn read_checks(
     files: &mut Files,
     settings: &mut settings::Settings,
@@ -19,9 +19,6 @@ pub(super) fn read_checks(
     let sink = if purpose.skips() { &mut unread } else { sink };
     let named = &settings.invariants.files;
     settings.invariants.all = invariant_file::read(files, named, sink);
-    if purpose.skips() {
-        return;
-    }
     for file in &settings.tests.files {
         let cases = test_file::read_file(files, (&file.value, file.span), sink);
         settings.tests.cases.extend(cases);

@@ -31,9 +31,15 @@ struct Site {
     /// Number of the schema in the contract. `None`: the contract does not contain the schema.
     number: Option<u32>,
     /// Indices of the sites of inner schemas, by the keyword and name that lead to them, such as
-    /// `properties/price` or `items`.
+    /// `properties/price` or `items`. Sorted by name; sites of one name are in the order of the
+    /// document.
     inner: Vec<(Box<str>, u32)>,
+    /// Indices of the sites in `allOf` and `$ref`, in the order of the document.
+    wrapped: Vec<u32>,
 }
+
+/// Maximum number of schemas that are searched for one step of a path, through `allOf` and `$ref`.
+const SEARCHED_MAX: usize = 1_000;
 
 /// Source location: index of the file, line, and column.
 type At = (u32, u32, u32);
@@ -55,7 +61,8 @@ impl Sites {
         let key = (operation.to_owned(), part.to_owned());
         let mut site = *self.roots.get(&key)?;
         for (step, number) in steps {
-            let Some(next) = self.inner(site, step, *number, 0) else {
+            let mut left = SEARCHED_MAX;
+            let Some(next) = self.inner((site, 0), (step, *number), &mut left) else {
                 break;
             };
             site = next;
@@ -64,11 +71,19 @@ impl Sites {
     }
 
     /// Schema to which a step leads from the schema of a site. Also follows `allOf` and `$ref` of
-    /// that schema. `number` selects one schema if there are several.
-    fn inner(&self, site: u32, step: &str, number: u32, depth: usize) -> Option<u32> {
+    /// that schema, whose number is `depth`. The number in the step selects one schema if there are
+    /// several. Subtracts the searched schemas from `left`.
+    fn inner(
+        &self,
+        (site, depth): (u32, usize),
+        (step, number): (&str, u32),
+        left: &mut usize,
+    ) -> Option<u32> {
         const DEPTH_MAX: usize = 8;
-        let own = &self.sites.get(site as usize)?.inner;
-        let mut named = own.iter().filter(|(name, _)| **name == *step);
+        *left = left.checked_sub(1)?;
+        let Site { inner, wrapped, .. } = self.sites.get(site as usize)?;
+        let from = inner.partition_point(|(name, _)| **name < *step);
+        let mut named = inner[from..].iter().take_while(|(name, _)| **name == *step);
         let is_it = |(_, site): &&(Box<str>, u32)| {
             let site = self.sites.get(*site as usize);
             site.is_some_and(|site| site.number == Some(number))
@@ -80,10 +95,8 @@ impl Sites {
         if depth == DEPTH_MAX {
             return None;
         }
-        let mut wrapped = own
-            .iter()
-            .filter(|(name, _)| matches!(&**name, "allOf" | "$ref"));
-        wrapped.find_map(|(_, site)| self.inner(*site, step, number, depth + 1))
+        let mut wrapped = wrapped.iter();
+        wrapped.find_map(|site| self.inner((*site, depth + 1), (step, number), left))
     }
 
     fn place(&self, (file, line, column): At) -> Option<Place> {
@@ -92,6 +105,23 @@ impl Sites {
             line,
             column,
         })
+    }
+}
+
+impl Site {
+    /// Site with these inner schemas, in the order of the document.
+    fn new(at: Option<At>, number: Option<u32>, mut inner: Vec<(Box<str>, u32)>) -> Self {
+        let wrapped = inner.iter();
+        let wrapped = wrapped.filter(|(name, _)| matches!(&**name, "allOf" | "$ref"));
+        let wrapped = wrapped.map(|(_, site)| *site).collect();
+        // The sort keeps the order of equal names.
+        inner.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Self {
+            at,
+            number,
+            inner,
+            wrapped,
+        }
     }
 }
 
@@ -206,10 +236,9 @@ impl Drafts {
         let parts = self.parts.into_iter();
         let parts = parts.map(|(part, span)| (part, at(span))).collect();
         let sites = self.sites.into_iter().enumerate();
-        let sites = sites.map(|(id, draft)| Site {
-            at: draft.span.map(&mut at),
-            number: number.get(id).copied().flatten(),
-            inner: draft.inner,
+        let sites = sites.map(|(id, draft)| {
+            let number = number.get(id).copied().flatten();
+            Site::new(draft.span.map(&mut at), number, draft.inner)
         });
         let sites = sites.collect();
         Sites {
@@ -218,5 +247,58 @@ impl Drafts {
             parts,
             roots: self.roots,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sites with these inner schemas. The number of each schema is its index.
+    fn sites(inner: &[&[(&str, u32)]]) -> Sites {
+        let all = inner.iter().zip(0..);
+        let all = all.map(|(inner, number)| {
+            let inner = inner.iter().map(|(name, site)| ((*name).into(), *site));
+            Site::new(Some((0, number, 0)), Some(number), inner.collect())
+        });
+        Sites {
+            sites: all.collect(),
+            ..Sites::default()
+        }
+    }
+
+    fn found(sites: &Sites, step: (&str, u32)) -> (Option<u32>, usize) {
+        let mut left = SEARCHED_MAX;
+        let found = sites.inner((0, 0), step, &mut left);
+        (found, SEARCHED_MAX - left)
+    }
+
+    #[test]
+    fn steps_lead_to_schemas_by_name_and_number() {
+        let root: &[(&str, u32)] = &[
+            ("properties/b", 1),
+            ("anyOf", 3),
+            ("allOf", 4),
+            ("properties/a", 2),
+            ("anyOf", 2),
+            ("$ref", 5),
+        ];
+        let sites = sites(&[root, &[], &[], &[], &[("items", 1)], &[("items", 2)]]);
+        assert_eq!(found(&sites, ("properties/a", 9)), (Some(2), 1));
+        assert_eq!(found(&sites, ("anyOf", 2)), (Some(2), 1));
+        assert_eq!(found(&sites, ("anyOf", 9)), (Some(3), 1), "the first one");
+        assert_eq!(
+            found(&sites, ("items", 9)),
+            (Some(1), 2),
+            "`allOf` is first"
+        );
+        assert_eq!(found(&sites, ("not", 9)), (None, 3));
+    }
+
+    #[test]
+    fn repeated_alternatives_end_at_the_limit() {
+        // Each schema contains itself twenty times: 20^8 paths of `allOf`.
+        let sites = sites(&[&[("allOf", 0); 20]]);
+        assert_eq!(found(&sites, ("items", 9)), (None, SEARCHED_MAX));
     }
 }

@@ -35,6 +35,11 @@ impl End {
         format!("{} {}{}", self.method, self.host, path::shown(&self.text))
     }
 
+    /// Method and path, without the host.
+    pub(super) fn request(&self) -> String {
+        format!("{} {}", self.method, path::shown(&self.text))
+    }
+
     /// True if the path has no parameters.
     pub(super) fn is_literal(&self) -> bool {
         path::is_literal(&self.text)

@@ -7,7 +7,7 @@ use bundle::ir::{self, Link};
 use diag::{Diagnostic, Sink, Span};
 use policy::Checked;
 
-use super::ends::{End, ends};
+use super::ends::ends;
 use super::{Place, Shared, survey};
 use crate::settings::Settings;
 use crate::{Api, Operation};
@@ -18,6 +18,7 @@ use vocab::lints::WAY_ROUND;
 pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let shared = shared(settings, apis);
     services(&shared, apis, sink);
+    shared_servers(&shared, apis, sink);
     let mut places = Vec::new();
     let mut spans: BTreeMap<&str, Span> = BTreeMap::new();
     for api in apis {
@@ -70,20 +71,21 @@ path or upstream",
     }
 }
 
-/// Methods, hosts and paths that the operations of a project reach, by the operation's key.
+/// Requests that the operations of a project send to upstreams, by the operation's key: method,
+/// host and path, and the same text without the host.
 pub(crate) fn reached<'a>(
     settings: &'a Settings,
     apis: &'a [Api],
-) -> BTreeMap<&'a str, BTreeSet<String>> {
+) -> BTreeMap<&'a str, BTreeSet<[String; 2]>> {
     let shared = shared(settings, apis);
-    let mut reached: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut reached: BTreeMap<&str, BTreeSet<[String; 2]>> = BTreeMap::new();
     for api in apis {
         for mount in &api.mounts {
             for operation in &api.operations {
                 let place = place(&shared, api, &mount.value, operation);
                 let ends = ends(&shared, &place);
                 let own = reached.entry(&operation.key).or_default();
-                own.extend(ends.iter().map(End::reached));
+                own.extend(ends.iter().map(|end| [end.reached(), end.request()]));
             }
         }
     }
@@ -168,6 +170,81 @@ decision does not depend on the path",
             sink.push(finding);
         }
     }
+}
+
+/// Reports `path_readings: keep` on operations whose server also receives requests of protected
+/// operations of other APIs, at any host and listener. The server may interpret a path of the
+/// operation as the path of such an operation. `crate::rest` reports operations of the same API.
+fn shared_servers(shared: &Shared<'_>, apis: &[Api], sink: &mut Sink) {
+    let mut guarded: BTreeMap<&str, Vec<(&str, &Operation)>> = BTreeMap::new();
+    for api in apis {
+        let is_guarded = |one: &&Operation| one.internal || !one.security.value.admits_anyone();
+        for operation in api.operations.iter().filter(is_guarded) {
+            let known = guarded
+                .entry(operation.upstream.value.as_str())
+                .or_default();
+            known.push((api.name.as_str(), operation));
+        }
+    }
+    let servers = |name: &str| shared.upstreams.get(name).map(|one| one.servers());
+    let mut near: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut reported: BTreeSet<Span> = BTreeSet::new();
+    for api in apis {
+        for operation in api.operations.iter().filter(|one| !one.internal) {
+            let readings = &operation.path_readings;
+            let Some(span) = readings.span().filter(|_| !readings.value.is_strict()) else {
+                continue;
+            };
+            if reported.contains(&span) {
+                continue;
+            }
+            let upstream = operation.upstream.value.as_str();
+            let names = near.entry(upstream).or_insert_with(|| {
+                let own = servers(upstream);
+                let meets = |name: &str| own.as_ref().zip(servers(name)).is_some_and(meet);
+                guarded
+                    .keys()
+                    .copied()
+                    .filter(|name| *name == upstream || meets(name))
+                    .collect()
+            });
+            let all = names.iter().flat_map(|name| &guarded[name]);
+            let security = &operation.security.value;
+            let mut others = all.filter(|(name, other)| {
+                *name != api.name && (other.internal || other.security.value != *security)
+            });
+            let Some((_, first)) = others.next() else {
+                continue;
+            };
+            let count = 1 + others.count();
+            reported.insert(span);
+            let finding = Diagnostic::new(
+                &WAY_ROUND,
+                span,
+                format!(
+                    "`{}` may bypass the protection of {count} of the operations of other APIs at its server",
+                    operation.key
+                ),
+            )
+            .label(format!(
+                "`keep`: `{upstream}` gets paths that it may read as another path, such as `..%2fadmin`"
+            ))
+            .related(
+                first.span,
+                format!("`{}`: the same server serves this operation", first.key),
+            )
+            .help(
+                "write the same `security` at both, or make sure that the upstream compares paths \
+byte for byte",
+            );
+            sink.push(finding);
+        }
+    }
+}
+
+/// True if two upstreams name the same server.
+fn meet((one, other): (&ir::Servers, ir::Servers)) -> bool {
+    !one.named.is_disjoint(&other.named)
 }
 
 /// Policies of an operation's chain in order.

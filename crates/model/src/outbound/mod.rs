@@ -169,6 +169,11 @@ impl<'a> Outbound<'a> {
         self.0[at].protection.requires_certificate()
     }
 
+    /// Methods, hosts and paths that the operation at this index reaches at upstreams.
+    pub fn reached(&self, at: usize) -> impl Iterator<Item = String> {
+        self.0[at].ends.iter().map(End::reached)
+    }
+
     /// Indexes the destinations of the operations for which `is_one` returns true.
     fn index(&self, is_one: impl Fn(&OutboundOperation<'_>) -> bool) -> Index<'_> {
         let mut index: Index<'_> = BTreeMap::new();

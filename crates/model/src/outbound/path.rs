@@ -197,7 +197,7 @@ fn overlap(mut a: &[String], mut b: &[String]) -> bool {
             ([], []) => return true,
             ([], _) | (_, []) => return false,
             ([first, rest @ ..], [other, others @ ..]) => {
-                if !segments_meet(first.as_bytes(), other.as_bytes()) {
+                if first != other && !segments_meet(first.as_bytes(), other.as_bytes()) {
                     return false;
                 }
                 (a, b) = (rest, others);
@@ -210,23 +210,43 @@ fn overlap(mut a: &[String], mut b: &[String]) -> bool {
 /// bytes.
 fn segments_meet(a: &[u8], b: &[u8]) -> bool {
     let mark = ANY as u8;
-    // `fits[i][j]` is true if some text matches both `a[i..]` and `b[j..]`.
-    let mut fits = vec![vec![false; b.len() + 1]; a.len() + 1];
-    fits[a.len()][b.len()] = true;
-    for i in (0..a.len()).rev() {
-        for j in (0..b.len()).rev() {
-            let (x, y) = (a[i], b[j]);
-            let both = fits[i + 1][j + 1];
-            fits[i][j] = if x == mark || y == mark {
-                // Both segments consume a byte. The mark of a parameter may also consume further
-                // bytes.
-                both || x == mark && fits[i][j + 1] || y == mark && fits[i + 1][j]
-            } else {
-                x == y && both
-            };
+    let first = |segment: &[u8]| segment.iter().position(|byte| *byte == mark);
+    match (first(a), first(b)) {
+        (None, None) => a == b,
+        (None, Some(_)) => text_matches(a, b),
+        (Some(_), None) => text_matches(b, a),
+        // Between the literals at the two ends, the parameters of each segment can match the rest
+        // of the other one.
+        (Some(at), Some(beside)) => {
+            let literal = |pair: &(&u8, &u8)| *pair.0 != mark && *pair.1 != mark;
+            let mut ends = a.iter().rev().zip(b.iter().rev()).take_while(literal);
+            let length = at.min(beside);
+            a[..length] == b[..length] && ends.all(|(one, other)| one == other)
         }
     }
-    fits[0][0]
+}
+
+/// True if a text matches a segment with at least one parameter. Finds the literals between the
+/// parameters one after the other.
+fn text_matches(text: &[u8], segment: &[u8]) -> bool {
+    let mut literals = segment.split(|byte| *byte == ANY as u8);
+    let head = literals.next().unwrap_or_default();
+    let tail = literals.next_back().unwrap_or_default();
+    let rest = text.strip_prefix(head);
+    let Some(mut rest) = rest.and_then(|rest| rest.strip_suffix(tail)) else {
+        return false;
+    };
+    for literal in literals {
+        // The parameter before the literal matches at least one byte.
+        let Some(behind) = rest.get(1..) else {
+            return false;
+        };
+        let Some(at) = memchr::memmem::find(behind, literal) else {
+            return false;
+        };
+        rest = &behind[at + literal.len()..];
+    }
+    !rest.is_empty()
 }
 
 #[cfg(test)]
@@ -274,5 +294,60 @@ mod tests {
             assert_eq!(overlap(a, b), expected, "{a} {b}");
             assert_eq!(overlap(b, a), expected, "{b} {a}");
         }
+    }
+    /// Result of [`segments_meet`], from all pairs of positions.
+    fn meet_by_positions(a: &[u8], b: &[u8]) -> bool {
+        let mark = ANY as u8;
+        // `fits[i][j]` is true if some text matches both `a[i..]` and `b[j..]`.
+        let mut fits = vec![vec![false; b.len() + 1]; a.len() + 1];
+        fits[a.len()][b.len()] = true;
+        for i in (0..a.len()).rev() {
+            for j in (0..b.len()).rev() {
+                let (x, y) = (a[i], b[j]);
+                let both = fits[i + 1][j + 1];
+                fits[i][j] = if x == mark || y == mark {
+                    // Both segments consume a byte. The mark of a parameter may also consume
+                    // further bytes.
+                    both || x == mark && fits[i][j + 1] || y == mark && fits[i + 1][j]
+                } else {
+                    x == y && both
+                };
+            }
+        }
+        fits[0][0]
+    }
+
+    #[test]
+    fn literals_and_marks_decide_like_all_positions() {
+        // All segments of up to five bytes, of two letters and the mark.
+        let mut all: Vec<Vec<u8>> = vec![Vec::new()];
+        let mut from = 0;
+        for _ in 0..5 {
+            let until = all.len();
+            for at in from..until {
+                for byte in [b'x', b'y', ANY as u8] {
+                    all.push([&all[at][..], &[byte]].concat());
+                }
+            }
+            from = until;
+        }
+        assert_eq!(all.len(), 364);
+        for a in &all {
+            for b in &all {
+                assert_eq!(segments_meet(a, b), meet_by_positions(a, b), "{a:?} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_segments_meet_in_linear_space() {
+        // All pairs of positions would take gigabytes.
+        let long = |mark: &str| format!("/{}{mark}{}", "x".repeat(60_000), "y".repeat(60_000));
+        let path = |text: &str| Path(vec![text.to_owned()]);
+        let (plain, marked) = (long(""), long(&ANY.to_string()));
+        assert!(!path(&plain).overlaps(&path(&marked)));
+        assert!(path(&format!("{plain}y")).overlaps(&path(&marked)));
+        assert!(path(&format!("{marked}y")).overlaps(&path(&marked)));
+        assert!(!path(&format!("{marked}x")).overlaps(&path(&marked)));
     }
 }

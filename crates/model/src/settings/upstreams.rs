@@ -333,10 +333,9 @@ fn target(
 /// the path is invalid.
 fn socket(path: &str) -> Result<&str, &'static str> {
     let path = path.strip_prefix("//").unwrap_or(path);
-    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
     match path.strip_prefix('/') {
         None => Err("the path of a socket must begin with `/`"),
-        Some(below) if !below.split('/').all(plain) => {
+        Some(below) if !forms::has_plain_parts(below) => {
             Err("the path of a socket must not have empty parts, `.` or `..`")
         }
         // `sockaddr_un` has 108 bytes, including the final NUL.

@@ -224,10 +224,16 @@ fn stability(was: &Lifecycle, is: &Lifecycle) -> Option<Found> {
     })
 }
 
-/// Keys of the old operations that served the requests of a new operation, by the new key. Contains
-/// only operations that have at least one old key that differs from their own.
+/// Keys of the old operations that served the requests of a new operation, by the new key.
 #[derive(Debug, Default)]
-pub(crate) struct EarlierKeys(BTreeMap<String, BTreeSet<String>>);
+pub(crate) struct EarlierKeys {
+    /// Keys of the old operations whose lifecycle the new operation continues. Contains only
+    /// operations that have at least one old key that differs from their own.
+    continued: BTreeMap<String, BTreeSet<String>>,
+    /// Keys of all old operations that served some of the requests, except the new operation's own
+    /// key.
+    others: BTreeMap<String, BTreeSet<String>>,
+}
 
 impl EarlierKeys {
     /// Collects the keys from the pairs of operations that serve the same requests. An old
@@ -237,26 +243,35 @@ impl EarlierKeys {
     pub(crate) fn of(new: &ir::Gateway, served: &ServedPairs<'_>) -> Self {
         let operations = new.apis.iter().flat_map(|api| &api.operations);
         let remaining: BTreeSet<&str> = operations.map(|one| &*one.key).collect();
-        let mut keys: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for ([was, is], same_paths) in served.keys() {
-            if was != is && (same_paths || !remaining.contains(was)) {
-                keys.entry(is.to_owned())
-                    .or_default()
-                    .insert(was.to_owned());
+        let mut all = Self::default();
+        let add = |keys: &mut BTreeMap<String, BTreeSet<String>>, [was, is]: [&str; 2]| {
+            let known = keys.entry(is.to_owned()).or_default();
+            known.insert(was.to_owned());
+        };
+        for (keys, same_paths) in served.keys().filter(|([was, is], _)| was != is) {
+            add(&mut all.others, keys);
+            if same_paths || !remaining.contains(keys[0]) {
+                add(&mut all.continued, keys);
             }
         }
         for ([was, is], _) in served.keys().filter(|([was, is], _)| was == is) {
-            if let Some(keys) = keys.get_mut(is) {
+            if let Some(keys) = all.continued.get_mut(is) {
                 keys.insert(was.to_owned());
             }
         }
-        Self(keys)
+        all
+    }
+
+    /// Keys of the other old operations that served some of the requests of a new operation, by the
+    /// new key.
+    pub(crate) fn others(&self) -> &BTreeMap<String, BTreeSet<String>> {
+        &self.others
     }
 
     /// Keys of the old operations of a new operation: its own key, unless another operation served
     /// its requests.
     pub(super) fn get<'k>(&'k self, key: &'k str) -> impl Iterator<Item = &'k str> {
-        let earlier = self.0.get(key);
+        let earlier = self.continued.get(key);
         let own = earlier.is_none().then_some(key);
         own.into_iter()
             .chain(earlier.into_iter().flatten().map(String::as_str))

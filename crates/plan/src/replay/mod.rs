@@ -18,6 +18,7 @@ use engine::router::RejectReason;
 use engine::{BuildError, Owner, RouteRef};
 use http::header::HOST;
 use http::{Method, Request, Uri};
+use policy::logged::SecretParameters;
 
 use super::ask::{OUTSIDER, Oracle};
 use super::callers::Callers;
@@ -144,7 +145,7 @@ pub struct Replay {
     listener: Option<String>,
     host: String,
     /// Query parameters of the credentials of both sides.
-    credentials: Box<[Box<str>]>,
+    credentials: SecretParameters,
     groups: Vec<Group>,
     /// Index in `groups`, by effect and by the owners on both sides.
     by_owners: HashMap<(Effect, [String; 2]), usize>,

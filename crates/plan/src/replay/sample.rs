@@ -5,7 +5,9 @@ use engine::{Owner, Snapshot};
 use http::Uri;
 use policy::RequestHead;
 use policy::auth::Place;
-use policy::logged::{LogForm, REDACTED, query_in_path, shown_path, shown_query};
+use policy::logged::{
+    LogForm, LoggedParameters, REDACTED, SecretParameters, query_in_path, shown_path, shown_query,
+};
 
 use super::log_line::LoggedRequest;
 use crate::Side;
@@ -19,16 +21,16 @@ pub(super) struct At<'s> {
 }
 
 /// Query parameters of the credentials of both sides.
-pub(super) fn credentials(sides: [&Side; 2]) -> Box<[Box<str>]> {
+pub(super) fn credentials(sides: [&Side; 2]) -> SecretParameters {
     let apis = sides
         .into_iter()
         .flat_map(|side| &side.lowered.gateway.apis);
     let schemes = apis.flat_map(|api| &api.schemes);
     let names = schemes.filter_map(|scheme| match &scheme.place {
-        Place::Query(name) => Some(name.as_str().into()),
+        Place::Query(name) => Some(name.as_str()),
         Place::Header(_) | Place::Cookie(_) | Place::Authorization(_) | Place::Certificate => None,
     });
-    names.collect()
+    SecretParameters::new(&names.collect::<Vec<&str>>())
 }
 
 /// Method, path and query of a request, safe for display. A value is hidden if at least one side
@@ -36,7 +38,7 @@ pub(super) fn credentials(sides: [&Side; 2]) -> Box<[Box<str>]> {
 /// values.
 pub(super) fn sample(
     request: &LoggedRequest<'_>,
-    names: &[Box<str>],
+    names: &SecretParameters,
     (sides, hides_values): (&[At<'_>], bool),
 ) -> String {
     let target: Option<Uri> = request.target.parse().ok();
@@ -63,7 +65,7 @@ pub(super) fn sample(
         {
             *text = REDACTED.to_owned();
         } else if let Some(text) = &mut query
-            && let Some(shown) = shown_query(text, (names, &forms.parameters), hide)
+            && let Some(shown) = shown_query(text, (names, forms.parameters), hide)
         {
             *text = shown;
         }
@@ -71,14 +73,15 @@ pub(super) fn sample(
     if sides.is_empty()
         && let Some(text) = &mut query
     {
-        let shown = shown_query(text, (names, &[]), hide).unwrap_or_else(|| text.clone());
+        let shown = shown_query(text, (names, LoggedParameters::none()), hide)
+            .unwrap_or_else(|| text.clone());
         *text = if hides_values {
             REDACTED.to_owned()
         } else {
             shown
         };
     }
-    hidden.extend(query_in_path(path, (names, &[])));
+    hidden.extend(query_in_path(path, (names, LoggedParameters::none())));
     let path = match is_known {
         true => shown_path(path, hidden, hide),
         false => REDACTED.to_owned(),

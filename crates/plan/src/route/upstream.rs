@@ -10,7 +10,7 @@ use engine::{ChainStep, Decided, RouteRef, Snapshot, Verdict};
 use http::HeaderMap;
 use policy::Cx;
 use policy::auth::Place as CredentialPlace;
-use policy::logged::LoggedParameter;
+use policy::logged::{LoggedParameters, SecretParameters};
 use policy::traffic::split;
 
 use super::RouteRequest;
@@ -109,7 +109,7 @@ struct Secrets {
     fields: BTreeSet<String>,
     parameters: Vec<Box<str>>,
     /// Parameters of the operation whose form in logs `log` or `redact` sets.
-    logged: Box<[LoggedParameter]>,
+    logged: LoggedParameters,
 }
 
 /// Response that the gateway itself sends. `None` if the request is forwarded.
@@ -334,7 +334,8 @@ impl Secrets {
     /// Returns the request target. Hides the values of credential parameters and of parameters that
     /// logs do not show.
     fn target(&self, target: &str) -> String {
-        policy::logged::shown_target(target, (&self.parameters, &self.logged), HIDDEN)
+        let secret = SecretParameters::new(&self.parameters);
+        policy::logged::shown_target(target, (&secret, &self.logged), HIDDEN)
     }
 }
 

@@ -424,6 +424,7 @@ impl<'a> Cells<'_, 'a> {
         let Some(enforced) = &pair.enforced else {
             return;
         };
+        let examples = enforced.examples();
         for (line, difference) in enforced.lines() {
             let EnforcedLine {
                 section,
@@ -439,14 +440,13 @@ impl<'a> Cells<'_, 'a> {
                 self.push(results, change, is, None, why);
                 continue;
             }
-            let example = enforced.example(difference);
+            let example = schemas::example(&examples, difference);
             let why = match example {
                 Err(NoExample::TooManySteps) => TOO_MANY_STEPS,
                 Ok(_) | Err(NoExample::Alike) => NO_MESSAGE,
             };
-            let witness = example
-                .ok()
-                .and_then(|example| self.with_message(cell, example, results));
+            let found = example.ok();
+            let witness = found.and_then(|found| self.with_message(cell, found, results));
             self.push(results, change, is, witness, why);
         }
     }

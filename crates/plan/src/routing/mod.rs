@@ -133,7 +133,7 @@ pub(super) fn compare<'a>(
     // are missing from `limited`.
     limited = limited.filter(|_| plan.too_large.is_empty());
     if let Some(was) = was {
-        for (before, after) in round::compare(&was.gateway, &is.gateway, plan) {
+        for (before, after) in round::compare(&was.gateway, &is.gateway, &served.kept(), plan) {
             if let Some(limited) = &mut limited {
                 limited.add(before, after);
             }

@@ -1,6 +1,7 @@
 //! Requests to upstreams that more callers can cause after a change
 //! ([`model::outbound::openings`]). An operation newly reaches the upstream path of another
-//! operation with stricter access, or replaces such an operation.
+//! operation with stricter access, or replaces such an operation. Also operations that serve only
+//! requests that they did not serve before, and whose access changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -8,14 +9,14 @@ use std::sync::{Mutex, PoisonError};
 use bundle::digest::Digest;
 use bundle::ir;
 use model::outbound::{Extent, Opening, Outbound, Side, of_gateway, openings};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
 use crate::details::{ApiSide, Line, OperationAt, are_compared, of_cell};
 use crate::pairs::reference;
 use crate::security::{
     Access, Difference, Verdict, defined, differences, differences_of_callers,
-    differences_of_checks, policies, reads_route, schemas,
+    differences_of_checks, policies, reads_request, reads_route, schemas,
 };
 use crate::{Change, Class, Plan, Section};
 
@@ -28,6 +29,13 @@ const TOO_MANY: &str = "no example: gwc stopped comparing paths at its limit";
 /// Reason for a missing witness of weaker access to the same request to an upstream.
 const OTHER_REQUEST: &str = "no single example: the upstream receives the same request as before, but clients now send a different request for it";
 
+/// Reason for a missing witness of the access to an operation that moved.
+const MOVED: &str =
+    "no single example: clients now send other requests to the operation than before";
+
+/// Ids of the lines about requests that no operation served on the old side.
+const NEWLY_SERVED: [&str; 3] = ["operation-added", "requests-added", "operation-exposed"];
+
 /// Maximum number of operations of the old side that a line names after `before:`.
 const NAMED_MAX: usize = 3;
 
@@ -35,10 +43,12 @@ const NAMED_MAX: usize = 3;
 pub(crate) type Successor<'a> = (OperationAt<'a>, OperationAt<'a>);
 
 /// Reports the requests to upstreams that more callers can cause on the new side. Returns the
-/// operations that replace other operations at their upstream.
+/// operations that replace other operations at their upstream. `kept`: keys of the operations that
+/// serve some of the same requests on both sides.
 pub(crate) fn compare<'a>(
     old: &'a ir::Gateway,
     new: &'a ir::Gateway,
+    kept: &FxHashSet<&str>,
     plan: &mut Plan,
 ) -> Vec<Successor<'a>> {
     if is_unchanged(old, new) {
@@ -55,7 +65,9 @@ pub(crate) fn compare<'a>(
     plan.notes.extend(found.not_compared.gap());
     accesses.not_compared(&found.not_compared.keys().collect(), plan);
     accesses.bypasses(&found.all, plan);
-    accesses.successors(&found.all, plan)
+    let successors = accesses.successors(&found.all, plan);
+    accesses.moved(kept, plan);
+    successors
 }
 
 /// True if both sides send the same requests to upstreams, for the same callers.
@@ -85,7 +97,7 @@ fn have_same_callers(old: &ir::Gateway, new: &ir::Gateway) -> bool {
 
 /// Key of a comparison of two operations: its extent, true if [`are_compared`] is false for the
 /// operations, and the memory addresses of both accesses ([`Accesses::identity`]).
-type Compared = (Extent, bool, [usize; 4]);
+type Compared = (Extent, bool, [[usize; 3]; 2]);
 
 /// Operations of both sides at their mounts, in the order of [`of_gateway`], and comparisons of
 /// their access. Each pair of treatments is compared once.
@@ -129,15 +141,47 @@ impl<'a, 'o> Accesses<'a, 'o> {
         self.places[number(side)][at]
     }
 
-    fn access(&self, side: Side, one: OperationAt<'a>) -> Access<'_> {
-        let listener = one.mount.listeners.first().map_or("", String::as_str);
-        Access::of(
-            self.gateways[number(side)],
-            (one.api, one.mount),
-            one.operation,
-            listener,
-            &self.identities[number(side)],
-        )
+    /// Access to two operations, of `side` and of the new side. The second one is at a listener
+    /// that the first one does not have, if there is such a listener. Otherwise both are at the
+    /// same listener.
+    fn accesses(
+        &self,
+        (side, before): (Side, OperationAt<'a>),
+        after: OperationAt<'a>,
+    ) -> [Access<'_>; 2] {
+        let known = &before.mount.listeners;
+        let mut further = after.mount.listeners.iter();
+        let listeners = match further.find(|listener| !known.contains(listener)) {
+            Some(further) => [known.first(), Some(further)],
+            None => [after.mount.listeners.first(); 2],
+        };
+        let sides = [
+            (side, before, listeners[0]),
+            (Side::New, after, listeners[1]),
+        ];
+        sides.map(|(side, one, listener)| {
+            Access::of(
+                self.gateways[number(side)],
+                (one.api, one.mount),
+                one.operation,
+                listener.map_or("", String::as_str),
+                &self.identities[number(side)],
+            )
+        })
+    }
+
+    /// Like [`Self::accesses`]. If clients send other requests to the second operation, the access
+    /// includes the path, host and method of the requests.
+    fn accesses_with_requests(
+        &self,
+        before: (Side, OperationAt<'a>),
+        after: OperationAt<'a>,
+    ) -> [Access<'_>; 2] {
+        let accesses = self.accesses(before, after);
+        match has_same_requests(before.1, after) {
+            true => accesses,
+            false => accesses.map(Access::with_requests),
+        }
     }
 
     /// True if a policy of the operation answers every request.
@@ -160,24 +204,28 @@ impl<'a, 'o> Accesses<'a, 'o> {
         if has_same_names && is_same(before, after) {
             return true;
         }
-        let [a, b] =
-            [(side, before), (Side::New, after)].map(|(side, one)| self.identity(side, one));
+        let is_other_request = !has_same_requests(before, after);
+        let identities = [(side, before), (Side::New, after)]
+            .map(|(side, one)| self.identity(side, one, is_other_request));
         // If `are_compared` is true, another comparison covers the limits and settings of the two
         // operations.
         let is_other = !are_compared((before.api, before.operation), (after.api, after.operation));
-        let key = (extent, is_other, [a.0, a.1, b.0, b.1]);
+        let key = (extent, is_other, identities);
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(is_within) = known().get(&key) {
             return *is_within;
         }
-        let (was, is) = (self.access(side, before), self.access(Side::New, after));
+        let [was, is] = self.accesses_with_requests((side, before), after);
         let opens = |found: &[Difference]| found.iter().any(opens);
         let is_within = match extent {
             Extent::Callers => !opens(&differences_of_callers(&was, &is)),
             Extent::Checks => {
                 !opens(&differences_of_checks(&was, &is))
                     && unchecked(&was, &is).iter().all(is_in_path)
-                    && !self.looser((side, before), after).iter().any(is_of_check)
+                    && !self
+                        .looser((side, before), after)
+                        .iter()
+                        .any(is_looser_check)
             }
             Extent::Access => {
                 !opens(&differences(&was, &is))
@@ -189,17 +237,20 @@ impl<'a, 'o> Accesses<'a, 'o> {
         is_within
     }
 
-    /// Memory addresses that identify the access to an operation: the address of its treatment, and
-    /// the address of the operation. The second address is 0 unless a policy reads the operation's
-    /// name or its messages are checked.
-    fn identity(&self, side: Side, one: OperationAt<'_>) -> (usize, usize) {
+    /// Memory addresses that identify the access to an operation: of its treatment, of its mount
+    /// and of the operation. The last address is 0 unless a policy reads the operation's name or
+    /// its messages are checked. With `with_requests`, also unless a policy reads its requests.
+    fn identity(&self, side: Side, one: OperationAt<'_>, with_requests: bool) -> [usize; 3] {
         let gateway = self.gateways[number(side)];
         let described = one.api.messages.as_ref();
         let described = described.and_then(|all| all.operations.get(&one.operation.key));
-        let is_own = described.is_some() || reads_route(gateway, one.api, treatment(one));
+        let is_own = described.is_some()
+            || reads_route(gateway, one.api, treatment(one))
+            || with_requests && reads_request(gateway, one.api, treatment(one));
         let operation = std::ptr::from_ref(one.operation) as usize;
+        let mount = std::ptr::from_ref(one.mount) as usize;
         let address = std::ptr::from_ref(treatment(one)) as usize;
-        (address, if is_own { operation } else { 0 })
+        [address, mount, if is_own { operation } else { 0 }]
     }
 
     /// Reports operations of the new side that newly reach the upstream path of another operation
@@ -293,36 +344,11 @@ impl<'a, 'o> Accesses<'a, 'o> {
         (was_at, is_at): (usize, usize),
         (before, after): (OperationAt<'a>, OperationAt<'a>),
     ) -> Vec<Change> {
-        let access = (
-            self.access(Side::Old, before),
-            self.access(Side::New, after),
-        );
-        let found = differences(&access.0, &access.1).into_iter().filter(opens);
-        let mut lines: Vec<Change> = found
-            .map(|one| {
-                let class = match one.verdict {
-                    Verdict::Incomparable => Class::Incomparable,
-                    Verdict::Weaken | Verdict::Equal | Verdict::Strengthen => Class::Weaken,
-                };
-                let section = Section::Security;
-                let mut change = Change::new(section, class, one.id, one.subject, one.old, one.new);
-                change.bound = one.bound;
-                change
-            })
-            .collect();
-        lines.extend(unchecked(&access.0, &access.1));
-        if self.outbound[0].requires_certificate(was_at)
-            && !self.outbound[1].requires_certificate(is_at)
-        {
-            lines.push(Change::new(
-                Section::Security,
-                Class::Weaken,
-                "client-auth-changed",
-                "client certificate",
-                "required".into(),
-                "not required".into(),
-            ));
-        }
+        let [was, is] = self.accesses_with_requests((Side::Old, before), after);
+        let found = differences(&was, &is).into_iter().filter(opens);
+        let mut lines: Vec<Change> = found.map(line).collect();
+        lines.extend(unchecked(&was, &is));
+        lines.extend(self.lost_certificate(was_at, is_at));
         let known = are_compared((before.api, before.operation), (after.api, after.operation));
         if !known {
             let looser = self.looser((Side::Old, before), after).into_iter();
@@ -341,8 +367,116 @@ impl<'a, 'o> Accesses<'a, 'o> {
         lines
     }
 
-    /// Limits and settings by which an operation of the new side admits more than another
+    /// Line about a client certificate that only the old operation requires.
+    fn lost_certificate(&self, was_at: usize, is_at: usize) -> Option<Change> {
+        let [was, is] = self.outbound;
+        let is_lost = was.requires_certificate(was_at) && !is.requires_certificate(is_at);
+        is_lost.then(|| {
+            Change::new(
+                Section::Security,
+                Class::Weaken,
+                "client-auth-changed",
+                "client certificate",
+                "required".into(),
+                "not required".into(),
+            )
+        })
+    }
+
+    /// Reports changed access to operations with the same key on both sides that serve none of
+    /// their old requests any more. [`Self::successors`] compares the operations that send upstream
+    /// the same requests as an old operation.
+    fn moved(&self, kept: &FxHashSet<&str>, plan: &mut Plan) {
+        let pairs = self.moved_pairs(kept, plan);
+        if pairs.is_empty() {
+            return;
+        }
+        let olds = (0..self.places[0].len()).filter(|at| !self.answers(Side::Old, *at));
+        let reached: FxHashSet<String> = olds.flat_map(|at| self.outbound[0].reached(at)).collect();
+        let mut known: FxHashMap<[[usize; 3]; 2], Vec<Change>> = FxHashMap::default();
+        for (was_at, is_at) in pairs {
+            if self.outbound[1]
+                .reached(is_at)
+                .all(|one| reached.contains(&one))
+            {
+                continue;
+            }
+            let sides = [(Side::Old, was_at), (Side::New, is_at)];
+            let [before, after] = sides.map(|(side, at)| self.at(side, at));
+            let key = [(Side::Old, before), (Side::New, after)]
+                .map(|(side, one)| self.identity(side, one, false));
+            let lines = known
+                .entry(key)
+                .or_insert_with(|| self.lines_of_moved((was_at, is_at), (before, after)));
+            plan.changes.extend(
+                lines
+                    .iter()
+                    .map(|line| line.clone().of(reference(after.api, after.operation))),
+            );
+        }
+    }
+
+    /// Indices of operations with the same key on both sides that serve none of their old requests
+    /// any more, but requests that no operation served before.
+    fn moved_pairs(&self, kept: &FxHashSet<&str>, plan: &Plan) -> Vec<(usize, usize)> {
+        let new_lines = plan.changes.iter();
+        let new_lines = new_lines.filter(|change| NEWLY_SERVED.contains(&change.id));
+        let keys = new_lines.filter_map(|change| Some(change.operation.as_ref()?.key.as_str()));
+        let moved: FxHashSet<&str> = keys.filter(|key| !kept.contains(key)).collect();
+        if moved.is_empty() {
+            return Vec::new();
+        }
+        let is_moved = |side: Side, at: usize, one: &OperationAt<'_>| {
+            moved.contains(one.operation.key.as_str())
+                && one.operation.owns.is_described()
+                && !self.answers(side, at)
+        };
+        let mut before: FxHashMap<(&str, &str), Vec<usize>> = FxHashMap::default();
+        for (at, one) in self.places[0].iter().enumerate() {
+            if is_moved(Side::Old, at, one) {
+                before.entry(api_and_key(one)).or_default().push(at);
+            }
+        }
+        let mut pairs = Vec::new();
+        for (at, one) in self.places[1].iter().enumerate() {
+            let Some(olds) = before.get(&api_and_key(one)) else {
+                continue;
+            };
+            // Mounts are paired by name. A new mount is compared with the first old one.
+            let has_same_mount =
+                |was: &&usize| self.at(Side::Old, **was).mount.name == one.mount.name;
+            let was = olds.iter().find(has_same_mount).or(olds.first());
+            let was = was.filter(|_| is_moved(Side::New, at, one));
+            pairs.extend(was.map(|was| (*was, at)));
+        }
+        pairs
+    }
+
+    /// Lines for all differences in access between an operation and its old version, without the
     /// operation.
+    fn lines_of_moved(
+        &self,
+        (was_at, is_at): (usize, usize),
+        (before, after): (OperationAt<'a>, OperationAt<'a>),
+    ) -> Vec<Change> {
+        let [was, is] = self.accesses((Side::Old, before), after);
+        let found = differences(&was, &is).into_iter();
+        let found = found.filter(|one| one.class.is_none() && one.verdict != Verdict::Equal);
+        let mut lines: Vec<Change> = found.map(line).collect();
+        let unchecked = unchecked(&was, &is).into_iter();
+        lines.extend(unchecked.filter(|line| !is_in_path(line)));
+        lines.extend(self.lost_certificate(was_at, is_at));
+        let bound = format!("; {}; {}", digest(before), digest(after));
+        for line in &mut lines {
+            line.subject.push_str(" of the moved operation");
+            line.bound.push_str(&bound);
+            line.why_none = Some(MOVED);
+        }
+        lines
+    }
+
+    /// Limits and settings by which an operation of the new side admits or discloses more than
+    /// another operation.
     fn looser(&self, (side, before): (Side, OperationAt<'a>), after: OperationAt<'a>) -> Vec<Line> {
         let of = |side: Side, one: OperationAt<'a>| {
             let of = ApiSide {
@@ -352,7 +486,17 @@ impl<'a, 'o> Accesses<'a, 'o> {
             (of, treatment(one))
         };
         let mut lines = of_cell(of(side, before), of(Side::New, after));
-        lines.retain(|line| line.class == Class::Relax);
+        // The parameters of the two paths can have other names. A setting of a path parameter that
+        // only one path has is no difference if the other path has it for another parameter.
+        let is_of_path = |line: &Line| line.subject.starts_with("parameters.path.");
+        let is_renamed = lines
+            .iter()
+            .any(|line| line.class == Class::Strengthen && is_of_path(line));
+        lines.retain(|line| match line.class {
+            Class::Relax => true,
+            Class::Weaken => !(is_renamed && is_of_path(line)),
+            _ => false,
+        });
         lines
     }
 
@@ -420,6 +564,23 @@ impl<'a, 'o> Accesses<'a, 'o> {
     }
 }
 
+/// Line about a difference in access, without its operation.
+fn line(one: Difference) -> Change {
+    let class = match one.verdict {
+        Verdict::Incomparable => Class::Incomparable,
+        Verdict::Strengthen => Class::Strengthen,
+        Verdict::Weaken | Verdict::Equal => Class::Weaken,
+    };
+    let section = Section::Security;
+    let mut change = Change::new(section, class, one.id, one.subject, one.old, one.new);
+    change.bound = one.bound;
+    change
+}
+
+fn api_and_key<'a>(one: &OperationAt<'a>) -> (&'a str, &'a str) {
+    (&one.api.name, &one.operation.key)
+}
+
 fn number(side: Side) -> usize {
     match side {
         Side::Old => 0,
@@ -431,10 +592,19 @@ fn treatment(one: OperationAt<'_>) -> &ir::Treatment {
     &one.api.treatments[one.operation.treatment as usize]
 }
 
+/// True if clients send the same requests to two operations.
+fn has_same_requests(before: OperationAt<'_>, after: OperationAt<'_>) -> bool {
+    before.operation.method == after.operation.method
+        && before.operation.template == after.operation.template
+        && before.mount.base_path == after.mount.base_path
+        && before.mount.hosts == after.mount.hosts
+}
+
 /// True if two operations of APIs with equal definitions have the same access, if the names of
 /// shared definitions have the same meaning for both.
 fn is_same(before: OperationAt<'_>, after: OperationAt<'_>) -> bool {
     before.operation.key == after.operation.key
+        && has_same_requests(before, after)
         && before.mount == after.mount
         && treatment(before) == treatment(after)
         && before.api.schemes == after.api.schemes
@@ -472,10 +642,11 @@ fn is_in_path(line: &Change) -> bool {
     line.subject.starts_with("parameter path ")
 }
 
-/// True if a line is about a limit of requests or of their bodies.
-fn is_of_check(line: &Line) -> bool {
-    matches!(line.id, "max-body-changed" | "policies-changed")
-        || line.subject.starts_with("policies ")
+/// True if a line is about a looser limit of requests or of their bodies.
+fn is_looser_check(line: &Line) -> bool {
+    let is_of_check = matches!(line.id, "max-body-changed" | "policies-changed")
+        || line.subject.starts_with("policies ");
+    is_of_check && line.class == Class::Relax
 }
 
 fn opens(difference: &Difference) -> bool {

@@ -430,10 +430,9 @@ impl<'s, 'a> Search<'s, '_, 'a> {
                     .max()?
             }
         };
-        let most = if self.owning.iter().all(|route| prefix(&route)) {
-            most.max(least)
-        } else {
-            most
+        let most = match self.owning.iter().all(|route| prefix(&route)) {
+            true => most.max(least),
+            false => most,
         };
         let ends = |at: usize| {
             let fits = |route: &&Route<'_>| {
@@ -601,6 +600,8 @@ impl<'s, 'a> Search<'s, '_, 'a> {
         }
         let avoided = against.iter().flatten().map(|route| route.conditions);
         let avoided: Vec<&[Condition]> = avoided.collect();
+        let to_fail = avoided.iter().filter(|one| !one.is_empty()).count();
+        self.tables[0].searches.take(to_fail).then_some(())?;
         let wanted = self.owning.iter().flat_map(|route| route.conditions);
         let wanted: Vec<&Condition> = wanted.collect();
         let values = values(&wanted, self.sent, &avoided, |seen| {

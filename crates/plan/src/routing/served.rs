@@ -103,6 +103,12 @@ impl<'a> ServedPairs<'a> {
         self.keys.iter().map(|(keys, same)| (*keys, *same))
     }
 
+    /// Keys of the operations that serve some of the same requests on both sides.
+    pub(super) fn kept(&self) -> FxHashSet<&'a str> {
+        let same = self.keys().filter(|([was, is], _)| was == is);
+        same.map(|([key, _], _)| key).collect()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ServedPair<'a>> {
         self.pairs.iter()
     }

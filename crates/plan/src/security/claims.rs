@@ -39,6 +39,9 @@ struct Question {
     /// fields. Each field has its source; `None`: the client. If the parts or their sources differ,
     /// the decision may differ.
     sent: BTreeMap<String, Option<String>>,
+    /// Path, host and method of the client's request, which the service gets. Empty if clients send
+    /// the same requests to both sides.
+    request: Reads,
     /// Timeout in milliseconds after which all callers are admitted because the service does not
     /// answer. `None` if a failure admits no caller.
     open_ms: Option<u64>,
@@ -76,6 +79,7 @@ impl Question {
         Self {
             service: [text("url"), upstream, text("path")].join(" "),
             sent,
+            request: Reads::of_request(access),
             open_ms: question
                 .is_open()
                 .then(|| question.timeout_ms().min(access.deadline_ms())),
@@ -103,6 +107,7 @@ impl Question {
         Self {
             service: format!("ext_proc {}", service(processor.service(), access, before)),
             sent,
+            request: Reads::of_request(access),
             open_ms: processor
                 .is_open()
                 .then(|| processor.timeout_ms().min(access.deadline_ms())),
@@ -121,7 +126,8 @@ impl Question {
             (Some(own), Some(theirs)) => own >= theirs,
         };
         let is_fresh = self.cache_ms <= other.cache_ms || self.name == other.name;
-        self.service == other.service && self.sent == other.sent && is_within && is_fresh
+        let is_same = self.service == other.service && self.sent == other.sent;
+        is_same && self.request.implies(&other.request) && is_within && is_fresh
     }
 }
 
@@ -242,6 +248,7 @@ impl RequiredClaims {
             let written = question.sent.iter();
             let written = written.filter_map(|(name, source)| Some((name, source.as_ref()?)));
             read.extend(written.map(|(name, source)| format!("{name} is {source}")));
+            read.extend(question.request.descriptions());
             clauses.insert(Clause::Answer(question));
         }
         let lines = authorize.iter().chain(&forward).map(|(name, settings)| {

@@ -36,14 +36,9 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let mut pairs = None;
     let differences = places.into_iter().filter(open).flat_map(|place| {
         let pairs = pairs.get_or_insert_with(|| selected(was, is));
-        let (mut forwards, mut strips) = (false, false);
-        for (before, after) in pairs.iter() {
-            match (strip(was, *before, place), strip(is, *after, place)) {
-                (true, false) => forwards = true,
-                (false, true) => strips = true,
-                (true, true) | (false, false) => {}
-            }
-        }
+        let found = stripped(was, is, pairs.as_ref(), place);
+        let mut forwards = found.contains(&(true, false));
+        let mut strips = found.contains(&(false, true));
         // Clients of the other side do not send the credential, and the line about the requirement
         // reports other callers.
         if handling::is_required_by_one(sides[0], sides[1], place) {
@@ -64,9 +59,10 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             true => "credential-forwarded",
             false => "credential-stripped",
         };
-        let shown = |route: Route<'_>, index: fn(&(usize, usize)) -> usize| {
-            let all = pairs.iter().map(|pair| strip(route, index(pair), place));
-            let all: BTreeSet<&str> = all
+        let shown = |side: fn(&(bool, bool)) -> bool| {
+            let all: BTreeSet<&str> = found
+                .iter()
+                .map(side)
                 .map(|is_stripped| match is_stripped {
                     true => "stripped",
                     false => "forwarded",
@@ -74,11 +70,40 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
                 .collect();
             format!("{} by alternative", Vec::from_iter(all).join(" or "))
         };
-        let values = (shown(was, |pair| pair.0), shown(is, |pair| pair.1));
+        let values = (shown(|pair| pair.0), shown(|pair| pair.1));
         let subject = format!("security {}", handling::place_text(place));
         super::one("identity", verdict, id, &subject, values)
     });
     differences.collect()
+}
+
+/// Flags of [`strip`] for the old and the new side, for each of the pairs of alternatives. `None`:
+/// any two alternatives count as a pair.
+fn stripped(
+    was: Route<'_>,
+    is: Route<'_>,
+    pairs: Option<&BTreeSet<(usize, usize)>>,
+    place: &Place,
+) -> BTreeSet<(bool, bool)> {
+    let [old, new] = [was, is].map(|route| {
+        // A requirement without alternatives counts as one alternative.
+        let alternatives = 0..route.treatment.security.0.len().max(1);
+        let flags = alternatives.map(|index| strip(route, index, place));
+        flags.collect::<Vec<bool>>()
+    });
+    match pairs {
+        Some(pairs) => {
+            let pairs = pairs.iter();
+            pairs.map(|pair| (old[pair.0], new[pair.1])).collect()
+        }
+        None => {
+            let new: BTreeSet<bool> = new.into_iter().collect();
+            let old: BTreeSet<bool> = old.into_iter().collect();
+            let all = old.iter();
+            all.flat_map(|one| new.iter().map(move |other| (*one, *other)))
+                .collect()
+        }
+    }
 }
 
 /// True if the gateway strips the credential at a place from requests that an alternative admits.

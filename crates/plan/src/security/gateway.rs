@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::covers::covers;
 use super::transport::{self, Found, UNSHOWN};
-use super::{Access, certificate};
+use super::{Access, certificate, from};
 use crate::ask::OUTSIDER;
 use crate::pairs::{both, listeners, reference as reference_of};
 use crate::{Change, Class, Plan, Section};
@@ -22,17 +22,22 @@ pub(crate) fn compare(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut P
     secrets(old, new, plan);
     let Some(old) = old else { return };
     let (was, is) = (&old.shared, &new.shared);
-    for (was, is) in listeners(old, new) {
+    let pairs = listeners(old, new);
+    for (was, is) in pairs.iter().copied() {
         let mut found = proxies(was, is);
-        if let Some(is) = is {
-            found.extend(transport::newly_served((old, was), (new, is)));
-        }
         if let (Some(was), Some(is)) = (was, is) {
             let reads = certificate::is_read(old);
             found.extend(transport::listener(was, is, reads));
             own_addresses(new, was, is, plan);
         }
         push(found, plan);
+    }
+    for (api, operations, found) in from::newly_reachable(old, new, &pairs) {
+        for operation in operations {
+            let changes = found.iter().cloned().map(change);
+            let changes = changes.map(|change| change.of(reference_of(api, operation)));
+            plan.changes.extend(changes);
+        }
     }
     for (_, was, is) in both(&was.upstreams, &is.upstreams) {
         if let (Some(was), Some(is)) = (was, is) {
@@ -65,26 +70,30 @@ fn without(gateway: &ir::Gateway, policy: &str) -> String {
 }
 
 fn push(found: Vec<Found>, plan: &mut Plan) {
-    for one in found {
-        let Found {
-            subject,
-            class,
-            id,
-            old,
-            new,
-        } = one;
-        let shown = |text: Option<String>| text.map_or(Value::Null, Value::from);
-        let section = match is_of_documents(id) {
-            true => Section::Rules,
-            false => Section::Security,
-        };
-        let mut change = Change::new(section, class, id, subject, shown(old), shown(new));
-        change.why_none = Some(match is_of_documents(id) {
-            true => "the change affects only what documents may contain, which no request can show",
-            false => UNSHOWN,
-        });
-        plan.changes.push(change);
-    }
+    plan.changes.extend(found.into_iter().map(change));
+}
+
+/// Line about a difference, without operations.
+fn change(one: Found) -> Change {
+    let Found {
+        subject,
+        class,
+        id,
+        old,
+        new,
+    } = one;
+    let shown = |text: Option<String>| text.map_or(Value::Null, Value::from);
+    let section = match (is_of_documents(id), class) {
+        (true, _) => Section::Rules,
+        (false, Class::Relax) => Section::Policy,
+        (false, _) => Section::Security,
+    };
+    let mut change = Change::new(section, class, id, subject, shown(old), shown(new));
+    change.why_none = Some(match is_of_documents(id) {
+        true => "the change affects only what documents may contain, which no request can show",
+        false => UNSHOWN,
+    });
+    change
 }
 
 fn is_of_documents(id: &str) -> bool {
@@ -98,7 +107,7 @@ type TrustedRange = (&'static str, Cidr);
 /// Compares the peers that may report client addresses, separately for each setting: a client that
 /// a PROXY header names is no forwarding proxy. A new range within a trusted range of the same
 /// setting is not a difference.
-fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found> {
+pub(super) fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found> {
     let name = new.or(old).map_or("", Named::name);
     let (before, after) = (trusted_ranges(old), trusted_ranges(new));
     let (all_before, all_after) = (trusted(old), trusted(new));

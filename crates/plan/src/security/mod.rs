@@ -62,6 +62,9 @@ pub struct Access<'a> {
     /// Route whose policies refuse every request (`respond` with an error status). Then `route` is
     /// `None`.
     refusing: Option<Route<'a>>,
+    /// True if clients may send other requests to the two compared routes. Conditions that read the
+    /// path, host or method of requests are then compared with these values.
+    compares_requests: bool,
 }
 
 /// Route at one listener.
@@ -194,6 +197,7 @@ fn differences_of_refusals(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference
         who: Who::none(),
         route: access.refusing.or(access.route),
         refusing: None,
+        compares_requests: access.compares_requests,
     });
     let mut found = answers::compare(&was, &is);
     found.extend(browser::cors(&was, &is));
@@ -309,6 +313,21 @@ pub(super) fn reads_route(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::
     })
 }
 
+/// True if a policy of a treatment may decide about callers by the path, host or method of
+/// requests: an expression, or another service.
+pub(super) fn reads_request(
+    gateway: &ir::Gateway,
+    api: &ir::Api,
+    treatment: &ir::Treatment,
+) -> bool {
+    let mut chain = policies(gateway, api, treatment);
+    chain.any(|policy| match policy.checked.kind() {
+        "forward_auth" | "ext_proc" => true,
+        "authorize" => policy.checked.settings().has(&["expression"]),
+        _ => false,
+    })
+}
+
 /// Policies in the chain of a treatment, in order.
 pub(super) fn policies<'a>(
     gateway: &'a ir::Gateway,
@@ -363,6 +382,17 @@ impl<'a> Access<'a> {
                 identities,
             }),
             refusing: None,
+            compares_requests: false,
+        }
+    }
+
+    /// The same access, for a comparison with a route that gets other requests of clients: another
+    /// path, host or method.
+    #[must_use]
+    pub(super) fn with_requests(self) -> Self {
+        Self {
+            compares_requests: true,
+            ..self
         }
     }
 
@@ -373,6 +403,7 @@ impl<'a> Access<'a> {
             who: Who::none(),
             route: None,
             refusing: self.route,
+            compares_requests: self.compares_requests,
         }
     }
 
@@ -383,6 +414,7 @@ impl<'a> Access<'a> {
             who: Who::none(),
             route: None,
             refusing: None,
+            compares_requests: false,
         }
     }
 

@@ -22,19 +22,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     if describe(&was.treatment.security) != describe(&is.treatment.security) {
         return Vec::new();
     }
-    let mut differing: BTreeMap<&str, [BTreeSet<String>; 2]> = BTreeMap::new();
-    for (before, after) in selected(was, is) {
-        let sides = [written(was, before), written(is, after)];
-        let names: BTreeSet<&str> = sides.iter().flat_map(|side| side.keys().copied()).collect();
-        for name in names {
-            let [before, after] = [&sides[0], &sides[1]].map(|side| side.get(name));
-            if before != after {
-                let [all_before, all_after] = differing.entry(name).or_default();
-                all_before.insert(shown(before));
-                all_after.insert(shown(after));
-            }
-        }
-    }
+    let differing = differing(was, is);
     if differing.is_empty() {
         return Vec::new();
     }
@@ -60,6 +48,45 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         )
     });
     differences.collect()
+}
+
+/// Fields that have other values on the two sides for a request, with these values.
+fn differing<'a>(was: Route<'a>, is: Route<'a>) -> BTreeMap<&'a str, [BTreeSet<String>; 2]> {
+    let mut differing: BTreeMap<&str, [BTreeSet<String>; 2]> = BTreeMap::new();
+    let sides = [was, is].map(|route| {
+        // A requirement without alternatives counts as one alternative.
+        let alternatives = 0..route.treatment.security.0.len().max(1);
+        let all = alternatives.map(|index| written(route, index));
+        all.collect::<Vec<Sources<'a>>>()
+    });
+    let Some(pairs) = selected(was, is) else {
+        // Any two alternatives count as a pair.
+        let all = sides.iter().flatten();
+        let names: BTreeSet<&str> = all.flat_map(|side| side.keys().copied()).collect();
+        for name in names {
+            let values = sides.each_ref().map(|side| {
+                let values = side.iter().map(|one| shown(one.get(name)));
+                values.collect::<BTreeSet<String>>()
+            });
+            if values[0].len() > 1 || values[0] != values[1] {
+                differing.insert(name, values);
+            }
+        }
+        return differing;
+    };
+    for (before, after) in pairs {
+        let sides = [&sides[0][before], &sides[1][after]];
+        let names: BTreeSet<&str> = sides.iter().flat_map(|side| side.keys().copied()).collect();
+        for name in names {
+            let [before, after] = sides.map(|side| side.get(name));
+            if before != after {
+                let [all_before, all_after] = differing.entry(name).or_default();
+                all_before.insert(shown(before));
+                all_after.insert(shown(after));
+            }
+        }
+    }
+    differing
 }
 
 /// Fields that the schemes of an alternative write.

@@ -50,6 +50,7 @@ struct Effects {
 
 /// Compares which callers get which principal. `callers` is the verdict about the callers that are
 /// admitted. [`Verdict::Equal`] if nothing decides by the principal on either side.
+/// [`Verdict::Incomparable`] if the requirements have too many alternatives.
 pub(super) fn verdict(old: &Access<'_>, new: &Access<'_>, callers: Verdict) -> Verdict {
     let (Some(was), Some(is)) = (old.route, new.route) else {
         return Verdict::Equal;
@@ -67,25 +68,19 @@ pub(super) fn verdict(old: &Access<'_>, new: &Access<'_>, callers: Verdict) -> V
     if !effects.decides && !effects.passes && !effects.names {
         return Verdict::Equal;
     }
-    let pairs = selected(was, is);
-    let pairs = pairs.into_iter().map(|(before, after)| {
-        let sides = (
-            Principal::of(was, is, before),
-            Principal::of(is, was, after),
-        );
-        sides.0.compare(&sides.1, &names, effects)
-    });
+    let Some(pairs) = selected(was, is) else {
+        return Verdict::Incomparable;
+    };
+    let (before, after) = (Principal::all(was, is), Principal::all(is, was));
+    let pairs = pairs.into_iter();
+    let pairs = pairs.map(|pair| before[pair.0].compare(&after[pair.1], &names, effects));
     let (gained, lost) = pairs.fold((false, false), |(gained, lost), (more, less)| {
         (gained | more, lost | less)
     });
     // A request that was refused for its several tokens gains nothing if one of its tokens alone
     // had the same effect.
-    let is_new = |(had, after): &(BTreeSet<usize>, usize)| {
-        let new = Principal::of(is, was, *after);
-        let gains = |before: &usize| {
-            let old = Principal::of(was, is, *before);
-            old.compare(&new, &names, effects).0
-        };
+    let is_new = |(had, new): &(BTreeSet<usize>, usize)| {
+        let gains = |old: &usize| before[*old].compare(&after[*new], &names, effects).0;
         had.iter().all(gains)
     };
     let gained = gained || newly_unambiguous(was, is).iter().any(is_new);
@@ -146,6 +141,14 @@ struct Principal<'a> {
 }
 
 impl<'a> Principal<'a> {
+    /// Principals of all alternatives. A requirement without alternatives counts as one alternative
+    /// that requires nothing. `other` is the route of the other side.
+    fn all(route: Route<'a>, other: Route<'_>) -> Vec<Self> {
+        let alternatives = 0..route.treatment.security.0.len().max(1);
+        let all = alternatives.map(|index| Self::of(route, other, index));
+        all.collect()
+    }
+
     /// Principal of the alternative with this index. `other` is the route of the other side.
     fn of(route: Route<'a>, other: Route<'_>, index: usize) -> Self {
         let Some(alternative) = route.treatment.security.0.get(index) else {

@@ -1,8 +1,9 @@
 //! Configured values that an expression reads. If such a value changes, an expression with the same
 //! text may admit other callers.
 //!
-//! Values that only the request determines (method, path, claims of a token) are left out: the
-//! requirement on the credential is compared separately.
+//! Claims of a token are left out: the requirement on the credential is compared separately. Path,
+//! host and method count only if clients send other requests to the other side
+//! ([`Access::with_requests`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +30,18 @@ enum Value {
     /// Name of the consumer of each credential, and the value for this consumer. The comparison of
     /// consumers reports a new value for the same consumer.
     PerCredential(BTreeMap<String, (String, String)>),
+    /// Hosts of requests. Empty: any host.
+    Hosts(BTreeSet<String>),
+    /// Path of requests.
+    Path(PathPattern),
+}
+
+/// Path of requests: its segments, with `{}` instead of each parameter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct PathPattern {
+    segments: Vec<String>,
+    /// True for all paths that begin with the segments.
+    is_prefix: bool,
 }
 
 impl Value {
@@ -42,12 +55,71 @@ impl Value {
                     known.is_none_or(|(other, was)| name == other || value == was)
                 })
             }
+            (Self::Hosts(own), Self::Hosts(theirs)) => {
+                let is_known = |host: &String| theirs.iter().any(|known| has_host(known, host));
+                theirs.is_empty() || !own.is_empty() && own.iter().all(is_known)
+            }
+            (Self::Path(own), Self::Path(theirs)) => own.is_within(theirs),
             (own, other) => own == other,
         }
     }
 }
 
+impl PathPattern {
+    fn of(route: Route<'_>) -> Self {
+        let base = route.mount.base_path.split('/').skip(1).map(str::to_owned);
+        let template = &route.operation.template;
+        let own = template.segments().iter();
+        let own = own.map(|segment| segment.erased().to_string());
+        Self {
+            segments: base.chain(own).collect(),
+            is_prefix: template.is_prefix(),
+        }
+    }
+
+    /// True if `other` matches every path of this pattern.
+    fn is_within(&self, other: &Self) -> bool {
+        let mut pairs = self.segments.iter().zip(&other.segments);
+        let has_length = match other.is_prefix {
+            true => self.segments.len() >= other.segments.len(),
+            false => !self.is_prefix && self.segments.len() == other.segments.len(),
+        };
+        has_length && pairs.all(|(own, theirs)| theirs == "{}" || own == theirs)
+    }
+}
+
+/// True if a host of a mount contains another host: it is equal, or a wildcard such as `*.example`.
+fn has_host(known: &str, host: &str) -> bool {
+    let suffix = known.strip_prefix('*');
+    known == host || suffix.is_some_and(|suffix| host.ends_with(suffix))
+}
+
+/// Values of a client's request that the route determines, by their fields in `request`.
+fn request_values(route: Route<'_>) -> [(&'static str, Value); 3] {
+    let method = match route.operation.owns.is_described() {
+        true => route.operation.method.clone(),
+        false => "any".to_owned(),
+    };
+    [
+        ("method", Value::One(method)),
+        (
+            "host",
+            Value::Hosts(route.mount.hosts.iter().cloned().collect()),
+        ),
+        ("path", Value::Path(PathPattern::of(route))),
+    ]
+}
+
 impl Reads {
+    /// Path, host and method of requests, which another service gets. Empty unless clients send
+    /// other requests to the other side.
+    pub(super) fn of_request(access: &Access<'_>) -> Self {
+        let route = access.route.filter(|_| access.compares_requests);
+        let values = route.into_iter().flat_map(request_values);
+        let named = values.map(|(field, value)| (format!("request.{field}"), value));
+        Self(named.collect())
+    }
+
     /// Values that an expression in a policy of the chain reads.
     pub(super) fn of(source: &str, access: &Access<'_>, policy: &str) -> Self {
         let Some(route) = access.route else {
@@ -77,6 +149,14 @@ impl Reads {
             }
             if is("route", "mount") {
                 add("route.mount", Value::One(route.mount.name.clone()));
+            }
+            for (name, value) in Self::of_request(access).0 {
+                if name
+                    .strip_prefix("request.")
+                    .is_some_and(|field| is("request", field))
+                {
+                    add(&name, value);
+                }
             }
             if is("request", "address") {
                 add("request.address", Value::One(trusted(route)));
@@ -133,6 +213,15 @@ impl Reads {
                     let names = credentials.values().map(|(name, _)| name.as_str());
                     let names: BTreeSet<&str> = names.collect();
                     Vec::from_iter(names).join(" or ")
+                }
+                Value::Hosts(hosts) if hosts.is_empty() => "any host".to_owned(),
+                Value::Hosts(hosts) => {
+                    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+                    hosts.join(" or ")
+                }
+                Value::Path(path) => {
+                    let rest = if path.is_prefix { "/…" } else { "" };
+                    format!("/{}{rest}", path.segments.join("/"))
                 }
             };
             (!value.is_empty()).then(|| format!("{path} is {value}"))
@@ -206,7 +295,7 @@ pub(super) fn described(
     if name.is_none_or(|name| managed::is_managed(name, Allowed::default())) {
         parts.push(trusted(route));
     }
-    if name.is_none_or(|name| name.contains("client-cert")) {
+    if name.is_none_or(managed::is_certificate) {
         let listener = route.gateway.shared.listeners.get(route.listener);
         let passed = listener.and_then(|listener| listener.forward_client_cert.as_ref());
         parts.extend(passed.map(|passed| format!("{passed:?}")));

@@ -8,7 +8,7 @@ use policy::invalid::Part;
 use serde_json::Value;
 use validator::compare::{self, Difference, Relation};
 use validator::compare_responses;
-use validator::example::{Example, NoExample, example};
+use validator::example::{Example, Examples, NoExample};
 use validator::{Cone, Credentials};
 
 use super::Access;
@@ -262,20 +262,28 @@ impl EnforcedDescriptions {
         }
     }
 
-    /// Example request that only one side accepts. The flag is true if the new side accepts the
-    /// request.
-    ///
-    /// # Errors
-    /// Returns an error if no such request was found.
-    pub(crate) fn example(&self, difference: &Difference) -> Result<(Example, bool), NoExample> {
-        let [old, new] = &self.sides;
-        let (sides, is_new) = match difference.relation {
-            Relation::Narrower => ([old, new], false),
-            Relation::Wider | Relation::Unknown => ([new, old], true),
-        };
-        let found = example(sides, self.refuses_undescribed, difference, self.steps_max)?;
-        Ok((found, is_new))
+    /// Search for examples of the differences.
+    pub(crate) fn examples(&self) -> Examples<'_> {
+        let sides = self.sides.each_ref();
+        Examples::new(sides, self.refuses_undescribed, self.steps_max)
     }
+}
+
+/// Example request that only one side accepts. The flag is true if the new side accepts the
+/// request.
+///
+/// # Errors
+/// Returns an error if no such request was found.
+pub(crate) fn example(
+    examples: &Examples<'_>,
+    difference: &Difference,
+) -> Result<(Example, bool), NoExample> {
+    let is_new = match difference.relation {
+        Relation::Narrower => false,
+        Relation::Wider | Relation::Unknown => true,
+    };
+    let found = examples.find(usize::from(is_new), difference)?;
+    Ok((found, is_new))
 }
 
 /// Name of the part as plans show it: `parameter query limit`, `body application/json`, `response

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use policy::auth::dpop;
 use policy::auth::jwt::{Signing, witness};
 use policy::auth::mtls::{self, Source};
+use policy::auth::{Place, dpop};
 use policy::guard::authorize::ROLES;
 use serde_json::{Map, Value, json};
 
-use super::who::HypotheticalCredential;
+use super::verifier::CredentialRequirements;
+use super::who::{Caller, HypotheticalCredential, Tokens};
+use super::{certificate, signature};
 
 /// Unix time of all witnesses, in seconds (1998). The time is so early that the expiry of a
 /// credential in a real project is later. The time is late enough that earlier times, such as the
@@ -67,6 +69,76 @@ pub(super) fn describe(signing: &Signing) -> String {
 /// identifies the endpoint.
 pub(super) fn activity_fact(key: &str) -> String {
     format!("asked {key}")
+}
+
+impl<'a> HypotheticalCredential<'a> {
+    /// Builds one credential with exactly the required properties. `rest` selects one of the
+    /// possible credentials.
+    pub(super) fn choose(requirements: &'a CredentialRequirements, rest: &mut usize) -> Self {
+        let mut pick = |values: &'a BTreeSet<String>| {
+            let index = *rest % values.len().max(1);
+            *rest /= values.len().max(1);
+            values.iter().nth(index).map(String::as_str)
+        };
+        let one = requirements.one_of.iter();
+        let one = one
+            .filter_map(|(fact, values)| Some((*fact, pick(values)?)))
+            .collect();
+        let some = requirements.some_of.iter();
+        let some = some
+            .filter_map(|(fact, values)| Some((*fact, pick(values)?)))
+            .collect();
+        Self {
+            requirements,
+            one,
+            some,
+        }
+    }
+
+    pub(super) fn satisfies(&self, requirements: &CredentialRequirements) -> bool {
+        let one = |(fact, values): (&&'static str, &BTreeSet<String>)| {
+            self.one
+                .get(fact)
+                .is_some_and(|value| certificate::is_one_of(fact, value, values))
+        };
+        let some = |(fact, values): &(&'static str, BTreeSet<String>)| {
+            values
+                .iter()
+                .any(|value| self.some.contains(&(*fact, value.as_str())))
+        };
+        self.requirements.certain(requirements)
+            && requirements.one_of.iter().all(one)
+            && requirements.some_of.iter().all(some)
+    }
+}
+
+/// Tokens and certificate names of a caller.
+pub(super) fn made(caller: &Caller<'_>, now_s: u64) -> Tokens {
+    let sources = [Place::Certificate, certificate::proxied()];
+    // One certificate has the names for both sources: two certificates would belong to two callers.
+    let certificate = || {
+        let credentials = sources.iter().filter_map(|place| caller.get(place));
+        let names: Vec<String> = credentials.map(certificate::of).collect();
+        names.join("\n")
+    };
+    let of_source = |source| {
+        let is_there = match source {
+            Source::Connection => caller.contains_key(&sources[0]),
+            Source::Field => caller.contains_key(&sources[1]),
+        };
+        match is_there {
+            true => certificate(),
+            false => certificate::ANY.to_owned(),
+        }
+    };
+    let made = caller.iter().filter_map(|(place, credential)| {
+        let text = match sources.contains(place) {
+            true => certificate(),
+            false => signature::of(credential).or_else(|| of(credential, of_source, now_s))?,
+        };
+        Some(((*place).clone(), text))
+    });
+    made.collect()
 }
 
 /// Proof of possession that belongs to a token of a witness. `None` for a token without a proof.

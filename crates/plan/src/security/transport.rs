@@ -7,11 +7,8 @@ use std::collections::BTreeSet;
 
 use bundle::ir;
 use policy::Policy as _;
-use policy::auth::Place;
-use policy::auth::mtls::Source;
 use policy::declared::{Settings, Value};
 
-use super::certificate::location;
 use super::gateway::hosts;
 use super::{Access, Difference, Verdict, one, verifier::value_text, verifiers_of};
 use crate::Class;
@@ -211,6 +208,7 @@ fn certified(upstream: &ir::Upstream) -> BTreeSet<&str> {
 }
 
 /// Difference of a setting that belongs to the whole gateway and not to an operation.
+#[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) subject: String,
     pub(super) class: Class,
@@ -250,27 +248,13 @@ pub(super) fn listener(
     reads_certificates: bool,
 ) -> Vec<Found> {
     let subject = format!("listener {}", new.name);
-    let value_or = |settings: &Settings, rank: &Rank, absent: &str| {
-        settings.text(rank.path).unwrap_or(absent).to_owned()
-    };
     let mode = |settings: &Settings| match settings.has(&["tls", "client_auth"]) {
         true => value_or(settings, &CLIENT_AUTH, "required"),
         false => "off".to_owned(),
     };
     let (was, is) = (&old.settings(), &new.settings());
-    let mut found = Vec::new();
-    let protocols = (
-        value_or(was, &PROTOCOL, "http"),
-        value_or(is, &PROTOCOL, "http"),
-    );
-    found.extend(ranked(&subject, &PROTOCOL, protocols));
-    // If only one side has TLS, the change of protocol already reports it.
+    let mut found = encryption(old, new);
     if was.has(&["tls"]) && is.has(&["tls"]) {
-        let versions = (
-            value_or(was, &MIN_VERSION, "1.2"),
-            value_or(is, &MIN_VERSION, "1.2"),
-        );
-        found.extend(ranked(&subject, &MIN_VERSION, versions));
         found.extend(keys(&subject, (old, new)));
     }
     let is_new = reads_certificates && mode(was) == "off";
@@ -291,6 +275,26 @@ pub(super) fn listener(
         found.extend(revocation(&subject, (was, is)));
     }
     found
+}
+
+/// Compares the protocols and the minimum TLS versions of two listeners.
+pub(super) fn encryption(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
+    let subject = format!("listener {}", new.name);
+    let (was, is) = (&old.settings(), &new.settings());
+    let both =
+        |rank: &Rank, absent: &str| (value_or(was, rank, absent), value_or(is, rank, absent));
+    let mut found = Vec::new();
+    found.extend(ranked(&subject, &PROTOCOL, both(&PROTOCOL, "http")));
+    // If only one side has TLS, the change of protocol already reports it.
+    if was.has(&["tls"]) && is.has(&["tls"]) {
+        found.extend(ranked(&subject, &MIN_VERSION, both(&MIN_VERSION, "1.2")));
+    }
+    found
+}
+
+/// Word of a setting. `absent`: word that an absent setting means.
+fn value_or(settings: &Settings, rank: &Rank, absent: &str) -> String {
+    settings.text(rank.path).unwrap_or(absent).to_owned()
 }
 
 /// Compares the forwarding fields that the gateway accepts from trusted proxies. `None` if they are
@@ -483,112 +487,4 @@ fn class(weaker: bool) -> Class {
         true => Class::Weaken,
         false => Class::Strengthen,
     }
-}
-
-/// Compares a new listener with the listeners that served the same APIs before. Each side: the
-/// gateway and the listener. The old listener is `None` if the listener is new.
-pub(super) fn newly_served(
-    (old, was): (&ir::Gateway, Option<&ir::Listener>),
-    (new, is): (&ir::Gateway, &ir::Listener),
-) -> Vec<Found> {
-    let mut found: Vec<Found> = Vec::new();
-    for api in new.apis.iter().filter(|api| is_at(api, is)) {
-        // All operations of a new API are reported as new.
-        let Some(before) = old.apis.get(&api.name) else {
-            continue;
-        };
-        let known = old.shared.listeners.iter();
-        let known: Vec<&ir::Listener> = known.filter(|known| is_at(before, known)).collect();
-        if known.is_empty() || was.is_some_and(|was| is_at(before, was)) {
-            continue;
-        }
-        let trust = match reads_certificates(new, api, is) {
-            true => trust(&known, is),
-            false => None,
-        };
-        for one in trust.into_iter().chain(slashes(&known, is)) {
-            let is_same = |other: &Found| other.id == one.id && other.old == one.old;
-            if !found.iter().any(is_same) {
-                found.push(one);
-            }
-        }
-    }
-    found
-}
-
-/// True if a mount of an API has a listener.
-fn is_at(api: &ir::Api, listener: &ir::Listener) -> bool {
-    let mut names = api.mounts.iter().flat_map(|mount| &mount.listeners);
-    names.any(|name| *name == listener.name)
-}
-
-/// True if an operation of an API, or its upstream, reads the certificates of a listener's clients.
-fn reads_certificates(gateway: &ir::Gateway, api: &ir::Api, listener: &ir::Listener) -> bool {
-    let shared = &gateway.shared;
-    let fields = listener.forward_client_cert;
-    let is_sent = fields.is_some_and(|fields| fields != ir::CertificateFields::Pass);
-    let alternatives = api.treatments.iter().flat_map(|one| &one.security.0);
-    let wanted = alternatives.flat_map(|alternative| &alternative.0);
-    let mut schemes = wanted.filter_map(|wanted| api.schemes.get(&wanted.scheme));
-    is_sent
-        || schemes.any(|scheme| {
-            let mut bindings = verifiers_of(shared, scheme).filter_map(|one| one.checked.binding());
-            location(scheme, &shared.auth) == Place::Certificate
-                || bindings.any(|binding| binding.source == Source::Connection)
-        })
-}
-
-/// Settings with which a listener verifies client certificates. `None` if it requests none.
-fn client_auth(listener: &ir::Listener) -> Option<&ir::ClientAuth> {
-    let client_auth = listener.tls()?.client_auth.as_ref()?;
-    (client_auth.mode != ir::ClientAuthMode::Off).then_some(client_auth)
-}
-
-/// Compares the certificates that a listener accepts with those that the known listeners accept.
-fn trust(known: &[&ir::Listener], is: &ir::Listener) -> Option<Found> {
-    let own = client_auth(is)?;
-    let known = known.iter().filter_map(|known| client_auth(known));
-    let (same, others): (Vec<&ir::ClientAuth>, Vec<&ir::ClientAuth>) =
-        known.partition(|known| known.ca == own.ca);
-    let shown = |texts: BTreeSet<String>| match texts.is_empty() {
-        true => None,
-        false => Some(Vec::from_iter(texts).join(", ")),
-    };
-    if same.is_empty() {
-        return Some(Found {
-            subject: format!("listener {} tls.client_auth.ca", is.name),
-            class: Class::Weaken,
-            id: "client-authority-changed",
-            old: shown(others.iter().map(|one| one.ca.to_string()).collect()),
-            new: Some(own.ca.to_string()),
-        });
-    }
-    // A known listener without a list already accepts revoked certificates of this CA.
-    let is_as_strict = |one: &&ir::ClientAuth| one.crl.is_none() || one.crl == own.crl;
-    if same.iter().any(is_as_strict) {
-        return None;
-    }
-    let lists = same.iter().filter_map(|one| one.crl.as_ref());
-    Some(Found {
-        subject: format!("listener {} tls.client_auth.crl", is.name),
-        class: match own.crl {
-            None => Class::Weaken,
-            Some(_) => Class::Incomparable,
-        },
-        id: "client-revocation-changed",
-        old: shown(lists.map(ToString::to_string).collect()),
-        new: own.crl.as_ref().map(ToString::to_string),
-    })
-}
-
-/// Reports a listener that merges slashes if no known listener does.
-fn slashes(known: &[&ir::Listener], is: &ir::Listener) -> Option<Found> {
-    let is_new = is.merge_slashes && known.iter().all(|known| !known.merge_slashes);
-    is_new.then(|| Found {
-        subject: format!("listener {} merge_slashes", is.name),
-        class: Class::Weaken,
-        id: "listener-setting-changed",
-        old: Some("false".to_owned()),
-        new: Some("true".to_owned()),
-    })
 }

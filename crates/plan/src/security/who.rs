@@ -9,14 +9,15 @@
 //! is exact.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher as _;
 
 use bundle::ir;
 use policy::auth::Place;
-use policy::auth::mtls::Source;
+use rustc_hash::FxBuildHasher;
 use serde_json::Value;
 
 use super::verifier::CredentialRequirements;
-use super::{Access, Difference, NOBODY, certificate, principals, signature, token};
+use super::{Access, Difference, NOBODY, certificate, principals, token};
 
 /// Set of callers that a requirement admits, as a list of alternatives. Without alternatives, no
 /// caller is admitted. An alternative without credentials admits every caller.
@@ -71,6 +72,10 @@ pub type Tokens = BTreeMap<Place, String>;
 /// Maximum number of callers to which an alternative is expanded. Above this number, sets of values
 /// are compared as a whole. That comparison finds all differences, and may report additional ones.
 const CALLERS_MAX: usize = 4096;
+
+/// Maximum number of comparisons of a caller with an alternative, in one comparison of two
+/// requirements. All further callers count as uncovered. Takes about a tenth of a second.
+const COMPARISONS_MAX: usize = 1 << 18;
 
 impl Verdict {
     /// Returns the verdict for two flags: the new side admits all callers that the old side admits,
@@ -159,7 +164,15 @@ impl Who {
     /// caller.
     #[must_use]
     pub fn uncovered(&self, other: &Self) -> Option<UncoveredCaller> {
-        self.0.iter().find_map(|one| one.uncovered(other))
+        let mut left = COMPARISONS_MAX;
+        self.uncovered_within(other, &mut left)
+    }
+
+    /// Like [`Self::uncovered`]. Subtracts the number of comparisons from `left`.
+    fn uncovered_within(&self, other: &Self, left: &mut usize) -> Option<UncoveredCaller> {
+        let others = other.0.iter().map(|one| (one.mask(), one));
+        let others: Vec<(u64, &Alternative)> = others.collect();
+        self.0.iter().find_map(|one| one.uncovered(&others, left))
     }
 
     /// Sources of the credentials that all alternatives require: verifier kinds and settings
@@ -233,23 +246,39 @@ impl Alternative {
         schemes.count() <= 1 && sets.into_iter().all(|values| !values.is_empty())
     }
 
-    fn uncovered(&self, other: &Who) -> Option<UncoveredCaller> {
+    /// Caller of this alternative that none of `others`, with their masks, admits.
+    fn uncovered(&self, others: &[(u64, &Self)], left: &mut usize) -> Option<UncoveredCaller> {
         let found = |number| {
             let caller = self.caller(number);
             Some(UncoveredCaller {
                 index: self.index,
-                tokens: made(&caller, token::AT_S),
+                tokens: token::made(&caller, token::AT_S),
             })
         };
+        let mask = self.mask();
+        let others = others.iter().filter(|(other, _)| other & !mask == 0);
+        let others: Vec<&Self> = others.map(|(_, one)| *one).collect();
         let Some(callers) = self.callers() else {
-            let is_covered = other.0.iter().any(|wider| self.implies(wider));
+            let is_covered = others.into_iter().any(|wider| self.implies(wider));
             return if is_covered { None } else { found(0) };
         };
         let uncovered = (0..callers).find(|number| {
             let caller = self.caller(*number);
-            !other.0.iter().any(|wider| wider.is_satisfied_by(&caller))
+            let is_covered = others.iter().any(|wider| {
+                *left = left.saturating_sub(1);
+                *left > 0 && wider.is_satisfied_by(&caller)
+            });
+            !is_covered
         });
         found(uncovered?)
+    }
+
+    /// Places of the credentials as bits. Several places can have the same bit. A caller can
+    /// satisfy the alternative only if the caller has all its bits.
+    pub(super) fn mask(&self) -> u64 {
+        let bits = self.places.keys();
+        let bits = bits.map(|place| 1u64 << (FxBuildHasher.hash_one(place) % 64));
+        bits.fold(0, |mask, bit| mask | bit)
     }
 
     /// Requirements on the certificates of the connection and of a trusted proxy, if both are
@@ -307,47 +336,6 @@ impl Alternative {
     }
 }
 
-impl<'a> HypotheticalCredential<'a> {
-    /// Builds one credential with exactly the required properties. `rest` selects one of the
-    /// possible credentials.
-    fn choose(requirements: &'a CredentialRequirements, rest: &mut usize) -> Self {
-        let mut pick = |values: &'a BTreeSet<String>| {
-            let index = *rest % values.len().max(1);
-            *rest /= values.len().max(1);
-            values.iter().nth(index).map(String::as_str)
-        };
-        let one = requirements.one_of.iter();
-        let one = one
-            .filter_map(|(fact, values)| Some((*fact, pick(values)?)))
-            .collect();
-        let some = requirements.some_of.iter();
-        let some = some
-            .filter_map(|(fact, values)| Some((*fact, pick(values)?)))
-            .collect();
-        Self {
-            requirements,
-            one,
-            some,
-        }
-    }
-
-    fn satisfies(&self, requirements: &CredentialRequirements) -> bool {
-        let one = |(fact, values): (&&'static str, &BTreeSet<String>)| {
-            self.one
-                .get(fact)
-                .is_some_and(|value| certificate::is_one_of(fact, value, values))
-        };
-        let some = |(fact, values): &(&'static str, BTreeSet<String>)| {
-            values
-                .iter()
-                .any(|value| self.some.contains(&(*fact, value.as_str())))
-        };
-        self.requirements.certain(requirements)
-            && requirements.one_of.iter().all(one)
-            && requirements.some_of.iter().all(some)
-    }
-}
-
 impl CredentialRequirements {
     /// Adds the requirements of `other`. If no value of a property satisfies both, the set of
     /// allowed values is empty.
@@ -373,7 +361,7 @@ impl CredentialRequirements {
 
     /// True if a credential with these requirements meets all requirements of `other` that admit
     /// only one value.
-    fn certain(&self, other: &Self) -> bool {
+    pub(super) fn certain(&self, other: &Self) -> bool {
         let bounded = |(fact, most): (&&'static str, &u64)| {
             self.at_most.get(fact).is_some_and(|own| own <= most)
         };
@@ -444,38 +432,7 @@ pub fn tokens(
         index: 0,
         places: places(alternative, schemes, verifiers),
     };
-    made(&alternative.caller(0), now_s)
-}
-
-/// Tokens and certificate names of a caller.
-fn made(caller: &Caller<'_>, now_s: u64) -> Tokens {
-    let sources = [Place::Certificate, certificate::proxied()];
-    // One certificate has the names for both sources: two certificates would belong to two callers.
-    let certificate = || {
-        let credentials = sources.iter().filter_map(|place| caller.get(place));
-        let names: Vec<String> = credentials.map(certificate::of).collect();
-        names.join("\n")
-    };
-    let of_source = |source| {
-        let is_there = match source {
-            Source::Connection => caller.contains_key(&sources[0]),
-            Source::Field => caller.contains_key(&sources[1]),
-        };
-        match is_there {
-            true => certificate(),
-            false => certificate::ANY.to_owned(),
-        }
-    };
-    let made = caller.iter().filter_map(|(place, credential)| {
-        let text = match sources.contains(place) {
-            true => certificate(),
-            false => {
-                signature::of(credential).or_else(|| token::of(credential, of_source, now_s))?
-            }
-        };
-        Some(((*place).clone(), text))
-    });
-    made.collect()
+    token::made(&alternative.caller(0), now_s)
 }
 
 /// Compares two requirements. Returns the difference if they admit different callers.
@@ -615,6 +572,29 @@ mod tests {
         for (old, new, expected) in cases {
             assert_eq!(who(old).verdict(&who(new)), expected, "{old} -> {new}");
         }
+    }
+
+    #[test]
+    fn alternatives_with_other_places_are_skipped() {
+        // All alternatives of three fields of 12, in both orders.
+        let names: Vec<char> = ('a'..='l').collect();
+        let mut all: Vec<String> = Vec::new();
+        for (at, one) in names.iter().enumerate() {
+            for (beside, other) in names.iter().enumerate().skip(at + 1) {
+                let thirds = names[beside + 1..].iter();
+                all.extend(thirds.map(|third| String::from_iter([one, other, third])));
+            }
+        }
+        assert_eq!(all.len(), 220);
+        let forward = who(&all.join("|"));
+        all.reverse();
+        let backward = who(&all.join("|"));
+        let mut left = COMPARISONS_MAX;
+        assert_eq!(forward.uncovered_within(&backward, &mut left), None);
+        // Without the masks: about 24,000. Some places may have the same bit.
+        assert!(COMPARISONS_MAX - left < 2_200, "{left}");
+        // Callers that were not compared count as uncovered.
+        assert!(forward.uncovered_within(&backward, &mut 100).is_some());
     }
 
     /// Builds a requirement on schemes of a document: bearer tokens checked by `a` and `b`, and

@@ -10,9 +10,11 @@ pub mod hmac_signature;
 pub mod introspection;
 pub mod jwt;
 pub mod mtls;
+pub(crate) mod names;
 pub mod oidc;
 pub(crate) mod place;
 mod reasons;
+mod removals;
 mod replays;
 mod spelling;
 mod token;
@@ -22,12 +24,13 @@ pub use place::{
     strip_set_cookies_of,
 };
 pub use reasons::Fault;
+pub use removals::Removals;
 pub use replays::{Refused, Replays};
 pub use spelling::{
     compared_forms, compared_in_query, has_lookalike, has_several_readings, is_malformed,
-    is_read_as, name_and_value, readings, without,
+    is_read_as, name_and_value, readings, without, without_converter,
 };
-pub(crate) use spelling::{is_written_as, resembles, without_equals, without_unicode};
+pub(crate) use spelling::{is_written_as, without_equals, without_unicode};
 pub use token::{TokenRequest, TokenVerifier, token_digest};
 
 use std::collections::BTreeSet;

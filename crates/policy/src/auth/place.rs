@@ -7,7 +7,9 @@ use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
 
-use super::spelling::{cookie_name, is_cookie_read_as, within_ascii, without};
+use super::spelling::{
+    cookie_name, is_cookie_read_as, within_ascii, without, without_invalid_utf8,
+};
 use crate::head::RequestHead;
 
 /// Location of a credential in a request.
@@ -229,9 +231,7 @@ pub fn strip_set_cookies_of(headers: &mut HeaderMap, name: &str) {
 /// True if some servers read the cookie `pair` (`NAME=VALUE`) as the cookie `wanted` or as a part
 /// of it.
 fn is_part_of(pair: &[u8], wanted: &str) -> bool {
-    let written = cookie_name(pair);
-    let decoded = std::str::from_utf8(written).map(decode);
-    let decoded = decoded.unwrap_or(Cow::Borrowed(written));
+    let decoded = decoded_cookie(cookie_name(pair));
     let whole = within_ascii(&decoded);
     let (begin, rest) = whole.split_at_checked(wanted.len()).unwrap_or((whole, b""));
     let is_longer = matches!(rest.first(), Some(b'.' | b'_' | b' ' | b'['));
@@ -241,13 +241,34 @@ fn is_part_of(pair: &[u8], wanted: &str) -> bool {
 
 /// Removes a cookie, and cookies whose names some servers treat as the same name.
 fn strip_cookie(headers: &mut HeaderMap, wanted: &str) -> bool {
-    strip_pairs(headers, |pair| is_cookie(cookie_name(pair), wanted))
+    strip_cookies_in(headers, |name| is_cookie_read_as(name, wanted.as_bytes()))
+}
+
+/// Removes the cookies for whose percent-decoded names `is_unwanted` returns true. Returns true if
+/// a cookie was removed.
+pub(super) fn strip_cookies_in(
+    headers: &mut HeaderMap,
+    is_unwanted: impl Fn(&[u8]) -> bool,
+) -> bool {
+    strip_pairs(headers, |pair| has_reading(cookie_name(pair), &is_unwanted))
 }
 
 /// True if some servers treat the name of a cookie, as written, as equal to `wanted`.
 fn is_cookie(name: &[u8], wanted: &str) -> bool {
+    has_reading(name, |name| is_cookie_read_as(name, wanted.as_bytes()))
+}
+
+/// True if `is_known` is true for the decoded name of a cookie, or for this name without the bytes
+/// that are not UTF-8.
+fn has_reading(name: &[u8], is_known: impl Fn(&[u8]) -> bool) -> bool {
+    let decoded = decoded_cookie(name);
+    is_known(&decoded) || without_invalid_utf8(&decoded).is_some_and(|name| is_known(&name))
+}
+
+/// Percent-decoded name of a cookie. A name that is not UTF-8 is not decoded.
+fn decoded_cookie(name: &[u8]) -> Cow<'_, [u8]> {
     let decoded = std::str::from_utf8(name).map(decode);
-    is_cookie_read_as(&decoded.unwrap_or(Cow::Borrowed(name)), wanted.as_bytes())
+    decoded.unwrap_or(Cow::Borrowed(name))
 }
 
 /// Names that some servers find inside of a cookie, behind a comma or white space: `b` in
@@ -510,6 +531,7 @@ mod tests {
             ("a=1; =app_sid=s; ==App.sid=s; = app_sid=s", "a=1"),
             ("a=1; b=2,=app_sid=s; b=2 =app_sid=s", "a=1"),
             ("a==app_sid; b=app_sid=s; =c", "a==app_sid; b=app_sid=s; =c"),
+            ("a=1; app%FF_sid=s; app_%C3sid=s", "a=1"),
         ] {
             let mut request = head("/", &[("cookie", cookies)]);
             let is_changed = cookies != left;

@@ -9,6 +9,7 @@
 //! | `qs` with `allowDots` | `.api_key`, `api_key.x`: a dot is a bracket |
 //! | Rack 2 (`parse_nested_query`) | `[[api_key]]`, `]api_key`, `[]api_key`, `api_key]`, `api_key[` |
 //! | Spring (`WebDataBinder`) | `!api_key`: value of an absent `api_key` |
+//! | Zope | `api_key:list`: the name of a converter behind a colon |
 //! | WHATWG `URLSearchParams` | `?api_key` at the beginning |
 //! | `body-parser` of Express, undici | a byte order mark before `api_key` |
 //! | Python (`str.strip`), JavaScript (`trim`) | Unicode white space around `api_key`, as U+00A0 |
@@ -30,6 +31,36 @@ const PARTS_MAX: usize = 8;
 /// Characters that some servers ignore at the beginning of a name.
 const MARKS: [&[u8]; 2] = [b"?", b"!"];
 
+/// Converters of Zope (`ZPublisher.Converters`), which a name of a field has after a colon.
+const CONVERTERS: [&str; 26] = [
+    "action",
+    "boolean",
+    "bytes",
+    "date",
+    "date_international",
+    "default",
+    "float",
+    "ignore_empty",
+    "int",
+    "json",
+    "lines",
+    "list",
+    "long",
+    "method",
+    "record",
+    "records",
+    "required",
+    "string",
+    "text",
+    "tokens",
+    "tuple",
+    "ulines",
+    "ustring",
+    "utext",
+    "utf-8",
+    "utokens",
+];
+
 /// Calls `known` with each name that common servers may understand for the percent-decoded `name`,
 /// until `known` returns a value. Returns this value.
 ///
@@ -48,8 +79,24 @@ pub fn compared_forms<T>(name: &[u8], mut known: impl FnMut(&[u8]) -> Option<T>)
 
 /// Like [`compared_forms`], for the name of a query parameter or form field. Also calls `known`
 /// with the names that `qs` with `allowDots` understands: it reads `.a` as `a`, and `a.b` as
-/// `a[b]`.
+/// `a[b]`. Does the same for the name without a converter of Zope.
 pub fn compared_in_query<T>(name: &[u8], mut known: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
+    let found = forms_in_query(name, &mut known);
+    found.or_else(|| forms_in_query(without_converter(name)?, &mut known))
+}
+
+/// Name of a field without the converters of Zope: `role` for `role:int:list`. `None` if it has no
+/// converter.
+#[must_use]
+pub fn without_converter(name: &[u8]) -> Option<&[u8]> {
+    let colon = name.iter().position(|byte| *byte == b':')?;
+    let mut behind = name[colon + 1..].split(|byte| *byte == b':');
+    let is_known = |one: &[u8]| CONVERTERS.iter().any(|known| known.as_bytes() == one);
+    behind.any(is_known).then_some(&name[..colon])
+}
+
+/// Calls `known` with the names that servers understand for a name without a converter.
+fn forms_in_query<T>(name: &[u8], mut known: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
     let found = compared_forms(name, &mut known);
     if found.is_some() || !name.contains(&b'.') {
         return found;
@@ -163,18 +210,25 @@ pub fn has_several_readings(query: &str, wanted: &str) -> bool {
 /// parameters.
 #[must_use]
 pub fn without(query: &str, wanted: &str) -> Option<String> {
-    let is_wanted = |part: &&str| is_written_as(name_of(part), wanted);
-    if !query.split(['&', ';']).any(|part| is_wanted(&part)) {
+    without_names(query, |written| is_written_as(written, wanted))
+}
+
+/// Query without the parameters whose encoded names are `unwanted`. `None` if there are no such
+/// parameters.
+#[must_use]
+pub(super) fn without_names(query: &str, unwanted: impl Fn(&str) -> bool) -> Option<String> {
+    let is_unwanted = |part: &&str| unwanted(name_of(part));
+    if !query.split(['&', ';']).any(|part| is_unwanted(&part)) {
         return None;
     }
-    // Remove the whole `&` part if its first name is `wanted`: servers that do not separate at `;`
+    // Remove the whole `&` part if its first name is unwanted: servers that do not separate at `;`
     // use the rest as its value.
     let kept = query.split('&').filter(|pair| {
         let first = pair.split(';').next();
-        !first.is_some_and(|first| is_wanted(&first))
+        !first.is_some_and(|first| is_unwanted(&first))
     });
     let kept = kept.map(|pair| {
-        let parts = pair.split(';').filter(|part| !is_wanted(part));
+        let parts = pair.split(';').filter(|part| !is_unwanted(part));
         parts.collect::<Vec<_>>().join(";")
     });
     Some(kept.collect::<Vec<_>>().join("&"))
@@ -229,7 +283,19 @@ fn name_of(part: &str) -> &str {
 #[must_use]
 pub(crate) fn is_written_as(written: &str, wanted: &str) -> bool {
     let is_wanted = |text: &str| is_read_as(&decode_query(text), wanted.as_bytes());
-    is_wanted(written) || without_unicode(written).is_some_and(|text| is_wanted(&text))
+    is_wanted(written)
+        || without_unicode(written).is_some_and(|text| is_wanted(&text))
+        || without_invalid_utf8(&decode_query(written))
+            .is_some_and(|name| is_read_as(&name, wanted.as_bytes()))
+}
+
+/// Decoded name without the bytes that are not UTF-8, which some servers leave out: `role` for
+/// `r%FFole`. `None` if the name is UTF-8.
+#[must_use]
+pub(super) fn without_invalid_utf8(name: &[u8]) -> Option<Vec<u8>> {
+    std::str::from_utf8(name).err()?;
+    let chunks = name.utf8_chunks().flat_map(|chunk| chunk.valid().bytes());
+    Some(chunks.collect())
 }
 
 /// Decodes escapes such as `%u0061`. `None` if the text has no such escape.
@@ -240,6 +306,9 @@ pub(crate) fn without_unicode(text: &str) -> Option<String> {
         let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         u16::from_str_radix(digits, 16).ok().filter(|_| is_hex)
     };
+    if !text.contains('%') {
+        return None;
+    }
     let mut parts = text.split('%');
     let mut out = parts.next()?.to_owned();
     let mut found = false;
@@ -262,37 +331,49 @@ pub(crate) fn without_unicode(text: &str) -> Option<String> {
 
 /// True if [`is_read_as`] is true for `name` and `wanted`, or if they differ only in `-` and `_`.
 /// Used for parameters that contain credentials in some APIs.
-pub(crate) fn resembles(name: &[u8], wanted: &[u8]) -> bool {
-    is_equal(name, wanted, |byte| match plain(byte) {
-        b'-' => b'_',
-        byte => byte,
-    })
+#[cfg(test)]
+pub(super) fn resembles(name: &[u8], wanted: &[u8]) -> bool {
+    is_equal(name, wanted, resembling)
 }
 
-fn is_equal(name: &[u8], wanted: &[u8], plain: impl Fn(u8) -> u8) -> bool {
-    let is_wanted = equality(wanted, &plain);
+fn is_equal(name: &[u8], wanted: &[u8], plain: fn(u8) -> u8) -> bool {
+    let is_wanted = equality(wanted, plain);
     if compared_in_query(name, |form| is_wanted(form).then_some(())).is_some() {
         return true;
     }
-    // `qs` with `allowDots` reads `a[b]` as a wanted name `a.b`.
     let has_parts = name.iter().any(|byte| matches!(byte, b'[' | b'.'));
-    has_parts && wanted.contains(&b'.') && {
-        let mut written = Vec::new();
-        forms_of_parts(wanted.trim_ascii(), b"[].", |form| -> Option<()> {
-            form.clone_into(&mut written);
-            None
-        });
-        let is_wanted = equality(&written, &plain);
-        !written.is_empty()
-            && compared_in_query(name, |form| is_wanted(form).then_some(())).is_some()
+    has_parts
+        && with_brackets(wanted).is_some_and(|written| {
+            let is_wanted = equality(&written, plain);
+            compared_in_query(name, |form| is_wanted(form).then_some(())).is_some()
+        })
+}
+
+/// The wanted name `a.b` as `a[b]`, which `qs` with `allowDots` reads as the same name. `None` if
+/// the name has no dot between parts.
+#[must_use]
+pub(super) fn with_brackets(wanted: &[u8]) -> Option<Vec<u8>> {
+    if !wanted.contains(&b'.') {
+        return None;
     }
+    let mut written = Vec::new();
+    forms_of_parts(wanted.trim_ascii(), b"[].", |form| -> Option<()> {
+        form.clone_into(&mut written);
+        None
+    });
+    (!written.is_empty()).then_some(written)
+}
+
+/// The wanted name `a[]` without its brackets: servers treat `a[0]` as equal to it.
+#[must_use]
+pub(super) fn list_name(wanted: &[u8]) -> Option<&[u8]> {
+    wanted.strip_suffix(b"[]").filter(|list| !list.is_empty())
 }
 
 /// Comparison of a form of a name with `wanted`.
-fn equality(wanted: &[u8], plain: impl Fn(u8) -> u8) -> impl Fn(&[u8]) -> bool {
+fn equality(wanted: &[u8], plain: fn(u8) -> u8) -> impl Fn(&[u8]) -> bool {
     let wanted = wanted.trim_ascii();
-    // Also accept `a[0]` for a wanted name `a[]`.
-    let list = wanted.strip_suffix(b"[]").filter(|list| !list.is_empty());
+    let list = list_name(wanted);
     let is_same = move |form: &[u8], wanted: &[u8]| {
         let mut pairs = form.iter().zip(wanted);
         form.len() == wanted.len() && pairs.all(|(a, b)| plain(*a) == plain(*b))
@@ -301,10 +382,20 @@ fn equality(wanted: &[u8], plain: impl Fn(u8) -> u8) -> impl Fn(&[u8]) -> bool {
 }
 
 /// Maps a byte of a name to the byte that PHP or ASP.NET uses in comparisons.
-fn plain(byte: u8) -> u8 {
+#[must_use]
+pub(crate) fn plain(byte: u8) -> u8 {
     match byte {
         b'.' | b' ' | b'[' => b'_',
         byte => byte.to_ascii_lowercase(),
+    }
+}
+
+/// Like [`plain`], and maps `-` to `_`.
+#[must_use]
+pub(crate) fn resembling(byte: u8) -> u8 {
+    match plain(byte) {
+        b'-' => b'_',
+        byte => byte,
     }
 }
 
@@ -337,10 +428,27 @@ mod tests {
             ("r=2&q=%", true, Some("r=2")),
             ("q=1%4", true, Some("")),
             ("q=%C3%A4%25zz&q=%fF&%zz=1&r%=1", false, Some("%zz=1&r%=1")),
+            ("q%FF%FE=1&%C3q=2&r=3", true, Some("r=3")),
             ("%u00zz=q&%u+071=q&%u007=1&%25u0071=1&%u0072=q", false, None),
         ] {
             assert_eq!(has_lookalike(query, "q"), is_found, "{query}");
             assert_eq!(without(query, "q").as_deref(), kept, "{query}");
+        }
+    }
+
+    #[test]
+    fn names_are_compared_without_invalid_utf8() {
+        for (query, is_found) in [
+            ("r%FFole=1", true),
+            ("ro%C3le=1", true),
+            ("R%F0%9Fole[0]=1", true),
+            ("a=1;r%FFole=2", true),
+            ("r%C3%A4ole=1", false),
+            ("r%FFoles=1", false),
+            ("ro%25%36%63e=1", false),
+        ] {
+            assert_eq!(has_several_readings(query, "role"), is_found, "{query}");
+            assert_eq!(without(query, "role").is_some(), is_found, "{query}");
         }
     }
 
@@ -398,6 +506,8 @@ mod tests {
             b"api_key\x85",
             b"\"api_key\"",
             b"\"api_key",
+            b"api_key:list",
+            b"Api.Key[0]:record:int",
             "\u{3000} api_key\u{a0}".as_bytes(),
         ] {
             assert!(is_read_as(name, b"api_key"), "{name:?}");
@@ -414,6 +524,9 @@ mod tests {
             b"x!api_key",
             b"x.api_key",
             b"_api_key",
+            b"api_key:",
+            b"api_key:x",
+            b":list",
             b"",
             b"[",
             b"[][]",

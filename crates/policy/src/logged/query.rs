@@ -1,9 +1,11 @@
 //! Queries for logs and reports, without credentials and other hidden values.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use super::form::{LogForm, LoggedLocation, LoggedParameter, shown_path};
-use crate::auth::{decode_query, is_read_as, resembles, without_equals};
+use super::form::{LogForm, shown_path};
+use super::names::{LoggedParameters, MemberNames, SecretParameters};
+use crate::auth::{decode_query, without_equals};
 
 /// Query parameters that contain a credential in some APIs and are therefore never shown.
 const SECRET_PARAMETERS: [&str; 20] = [
@@ -29,52 +31,19 @@ const SECRET_PARAMETERS: [&str; 20] = [
     "x-amz-signature",
 ];
 
-/// Bytes that separate the parts of the name of an object's member.
-const SEPARATORS: &[u8] = b".[]";
+/// Table of [`SECRET_PARAMETERS`].
+static SECRET_NAMES: LazyLock<MemberNames> =
+    LazyLock::new(|| MemberNames::resembling(SECRET_PARAMETERS.iter().map(|name| name.as_bytes())));
+
+/// Parameters whose values logs do not show in the default form: those of security schemes, and
+/// those of the operation.
+pub type HiddenParameters<'p> = (&'p SecretParameters, &'p LoggedParameters);
 
 /// True if values of a parameter with this name are hidden by default, because the name is usual
 /// for credentials.
 #[must_use]
 pub fn is_secret_parameter(name: &str) -> bool {
-    let mut known = SECRET_PARAMETERS.iter();
-    known.any(|known| is_named(name.as_bytes(), known.as_bytes(), resembles))
-}
-
-/// True if `is_equal` is true for `wanted` and a decoded name, or for the parts of `wanted` and
-/// consecutive parts of the name. Parts are compared because some servers bind parameters to
-/// objects. They read `model[email]` and `model.email` as the member `email`, and `a[filter][id]`
-/// as `filter[id]`. Control characters are ignored, and the name is also compared up to the first
-/// one, because servers remove them or end the name there.
-pub(super) fn is_named(
-    name: &[u8],
-    wanted: &[u8],
-    is_equal: impl Fn(&[u8], &[u8]) -> bool,
-) -> bool {
-    let matches = |name: &[u8]| {
-        is_equal(name, wanted)
-            || name.iter().any(|byte| SEPARATORS.contains(byte)) && {
-                let wanted = parts(wanted);
-                let own = parts(name);
-                let is_run = |run: &[&[u8]]| run.iter().zip(&wanted).all(|(a, b)| is_equal(a, b));
-                !wanted.is_empty() && own.windows(wanted.len()).any(is_run)
-            }
-    };
-    if !name.iter().any(u8::is_ascii_control) {
-        return matches(name);
-    }
-    let printable: Vec<u8> = name
-        .iter()
-        .copied()
-        .filter(|byte| !byte.is_ascii_control())
-        .collect();
-    let first = name.split(u8::is_ascii_control).next();
-    matches(&printable) || first.is_some_and(matches)
-}
-
-/// Parts of a name, without separators.
-fn parts(name: &[u8]) -> Vec<&[u8]> {
-    let all = name.split(|byte| SEPARATORS.contains(byte));
-    all.filter(|part| !part.is_empty()).collect()
+    SECRET_NAMES.find(name.as_bytes()).is_some()
 }
 
 /// Returns a query in which the values of credentials, and of parameters that logs do not show, are
@@ -85,28 +54,22 @@ fn parts(name: &[u8]) -> Vec<&[u8]> {
 #[must_use]
 pub fn shown_query(
     query: &str,
-    (names, parameters): (&[Box<str>], &[LoggedParameter]),
+    (names, parameters): HiddenParameters<'_>,
     hide: impl Fn(LogForm, &str) -> String,
 ) -> Option<String> {
     let form = |name: &str| {
         let name = &*decode_query(name);
         // Also hide the value if the decoded name still has an escape or is not UTF-8: a server
         // could decode the name to that of a credential.
-        if name.contains(&b'%')
-            || std::str::from_utf8(name).is_err()
-            || names
-                .iter()
-                .any(|known| is_named(name, known.as_bytes(), is_read_as))
-        {
+        if name.contains(&b'%') || std::str::from_utf8(name).is_err() || names.has(name) {
             return Some((LogForm::Redact, false));
         }
-        if let Some(own) = own_form(name, parameters) {
+        if let Some(own) = parameters.own_form(name) {
             // Names inside a redacted object may be data of the client.
             let is_inner = own.form == LogForm::Redact && has_inner_name(name, &own.name);
             return (own.form != LogForm::Keep).then_some((own.form, is_inner));
         }
-        let mut known = SECRET_PARAMETERS.iter();
-        let is_known = known.any(|known| is_named(name, known.as_bytes(), resembles));
+        let is_known = SECRET_NAMES.find(name).is_some();
         is_known.then_some((LogForm::Redact, false))
     };
     let mut pairs = query.split('&');
@@ -139,10 +102,7 @@ pub fn shown_query(
 /// that logs do not show. Some servers read this part as the query. `values`: as for
 /// [`shown_query`].
 #[must_use]
-pub fn query_in_path(
-    path: &str,
-    values: (&[Box<str>], &[LoggedParameter]),
-) -> Option<(Range<usize>, LogForm)> {
+pub fn query_in_path(path: &str, values: HiddenParameters<'_>) -> Option<(Range<usize>, LogForm)> {
     // Most paths have neither character.
     path.bytes().position(|byte| matches!(byte, b';' | b'%'))?;
     let marks = [";", "%3B", "%3b", "%3F", "%3f", "%23"].into_iter();
@@ -155,11 +115,7 @@ pub fn query_in_path(
 /// Request target with the values that logs do not show replaced by `hidden`, in the query and in a
 /// part of the path that servers read as the query. `values`: as for [`shown_query`].
 #[must_use]
-pub fn shown_target(
-    target: &str,
-    values: (&[Box<str>], &[LoggedParameter]),
-    hidden: &str,
-) -> String {
+pub fn shown_target(target: &str, values: HiddenParameters<'_>, hidden: &str) -> String {
     let hide = |_, _: &str| hidden.to_owned();
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
@@ -188,25 +144,6 @@ fn has_inner_name(name: &[u8], parameter: &str) -> bool {
     name != parameter.as_bytes() && !is_list && name.iter().any(|byte| b"[.".contains(byte))
 }
 
-/// Parameter of the operation whose form applies to a decoded name. If servers could assign the
-/// name to several parameters, the value is redacted if the form of one of them is redacted.
-/// [`LogForm::Keep`] applies only to the exact name.
-fn own_form<'p>(name: &[u8], parameters: &'p [LoggedParameter]) -> Option<&'p LoggedParameter> {
-    let queries = parameters.iter();
-    let queries = queries.filter(|one| one.place == LoggedLocation::Query);
-    let forms = queries.filter(|one| match one.form {
-        LogForm::Keep => name == one.name.as_bytes(),
-        LogForm::Redact | LogForm::Hash => is_named(name, one.name.as_bytes(), is_read_as),
-    });
-    // If several parameters match, use the form that hides most, even if the parameter with the
-    // exact name shows the value.
-    forms.min_by_key(|one| match one.form {
-        LogForm::Redact => 0,
-        LogForm::Hash => 1,
-        LogForm::Keep => 2,
-    })
-}
-
 /// Byte range of the first name with a form in `pair`, and the form. `pair` is a part of the query
 /// between `&`. The value of the name extends to the end of `pair` even if it contains `;`, because
 /// only some servers separate parameters at `;`.
@@ -228,13 +165,15 @@ fn secret_value<F>(pair: &str, form: impl Fn(&str) -> Option<F>) -> Option<(Rang
 #[cfg(test)]
 mod tests {
     use super::{query_in_path, shown_query, shown_target};
-    use crate::logged::{LogForm, LoggedLocation, LoggedParameter, REDACTED};
+    use crate::logged::{
+        LogForm, LoggedLocation, LoggedParameter, LoggedParameters, REDACTED, SecretParameters,
+    };
 
     #[test]
     fn secrets_behind_a_semicolon_are_hidden() {
-        let names = ["sid".into()];
+        let names = SecretParameters::new(&["sid"]);
         let shown = |path: &'static str| {
-            let hidden = query_in_path(path, (&names, &[]));
+            let hidden = query_in_path(path, (&names, LoggedParameters::none()));
             hidden.map_or(path, |(range, _)| &path[..range.start])
         };
         for (path, expected) in [
@@ -252,7 +191,7 @@ mod tests {
 
     #[test]
     fn targets_are_shown_without_secrets() {
-        let names = ["sid".into()];
+        let names = SecretParameters::new(&["sid"]);
         for (target, expected) in [
             ("/a", "/a"),
             ("/a?b=1", "/a?b=1"),
@@ -260,14 +199,21 @@ mod tests {
             ("/a;sid=x?b=1", "/a;(hidden)?b=1"),
             ("/a;v=1?", "/a;v=1?"),
         ] {
-            assert_eq!(shown_target(target, (&names, &[]), "(hidden)"), expected);
+            assert_eq!(
+                shown_target(target, (&names, LoggedParameters::none()), "(hidden)"),
+                expected
+            );
         }
     }
 
     #[test]
     fn secrets_in_queries_are_not_shown() {
-        let names = ["sid".into()];
-        let shown = |query: &str| shown_query(query, (&names, &[]), |_, _| REDACTED.to_owned());
+        let names = SecretParameters::new(&["sid"]);
+        let shown = |query: &str| {
+            shown_query(query, (&names, LoggedParameters::none()), |_, _| {
+                REDACTED.to_owned()
+            })
+        };
         assert_eq!(shown("a=1&filter%5Bname%5D=2&b"), None);
         for (query, expected) in [
             ("a=1&API_KEY=x&sid=y", "a=1&API_KEY=REDACTED&sid=REDACTED"),
@@ -310,7 +256,8 @@ mod tests {
             parameter("sid", LogForm::Keep),
             in_path,
         ];
-        let names = ["sid".into()];
+        let own = LoggedParameters::new(&own);
+        let names = SecretParameters::new(&["sid"]);
         let hide = |form: LogForm, value: &str| format!("<{} {value}>", form.word());
         let shown = |query: &str| shown_query(query, (&names, &own), hide);
         assert_eq!(shown("q=1&code=DE"), None);

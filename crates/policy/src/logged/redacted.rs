@@ -6,8 +6,7 @@ use std::fmt::Write as _;
 use minicbor::{Decode, Encode};
 
 use super::form::{LogForm, LoggedLocation, LoggedParameter};
-use super::query::is_named;
-use crate::auth::is_read_as;
+use super::names::MemberNames;
 use crate::invalid::{Finding, Part};
 
 /// Detail of a finding about a redacted value.
@@ -92,7 +91,8 @@ impl RedactedParameter {
             }
             (Self::Header(own), Part::Header(name)) => own.eq_ignore_ascii_case(name),
             (Self::Query(own), Part::Query(name)) => {
-                is_named(name.as_bytes(), own.as_bytes(), is_read_as)
+                let own = MemberNames::new([own.as_bytes()].into_iter());
+                own.find(name.as_bytes()).is_some()
             }
             (
                 Self::Path(_) | Self::Cookie(_) | Self::Header(_) | Self::Query(_),

@@ -31,6 +31,7 @@ use serde_json::Value as Json;
 use self::question::Solve as _;
 use self::solve::Solver;
 use self::validators::Validators;
+use self::value::Enums;
 use crate::lower::{Direction, other_direction_properties};
 use crate::samples::Search;
 use crate::steps;
@@ -60,7 +61,7 @@ pub enum Verdict {
 /// True if a schema of this table accepts a value. `None` if that is not certain.
 #[must_use]
 pub fn admits(nodes: &[Value], schema: &Value, value: &Value) -> Option<bool> {
-    value::admits(nodes, schema, value, &mut 0)
+    value::admits((nodes, &Enums::default()), schema, value, &mut 0)
 }
 
 /// Comparisons between the schemas of one table. The comparisons share their intermediate results.

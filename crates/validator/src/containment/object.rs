@@ -295,9 +295,10 @@ fn is_no_name<'a>(leaf: &Leaf<'_, 'a>, solver: &dyn Solve<'a>, name: &str) -> bo
         .iter()
         .filter_map(|schema| schema.get("propertyNames"));
     let value = Value::Text(name.into());
-    names
-        .into_iter()
-        .any(|schema| admits(solver.nodes(), schema, &value, &mut 0) == Some(false))
+    names.into_iter().any(|schema| {
+        let table = (solver.nodes(), solver.enums());
+        admits(table, schema, &value, &mut 0) == Some(false)
+    })
 }
 
 /// True if no object of the leaf can satisfy a fact.
@@ -342,7 +343,8 @@ fn is_impossible<'a>(
             let flat: Vec<&'a Value> = flat.collect();
             let is_admitted = |name: &&str| {
                 let name = Value::Text((**name).into());
-                admits(solver.nodes(), schema, &name, &mut 0) == Some(true)
+                let table = (solver.nodes(), solver.enums());
+                admits(table, schema, &name, &mut 0) == Some(true)
             };
             is_closed(leaf, solver) && object.names(solver).iter().all(is_admitted)
                 || solver.is_empty_of(Kind::String, &flat, &[schema])

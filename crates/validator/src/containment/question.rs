@@ -3,6 +3,7 @@
 
 use bundle::ir::Value;
 
+use super::value::Enums;
 use crate::lower::Direction;
 
 /// Value of a keyword that limits a length or a number of items. `None` if it is no number from 0
@@ -96,6 +97,9 @@ impl Leaf<'_, '_> {
 pub(super) trait Solve<'a> {
     /// All schemas.
     fn nodes(&self) -> &'a [Value];
+
+    /// Literals of long lists in `enum`, which the proofs share.
+    fn enums(&self) -> &Enums<'a>;
 
     fn direction(&self) -> Direction;
 

@@ -9,7 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::leaf;
 use super::question::{Fact, Kind, Leaf, Solve};
-use super::value::admits;
+use super::value::{Enums, admits};
 use crate::choices::have_distinct_values;
 use crate::lower::{Direction, resolved};
 
@@ -19,6 +19,9 @@ const DEPTH_MAX: u32 = 48;
 const NESTED_MAX: u32 = 256;
 /// Number of schemas examined for a literal value that count as one step.
 const EXAMINED_PER_STEP: u32 = 64;
+/// Number of listed values (`enum`) that count as one step. The values of one type in a list of
+/// 100,000 values then need a twentieth of the steps of a proof.
+const LISTED_PER_STEP: usize = 512;
 /// Maximum number of members of `oneOf` whose pairs are compared.
 const PAIRS_MAX: usize = 12;
 
@@ -28,6 +31,7 @@ type Key = (Vec<u64>, Vec<u64>);
 /// Solver of one table of schemas, with the results and the remaining steps of its proofs.
 pub(super) struct Solver<'a> {
     pub(super) nodes: &'a [Value],
+    enums: Enums<'a>,
     /// Returns the class of a node. Nodes of one class accept the same values.
     rank: &'a dyn Fn(u32) -> u32,
     pub(super) direction: Direction,
@@ -87,6 +91,7 @@ impl<'a> Solver<'a> {
     ) -> Self {
         Self {
             nodes,
+            enums: Enums::default(),
             rank,
             direction,
             is_described: false,
@@ -137,7 +142,8 @@ impl<'a> Solver<'a> {
     /// count as steps.
     fn is_excluded(&mut self, pos: &[&'a Value], neg: &[&'a Value], value: &Value) -> bool {
         let mut count = 0;
-        let mut admits = |schema: &&'a Value| admits(self.nodes, schema, value, &mut count);
+        let table = (self.nodes, &self.enums);
+        let mut admits = |schema: &&'a Value| admits(table, schema, value, &mut count);
         let is_excluded = self.steps > 0
             && (pos.iter().any(|schema| admits(schema) == Some(false))
                 || neg.iter().any(|schema| admits(schema) == Some(true)));
@@ -223,6 +229,9 @@ impl<'a> Solver<'a> {
     fn closes_here(&mut self, kind: Kind, mut branch: Branch<'a>) -> bool {
         if let Some(values) = branch.flat.iter().find_map(|schema| self.listed(schema)) {
             let (pos, neg) = (&branch.flat, &branch.all_neg);
+            let steps = u32::try_from(values.len() / LISTED_PER_STEP).unwrap_or(u32::MAX);
+            self.steps = self.steps.saturating_sub(steps);
+            self.is_cut |= self.steps == 0;
             return values
                 .into_iter()
                 .all(|value| !is_of(kind, self.at(value)) || self.is_excluded(pos, neg, value));
@@ -380,6 +389,10 @@ impl<'a> Solver<'a> {
 impl<'a> Solve<'a> for Solver<'a> {
     fn nodes(&self) -> &'a [Value] {
         self.nodes
+    }
+
+    fn enums(&self) -> &Enums<'a> {
+        &self.enums
     }
 
     fn direction(&self) -> Direction {

@@ -112,7 +112,11 @@ fn accepts<'m>((wide, narrow): (&[&'m Members], &[&'m Members]), steps: &mut u32
     }
     let is_closed = narrow.iter().any(|one| one.is_closed);
     let is_newly_refused = |name: &&str| {
-        let other = [name.to_uppercase(), name.to_lowercase()];
+        let other = [
+            name.to_uppercase(),
+            name.to_lowercase(),
+            format!("{name}\0"),
+        ];
         let mut other = other.iter().filter(|other| *other != name);
         other.any(|other| other_case(other, wide).is_some() && is_accepted(other, narrow))
     };

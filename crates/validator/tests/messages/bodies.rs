@@ -219,7 +219,7 @@ fn multipart_form_is_checked_by_its_parts() {
     let nested = ("meta", "application/json", "{\"n\": 1, \"N\": \"x\"}");
     assert_eq!(
         form(&[file, nested]),
-        ["body - #/meta has a name that differs from `n` only in letter case"]
+        ["body - #/meta has a name that some servers read as `n`"]
     );
     assert_eq!(form(&[meta]), ["body - # must have the property \"file\""]);
     assert_eq!(
@@ -357,12 +357,15 @@ fn members_in_other_letter_cases_are_found() {
     });
     let of = |name: &str, at: &str| {
         vec![format!(
-            "body - #{at} has a name that differs from `{name}` only in letter case"
+            "body - #{at} has a name that some servers read as `{name}`"
         )]
     };
     for (body, expected) in [
         (r#"{"amount":3,"Amount":99}"#, of("amount", "")),
         (r#"{"AMOUNT":99}"#, of("amount", "")),
+        (r#"{"amount":3,"amount\u0000":99}"#, of("amount", "")),
+        (r#"{"Amount\u0000x":99}"#, of("amount", "")),
+        (r#"{"amounts\u0000":99,"\u0000amount":99}"#, Vec::new()),
         ("{\"Item\u{17f}\":[]}", of("items", "")),
         (r#"{"items":[{},{"Amount":99}]}"#, of("amount", "/items/1")),
         (
@@ -451,8 +454,7 @@ fn members_of_all_keywords_are_found_in_other_cases() {
             "/a",
         ),
     ] {
-        let expected =
-            format!("body - #{at} has a name that differs from `adm` only in letter case");
+        let expected = format!("body - #{at} has a name that some servers read as `adm`");
         assert_eq!(of_body(&schema, body), [expected], "{schema} {body}");
         assert_eq!(of_body(&schema, other), [""; 0], "{schema}");
     }

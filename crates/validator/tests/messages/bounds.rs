@@ -38,6 +38,14 @@ fn recursive_alternatives_are_bounded() {
             assert_eq!(found.len(), 1, "{found:?}");
         }
     }
+    // A worker of gwd gives up earlier, and another thread checks the message.
+    let operation = expressions("anyOf");
+    let brief = |levels, inner| {
+        let body = nested(levels, inner);
+        validator::briefly(|| json_of(&operation, &body))
+    };
+    assert_eq!(brief(1, r#"{"field": "a"}"#), Some(Vec::new()));
+    assert_eq!(brief(31, r#"{"field": 1}"#), None);
     // Each message has its own limit of steps, so the next message is checked completely.
     let operation = expressions("oneOf");
     assert_eq!(json_of(&operation, r#"{"field": "a"}"#), [""; 0]);

@@ -265,6 +265,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("gate-removed", None),
     ("gate-added", None),
     ("tests-removed", None),
+    ("tests-changed", None),
     ("invariant-added", None),
     ("invariant-changed", None),
     ("invariant-removed", None),

@@ -5,6 +5,7 @@
 
 mod early;
 mod send;
+mod turn;
 mod wire;
 
 use std::future::{Future as _, poll_fn};
@@ -27,6 +28,7 @@ use crate::proxy::connection::{Conn, answer, linger, wait_for_memory};
 use crate::proxy::refused::log_refused_head;
 use crate::proxy::stream::Stream;
 use send::{RequestTraits, Then};
+use turn::Turn;
 use wire::Wire;
 
 /// Minimum of the parser's limit on the number of fields. If the listener's limit is lower, the
@@ -104,7 +106,8 @@ async fn parked(stream: &Stream, io: &ClientIo) -> bool {
 /// Serves exchanges until the connection has to be parked or closed.
 async fn active(wire: &Rc<Wire>) -> End {
     let stream = &wire.stream;
-    let mut serving = pin!(exchanges(wire));
+    let turn = Turn::default();
+    let mut serving = pin!(exchanges(wire, &turn));
     stream.watch_quiet();
     poll_fn(|cx| {
         stream.transfer.deadline.register(cx.waker());
@@ -116,8 +119,11 @@ async fn active(wire: &Rc<Wire>) -> End {
                 Phase::Idle | Phase::Exchange | Phase::Body => {}
             }
         }
+        turn.begin();
         match serving.as_mut().poll(cx) {
             Poll::Ready(end) => Poll::Ready(end),
+            // The next requests have arrived already: do not park the connection.
+            Poll::Pending if turn.has_ended() => Poll::Pending,
             // Poll once more before parking, because bytes may have arrived meanwhile.
             Poll::Pending if expired && stream.transfer.phase() == Phase::Idle => {
                 if !stream.response.unflushed.get() {
@@ -137,7 +143,7 @@ async fn active(wire: &Rc<Wire>) -> End {
 }
 
 /// Serves the exchanges of a connection one after another.
-async fn exchanges(wire: &Rc<Wire>) -> End {
+async fn exchanges(wire: &Rc<Wire>, turn: &Turn) -> End {
     let limits = Limits {
         bytes: usize::try_from(wire.stream.limits.header_bytes).unwrap_or(usize::MAX),
         fields: usize::try_from(wire.stream.limits.headers)
@@ -164,7 +170,7 @@ async fn exchanges(wire: &Rc<Wire>) -> End {
             return End::Over;
         };
         match send::send(wire, response, &traits).await {
-            Then::Again => {}
+            Then::Again => turn.answered().await,
             Then::Close => return End::Over,
             Then::Reset => return End::CutShort,
         }

@@ -10,7 +10,8 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use policy::auth::Fault;
 use policy::invalid::Invalid;
 use policy::logged::{
-    LogForm, LoggedLocation, LoggedParameter, REDACTED, query_in_path, shown_path, user_information,
+    LogForm, LoggedLocation, LoggedParameter, LoggedParameters, REDACTED, SecretParameters,
+    query_in_path, shown_path, user_information,
 };
 use policy::threat::REFUSED;
 use policy::{Cx, NoValue, Reject, RequestHead};
@@ -156,8 +157,8 @@ impl Record {
         if loaded.is_some_and(|loaded| loaded.snapshot.hides_values()) {
             return REDACTED.to_owned();
         }
-        let names = loaded.map(|loaded| &*loaded.secret_parameters);
-        let query = query_in_path(path, (names.unwrap_or_default(), &[]));
+        let names = loaded.map_or(SecretParameters::none(), |loaded| &loaded.secret_parameters);
+        let query = query_in_path(path, (names, LoggedParameters::none()));
         shown_path(path, user_information(path).chain(query).collect(), hidden)
     }
 
@@ -194,17 +195,17 @@ impl Record {
         caller(out, cx);
         display(out, "client_ip", &cx.client);
         text(out, "host", head.host.as_bytes());
-        let secret = &*current.loaded.secret_parameters;
+        let secret = &current.loaded.secret_parameters;
         let route = decided.logged_route();
         let forms = snapshot.logged_forms(version.listener, route, (head, secret));
         let path = forms.shown_path(head.path(), hidden);
         text(out, "path", path.as_bytes());
-        let parameters = &*forms.parameters;
+        let parameters = forms.parameters;
         if let Some(query) = head.query() {
             key(out, "query");
             match forms.hides_query {
                 true => write_text(REDACTED.as_bytes(), out),
-                false => write_query(query, secret, parameters, out),
+                false => write_query(query, (secret, parameters), out),
             }
         }
         text(out, "request_id", request_id.as_bytes());

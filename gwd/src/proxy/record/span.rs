@@ -130,11 +130,11 @@ impl Record {
             scheme: cx.scheme,
             host: head.host.clone(),
         });
-        let secret = &*version.view.current().loaded.secret_parameters;
+        let secret = &version.view.current().loaded.secret_parameters;
         let route = decided.logged_route();
         let forms = snapshot.logged_forms(version.listener, route, (head, secret));
         spans.path = shortened(&forms.shown_path(head.path(), hidden));
-        let agent = shown_agent(&head.headers, &forms.parameters);
+        let agent = shown_agent(&head.headers, forms.parameters);
         spans.user_agent = agent.map(|agent| shortened(&String::from_utf8_lossy(&agent)));
         spans.request_id = lossy(request_id);
     }

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::{Endpoint, Settings};
+use crate::runtime::clock::delta_seconds;
 
 /// Maximum length of a collector's response body, in bytes.
 const RESPONSE_BYTES_MAX: usize = 64 << 10;
@@ -94,7 +95,7 @@ impl Connection {
         let retry_after = head.headers.get(RETRY_AFTER);
         Ok(Response {
             status: head.status,
-            retry_after_s: retry_after.and_then(|value| value.to_str().ok()?.parse().ok()),
+            retry_after_s: retry_after.and_then(|value| delta_seconds(value.to_str().ok()?)),
             body: body.to_bytes(),
         })
     }

@@ -31,6 +31,7 @@ use body::ReceiveState;
 use encode::Sending;
 
 use crate::message::body::{Gate, RequestBody};
+use crate::upstream::STATUS_MAX;
 use crate::upstream::transport::Call;
 
 /// Number of bytes to reserve for one read of a head.
@@ -140,6 +141,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         let mut interim = 0;
         let head = poll_fn(|cx| self.poll_answer(cx, gate, &mut broken, &mut interim));
         let answered = match (head.await, broken) {
+            (Ok(head), _) if head.status.as_u16() > STATUS_MAX => {
+                Err(Error::Invalid("its status is above 599"))
+            }
             (Ok(head), _) => match head.length(self.sending.method()) {
                 Ok(length) => Ok((head, length)),
                 Err(malformed) => Err(malformed.into()),

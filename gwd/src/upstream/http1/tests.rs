@@ -177,6 +177,8 @@ fn malformed_response_is_an_error() {
         "HTTP/2.0 200 OK\r\n\r\n".into(),
         "HTTP/1.1 20 OK\r\n\r\n".into(),
         "HTTP/1.1 099 OK\r\n\r\n".into(),
+        "HTTP/1.1 600 OK\r\ncontent-length: 0\r\n\r\n".into(),
+        "HTTP/1.1 999 OK\r\ncontent-length: 0\r\n\r\n".into(),
         "ICY 200 OK\r\n\r\n".into(),
         "HTTP/1.1 100 Continue\r\n\r\n".repeat(INTERIM_MAX + 1),
         format!("{head}x: {}\r\n\r\n", "v".repeat(300 << 10)),

@@ -41,6 +41,7 @@ use crate::limits::inbox::{Inbox, Metered, UnreadBody, Watch};
 use crate::message::body::{Gate, RequestBody};
 use crate::message::gather::gather;
 use crate::telemetry::shard::PoolGauge;
+use crate::upstream::STATUS_MAX;
 use crate::upstream::connection_shares::ConnectionCharge;
 use crate::upstream::pool::room::{OpenConnection, Room};
 use crate::upstream::sharing::FIELD_OVERHEAD;
@@ -412,6 +413,10 @@ impl Call {
         let response = ready!(std::pin::Pin::new(&mut self.response).poll(cx));
         self.exchange.state.record_event();
         let mut response = response.map_err(Error::Http2)?;
+        if response.status().as_u16() > STATUS_MAX {
+            let why = "the response has a status above 599";
+            return Poll::Ready(Err(Error::Invalid(why)));
+        }
         // Do not forward the upstream's HTTP version.
         *response.version_mut() = Version::HTTP_11;
         Poll::Ready(Ok(response))
