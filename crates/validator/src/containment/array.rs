@@ -2,7 +2,8 @@
 
 use bundle::ir::Value;
 
-use super::question::{Fact, Leaf, Solve, Violation, length};
+use super::measure::length;
+use super::question::{Fact, Leaf, Solve, Violation};
 
 /// Schemas of the first items. A list in `items` is the form of older dialects.
 fn prefix<'a>(solver: &dyn Solve<'a>, schema: &'a Value) -> &'a [Value] {

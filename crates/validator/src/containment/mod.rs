@@ -11,6 +11,7 @@ mod brute;
 mod doubt;
 mod enclose;
 mod leaf;
+mod measure;
 mod number;
 mod object;
 mod pool;

@@ -2,30 +2,11 @@
 
 use bundle::ir::Value;
 
+use super::measure::{ONE, exact};
 use super::question::{Fact, Leaf, Violation};
 
-/// Number of decimal places of exact comparisons. Numbers with more places prove nothing.
-const PLACES: i64 = 12;
-/// The number 1 in the units of [`exact`].
-const ONE: i128 = 1_000_000_000_000;
 /// Maximum number of values of an interval that are tried one by one.
 const TRIED_MAX: i128 = 256;
-
-/// Exact value, times [`ONE`]. `None` if the number has too many digits.
-pub(super) fn exact(value: &Value) -> Option<i128> {
-    match value {
-        Value::Integer(value) => Some(i128::from(*value) * ONE),
-        Value::Decimal(text) => {
-            let (digits, power) = text.split_once('e').unwrap_or((text, "0"));
-            let power: i64 = power.parse().ok()?;
-            let digits: i128 = digits.parse().ok()?;
-            let scale = power.checked_add(PLACES)?;
-            let scale = u32::try_from(scale).ok().filter(|scale| *scale <= 30)?;
-            digits.checked_mul(10_i128.checked_pow(scale)?)
-        }
-        _ => None,
-    }
-}
 
 /// True for `exclusiveMinimum: true` and `exclusiveMaximum: true` (OpenAPI 3.0), flags of `minimum`
 /// and `maximum`.

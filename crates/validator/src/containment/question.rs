@@ -3,17 +3,9 @@
 
 use bundle::ir::Value;
 
+use super::measure::length;
 use super::value::Enums;
 use crate::lower::Direction;
-
-/// Value of a keyword that limits a length or a number of items. `None` if it is no number from 0
-/// on.
-pub(super) fn length(value: &Value) -> Option<u64> {
-    match value {
-        Value::Integer(value) => u64::try_from(*value).ok(),
-        _ => None,
-    }
-}
 
 /// Types of values that facts describe. `null`, `true` and `false` are checked one by one instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,8 +10,7 @@ use jsonschema::{Draft, Validator};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Value as Json, json};
 
-use super::number::exact;
-use super::question::length;
+use super::measure::{exact, length};
 use crate::contain::names;
 use crate::format;
 use crate::lower::{patterns, resolved};
