@@ -256,9 +256,14 @@ impl Search<'_> {
         if !mount.has_other_access || !has_upper_or_escape() {
             return Ok(Vec::new());
         }
-        self.spend(path, LETTER_CASE_COST)?;
+        self.letter_cases_in(self.hosts, path)
+    }
+
+    /// Paths that operations in `hosts` describe and that differ from `path` only in letter case.
+    fn letter_cases_in(&self, hosts: &HostTable, path: &str) -> SearchResult<Vec<String>> {
+        self.spend_at(hosts, path, LETTER_CASE_COST)?;
         let mut left = self.left.get();
-        let others = router::other_letter_cases(self.hosts, path, self.head, &mut left);
+        let others = router::other_letter_cases(hosts, path, self.head, &mut left);
         self.left.set(left);
         others.ok_or(Ambiguity::TooMany)
     }
@@ -401,13 +406,13 @@ impl Search<'_> {
                 false => format!("{path}/"),
             });
         }
-        if server.has_upper_or_escape() || router::has_upper_or_escape(path) {
-            self.spend_at(hosts, path, LETTER_CASE_COST)?;
-            let mut left = self.left.get();
-            let others = router::other_letter_cases(hosts, path, self.head, &mut left);
-            self.left.set(left);
-            paths.extend(others.ok_or(Ambiguity::TooMany)?);
+        let mut others = Vec::new();
+        for path in &paths {
+            if server.has_upper_or_escape() || router::has_upper_or_escape(path) {
+                others.extend(self.letter_cases_in(hosts, path)?);
+            }
         }
+        paths.extend(others);
         for path in paths {
             self.spend_at(hosts, &path, LETTER_CASE_COST)?;
             if router::is_withheld(hosts, &path, self.head) {

@@ -21,6 +21,10 @@ type Targets<'a> = BTreeSet<(u32, &'a str)>;
 
 impl SharedServers {
     pub(crate) fn of(shared: &ir::Shared, apis: &[BuiltApi], mounts: &[Mount]) -> Self {
+        let mut treatments = apis.iter().flat_map(|api| api.treatments.iter());
+        if !treatments.any(|one| one.path_readings == PathReadings::Keep) {
+            return Self::default();
+        }
         let destinations: Box<[Box<[Vec<u32>]>]> = apis
             .iter()
             .map(|api| {
@@ -59,11 +63,10 @@ impl SharedServers {
             }
             servers.push(Server::of(&targets, &mounts_of, (apis, mounts)));
         }
-        let requires = |listener: &ir::Listener| {
-            let client = listener.tls().and_then(|tls| tls.client_auth.as_ref());
-            client.is_some_and(|client| client.mode == ir::ClientAuthMode::Required)
+        let requires_by_name = |name: &String| {
+            let listener = shared.listeners.get(name);
+            listener.is_some_and(ir::Listener::requires_certificate)
         };
-        let requires_by_name = |name: &String| shared.listeners.get(name).is_some_and(&requires);
         let parts = apis.iter().flat_map(|api| api.part.mounts.iter());
         Self {
             servers: servers.into(),
@@ -72,7 +75,11 @@ impl SharedServers {
             certificate_mounts: parts
                 .map(|part| part.mount.listeners.iter().all(requires_by_name))
                 .collect(),
-            certificate_listeners: shared.listeners.iter().map(requires).collect(),
+            certificate_listeners: shared
+                .listeners
+                .iter()
+                .map(ir::Listener::requires_certificate)
+                .collect(),
         }
     }
 
@@ -169,7 +176,9 @@ impl Server {
         let is_sent_here = |mount: u32, operation: u32| {
             let api = snapshot.mounts[mount as usize].api;
             let upstreams = snapshot.servers.destinations(snapshot, api, operation);
-            upstreams.iter().any(|one| self.upstreams.contains(one))
+            upstreams
+                .iter()
+                .any(|one| self.upstreams.binary_search(one).is_ok())
         };
         let group = |mount, operation| match is_sent_here(mount, operation) {
             true => mount,
@@ -215,20 +224,8 @@ fn destinations(shared: &ir::Shared, api: &ApiPart, treatment: &ir::Treatment) -
 fn targets(shared: &ir::Shared) -> BTreeSet<Targets<'_>> {
     let mut by_server: BTreeMap<String, Targets<'_>> = BTreeMap::new();
     for (index, upstream) in (0u32..).zip(&shared.upstreams) {
-        let mut add = |server: String, path| {
+        for (server, path) in upstream.servers_and_paths() {
             by_server.entry(server).or_default().insert((index, path));
-        };
-        match &upstream.discovery {
-            None => {
-                for target in &upstream.targets {
-                    add(target.server(), target.path.as_str());
-                }
-            }
-            Some(ir::Discovery::Dns(dns)) => match dns.port {
-                Some(port) => add(ir::server(dns.host(), port), ""),
-                None => add(dns.host().to_ascii_lowercase(), ""),
-            },
-            Some(ir::Discovery::File(file)) => add(format!("file:{}", file.path), ""),
         }
     }
     by_server.into_values().collect()

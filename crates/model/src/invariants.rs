@@ -545,7 +545,7 @@ fn same_server<'a>(
         let mut own = subject.upstreams.iter();
         let name = own.find(|name| {
             let servers = all.get(name.as_ref());
-            servers.is_some_and(|servers| !servers.named.is_disjoint(&its.named))
+            servers.is_some_and(|servers| servers.share_named(its))
         })?;
         Some((name.as_ref(), other.as_str()))
     })

@@ -619,20 +619,12 @@ impl Oracle {
 
 #[cfg(test)]
 mod tests {
-    use bundle::ir::ContractOperation;
-
     use super::*;
+    use crate::security::schemas::nothing_described;
 
     #[test]
     fn description_is_compiled_once_per_operation() {
-        let operation = ContractOperation {
-            key: String::new(),
-            deprecated: false,
-            parameters: Vec::new(),
-            body: None,
-            responses: Vec::new(),
-        };
-        let cone = Cone::of(&operation, &[]);
+        let cone = nothing_described();
         let descriptions = Descriptions::default();
         let mut compilations = 0;
         for position in [(0, 0), (0, 1), (0, 0), (1, 0), (0, 1), (0, 0)] {

@@ -466,3 +466,28 @@ fn successor_loses_protecting_settings() {
         );
     }
 }
+
+/// The operation before redacts its path parameter in the access log. A setting that the new path
+/// has for its own parameter replaces only the same setting.
+#[test]
+fn renamed_path_parameter_keeps_only_the_same_setting() {
+    let of = |path: &str, id: &str, name: &str, settings: &str, rewrite: &str| {
+        let parameter = format!(
+            "parameters: [{{name: {name}, in: path, required: true, schema: {{type: string}}, \
+             x-gateway: {{{settings}}}}}], security: [{{key: []}}], x-gateway: {{{rewrite}}}"
+        );
+        document(path, "post", &parameter)
+            .replace("operationId: make", &format!("operationId: {id}"))
+    };
+    let old = of("/items/{id}", "make", "id", "log: redact", "max_body: 1MiB");
+    let rewrite = "rewrite: {path: \"/items/{key}\"}, max_body: 1MiB";
+    for (settings, is_lost) in [("log: redact", false), ("log: hash", true), ("", true)] {
+        let new = of("/things/{key}", "create", "key", settings, rewrite);
+        let plan = planned((GATEWAY, &old), (GATEWAY, &new));
+        let mut changes = plan.changes.iter();
+        let found = changes.any(|change| {
+            change.class == Class::Weaken && change.subject.starts_with("parameters.path.")
+        });
+        assert_eq!(found, is_lost, "{settings}: {:?}", gated(&plan));
+    }
+}

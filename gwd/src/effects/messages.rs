@@ -282,8 +282,8 @@ impl MessageValidation<'_> {
     }
 
     /// Validates a body: a short body on this worker, unless the check takes long. Otherwise on a
-    /// thread for computations. Client addresses take turns to use these threads. `None` if the memory is used up, or if the
-    /// result takes too long.
+    /// thread for computations. Client addresses take turns to use these threads. `None` if the
+    /// memory is used up, or if the result takes too long.
     pub(crate) async fn body(
         &self,
         operation: &Arc<Operation>,

@@ -11,8 +11,8 @@ use policy::{Checked, auth};
 use policy::auth::Place;
 
 use super::{
-    Api, ClientAuthMode, Credential, Gateway, Link, Listener, ListenerTls, Messages, Owns, Policy,
-    Scheme, Set, Shared, Treatment, Upstream, Verify,
+    Api, Credential, Gateway, Link, Listener, Messages, Owns, Policy, Scheme, Set, Shared,
+    Treatment, Upstream, Verify,
 };
 
 impl Shared {
@@ -202,13 +202,9 @@ impl Gateway {
         let listener = listener.and_then(|one| {
             // A request that gwc evaluates has a client certificate only if the operation uses
             // `mtls`. Without a certificate, the request cannot reach a listener that requires one.
-            let requires_certificate = |tls: &ListenerTls| {
-                let client_auth = tls.client_auth.as_ref();
-                client_auth.is_some_and(|client_auth| client_auth.mode == ClientAuthMode::Required)
-            };
             let is_certified = |scheme: &Scheme| scheme.place == Place::Certificate;
             let certified = uses.filter_map(|wanted| api.schemes.get(&wanted.scheme));
-            let is_required = one.tls().is_some_and(requires_certificate);
+            let is_required = one.requires_certificate();
             (is_required && !certified.into_iter().any(is_certified)).then_some("tls")
         });
         policy

@@ -123,6 +123,12 @@ impl Security {
         self.0.iter().flat_map(|alternative| &alternative.0)
     }
 
+    /// Indices of the alternatives. A requirement without alternatives counts as one alternative.
+    #[must_use]
+    pub fn indices(&self) -> std::ops::Range<usize> {
+        0..self.0.len().max(1)
+    }
+
     /// True if a request without any credential is admitted.
     #[must_use]
     pub fn admits_anyone(&self) -> bool {

@@ -40,6 +40,26 @@ impl Upstream {
             can_be_any,
         }
     }
+
+    /// Servers of the upstream, each with the path that precedes the path of a request. All names
+    /// and addresses of this machine are `localhost`.
+    #[must_use]
+    pub fn servers_and_paths(&self) -> Vec<(String, &str)> {
+        let found = match &self.discovery {
+            None => {
+                let targets = self.targets.iter();
+                return targets
+                    .map(|target| (target.server(), target.path.as_str()))
+                    .collect();
+            }
+            Some(Discovery::File(file)) => format!("file:{}", file.path),
+            Some(Discovery::Dns(dns)) => match dns.port {
+                Some(port) => server(dns.host(), port),
+                None => dns.host().to_ascii_lowercase(),
+            },
+        };
+        vec![(found, "")]
+    }
 }
 
 impl Target {
@@ -57,7 +77,13 @@ impl Servers {
     /// True if both upstreams can reach the same server.
     #[must_use]
     pub fn meet(&self, other: &Self) -> bool {
-        self.can_be_any || other.can_be_any || !self.named.is_disjoint(&other.named)
+        self.can_be_any || other.can_be_any || self.share_named(other)
+    }
+
+    /// True if both upstreams name the same server.
+    #[must_use]
+    pub fn share_named(&self, other: &Self) -> bool {
+        !self.named.is_disjoint(&other.named)
     }
 }
 

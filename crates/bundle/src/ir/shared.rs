@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::proxy_protocol::ProxyProtocol;
 use super::set::{Named, Set};
-use super::tls::ListenerTls;
+use super::tls::{ClientAuthMode, ListenerTls};
 use super::upstream::{Target, Upstream};
 
 /// Shared part of a gateway: one blob of the bundle.
@@ -458,6 +458,13 @@ impl Listener {
             Protocol::Http => None,
             Protocol::Https(tls) => Some(tls),
         }
+    }
+
+    /// True if the listener refuses connections without a client certificate.
+    #[must_use]
+    pub fn requires_certificate(&self) -> bool {
+        let client_auth = self.tls().and_then(|tls| tls.client_auth.as_ref());
+        client_auth.is_some_and(|one| one.mode == ClientAuthMode::Required)
     }
 
     /// Settings of the listener's connections under their keys in gateway.yaml, which plans

@@ -54,15 +54,6 @@ impl ThisHop {
         }
     }
 
-    /// Element of `Forwarded` for this hop if no earlier hop is known. It has the scheme and the host
-    /// that the trusted proxy reports, as `X-Forwarded-Proto` and `X-Forwarded-Host` have.
-    fn first_element(&self, reported_origin: &ReportedOrigin) -> HeaderValue {
-        let scheme = reported_origin.proto.unwrap_or(self.scheme);
-        let authority = reported_origin.host.as_ref().unwrap_or(&self.authority);
-        let text = element(self.peer, scheme, authority);
-        HeaderValue::try_from(text).unwrap_or_else(|_| self.element.clone())
-    }
-
     /// Calls `field` for each forwarding field of a request, if this hop is the first one.
     pub(super) fn each_field(&self, field: &mut impl FnMut(&HeaderName, &HeaderValue)) {
         field(&X_FORWARDED_FOR, &self.address);
@@ -82,12 +73,7 @@ fn owned(value: &HeaderValue) -> HeaderValue {
 /// Adds this hop to the forwarding fields. `prefix` is the base path that was removed, or empty.
 pub fn continued(headers: &mut HeaderMap, hop: &ThisHop, prefix: &str) {
     let reported_origin = ReportedOrigin::of(headers);
-    if headers.contains_key(&X_FORWARDED_FOR) || headers.contains_key(FORWARDED) {
-        continue_lines(headers, hop, &reported_origin);
-    } else {
-        headers.insert(&X_FORWARDED_FOR, hop.address.clone());
-        headers.insert(FORWARDED, hop.first_element(&reported_origin));
-    }
+    continue_lines(headers, hop, &reported_origin);
     // All fields have the same scheme and host: those that the proxy reports, otherwise those of
     // this hop.
     let proto = reported_origin.proto.unwrap_or(hop.scheme);
@@ -162,11 +148,14 @@ fn elements(
     this: &ThisHop,
     reported_origin: &ReportedOrigin,
 ) -> String {
-    let mut line = String::with_capacity(64);
+    // No earlier hop is known: the element has the scheme and the host that the trusted proxy
+    // reports, as `X-Forwarded-Proto` and `X-Forwarded-Host` have.
     if !reported_origin.forwarded_agrees && hops.is_empty() {
-        let own = this.first_element(reported_origin);
-        return own.to_str().unwrap_or_default().to_owned();
+        let scheme = reported_origin.proto.unwrap_or(this.scheme);
+        let authority = reported_origin.host.as_ref().unwrap_or(&this.authority);
+        return element(this.peer, scheme, authority);
     }
+    let mut line = String::with_capacity(64);
     if reported_origin.forwarded_agrees {
         for before in headers.get_all(FORWARDED) {
             line.push_str(before.to_str().unwrap_or_default());

@@ -149,6 +149,7 @@ fn reading_on_another_host_is_refused() {
         "/open/..%5Cadmin%5Cx",
         "/open/..%2FADMIN%2Fx",
         "/open/..%2Fadmin%2Fx%2F",
+        "/open/..%2FADMIN%2Fx%2F",
         "/open/..%2Fadmin%2Fx;v=1",
         "/open/..%252Fadmin%252Fx",
     ] {

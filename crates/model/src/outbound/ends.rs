@@ -119,12 +119,12 @@ pub(super) fn ends(shared: &Shared<'_>, place: &Place<'_>) -> Vec<End> {
     let upstreams = upstreams.iter();
     let upstreams = upstreams.filter_map(|name| shared.upstreams.get(name.as_str()));
     let mut ends: Vec<End> = Vec::new();
-    for (host, before) in upstreams.flat_map(|upstream| hosts(upstream)) {
+    for (host, before) in upstreams.flat_map(|upstream| upstream.servers_and_paths()) {
         let text = format!("{before}{rest}");
         let end = End {
             raw: path::raw(&text),
             readings: path::readings(&text),
-            offset: (!is_rewritten).then(|| (base.clone(), before)),
+            offset: (!is_rewritten).then(|| (base.clone(), before.to_owned())),
             captures: captures.clone(),
             method: method.clone(),
             host,
@@ -172,23 +172,4 @@ fn named(settings: &Settings) -> Vec<String> {
         _ => None,
     });
     all.collect()
-}
-
-/// Servers of an upstream, each with the path prefix of the target. All names and addresses of this
-/// machine are `localhost`.
-fn hosts(upstream: &ir::Upstream) -> Vec<(String, String)> {
-    if let Some(discovery) = &upstream.discovery {
-        let host = match discovery {
-            ir::Discovery::Dns(dns) => match dns.port {
-                Some(port) => ir::server(dns.host(), port),
-                None => dns.host().to_ascii_lowercase(),
-            },
-            ir::Discovery::File(file) => format!("file:{}", file.path),
-        };
-        return vec![(host, String::new())];
-    }
-    let targets = upstream.targets.iter();
-    targets
-        .map(|target| (target.server(), target.path.clone()))
-        .collect()
 }

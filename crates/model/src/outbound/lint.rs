@@ -201,7 +201,8 @@ fn shared_servers(shared: &Shared<'_>, apis: &[Api], sink: &mut Sink) {
             let upstream = operation.upstream.value.as_str();
             let names = near.entry(upstream).or_insert_with(|| {
                 let own = servers(upstream);
-                let meets = |name: &str| own.as_ref().zip(servers(name)).is_some_and(meet);
+                let both = |name: &str| own.as_ref().zip(servers(name));
+                let meets = |name: &str| both(name).is_some_and(|(own, its)| own.share_named(&its));
                 guarded
                     .keys()
                     .copied()
@@ -240,11 +241,6 @@ byte for byte",
             sink.push(finding);
         }
     }
-}
-
-/// True if two upstreams name the same server.
-fn meet((one, other): (&ir::Servers, ir::Servers)) -> bool {
-    !one.named.is_disjoint(&other.named)
 }
 
 /// Policies of an operation's chain in order.

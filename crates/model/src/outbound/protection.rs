@@ -48,13 +48,9 @@ impl Protection {
             alternatives.insert(RequiredScopes::new());
         }
         let mut listeners = place.mount.listeners.iter();
-        let requires = |listener: &ir::Listener| {
-            let client = listener.tls().and_then(|tls| tls.client_auth.as_ref());
-            client.is_some_and(|client| client.mode == ir::ClientAuthMode::Required)
-        };
         let certificate = listeners.all(|name| {
             let listener = shared.listeners.get(name.as_str());
-            listener.is_some_and(|listener| requires(listener))
+            listener.is_some_and(|listener| listener.requires_certificate())
         });
         let guards = place.policies.iter();
         let refuses_callers =

@@ -14,10 +14,6 @@ use crate::pairs::{both, listeners};
 use crate::security::{self, UNSHOWN};
 use crate::{Change, Class, Plan, Section};
 
-/// Limit on concurrent requests of an upstream without `limits.requests`, in requests. The default
-/// of the setting.
-const REQUESTS_DEFAULT: u64 = 1_024;
-
 /// Kinds of policies that have a counter.
 const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
 
@@ -210,18 +206,18 @@ fn shared_upstreams((old, new): (&ir::Gateway, &ir::Gateway), plan: &mut Plan) {
 /// concurrent requests to the host grows. Only for hosts whose old upstreams have such a limit in
 /// gateway.yaml.
 fn request_limits((old, new): (&ir::Gateway, &ir::Gateway), lines: &mut Vec<Line>) {
-    let limit = |one: &ir::Upstream| upstream(one).amount(&["limits", "requests"]);
     let of_host = |gateway: &ir::Gateway, host: &String| -> BTreeMap<String, u64> {
         let all = gateway.shared.upstreams.iter();
         let used = all.filter(|one| {
             security::gateway::hosts(one).contains(host)
                 && questions::gets_requests(gateway, &one.name)
         });
-        let limits = used.map(|one| (one.name.clone(), limit(one).unwrap_or(REQUESTS_DEFAULT)));
-        limits.collect()
+        used.map(|one| (one.name.clone(), one.limits.requests))
+            .collect()
     };
     let limited = old.shared.upstreams.iter();
-    let limited = limited.filter(|one| limit(one).is_some_and(|limit| limit != REQUESTS_DEFAULT));
+    let default = policy::upstream::Limits::default().requests;
+    let limited = limited.filter(|one| one.limits.requests != default);
     let hosts: BTreeSet<String> = limited.flat_map(security::gateway::hosts).collect();
     for host in hosts {
         let (was, is) = (of_host(old, &host), of_host(new, &host));

@@ -575,7 +575,8 @@ fn calls(gateway: &ir::Gateway, service: &str) -> BTreeMap<String, String> {
         for (name, policy) in policies {
             let question = Question::of(&policy.checked);
             if question.is_some_and(|question| question.service() == service) {
-                calls.insert(name, policy_value(&policy.checked).to_string());
+                let settings = || policy_value(&policy.checked).to_string();
+                calls.entry(name).or_insert_with(settings);
             }
         }
     }

@@ -532,7 +532,7 @@ impl<'a> Cells<'_, 'a> {
         let before = before + &self.changed_around(route);
         change.access = Some(describe(&route.treatment().security));
         change.bound.clone_from(&before);
-        let every = 0..route.treatment().security.0.len().max(1);
+        let every = route.treatment().security.indices();
         let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();
         let witness = cell.and_then(|cell| match access.is_nobody() {
             true => self.differs(cell, results),
@@ -606,7 +606,7 @@ impl<'a> Cells<'_, 'a> {
         change.access = Some(describe(&route.treatment().security));
         change.bound = self.tables[1].requests_of(&route.operation.key) + extra;
         change.bound.push_str(&self.changed_around(route));
-        let every = 0..route.treatment().security.0.len().max(1);
+        let every = route.treatment().security.indices();
         let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();
         let witness = match self.pairs.before(route).is_nobody() {
             true => self.differs(cell, results),

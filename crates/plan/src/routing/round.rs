@@ -317,8 +317,7 @@ impl<'a, 'o> Accesses<'a, 'o> {
             };
             let reached = format!("of {}, before: {}{more}", opening.reached, named.join(", "));
             let bound = format!("{}; {}; {}", keys.join(" "), digest(before), digest(after));
-            let is_at = (*first, opening.operation);
-            for mut change in self.lines(is_at, (before, after)) {
+            for mut change in self.lines((*first, opening.operation)) {
                 change.subject = format!("{} {reached}", change.subject);
                 change.bound.push_str(&bound);
                 change.why_none = Some(OTHER_REQUEST);
@@ -339,11 +338,8 @@ impl<'a, 'o> Accesses<'a, 'o> {
 
     /// Lines for the differences between an old operation and its successor by which the successor
     /// admits more.
-    fn lines(
-        &self,
-        (was_at, is_at): (usize, usize),
-        (before, after): (OperationAt<'a>, OperationAt<'a>),
-    ) -> Vec<Change> {
+    fn lines(&self, (was_at, is_at): (usize, usize)) -> Vec<Change> {
+        let (before, after) = (self.at(Side::Old, was_at), self.at(Side::New, is_at));
         let [was, is] = self.accesses_with_requests((Side::Old, before), after);
         let found = differences(&was, &is).into_iter().filter(opens);
         let mut lines: Vec<Change> = found.map(line).collect();
@@ -407,7 +403,7 @@ impl<'a, 'o> Accesses<'a, 'o> {
                 .map(|(side, one)| self.identity(side, one, false));
             let lines = known
                 .entry(key)
-                .or_insert_with(|| self.lines_of_moved((was_at, is_at), (before, after)));
+                .or_insert_with(|| self.lines_of_moved((was_at, is_at)));
             plan.changes.extend(
                 lines
                     .iter()
@@ -454,11 +450,8 @@ impl<'a, 'o> Accesses<'a, 'o> {
 
     /// Lines for all differences in access between an operation and its old version, without the
     /// operation.
-    fn lines_of_moved(
-        &self,
-        (was_at, is_at): (usize, usize),
-        (before, after): (OperationAt<'a>, OperationAt<'a>),
-    ) -> Vec<Change> {
+    fn lines_of_moved(&self, (was_at, is_at): (usize, usize)) -> Vec<Change> {
+        let (before, after) = (self.at(Side::Old, was_at), self.at(Side::New, is_at));
         let [was, is] = self.accesses((Side::Old, before), after);
         let found = differences(&was, &is).into_iter();
         let found = found.filter(|one| one.class.is_none() && one.verdict != Verdict::Equal);
@@ -489,12 +482,22 @@ impl<'a, 'o> Accesses<'a, 'o> {
         // The parameters of the two paths can have other names. A setting of a path parameter that
         // only one path has is no difference if the other path has it for another parameter.
         let is_of_path = |line: &Line| line.subject.starts_with("parameters.path.");
-        let is_renamed = lines
-            .iter()
-            .any(|line| line.class == Class::Strengthen && is_of_path(line));
+        let setting = |line: &Line| {
+            let name = line.subject.rsplit('.').next();
+            name.unwrap_or_default().to_owned()
+        };
+        let gained = lines.iter();
+        let gained = gained.filter(|line| line.class == Class::Strengthen && is_of_path(line));
+        let gained = gained.map(|one| (setting(one), one.new.clone(), one.old.clone()));
+        let mut gained: Vec<(String, Value, Value)> = gained.collect();
         lines.retain(|line| match line.class {
             Class::Relax => true,
-            Class::Weaken => !(is_renamed && is_of_path(line)),
+            Class::Weaken if is_of_path(line) && (line.old.is_null() || line.new.is_null()) => {
+                let own = (setting(line), line.old.clone(), line.new.clone());
+                let at = gained.iter().position(|one| *one == own);
+                at.map(|at| gained.swap_remove(at)).is_none()
+            }
+            Class::Weaken => true,
             _ => false,
         });
         lines

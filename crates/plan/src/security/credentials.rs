@@ -86,8 +86,7 @@ fn stripped(
     place: &Place,
 ) -> BTreeSet<(bool, bool)> {
     let [old, new] = [was, is].map(|route| {
-        // A requirement without alternatives counts as one alternative.
-        let alternatives = 0..route.treatment.security.0.len().max(1);
+        let alternatives = route.treatment.security.indices();
         let flags = alternatives.map(|index| strip(route, index, place));
         flags.collect::<Vec<bool>>()
     });

@@ -54,8 +54,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
 fn differing<'a>(was: Route<'a>, is: Route<'a>) -> BTreeMap<&'a str, [BTreeSet<String>; 2]> {
     let mut differing: BTreeMap<&str, [BTreeSet<String>; 2]> = BTreeMap::new();
     let sides = [was, is].map(|route| {
-        // A requirement without alternatives counts as one alternative.
-        let alternatives = 0..route.treatment.security.0.len().max(1);
+        let alternatives = route.treatment.security.indices();
         let all = alternatives.map(|index| written(route, index));
         all.collect::<Vec<Sources<'a>>>()
     });

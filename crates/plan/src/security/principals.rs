@@ -144,7 +144,7 @@ impl<'a> Principal<'a> {
     /// Principals of all alternatives. A requirement without alternatives counts as one alternative
     /// that requires nothing. `other` is the route of the other side.
     fn all(route: Route<'a>, other: Route<'_>) -> Vec<Self> {
-        let alternatives = 0..route.treatment.security.0.len().max(1);
+        let alternatives = route.treatment.security.indices();
         let all = alternatives.map(|index| Self::of(route, other, index));
         all.collect()
     }

@@ -62,7 +62,7 @@ pub(super) fn described(access: &Access<'_>) -> Option<Cone> {
 }
 
 /// Description without parts to check, for a side without a description.
-fn nothing_described() -> Cone {
+pub(crate) fn nothing_described() -> Cone {
     let operation = ContractOperation {
         key: String::new(),
         deprecated: false,

@@ -13,13 +13,15 @@ pub(super) fn canonical(name: &str, value: &str) -> String {
         "x-frame-options"
         | "x-content-type-options"
         | "x-permitted-cross-domain-policies"
+        // The order counts: the name of a search engine restricts all rules after it.
+        | "x-robots-tag"
         | "content-type" => words(&value.to_ascii_lowercase()),
         "referrer-policy" => last_known(value),
         "strict-transport-security" => joined(value, ';', |one| one.to_ascii_lowercase()),
         "content-security-policy" => policy(value),
         "set-cookie" => cookie(value),
         "content-disposition" => disposition(value),
-        "surrogate-control" | "x-robots-tag" | "accept-ch" | "critical-ch" => {
+        "surrogate-control" | "accept-ch" | "critical-ch" => {
             joined(value, ',', |one| one.to_ascii_lowercase())
         }
         "clear-site-data" => joined(value, ',', str::to_owned),
@@ -254,11 +256,21 @@ pub(super) fn off(value: &str) -> u64 {
 }
 
 /// Strength of X-Robots-Tag: 2 if search engines do not list the page, 1 if they do not show its
-/// content, otherwise 0.
+/// content, otherwise 0. The name of a search engine restricts its rule and all rules after it to
+/// this engine.
 pub(super) fn unindexed(value: &str) -> u64 {
+    const VALUED: [&str; 4] = [
+        "max-image-preview",
+        "max-snippet",
+        "max-video-preview",
+        "unavailable_after",
+    ];
+    let is_for_all = |rule: &&str| {
+        let name = rule.split_once(':').map(|(name, _)| name.trim());
+        name.is_none_or(|name| VALUED.contains(&name))
+    };
     let value = value.to_ascii_lowercase();
-    // A rule may begin with the name of a search engine. The rule then protects from this one only.
-    let rules = value.split(',').map(str::trim);
+    let rules = value.split(',').map(str::trim).take_while(is_for_all);
     let strengths = rules.map(|rule| match rule {
         "none" | "noindex" => 2,
         "noarchive" | "nosnippet" => 1,
@@ -323,6 +335,11 @@ mod tests {
             ),
             ("strict-transport-security", "max-age=60", "max-age=61"),
             ("x-other", "A", "a"),
+            (
+                "x-robots-tag",
+                "noindex, bot: nofollow",
+                "bot: nofollow, noindex",
+            ),
         ] {
             assert_ne!(canonical(name, one), canonical(name, other), "{name}");
         }
@@ -356,5 +373,7 @@ mod tests {
         );
         let robots = ["bot: noindex, all", "nosnippet", "NoIndex, nosnippet"];
         assert!(robots.map(unindexed).is_sorted_by(|a, b| a < b));
+        assert_eq!(unindexed("bot: all, noindex"), 0);
+        assert_eq!(unindexed("max-snippet: 0, noindex"), 2);
     }
 }

@@ -83,7 +83,7 @@ impl NameTable {
     }
 
     /// True if the table has no names.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.spellings.is_empty()
     }
 
@@ -114,11 +114,11 @@ impl NameTable {
 
     /// True if some server treats an encoded name in a query as equal to a name of the table.
     pub(super) fn has_written(&self, written: &str) -> bool {
-        let is_known = |text: &str| self.find(&decode_query(text)).is_some();
-        is_known(written)
-            || without_unicode(written).is_some_and(|text| is_known(&text))
-            || without_invalid_utf8(&decode_query(written))
-                .is_some_and(|name| self.find(&name).is_some())
+        let is_known = |name: &[u8]| self.find(name).is_some();
+        let decoded = decode_query(written);
+        is_known(&decoded)
+            || without_unicode(written).is_some_and(|text| is_known(&decode_query(&text)))
+            || without_invalid_utf8(&decoded).is_some_and(|name| is_known(&name))
     }
 }
 

@@ -282,11 +282,11 @@ fn name_of(part: &str) -> &str {
 /// True if some server treats an encoded name in a query as equal to `wanted`.
 #[must_use]
 pub(crate) fn is_written_as(written: &str, wanted: &str) -> bool {
-    let is_wanted = |text: &str| is_read_as(&decode_query(text), wanted.as_bytes());
-    is_wanted(written)
-        || without_unicode(written).is_some_and(|text| is_wanted(&text))
-        || without_invalid_utf8(&decode_query(written))
-            .is_some_and(|name| is_read_as(&name, wanted.as_bytes()))
+    let is_wanted = |name: &[u8]| is_read_as(name, wanted.as_bytes());
+    let decoded = decode_query(written);
+    is_wanted(&decoded)
+        || without_unicode(written).is_some_and(|text| is_wanted(&decode_query(&text)))
+        || without_invalid_utf8(&decoded).is_some_and(|name| is_wanted(&name))
 }
 
 /// Decoded name without the bytes that are not UTF-8, which some servers leave out: `role` for

@@ -101,6 +101,9 @@ impl MemberNames {
     /// `a[filter][id]` as `filter[id]`. Control characters are ignored, and the name is also
     /// compared up to the first one, because servers remove them or end the name there.
     pub(super) fn find(&self, name: &[u8]) -> Option<usize> {
+        if self.whole.is_empty() {
+            return None;
+        }
         if !name.iter().any(u8::is_ascii_control) {
             return self.find_printable(name);
         }

@@ -1,6 +1,7 @@
 //! Values that the findings of validation do not describe: values of schemas with `redact`, and of
 //! parameters that logs do not show.
 
+use std::cell::LazyCell;
 use std::fmt::Write as _;
 
 use minicbor::{Decode, Encode};
@@ -82,18 +83,22 @@ impl RedactedValue {
 // === impl RedactedParameter ===
 
 impl RedactedParameter {
-    /// Name of the parameter. `None` unless `part` is this parameter, or servers could treat the
-    /// name of `part` as the parameter's name or as a member of it.
+    /// Name of a query parameter. `None` for other parameters.
+    fn in_query(&self) -> Option<&str> {
+        match self {
+            Self::Query(name) => Some(name),
+            Self::Path(_) | Self::Header(_) | Self::Cookie(_) => None,
+        }
+    }
+
+    /// Name of the parameter. `None` unless `part` is this parameter. Always `None` for query
+    /// parameters, whose names servers read in several ways ([`MemberNames`]).
     fn name_of(&self, part: &Part) -> Option<&str> {
         let is_own = match (self, part) {
             (Self::Path(own), Part::Path(name)) | (Self::Cookie(own), Part::Cookie(name)) => {
                 **own == **name
             }
             (Self::Header(own), Part::Header(name)) => own.eq_ignore_ascii_case(name),
-            (Self::Query(own), Part::Query(name)) => {
-                let own = MemberNames::new([own.as_bytes()].into_iter());
-                own.find(name.as_bytes()).is_some()
-            }
             (
                 Self::Path(_) | Self::Cookie(_) | Self::Header(_) | Self::Query(_),
                 Part::Body
@@ -131,11 +136,18 @@ pub fn redact_findings(
             .chain(own().filter_map(|one| one.parameter.clone()))
             .collect(),
     };
+    let in_query: Vec<&str> = hidden
+        .iter()
+        .filter_map(RedactedParameter::in_query)
+        .collect();
+    let names = LazyCell::new(|| MemberNames::new(in_query.iter().map(|name| name.as_bytes())));
     let inside = findings.iter_mut();
     for finding in inside.filter(|one| one.part != Part::Body) {
-        let Some(name) = hidden.iter().find_map(|one| one.name_of(&finding.part)) else {
-            continue;
+        let name = match &finding.part {
+            Part::Query(written) => names.find(written.as_bytes()).map(|at| in_query[at]),
+            part => hidden.iter().find_map(|one| one.name_of(part)),
         };
+        let Some(name) = name else { continue };
         let is_inner = match &mut finding.part {
             Part::Query(written) => {
                 let is_inner = **written != *name && written.contains(['[', '.']);
