@@ -30,6 +30,8 @@ pub struct ApiPart {
     pub(crate) policies: Set<ir::Policy>,
     pub(crate) treatments: Box<[ir::Treatment]>,
     pub(crate) names: Names,
+    /// Names of the upstreams of `internal` operations, sorted.
+    pub(crate) internal_upstreams: BTreeSet<String>,
     pub(crate) errors: ErrorShapes,
     pub(crate) messages: Option<ir::Messages>,
     /// Digest of the descriptions that each operation validates, in the order of the routing table
@@ -89,9 +91,11 @@ impl ApiPart {
             let ids = operations.iter();
             ids.map(|operation| RouteId::new(&operation.key, &mount.name))
         });
+        let internal_upstreams = hidden.into_iter().flat_map(|one| one.upstreams);
         Ok(Self {
             digest,
             name: name.into(),
+            internal_upstreams: internal_upstreams.collect(),
             errors: ErrorShapes::of(&errors),
             route_ids: route_ids.collect(),
             mounts: mounts

@@ -47,9 +47,11 @@ impl SharedServers {
         }
         let mut mounts_of: Vec<Vec<u32>> = vec![Vec::new(); shared.upstreams.len()];
         for (index, mount) in (0u32..).zip(mounts) {
-            let all = destinations[mount.api as usize].iter().flatten();
-            for upstream in all.collect::<BTreeSet<_>>() {
-                mounts_of[*upstream as usize].push(index);
+            let all = destinations[mount.api as usize].iter().flatten().copied();
+            let internal = &apis[mount.api as usize].part.internal_upstreams;
+            let internal = positions(shared, internal);
+            for upstream in all.chain(internal).collect::<BTreeSet<u32>>() {
+                mounts_of[upstream as usize].push(index);
             }
         }
         let mut of_upstream = vec![Vec::new(); shared.upstreams.len()];
@@ -214,10 +216,17 @@ fn destinations(shared: &ir::Shared, api: &ApiPart, treatment: &ir::Treatment) -
     let names = std::iter::once(treatment.upstream.as_str())
         .chain(treatment.forwarding.upstreams())
         .chain(copies);
-    let indices: BTreeSet<u32> = names
-        .filter_map(|name| u32::try_from(shared.upstreams.position(name)?).ok())
-        .collect();
+    let indices: BTreeSet<u32> = positions(shared, names).collect();
     indices.into_iter().collect()
+}
+
+/// Indices of upstreams with these names.
+fn positions<N: AsRef<str>>(
+    shared: &ir::Shared,
+    names: impl IntoIterator<Item = N>,
+) -> impl Iterator<Item = u32> {
+    let names = names.into_iter();
+    names.filter_map(|name| u32::try_from(shared.upstreams.position(name.as_ref())?).ok())
 }
 
 /// Targets of each server. Servers with the same targets count once.

@@ -188,6 +188,7 @@ fn lower_api(api: &Api) -> Result<ir::Api, NotASet> {
             template: operation.template.clone(),
             conditions: operation.conditions.clone(),
             priority: operation.priority,
+            upstreams: upstreams(operation),
         })
         .collect();
     Ok(ir::Api {
@@ -207,6 +208,14 @@ fn lower_api(api: &Api) -> Result<ir::Api, NotASet> {
         hidden: hidden.into_iter().collect(),
         messages: None,
     })
+}
+
+/// Names of the upstreams to which an operation sends requests, sorted.
+fn upstreams(operation: &Operation) -> Vec<String> {
+    let own = std::iter::once(operation.upstream.value.as_str());
+    let names = own.chain(operation.forwarding.upstreams());
+    let names: BTreeSet<&str> = names.filter(|name| !name.is_empty()).collect();
+    names.into_iter().map(str::to_owned).collect()
 }
 
 /// Operations of an API whose messages are checked against their description, by key.

@@ -359,6 +359,7 @@ fn hidden(dice: &mut Dice) -> Vec<ir::Hidden> {
         template,
         conditions,
         priority,
+        upstreams: Vec::new(),
     }]
 }
 
@@ -584,6 +585,7 @@ fn printed(mounts: &[Mounted]) -> String {
                 template,
                 conditions,
                 priority,
+                ..
             } = hidden;
             let prefix = if template.is_prefix() { "/**" } else { "" };
             let folded = if template.is_folded() { " ~" } else { "" };

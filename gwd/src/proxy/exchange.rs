@@ -51,7 +51,7 @@ pub(crate) async fn exchange(
     };
     let (mut parts, mut body) = request.into_parts();
     let handshake = Handshake::take(&mut parts);
-    let mut admitted = match admit(stream, &version, &record, parts) {
+    let mut admitted = match admit(stream, &version, &record, (parts, handshake.is_some())) {
         Ok(admitted) => admitted,
         Err(reject) => return respond::refused_at_edge(reject, &version.view, record),
     };
@@ -181,15 +181,17 @@ impl Version {
     }
 }
 
-/// Checks the head of a request against the limits and rules of the listener.
+/// Checks the head of a request against the limits and rules of the listener. `is_handshake`: the
+/// request is a WebSocket handshake.
 fn admit(
     stream: &Stream,
     version: &Version,
     record: &Record,
-    parts: Parts,
+    (parts, is_handshake): (Parts, bool),
 ) -> Result<Admitted, &'static Reject> {
     let (rules, tls_listener) = (version.rules(), version.tls_listener());
-    if !still_admitted(stream, tls_listener, rules, record.unix_ms() / 1_000) {
+    let now_s = record.unix_ms() / 1_000;
+    if !still_admitted(stream, tls_listener, rules, (now_s, is_handshake)) {
         return Err(&MISDIRECTED);
     }
     let admitted = edge::admit(parts, rules, stream.peer);
@@ -264,32 +266,37 @@ async fn decide<'s>(
 }
 
 /// True if the request may be served on its connection under the current rules of the listener.
-/// False if the rules for client certificates no longer admit the client, or its certificate has
-/// expired. After another change of the rules (TLS enabled or disabled, other PROXY protocol
-/// senders), the connection may serve one more request. After any change, marks the connection as
-/// outdated: it ends after this exchange, so that the client reconnects under the current rules.
+/// False for a connection that the rules would no longer accept: a connection without TLS if they
+/// require TLS, a client certificate that they do not admit or that has expired, or a peer that is
+/// no PROXY protocol sender. After another change of the rules (TLS disabled, other PROXY protocol
+/// senders), the connection may serve one more request, but no WebSocket. After any change, marks
+/// the connection as outdated: it ends after this exchange, so that the client reconnects under the
+/// current rules. `is_handshake`: the request is a WebSocket handshake.
 fn still_admitted(
     stream: &Stream,
     tls_listener: Option<&TlsListener>,
     listener: &Listener,
-    now_s: u64,
+    (now_s, is_handshake): (u64, bool),
 ) -> bool {
     let (same_tls, admission) = match (stream.tls.get(), tls_listener) {
         (None, None) => (true, StillAdmitted::Unchanged),
         (Some(facts), Some(tls_listener)) => (true, facts.still_admitted(tls_listener, now_s)),
-        (Some(_), None) | (None, Some(_)) => (false, StillAdmitted::Unchanged),
+        (Some(_), None) => (false, StillAdmitted::Unchanged),
+        (None, Some(_)) => (false, StillAdmitted::No),
     };
-    let same_sender = match (stream.balancer, &listener.proxy_protocol) {
-        (None, None) => true,
-        (Some(balancer), Some(header)) => header.trusts(balancer),
-        (Some(_), None) | (None, Some(_)) => false,
+    let (same_sender, may_send) = match (stream.balancer, &listener.proxy_protocol) {
+        (None, None) => (true, true),
+        (Some(balancer), Some(header)) => (header.trusts(balancer), true),
+        (Some(_), None) => (false, true),
+        (None, Some(header)) => (false, header.trusts(stream.peer)),
     };
     let is_same = same_tls && same_sender;
     if is_same && admission == StillAdmitted::Unchanged {
         return true;
     }
     let has_served = stream.outdated.replace(true);
-    admission != StillAdmitted::No && (is_same || !has_served)
+    let is_admitted = admission != StillAdmitted::No && may_send;
+    is_admitted && (is_same || !has_served && !is_handshake)
 }
 
 /// True if an HTTP/2 request is for a host whose certificate differs from the one that the

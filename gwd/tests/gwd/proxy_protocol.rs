@@ -11,11 +11,14 @@ use gwd::node::{Bounds, Node, Settings};
 use crate::fixture::*;
 use crate::pki::{Authority, Secrets};
 use crate::tls::{https, start, tls};
+use crate::websocket::{HANDSHAKE, websocket};
 use crate::world::World;
 
 const REJECTIONS: &str = "gwd_rejections_total";
 const V1: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n";
 const GET: &str = "GET /a HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n";
+/// Request for an operation without WebSocket of [`websocket`], which keeps the connection open.
+const PLAIN: &str = "GET /plain HTTP/1.1\r\nhost: shop.example\r\n\r\n";
 
 /// A version 2 header for the client 192.0.2.7 over IPv4, with extensions after the addresses.
 fn v2(extensions: &[u8]) -> Vec<u8> {
@@ -366,6 +369,39 @@ fn connection_before_the_header_rule_ends() {
             .text()
             .contains("x-forwarded-for: 192.0.2.7\r\n")
     );
+}
+
+/// Publishes a version that requires a PROXY header from `senders`, and sends a request on a
+/// connection that was accepted before without a header. Returns the status of the response.
+fn status_after_header_rule(senders: &str, request: &str) -> u16 {
+    let upstream = Upstream::echoing();
+    let mut shop = websocket(&upstream);
+    let mut node = Node::start(settings()).unwrap();
+    shop.listener.address = "127.0.0.1:0".into();
+    let direct = shop.build(&mut node, Digest::of(b"direct"));
+    node.bind(&direct).unwrap();
+    node.publish(&direct, 1);
+    let mut before = Client::connect(node.listeners()["public"]);
+    before.send(PLAIN);
+    assert_eq!(before.answer().status, 200);
+    shop.listener.proxy_protocol = from(&[senders], 60_000);
+    let balanced = shop.build(&mut node, Digest::of(b"balanced"));
+    node.bind(&balanced).unwrap();
+    node.publish(&balanced, 2);
+    before.send(request);
+    let answer = before.answer();
+    assert_eq!(answer.field("connection"), ["close"]);
+    assert!(before.closed());
+    answer.status
+}
+
+#[test]
+fn outdated_connection_opens_no_tunnel() {
+    assert_eq!(status_after_header_rule("127.0.0.0/8", PLAIN), 200);
+    assert_eq!(status_after_header_rule("127.0.0.0/8", HANDSHAKE), 421);
+    for request in [PLAIN, HANDSHAKE] {
+        assert_eq!(status_after_header_rule("192.0.2.0/24", request), 421);
+    }
 }
 
 #[test]

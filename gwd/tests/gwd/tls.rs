@@ -4,7 +4,9 @@ use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
+use bundle::digest::Digest;
 use bundle::ir;
+use gwd::node::Node;
 use policy::SecretRef;
 use rcgen::{PKCS_RSA_SHA256, date_time_ymd};
 
@@ -604,6 +606,33 @@ fn connection_under_older_rules_ends_after_exchange() {
     assert_ne!(curl(gwd.public(), "shop.example", &[]).0, 0);
     drop(input);
     child.wait().unwrap();
+}
+
+#[test]
+fn cleartext_connection_is_refused_after_tls() {
+    let upstream = Upstream::echoing();
+    let mut shop = shop(upstream.address, vec![op("GET", "/a").prefix()]);
+    let mut node = Node::start(settings()).unwrap();
+    shop.listener.address = "127.0.0.1:0".into();
+    let cleartext = shop.build(&mut node, Digest::of(b"cleartext"));
+    node.bind(&cleartext).unwrap();
+    node.publish(&cleartext, 1);
+    let mut client = Client::connect(node.listeners()["public"]);
+    let request = "GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    client.send(request);
+    assert_eq!(client.answer().status, 200);
+    let _files = with_certificate(&mut shop);
+    let encrypted = shop.build(&mut node, Digest::of(b"encrypted"));
+    node.bind(&encrypted).unwrap();
+    node.publish(&encrypted, 2);
+    client.send(request);
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (421, vec!["close"])
+    );
+    assert!(client.closed());
+    assert_eq!(upstream.seen().len(), 1);
 }
 
 #[test]

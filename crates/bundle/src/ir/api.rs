@@ -157,6 +157,23 @@ pub struct Hidden {
     #[n(3)]
     #[cbor(skip_if = "is_usual")]
     pub priority: i32,
+    /// Names of the upstreams to which the operation would send its requests, sorted. With
+    /// `path_readings: keep`, the gateway forwards no request that these upstreams may read as a
+    /// request of the operation.
+    #[n(4)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    pub upstreams: Vec<String>,
+}
+
+impl Hidden {
+    /// True if another operation describes the same requests.
+    #[must_use]
+    pub fn has_requests_of(&self, other: &Self) -> bool {
+        self.method == other.method
+            && self.template == other.template
+            && self.conditions == other.conditions
+            && self.priority == other.priority
+    }
 }
 
 /// True for the default priority.

@@ -220,6 +220,7 @@ mod tests {
                     template: one.template,
                     conditions: one.conditions,
                     priority: one.priority,
+                    upstreams: Vec::new(),
                 }
             });
             let hidden: Vec<Hidden> = hidden.collect();

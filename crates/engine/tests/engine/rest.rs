@@ -46,6 +46,7 @@ fn router(routes: &[&str]) -> ApiRouter {
                         template: operation("", method, path, Owns::Described).template,
                         conditions: Vec::new(),
                         priority: 0,
+                        upstreams: Vec::new(),
                     }),
                 }
             }

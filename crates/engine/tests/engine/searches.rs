@@ -18,6 +18,8 @@ struct Gateway {
     readings: PathReadings,
     /// True if the operation on the other host is `internal`.
     is_internal: bool,
+    /// True if another operation on the other host has the same upstream.
+    has_sibling: bool,
     /// True if the operation on the other host requires a password.
     is_protected: bool,
     /// Port of the upstream of the operation on the other host. The other upstream has port 80.
@@ -35,6 +37,7 @@ fn usual() -> Gateway {
         base: "",
         readings: PathReadings::Keep,
         is_internal: false,
+        has_sibling: true,
         is_protected: true,
         port: 80,
     }
@@ -78,17 +81,16 @@ impl Gateway {
         inner.mounts = mount("inner.test", "");
         let admin = operation("a1/admin", template(self.admin));
         let other = operation("a1/other", template("/other"));
-        inner.operations = Set::new(match self.is_internal {
-            true => vec![other],
-            false => vec![admin, other],
-        })
-        .unwrap();
+        let admin = (!self.is_internal).then_some(admin);
+        let other = self.has_sibling.then_some(other);
+        inner.operations = Set::new(admin.into_iter().chain(other).collect()).unwrap();
         if self.is_internal {
             inner.hidden.push(ir::Hidden {
                 method: "GET".into(),
                 template: template(self.admin),
                 conditions: Vec::new(),
                 priority: 0,
+                upstreams: vec![inner.treatments[0].upstream.clone()],
             });
         }
         if !self.is_protected {
@@ -196,6 +198,13 @@ fn only_other_access_at_the_same_server_counts() {
         ..usual()
     };
     assert_eq!(internal.refusal(path), Some(None));
+    let alone = Gateway {
+        has_sibling: false,
+        ..internal
+    };
+    assert_eq!(alone.refusal(path), Some(None));
+    let elsewhere = Gateway { port: 81, ..alone };
+    assert_eq!(elsewhere.refusal(path), None);
     let strict = Gateway {
         readings: PathReadings::Strict,
         ..usual()

@@ -400,7 +400,10 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             all.map(|one| format!("{} {}", one.method, one.template))
                 .collect()
         };
-        if was.hidden != is.hidden {
+        let pairs = || was.hidden.iter().zip(&is.hidden);
+        let has_same =
+            was.hidden.len() == is.hidden.len() && pairs().all(|(was, is)| was.has_requests_of(is));
+        if !has_same {
             lines.push(Line {
                 class: Class::Changed,
                 id: "internal-changed",
