@@ -349,7 +349,7 @@ fn history() -> Value {
         "previous": text_or_null(), "actor": text(), "reason": text(), "created": text(), "git": {"type": ["object", "null"]},
         "expires": text_or_null(), "withdraw": list(&digest()), "ran": {"type": ["array", "null"], "items": ran},
         "approvals": or_null(&approvals),
-        "rollout": or_null(&object(&json!({"step": count(), "of": count(), "nodes": text(),
+        "rollout": or_null(&object(&json!({"step": count(), "of": count(), "nodes": text(), "traffic": text(),
             "base": object(&json!({"serial": count(), "record": digest()}))}))),
     }));
     document(

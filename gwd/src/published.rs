@@ -6,6 +6,8 @@
 //! a `worker::View`. When a worker drops its view, the control thread gets the version's `Arc`, so
 //! that a worker never frees a snapshot (data-plane.md §4).
 
+pub(crate) mod choice;
+
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::Thread;
@@ -26,6 +28,7 @@ use crate::limits::fair::FairPermits;
 use crate::limits::permit_queue::PermitQueue;
 use crate::listen::spread::Loads;
 use crate::message::pace::TimeLimits;
+use crate::published::choice::RequestChoice;
 use crate::runtime::clock::Clock;
 use crate::runtime::compute::Compute;
 use crate::runtime::program_log::{ACTOR_GWD, Audit, OK};
@@ -83,6 +86,17 @@ pub(crate) struct Current {
     /// Index of the listener for each socket id; `None` if the version has no listener at that
     /// address.
     pub(crate) listener_of_socket: Box<[Option<usize>]>,
+    /// Version that serves a share of the requests beside this one, the base. `None`: this version
+    /// serves all requests.
+    pub(crate) candidate: Option<Candidate>,
+}
+
+/// Candidate of a progressive release, which serves a share of the requests beside the base.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    /// The version, with the epoch and the revocations of the base.
+    pub(crate) version: Arc<Current>,
+    pub(crate) choice: Arc<RequestChoice>,
 }
 
 /// Counts a snapshot as being in memory until this value is dropped.
@@ -186,17 +200,15 @@ impl Shared {
         self.current.load_full()
     }
 
-    /// Hosts that need active health checks in the running version. `None` before the first
+    /// Hosts that need active health checks in the running versions. `None` before the first
     /// activation.
     pub(crate) fn checks(&self) -> Option<Arc<[Check]>> {
         let current = self.current()?;
-        let Loaded {
-            snapshot,
-            commons,
-            connectors,
-            ..
-        } = &*current.loaded;
-        Some(health::checks(snapshot.upstreams(), commons, connectors))
+        let parts = current.versions().map(|loaded| {
+            let upstreams = loaded.snapshot.upstreams();
+            (upstreams, &*loaded.commons, &*loaded.connectors)
+        });
+        Some(health::checks(parts))
     }
 
     /// Publishes a version, which all requests use from now on. Returns its epoch.
@@ -266,6 +278,27 @@ impl Shared {
 fn all_move(beats: &[AtomicU64], now_ms: u64) -> bool {
     let mut beats = beats.iter();
     beats.all(|beat| now_ms < beat.load(Ordering::Relaxed) + STALLED_MS)
+}
+
+impl Current {
+    /// The versions that serve requests: this one, and then the candidate beside it.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = &Arc<Loaded>> {
+        let candidate = self.candidate.as_ref();
+        std::iter::once(&self.loaded).chain(candidate.map(|one| &one.version.loaded))
+    }
+
+    /// Upstreams of these versions. An upstream that both have appears once, with the hosts of this
+    /// version.
+    pub(crate) fn commons(&self) -> Vec<&Arc<Common>> {
+        let mut commons: Vec<&Arc<Common>> = self.loaded.commons.iter().collect();
+        let candidate = self.candidate.iter();
+        let others = candidate.flat_map(|one| &one.version.loaded.commons);
+        commons.extend(others.filter(|other| {
+            let mut own = self.loaded.commons.iter();
+            !own.any(|known| Arc::ptr_eq(&known.state, &other.state))
+        }));
+        commons
+    }
 }
 
 impl Live {

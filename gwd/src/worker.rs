@@ -85,6 +85,9 @@ pub(crate) struct Worker {
 /// Version of the configuration as used by one worker.
 pub(crate) struct View {
     current: Option<Arc<Current>>,
+    /// View of the candidate that serves a share of the requests. `None`: this version serves all
+    /// requests.
+    candidate: Option<Rc<Self>>,
     shared: Arc<Shared>,
     /// Services, by index of the upstream. Created at first use, and again when the hosts have
     /// changed.
@@ -164,8 +167,9 @@ impl Worker {
         self.shared.acknowledge(self.index, epoch);
     }
 
-    /// Version and listener index for an exchange at an address: the running version or, for a
-    /// short time, the last version that named the address. `None` if no such version is kept.
+    /// Version and listener index for a connection at an address: the running version, else the
+    /// candidate beside it or, for a short time, the last version that named the address. `None`
+    /// if no such version is kept.
     pub(crate) fn view_at(
         &self,
         newest: &Rc<View>,
@@ -173,25 +177,33 @@ impl Worker {
     ) -> Option<(Rc<View>, usize)> {
         match newest.listener(socket.id) {
             Some(listener) => Some((Rc::clone(newest), listener)),
-            None => self.view_left(socket.id),
+            None => self.view_elsewhere(newest, socket.id),
         }
     }
 
     #[cold]
-    fn view_left(&self, socket: u32) -> Option<(Rc<View>, usize)> {
+    fn view_elsewhere(&self, newest: &View, socket: u32) -> Option<(Rc<View>, usize)> {
+        if let Some(candidate) = newest.candidate()
+            && let Some(listener) = candidate.listener(socket)
+        {
+            return Some((Rc::clone(candidate), listener));
+        }
         let left = self.left.borrow();
         let (view, _) = left.get(&socket)?;
         Some((Rc::clone(view), view.listener(socket)?))
     }
 
-    /// Stores the previous version for the addresses that are not in the new version.
+    /// Stores the previous versions for the addresses that the new ones do not name.
     fn remember_left(&self, before: &Rc<View>, now: &View) {
         let now_ms = self.clock.now_ms();
         let mut left = self.left.borrow_mut();
-        left.retain(|socket, _| now.listener(*socket).is_none());
-        for socket in (0u32..).take(before.current().listener_of_socket.len()) {
-            if before.listener(socket).is_some() && now.listener(socket).is_none() {
-                left.insert(socket, (Rc::clone(before), now_ms));
+        left.retain(|socket, _| !now.names(*socket));
+        for view in std::iter::once(before).chain(before.candidate()) {
+            for socket in (0u32..).take(view.current().listener_of_socket.len()) {
+                if view.listener(socket).is_some() && !now.names(socket) {
+                    left.entry(socket)
+                        .or_insert_with(|| (Rc::clone(view), now_ms));
+                }
             }
         }
     }
@@ -241,6 +253,9 @@ impl Worker {
         self.date.set(clock::http_date());
         if let Some(view) = self.current_view() {
             view.renew_services(self);
+            if let Some(candidate) = view.candidate() {
+                candidate.renew_services(self);
+            }
         }
         self.pools.sweep(now_ms);
         self.left
@@ -299,8 +314,11 @@ impl Deref for Worker {
 impl View {
     fn of(shared: &Arc<Shared>, current: Arc<Current>) -> Self {
         let upstreams = current.loaded.snapshot.upstreams().len();
+        let candidate = current.candidate.as_ref();
+        let candidate = candidate.map(|one| Rc::new(Self::of(shared, Arc::clone(&one.version))));
         Self {
             current: Some(current),
+            candidate,
             shared: Arc::clone(shared),
             services: (0..upstreams).map(|_| RefCell::default()).collect(),
         }
@@ -315,6 +333,7 @@ impl View {
             revoked: Arc::default(),
             serial: 0,
             listener_of_socket: Box::default(),
+            candidate: None,
         };
         Self::of(&worker.shared, Arc::new(current))
     }
@@ -323,6 +342,19 @@ impl View {
         self.current
             .as_deref()
             .expect("the version is taken only when the view is dropped")
+    }
+
+    /// View of the candidate that serves a share of the requests beside this version. `None`: this
+    /// version serves all requests.
+    pub(crate) const fn candidate(&self) -> Option<&Rc<Self>> {
+        self.candidate.as_ref()
+    }
+
+    /// True if this version or its candidate names the address of a socket.
+    fn names(&self, socket: u32) -> bool {
+        let candidate = self.candidate.as_ref();
+        self.listener(socket).is_some()
+            || candidate.is_some_and(|candidate| candidate.listener(socket).is_some())
     }
 
     /// Index of this version's listener at a socket, or `None` if the version does not name the

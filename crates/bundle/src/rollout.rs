@@ -1,20 +1,23 @@
-//! Progressive release: a record names its bundle for a share of the gateways. All other gateways
-//! keep the bundle of the channel's last complete record, the base.
+//! Progressive release: a record names its bundle for a share of the gateways, and for a share of
+//! their requests. All others keep the bundle of the channel's last complete record, the base.
 //!
-//! The share is determined by a hash of the node's name and the bundle. A gateway therefore keeps
-//! its position over all steps of a release, and each release begins with other gateways.
-//! release.md §6.
+//! The shares are determined by a hash of the node's name, or of a property of the request, and the
+//! bundle. A gateway or client therefore keeps its position over all steps of a release, and each
+//! release begins with others. release.md §6.
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
 use crate::refused::Refused;
-use crate::statement::predicate::{Guard, Pointer, Record, RecordKind, Rollout};
+use crate::statement::predicate::{
+    self, Guard, Pointer, Record, RecordKind, Rollout, Step, Sticky, Testers,
+};
 
-/// All nodes, in parts per million.
-pub const ALL_PPM: u32 = 1_000_000;
+/// All nodes or all requests, in parts per million.
+pub const ALL_PPM: u32 = predicate::ALL_PPM;
 /// Maximum number of steps before the step of all nodes.
 pub const STEPS_MAX: usize = 20;
 
@@ -54,16 +57,106 @@ impl Guard {
     }
 }
 
+impl Step {
+    /// Share of all requests that the bundle of the step serves, in millionths of a millionth.
+    #[must_use]
+    pub fn product(self) -> u64 {
+        u64::from(self.nodes_ppm) * u64::from(self.traffic_ppm)
+    }
+
+    /// True if the nodes of the step serve only a share of their requests with its bundle.
+    #[must_use]
+    pub const fn splits_requests(self) -> bool {
+        self.traffic_ppm < ALL_PPM
+    }
+
+    const fn check(self) -> Result<(), &'static str> {
+        if self.nodes_ppm == 0 || self.nodes_ppm > ALL_PPM {
+            return Err("the nodes of a step are not between 1 and 1000000 parts per million");
+        }
+        if self.traffic_ppm == 0 || self.traffic_ppm > ALL_PPM {
+            return Err("the requests of a step are not between 1 and 999999 parts per million");
+        }
+        if self.nodes_ppm == ALL_PPM && self.traffic_ppm == ALL_PPM {
+            return Err("the step of all nodes and requests is listed");
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (nodes, traffic) = (percent(self.nodes_ppm), percent(self.traffic_ppm));
+        match (self.nodes_ppm, self.traffic_ppm) {
+            (_, ALL_PPM) => f.write_str(&nodes),
+            (ALL_PPM, _) => write!(f, "traffic {traffic}"),
+            _ => write!(f, "nodes {nodes} traffic {traffic}"),
+        }
+    }
+}
+
+/// Choice of the version for a request while a node serves two versions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VersionChoice {
+    /// Property of the request that decides. `None`: the client's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+    /// Field by which a request selects its version. `None`: no request does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub testers: Option<Testers>,
+}
+
+impl VersionChoice {
+    /// True if the choice has only defaults.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for Sticky {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header {name}"),
+            Self::Cookie(name) => write!(f, "cookie {name}"),
+        }
+    }
+}
+
+impl fmt::Display for Testers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "header {}", self.header)
+    }
+}
+
 impl Rollout {
     /// Creates the first step of a release. `None` without steps: the release is complete at once.
     #[must_use]
-    pub fn first(base: Pointer, steps: &[u32], guard: Option<Guard>) -> Option<Self> {
+    pub fn first<S: Copy + Into<Step>>(
+        base: Pointer,
+        steps: &[S],
+        guard: Option<Guard>,
+    ) -> Option<Self> {
         (!steps.is_empty()).then(|| Self {
             base,
             guard,
             step: 1,
-            steps: steps.to_vec(),
+            steps: steps.iter().map(|step| (*step).into()).collect(),
+            sticky: None,
+            testers: None,
         })
+    }
+
+    /// The same step with this choice of the version for a request.
+    #[must_use]
+    pub fn choosing(self, choice: VersionChoice) -> Self {
+        let VersionChoice { sticky, testers } = choice;
+        Self {
+            sticky,
+            testers,
+            ..self
+        }
     }
 
     /// Creates the next step. `None`: the next step is that of all nodes.
@@ -76,14 +169,32 @@ impl Rollout {
         })
     }
 
+    /// Current step. `None`: the record names a step that is not listed, and was not checked.
+    #[must_use]
+    pub fn current(&self) -> Option<Step> {
+        let at = (self.step as usize).checked_sub(1)?;
+        self.steps.get(at).copied()
+    }
+
     /// Share of the nodes that run the record's bundle, in parts per million.
     #[must_use]
     pub fn nodes_ppm(&self) -> u32 {
-        let at = (self.step as usize).checked_sub(1);
-        at.and_then(|at| self.steps.get(at)).copied().unwrap_or(0)
+        self.current().map_or(0, |step| step.nodes_ppm)
     }
 
-    /// Number of steps, including the step of all nodes.
+    /// Share of the requests of these nodes that the record's bundle serves, in parts per million.
+    #[must_use]
+    pub fn traffic_ppm(&self) -> u32 {
+        self.current().map_or(0, |step| step.traffic_ppm)
+    }
+
+    /// True if the nodes of the share serve some of their requests with the base.
+    #[must_use]
+    pub fn splits_requests(&self) -> bool {
+        self.current().is_some_and(Step::splits_requests)
+    }
+
+    /// Number of steps, including the step of all nodes and requests.
     #[must_use]
     pub const fn of(&self) -> usize {
         self.steps.len() + 1
@@ -113,31 +224,94 @@ impl Rollout {
         if self.step == 0 || self.step as usize > self.steps.len() {
             return bad("the record names a step that is not listed");
         }
-        let is_share = |share: &u32| (1..ALL_PPM).contains(share);
-        if !self.steps.iter().all(is_share) {
-            return bad("the share of a step is not between 1 and 999999 parts per million");
+        if let Some(why) = self.steps.iter().find_map(|step| step.check().err()) {
+            return bad(why);
         }
-        if !self.steps.is_sorted_by(|one, next| one < next) {
+        if !self
+            .steps
+            .is_sorted_by(|one, next| one.product() < next.product())
+        {
             return bad("the shares of the steps do not increase");
         }
+        self.check_choice().or_else(bad)?;
         self.guard
             .as_ref()
             .map_or(Ok(()), |guard| guard.check().or_else(bad))
     }
+
+    fn check_choice(&self) -> Result<(), &'static str> {
+        let choice = [self.sticky.is_some(), self.testers.is_some()];
+        let splits = self.steps.iter().any(|step| step.splits_requests());
+        if choice.contains(&true) && !splits {
+            return Err("a choice of the version without a step with a share of the requests");
+        }
+        let (sticky, cookie) = match &self.sticky {
+            Some(Sticky::Header(name)) => (Some(name), None),
+            Some(Sticky::Cookie(name)) => (None, Some(name)),
+            None => (None, None),
+        };
+        let testers = self.testers.as_ref().map(|testers| &testers.header);
+        if !sticky
+            .into_iter()
+            .chain(testers)
+            .all(|name| is_field_name(name))
+        {
+            return Err("the name of a request field is not valid");
+        }
+        if !cookie.is_none_or(|name| is_token(name)) {
+            return Err("the name of a cookie is not valid");
+        }
+        Ok(())
+    }
 }
 
-/// Position of a node in the releases of a bundle: 0 to 999,999. The first 8 bytes of the SHA-256
-/// of the bundle's id, a line feed and the node's name are scaled to parts per million.
+/// Maximum length of the name of a request field or a cookie in a step, in bytes.
+const NAME_MAX: usize = 256;
+
+/// True for a name of a request field in lower case.
+#[must_use]
+pub fn is_field_name(name: &str) -> bool {
+    is_token(name) && !name.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
+/// True for a token (RFC 9110 §5.6.2) of at most 256 bytes, such as the name of a cookie.
+#[must_use]
+pub fn is_token(name: &str) -> bool {
+    let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(is_tchar)
+}
+
+/// Position of a node in the releases of a bundle: 0 to 999,999.
 #[must_use]
 pub fn position_ppm(node: &str, bundle: &Digest) -> u32 {
-    let mut hash = Sha256::new();
-    hash.update(bundle.to_string());
-    hash.update(b"\n");
-    hash.update(node);
-    let first = hash.finalize()[..8].try_into();
-    let first = u64::from_be_bytes(first.expect("a SHA-256 value has 32 bytes"));
-    let scaled = (u128::from(first) * u128::from(ALL_PPM)) >> 64;
-    u32::try_from(scaled).expect("the product of a fraction and a million fits")
+    Positions::of(bundle).position_ppm(node.as_bytes())
+}
+
+/// Positions of nodes and requests in the releases of a bundle.
+#[derive(Clone, Debug)]
+pub struct Positions(Sha256);
+
+impl Positions {
+    /// Creates the positions in the releases of a bundle.
+    #[must_use]
+    pub fn of(bundle: &Digest) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(bundle.to_string());
+        hash.update(b"\n");
+        Self(hash)
+    }
+
+    /// Position of a name or key: 0 to 999,999. The first 8 bytes of the SHA-256 of the bundle's
+    /// id, a line feed and the key are scaled to parts per million. Allocates nothing.
+    #[must_use]
+    pub fn position_ppm(&self, key: &[u8]) -> u32 {
+        let mut hash = self.0.clone();
+        hash.update(key);
+        let first = hash.finalize()[..8].try_into();
+        let first = u64::from_be_bytes(first.expect("a SHA-256 value has 32 bytes"));
+        let scaled = (u128::from(first) * u128::from(ALL_PPM)) >> 64;
+        u32::try_from(scaled).expect("the product of a fraction and a million fits")
+    }
 }
 
 /// Text of a share for people, such as `5%` or `0.5%`.
@@ -163,7 +337,9 @@ mod tests {
             },
             guard: None,
             step,
-            steps: steps.to_vec(),
+            steps: steps.iter().map(|share| Step::from(*share)).collect(),
+            sticky: None,
+            testers: None,
         }
     }
 
@@ -210,7 +386,50 @@ mod tests {
         let second = first.next().unwrap();
         assert_eq!((second.step, second.nodes_ppm()), (2, 500_000));
         assert_eq!(second.next(), None);
-        assert_eq!(Rollout::first(first.base, &[], None), None);
+        assert_eq!(Rollout::first::<Step>(first.base, &[], None), None);
+    }
+
+    #[test]
+    fn request_stays_with_its_version_over_all_steps() {
+        let positions = Positions::of(&Digest::of(b"bundle"));
+        let keys = (0..10_000).map(|user| format!("user-{user}"));
+        let places: Vec<u32> = keys
+            .map(|key| positions.position_ppm(key.as_bytes()))
+            .collect();
+        for share in [10_000, 100_000, 500_000] {
+            let inside = places.iter().filter(|place| **place < share).count();
+            let expected = share as usize / 100;
+            assert!(inside.abs_diff(expected) <= 150, "{share}: {inside}");
+        }
+    }
+
+    #[test]
+    fn steps_are_written_in_one_way() {
+        let written = |nodes_ppm, traffic_ppm| {
+            let step = Step {
+                nodes_ppm,
+                traffic_ppm,
+            };
+            let text = serde_json::to_string(&step).unwrap();
+            assert_eq!(serde_json::from_str::<Step>(&text).unwrap(), step);
+            (text, step.to_string())
+        };
+        let of = |text: &str, shown: &str| (text.to_owned(), shown.to_owned());
+        assert_eq!(written(50_000, ALL_PPM), of("50000", "5%"));
+        assert_eq!(
+            written(ALL_PPM, 100_000),
+            of(r#"{"traffic":100000}"#, "traffic 10%")
+        );
+        assert_eq!(
+            written(200_000, 100_000),
+            of(
+                r#"{"nodes":200000,"traffic":100000}"#,
+                "nodes 20% traffic 10%"
+            )
+        );
+        for unknown in [r#"{"traffic":1,"for":2}"#, r#"{"nodes":5}"#, "\"5%\"", "-1"] {
+            assert!(serde_json::from_str::<Step>(unknown).is_err(), "{unknown}");
+        }
     }
 
     #[test]

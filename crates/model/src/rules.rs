@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::digest::Digest;
-use bundle::statement::predicate::Guard;
+use bundle::rollout::VersionChoice;
+use bundle::statement::predicate::{Guard, Step};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sources::project::TRUST_FILE;
@@ -55,9 +56,12 @@ pub struct Rules {
     /// Key `release.store`.
     #[serde(default)]
     pub store: String,
-    /// Key `release.steps`: shares of the steps in parts per million.
+    /// Key `release.steps`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<u32>,
+    pub steps: Vec<Step>,
+    /// Keys `release.sticky` and `release.testers`.
+    #[serde(default, skip_serializing_if = "VersionChoice::is_default")]
+    pub choice: VersionChoice,
     /// Key `release.guard`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
@@ -133,6 +137,7 @@ impl Rules {
             channel: settings.channel.clone(),
             store: settings.store.clone(),
             steps: settings.release_steps.clone(),
+            choice: settings.release_choice.clone(),
             guard: settings.release_guard.clone(),
             trust,
             floors,

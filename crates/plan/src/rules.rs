@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::environments::called;
 use super::{Change, Class, Plan, Section};
 use bundle::digest::Digest;
-use bundle::rollout::percent;
+use bundle::statement::predicate::{Step, Sticky, Testers};
 use model::acknowledge::Acknowledgement;
 use model::rules::{Rules, UNKNOWN};
 
@@ -169,8 +169,8 @@ fn is_first_rule(old: &Rules, part: &str) -> bool {
     })
 }
 
-/// Changes of the channel, the store and the environment to which bundles are released, and of the
-/// steps of releases and their guard.
+/// Changes of the channel, the store and the environment to which bundles are released, and of
+/// their progressive release.
 fn destination(old: &Rules, new: &Rules) -> Vec<Change> {
     let settings = [
         (
@@ -196,8 +196,16 @@ fn destination(old: &Rules, new: &Rules) -> Vec<Change> {
         let subject = "release environment".to_owned();
         rule("environment-changed", subject, shown(replaced), shown(is))
     });
+    settings
+        .chain(environment)
+        .chain(progress(old, new))
+        .collect()
+}
+
+/// Changes of the steps of releases, of their choice of the version, and of their guard.
+fn progress(old: &Rules, new: &Rules) -> Vec<Change> {
     let shown = |rules: &Rules| {
-        let steps: Vec<String> = rules.steps.iter().map(|ppm| percent(*ppm)).collect();
+        let steps: Vec<String> = rules.steps.iter().map(Step::to_string).collect();
         (!steps.is_empty()).then(|| steps.join(", "))
     };
     let steps = (old.steps != new.steps).then(|| {
@@ -209,8 +217,24 @@ fn destination(old: &Rules, new: &Rules) -> Vec<Change> {
         let subject = "release guard".to_owned();
         rule("release-guard-changed", subject, shown(old), shown(new))
     });
-    let progress = steps.into_iter().chain(guard);
-    settings.chain(environment).chain(progress).collect()
+    let (was, is) = (&old.choice, &new.choice);
+    let choice = [
+        (
+            "release-sticky-changed",
+            "release sticky",
+            was.sticky.as_ref().map(Sticky::to_string),
+            is.sticky.as_ref().map(Sticky::to_string),
+        ),
+        (
+            "release-testers-changed",
+            "release testers",
+            was.testers.as_ref().map(Testers::to_string),
+            is.testers.as_ref().map(Testers::to_string),
+        ),
+    ];
+    let choice = choice.into_iter().filter(|(_, _, was, is)| was != is);
+    let choice = choice.map(|(id, subject, was, is)| rule(id, subject.to_owned(), was, is));
+    steps.into_iter().chain(choice).chain(guard).collect()
 }
 
 /// Adds the change for an old side with unknown rules: a bundle without its source artifact. An

@@ -9,11 +9,12 @@ use policy::guard::validate;
 
 use Field as F;
 use Shape::{
-    Any, Bool, Either, Form, Integer, Kinds, List, Map, Name, Percent, Several, Sha256, Size,
-    Table, Text, TextOrSecret, Timeout, Word, WordOrName,
+    Any, Bool, Either, Form, Integer, Kinds, List, Map, Name, Several, Sha256, Size, Table, Text,
+    TextOrSecret, Timeout, Word, WordOrName,
 };
 
 use super::listener::LISTENER;
+use super::release::RELEASE;
 use super::shared::{ERRORS, PATH_READINGS, RESPONSE_TIMEOUT, STORES, STREAMS};
 use super::upstream::UPSTREAM;
 use crate::checks::Level;
@@ -613,71 +614,6 @@ static DEFAULTS: Object = Object {
             "Serve the public document of each API, as the operations `API#document` and `API#document-page`. Default: `false`.",
         ),
     ],
-};
-
-static RELEASE: Object = Object {
-    what: "the release",
-    rules: &[],
-    fields: &[
-        F::optional(
-            "store",
-            Text,
-            "Store folder for bundles. Default: `releases`.",
-        ),
-        F::optional("channel", Text, "Channel of the project. Default: `prod`."),
-        F::optional(
-            "steps",
-            List(&Shape::Object(&RELEASE_STEP)),
-            "Steps of a progressive release, with increasing shares. `gwc apply` begins with the \
-first one, `gwc promote` continues; the last step, all gateways, is not listed \
-(`progressive-release.md`). Default: all gateways at once.",
-        )
-        .guard(),
-        F::optional(
-            "guard",
-            Shape::Object(&RELEASE_GUARD),
-            "Conditions under which a gateway of a step returns to the version before by itself. \
-It compares its requests after the switch with those before it. Default: none.",
-        )
-        .guard(),
-    ],
-};
-
-static RELEASE_GUARD: Object = Object {
-    what: "the guard of a progressive release",
-    rules: &[],
-    fields: &[
-        F::optional(
-            "errors",
-            Percent,
-            "Allowed increase of the share of errors of the gateway or an upstream (status 5xx, or such a gRPC status), in percentage points, more than `0%`. Default: errors are not compared.",
-        ),
-        F::optional(
-            "p99",
-            Percent,
-            "Allowed increase of the 99th percentile of the durations, in percent of it, more than `0%`. Default: durations are not compared.",
-        ),
-        F::optional(
-            "requests",
-            Integer(20, 1_000_000),
-            "Minimum number of requests before the switch, and after it. Default: 200.",
-        ),
-        F::optional(
-            "for",
-            Timeout,
-            "Time after the switch in which the gateway compares, `1s` to `168h`. Default: `10m`.",
-        ),
-    ],
-};
-
-static RELEASE_STEP: Object = Object {
-    what: "a step of a progressive release",
-    rules: &[],
-    fields: &[F::required(
-        "nodes",
-        Percent,
-        "Share of the gateways that run the bundle, more than `0%` and less than `100%`.",
-    )],
 };
 
 /// Number of hexadecimal digits of a fingerprint in files.

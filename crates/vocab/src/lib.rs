@@ -16,6 +16,7 @@ pub mod lints;
 pub mod listener;
 pub mod reasons;
 pub mod redaction_lints;
+mod release;
 pub mod release_lints;
 pub mod security_lints;
 pub mod served_lints;

@@ -15,15 +15,17 @@ macro_rules! stepped {
     };
 }
 
-/// Steps that do not lead from a part of the gateways to more of them.
+/// Steps that do not lead from a part of the requests of all gateways to more of them.
 pub static RELEASE_STEPS: Lint = Lint {
     code: "GW0581",
     name: "release-steps",
     level: Level::Error,
     summary: "steps of a progressive release that do not increase",
-    explain: "Each step of `release.steps` releases a bundle to a greater share of the gateways \
-than the step before. A share is more than 0 % and less than 100 %: the step of all gateways is \
-always the last one, and is not listed. At most 20 steps.",
+    explain: "Each step of `release.steps` releases a bundle to a greater share than the step \
+before. The share of a step is its share of the gateways (`nodes`), multiplied by the share of their \
+requests (`traffic`); each is 100 % if it is missing. It is more than 0 % and less than 100 %: the \
+step of all gateways and requests is always the last one, and is not listed. At most 20 steps. \
+`sticky` and `testers` need a step with a `traffic` of less than 100 %.",
     bad: stepped!(" [{nodes: 50%}, {nodes: 5%}]"),
     good: stepped!(" [{nodes: 5%}, {nodes: 50%}]"),
 };

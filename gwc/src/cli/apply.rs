@@ -325,11 +325,9 @@ impl Apply<'_> {
                 return Err(Failure::usage(message).into());
             }
             Some(head) => {
-                return Ok(Rollout::first(
-                    head.pointer,
-                    &self.report.place.steps,
-                    self.report.place.guard.clone(),
-                ));
+                let place = self.report.place;
+                let first = Rollout::first(head.pointer, &place.steps, place.guard.clone());
+                return Ok(first.map(|first| first.choosing(place.choice.clone())));
             }
         };
         self.report.line(&format!(

@@ -101,7 +101,8 @@ fn row(name: &str, status: anyhow::Result<Status>, place: &Place, wanted: Option
             return Row {
                 text: format!("{name}: unreachable: {}", printable(&error)),
                 json: json!({"node": name, "name": null, "belongs": null, "bundle": null,
-                             "agrees": false, "hold": null, "guard": null, "error": error}),
+                             "agrees": false, "hold": null, "guard": null, "requests": null,
+                             "error": error}),
                 is_reachable: false,
             };
         }
@@ -118,7 +119,18 @@ fn row(name: &str, status: anyhow::Result<Status>, place: &Place, wanted: Option
         " runs {}",
         short(status.bundle.as_deref().unwrap_or("no bundle"))
     ));
-    let guard = &status.all["rollout"]["guard"];
+    let rollout = &status.all["rollout"];
+    let requests = &rollout["requests"];
+    if let (Some(base), Some(candidate)) =
+        (requests["base"].as_u64(), requests["candidate"].as_u64())
+    {
+        let other = short(rollout["candidate"].as_str().unwrap_or("another"));
+        text.push_str(&format!(" and {other} ({base} and {candidate} requests)"));
+    }
+    if let Some(why) = rollout["candidate_refused"].as_str() {
+        text.push_str(&format!(", release refused: {why}"));
+    }
+    let guard = &rollout["guard"];
     if let Some(result) = guard["result"].as_str() {
         let by = guard["by"].as_str();
         let by = by.map_or_else(String::new, |by| format!(" by {by}"));
@@ -134,7 +146,8 @@ fn row(name: &str, status: anyhow::Result<Status>, place: &Place, wanted: Option
     }
     Row {
         json: json!({"node": name, "name": own_name, "belongs": belongs, "bundle": status.bundle,
-                     "agrees": agrees, "hold": status.hold, "guard": guard, "error": null}),
+                     "agrees": agrees, "hold": status.hold, "guard": guard,
+                     "requests": requests, "error": null}),
         text: printable(&text),
         is_reachable: true,
     }

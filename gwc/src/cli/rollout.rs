@@ -10,7 +10,7 @@ use super::movement::short;
 use super::options::duration;
 use super::progress;
 use super::say;
-use super::steps::{Wanted, place_text};
+use super::steps::{Wanted, place_text, runs_alone};
 use crate::release::nodes::{Nodes, Status};
 use diag::text::printable;
 use model::exit::{Exit, Failure};
@@ -165,6 +165,10 @@ fn ask(nodes: &Nodes, expected: &ExpectedRelease) -> NodeStates {
                     state["belongs"] = belongs.into();
                     let own_name = status.all["node"].as_str().unwrap_or("-");
                     let runs = short(status.bundle.as_deref().unwrap_or("no bundle"));
+                    let mut runs = runs.to_owned();
+                    if belongs && expected.wanted.is_served_beside_base(&status) {
+                        runs = format!("{} and {runs}", expected.wanted.bundle().short());
+                    }
                     let place = place_text(belongs);
                     result
                         .lines
@@ -181,7 +185,11 @@ fn ask(nodes: &Nodes, expected: &ExpectedRelease) -> NodeStates {
 /// gateway runs the bundle.
 fn trouble(status: &Status, expected: &ExpectedRelease) -> Option<(String, bool)> {
     let id = expected.wanted.bundle().to_string();
-    if status.bundle.as_deref() == Some(&id) {
+    let has_it = match expected.wanted.splits_requests() {
+        true => expected.wanted.is_served_beside_base(status),
+        false => runs_alone(status, expected.wanted.bundle()),
+    };
+    if has_it {
         return None;
     }
     // A gateway that has read the record has also decided if it accepts the bundle.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bundle::channel;
 use bundle::digest::Digest;
 use bundle::history::Entry;
-use bundle::rollout::percent;
+use bundle::rollout::{ALL_PPM, percent};
 use bundle::statement::predicate::Rollout;
 use bundle::store::Blobs;
 use bundle::trust::Trust;
@@ -108,17 +108,39 @@ impl Wanted {
         Some(node.is_some_and(|node| step.rollout.includes(node, &self.bundle)))
     }
 
+    /// True if the gateways of the share should serve some of their requests with the bundle of the
+    /// newest record, and the others with the base.
+    pub(super) fn splits_requests(&self) -> bool {
+        let step = self.step.as_ref().filter(|step| step.left.is_none());
+        step.is_some_and(|step| step.rollout.splits_requests())
+    }
+
+    /// True if a gateway serves two versions, and the bundle of the newest record is one of them.
+    pub(super) fn is_served_beside_base(&self, status: &Status) -> bool {
+        let rollout = &status.all["rollout"];
+        rollout["requests"].is_object() && rollout["candidate"] == self.bundle.to_string()
+    }
+
     /// True if a gateway runs the bundle that it should run. A gateway outside of the share may run
     /// any bundle if the base cannot be read.
     pub(super) fn is_run_by(&self, status: &Status) -> bool {
         let belongs = self.belongs(status) != Some(false);
+        if belongs && self.splits_requests() {
+            return self.is_served_beside_base(status);
+        }
         let wanted = match &self.step {
             Some(step) if step.left == Some(self.bundle) => step.base,
             Some(step) if !belongs && step.left.is_none() => step.base,
             _ => Some(self.bundle),
         };
-        wanted.is_none_or(|wanted| status.bundle.as_deref() == Some(&*wanted.to_string()))
+        wanted.is_none_or(|wanted| runs_alone(status, wanted))
     }
+}
+
+/// True if a gateway serves all requests with this bundle.
+pub(super) fn runs_alone(status: &Status, bundle: Digest) -> bool {
+    let serves_two = status.all["rollout"]["requests"].is_object();
+    !serves_two && status.bundle.as_deref() == Some(&*bundle.to_string())
 }
 
 /// Determines the bundles that the gateways of a channel should run. A revocation list that cannot
@@ -155,18 +177,26 @@ pub(super) fn check_withdrawn(
 
 /// Text of a step, such as `step 1 of 3: 5% of the gateways`.
 pub(super) fn step_text(rollout: &Rollout) -> String {
-    format!(
-        "step {} of {}: {} of the gateways",
-        rollout.step,
-        rollout.of(),
-        percent(rollout.nodes_ppm())
-    )
+    let (nodes, traffic) = (rollout.nodes_ppm(), rollout.traffic_ppm());
+    let share = match (nodes, traffic) {
+        (_, ALL_PPM) => format!("{} of the gateways", percent(nodes)),
+        (ALL_PPM, _) => format!("{} of the requests", percent(traffic)),
+        _ => format!(
+            "{} of the requests of {} of the gateways",
+            percent(traffic),
+            percent(nodes)
+        ),
+    };
+    format!("step {} of {}: {share}", rollout.step, rollout.of())
 }
 
 /// Step of a record as JSON. Null for a complete record.
 pub(super) fn step_json(rollout: Option<&Rollout>) -> Value {
     rollout.map_or(Value::Null, |rollout| {
         json!({"step": rollout.step, "of": rollout.of(), "nodes": percent(rollout.nodes_ppm()),
+               "traffic": percent(rollout.traffic_ppm()),
+               "sticky": rollout.sticky.as_ref().map(ToString::to_string),
+               "testers": rollout.testers.as_ref().map(ToString::to_string),
                "guard": rollout.guard.as_ref().map(ToString::to_string),
                "base": {"serial": rollout.base.serial, "record": rollout.base.digest}})
     })

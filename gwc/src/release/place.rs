@@ -6,7 +6,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use bundle::name::{ChannelName, ProjectName};
-use bundle::statement::predicate::Guard;
+use bundle::rollout::VersionChoice;
+use bundle::statement::predicate::{Guard, Step};
 use bundle::store::{Chain, Store as _};
 use bundle::trust::Trust;
 use diag::{FileId, Sink, Span};
@@ -33,9 +34,10 @@ pub struct Place {
     pub store: StoreName,
     /// Release channel of the project.
     pub channel: ChannelName,
-    /// Shares of the steps of a progressive release in parts per million. Empty: all gateways at
-    /// once.
-    pub steps: Vec<u32>,
+    /// Steps of a progressive release. Empty: all gateways at once.
+    pub steps: Vec<Step>,
+    /// Choice of the version for a request in a step with a share of the requests.
+    pub choice: VersionChoice,
     /// Guard of a progressive release. `None`: no guard.
     pub guard: Option<Guard>,
     /// Names of the enabled gates.
@@ -130,6 +132,7 @@ impl Place {
                 .parse()
                 .map_err(|error| wrong("channel", channel, &error))?,
             steps: settings.release_steps.clone(),
+            choice: settings.release_choice.clone(),
             guard: settings.release_guard.clone(),
             gates: settings.gates.clone(),
             acknowledge: settings.acknowledge.as_ref().map(|file| file.value.clone()),

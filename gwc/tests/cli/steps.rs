@@ -429,12 +429,121 @@ fn steps_that_do_not_increase_are_findings() {
         ("[{nodes: 100%}]", "is not listed"),
         ("[{nodes: 0%}]", "no gateway"),
         ("[{nodes: 5}]", "unit"),
-        ("[{traffic: 5%}]", "traffic"),
+        ("[{traffic: 0%}]", "no request"),
+        ("[{nodes: 100%, traffic: 100%}]", "is not listed"),
+        ("[{nodes: 10%}, {traffic: 10%}]", "not greater than 10%"),
+        (
+            "[{nodes: 20%, traffic: 50%}, {traffic: 5%}]",
+            "not greater than 10% (50% of 20%)",
+        ),
+        ("[{requests: 5%}]", "requests"),
         ("[{}]", "nodes"),
     ] {
         let project = Project::bare();
         let store = "release: {store: releases, ";
         project.edit("gateway.yaml", store, &format!("{store}steps: {steps}, "));
+        project.run(&["lint"]).with(1).contains(message);
+    }
+}
+
+/// Gateway that serves the bundle of the release beside the base.
+fn splitting(name: &str, base: &str, candidate: &str, serial: u64) -> Gateway {
+    let gateway = gateway(name, base, serial);
+    gateway.say(
+        "rollout",
+        json!({"candidate": candidate, "requests": {"base": 90, "candidate": 10}}),
+    );
+    gateway
+}
+
+#[test]
+fn steps_of_requests_begin_continue_and_end() {
+    let project = Project::released();
+    let store = "release: {store: releases, ";
+    let steps = format!(
+        "{store}steps: [{{nodes: 5%}}, {{nodes: 50%, traffic: 20%}}, {{traffic: 50%}}], \
+         sticky: {{header: X-User}}, testers: {{header: X-Release}}, "
+    );
+    project.edit("gateway.yaml", store, &steps);
+    let plan = project.run(&["plan", "--format", "json"]).json("plan/v1");
+    let changes = plan["changes"].as_array().unwrap();
+    let ids: Vec<&Value> = changes.iter().map(|change| &change["id"]).collect();
+    assert_eq!(
+        ids,
+        [
+            "release-steps-changed",
+            "release-sticky-changed",
+            "release-testers-changed"
+        ]
+    );
+    assert_eq!(changes[0]["new"], "5%, nodes 50% traffic 20%, traffic 50%");
+    let acks = changes.iter().map(|change| {
+        let fingerprint = change["fingerprint"].as_str().unwrap();
+        format!("{fingerprint}=agreed")
+    });
+    let acks: Vec<String> = acks.collect();
+    let acks: Vec<&str> = acks.iter().flat_map(|ack| ["--ack", ack]).collect();
+    with(&project, "apply", &acks).with(0).contains("new rules");
+    let before = records(&project)[0]["bundle"].as_str().unwrap().to_owned();
+    project.change("6s");
+    with(&project, "apply", &[]).with(0);
+    let bundle = records(&project)[0]["bundle"].as_str().unwrap().to_owned();
+    with(&project, "promote", &[])
+        .with(0)
+        .contains("step 2 of 4: 20% of the requests of 50% of the gateways");
+    let rollout = records(&project)[0]["rollout"].clone();
+    assert_eq!(
+        ["nodes", "traffic", "sticky", "testers"].map(|key| rollout[key].clone()),
+        ["50%", "20%", "header x-user", "header x-release"].map(Value::from)
+    );
+    let serves = splitting(&node(&bundle, true), &before, &bundle, 5);
+    let alone = gateway(&node(&bundle, true), &before, 5);
+    let waits = |at: &str, code| {
+        let arguments = ["--node", at, "--wait", "1s"];
+        with(&project, "promote", &arguments).with(code)
+    };
+    waits(&serves.at, 0).contains("step 3 of 4: 50% of the requests");
+    let status = [
+        "release",
+        "status",
+        "--node",
+        &*serves.at,
+        "--node",
+        &*alone.at,
+    ];
+    project
+        .run(&status)
+        .contains("(90 and 10 requests)")
+        .contains("differs from the channel");
+    // After an abort, no gateway serves two versions.
+    let abort = ["--node", &*serves.at, "--wait", "1s"];
+    with(&project, "abort", &abort).with(5);
+    assert_eq!(records(&project)[0]["bundle"], before.as_str());
+}
+
+#[test]
+fn choice_without_a_step_of_requests_is_a_finding() {
+    for (release, message) in [
+        (
+            "steps: [{nodes: 5%}], sticky: {cookie: sid}",
+            "without a step",
+        ),
+        (
+            "steps: [{nodes: 5%}], testers: {header: a}",
+            "without a step",
+        ),
+        (
+            "steps: [{traffic: 5%}], sticky: {header: a, cookie: b}",
+            "cookie",
+        ),
+        (
+            "steps: [{traffic: 5%}], testers: {header: \"a b\"}",
+            "field",
+        ),
+    ] {
+        let project = Project::bare();
+        let store = "release: {store: releases, ";
+        project.edit("gateway.yaml", store, &format!("{store}{release}, "));
         project.run(&["lint"]).with(1).contains(message);
     }
 }

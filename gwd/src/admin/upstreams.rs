@@ -1,4 +1,5 @@
-//! Current state of the running version's upstreams: available and ejected hosts, with reasons.
+//! Current state of the upstreams of the running versions: available and ejected hosts, with
+//! reasons.
 
 use std::sync::atomic::Ordering;
 
@@ -17,7 +18,7 @@ pub(crate) fn status_value(shared: &Shared) -> Value {
         return json!([]);
     };
     let now_ms = shared.clock.now_ms();
-    let commons = current.loaded.commons.iter();
+    let commons = current.commons().into_iter();
     commons.map(|common| upstream(common, now_ms)).collect()
 }
 

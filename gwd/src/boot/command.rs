@@ -264,6 +264,21 @@ fn rollout_text(rollout: &Value) -> String {
             rollout["base_serial"]
         ),
     };
+    let requests = &rollout["requests"];
+    let place = match (requests["base"].as_u64(), requests["candidate"].as_u64()) {
+        (Some(base), Some(candidate)) => {
+            format!("{place} and serves both versions; requests: base {base}, release {candidate}")
+        }
+        _ => place,
+    };
+    let unserved = rollout["candidate_refused"].as_str();
+    let unserved = unserved.map_or_else(String::new, |why| {
+        format!("; the release is refused: {why}")
+    });
+    let traffic = rollout["traffic"].as_str().filter(|share| *share != "100%");
+    let traffic = traffic.map_or_else(String::new, |share| {
+        format!(" for {share} of their requests")
+    });
     let refused = rollout["base_refused"].as_str();
     let refused = refused.map_or_else(String::new, |why| format!("; the base is refused: {why}"));
     let guard = &rollout["guard"];
@@ -275,7 +290,7 @@ fn rollout_text(rollout: &Value) -> String {
     let stays = rollout["guard"]["return_refused"].as_str();
     let stays = stays.map_or_else(String::new, |why| format!(", the base cannot run: {why}"));
     format!(
-        "step {} of {}, {} of the nodes run {}; {place}{refused}{guard}{stays}",
+        "step {} of {}, {} of the nodes run {}{traffic}; {place}{refused}{unserved}{guard}{stays}",
         rollout["step"],
         rollout["of"],
         text(rollout, "nodes"),

@@ -263,7 +263,8 @@ impl Control {
         self.residents
             .retain(|known| known.version.bundle() != bundle && known.is_signed_by_trusted_key);
         self.residents.insert(0, resident);
-        self.residents.truncate(self.plan.keep.max(1));
+        let least = 1 + usize::from(self.awaited_candidate().is_some());
+        self.residents.truncate(self.plan.keep.max(least));
         // The previous version may be revoked or withdrawn: drop it, now that it no longer runs.
         self.drop_banned();
         self.alarm("running-untrusted", false);
@@ -317,7 +318,7 @@ impl Control {
 }
 
 /// Name of a record's kind in audit lines.
-const fn what(kind: RecordKind) -> &'static str {
+pub(super) const fn what(kind: RecordKind) -> &'static str {
     match kind {
         RecordKind::Release => "release",
         RecordKind::Rollback => "rollback",

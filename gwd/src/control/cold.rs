@@ -197,6 +197,7 @@ impl Control {
             head: None,
             rollout: None,
             guards: Guards::default(),
+            beside: None,
             running: None,
             residents: Vec::new(),
             dropped: BTreeSet::new(),
@@ -287,6 +288,7 @@ impl Control {
                 ),
             }
         }
+        self.follow_candidate();
         self.polled_at_ms = self.now_ms();
         self.check_expiry();
         self.refresh_secrets();

@@ -1,8 +1,6 @@
 //! Following the channel: reads the channel's head from the store and decides whether to act on it
 //! (release.md §5, §6).
 
-use std::collections::BTreeSet;
-
 use bundle::follow;
 use bundle::refused::{Blame, Refused};
 use bundle::store::folder::Folder;
@@ -81,6 +79,7 @@ impl Control {
     /// registry, reads the copy, and fails afterwards if the last update of the copy has failed.
     pub(super) fn follow(&mut self) -> Result<(), Refused> {
         let followed = self.follow_store();
+        self.follow_candidate();
         let failed = self.replica.as_ref().and_then(Replica::error);
         followed.and(failed.map_or(Ok(()), Err))
     }
@@ -120,13 +119,20 @@ impl Control {
             return Ok(());
         }
         if self.running.is_some_and(|running| running.bundle == bundle) {
-            self.refusals.await_only(&BTreeSet::new());
-            // The channel names the running bundle: earlier errors are obsolete.
-            self.last_error = None;
+            let candidate = self.awaited_candidate();
+            self.refusals.await_only(&candidate.into_iter().collect());
+            // The channel names the running bundle: earlier errors are obsolete, except that of a
+            // candidate that is tried again.
+            let failed = self.last_error.as_ref().and_then(|error| error.bundle);
+            if failed.is_none() || failed != candidate {
+                self.last_error = None;
+            }
             if news {
                 self.renew(&store, &followed, &accepted);
             }
-            self.end_hold("the channel names the running bundle");
+            if !self.holds_candidate() {
+                self.end_hold("the channel names the running bundle");
+            }
             return Ok(());
         }
         let awaited = self.awaited_hold();

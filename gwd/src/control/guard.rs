@@ -1,5 +1,5 @@
 //! Guard of a progressive release: compares the requests of a bundle with those of the bundle
-//! before it. The caller reads clock and counters.
+//! before it, or beside it. The caller reads clock and counters.
 
 use std::collections::VecDeque;
 
@@ -7,8 +7,9 @@ use bundle::digest::Digest;
 use bundle::statement::predicate::Guard;
 use serde_json::{Value, json};
 
-use super::sprt::{Sample, Test};
-use crate::metrics::registry::totals::Totals;
+use super::side_by_side::SideBySide;
+use super::sprt::{Cause, Sample, Test};
+use crate::metrics::registry::totals::{ServedTotals, Totals};
 
 /// Interval at which a running guard looks at the counters: 250ms.
 const LOOK_MS: u64 = 250;
@@ -41,17 +42,32 @@ pub(super) struct Running {
     guard: Guard,
     pub(super) candidate: Digest,
     began_ms: u64,
-    /// Counters at the last look.
-    seen: Totals,
     looked_ms: u64,
     /// Time from which requests count for `p99`.
     warm_ms: u64,
-    errors: Option<Compared>,
-    /// Index of the bucket whose upper bound is the limit of slow requests, and the comparison.
-    slow: Option<(usize, Compared)>,
+    comparison: Comparison,
     pub(super) result: GuardResult,
     /// Last attempt to return to the base that failed.
     refused: Option<RefusedReturn>,
+}
+
+/// Requests that a guard compares.
+#[derive(Debug)]
+enum Comparison {
+    /// Those after the switch with those before it.
+    Before(Box<BeforeAfter>),
+    /// Those of the candidate with those of the base that serves requests beside it.
+    Beside(Box<SideBySide>),
+}
+
+/// Comparison of the requests after the switch with those before it.
+#[derive(Debug)]
+struct BeforeAfter {
+    /// Counters at the last look.
+    seen: Totals,
+    errors: Option<Compared>,
+    /// Index of the bucket whose upper bound is the limit of slow requests, and the comparison.
+    slow: Option<(usize, Compared)>,
 }
 
 /// Attempt to return to the base that failed.
@@ -89,13 +105,6 @@ pub(super) enum GuardResult {
     Ended,
 }
 
-/// Comparison that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    Errors,
-    P99,
-}
-
 // === impl GuardResult ===
 
 impl GuardResult {
@@ -113,15 +122,6 @@ impl GuardResult {
     /// True if the guard still compares.
     pub(super) const fn compares(self) -> bool {
         matches!(self, Self::Testing | Self::TooFewRequests)
-    }
-}
-
-impl Cause {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Errors => "errors",
-            Self::P99 => "p99",
-        }
     }
 }
 
@@ -174,21 +174,49 @@ impl Running {
             let slower = |totals: &Totals| totals.slower_than(bucket);
             (bucket, Compared::new(before, slower, SLOW_INCREASE_PPM))
         });
+        let before_after = BeforeAfter { seen, errors, slow };
         Self {
-            guard: guard.clone(),
-            candidate,
-            began_ms: now_ms,
-            seen,
-            looked_ms: now_ms,
-            warm_ms: now_ms + WARM_UP_MS.min(guard.for_ms / 2),
-            errors,
-            slow,
-            refused: None,
             result: match has_baseline {
                 true => GuardResult::Testing,
                 false => GuardResult::NoBaseline,
             },
+            ..Self::of(
+                guard,
+                candidate,
+                Comparison::Before(Box::new(before_after)),
+                now_ms,
+            )
         }
+    }
+
+    /// Creates the guard of a candidate that serves requests beside the base. `seen`: counters at
+    /// the beginning.
+    pub(super) fn beside(
+        guard: &Guard,
+        candidate: Digest,
+        seen: &ServedTotals,
+        now_ms: u64,
+    ) -> Self {
+        let comparison = Box::new(SideBySide::new(guard, SLOW_INCREASE_PPM, seen));
+        Self::of(guard, candidate, Comparison::Beside(comparison), now_ms)
+    }
+
+    fn of(guard: &Guard, candidate: Digest, comparison: Comparison, now_ms: u64) -> Self {
+        Self {
+            guard: guard.clone(),
+            candidate,
+            began_ms: now_ms,
+            looked_ms: now_ms,
+            warm_ms: now_ms + WARM_UP_MS.min(guard.for_ms / 2),
+            comparison,
+            refused: None,
+            result: GuardResult::Testing,
+        }
+    }
+
+    /// True if the guard compares a candidate with the base that serves requests beside it.
+    pub(super) const fn is_beside(&self) -> bool {
+        matches!(self.comparison, Comparison::Beside(_))
     }
 
     fn due_ms(&self) -> u64 {
@@ -200,31 +228,14 @@ impl Running {
     }
 
     /// Adds the requests since the last look. Returns the result if it has changed.
-    pub(super) fn look(&mut self, totals: Totals, now_ms: u64) -> Option<GuardResult> {
-        let new = totals.since(&self.seen);
-        self.seen = totals;
+    pub(super) fn look(&mut self, totals: &ServedTotals, now_ms: u64) -> Option<GuardResult> {
         let is_warm = self.looked_ms >= self.warm_ms;
         self.looked_ms = now_ms;
         let needed = self.guard.requests;
-        let mut cause = None;
-        // The least number of requests of a comparison.
-        let mut compared = u64::MAX;
-        if let Some(errors) = &mut self.errors {
-            errors.add(&new, Totals::errors);
-            compared = errors.after.requests;
-            if errors.alarms(needed) {
-                cause = Some(Cause::Errors);
-            }
-        }
-        if let Some((bucket, slow)) = &mut self.slow {
-            if is_warm {
-                slow.add(&new, |totals| totals.slower_than(*bucket));
-            }
-            compared = compared.min(slow.after.requests);
-            if cause.is_none() && slow.alarms(needed) {
-                cause = Some(Cause::P99);
-            }
-        }
+        let (cause, compared) = match &mut self.comparison {
+            Comparison::Before(comparison) => comparison.look(totals.all(), is_warm, needed),
+            Comparison::Beside(comparison) => comparison.look(totals, is_warm, needed),
+        };
         let is_over = now_ms.saturating_sub(self.began_ms) >= self.guard.for_ms;
         let result = match cause {
             Some(cause) => GuardResult::Failed(cause),
@@ -257,10 +268,16 @@ impl Running {
     }
 
     pub(super) fn json(&self) -> Value {
-        let compared = |compared: &Compared| {
-            json!({
-                "before": {"requests": compared.before.requests, "events": compared.before.events},
-                "after": {"requests": compared.after.requests, "events": compared.after.events},
+        let [errors, slow] = match &self.comparison {
+            Comparison::Before(comparison) => comparison.samples(),
+            Comparison::Beside(comparison) => comparison.samples(),
+        };
+        let compared = |samples: Option<(Sample, Sample)>| {
+            samples.map(|(before, after)| {
+                json!({
+                    "before": {"requests": before.requests, "events": before.events},
+                    "after": {"requests": after.requests, "events": after.events},
+                })
             })
         };
         json!({
@@ -270,9 +287,44 @@ impl Running {
                 _ => None,
             },
             "return_refused": self.refused.as_ref().map(|refused| &refused.code),
-            "errors": self.errors.as_ref().map(compared),
-            "slow": self.slow.as_ref().map(|(_, slow)| compared(slow)),
+            "errors": compared(errors),
+            "slow": compared(slow),
         })
+    }
+}
+
+impl BeforeAfter {
+    /// Adds the requests since the last look. Returns the comparison that fails, and the least
+    /// number of requests of a comparison.
+    fn look(&mut self, totals: Totals, is_warm: bool, needed: u64) -> (Option<Cause>, u64) {
+        let new = totals.since(&self.seen);
+        self.seen = totals;
+        let mut cause = None;
+        let mut compared = u64::MAX;
+        if let Some(errors) = &mut self.errors {
+            errors.add(&new, Totals::errors);
+            compared = errors.after.requests;
+            if errors.alarms(needed) {
+                cause = Some(Cause::Errors);
+            }
+        }
+        if let Some((bucket, slow)) = &mut self.slow {
+            if is_warm {
+                slow.add(&new, |totals| totals.slower_than(*bucket));
+            }
+            compared = compared.min(slow.after.requests);
+            if cause.is_none() && slow.alarms(needed) {
+                cause = Some(Cause::P99);
+            }
+        }
+        (cause, compared)
+    }
+
+    /// Requests before and after the switch, of the comparison of errors and of slow requests.
+    fn samples(&self) -> [Option<(Sample, Sample)>; 2] {
+        let both = |compared: &Compared| (compared.before, compared.after);
+        let slow = self.slow.as_ref().map(|(_, slow)| both(slow));
+        [self.errors.as_ref().map(both), slow]
     }
 }
 
@@ -303,6 +355,7 @@ impl Compared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::registry::totals::Served;
 
     /// Bucket of the fast requests, whose upper bound is 10 ms, and of the slow ones.
     const FAST: usize = 4;
@@ -310,16 +363,17 @@ mod tests {
 
     /// Counters of a node, and its guard since time 0.
     struct Stage {
-        totals: Totals,
+        totals: ServedTotals,
         guard: Running,
         now_ms: u64,
     }
 
     impl Stage {
         fn new(guard: &Guard) -> Self {
-            let mut totals = Totals::default();
-            totals.count(FAST, 10_000, 0);
-            let guard = Running::new(guard, Digest::of(b""), &totals, totals.clone(), 0);
+            let mut totals = ServedTotals::default();
+            totals.count(Served::Alone, (FAST, 10_000), 0);
+            let before = totals.all();
+            let guard = Running::new(guard, Digest::of(b""), &before, before.clone(), 0);
             let now_ms = 0;
             Self {
                 totals,
@@ -333,12 +387,34 @@ mod tests {
         fn serve(&mut self, until_ms: u64, slow: u64, errors: u64) -> GuardResult {
             while self.now_ms < until_ms && self.guard.result.compares() {
                 self.now_ms += LOOK_MS;
-                self.totals.count(FAST, 50 - slow, errors);
-                self.totals.count(SLOW, slow, 0);
-                let _changed = self.guard.look(self.totals.clone(), self.now_ms);
+                self.totals.count(Served::Alone, (FAST, 50 - slow), errors);
+                self.totals.count(Served::Alone, (SLOW, slow), 0);
+                let _changed = self.guard.look(&self.totals, self.now_ms);
             }
             self.guard.result
         }
+    }
+
+    #[test]
+    fn candidate_beside_the_base_is_warmed_up_too() {
+        let guard = guard();
+        let mut totals = ServedTotals::default();
+        let mut running = Running::beside(&guard, Digest::of(b""), &totals, 0);
+        assert!(running.is_beside());
+        let mut serve = |running: &mut Running, until_ms: u64, slow: u64| {
+            while running.looked_ms < until_ms && running.result.compares() {
+                totals.count(Served::Base, (FAST, 50), 0);
+                totals.count(Served::Candidate, (FAST, 50 - slow), 0);
+                totals.count(Served::Candidate, (SLOW, slow), 0);
+                let _changed = running.look(&totals, running.looked_ms + LOOK_MS);
+            }
+            running.result
+        };
+        assert_eq!(serve(&mut running, WARM_UP_MS, 10), GuardResult::Testing);
+        assert_eq!(serve(&mut running, 60_000, 0), GuardResult::Passed);
+        let mut running = Running::beside(&guard, Digest::of(b""), &ServedTotals::default(), 0);
+        let result = serve(&mut running, 60_000, 10);
+        assert_eq!(result, GuardResult::Failed(Cause::P99));
     }
 
     fn guard() -> Guard {
@@ -379,21 +455,18 @@ mod tests {
     #[test]
     fn guard_with_few_requests_goes_on() {
         let mut stage = Stage::new(&guard());
-        let look = |stage: &mut Stage, now_ms| {
-            let totals = stage.totals.clone();
-            stage.guard.look(totals, now_ms)
-        };
+        let look = |stage: &mut Stage, now_ms| stage.guard.look(&stage.totals, now_ms);
         assert_eq!(look(&mut stage, 59_000), None);
         let few = Some(GuardResult::TooFewRequests);
         assert_eq!(look(&mut stage, 60_000), few);
         assert_eq!(look(&mut stage, 61_000), None, "reported once");
         assert_eq!(stage.guard.due_ms(), 61_000 + LOOK_MS);
-        stage.totals.count(FAST, 200, 200);
+        stage.totals.count(Served::Alone, (FAST, 200), 200);
         let failed = Some(GuardResult::Failed(Cause::Errors));
         assert_eq!(look(&mut stage, 62_000), failed);
         let mut stage = Stage::new(&guard());
         look(&mut stage, 60_000);
-        stage.totals.count(FAST, 200, 0);
+        stage.totals.count(Served::Alone, (FAST, 200), 0);
         assert_eq!(look(&mut stage, 61_000), Some(GuardResult::Passed));
     }
 

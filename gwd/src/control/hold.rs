@@ -11,12 +11,15 @@ use crate::runtime::program_log::{ACTOR_GWD, Audit, Level, OK, event};
 
 impl Control {
     /// True if a hold blocks the activation of this record. A hold has no effect if the held bundle
-    /// is revoked or withdrawn.
+    /// is revoked or withdrawn. A hold that left the candidate beside the base, and then the base,
+    /// blocks both.
     pub(super) fn is_blocked_by_hold(&self, accepted: &Accepted) -> bool {
         let hold = self.ran.hold.as_ref();
         hold.is_some_and(|hold| {
             let is_usable = self.banned(&hold.to).is_none();
-            is_usable && (hold.sticky || hold.from == accepted.bundle())
+            let bundle = accepted.bundle();
+            let left_both = self.holds_candidate() && hold.to != bundle;
+            is_usable && (hold.sticky || hold.from == bundle || left_both)
         })
     }
 

@@ -10,6 +10,7 @@
 //! A failure before `publish` leaves everything unchanged.
 
 mod activate;
+mod beside;
 mod cold;
 mod describe;
 mod follow;
@@ -29,6 +30,7 @@ mod rollback_history;
 mod rollout;
 mod secrets;
 mod share;
+mod side_by_side;
 mod sprt;
 mod state;
 mod status;
@@ -66,7 +68,7 @@ use guard::Guards;
 use refusals::Refusals;
 use replica::{CopyPlan, News};
 pub(crate) use replica::{RegistryPlan, Source};
-use share::NodeRollout;
+use share::{Beside, NodeRollout};
 use state::{RunHistory, State};
 pub(crate) use status::Status;
 use watch::Watcher;
@@ -288,6 +290,9 @@ pub(crate) struct Control {
     /// Progressive release of the head. `None`: the head is complete, or was not read yet.
     rollout: Option<NodeRollout>,
     guards: Guards,
+    /// Candidate that serves a share of the requests beside the running bundle. `None`: the running
+    /// bundle serves all requests.
+    beside: Option<Beside>,
     /// Records that were skipped because their signing key is revoked. gwd does not verify them
     /// again.
     passed: SkippedRecords,

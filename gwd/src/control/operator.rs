@@ -10,8 +10,8 @@ use bundle::refused::{Blame, Refused};
 use bundle::store::{Chain, Store as _};
 use serde_json::json;
 
-use super::guard::Cause;
 use super::rollback_history::Step;
+use super::sprt::Cause;
 use super::state::Hold;
 use super::{
     Control, KEPT_MAX, OperatorError, RequestedSwitch, Resident, Switch, Target, advice, now,
@@ -80,7 +80,10 @@ impl Control {
         if let Some(banned) = self.banned(&target) {
             return Err(refused(banned));
         }
-        let from = self.running.map(|running| running.bundle);
+        let running = self.running.map(|running| running.bundle);
+        // A switch to the base leaves only the candidate that serves requests beside it.
+        let left_candidate = self.node.candidate().filter(|_| running == Some(target));
+        let from = left_candidate.or(running);
         let resident = match self.take_resident(&target) {
             Some(resident) => resident,
             None => {
@@ -93,7 +96,8 @@ impl Control {
         self.node.publish(&resident.version, serial);
         let took_ns = self.node.shared.clock.now_ns().saturating_sub(began_ns);
         let at_serial = self.memory.record.map_or(0, |pointer| pointer.serial);
-        let is_followed = self.followed_bundle() == Some(target);
+        let is_followed = self.followed_bundle() == Some(target) && left_candidate.is_none();
+        self.beside = None;
         // Keep `from` of an existing hold: a second rollback still moves away from the same bundle.
         let left = self.ran.hold.as_ref().map(|hold| hold.from).or(from);
         self.ran.hold = left.filter(|_| sticky || !is_followed).map(|from| Hold {
@@ -145,9 +149,16 @@ impl Control {
     }
 
     /// Bundle `steps` steps before the running bundle. If no bundle runs, counts from the last
-    /// bundle that ran. `None` if the history is shorter.
-    fn back(&self, steps: usize) -> Option<Digest> {
+    /// bundle that ran. While a candidate serves a share of the requests, counts from the
+    /// candidate: one step back is the running base. `None` if the history is shorter.
+    pub(super) fn back(&self, steps: usize) -> Option<Digest> {
         let running = self.running.map(|running| running.bundle);
+        if self.node.candidate().is_some() {
+            return match steps {
+                1 => running,
+                _ => self.ran.rollbacks.back(&running?, steps.checked_sub(1)?),
+            };
+        }
         self.ran
             .rollbacks
             .back(&running.or_else(|| self.ran.last())?, steps)
@@ -246,7 +257,8 @@ impl Control {
         let hold = self.ran.hold.take();
         self.logged.blocked_serial = None;
         self.persist_ran();
-        if let Some(id) = self.followed_bundle() {
+        let awaited = [self.followed_bundle(), self.awaited_candidate()];
+        for id in awaited.into_iter().flatten() {
             self.refusals.forget(&id);
         }
         Audit {

@@ -1,5 +1,6 @@
 //! Guard of a progressive release: a node of the share compares its requests after the switch with
-//! those before it. If errors or slow requests have grown, the node returns to the base by itself.
+//! those before it, or those of the candidate with those of the base beside it. If errors or slow
+//! requests have grown, the node returns to the base by itself.
 //!
 //! The node compares with itself, because its share of the traffic differs from that of other
 //! nodes, and a node that is not reachable must be able to decide.
@@ -14,23 +15,32 @@ use bundle::digest::Digest;
 use serde_json::{Value, json};
 
 use super::Control;
-use super::guard::{Cause, GuardResult, Guards, Running};
+use super::guard::{GuardResult, Guards, Running};
 use super::share::NodeRollout;
-use crate::metrics::registry::totals::Totals;
+use super::sprt::Cause;
+use crate::metrics::registry::totals::{ServedTotals, Totals};
 use crate::runtime::program_log::{ACTOR_GWD, Audit, Level, OK, event};
 
 impl Control {
     /// Requests of the running bundle, for the guard of the next one.
     pub(super) fn requests_before(&self) -> Totals {
-        let now = self.node.registry.totals();
+        let now = self.node.registry.totals().without_candidates();
         let oldest = self.guards.kept.front();
         oldest.map_or_else(Totals::default, |(_, oldest)| now.since(oldest))
     }
 
     /// Forgets the requests of the bundle before the one that runs now.
     pub(super) fn restart_guards(&mut self) {
+        // The candidate now serves all requests: its guard beside the base has no result.
+        let current = self.guards.current.as_ref();
+        let had_none = current.is_some_and(|it| it.is_beside() && it.result.compares());
+        let head = self.head.as_ref();
+        if had_none && head.is_some_and(|head| head.record().rollout.is_none()) {
+            self.report_guard(GuardResult::Ended);
+        }
         self.guards = Guards::default();
-        let now = (self.now_ms(), self.node.registry.totals());
+        let totals = self.node.registry.totals().without_candidates();
+        let now = (self.now_ms(), totals);
         self.guards.kept.push_back(now);
     }
 
@@ -54,7 +64,7 @@ impl Control {
         if base.is_some_and(|base| self.banned(&base).is_some()) {
             return;
         }
-        let totals = self.node.registry.totals();
+        let totals = self.node.registry.totals().all();
         let running = Running::new(guard, head.bundle(), before.1, totals, self.now_ms());
         if running.result == GuardResult::NoBaseline {
             event(
@@ -68,6 +78,16 @@ impl Control {
         self.guards.current = Some(running);
     }
 
+    /// Begins the guard of a candidate that serves requests beside the base. Each step has a guard
+    /// of its own. `totals`: counters at the beginning.
+    pub(super) fn begin_guard_beside(&mut self, head: &Accepted, totals: &ServedTotals) {
+        let rollout = head.record().rollout.as_ref();
+        let guard = rollout.and_then(|rollout| rollout.guard.as_ref());
+        let now_ms = self.now_ms();
+        self.guards.current =
+            guard.map(|guard| Running::beside(guard, head.bundle(), totals, now_ms));
+    }
+
     /// Looks at the counters, or tries again to return to the base, if either is due. Ends a guard
     /// whose release has ended.
     pub(super) fn check_guard(&mut self) {
@@ -78,6 +98,12 @@ impl Control {
         let Some(running) = &mut self.guards.current else {
             return;
         };
+        let is_failed = matches!(running.result, GuardResult::Failed(_));
+        if running.is_beside() && !is_failed && self.node.candidate() != Some(running.candidate) {
+            // The candidate serves no requests any more, so that there is nothing to compare.
+            self.guards.current = None;
+            return self.update_status();
+        }
         // Without a readable head, the release may still be in progress.
         let is_over = self.head.as_ref().is_some_and(|head| {
             head.bundle() != running.candidate || head.record().rollout.is_none()
@@ -87,7 +113,7 @@ impl Control {
             self.report_guard(GuardResult::Ended);
         } else if let GuardResult::Failed(cause) = running.result {
             self.leave_candidate(cause);
-        } else if let Some(result) = running.look(self.node.registry.totals(), now_ms) {
+        } else if let Some(result) = running.look(&self.node.registry.totals(), now_ms) {
             self.report_guard(result);
             if let GuardResult::Failed(cause) = result {
                 self.leave_candidate(cause);
@@ -130,13 +156,18 @@ impl Control {
     /// later.
     fn leave_candidate(&mut self, cause: Cause) {
         let details = self.guards.current.as_ref().map(Running::json);
-        let was = self.running.map(|running| running.bundle.to_string());
+        let running = self.running.map(|running| running.bundle);
+        let was = self.node.candidate().or(running);
+        let was = was.map(|bundle| bundle.to_string());
         let base = self.rollout.as_ref().and_then(NodeRollout::base_bundle);
         let switched = match base {
             Some(base) => self.switch_for_guard(base, cause),
             None => Err("no-base".to_owned()),
         };
         self.alarm("release-guard-failed", true);
+        if switched.is_ok() {
+            self.guards.current = None;
+        }
         let now_ms = self.now_ms();
         let (result, message) = match &switched {
             Ok(()) => (
@@ -169,7 +200,8 @@ impl Control {
     pub(super) fn tend_guards(&mut self) {
         let registry = Arc::clone(&self.node.registry);
         let now_ms = self.now_ms();
-        self.guards.keep(now_ms, &|| registry.totals());
+        self.guards
+            .keep(now_ms, &|| registry.totals().without_candidates());
         self.alarm("release-guard-failed", self.failed_guard().is_some());
     }
 

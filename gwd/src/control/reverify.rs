@@ -166,6 +166,9 @@ impl Control {
                 self.alarm("running-untrusted", !counts);
             } else if !counts {
                 self.take_resident(&bundle);
+                if self.node.candidate() == Some(bundle) {
+                    self.stop_candidate("no trusted signature covers it");
+                }
                 self.tidy_at_ms = 0;
                 event(
                     Level::Warn,

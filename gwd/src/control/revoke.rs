@@ -113,6 +113,13 @@ impl Control {
             self.clean_up_due = true;
             self.dropped = banned;
         }
+        if self
+            .node
+            .candidate()
+            .is_some_and(|candidate| self.dropped.contains(&candidate))
+        {
+            self.stop_candidate("it is revoked or withdrawn");
+        }
         let running = self.running.map(|running| running.bundle);
         let revoked = running.is_some_and(|id| self.memory.revocations.has_bundle(&id));
         self.alarm("running-revoked", revoked);

@@ -13,11 +13,12 @@ use super::share::NodeRollout;
 
 impl Control {
     /// Record that this node follows: the head, or the head's base if the node is outside of the
-    /// share of a progressive release. A node changes to the other record if the bundle of its own
-    /// record is revoked or withdrawn.
+    /// share of a progressive release, or serves only a share of its requests with the head's
+    /// bundle. A node changes to the other record if the bundle of its own record is revoked or
+    /// withdrawn.
     ///
     /// # Errors
-    /// The reason why the base cannot be used, if the node is outside of the share.
+    /// The reason why the base cannot be used, if the node needs it.
     pub(super) fn followed_record(&mut self, head: &Accepted) -> Result<Accepted, Refused> {
         let Some(rollout) = head.record().rollout.clone() else {
             self.rollout = None;
@@ -73,7 +74,9 @@ impl Control {
         before: Option<&NodeRollout>,
     ) -> Result<Accepted, Refused> {
         let belongs = rollout.includes(&self.node.shared.node, &head.bundle());
-        let followed = match (&base, belongs) {
+        // A node that serves both versions follows the base; the head's bundle serves beside it.
+        let runs_head = belongs && !rollout.splits_requests();
+        let followed = match (&base, runs_head) {
             (Ok(base), true) if self.must_leave(head, base) => Ok(base.clone()),
             (Ok(base), false) if !self.must_leave(base, head) => Ok(base.clone()),
             (_, true) | (Ok(_), false) => Ok(head.clone()),

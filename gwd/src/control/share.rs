@@ -8,6 +8,7 @@ use bundle::rollout::percent;
 use bundle::statement::predicate::{Pointer, Rollout};
 use serde_json::{Value, json};
 
+use crate::metrics::registry::totals::ServedTotals;
 use crate::runtime::program_log::{Level, event};
 
 /// Progressive release that the channel's head describes, as it concerns this node.
@@ -18,12 +19,23 @@ pub(super) struct NodeRollout {
     /// Bundle of the head.
     pub(super) candidate: Digest,
     pub(super) rollout: Rollout,
-    /// True if this node belongs to the share that runs the candidate.
+    /// True if this node belongs to the share that runs the candidate, for all of its requests or
+    /// for a share of them.
     pub(super) belongs: bool,
     /// Verified base of the head, or the reason why it cannot be used.
     pub(super) base: Result<Accepted, Refused>,
     /// Bundle that this node follows. `None`: the base cannot be used, and the node needs it.
     pub(super) follows: Option<Digest>,
+}
+
+/// Candidate that serves a share of the requests.
+#[derive(Debug)]
+pub(super) struct Beside {
+    pub(super) candidate: Digest,
+    /// Record with the current step.
+    pub(super) head: Pointer,
+    /// Counters when the candidate began to serve requests.
+    pub(super) before: ServedTotals,
 }
 
 impl NodeRollout {
@@ -32,12 +44,30 @@ impl NodeRollout {
         (self.head, self.follows)
     }
 
+    /// True if this node serves a share of its requests with the candidate, and the others with the
+    /// base, which it follows.
+    pub(super) fn serves_two(&self) -> bool {
+        let base = self.base_bundle();
+        let has_two = base.is_some() && self.follows == base && base != Some(self.candidate);
+        self.belongs && self.rollout.splits_requests() && has_two
+    }
+
     pub(super) fn log(&self) {
         let (level, message) = match (self.follows, self.belongs) {
-            (None, _) => (
+            (None, true) => (
+                Level::Error,
+                "this node belongs to the share of a progressive release, and the base cannot be \
+                 used for its other requests; the current version keeps serving",
+            ),
+            (None, false) => (
                 Level::Error,
                 "this node is outside of the share of a progressive release, and the base cannot \
                  be used; the current version keeps serving",
+            ),
+            (Some(_), true) if self.serves_two() => (
+                Level::Info,
+                "this node belongs to the share of a progressive release; it serves a share of its \
+                 requests with the channel's head",
             ),
             (Some(follows), true) if follows != self.candidate => (
                 Level::Warn,
@@ -77,6 +107,7 @@ impl NodeRollout {
             "step": self.rollout.step,
             "of": self.rollout.of(),
             "nodes": percent(self.rollout.nodes_ppm()),
+            "traffic": percent(self.rollout.traffic_ppm()),
             "belongs": self.belongs,
             "base": base.map(|base| base.bundle().to_string()),
             "base_serial": self.rollout.base.serial,

@@ -16,11 +16,22 @@
 //! `p0` is an upper confidence bound of the share before the switch (Wilson's score interval, E. B.
 //! Wilson 1927), because the share itself is only measured. Its one-sided error is [`ALPHA`], too.
 //! The false-alarm rate of one test is therefore at most 2 α = 0.02 %.
+//!
+//! While two versions serve requests at the same time, the requests of the base become more during
+//! the test. [`Test::renewed`] estimates `p0` again, for the j-th time with the error α/(j(j+1)) of
+//! bound and test. The sum of these errors is at most α, so that the rate stays the same.
 
 /// Probability α of an alarm without an increase: 0.01 %.
 const ALPHA: f64 = 1e-4;
 /// Quantile of the normal distribution for the one-sided error α.
 const Z: f64 = 3.719;
+/// Quantiles of the normal distribution for the one-sided errors α/(j(j+1)), from j = 1.
+const Z_RENEWED: [f64; 16] = [
+    3.8906, 4.1494, 4.3054, 4.4172, 4.5041, 4.5750, 4.6349, 4.6866, 4.7321, 4.7726, 4.8092, 4.8425,
+    4.8730, 4.9012, 4.9274, 4.9518,
+];
+/// Maximum number of estimates of `p0` in one comparison.
+pub(crate) const RENEWALS_MAX: usize = Z_RENEWED.len();
 /// Least and greatest probability in the test.
 const P_MIN: f64 = 1e-6;
 const P_MAX: f64 = 0.999;
@@ -37,6 +48,24 @@ pub(crate) struct Sample {
 pub(crate) struct Test {
     p0: f64,
     p1: f64,
+    /// Error of the test: the probability of an alarm without an increase.
+    alpha: f64,
+}
+
+/// Comparison that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Errors,
+    P99,
+}
+
+impl Cause {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Errors => "errors",
+            Self::P99 => "p99",
+        }
+    }
 }
 
 impl Sample {
@@ -53,9 +82,23 @@ impl Test {
     /// Creates the test for the requests before the switch. `increase`: allowed increase of the
     /// share, in parts per million.
     pub(crate) fn new(before: Sample, increase_ppm: u32) -> Self {
-        let p0 = upper_bound(before).clamp(P_MIN, P_MAX - P_MIN);
+        Self::with_error(before, increase_ppm, (ALPHA, Z))
+    }
+
+    /// Creates the test for the requests of the base so far, for the estimate with this number,
+    /// from 1 to [`RENEWALS_MAX`].
+    pub(crate) fn renewed(base: Sample, increase_ppm: u32, number: usize) -> Self {
+        let number = number.clamp(1, RENEWALS_MAX);
+        let alpha = ALPHA / (number * (number + 1)) as f64;
+        Self::with_error(base, increase_ppm, (alpha, Z_RENEWED[number - 1]))
+    }
+
+    /// `error`: error α of bound and test, and its quantile.
+    fn with_error(before: Sample, increase_ppm: u32, error: (f64, f64)) -> Self {
+        let (alpha, z) = error;
+        let p0 = upper_bound(before, z).clamp(P_MIN, P_MAX - P_MIN);
         let p1 = (p0 + f64::from(increase_ppm) / 1e6).clamp(p0 + P_MIN, P_MAX);
-        Self { p0, p1 }
+        Self { p0, p1, alpha }
     }
 
     /// True if the requests after the switch show the increase.
@@ -64,19 +107,19 @@ impl Test {
         let others = after.requests.saturating_sub(after.events) as f64;
         let with = (self.p1 / self.p0).ln();
         let without = ((1.0 - self.p1) / (1.0 - self.p0)).ln();
-        events * with + others * without >= -ALPHA.ln()
+        events * with + others * without >= -self.alpha.ln()
     }
 }
 
-/// Upper end of Wilson's score interval of a share.
-fn upper_bound(sample: Sample) -> f64 {
+/// Upper end of Wilson's score interval of a share, for a quantile of the normal distribution.
+fn upper_bound(sample: Sample, z: f64) -> f64 {
     if sample.requests == 0 {
         return 1.0;
     }
     let (n, p) = (sample.requests as f64, sample.share());
-    let square = Z * Z;
+    let square = z * z;
     let middle = p + square / (2.0 * n);
-    let spread = Z * (p * (1.0 - p) / n + square / (4.0 * n * n)).sqrt();
+    let spread = z * (p * (1.0 - p) / n + square / (4.0 * n * n)).sqrt();
     (middle + spread) / (1.0 + square / n)
 }
 
@@ -159,12 +202,17 @@ mod tests {
     #[test]
     fn bounds_match_known_values() {
         // Wilson's interval of 10 of 100 at z = 3.719: computed by hand.
-        let bound = upper_bound(Sample {
+        let sample = Sample {
             requests: 100,
             events: 10,
-        });
+        };
+        let bound = upper_bound(sample, Z);
         assert!((bound - 0.2639).abs() < 0.0001, "{bound}");
-        let test = Test { p0: 0.01, p1: 0.02 };
+        let test = Test {
+            p0: 0.01,
+            p1: 0.02,
+            alpha: ALPHA,
+        };
         let after = |events| Sample {
             requests: 100,
             events,

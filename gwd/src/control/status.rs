@@ -96,7 +96,7 @@ impl Control {
         });
         let listeners = self.node.listeners();
         let residents = self.residents.iter();
-        let previous = running.and_then(|running| self.ran.rollbacks.back(&running.bundle, 1));
+        let previous = running.and_then(|_| self.back(1));
         let stale = self.secrets.stale();
         json!({
             "schema": "status/v1",
@@ -149,7 +149,9 @@ impl Control {
     /// Progressive release of the channel's head, with the guard on this node. `None`: the head is
     /// complete.
     fn rollout_json(&self) -> Option<Value> {
-        let mut rollout = self.rollout.as_ref()?.json();
+        let node = self.rollout.as_ref()?;
+        let mut rollout = node.json();
+        (rollout["candidate_refused"], rollout["requests"]) = self.candidate_json(node);
         rollout["guard"] = self.guard_json().into();
         Some(rollout)
     }
@@ -170,12 +172,17 @@ impl Control {
         values.collect()
     }
 
-    /// Key sets that the verifiers of the running version fetch.
+    /// Key sets that the verifiers of the running versions fetch.
     fn key_sets(&self) -> Vec<Arc<KeyCell>> {
         let current = self.node.shared.current();
-        let cells = current.iter();
-        let cells = cells.flat_map(|current| current.loaded.snapshot.key_cells());
-        cells.cloned().collect()
+        let versions = current.iter().flat_map(|current| current.versions());
+        let mut cells: Vec<Arc<KeyCell>> = Vec::new();
+        for cell in versions.flat_map(|loaded| loaded.snapshot.key_cells()) {
+            if !cells.iter().any(|known| Arc::ptr_eq(known, cell)) {
+                cells.push(Arc::clone(cell));
+            }
+        }
+        cells
     }
 
     /// Features that the channel's newest bundle requires and this gwd does not have.

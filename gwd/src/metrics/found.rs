@@ -1,4 +1,4 @@
-//! Metrics of host discovery for the running version's upstreams: number of hosts, age of the
+//! Metrics of host discovery for the upstreams of the running versions: number of hosts, age of the
 //! answers, and number of answers.
 
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ pub(crate) fn read(shared: &Shared) -> DiscoveryMetrics {
     let (mut hosts, mut ages, mut answers) = (Numbers::new(), Numbers::new(), Numbers::new());
     let now_ms = shared.clock.now_ms();
     let current = shared.current();
-    let commons = current.iter().flat_map(|current| &current.loaded.commons);
+    let commons = current.iter().flat_map(|current| current.commons());
     for common in commons {
         let labels = || vec![("upstream", common.state.name.to_string())];
         hosts.insert(labels(), common.set().hosts.len() as f64);

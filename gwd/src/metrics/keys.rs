@@ -1,4 +1,4 @@
-//! Metrics of the key sets that the running version's verifiers fetch.
+//! Metrics of the key sets that the verifiers of the running versions fetch.
 
 use crate::metrics::families::Numbers;
 use crate::published::Shared;
@@ -17,7 +17,8 @@ pub(crate) fn read(shared: &Shared) -> KeySetMetrics {
     let current = shared.current();
     let cells = current
         .iter()
-        .flat_map(|current| current.loaded.snapshot.key_cells());
+        .flat_map(|current| current.versions())
+        .flat_map(|loaded| loaded.snapshot.key_cells());
     for cell in cells {
         let labels = || vec![("source", cell.source().url().to_owned())];
         let report = cell.report();

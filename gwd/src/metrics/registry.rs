@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto;
-use totals::Totals;
+use totals::ServedTotals;
 
 use crate::metrics::families::{Histograms, histograms};
 use crate::published::Shared;
@@ -39,7 +39,7 @@ struct Series {
     announced: mpsc::Receiver<NewSeries>,
     requests: Vec<(RequestKey, Arc<RequestSeries>)>,
     /// Requests of removed series, so that sums over all requests never fall.
-    removed: Totals,
+    removed: ServedTotals,
     calls: Vec<(CallKey, Arc<Histogram>)>,
     bytes: Vec<(u32, Arc<ByteCounts>)>,
     rejections: Vec<(RejectionKey, Arc<AtomicU64>)>,
@@ -176,7 +176,7 @@ impl Series {
         Self {
             announced,
             requests: Vec::new(),
-            removed: Totals::default(),
+            removed: ServedTotals::default(),
             calls: Vec::new(),
             bytes: Vec::new(),
             rejections: Vec::new(),
@@ -199,7 +199,7 @@ impl Series {
         requests.retain(|(key, counts)| {
             let stays = is_used(key.route);
             if !stays {
-                removed.add(counts);
+                removed.add(key.served, counts);
             }
             stays
         });

@@ -4,6 +4,7 @@
 //! that a bundle can be persisted before it is published. Publishing cannot fail.
 
 mod listening;
+mod publishing;
 mod refusal;
 pub(crate) mod thread;
 
@@ -422,45 +423,6 @@ impl Node {
         Ok(())
     }
 
-    /// Publishes a bound version. Returns once every worker uses it.
-    pub fn publish(&mut self, version: &Version, serial: u64) {
-        let loaded = &version.0;
-        let mut listener_of_socket: Box<[Option<usize>]> =
-            (0..self.bound.len()).map(|_| None).collect();
-        for (index, listener) in loaded.snapshot.listeners().iter().enumerate() {
-            let wanted = self.address_key(&listener.name, listener.address);
-            if let Some(id) = self.find(&wanted) {
-                listener_of_socket[id] = Some(index);
-            }
-        }
-        self.epoch += 1;
-        let epoch = self.shared.publish(Current {
-            epoch: self.epoch,
-            loaded: Arc::clone(loaded),
-            revoked: Arc::clone(&self.revoked),
-            serial,
-            listener_of_socket: listener_of_socket.clone(),
-        });
-        for index in 0..self.workers.len() {
-            self.command(index, Command::Switch);
-        }
-        self.shared.wait_acknowledged(epoch);
-        self.prober.renew(|| self.shared.checks());
-        self.begin_listening(&listener_of_socket);
-        drop(self.leave_others(&listener_of_socket, HANDSHAKES));
-        self.publish_connections();
-        self.refresh_tls();
-        self.free_unused_versions();
-    }
-
-    /// Replaces the set of revoked credentials, for every version.
-    pub fn revoke(&mut self, revoked: Revoked) {
-        self.revoked = Arc::new(revoked);
-        if let Some(current) = self.shared.current() {
-            self.publish(&Version(Arc::clone(&current.loaded)), current.serial);
-        }
-    }
-
     /// Frees unused versions, closes addresses that no version in memory names, and removes the
     /// metrics of names that have been unused for a long time. Called every few seconds.
     pub fn tidy(&mut self, residents: &[Version]) {
@@ -496,22 +458,6 @@ impl Node {
         self.publish_connections();
     }
 
-    /// Actual addresses of the running version's listeners, by name.
-    #[must_use]
-    pub fn listeners(&self) -> BTreeMap<String, SocketAddr> {
-        let Some(current) = self.shared.current() else {
-            return BTreeMap::new();
-        };
-        let named = current.listener_of_socket.iter().zip(&self.bound);
-        named
-            .filter_map(|(index, slot)| {
-                let listener = &current.loaded.snapshot.listeners()[(*index)?];
-                let (_, bound) = slot.as_ref()?;
-                Some((listener.name.to_string(), bound.address))
-            })
-            .collect()
-    }
-
     /// Number of snapshots in memory, including those that a request still uses.
     #[must_use]
     pub fn snapshots_live(&self) -> i64 {
@@ -531,9 +477,8 @@ impl Node {
         }
         let current = self.shared.current();
         let mut expiries = BTreeMap::new();
-        let tls_listeners = current
-            .iter()
-            .flat_map(|current| &current.loaded.tls_listeners);
+        let versions = || current.iter().flat_map(|current| current.versions());
+        let tls_listeners = versions().flat_map(|loaded| &loaded.tls_listeners);
         for (name, not_after_s) in tls_listeners
             .flatten()
             .flat_map(|tls_listener| tls_listener.expiries())
@@ -542,9 +487,9 @@ impl Node {
             let end = expiries.entry(name.to_owned()).or_insert(not_after_s);
             *end = not_after_s.min(*end);
         }
-        if let Some(current) = &current {
-            let upstreams = current.loaded.snapshot.upstreams().iter();
-            for (upstream, connector) in upstreams.zip(&current.loaded.connectors) {
+        for loaded in versions() {
+            let upstreams = loaded.snapshot.upstreams().iter();
+            for (upstream, connector) in upstreams.zip(&loaded.connectors) {
                 if let Some(end) = connector.as_ref().and_then(|one| one.expiry()) {
                     expiries.insert(format!("upstream/{}", upstream.name), end);
                 }

@@ -208,6 +208,9 @@ fn refresh_keys(worker: &Rc<Worker>) {
         && let Some(view) = worker.current_view()
     {
         effects::refresh_keys(worker, &view);
+        if let Some(candidate) = view.candidate() {
+            effects::refresh_keys(worker, candidate);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use engine::edge::{self, Admitted};
 use engine::{Decided, Listener, Snapshot, Verdict, finish};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use policy::{Cx, Reject, RequestHead, ResponseHead, Revoked};
 
 use crate::effects::process::Processors;
@@ -27,6 +27,7 @@ use crate::proxy::record::Record;
 use crate::proxy::respond::{self, OutgoingResponse, UnservedReason};
 use crate::proxy::stream::Stream;
 use crate::telemetry::process::LimitedResource;
+use crate::telemetry::shard::Served;
 use crate::tls::TlsListener;
 use crate::tls::accept::StillAdmitted;
 use crate::worker::View;
@@ -45,10 +46,11 @@ pub(crate) async fn exchange(
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
     let mut record = Record::begin(stream, &request);
-    let version = match Version::take(stream, &record) {
+    let version = match Version::take(stream, &record, request.headers()) {
         Ok(version) => version,
         Err(unserved) => return respond::unserved(unserved, record),
     };
+    record.served = version.served;
     let (mut parts, mut body) = request.into_parts();
     let handshake = Handshake::take(&mut parts);
     let mut admitted = match admit(stream, &version, &record, (parts, handshake.is_some())) {
@@ -105,11 +107,13 @@ pub(crate) async fn exchange(
 pub(crate) struct Version {
     /// Newest version, whose revocation list applies to all exchanges.
     newest: Rc<View>,
-    /// Version whose listener accepts the connection: the newest version, or the last version with
-    /// the connection's listening address, if the newest version has removed this address.
+    /// Version that serves the exchange: the newest version, or the candidate beside it, or the
+    /// last version with the connection's listening address, if both have removed this address.
     pub(super) view: Rc<View>,
     /// Index of the listener in `view`.
     pub(super) listener: usize,
+    /// Role of `view` in a progressive release that serves two versions.
+    served: Served,
 }
 
 impl Version {
@@ -118,7 +122,7 @@ impl Version {
     /// # Errors
     /// If the request cannot be served: at a limit of the process, before the first activation, or
     /// if no version has the listener.
-    fn take(stream: &Stream, record: &Record) -> Result<Self, UnservedReason> {
+    fn take(stream: &Stream, record: &Record, headers: &HeaderMap) -> Result<Self, UnservedReason> {
         let worker = &stream.worker;
         if record.is_too_many() {
             return Err(UnservedReason::Overloaded(LimitedResource::Requests));
@@ -127,12 +131,19 @@ impl Version {
             return Err(UnservedReason::Overloaded(LimitedResource::Memory));
         }
         let newest = worker.view().ok_or(UnservedReason::NothingRuns)?;
-        let found = worker.view_at(&newest, &stream.socket);
-        let (view, listener) = found.ok_or(UnservedReason::ListenerGone)?;
+        let found = match newest.candidate() {
+            None => {
+                let found = worker.view_at(&newest, &stream.socket);
+                found.map(|(view, listener)| (view, listener, Served::Alone))
+            }
+            Some(candidate) => choose(stream, &newest, candidate, headers),
+        };
+        let (view, listener, served) = found.ok_or(UnservedReason::ListenerGone)?;
         Ok(Self {
             newest,
             view,
             listener,
+            served,
         })
     }
 
@@ -179,6 +190,54 @@ impl Version {
     fn revoked(&self) -> &Revoked {
         &self.newest.current().revoked
     }
+}
+
+/// Chooses the version and the listener for a request with these fields, while the node serves the
+/// base and the candidate of a progressive release. A request at an address that only one of them
+/// has is served by that one. A request on a connection that was accepted under other rules than
+/// the candidate's is served by the base. `None`: no version has the listener.
+fn choose(
+    stream: &Stream,
+    base: &Rc<View>,
+    candidate: &Rc<View>,
+    headers: &HeaderMap,
+) -> Option<(Rc<View>, usize, Served)> {
+    let socket = stream.socket.id;
+    let (of_base, of_candidate) = (base.listener(socket), candidate.listener(socket));
+    let (Some(of_base), Some(of_candidate)) = (of_base, of_candidate) else {
+        let (view, listener) = stream.worker.view_at(base, &stream.socket)?;
+        let served = match Rc::ptr_eq(&view, candidate) {
+            true => Served::Candidate,
+            false => Served::Base,
+        };
+        return Some((view, listener, served));
+    };
+    let rules = &base.current().loaded.snapshot.listeners()[of_base];
+    let client = || edge::client_address(headers, rules, stream.peer);
+    let choice = &base.current().candidate.as_ref()?.choice;
+    let is_candidate = choice.version(headers, client) == Served::Candidate;
+    Some(
+        match is_candidate && accepts(stream, candidate, of_candidate) {
+            true => (Rc::clone(candidate), of_candidate, Served::Candidate),
+            false => (Rc::clone(base), of_base, Served::Base),
+        },
+    )
+}
+
+/// True if the client's connection was accepted under the same rules as those of this listener, so
+/// that the version can serve its requests like those of its own connections.
+fn accepts(stream: &Stream, view: &View, listener: usize) -> bool {
+    let loaded = &view.current().loaded;
+    let tls_listener = loaded.tls_listeners[listener].as_deref();
+    let same_tls = match (stream.tls.get(), tls_listener) {
+        (None, None) => true,
+        (Some(facts), Some(tls_listener)) => {
+            let now_s = stream.worker.unix_ms(stream.worker.clock.now_ns()) / 1_000;
+            facts.still_admitted(tls_listener, now_s) == StillAdmitted::Unchanged
+        }
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    same_tls && is_same_sender(stream, &loaded.snapshot.listeners()[listener])
 }
 
 /// Checks the head of a request against the limits and rules of the listener. `is_handshake`: the
@@ -284,19 +343,28 @@ fn still_admitted(
         (Some(_), None) => (false, StillAdmitted::Unchanged),
         (None, Some(_)) => (false, StillAdmitted::No),
     };
-    let (same_sender, may_send) = match (stream.balancer, &listener.proxy_protocol) {
-        (None, None) => (true, true),
-        (Some(balancer), Some(header)) => (header.trusts(balancer), true),
-        (Some(_), None) => (false, true),
-        (None, Some(header)) => (false, header.trusts(stream.peer)),
+    // A peer that may not send a PROXY header could not connect now.
+    let may_connect = match (stream.balancer, &listener.proxy_protocol) {
+        (None, Some(header)) => header.trusts(stream.peer),
+        _ => true,
     };
-    let is_same = same_tls && same_sender;
+    let is_same = same_tls && is_same_sender(stream, listener);
     if is_same && admission == StillAdmitted::Unchanged {
         return true;
     }
     let has_served = stream.outdated.replace(true);
-    let is_admitted = admission != StillAdmitted::No && may_send;
+    let is_admitted = admission != StillAdmitted::No && may_connect;
     is_admitted && (is_same || !has_served && !is_handshake)
+}
+
+/// True if the listener trusts the balancer that named the client of this connection, or if there
+/// was none and the listener expects none.
+fn is_same_sender(stream: &Stream, listener: &Listener) -> bool {
+    match (stream.balancer, &listener.proxy_protocol) {
+        (None, None) => true,
+        (Some(balancer), Some(header)) => header.trusts(balancer),
+        (Some(_), None) | (None, Some(_)) => false,
+    }
 }
 
 /// True if an HTTP/2 request is for a host whose certificate differs from the one that the

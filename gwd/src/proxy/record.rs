@@ -31,7 +31,7 @@ use crate::runtime::deadlines::LimitOf;
 use crate::telemetry::access_log;
 use crate::telemetry::names::UNMATCHED;
 use crate::telemetry::shard::{
-    BodyBytes, CallKey, EndedRequest, Label, RejectionKey, RequestKey, WARNED, method_index,
+    BodyBytes, CallKey, EndedRequest, Label, RejectionKey, RequestKey, Served, WARNED, method_index,
 };
 use crate::upstream::call_record::CallRecord;
 use crate::upstream::transport::CallError;
@@ -55,6 +55,8 @@ pub(crate) struct Record {
     /// half of the process's permits were in use when it began, or the limit on requests is small.
     address_count: Option<CountedRequest>,
     route: u32,
+    /// Version that serves the request.
+    pub(crate) served: Served,
     status: u16,
     reason: &'static str,
     blame: Blame,
@@ -97,6 +99,7 @@ impl Record {
             in_flight: worker.requests.begin(),
             address_count: None,
             route: UNMATCHED,
+            served: Served::Alone,
             status: 0,
             reason: "",
             blame: Blame::None,
@@ -486,6 +489,7 @@ impl Record {
                 version: self.version,
                 tls: self.stream.tls.get().is_some(),
                 error: Label(self.reason),
+                served: self.served,
             },
             &EndedRequest {
                 duration_ns,

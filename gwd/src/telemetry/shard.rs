@@ -89,6 +89,30 @@ pub(crate) struct RequestKey {
     pub(crate) tls: bool,
     /// Reason of an error (`error_type` in metrics); empty if there was none.
     pub(crate) error: Label,
+    /// Version that served the request. No label of the series: a scrape adds these series up.
+    pub(crate) served: Served,
+}
+
+/// Version that served a request, while a node may serve two of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Served {
+    /// The node served one version only.
+    #[default]
+    Alone,
+    /// The base of a progressive release, beside its candidate.
+    Base,
+    /// The candidate of a progressive release, beside its base.
+    Candidate,
+}
+
+impl Served {
+    /// All values, in the order of [`Self::index`].
+    pub(crate) const ALL: [Self; 3] = [Self::Alone, Self::Base, Self::Candidate];
+
+    /// Index in [`Self::ALL`].
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
 }
 
 /// Counters of a request series: bytes, and two histograms. The histograms are interleaved by

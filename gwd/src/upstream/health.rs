@@ -222,16 +222,22 @@ impl Check {
     }
 }
 
-/// Collects the health checks that the upstreams require, one for each host. The slices are
-/// parallel: one element per upstream.
-pub(crate) fn checks(
-    upstreams: &[ir::Upstream],
-    commons: &[Arc<Common>],
-    connectors: &[Option<Arc<Connector>>],
-) -> Arc<[Check]> {
+/// Upstreams of a version. The slices are parallel: one element per upstream.
+type Upstreams<'v> = (
+    &'v [ir::Upstream],
+    &'v [Arc<Common>],
+    &'v [Option<Arc<Connector>>],
+);
+
+/// Collects the health checks that the upstreams of these versions require, one for each host. If
+/// versions require different checks of a host, those of the first version apply.
+pub(crate) fn checks<'v>(versions: impl Iterator<Item = Upstreams<'v>>) -> Arc<[Check]> {
     let mut checks: HashMap<Key, Check> = HashMap::new();
-    let upstreams = upstreams.iter().zip(commons).zip(connectors);
-    for ((upstream, common), tls) in upstreams {
+    let upstreams = versions.flat_map(|(upstreams, commons, connectors)| {
+        let upstreams = upstreams.iter().zip(commons).zip(connectors);
+        upstreams.map(|((upstream, common), tls)| (upstream, common, tls))
+    });
+    for (upstream, common, tls) in upstreams {
         let Some(active) = &upstream.health.active else {
             continue;
         };
@@ -248,7 +254,7 @@ pub(crate) fn checks(
                 proxy_protocol: upstream.proxy_protocol,
                 active: Arc::clone(&active),
             };
-            checks.insert(check.key(), check);
+            checks.entry(check.key()).or_insert(check);
         }
     }
     checks.into_values().collect()

@@ -74,6 +74,7 @@ mod tls;
 mod tls_peers;
 mod trace_outages;
 mod traces;
+mod traffic_steps;
 mod transports;
 mod troubles;
 mod trust;

@@ -9,7 +9,7 @@ use bundle::digest::Digest;
 use bundle::history;
 use bundle::publish;
 use bundle::statement::Statement;
-use bundle::statement::predicate::{Pointer, Record, RecordKind, Rollout};
+use bundle::statement::predicate::{Pointer, Record, RecordKind, Rollout, Step};
 use bundle::store::{Chain, Store as _};
 use serde_json::{Value, json};
 
@@ -357,7 +357,7 @@ fn forge(release: &Release, rollout: Rollout) {
 fn rollout_that_is_not_valid_is_refused() {
     let wrong: [fn(&Release) -> Rollout; 2] = [
         |release| Rollout {
-            steps: vec![600_000, 200_000],
+            steps: [600_000, 200_000].map(Step::from).to_vec(),
             ..release.rollout.clone()
         },
         // The base is not the newest complete record.

@@ -14,6 +14,9 @@ use crate::keys::KeyId;
 use crate::moment::Moment;
 use crate::name::{ChannelName, ProjectName};
 
+/// All nodes or all requests, in parts per million.
+pub(crate) const ALL_PPM: u32 = 1_000_000;
+
 /// Role in which a key signs. Each role has one predicate type. A signature in one role never
 /// counts in another, even by the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -135,9 +138,65 @@ pub struct Rollout {
     pub guard: Option<Guard>,
     /// Number of the current step, from 1.
     pub step: u32,
-    /// Shares of the steps in parts per million, in ascending order. The last step, all nodes, is
-    /// not listed.
-    pub steps: Vec<u32>,
+    /// Steps with increasing shares. The last step, all nodes and requests, is not listed.
+    pub steps: Vec<Step>,
+    /// Property of a request that decides which version serves it in a step with a share of the
+    /// requests. `None`: the client's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+    /// Field by which a request selects its version itself. `None`: no request does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub testers: Option<Testers>,
+}
+
+/// Step of a progressive release: the share of the nodes that run the record's bundle, and the
+/// share of their requests that it serves. Both in parts per million.
+///
+/// A step without a share of the requests is written as the number of its nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "WrittenStep", into = "WrittenStep")]
+pub struct Step {
+    /// Share of the nodes.
+    pub nodes_ppm: u32,
+    /// Share of the requests of these nodes.
+    pub traffic_ppm: u32,
+}
+
+/// [`Step`] as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum WrittenStep {
+    Nodes(u32),
+    Traffic(WrittenTraffic),
+}
+
+/// [`Step`] with a share of the requests, as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenTraffic {
+    /// `None`: all nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nodes: Option<u32>,
+    traffic: u32,
+}
+
+/// Property of a request that decides which of two versions serves it. A request without the
+/// property, or with several values of it, is decided by the client's address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sticky {
+    /// Value of the request field with this name, in lower case.
+    Header(String),
+    /// Value of the cookie with this name.
+    Cookie(String),
+}
+
+/// Field by which a request selects the version that serves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Testers {
+    /// Name of the field, in lower case.
+    pub header: String,
 }
 
 /// Conditions under which a node of the share returns to the base by itself. The node compares its
@@ -240,6 +299,42 @@ pub struct Base {
     pub record: Digest,
     /// Serial of the record.
     pub serial: u64,
+}
+
+// === impl Step ===
+
+impl From<WrittenStep> for Step {
+    fn from(written: WrittenStep) -> Self {
+        match written {
+            WrittenStep::Nodes(nodes_ppm) => nodes_ppm.into(),
+            WrittenStep::Traffic(WrittenTraffic { nodes, traffic }) => Self {
+                nodes_ppm: nodes.unwrap_or(ALL_PPM),
+                traffic_ppm: traffic,
+            },
+        }
+    }
+}
+
+impl From<Step> for WrittenStep {
+    fn from(step: Step) -> Self {
+        if step.traffic_ppm == ALL_PPM {
+            return Self::Nodes(step.nodes_ppm);
+        }
+        Self::Traffic(WrittenTraffic {
+            nodes: (step.nodes_ppm != ALL_PPM).then_some(step.nodes_ppm),
+            traffic: step.traffic_ppm,
+        })
+    }
+}
+
+impl From<u32> for Step {
+    /// Step of a share of the nodes, which serve all their requests with the record's bundle.
+    fn from(nodes_ppm: u32) -> Self {
+        Self {
+            nodes_ppm,
+            traffic_ppm: ALL_PPM,
+        }
+    }
 }
 
 // === impl Predicate ===

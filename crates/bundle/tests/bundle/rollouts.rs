@@ -4,7 +4,10 @@ use bundle::channel::{self, Memory};
 use bundle::digest::Digest;
 use bundle::follow;
 use bundle::refused::Refused;
-use bundle::statement::predicate::{Guard, Pointer, Record, RecordKind, Rollout};
+use bundle::rollout::ALL_PPM;
+use bundle::statement::predicate::{
+    Guard, Pointer, Record, RecordKind, Rollout, Step, Sticky, Testers,
+};
 use bundle::store::memory::Memory as Store;
 use bundle::store::{Batch, WriteError};
 
@@ -12,12 +15,19 @@ use crate::acceptance::{forge, record};
 use crate::fixture::*;
 
 fn step(base: Pointer, step: u32, steps: &[u32]) -> Option<Rollout> {
-    Some(Rollout {
+    let steps = steps.iter().map(|share| Step::from(*share));
+    Some(stepped(base, step, steps.collect()))
+}
+
+fn stepped(base: Pointer, step: u32, steps: Vec<Step>) -> Rollout {
+    Rollout {
         base,
         guard: None,
         step,
-        steps: steps.to_vec(),
-    })
+        steps,
+        sticky: None,
+        testers: None,
+    }
 }
 
 /// Stores a base with serial 1, and a record after it. Returns the result of accepting the record.
@@ -77,6 +87,107 @@ fn steps_that_are_not_valid_are_refused() {
 fn complete_record_keeps_its_bytes() {
     let text = serde_json::to_string(&record(1, None)).unwrap();
     assert!(!text.contains("rollout"), "{text}");
+}
+
+/// Steps: shares of the nodes and of the requests.
+fn split(steps: &[(u32, u32)]) -> Vec<Step> {
+    let steps = steps.iter().map(|(nodes_ppm, traffic_ppm)| Step {
+        nodes_ppm: *nodes_ppm,
+        traffic_ppm: *traffic_ppm,
+    });
+    steps.collect()
+}
+
+#[test]
+fn steps_of_requests_keep_the_bytes_of_others() {
+    let base = Pointer {
+        digest: Digest::of(b"base"),
+        serial: 1,
+    };
+    let text = |rollout: &Rollout| {
+        let mut value = serde_json::to_value(rollout).unwrap();
+        value.as_object_mut().unwrap().remove("base");
+        value.to_string()
+    };
+    let nodes = step(base, 1, &[50_000, 500_000]).unwrap();
+    assert_eq!(text(&nodes), r#"{"step":1,"steps":[50000,500000]}"#);
+    let both = Rollout {
+        sticky: Some(Sticky::Header("x-user".to_owned())),
+        testers: Some(Testers {
+            header: "x-release".to_owned(),
+        }),
+        ..stepped(
+            base,
+            2,
+            split(&[(50_000, ALL_PPM), (200_000, 500_000), (ALL_PPM, 500_000)]),
+        )
+    };
+    assert_eq!(
+        text(&both),
+        r#"{"step":2,"steps":[50000,{"nodes":200000,"traffic":500000},{"traffic":500000}],"sticky":{"header":"x-user"},"testers":{"header":"x-release"}}"#
+    );
+    assert_eq!(
+        (both.nodes_ppm(), both.traffic_ppm(), both.of()),
+        (200_000, 500_000, 4)
+    );
+    assert!(both.splits_requests() && !nodes.splits_requests());
+}
+
+#[test]
+fn steps_of_requests_are_checked() {
+    let with = |steps: &[(u32, u32)]| {
+        let steps = split(steps);
+        accepted_with(|next, base| next.rollout = Some(stepped(base, 1, steps)))
+    };
+    assert_eq!(with(&[(ALL_PPM, 1), (ALL_PPM, 999_999)]), Ok(()));
+    // 5 % of the nodes, then 10 % of the requests of all nodes.
+    assert_eq!(with(&[(50_000, ALL_PPM), (ALL_PPM, 100_000)]), Ok(()));
+    let bad: [&[(u32, u32)]; 6] = [
+        &[(ALL_PPM, 0)],
+        &[(0, 100_000)],
+        &[(ALL_PPM, ALL_PPM)],
+        &[(ALL_PPM, ALL_PPM + 1)],
+        // 10 % of the requests are not more than 10 % of the nodes.
+        &[(100_000, ALL_PPM), (ALL_PPM, 100_000)],
+        &[(500_000, 500_000), (200_000, ALL_PPM)],
+    ];
+    for steps in bad {
+        let refused = with(steps).unwrap_err();
+        assert_eq!(refused.reason(), "bad-rollout", "{steps:?}");
+    }
+}
+
+#[test]
+fn choice_of_the_version_is_checked() {
+    let with = |traffic_ppm, sticky: Option<Sticky>, testers: Option<&str>| {
+        accepted_with(|next, base| {
+            next.rollout = Some(Rollout {
+                sticky,
+                testers: testers.map(|name| Testers {
+                    header: name.to_owned(),
+                }),
+                ..stepped(base, 1, split(&[(500_000, traffic_ppm)]))
+            });
+        })
+    };
+    let header = |name: &str| Some(Sticky::Header(name.to_owned()));
+    let cookie = |name: &str| Some(Sticky::Cookie(name.to_owned()));
+    assert_eq!(with(1, header("x-user"), Some("x-release")), Ok(()));
+    assert_eq!(with(1, cookie("Sid"), None), Ok(()));
+    let bad = [
+        (ALL_PPM, header("x-user"), None),
+        (ALL_PPM, None, Some("x-release")),
+        (1, header("X-User"), None),
+        (1, header("x user"), None),
+        (1, cookie(""), None),
+        (1, cookie("a=b"), None),
+        (1, None, Some("")),
+    ];
+    for (traffic_ppm, sticky, testers) in bad {
+        let shown = format!("{traffic_ppm} {sticky:?} {testers:?}");
+        let refused = with(traffic_ppm, sticky, testers).unwrap_err();
+        assert_eq!(refused.reason(), "bad-rollout", "{shown}");
+    }
 }
 
 /// Accepts a record and reads its base.

@@ -37,12 +37,22 @@ pub fn is_reserved_for_gateway(name: &str) -> bool {
 /// Address of the client: the last hop in the list that is not a trusted proxy. `peer` is a trusted
 /// proxy. Also returns the number of hops at the end of the list that trusted proxies wrote.
 pub(super) fn client(headers: &HeaderMap, listener: &Listener, peer: IpAddr) -> (IpAddr, usize) {
+    last_untrusted(hops(headers).into_iter().rev(), listener, peer)
+}
+
+/// Address of the first of these hops, from the last one back, that is not a trusted proxy. Also
+/// returns the number of hops that trusted proxies wrote.
+fn last_untrusted<'h>(
+    hops: impl Iterator<Item = Hop<'h>>,
+    listener: &Listener,
+    peer: IpAddr,
+) -> (IpAddr, usize) {
     let is_trusted = |address: &IpAddr| {
         let mut ranges = listener.trusted_proxies.iter();
         ranges.any(|range| range.contains(*address))
     };
     let (mut client, mut written) = (peer, 0);
-    for hop in hops(headers).iter().rev() {
+    for hop in hops {
         written += 1;
         let Some(address) = hop.address else {
             break;
@@ -53,6 +63,28 @@ pub(super) fn client(headers: &HeaderMap, listener: &Listener, peer: IpAddr) -> 
         }
     }
     (client, written.max(1))
+}
+
+/// Address of a request's client, as [`admit`](super::admit) finds it, without a change of the
+/// fields: the peer's, or the address that a trusted proxy reports. Allocates only for `Forwarded`.
+#[must_use]
+pub fn client_address(headers: &HeaderMap, listener: &Listener, peer: IpAddr) -> IpAddr {
+    let mut ranges = listener.trusted_proxies.iter();
+    if !ranges.any(|range| range.contains(peer)) {
+        return peer;
+    }
+    let writes = |field| listener.forwarding_fields.contains(&field);
+    if writes(ForwardingField::XForwardedFor) && headers.contains_key(&X_FORWARDED_FOR) {
+        let lines = headers.get_all(&X_FORWARDED_FOR).into_iter().rev();
+        let elements = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        let hops = elements.map(|bytes| Hop::of(element(bytes)));
+        return last_untrusted(hops.take_while(Hop::is_valid), listener, peer).0;
+    }
+    if !writes(ForwardingField::Forwarded) {
+        return peer;
+    }
+    let hops = credible(hops_of_forwarded(headers));
+    last_untrusted(hops.into_iter().rev(), listener, peer).0
 }
 
 /// Hop of the request (the client or a proxy), as a forwarding field names it.
@@ -102,8 +134,12 @@ const UNREADABLE: &str = "?";
 /// Elements of a list between commas, trimmed. An element that is not UTF-8 becomes [`UNREADABLE`].
 fn list(line: &HeaderValue) -> Vec<&str> {
     let parts = line.as_bytes().split(|byte| *byte == b',');
-    let texts = parts.map(|part| std::str::from_utf8(part).unwrap_or(UNREADABLE));
-    texts.map(str::trim).collect()
+    parts.map(element).collect()
+}
+
+/// Element of a list, trimmed. An element that is not UTF-8 becomes [`UNREADABLE`].
+fn element(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or(UNREADABLE).trim()
 }
 
 /// Elements of a list whose elements may contain quoted commas, trimmed. If a quotation mark is

@@ -27,9 +27,9 @@ use policy::managed::{Allowed, folds, is_hop_lookalike, is_managed};
 use policy::{Reject, RequestHead, join_lines};
 
 use crate::edge::authority::authority;
-pub use crate::edge::forwarded::is_reserved_for_gateway;
 pub(crate) use crate::edge::forwarded::{Hop, hops, is_forwarded_valid, outside_quotes};
 use crate::edge::forwarded::{client, drop_fields_of_clients, drop_unproven};
+pub use crate::edge::forwarded::{client_address, is_reserved_for_gateway};
 use crate::edge::framing::{framing, is_padded};
 pub use crate::edge::hop_by_hop::nominated;
 use crate::edge::hop_by_hop::takes_trailers;

@@ -69,7 +69,11 @@ fn admitted_by(written: &[ForwardingField], fields: &[(&str, &str)]) -> Admitted
         ..listener(&["10.0.0.0/8"])
     };
     let parts = request("GET", "/", fields);
-    admit(parts, &listener, "10.0.0.1".parse().unwrap()).unwrap()
+    let peer = "10.0.0.1".parse().unwrap();
+    let client = client_address(&parts.headers, &listener, peer);
+    let admitted = admit(parts, &listener, peer).unwrap();
+    assert_eq!(client, admitted.client);
+    admitted
 }
 
 #[test]

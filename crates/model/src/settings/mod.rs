@@ -16,7 +16,8 @@ mod upstreams;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
-use bundle::statement::predicate::Guard;
+use bundle::rollout::VersionChoice;
+use bundle::statement::predicate::{Guard, Step};
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned, read};
 use policy::declared::{self, Scalar, Settings as Declared, Value, whole};
@@ -97,9 +98,10 @@ pub struct Settings {
     pub store: String,
     /// Release channel of the project.
     pub channel: String,
-    /// Shares of the steps of a progressive release in parts per million, in ascending order.
-    /// Empty: all gateways at once.
-    pub release_steps: Vec<u32>,
+    /// Steps of a progressive release, with increasing shares. Empty: all gateways at once.
+    pub release_steps: Vec<Step>,
+    /// Choice of the version for a request in a step with a share of the requests.
+    pub release_choice: VersionChoice,
     /// Guard of a progressive release. `None`: no guard.
     pub release_guard: Option<Guard>,
     /// Names that gateway.yaml defines, by kind.
@@ -274,8 +276,7 @@ pub fn read(
     let everywhere = default_listeners(root, &listeners, &names);
     let apis = apis(root, &everywhere, &names, sink);
     let release = root.get("release");
-    release::check(release, sink);
-    let release_steps = release::steps(release, sink);
+    let release_steps = release::checked_steps(release, sink);
     let mut declared =
         declared::later(root, &vocab::gateway::SHAPE).without(|path| !is_gateways(path));
     if from_servers {
@@ -319,6 +320,7 @@ pub fn read(
         tests: Tests::named(name_list(root.get("tests"))),
         store: release::text(release, "store", "releases"),
         channel: release::text(release, "channel", "prod"),
+        release_choice: release::choice(release, &release_steps, sink),
         release_guard: release::guard(release, &release_steps, sink),
         release_steps,
         names,

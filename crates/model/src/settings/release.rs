@@ -1,8 +1,8 @@
-//! Reader of `release` of gateway.yaml: checks of store and channel, steps and guard of progressive
-//! releases.
+//! Reader of `release` of gateway.yaml: checks of store and channel; steps, choice of the version
+//! and guard of progressive releases.
 
-use bundle::rollout::{ALL_PPM, GUARD_FOR_MS, STEPS_MAX, percent};
-use bundle::statement::predicate::Guard;
+use bundle::rollout::{ALL_PPM, GUARD_FOR_MS, STEPS_MAX, VersionChoice, percent};
+use bundle::statement::predicate::{Guard, Step, Sticky, Testers};
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, NodeRef, Sink, read};
 use vocab::release_lints::{RELEASE_GUARD, RELEASE_STEPS};
@@ -18,8 +18,13 @@ pub(super) fn text(release: Option<NodeRef<'_>>, key: &str, default: &str) -> St
     written.unwrap_or(default).to_owned()
 }
 
-/// Checks `release` of gateway.yaml: the store and the channel.
-pub(super) fn check(release: Option<NodeRef<'_>>, sink: &mut Sink) {
+/// Checks `release` of gateway.yaml: the store and the channel. Returns the steps.
+pub(super) fn checked_steps(release: Option<NodeRef<'_>>, sink: &mut Sink) -> Vec<Step> {
+    check(release, sink);
+    steps(release, sink)
+}
+
+fn check(release: Option<NodeRef<'_>>, sink: &mut Sink) {
     if let Some(store) = release.and_then(|release| release.get("store"))
         && store.scalar_text().is_some_and(|text| text.contains("://"))
     {
@@ -38,42 +43,98 @@ pub(super) fn check(release: Option<NodeRef<'_>>, sink: &mut Sink) {
     }
 }
 
-/// Reads the shares of the steps in parts per million. Empty without steps. Reports steps that do
-/// not increase. Values that are no percentages were already reported.
-pub(super) fn steps(release: Option<NodeRef<'_>>, sink: &mut Sink) -> Vec<u32> {
+/// Reads the steps. Empty without steps. Reports steps that do not increase. Values that are no
+/// percentages were already reported.
+fn steps(release: Option<NodeRef<'_>>, sink: &mut Sink) -> Vec<Step> {
     let list = release.and_then(|release| release.get("steps"));
-    let mut steps: Vec<u32> = Vec::new();
+    let mut steps: Vec<Step> = Vec::new();
     for item in list.into_iter().flat_map(NodeRef::items) {
-        let Some(node) = item.get("nodes") else {
-            continue;
-        };
-        let Ok(share) = read::percent_ppm(node) else {
+        let Some(step) = step(item) else {
             continue;
         };
         let wrong = match steps.last() {
-            _ if share == 0 => Some("a share of no gateway".to_owned()),
-            _ if share >= ALL_PPM => Some("the step of all gateways is not listed".to_owned()),
-            Some(before) if *before >= share => Some(format!(
+            _ if step.product() == 0 => Some("a share of no gateway or no request".to_owned()),
+            _ if step.nodes_ppm > ALL_PPM || step.traffic_ppm > ALL_PPM => {
+                Some("a share of more than 100 %".to_owned())
+            }
+            _ if step == Step::from(ALL_PPM) => {
+                Some("the step of all gateways and requests is not listed".to_owned())
+            }
+            Some(before) if before.product() >= step.product() => Some(format!(
                 "this share is not greater than {}, the share of the step before",
-                percent(*before)
+                share(*before)
             )),
             _ if steps.len() == STEPS_MAX => Some(format!("more than {STEPS_MAX} steps")),
             _ => None,
         };
         match wrong {
-            None => steps.push(share),
+            None => steps.push(step),
             Some(wrong) => {
-                let help = "write increasing shares between `0%` and `100%`, such as `[{nodes: 5%}, {nodes: 50%}]`; all gateways follow as the last step";
-                sink.push(Diagnostic::new(&RELEASE_STEPS, node.span(), wrong).help(help));
+                let help = "write increasing shares between `0%` and `100%`, such as `[{nodes: 5%}, {traffic: 10%}, {traffic: 50%}]`; all gateways and requests follow as the last step";
+                let node = item.get("nodes").or_else(|| item.get("traffic"));
+                let span = node.map_or(item.span(), NodeRef::span);
+                sink.push(Diagnostic::new(&RELEASE_STEPS, span, wrong).help(help));
             }
         }
     }
     steps
 }
 
+/// Reads a step. `None` if it has no share, or a value that is no percentage.
+fn step(item: NodeRef<'_>) -> Option<Step> {
+    let share = |key: &str| item.get(key).map(|node| read::percent_ppm(node).ok());
+    let (nodes, traffic) = (share("nodes"), share("traffic"));
+    nodes.or(traffic)?;
+    Some(Step {
+        nodes_ppm: nodes.unwrap_or(Some(ALL_PPM))?,
+        traffic_ppm: traffic.unwrap_or(Some(ALL_PPM))?,
+    })
+}
+
+/// Share of a step for a message, with its factors.
+fn share(step: Step) -> String {
+    let product = step.product() / u64::from(ALL_PPM);
+    let product = percent(u32::try_from(product).unwrap_or(ALL_PPM));
+    match (step.nodes_ppm, step.traffic_ppm) {
+        (ALL_PPM, _) | (_, ALL_PPM) => product,
+        (nodes, traffic) => format!("{product} ({} of {})", percent(traffic), percent(nodes)),
+    }
+}
+
+/// Reads how a request's version is chosen. Reports a choice without effect; `steps` are the steps
+/// of the release.
+pub(super) fn choice(
+    release: Option<NodeRef<'_>>,
+    steps: &[Step],
+    sink: &mut Sink,
+) -> VersionChoice {
+    let node = |key: &str| release.and_then(|release| release.get(key));
+    let (sticky, testers) = (node("sticky"), node("testers"));
+    let text = |of: Option<NodeRef<'_>>, key: &str| {
+        let text = of?.get(key)?.scalar_text()?;
+        Some(text.to_owned())
+    };
+    let field = |of, key| text(of, key).map(|name| name.to_ascii_lowercase());
+    let splits = steps.iter().any(|step| step.splits_requests());
+    for node in sticky.into_iter().chain(testers).filter(|_| !splits) {
+        let wrong = "a choice of the version without a step with `traffic`";
+        let help = "write a step such as `{traffic: 10%}`, or remove this key";
+        sink.push(Diagnostic::new(&RELEASE_STEPS, node.span(), wrong).help(help));
+    }
+    let header = field(sticky, "header").map(Sticky::Header);
+    VersionChoice {
+        sticky: header.or_else(|| text(sticky, "cookie").map(Sticky::Cookie)),
+        testers: field(testers, "header").map(|header| Testers { header }),
+    }
+}
+
 /// Reads the guard. `None` without a guard. Reports a guard without effect; `steps` are the steps
 /// of the release.
-pub(super) fn guard(release: Option<NodeRef<'_>>, steps: &[u32], sink: &mut Sink) -> Option<Guard> {
+pub(super) fn guard(
+    release: Option<NodeRef<'_>>,
+    steps: &[Step],
+    sink: &mut Sink,
+) -> Option<Guard> {
     let node = release?.get("guard")?;
     let increase = |key: &str| node.get(key).and_then(|node| read::percent_ppm(node).ok());
     let requests = node.get("requests");

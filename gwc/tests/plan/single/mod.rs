@@ -280,6 +280,8 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("environment-changed", None),
     ("store-changed", None),
     ("release-steps-changed", None),
+    ("release-sticky-changed", None),
+    ("release-testers-changed", None),
     ("release-guard-changed", None),
     ("rules-unknown", None),
     ("trust-changed", None),

@@ -6,7 +6,7 @@ use prometheus::proto;
 
 use super::{Registry, Series, status_label, version_label};
 use crate::metrics::families::{Histograms, Numbers, counters, gauges, histograms};
-use crate::telemetry::shard::{BodyBytes, METHODS, RequestKey};
+use crate::telemetry::shard::{BodyBytes, METHODS, RequestKey, Served};
 
 impl Registry {
     pub(super) fn collect_requests(
@@ -25,6 +25,7 @@ impl Registry {
                 version,
                 tls,
                 error,
+                served: _,
             } = *key;
             let template = self.names.template(route).unwrap_or_default();
             let route = self.name(route);
@@ -76,20 +77,46 @@ impl Registry {
             "Bytes of response bodies sent to clients.",
             &sent,
         ));
-        let mut active = Numbers::new();
-        for worker in &series.active {
-            for (method, count) in METHODS.iter().zip(worker.iter()) {
-                let labels = vec![
-                    ("http_request_method", (*method).to_owned()),
-                    ("url_scheme", "http".into()),
-                ];
-                *active.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
-            }
-        }
+        families.push(counters(
+            "gwd_release_requests_total",
+            "Requests while a node served two versions of a progressive release, by the version that \
+served them.",
+            &by_version(series),
+        ));
         families.push(gauges(
             "http_server_active_requests",
             "Requests in flight.",
-            &active,
+            &active(series),
         ));
+    }
+}
+
+/// Requests in flight, by method.
+fn active(series: &Series) -> Numbers {
+    let mut active = Numbers::new();
+    for worker in &series.active {
+        for (method, count) in METHODS.iter().zip(worker.iter()) {
+            let labels = vec![
+                ("http_request_method", (*method).to_owned()),
+                ("url_scheme", "http".into()),
+            ];
+            *active.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
+        }
+    }
+    active
+}
+
+/// Requests of the two versions of a progressive release. Empty if the node has not served two
+/// versions since its start.
+fn by_version(series: &Series) -> Numbers {
+    let totals = series.totals();
+    let versions = [("base", Served::Base), ("candidate", Served::Candidate)];
+    let counts = versions.map(|(name, served)| {
+        let labels = vec![("version", name.to_owned())];
+        (labels, totals.of(served).requests() as f64)
+    });
+    match counts.iter().any(|(_, count)| *count > 0.0) {
+        true => Numbers::from(counts),
+        false => Numbers::new(),
     }
 }

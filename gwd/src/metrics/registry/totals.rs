@@ -3,6 +3,8 @@
 use super::{Registry, Series};
 use crate::telemetry::shard::{BOUNDS_NS, RequestSeries};
 
+pub(crate) use crate::telemetry::shard::Served;
+
 /// Number of histogram buckets.
 const BUCKETS: usize = BOUNDS_NS.len() + 1;
 
@@ -14,9 +16,13 @@ pub(crate) struct Totals {
     errors: u64,
 }
 
+/// Requests of this node since its start, by the version that served them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ServedTotals([Totals; Served::ALL.len()]);
+
 impl Registry {
     /// Adds up the requests of all workers and routes, removed series included.
-    pub(crate) fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> ServedTotals {
         let mut series = self.series();
         series.take_announced();
         series.totals()
@@ -24,18 +30,58 @@ impl Registry {
 }
 
 impl Series {
-    fn totals(&self) -> Totals {
+    pub(super) fn totals(&self) -> ServedTotals {
         let mut totals = self.removed.clone();
-        for (_, requests) in &self.requests {
-            totals.add(requests);
+        for (key, requests) in &self.requests {
+            totals.add(key.served, requests);
         }
         totals
     }
 }
 
-impl Totals {
+impl ServedTotals {
     /// Adds the requests of a series.
-    pub(super) fn add(&mut self, series: &RequestSeries) {
+    pub(super) fn add(&mut self, served: Served, series: &RequestSeries) {
+        self.0[served.index()].add(series);
+    }
+
+    /// Adds requests of a test: their bucket and number, and the number of errors among them.
+    #[cfg(test)]
+    pub(crate) fn count(&mut self, served: Served, (bucket, requests): (usize, u64), errors: u64) {
+        self.0[served.index()].count(bucket, requests, errors);
+    }
+
+    /// Requests that a version served beside another one, or that a version served alone.
+    pub(crate) const fn of(&self, served: Served) -> &Totals {
+        &self.0[served.index()]
+    }
+
+    /// All requests.
+    pub(crate) fn all(&self) -> Totals {
+        let mut all = self.without_candidates();
+        all.merge(self.of(Served::Candidate));
+        all
+    }
+
+    /// All requests except those of candidates that were served beside their base.
+    pub(crate) fn without_candidates(&self) -> Totals {
+        let mut all = self.of(Served::Alone).clone();
+        all.merge(self.of(Served::Base));
+        all
+    }
+}
+
+impl Totals {
+    /// Adds other requests.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (sum, count) in self.durations.iter_mut().zip(other.durations) {
+            *sum += count;
+        }
+        self.errors += other.errors;
+    }
+
+    /// Adds the requests of a series.
+    fn add(&mut self, series: &RequestSeries) {
         let counted = series.durations().buckets;
         for (sum, count) in self.durations.iter_mut().zip(counted) {
             *sum += count;
@@ -131,7 +177,12 @@ mod tests {
     fn totals_include_removed_series() {
         let (announced, receiver) = std::sync::mpsc::channel();
         let shard = Shard::new(announced, &Arc::default());
-        for (route, is_error) in [(1, true), (2, false), (2, true)] {
+        let table = [
+            (1, true, Served::Alone),
+            (2, false, Served::Base),
+            (2, true, Served::Candidate),
+        ];
+        for (route, is_error, served) in table {
             let key = RequestKey {
                 route,
                 method: 0,
@@ -139,6 +190,7 @@ mod tests {
                 version: 11,
                 tls: false,
                 error: Label(""),
+                served,
             };
             let ended = EndedRequest {
                 duration_ns: 1,
@@ -150,10 +202,13 @@ mod tests {
         }
         let mut series = Series::new(receiver);
         series.take_announced();
-        assert_eq!(series.totals(), totals(&[(0, 3)], 2));
+        let before = series.totals();
+        assert_eq!(before.all(), totals(&[(0, 3)], 2));
+        assert_eq!(before.without_candidates(), totals(&[(0, 2)], 1));
+        assert_eq!(before.of(Served::Candidate), &totals(&[(0, 1)], 1));
         series.retain_requests(|route| route == 1);
         assert_eq!(series.requests.len(), 1);
-        assert_eq!(series.totals(), totals(&[(0, 3)], 2));
+        assert_eq!(series.totals(), before);
     }
 
     #[test]

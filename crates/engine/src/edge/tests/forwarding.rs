@@ -106,7 +106,10 @@ fn forwarded_names_the_client_if_the_proxies_write_it() {
             ..listener(&["10.0.0.0/8", "2001:db8::/32"])
         };
         let peer = "10.0.0.1".parse().unwrap();
-        admit(parts, &listener, peer).unwrap().client.to_string()
+        let address = client_address(&parts.headers, &listener, peer);
+        let admitted = admit(parts, &listener, peer).unwrap();
+        assert_eq!(address, admitted.client);
+        address.to_string()
     };
     let forwarded = |value| client(&[("forwarded", value)]);
     assert_eq!(forwarded("for=203.0.113.9"), "203.0.113.9");

@@ -1,0 +1,122 @@
+//! Vocabulary of `release` of gateway.yaml.
+
+use diag::shape::{Field, Object, Rule, Shape};
+use policy::forms;
+
+use Field as F;
+use Shape::{Form, Integer, List, Percent, Text, Timeout};
+
+pub(crate) static RELEASE: Object = Object {
+    what: "the release",
+    rules: &[],
+    fields: &[
+        F::optional(
+            "store",
+            Text,
+            "Store folder for bundles. Default: `releases`.",
+        ),
+        F::optional("channel", Text, "Channel of the project. Default: `prod`."),
+        F::optional(
+            "steps",
+            List(&Shape::Object(&RELEASE_STEP)),
+            "Steps of a progressive release, with increasing shares. `gwc apply` begins with the \
+first one, `gwc promote` continues; the last step, all gateways and requests, is not listed \
+(`progressive-release.md`). Default: all gateways at once.",
+        )
+        .guard(),
+        F::optional(
+            "sticky",
+            Shape::Object(&RELEASE_STICKY),
+            "Property of a request that decides which version serves it in a step with `traffic`: \
+requests with the same value get the same version. Default: the client's address.",
+        ),
+        F::optional(
+            "testers",
+            Shape::Object(&RELEASE_TESTERS),
+            "Requests that select their version themselves in a step with `traffic`. Default: none.",
+        ),
+        F::optional(
+            "guard",
+            Shape::Object(&RELEASE_GUARD),
+            "Conditions under which a gateway of a step returns to the version before by itself. \
+It compares its requests after the switch with those before it; in a step with `traffic`, those of \
+the new version with those of the version before. Default: none.",
+        )
+        .guard(),
+    ],
+};
+
+static RELEASE_GUARD: Object = Object {
+    what: "the guard of a progressive release",
+    rules: &[],
+    fields: &[
+        F::optional(
+            "errors",
+            Percent,
+            "Allowed increase of the share of errors of the gateway or an upstream (status 5xx, or such a gRPC status), in percentage points, more than `0%`. Default: errors are not compared.",
+        ),
+        F::optional(
+            "p99",
+            Percent,
+            "Allowed increase of the 99th percentile of the durations, in percent of it, more than `0%`. Default: durations are not compared.",
+        ),
+        F::optional(
+            "requests",
+            Integer(20, 1_000_000),
+            "Minimum number of requests before the switch, and after it. Default: 200.",
+        ),
+        F::optional(
+            "for",
+            Timeout,
+            "Time after the switch in which the gateway compares, `1s` to `168h`. Default: `10m`.",
+        ),
+    ],
+};
+
+static RELEASE_STEP: Object = Object {
+    what: "a step of a progressive release",
+    rules: &[Rule::AnyOf(&["nodes", "traffic"])],
+    fields: &[
+        F::optional(
+            "nodes",
+            Percent,
+            "Share of the gateways that run the bundle, more than `0%`. Default: `100%`.",
+        ),
+        F::optional(
+            "traffic",
+            Percent,
+            "Share of the requests of these gateways that the bundle serves, more than `0%`. The \
+version before serves the others. Default: `100%`.",
+        ),
+    ],
+};
+
+static RELEASE_STICKY: Object = Object {
+    what: "the property of requests that decides their version",
+    rules: &[Rule::One(&["header", "cookie"])],
+    fields: &[
+        F::optional(
+            "header",
+            Form(&forms::FIELD),
+            "Name of a request field. Its value decides. A request without the field, or with \
+several, is decided by the client's address.",
+        ),
+        F::optional(
+            "cookie",
+            Form(&forms::FIELD),
+            "Name of a cookie. Its value decides. A request without the cookie, or with several, is \
+decided by the client's address.",
+        ),
+    ],
+};
+
+static RELEASE_TESTERS: Object = Object {
+    what: "the requests that select their version",
+    rules: &[],
+    fields: &[F::required(
+        "header",
+        Form(&forms::FIELD),
+        "Name of a request field. The value `candidate` selects the new version, and `base` the \
+version before. Any client can send it.",
+    )],
+};
