@@ -284,7 +284,7 @@ fn reasons(page: &mut String) {
 prints them. A *document* can set the response for reasons of a route, gateway.yaml for all. Malformed HTTP messages \
 and requests during overload have fixed responses.\n\n| reason | status | in | meaning |\n|---|---|---|---|\n",
     );
-    for reason in vocab::reasons::ALL {
+    for reason in vocab::reasons::ALL.iter() {
         let place = match reason.of_route {
             true => "gateway.yaml, document",
             false => "gateway.yaml",

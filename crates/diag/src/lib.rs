@@ -6,6 +6,7 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+pub mod count;
 pub mod diagnostic;
 mod invisible;
 pub mod read;

@@ -48,8 +48,8 @@ pub fn without_commands(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// Escapes the commands of CI systems in JSON. A `#` occurs only inside strings, and no line of
-/// JSON begins with `::`.
+/// Escapes CI commands such as `##[error]` in JSON. `::` commands need no escape: no line of JSON
+/// begins with `::`.
 #[must_use]
 pub fn without_commands_in_json(text: &str) -> Cow<'_, str> {
     without_hash_commands(text, "\\u0023")

@@ -23,34 +23,26 @@ use crate::router::{self, Found};
 use crate::snapshot::{ChainStep, RouteRef, Snapshot};
 use crate::strip::remove;
 
-static NO_ROUTE: Reject = Reject {
-    status: 404,
-    code: "no_route",
-    title: "No route matches this request",
-};
-static NO_CONDITION: Reject = Reject {
-    status: 404,
-    code: "no_condition_matched",
-    title: "No route has conditions that match this request",
-};
-static METHOD_NOT_ALLOWED: Reject = Reject {
-    status: 405,
-    code: "method_not_allowed",
-    title: "Method not allowed",
-};
+static NO_ROUTE: Reject = Reject::new(404, "no_route", "No route matches this request");
+static NO_CONDITION: Reject = Reject::new(
+    404,
+    "no_condition_matched",
+    "No route has conditions that match this request",
+);
+static METHOD_NOT_ALLOWED: Reject = Reject::new(405, "method_not_allowed", "Method not allowed");
 /// Refusal of a request whose path the upstream could interpret as another path.
-pub static PATH_AMBIGUOUS: Reject = Reject {
-    status: 400,
-    code: "path_ambiguous",
-    title: "The upstream could interpret the path as another path",
-};
+pub static PATH_AMBIGUOUS: Reject = Reject::new(
+    400,
+    "path_ambiguous",
+    "The upstream could interpret the path as another path",
+);
 
 /// Refusal of a request for which servers may select different operations.
-pub static CONDITION_AMBIGUOUS: Reject = Reject {
-    status: 400,
-    code: "condition_ambiguous",
-    title: "A field or parameter that selects the operation has several values",
-};
+pub static CONDITION_AMBIGUOUS: Reject = Reject::new(
+    400,
+    "condition_ambiguous",
+    "A field or parameter that selects the operation has several values",
+);
 
 /// Refusals that the engine itself makes, for metrics, tests and the generated documentation.
 /// Excludes the refusals of policies.

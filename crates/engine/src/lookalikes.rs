@@ -4,8 +4,7 @@
 //! digits (lighttpd).
 
 use http::header::{HeaderMap, HeaderName};
-
-use crate::edge::is_lookalike;
+use policy::managed::is_lookalike;
 
 /// True if other names can be lookalikes of `name`: it contains `-`, or a character that servers
 /// fold to `-`.

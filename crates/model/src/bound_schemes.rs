@@ -193,7 +193,7 @@ pub(super) fn canonical(
         String::new()
     } else {
         let digest = bundle::digest::Digest::of(&bundle::codec::encode(&settings));
-        format!(", told {}", &digest.hex()[..8])
+        format!(", settings {}", &digest.hex()[..8])
     };
     scheme.name = format!("{at} by {mark}{by}{stripped}{suffix}");
     scheme

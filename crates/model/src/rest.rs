@@ -103,7 +103,7 @@ pub(super) fn resolve(context: &Context<'_>, found: &mut Found, sink: &mut Sink)
                 public,
                 "`public: true` here has no effect: only described operations are served",
             )
-            .help("write `public: true` at each public operation, or remove it"),
+            .help("remove this `public: true`, or write it at each public operation"),
         );
     }
     let undeclared = undeclared.map(|(_, span)| (Owns::Undeclared, None, span));

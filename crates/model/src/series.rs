@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use bundle::ir::{self, Link};
+use diag::count::counted;
 use diag::{Diagnostic, Sink};
 use policy::Checked;
 
@@ -90,7 +91,10 @@ pub fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
         Diagnostic::new(
             &METRIC_SERIES,
             settings.name.span,
-            format!("{routes} routes make about {series} metric series"),
+            format!(
+                "{}: about {series} metric series in gwd",
+                counted(routes, "route")
+            ),
         )
         .label(format!("more than {SERIES_MAX}"))
         .help("mount an API once and give its mount several hosts, describe statuses by class (`4XX`), or split the project"),

@@ -476,9 +476,9 @@ impl Oracle {
         let assembly = parts.assemble(&gateway.runnable())?;
         let snapshot = engine::build(&assembly, bundle, &NoSecrets(ranges), &mut parts)?;
         let verifiers = gateway.shared.auth.iter();
-        let asking =
+        let calls =
             verifiers.filter_map(|one| Some((one.name.clone(), VerifierCall::of(&one.checked)?)));
-        let verifiers: Vec<(String, VerifierCall)> = asking.collect();
+        let verifiers: Vec<(String, VerifierCall)> = calls.collect();
         let forged = verifiers.iter().map(|(asker, about)| Assumption {
             asker: asker.clone(),
             answer: words(about.kind())[1].to_owned(),

@@ -10,9 +10,9 @@ mod access;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::access::Same;
-use super::count::counted;
 use super::report::{Report, Values, has_arrow, symbol, values, what};
 use super::{Change, Class, Section, short};
+use diag::count::counted;
 use diag::text::printable;
 
 /// Maximum number of operations named in a line about several operations.
@@ -40,6 +40,17 @@ pub struct Line<'a> {
     pub names: Option<String>,
     /// Values of all changes of the line. `None` if the first change has the values.
     values: Option<Values>,
+}
+
+/// Lines of one section of a plan.
+#[derive(Clone, Debug)]
+pub struct SectionLines<'a> {
+    /// Section of the lines.
+    pub section: Section,
+    /// Number of changes in the section.
+    pub count: usize,
+    /// Lines of the section, at least one.
+    pub lines: Vec<Line<'a>>,
 }
 
 /// Change of one operation, or a removal and an addition that together move the operation to
@@ -73,6 +84,24 @@ struct Site {
 /// Properties that the changes of one line have in common: class, ids, subject, and further values
 /// as text.
 type Cause = (Class, Vec<&'static str>, String, Vec<String>);
+
+/// Sections of a plan that have changes. `lines` converts the changes of a section to lines.
+#[must_use]
+pub fn sections<'a>(
+    changes: &'a [Change],
+    lines: impl Fn(&[&'a Change]) -> Vec<Line<'a>>,
+) -> Vec<SectionLines<'a>> {
+    let sections = Section::ALL.into_iter().filter_map(|section| {
+        let of_section = changes.iter().filter(|change| change.section == section);
+        let of_section: Vec<&Change> = of_section.collect();
+        (!of_section.is_empty()).then(|| SectionLines {
+            section,
+            count: of_section.len(),
+            lines: lines(&of_section),
+        })
+    });
+    sections.collect()
+}
 
 /// Folds the changes of one section into lines. Changes of other kinds than routing and access have
 /// one line each.

@@ -7,9 +7,9 @@
 use std::fmt::Write as _;
 
 use super::Change;
-use super::count::counted;
 use super::findings::message;
 use super::report::Report;
+use diag::count::counted;
 use diag::workflow::{data, property};
 
 /// Maximum number of annotations of one kind that GitHub shows per step.

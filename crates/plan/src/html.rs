@@ -10,12 +10,13 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
+use super::Section;
 use super::change::MAY_BREAK;
-use super::count::counted;
-use super::fold::{self, Line};
-use super::links::located;
+use super::fold::{self, Line, SectionLines};
+use super::links::SourceLink;
+use super::repeated_places::WrittenPlaces;
 use super::report::{Report, Values, acknowledgement_lines, more_places, sentence};
-use super::{Change, Section};
+use diag::count::counted;
 use diag::text::printable;
 
 /// Number of lines of a section that are shown without expanding the section.
@@ -27,15 +28,8 @@ const STYLE: &str = include_str!("html.css");
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let title = format!("Gateway plan: {}", report.verdict());
-    let sections: Vec<(Section, Vec<&Change>)> = Section::ALL
-        .into_iter()
-        .map(|section| {
-            let changes = report.plan.changes.iter();
-            let of_section = changes.filter(|change| change.section == section);
-            (section, of_section.collect::<Vec<_>>())
-        })
-        .filter(|(_, changes)| !changes.is_empty())
-        .collect();
+    let sections = fold::sections(&report.plan.changes, |changes| fold::lines(report, changes));
+    let written = WrittenPlaces::shared(&sections);
     let body = html! {
         header {
             h1 { (title) }
@@ -47,15 +41,18 @@ pub fn render(report: &Report<'_>) -> String {
         }
         main {
             (counts(report))
+            @if !written.all().is_empty() {
+                p.places { "All changes: " (places(report, written.all())) }
+            }
             (gates(report))
             @if sections.len() > 1 {
                 nav aria-label="Sections" {
-                    @for (section, changes) in &sections {
-                        a href={ "#" (section.name()) } { (heading(*section)) " (" (changes.len()) ")" }
+                    @for one in &sections {
+                        a href={ "#" (one.section.name()) } { (heading(one.section)) " (" (one.count) ")" }
                     }
                 }
             }
-            @for (section, changes) in &sections { (of_section(report, *section, changes)) }
+            @for one in &sections { (of_section(report, one, written.clone())) }
             (notes(report))
         }
     };
@@ -140,24 +137,32 @@ fn gates(report: &Report<'_>) -> Markup {
     }
 }
 
-fn of_section(report: &Report<'_>, section: Section, changes: &[&Change]) -> Markup {
-    let lines = fold::lines(report, changes);
+/// Renders one section. `written`: source locations that the page contains before the sections.
+fn of_section<'a>(
+    report: &Report<'_>,
+    section: &SectionLines<'a>,
+    mut written: WrittenPlaces<'a>,
+) -> Markup {
+    let lines = section.lines.iter();
+    let lines: Vec<Markup> = lines
+        .map(|one| line(report, one, &written.of(one)))
+        .collect();
     let (open, closed) = lines.split_at(lines.len().min(OPEN_MAX));
     html! {
-        section id=(section.name()) {
-            h2 { (heading(section)) " " small { (counted(changes.len(), "change")) } }
-            ul.lines { @for one in open { (line(report, one)) } }
+        section id=(section.section.name()) {
+            h2 { (heading(section.section)) " " small { (counted(section.count, "change")) } }
+            ul.lines { @for one in open { (one) } }
             @if !closed.is_empty() {
                 details {
                     summary { (counted(closed.len(), "more line")) }
-                    ul.lines { @for one in closed { (line(report, one)) } }
+                    ul.lines { @for one in closed { (one) } }
                 }
             }
         }
     }
 }
 
-fn line(report: &Report<'_>, one: &Line<'_>) -> Markup {
+fn line(report: &Report<'_>, one: &Line<'_>, located: &[SourceLink<'_>]) -> Markup {
     let change = one.first();
     html! {
         li class=(one.class.level()) {
@@ -172,7 +177,9 @@ fn line(report: &Report<'_>, one: &Line<'_>) -> Markup {
             @if let Some(values) = one.values() { (both(&values)) }
             @if let Some(doubt) = change.doubt() { p { (MAY_BREAK) ": " (doubt) } }
             @if let Some(reach) = &change.reaches { p { (printable(&reach.text())) } }
-            (places(report, one))
+            @if !located.is_empty() {
+                p.places { (places(report, located)) (more_places(one.other_places())) }
+            }
             @if let Some(witness) = &change.witness {
                 details { summary { "Witness" } p { (sentence(witness)) } }
             }
@@ -195,23 +202,16 @@ pub(super) fn both(values: &Values) -> Markup {
     }
 }
 
-/// Source locations of a line, as links if their addresses are known.
-fn places(report: &Report<'_>, one: &Line<'_>) -> Markup {
-    let located = located(one.first());
-    if located.is_empty() {
-        return Markup::default();
-    }
+/// Source locations, as links if their addresses are known.
+fn places(report: &Report<'_>, located: &[SourceLink<'_>]) -> Markup {
     html! {
-        p.places {
-            @for (index, place) in located.iter().enumerate() {
-                @if index > 0 { ", " }
-                (place.word) " "
-                @match report.subject.links.to(place) {
-                    Some(link) => a href=(link) { code { (place.text()) } },
-                    None => code { (place.text()) },
-                }
+        @for (index, place) in located.iter().enumerate() {
+            @if index > 0 { ", " }
+            (place.word) " "
+            @match report.subject.links.to(place) {
+                Some(link) => a href=(link) { code { (place.text()) } },
+                None => code { (place.text()) },
             }
-            (more_places(one.other_places()))
         }
     }
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use super::change::MAY_BREAK;
 use super::fold::{self, Line};
-use super::links::located;
+use super::links::{SourceLink, located};
+use super::repeated_places::WrittenPlaces;
 use super::report::{Report, acknowledgement_lines, joined, more_places, sentence};
-use super::{Change, Class, Section};
+use super::{Class, Section};
 use diag::text::printable;
 
 /// Options of the text output.
@@ -39,20 +40,22 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
         return out;
     }
     counts(&mut out, report, paint);
-    for section in Section::ALL {
-        let changes: Vec<&Change> = plan
-            .changes
-            .iter()
-            .filter(|change| change.section == section)
-            .collect();
-        if changes.is_empty() {
-            continue;
-        }
-        out.push_str(&format!(
-            "\n{}\n",
-            paint.bold(&section.name().to_uppercase())
-        ));
-        lines(&mut out, report, &changes, look, paint);
+    let sections = fold::sections(&plan.changes, |changes| match look.all {
+        true => fold::unfolded(changes),
+        false => fold::lines(report, changes),
+    });
+    let mut written = match look.all {
+        true => WrittenPlaces::default(),
+        false => WrittenPlaces::shared(&sections),
+    };
+    if !written.all().is_empty() {
+        let places = format!("all changes: {}", texts(written.all()));
+        out.push_str(&format!("  {}\n", paint.dim(&places)));
+    }
+    for one in &sections {
+        let heading = paint.bold(&one.section.name().to_uppercase());
+        out.push_str(&format!("\n{heading}\n"));
+        lines(&mut out, report, &one.lines, &mut written, (look, paint));
     }
     missing(&mut out, report);
     gates(&mut out, report, paint);
@@ -71,19 +74,25 @@ fn counts(out: &mut String, report: &Report<'_>, paint: Paint) {
 }
 
 /// Renders the changes of a section. Shows at most [`SHOWN_MAX`] lines of each class and counts the
-/// rest.
-fn lines(out: &mut String, report: &Report<'_>, changes: &[&Change], look: Look, paint: Paint) {
+/// rest. A location that was written last is not repeated, except with [`Look::all`].
+fn lines<'a>(
+    out: &mut String,
+    report: &Report<'_>,
+    lines: &[Line<'a>],
+    written: &mut WrittenPlaces<'a>,
+    (look, paint): (Look, Paint),
+) {
     let mut shown: BTreeMap<Class, usize> = BTreeMap::new();
     let mut left: BTreeMap<&str, usize> = BTreeMap::new();
-    let lines = match look.all {
-        true => fold::unfolded(changes),
-        false => fold::lines(report, changes),
-    };
     for one in lines {
         let count = shown.entry(one.class).or_default();
         if *count < SHOWN_MAX || look.all {
             *count += 1;
-            line(out, report, &one, paint);
+            let places = match look.all {
+                true => located(one.first()),
+                false => written.of(one),
+            };
+            line(out, report, (one, &places), paint);
         } else {
             *left.entry(one.label).or_default() += one.changes.len();
         }
@@ -95,7 +104,13 @@ fn lines(out: &mut String, report: &Report<'_>, changes: &[&Change], look: Look,
     }
 }
 
-fn line(out: &mut String, report: &Report<'_>, line: &Line<'_>, paint: Paint) {
+/// Renders a line with its source locations.
+fn line(
+    out: &mut String,
+    report: &Report<'_>,
+    (line, places): (&Line<'_>, &[SourceLink<'_>]),
+    paint: Paint,
+) {
     let (symbol, change) = (line.symbol(), line.first());
     let remark = report
         .remark(change)
@@ -130,11 +145,8 @@ fn line(out: &mut String, report: &Report<'_>, line: &Line<'_>, paint: Paint) {
     if let Some(reach) = &change.reaches {
         out.push_str(&format!("      {}\n", reach.text()));
     }
-    let places = located(change).into_iter();
-    let places = places.map(|one| format!("{} {}", one.word, one.text()));
-    let mut places = places.collect::<Vec<_>>().join(", ");
     if !places.is_empty() {
-        places.push_str(&more_places(line.other_places()));
+        let places = texts(places) + &more_places(line.other_places());
         out.push_str(&format!("      {}\n", paint.dim(&places)));
     }
     if let Some(witness) = change.witness.as_ref().filter(|_| {
@@ -153,6 +165,13 @@ fn line(out: &mut String, report: &Report<'_>, line: &Line<'_>, paint: Paint) {
     if let Some(met) = &change.met {
         out.push_str(&format!("      meets {}\n", met.sentence()));
     }
+}
+
+/// Text of source locations: `was gateway.yaml:3:11, now gateway.yaml:3:36`.
+fn texts(places: &[SourceLink<'_>]) -> String {
+    let places = places.iter();
+    let places = places.map(|one| format!("{} {}", one.word, one.text()));
+    places.collect::<Vec<_>>().join(", ")
 }
 
 fn missing(out: &mut String, report: &Report<'_>) {

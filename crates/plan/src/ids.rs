@@ -179,7 +179,7 @@ listener. `expose` if the gateway checks no credential for one of them.";
         "limit-key-changed" "A limit groups callers differently: neither limit is tighter. If a consumer is removed: its callers are still admitted, and the limit counts each caller separately. If a claim of a consumer has another value: a limit with `key: claim:NAME` counts its requests elsewhere. If the gateway newly removes or writes the field, cookie or parameter of the key: other requests share a counter.";
         "limit-split" "Requests that one counter of a limit counted are now counted by several.";
         "limit-joined" "Requests that several counters of a limit counted are now counted by one.";
-        "traffic-moved" "Requests, copies of them or clients are sent to another place (`split`, `mirror`, `rewrite`, `redirect`, `Location` of responses, `hash_on` of a consumer or its claim), or in other shares.";
+        "traffic-moved" "Requests, copies of them or clients are sent to another place, or in other shares. Causes: `split`, `mirror`, `rewrite`, `redirect`, `Location` of responses, `hash_on` of a consumer or its claim.";
         "sunset-changed" "The last day of an operation differs. `removed` if the new day is past, \
         `expose` if only the old day is past, else `relax` for a later day or none.";
         "policy-added" "A policy is new.";

@@ -6,13 +6,14 @@
 //! tags and tables. Source locations are links if the address of the commit is known.
 
 use super::change::MAY_BREAK;
-use super::count::counted;
-use super::fold::{self, Line};
-use super::links::{SourceLink, located};
+use super::fold::{self, Line, SectionLines};
+use super::links::SourceLink;
+use super::repeated_places::WrittenPlaces;
 use super::report::{
     Report, acknowledgement_lines, arrow_within, has_arrow, joined, more_places, sentence, what,
 };
-use super::{Change, Class, Section};
+use super::{Change, Class};
+use diag::count::counted;
 use diag::text::printable;
 
 /// Maximum size of a comment, in bytes: 60,000. GitHub accepts 65,536 characters.
@@ -46,23 +47,16 @@ const FOOT_BYTES: usize = 400;
 /// Renders a plan as Markdown.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
-    let mut out = head(report);
-    let sections: Vec<(Section, Vec<&Change>)> = Section::ALL
-        .into_iter()
-        .map(|section| {
-            let changes = report.plan.changes.iter();
-            let of_section = changes.filter(|change| change.section == section);
-            (section, of_section.collect::<Vec<_>>())
-        })
-        .filter(|(_, changes)| !changes.is_empty())
-        .collect();
+    let sections = fold::sections(&report.plan.changes, |changes| fold::lines(report, changes));
+    let written = WrittenPlaces::shared(&sections);
+    let mut out = head(report, &written);
     let notes = notes(report);
     let mut left_out = 0;
-    for (index, (section, changes)) in sections.iter().enumerate() {
+    for (index, section) in sections.iter().enumerate() {
         // Reserve space for the headings of later sections.
         let later = (sections.len() - index - 1) * FOOT_BYTES + FOOT_BYTES + notes.len();
         let room = BYTES_MAX.saturating_sub(out.len() + later);
-        left_out += folded(&mut out, report, *section, changes, room);
+        left_out += folded(&mut out, report, section, written.clone(), room);
     }
     if report.plan.missing.contains(&"source") {
         out.push_str("\nDOCS are unavailable: the old side's sources cannot be read.\n");
@@ -83,7 +77,8 @@ not record them.\n",
     out
 }
 
-fn head(report: &Report<'_>) -> String {
+/// Renders the head. `written`: source locations that all changes share.
+fn head(report: &Report<'_>, written: &WrittenPlaces<'_>) -> String {
     let stopping = report.review.stopping(report.plan);
     let verdict = report.verdict();
     let environment = match &report.subject.environment {
@@ -99,6 +94,12 @@ fn head(report: &Report<'_>) -> String {
     ));
     if report.plan.changes.is_empty() {
         return out;
+    }
+    if !written.all().is_empty() {
+        out.push_str(&format!(
+            "\nAll changes: {}\n",
+            places(report, written.all())
+        ));
     }
     if !stopping.is_empty() {
         blocked(&mut out, report, &stopping);
@@ -213,24 +214,24 @@ fn notes(report: &Report<'_>) -> String {
     out
 }
 
-/// Renders one collapsed section, without its heading, in at most `room` bytes. Returns the number
-/// of omitted changes.
-fn folded(
+/// Renders one collapsed section, without its heading, in at most `room` bytes. `written`: source
+/// locations that the head contains. Returns the number of omitted changes.
+fn folded<'a>(
     out: &mut String,
     report: &Report<'_>,
-    section: Section,
-    changes: &[&Change],
+    section: &SectionLines<'a>,
+    mut written: WrittenPlaces<'a>,
     room: usize,
 ) -> usize {
     out.push_str(&format!(
         "\n<details><summary>{}: {}</summary>\n\n",
-        section.name().to_uppercase(),
-        counted(changes.len(), "change")
+        section.section.name().to_uppercase(),
+        counted(section.count, "change")
     ));
     let mut used = 0;
     let mut shown = 0;
-    for one in fold::lines(report, changes) {
-        let line = line(report, &one);
+    for one in &section.lines {
+        let line = line(report, one, &written.of(one));
         if used + line.len() > room {
             break;
         }
@@ -238,7 +239,7 @@ fn folded(
         shown += one.changes.len();
         out.push_str(&line);
     }
-    let left_out = changes.len() - shown;
+    let left_out = section.count - shown;
     if left_out > 0 {
         out.push_str(&format!("- _… and {left_out} more_\n"));
     }
@@ -246,7 +247,7 @@ fn folded(
     left_out
 }
 
-fn line(report: &Report<'_>, one: &Line<'_>) -> String {
+fn line(report: &Report<'_>, one: &Line<'_>, located: &[SourceLink<'_>]) -> String {
     let change = one.first();
     let mut line = format!(
         "- `{}` **{}** {}{} `{}`",
@@ -277,7 +278,7 @@ fn line(report: &Report<'_>, one: &Line<'_>) -> String {
     if let Some(reach) = &change.reaches {
         line.push_str(&format!("  - {}\n", code(&reach.text(), SPAN_MAX)));
     }
-    let places = places(report, change);
+    let places = places(report, located);
     if !places.is_empty() {
         let more = more_places(one.other_places());
         line.push_str(&format!("  - {places}{more}\n"));
@@ -307,16 +308,16 @@ fn line(report: &Report<'_>, one: &Line<'_>) -> String {
     line
 }
 
-/// Source locations of a change, as links if their addresses are known.
-fn places(report: &Report<'_>, change: &Change) -> String {
-    let place = |one: SourceLink<'_>| {
+/// Source locations as text, as links if their addresses are known.
+fn places(report: &Report<'_>, located: &[SourceLink<'_>]) -> String {
+    let place = |one: &SourceLink<'_>| {
         let (word, text) = (one.word, code(&one.text(), SPAN_MAX));
-        match report.subject.links.to(&one) {
+        match report.subject.links.to(one) {
             Some(link) => format!("{word} [{text}]({link})"),
             None => format!("{word} {text}"),
         }
     };
-    let places = located(change).into_iter().map(place);
+    let places = located.iter().map(place);
     places.collect::<Vec<_>>().join(", ")
 }
 

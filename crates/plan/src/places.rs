@@ -203,24 +203,10 @@ fn mount<'m>(map: &'m SourceMap, own: &ir::Api, other: &ir::Api) -> Option<&'m P
 /// Kinds of policies that a change with this id is about. Empty: any kind.
 fn kinds(id: &str) -> Vec<&'static str> {
     match id.split_once('-') {
-        Some(("authorization", _)) => return policy::undecidable().collect(),
-        Some(("guard", _)) => return policy::protecting(Protection::Content).collect(),
-        _ => {}
+        Some(("authorization", _)) => policy::undecidable().collect(),
+        Some(("guard", _)) => policy::protecting(Protection::Content).collect(),
+        _ => policy::changing(id).collect(),
     }
-    let kinds: &[(&str, &[&'static str])] = &[
-        ("address-filter-", &["ip_filter"]),
-        ("cors-", &["cors"]),
-        ("csrf-", &["csrf"]),
-        ("identity-field-", &["headers", "forward_auth"]),
-        ("credentials-sent", &["forward_auth", "ext_proc"]),
-        ("service-asked", &["forward_auth", "ext_proc"]),
-        ("response-field-", &["headers", "respond"]),
-        ("request-validation-", &["validate"]),
-        ("response-validation-", &["validate"]),
-    ];
-    let mut kinds = kinds.iter();
-    let found = kinds.find(|(start, _)| id.starts_with(start));
-    found.map_or(Vec::new(), |(_, kinds)| kinds.to_vec())
 }
 
 /// Path of the first setting that differs between two policies, joined with dots. Empty if all are

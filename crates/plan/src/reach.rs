@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::count::counted;
+use diag::count::counted;
 use diag::text::printable;
 
 /// Maximum number of operations that are listed. The others are counted.

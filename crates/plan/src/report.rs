@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use bundle::digest::Digest;
 
 use super::change::MAY_BREAK;
-use super::count::counted;
 use super::environments::called;
 use super::excerpt;
 use super::links::Links;
 use super::words;
 use super::{Change, Class, OperationRef, Outcome, Plan, Review, Section, Witness};
+use diag::count::counted;
 use diag::text::printable;
 use model::acknowledge::TEMPLATE;
 use vocab::checks::Level;
@@ -80,7 +80,7 @@ pub struct Count {
     pub meaning: &'static str,
 }
 
-/// Origin of one side.
+/// Place from which one side of a plan was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// Name on the command line: `git:main`, a path or an id. `None` for the project and for the
@@ -256,7 +256,7 @@ const NAMED_MAX: usize = 3;
 #[must_use]
 pub fn what(change: &Change) -> String {
     let text = match (&change.operation, change.operations.len()) {
-        _ if is_named_by_subject(change) => change.subject.clone(),
+        _ if is_named_by_subject(change) => words::with_indexes(&change.subject),
         (Some(operation), 0 | 1) if operation.method.is_empty() => {
             format!("{} ({})", paths(change, operation), operation.key)
         }
@@ -322,7 +322,7 @@ fn values_within(change: &Change, chars_max: usize) -> Values {
     };
     let subject = match is_named_by_subject(change) {
         true => String::new(),
-        false => format!("{}: ", words::subject(change)),
+        false => format!("{}: ", words::with_indexes(words::subject(change))),
     };
     let [old, new] = excerpt::of(words::values(change), chars_max);
     let has_old = change.id != "first-release";

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::security::NOBODY;
+use super::security::NOT_SERVED;
 use super::{Change, Class};
 
 /// Meaning of a change that may break clients.
@@ -51,6 +51,32 @@ pub(super) fn values(change: &Change) -> [String; 2] {
     })
 }
 
+/// Text with the indexes of lists in the paths of settings as `[N]`: `among[0].upstream` for the
+/// path `among.000.upstream`. Such an index begins with 0; a status such as `404` does not.
+pub(crate) fn with_indexes(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(dot) = rest.find(".0") {
+        let (before, from) = rest.split_at(dot);
+        shown.push_str(before);
+        let is_after_name = shown.ends_with(|c: char| c.is_ascii_alphabetic() || "_]".contains(c));
+        let is_last = |rest: &str| !rest.starts_with(char::is_alphanumeric);
+        let index = from.get(1..4).filter(|_| is_after_name);
+        match index.and_then(|index| index.parse::<u16>().ok()) {
+            Some(index) if is_last(&from[4..]) => {
+                shown.push_str(&format!("[{index}]"));
+                rest = &from[4..];
+            }
+            Some(_) | None => {
+                shown.push('.');
+                rest = &from[1..];
+            }
+        }
+    }
+    shown.push_str(rest);
+    shown
+}
+
 fn is_access(change: &Change) -> bool {
     change.subject == "security" && change.operation.is_some()
 }
@@ -59,7 +85,7 @@ fn is_access(change: &Change) -> bool {
 /// or `open to everyone` instead of the internal names of these requirements.
 pub(super) fn access(text: &str) -> &str {
     match text {
-        NOBODY => "not served",
+        NOT_SERVED => "not served",
         "anyone" | "anyone without a credential" => "open to everyone",
         other => other,
     }
@@ -184,6 +210,20 @@ mod tests {
             "edge; slow: rate_limit (burst 20, limit 10/s); \
              cors (origins [\"https://a.example\"]); csrf"
         );
+    }
+
+    #[test]
+    fn indexes_of_lists_are_in_brackets() {
+        for (text, expected) in [
+            ("among.000.upstream", "among[0].upstream"),
+            ("split.012", "split[12]"),
+            ("a.001.b.002: c", "a[1].b[2]: c"),
+            ("errors.404.body", "errors.404.body"),
+            ("1.005 a.0005 a.00x", "1.005 a.0005 a.00x"),
+            ("names.00é", "names.00é"),
+        ] {
+            assert_eq!(with_indexes(text), expected);
+        }
     }
 
     #[test]

@@ -260,7 +260,7 @@ pub mod author {
                 Diagnostic::new(
                     &BAD_VALUE,
                     node.span(),
-                    "a test must have exactly one of `exact`, `prefix` and `present`",
+                    "a condition needs exactly one of `exact`, `prefix` and `present`",
                 )
                 .help("choose one of them"),
             );
@@ -330,7 +330,7 @@ pub mod author {
                 sink.push(Diagnostic::new(
                     &BAD_VALUE,
                     node.span(),
-                    "a test must have exactly one of `exact`, `prefix` and `present`",
+                    "a condition needs exactly one of `exact`, `prefix` and `present`",
                 ));
                 None
             }

@@ -5,36 +5,35 @@ use std::fmt;
 use crate::reject::Reject;
 
 /// Refusal: the request does not match the description of the operation.
-pub static REQUEST: Reject = Reject {
-    status: 400,
-    code: "request_invalid",
-    title: "The request does not match the description of the API",
-};
+pub static REQUEST: Reject = Reject::new(
+    400,
+    "request_invalid",
+    "The request does not match the description of the API",
+)
+.with_meaning("the request does not match the description of its operation (`validate`)");
 /// Refusal: the operation does not accept the media type or content coding of the body.
-pub static MEDIA_TYPE: Reject = Reject {
-    status: 415,
-    code: "media_type_unsupported",
-    title: "The body has a media type that the operation does not accept",
-};
+pub static MEDIA_TYPE: Reject = Reject::new(
+    415,
+    "media_type_unsupported",
+    "The body has a media type that the operation does not accept",
+)
+.with_meaning("the body has a media type that the operation does not describe (`validate`)");
 /// Refusal: the validator of the operation was not ready in time.
-pub static UNAVAILABLE: Reject = Reject {
-    status: 503,
-    code: "validator_unavailable",
-    title: "The message cannot be validated now",
-};
+pub static UNAVAILABLE: Reject = Reject::new(
+    503,
+    "validator_unavailable",
+    "The message cannot be validated now",
+)
+.with_meaning("the request cannot be checked against its description now (`validate`)");
 /// Refusal: the response of the upstream does not match the description of the operation.
-pub static RESPONSE: Reject = Reject {
-    status: 502,
-    code: "response_invalid",
-    title: "The service's response does not match the description of the API",
-};
+pub static RESPONSE: Reject = Reject::new(
+    502,
+    "response_invalid",
+    "The service's response does not match the description of the API",
+);
 
 /// Refusal: the body is longer than the maximum for validation.
-pub static TOO_LARGE: Reject = Reject {
-    status: 413,
-    code: "body_too_large",
-    title: "The body is too large",
-};
+pub static TOO_LARGE: Reject = Reject::new(413, "body_too_large", "The body is too large");
 
 /// Refusals that only validation uses.
 pub static REJECTS: &[&Reject] = &[&REQUEST, &MEDIA_TYPE, &UNAVAILABLE, &RESPONSE];

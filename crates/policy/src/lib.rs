@@ -254,6 +254,14 @@ macro_rules! policies {
             }
         }
 
+        /// Starts of the ids of changes of access that settings of a kind of policy cause.
+        fn change_ids(kind: &str) -> &'static [&'static str] {
+            match kind {
+                $($key => <$family::$module::Checked as Policy>::CHANGE_IDS,)*
+                _ => &[],
+            }
+        }
+
         /// Reason why gwc cannot know the decision of a kind of policy about a request. `None` if
         /// gwc evaluates the kind, and for a kind that cannot run.
         #[must_use]
@@ -283,6 +291,13 @@ macro_rules! policies {
                     $($key => $family::$module::author::check(node, sink).map(Checked::$variant),)*
                     _ => None,
                 }
+            }
+
+            /// Samples of policies of all kinds that this version can run. Each sample is a line of
+            /// gateway.yaml, `NAME: {kind: …}`. Together they have every key of their kinds, except
+            /// keys that upstreams have as well.
+            pub fn samples() -> impl Iterator<Item = &'static str> {
+                [$($family::$module::author::SAMPLES),*].into_iter().flatten().copied()
             }
 
             /// Kinds of policies that this version can run.
@@ -326,6 +341,18 @@ policies! {
 pub fn protecting(protection: Protection) -> impl Iterator<Item = &'static str> {
     let kinds = RUNNING.iter().chain(declared::PROTECTING).copied();
     kinds.filter(move |kind| self::protection(kind) == Some(protection))
+}
+
+/// Kinds of policies whose settings cause changes of access with this id.
+pub fn changing(id: &str) -> impl Iterator<Item = &'static str> {
+    let kinds = RUNNING.iter().copied();
+    kinds.filter(move |kind| change_ids(kind).iter().any(|start| id.starts_with(start)))
+}
+
+/// Refusals of requests by all kinds of policies that run.
+pub fn all_refusals() -> impl Iterator<Item = &'static Reject> {
+    let kinds = RUNNING.iter().copied();
+    kinds.flat_map(refusals).copied()
 }
 
 /// Kinds of policies whose decision about a request gwc cannot know.
@@ -440,7 +467,7 @@ impl Filter {
 #[cfg(feature = "author")]
 pub use author::{KINDS, LINTS};
 #[cfg(feature = "author")]
-pub use kinds::check;
+pub use kinds::{check, samples};
 
 #[cfg(feature = "author")]
 mod author {

@@ -27,6 +27,10 @@ pub trait Policy {
     /// Classes of changes, for plans: how differences in the settings affect requests.
     const CHANGES: Changes;
 
+    /// Starts of the ids of changes of access that settings of this kind cause (`cors-`). Plans
+    /// show the place of the setting.
+    const CHANGE_IDS: &'static [&'static str] = &[];
+
     /// Property of requests for which the policy refuses them. `None` for a policy that protects
     /// nothing.
     const PROTECTION: Option<Protection> = None;

@@ -116,11 +116,11 @@ pub struct StoreOutage<'a> {
 }
 
 /// Refusal of a request because the store does not answer ([`OnOutage::Closed`]).
-pub(crate) static UNAVAILABLE: Reject = Reject {
-    status: 503,
-    code: "store_unavailable",
-    title: "The store of a limit does not answer",
-};
+pub(crate) static UNAVAILABLE: Reject = Reject::new(
+    503,
+    "store_unavailable",
+    "The store of a limit does not answer",
+);
 
 // === impl Checked ===
 

@@ -14,7 +14,9 @@ use Shape::{
     Timeout, Word, WordOrName,
 };
 
-use super::shared::{self, ERRORS_OF_ROUTES, PATH_READINGS, RESPONSE_TIMEOUT, STREAMS};
+use super::shared::{
+    self, ERRORS_OF_ROUTES, MAX_BODY, PATH_READINGS, REQUEST_UPSTREAM, STREAMS, TIMEOUT,
+};
 use super::upstream::UPSTREAM;
 use crate::lints::{INTERNAL_AND_PUBLIC, POLICIES_AND_APPEND};
 
@@ -124,7 +126,7 @@ static ROOT_DEFAULTS: Object = Object {
         &POLICIES_AND_APPEND,
     )],
     fields: &[
-        F::optional("upstream", Name("an upstream"), "Upstream of the requests."),
+        REQUEST_UPSTREAM,
         F::optional(
             "policies",
             List(&Name("a policy")),
@@ -135,17 +137,13 @@ static ROOT_DEFAULTS: Object = Object {
             List(&Name("a policy")),
             "Policies in addition to those of gateway.yaml.",
         ),
-        F::optional("timeout", Timeout, RESPONSE_TIMEOUT),
+        TIMEOUT,
         F::optional(
             "validate",
             Shape::Object(&validate::author::SHAPE),
             "Validation of messages against the document.",
         ),
-        F::optional(
-            "max_body",
-            Size,
-            "Maximum size of a request's body; a larger one is refused with 413. Default: unlimited.",
-        ),
+        MAX_BODY,
         PATH_READINGS,
         STREAMS,
     ],
@@ -177,7 +175,7 @@ pub static PATH_ITEM: Object = Object {
         Rule::Apart(&["policies", "+policies"], &POLICIES_AND_APPEND),
     ],
     fields: &[
-        F::optional("upstream", Name("an upstream"), "Upstream of the requests."),
+        REQUEST_UPSTREAM,
         F::optional(
             "policies",
             List(&Name("a policy")),
@@ -227,7 +225,7 @@ pub static OPERATION: Object = Object {
         Rule::Holds(check_operation),
     ],
     fields: &[
-        F::optional("upstream", Name("an upstream"), "Upstream of the requests."),
+        REQUEST_UPSTREAM,
         F::optional(
             "security",
             List(&Table(&List(&Text))),
@@ -239,7 +237,7 @@ pub static OPERATION: Object = Object {
             Shape::Object(&rewrite::author::SHAPE),
             "Changes to the request for the upstream.",
         ),
-        F::optional("timeout", Timeout, RESPONSE_TIMEOUT),
+        TIMEOUT,
         F::optional(
             "retries",
             Shape::Object(&retry::author::SHAPE),
@@ -260,11 +258,7 @@ pub static OPERATION: Object = Object {
             Shape::Object(&cache::author::SHAPE),
             "Cache of responses.",
         ),
-        F::optional(
-            "max_body",
-            Size,
-            "Maximum size of a request's body; a larger one is refused with 413. Default: unlimited.",
-        ),
+        MAX_BODY,
         F::optional(
             "validate",
             Shape::Object(&validate::author::SHAPE),

@@ -9,13 +9,13 @@ use policy::guard::validate;
 
 use Field as F;
 use Shape::{
-    Any, Bool, Either, Form, Integer, Kinds, List, Map, Name, Several, Sha256, Size, Table, Text,
-    TextOrSecret, Timeout, Word, WordOrName,
+    Any, Bool, Either, Form, Integer, Kinds, List, Map, Name, Several, Sha256, Table, Text,
+    TextOrSecret, Word, WordOrName,
 };
 
 use super::listener::LISTENER;
 use super::release::RELEASE;
-use super::shared::{ERRORS, PATH_READINGS, RESPONSE_TIMEOUT, STORES, STREAMS};
+use super::shared::{ERRORS, MAX_BODY, PATH_READINGS, REQUEST_UPSTREAM, STORES, STREAMS, TIMEOUT};
 use super::upstream::UPSTREAM;
 use crate::checks::Level;
 use crate::lints::MOUNT_CONFLICT;
@@ -573,7 +573,7 @@ static DEFAULTS: Object = Object {
     what: "the defaults",
     rules: &[],
     fields: &[
-        F::optional("upstream", Name("an upstream"), "Upstream of the requests."),
+        REQUEST_UPSTREAM,
         F::optional(
             "listeners",
             Several(&Name("a listener")),
@@ -584,21 +584,13 @@ static DEFAULTS: Object = Object {
             List(&Name("a policy")),
             "Policies at the start of every chain.",
         ),
-        F::optional(
-            "timeout",
-            Timeout,
-            RESPONSE_TIMEOUT,
-        ),
+        TIMEOUT,
         F::optional(
             "validate",
             Shape::Object(&validate::author::SHAPE),
             "Validation of messages against the documents.",
         ),
-        F::optional(
-            "max_body",
-            Size,
-            "Maximum size of a request's body; a larger one is refused with 413. Default: unlimited.",
-        ),
+        MAX_BODY,
         PATH_READINGS,
         STREAMS,
         F::optional(

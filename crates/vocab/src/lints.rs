@@ -164,7 +164,7 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 spellings in docs/paths.md, such as `/a/` and `/A` for `/a`. An upstream may accept others, such as `/a.json`. Then an \
 operation that is `internal`, or requires a credential that the other one does not require, can be called without it. \
 `path_readings: keep` admits paths with `%2F`, `%5C`, `%25`, `;` or `//` that an upstream may read as an undescribed \
-path, or another one than the service of `forward_auth`. An operation can also reach the path of a more protected \
+path. It may also read another path than the service of `forward_auth`. An operation can also reach the path of a more protected \
 operation at the same host. Causes: `rewrite`, a stripped base path, the path of a target, `split`, `mirror`. \
 Credentials, `ip_filter`, `authorize`, `forward_auth` and required client certificates count as protection. Require the \
 same credential at both, or make sure that the upstream compares paths byte for byte, and silence this finding there."
@@ -316,8 +316,8 @@ each scheme, or claims such as `iss` beside it."
     "a header parameter that the gateway removes from requests"
     "Clients cannot send the fields in which the gateway names the caller for an upstream: `X-Consumer-…`, and the \
 fields of `forward_as`, `claims_to_headers` and `response_headers` of `forward_auth`, on every operation with the \
-same upstream. They also cannot send other spellings (`X_Key`), which some servers read alike, of these fields, of \
-credential fields, and of fields that an `expression` or the service of `forward_auth` reads. The upstream never \
+same upstream. They also cannot send other spellings (`X_Key`), which some servers read alike. This concerns these \
+fields, credential fields, and fields that an `expression` or the service of `forward_auth` reads. The upstream never \
 receives such a parameter."
     bad announced!("x_caller");
     good announced!("X-Trace");
@@ -548,8 +548,8 @@ its requests. Or no normalised path matches its path: it has a segment `.` or `.
 
     QUERY_IN_PATH "GW0604" "query-in-path" Info
     "a path key with a query"
-    "OpenAPI's paths have no query; this one is served as the path before `?` with a condition on the query, which wins \
-over the plain path."
+    "OpenAPI's paths have no query; this one is served as the path before `?` with a condition \
+on the query. The condition wins over the plain path."
     bad open!("  /a?b=c: {get: {responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
 

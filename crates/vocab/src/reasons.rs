@@ -1,10 +1,14 @@
 //! Reasons of errors that the gateway itself returns. A reason is the code in problem documents,
 //! logs and metrics, and the key under which `errors` sets the response.
+//!
+//! The reasons of policies stand beside their refusals, in the crate `policy`.
+
+use std::sync::LazyLock;
 
 use diag::shape::KnownKeys;
 
 /// Reason for which the gateway refuses a request, or fails.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Reason {
     /// Code, such as `rate_limited`.
     pub code: &'static str,
@@ -20,14 +24,11 @@ pub struct Reason {
 macro_rules! reasons {
     (Route { $($route:literal $route_status:literal $route_means:literal;)* }
      Gateway { $($code:literal $status:literal $means:literal;)* }) => {
-        /// All reasons: first the reasons of errors after a route was selected, then the reasons of
-        /// earlier errors.
-        pub static ALL: &[Reason] = &[
+        /// Reasons of errors that no policy causes alone.
+        static OF_GATEWAY: &[Reason] = &[
             $(Reason { code: $route, status: $route_status, means: $route_means, of_route: true },)*
             $(Reason { code: $code, status: $status, means: $means, of_route: false },)*
         ];
-        const OF_ROUTES: &[&str] = &[$($route),*];
-        const OF_ALL: &[&str] = &[$($route,)* $($code),*];
     };
 }
 
@@ -38,8 +39,6 @@ reasons! {
         "body_too_large" 413 "the body is larger than `max_body`, a `body_limit` or what `validate` reads";
         "certificate_invalid" 401 "the verifier of the operation does not accept the client certificate";
         "circuit_open" 503 "a circuit breaker is open";
-        "concurrency_limited" 429 "a `concurrency` limit is reached";
-        "concurrency_wait_ended" 503 "no permit of a `concurrency` limit became free within `wait`";
         "condition_ambiguous" 400 "a field or parameter that selects the operation has several values, or the parameter has another spelling";
         "content_digest_mismatch" 400 "the body is not the one that was signed";
         "credential_ambiguous" 400 "the request has more than one credential at one place";
@@ -47,45 +46,31 @@ reasons! {
         "credential_expired" 401 "a credential of the request ended while its body was sent";
         "credential_invalid" 401 "the credential is not valid";
         "credential_missing" 401 "the operation requires a credential";
-        "csrf_denied" 403 "a page of another origin sent the request (`csrf`)";
         "dns_failed" 503 "the upstream's name has no address";
         "dpop_nonce_required" 401 "the proof of possession needs a nonce of the gateway";
         "dpop_proof_invalid" 401 "the proof of possession is not valid";
         "dpop_proofs_full" 503 "the gateway cannot record another proof of possession";
-        "ext_proc_body_too_large" 413 "the body is larger than `max_body` of an `ext_proc` policy";
-        "ext_proc_unavailable" 503 "the processor of `ext_proc` does not answer";
-        "forward_auth_unavailable" 503 "the service of `forward_auth` does not answer";
         "grpc_deadline_exceeded" 504 "the deadline of a gRPC call has passed";
         "insufficient_role" 403 "the caller lacks a role that `security` requires";
         "insufficient_scope" 403 "the credential lacks a scope";
         "introspection_unavailable" 503 "the introspection endpoint does not answer";
-        "ip_denied" 403 "an `ip_filter` refuses the address";
         "keys_unavailable" 503 "the keys of the issuer cannot be fetched";
         "login_denied" 403 "the provider denies a login";
         "login_failed" 400 "a login failed; `login_fault` in the access log has the reason";
         "login_unavailable" 503 "the provider of a login does not answer";
         "logout_cross_site" 403 "another site requested a logout";
-        "media_type_unsupported" 415 "the body has a media type that the operation does not describe (`validate`)";
         "no_healthy_upstream" 503 "no host of the upstream is available for the request";
-        "not_authorized" 403 "an `authorize` policy refuses the caller";
-        "operation_gone" 410 "the operation's `sunset` is past";
         "password_check_unavailable" 503 "too many passwords wait for their check";
         "path_ambiguous" 400 "the upstream could interpret the path as another path";
-        "quota_exhausted" 429 "a `quota` is used up";
-        "rate_limited" 429 "a `rate_limit` is reached";
-        "redirect_failed" 500 "a `redirect` has no valid target";
         "request_body_invalid" 400 "the body ended early or is framed wrongly";
-        "request_invalid" 400 "the request does not match the description of its operation (`validate`)";
         "request_timeout" 408 "the body did not arrive in time";
         "response_invalid" 502 "the response does not match the description of its operation (`validate`)";
         "response_too_large" 502 "the response is larger than a `body_limit` or what `validate` reads";
-        "rewrite_failed" 500 "a `rewrite` gives no valid path";
         "session_invalid" 401 "the session has ended, or its cookie is not valid";
         "signature_check_unavailable" 503 "too many signatures of expensive keys wait for their verification";
         "signature_invalid" 401 "the signature of the request is not valid";
         "signatures_full" 503 "the gateway cannot store another signature";
         "store_unavailable" 503 "the store of a limit does not answer";
-        "threat_detected" 400 "a `threat` policy refuses the structure of the body, or one of its `rules` matches the request";
         "token_invalid" 401 "the token is not valid";
         "upstream_connect_failed" 502 "no connection to the upstream could be opened";
         "upstream_connect_timeout" 504 "no connection to the upstream was opened in time";
@@ -97,7 +82,6 @@ reasons! {
         "upstream_tls_alert" 502 "the upstream refused the TLS connection";
         "upstream_tls_certificate" 502 "the upstream's certificate is not accepted";
         "upstream_tls_failed" 502 "no TLS connection to the upstream could be opened";
-        "validator_unavailable" 503 "the request cannot be checked against its description now (`validate`)";
         "websocket_invalid" 400 "the WebSocket handshake is not valid";
         "websocket_not_served" 501 "the operation does not serve WebSockets";
         "websocket_version" 426 "only version 13 of WebSocket is supported";
@@ -121,10 +105,33 @@ reasons! {
     }
 }
 
+/// All reasons: first the reasons of errors after a route was selected, then the reasons of earlier
+/// errors. Each of both parts is sorted by code.
+pub static ALL: LazyLock<Vec<Reason>> = LazyLock::new(|| {
+    let of_policies = policy::all_refusals().filter_map(|reject| {
+        Some(Reason {
+            code: reject.code,
+            status: reject.status,
+            means: reject.means?,
+            of_route: true,
+        })
+    });
+    let mut all: Vec<Reason> = OF_GATEWAY.iter().copied().chain(of_policies).collect();
+    all.sort_by_key(|reason| (!reason.of_route, reason.code));
+    all
+});
+
+static CODES: LazyLock<Vec<&str>> = LazyLock::new(|| ALL.iter().map(|one| one.code).collect());
+
+static CODES_OF_ROUTES: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let of_routes = ALL.iter().filter(|reason| reason.of_route);
+    of_routes.map(|one| one.code).collect()
+});
+
 /// Keys of `errors` in gateway.yaml.
 pub(crate) static OF_GATEWAY_YAML: KnownKeys = KnownKeys {
     what: "reason",
-    known: OF_ALL,
+    known: || &CODES,
     elsewhere: |_| None,
     help: "`gwc explain errors` lists the reasons",
 };
@@ -132,10 +139,10 @@ pub(crate) static OF_GATEWAY_YAML: KnownKeys = KnownKeys {
 /// Keys of `errors` in a document.
 pub(crate) static OF_DOCUMENTS: KnownKeys = KnownKeys {
     what: "reason",
-    known: OF_ROUTES,
+    known: || &CODES_OF_ROUTES,
     elsewhere: |code| {
-        let is_known = OF_ALL.contains(&code) && !OF_ROUTES.contains(&code);
-        is_known.then_some("under `errors` of gateway.yaml: it occurs before a route is selected")
+        let is_early = find(code).is_some_and(|reason| !reason.of_route);
+        is_early.then_some("under `errors` of gateway.yaml: it occurs before a route is selected")
     },
     help: "`gwc explain errors` lists the reasons",
 };

@@ -53,7 +53,7 @@ static RELEASE_GUARD: Object = Object {
         F::optional(
             "errors",
             Percent,
-            "Allowed increase of the share of errors of the gateway or an upstream (status 5xx, or such a gRPC status), in percentage points, more than `0%`. Default: errors are not compared.",
+            "Allowed increase of the share of errors of the gateway or an upstream, in percentage points, more than `0%`. Errors have a status 5xx, or such a gRPC status. Default: errors are not compared.",
         ),
         F::optional(
             "p99",

@@ -8,7 +8,7 @@ use policy::limits::CONTRADICTING_LIMITS;
 use crate::reasons;
 
 use Field as F;
-use Shape::{Integer, Kinds, Known, Map, Secret, Text, Word};
+use Shape::{Integer, Kinds, Known, Map, Name, Secret, Size, Text, Timeout, Word};
 
 /// Error responses of the gateway, by reason, as gateway.yaml sets them.
 pub const ERRORS: Shape = Known(&reasons::OF_GATEWAY_YAML, &Shape::Object(&ERROR));
@@ -81,6 +81,20 @@ static REDIS: Object = Object {
 pub(crate) const RESPONSE_TIMEOUT: &str = "Maximum time from the end of a request to the head of \
     its response. Order of precedence: the operation, a `timeout` policy, `defaults` of the \
     document, `timeouts.request` of the upstream, `defaults` of gateway.yaml. Default: 15s.";
+
+/// Key `upstream`: upstream of an operation's requests.
+pub(crate) const REQUEST_UPSTREAM: Field =
+    F::optional("upstream", Name("an upstream"), "Upstream of the requests.");
+
+/// Key `timeout`: time limit of a response.
+pub(crate) const TIMEOUT: Field = F::optional("timeout", Timeout, RESPONSE_TIMEOUT);
+
+/// Key `max_body`: size limit of a request's body.
+pub(crate) const MAX_BODY: Field = F::optional(
+    "max_body",
+    Size,
+    "Maximum size of a request's body; a larger one is refused with 413. Default: unlimited.",
+);
 
 /// Key `path_readings`: handling of paths that upstreams may understand as other paths.
 pub(crate) const PATH_READINGS: Field = F::optional(

@@ -149,8 +149,8 @@ pub static ANY_AUDIENCE: Lint = Lint {
     level: Level::Warn,
     summary: "token introspection without `audience`",
     explain: "The endpoint reports a token as active for whatever resource it was issued. Without \
-`audience` gwd admits all of them: a token for another service opens this one, too, and that \
-service can use the tokens that its callers give it (RFC 9700 §2.3, RFC 7662 §4). Write the \
+`audience` gwd admits all of them: a token for another service opens this one, too. That service \
+can use the tokens that its callers give it (RFC 9700 §2.3, RFC 7662 §4). Write the \
 values of `aud` that identify these APIs. If the endpoint itself answers `active` only for \
 tokens of these APIs, as RFC 7662 §2.2 allows, allow this finding.",
     bad: introspection!(""),
@@ -165,8 +165,8 @@ pub static CREDENTIAL_NAME: Lint = Lint {
     summary: "an API key in a field, parameter or cookie that no request can contain",
     explain: "The name of a header field and of a cookie is a token (RFC 9110 §5.6.2, RFC 6265 \
 §4.1.1): letters, digits and a few signs, but no blank, no `=` and no `;`. The gateway removes \
-fields of the connection (`Connection`, `Transfer-Encoding`, …), and the forwarding fields that it \
-writes itself, from requests, and `Host` and `Content-Length` have another meaning. A credential \
+fields of the connection (`Connection`, `Transfer-Encoding`, …), and the forwarding fields that \
+it writes itself, from requests. `Host` and `Content-Length` have another meaning. A credential \
 with such a name never arrives, so every request is refused. Write the name that clients send.",
     bad: api_key!("\"X Key\""),
     good: api_key!("X-Key"),

@@ -457,20 +457,20 @@ impl Evidence<'_> {
         };
         let channel = &self.place.channel;
         let entries = evidence::entries(self.store, Some(trust), channel)?;
-        let judge = BundleVerifier {
+        let verifier = BundleVerifier {
             store: self.store,
             trust,
             channel,
         };
         let now = When::First(release::now());
         let (known, _) = evidence::known(self.store, &id, &entries)?;
-        let counting = evidence::counting(&judge, id, &known, now);
-        if judge.bundle(id, &counting, now).is_ok() && self.keys.0.is_empty() {
+        let counting = evidence::counting(&verifier, id, &known, now);
+        if verifier.bundle(id, &counting, now).is_ok() && self.keys.0.is_empty() {
             return Ok(counting);
         }
         let mut all = counting;
         all.insert(self.sign()?);
-        judge.bundle(id, &all, now).map_err(|error| {
+        verifier.bundle(id, &all, now).map_err(|error| {
             refused(
                 &error,
                 "gateways with this trust file would refuse the bundle, so the channel was not moved; \

@@ -113,7 +113,7 @@ fn after(owners: &BTreeSet<String>) -> String {
 /// Names of owners, separated by commas.
 pub(super) fn names(owners: &BTreeSet<String>) -> String {
     if owners.is_empty() {
-        return "nobody".to_owned();
+        return "no owner".to_owned();
     }
     let owners: Vec<String> = owners.iter().map(|owner| printable(owner)).collect();
     owners.join(", ")

@@ -208,9 +208,9 @@ fn other_files(name: &ProjectName, document: &str) -> anyhow::Result<Vec<New>> {
     ])
 }
 
-/// Describes the next commands: from `gwc lint` to a `curl` request that gwd serves. `sample`: path
-/// of the request.
-fn next(sample: &str) -> String {
+/// Describes the next commands: from `gwc lint` to a `curl` request that gwd serves. `sample`:
+/// operation of the request.
+fn next(sample: &Sample) -> String {
     let steps = [
         ("gwc lint", ""),
         ("gwc keygen release", "a key that signs, and trust.json"),
@@ -238,24 +238,52 @@ fn next(sample: &str) -> String {
     lines.push(format!(
         "In another terminal, with your service at {SERVICE} (or change `url` in gateway.yaml):"
     ));
+    let method = match sample.method.as_str() {
+        "GET" => String::new(),
+        "HEAD" => "--head ".to_owned(),
+        method => format!("-X {} ", for_shell(method)),
+    };
     lines.push(format!(
-        "  curl -i {}",
-        for_shell(&format!("http://{ADDRESS}{sample}"))
+        "  curl -i {method}{}",
+        for_shell(&format!("http://{ADDRESS}{}", sample.path))
     ));
     lines.join("\n")
 }
 
-/// Path of an operation that `curl` can request without a body: a GET without path parameters. `/`
-/// if there is no such operation. Operations without required credentials are preferred.
-fn sample(model: Option<&Model>) -> String {
+/// Methods of sample requests, in order of preference: those without a body first.
+const SAMPLE_METHODS: [&str; 5] = ["GET", "HEAD", "POST", "PUT", "PATCH"];
+
+/// Sample request of an operation. Prefers the methods of [`SAMPLE_METHODS`], then paths without
+/// parameters, then operations without required credentials. `GET /` if no operation can be
+/// selected by method and path alone.
+fn sample(model: Option<&Model>) -> Sample {
     let operations = model.into_iter().flat_map(|model| &model.apis);
     let operations = operations.flat_map(|api| &api.operations);
     let simple = operations.filter(|one| {
-        let is_plain = one.path.starts_with('/') && !one.path.contains(['{', '?', '#']);
-        one.method == "GET" && is_plain && !one.internal && one.conditions.is_empty()
+        let is_plain = one.path.starts_with('/') && !one.path.contains(['?', '#']);
+        is_plain && !one.internal && one.conditions.is_empty()
     });
-    let first = simple.min_by_key(|one| !one.security.value.admits_anyone());
-    first.map_or("/", |one| &one.path).to_owned()
+    let first = simple.min_by_key(|one| {
+        let methods = SAMPLE_METHODS.iter();
+        let method = methods.take_while(|method| **method != one.method).count();
+        let is_closed = !one.security.value.admits_anyone();
+        (method, one.path.contains('{'), is_closed)
+    });
+    Sample {
+        method: first.map_or("GET", |one| &one.method).to_owned(),
+        path: first.map_or("/".to_owned(), |one| with_values(&one.path)),
+    }
+}
+
+/// Path with the value `0` for each parameter: `/files/0` for `/files/{id}`.
+fn with_values(path: &str) -> String {
+    let mut parts = path.split('{');
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        filled.push('0');
+        filled.push_str(part.split_once('}').map_or("", |(_, rest)| rest));
+    }
+    filled
 }
 
 /// Returns the project name: `--name`, otherwise the name of the folder.
@@ -538,8 +566,13 @@ struct Checked {
     repairs: ProjectRepairs,
     /// Errors on which the user must decide, one line each.
     open: Vec<String>,
-    /// Path of a sample request to the running gateway.
-    sample: String,
+    sample: Sample,
+}
+
+/// Sample request to the running gateway.
+struct Sample {
+    method: String,
+    path: String,
 }
 
 /// Lints the new project. `may_repair`: true to work around errors of the document with settings in

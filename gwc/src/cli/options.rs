@@ -95,12 +95,12 @@ impl StoreOptions {
         let Some(store) = place.open_if_there()? else {
             return Ok(Some(trust));
         };
-        let judge = BundleVerifier {
+        let verifier = BundleVerifier {
             store: &store,
             trust: &trust,
             channel: &place.channel,
         };
-        Ok(Some(match judge.without_revoked_keys() {
+        Ok(Some(match verifier.without_revoked_keys() {
             Ok(left) => left,
             Err(why @ Refused::StoreUnreachable { .. }) => return Err(why.into()),
             Err(refused) => {

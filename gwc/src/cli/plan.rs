@@ -495,7 +495,7 @@ fn base(
     let Some(store) = place.open_if_there()? else {
         check_floor(place, trust.as_ref(), 0)?;
         say::note_once(&format!(
-            "note: there is no store at {}; if nothing was released yet, this is expected; otherwise name the store with --store or `release.store` of gateway.yaml",
+            "note: no store at `{}`: the plan compares with nothing\nhelp: if releases exist, name their store with --store or `release.store` of gateway.yaml",
             say::store(&place.store)
         ));
         return Ok((None, subject));
@@ -503,12 +503,12 @@ fn base(
     let head = release::head(&store, trust.as_ref(), &place.channel)?;
     let newest = head.as_ref().map_or(0, |head| head.pointer.serial);
     check_floor(place, trust.as_ref(), newest)?;
-    let judge = trust.as_ref().map(|trust| BundleVerifier {
+    let verifier = trust.as_ref().map(|trust| BundleVerifier {
         store: &store,
         trust,
         channel: &place.channel,
     });
-    let left = judge.map(|judge| judge.without_revoked_keys());
+    let left = verifier.map(|verifier| verifier.without_revoked_keys());
     let head = match left {
         Some(Ok(left)) if Some(&left) != trust.as_ref() => {
             release::head(&store, Some(&left), &place.channel)?

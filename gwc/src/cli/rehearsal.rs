@@ -45,12 +45,12 @@ impl RollbackCheck {
         let Some(head) = head.filter(|head| head.bundle != new) else {
             return Ok(Self::Nothing);
         };
-        let judge = trust.map(|trust| BundleVerifier {
+        let verifier = trust.map(|trust| BundleVerifier {
             store,
             trust,
             channel,
         });
-        if let Err(refused) = whole(store, judge, head) {
+        if let Err(refused) = whole(store, verifier, head) {
             return Ok(Self::Broken(head.bundle, refused.to_string()));
         }
         let wanted = head.bundle.to_string();
@@ -118,19 +118,19 @@ impl RollbackCheck {
 }
 
 /// Checks that the store contains the bundle of a record completely, and that gateways would accept
-/// it. An expired build key is not an error. Without `judge` (no trust file), checks only that all
-/// blobs exist.
+/// it. An expired build key is not an error. Without `verifier` (no trust file), checks only that
+/// all blobs exist.
 fn whole(
     store: &dyn Store,
-    judge: Option<BundleVerifier<'_>>,
+    verifier: Option<BundleVerifier<'_>>,
     head: &Entry,
 ) -> Result<(), Refused> {
     Unverified::open(store, head.bundle)?.load_full(store)?;
-    match judge {
+    match verifier {
         None => Ok(()),
-        Some(judge) => {
+        Some(verifier) => {
             let when = When::Past(head.record.created);
-            let verified = judge.bundle(head.bundle, &head.record.evidence, when);
+            let verified = verifier.bundle(head.bundle, &head.record.evidence, when);
             match verified {
                 // A build key may have expired in the meantime. Gateways check its validity at the
                 // time of the first record that names the bundle.

@@ -54,7 +54,7 @@ impl super::Arguments for Args {}
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let Command::Status(args) = &args.command;
     let nodes = args.nodes.nodes()?;
-    progress::stage("asking the gateways");
+    progress::stage("querying the gateways");
     let place = args.at.place(context)?;
     let trust = args.at.trust(&place)?;
     let store = place.open()?;

@@ -146,15 +146,22 @@ impl ProjectRepairs {
     pub(super) fn summary(&self) -> String {
         let aliases = self.actions.iter();
         let aliases = aliases.filter(|action| action.alias_of.is_some()).count();
+        let kinds = [
+            ("rules lowered to warnings", self.levels.len()),
+            ("parts removed by the overlay", self.actions.len() - aliases),
+            ("paths that only document another path", aliases),
+        ];
+        let kinds = kinds.iter().filter(|(_, count)| *count > 0);
+        let kinds: Vec<String> = kinds
+            .map(|(kind, count)| format!("{kind} ({count})"))
+            .collect();
         format!(
-            "worked around {} in the document: rules lowered to warnings ({}), parts removed by the overlay ({}), paths that only document another path ({})",
+            "worked around {} in the document: {}",
             match self.levels.len() + self.actions.len() {
                 1 => "1 kind of fault".to_owned(),
                 count => format!("{count} kinds of faults"),
             },
-            self.levels.len(),
-            self.actions.len() - aliases,
-            aliases
+            kinds.join(", ")
         )
     }
 }

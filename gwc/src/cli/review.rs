@@ -59,15 +59,15 @@ impl ReviewOptions {
     /// Determines the gates and acknowledgements of a plan. The gates come from the options, from
     /// `places`, and from the rules of the old versions. All acknowledgements apply.
     pub(super) fn review(&self, plan: &Plan, places: &[&Place], old: &[&Rules]) -> Review {
-        let mut judges: Vec<String> = old.iter().flat_map(|old| old.rule_gates()).collect();
+        let mut rule_gates: Vec<String> = old.iter().flat_map(|old| old.rule_gates()).collect();
         // If the rules of an old version are unknown, assume that it had gates.
         let unknown = |change: &plan::Change| change.id == rules::UNKNOWN;
         if plan.changes.iter().any(unknown) {
-            judges.push(rules::GATE.to_owned());
+            rule_gates.push(rules::GATE.to_owned());
         }
         let mut gates: Vec<String> = Vec::new();
         let own = places.iter().flat_map(|place| &place.gates);
-        for gate in own.chain(&self.gate).chain(&judges) {
+        for gate in own.chain(&self.gate).chain(&rule_gates) {
             if !gates.contains(gate) {
                 gates.push(gate.clone());
             }

@@ -45,12 +45,12 @@ impl Known {
         trust: Option<&Trust>,
     ) -> anyhow::Result<Self> {
         if let Some(trust) = trust {
-            let judge = BundleVerifier {
+            let verifier = BundleVerifier {
                 store,
                 trust,
                 channel: &place.channel,
             };
-            judge.revocations()?;
+            verifier.revocations()?;
         }
         Ok(Self(revocation::newest_list(store, trust)?))
     }

@@ -245,13 +245,13 @@ impl<'a> Rollback<'a> {
         let mut evidence = match trust {
             None => known,
             Some(trust) => {
-                let judge = BundleVerifier {
+                let verifier = BundleVerifier {
                     store,
                     trust,
                     channel: &place.channel,
                 };
-                let counting = evidence::counting(&judge, target, &known, when);
-                judge.bundle(target, &counting, when).map_err(|error| {
+                let counting = evidence::counting(&verifier, target, &known, when);
+                verifier.bundle(target, &counting, when).map_err(|error| {
                     refused(
                         &error,
                         "gateways with this trust file would refuse the bundle, so the channel was not moved",

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use diag::count::counted;
 use diag::workflow::{without_commands, without_commands_in_json};
 use diag::{Diagnostic, Level};
 use serde_json::{Value, json};
@@ -154,7 +155,7 @@ impl Context {
 
     /// Compiles the project for queries. Settings that gwd does not support yet are not errors.
     pub(super) fn compile_to_ask(&self) -> anyhow::Result<Compiled> {
-        self.lowered(Purpose::Ask)
+        self.lowered(Purpose::Route)
     }
 
     fn lowered(&self, purpose: Purpose) -> anyhow::Result<Compiled> {
@@ -282,8 +283,9 @@ fn findings(compiled: &Compiled, folder: &str) {
         .count();
     if warnings > 0 {
         note_once(&format!(
-            "{warnings} warning{} (`gwc lint` shows them)",
-            if warnings == 1 { "" } else { "s" }
+            "{} (`gwc lint` shows {})",
+            counted(warnings, "warning"),
+            if warnings == 1 { "it" } else { "them" }
         ));
     }
 }

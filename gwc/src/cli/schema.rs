@@ -1,14 +1,20 @@
 //! Command `gwc schema`: prints JSON Schemas for editors.
 
-use super::say;
+use serde_json::json;
+
+use super::say::{self, Format};
 use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:
-  gwc schema gateway > gateway.schema.json")]
+#[command(after_help = "Examples:
+  gwc schema gateway > gateway.schema.json
+  gwc schema --format json")]
 pub(super) struct Args {
     /// Name of a schema [default: list the names]
     name: Option<String>,
+    /// Output format of the list; a schema is always JSON
+    #[arg(long, default_value = "human")]
+    format: Format,
 }
 
 impl super::Arguments for Args {
@@ -21,7 +27,14 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
     let schemas = crate::schemas::all();
     let Some(name) = &args.name else {
         let names: Vec<&str> = schemas.iter().map(|(name, _)| *name).collect();
-        say::result(&names.join("\n"));
+        match args.format {
+            Format::Human => say::result(&names.join("\n")),
+            Format::Json => say::json(&say::document(
+                "schemas/v1",
+                "ok",
+                json!({"schemas": names}),
+            )),
+        }
         return Ok(Exit::OK);
     };
     let Some((_, schema)) = schemas.iter().find(|(known, _)| known == name) else {

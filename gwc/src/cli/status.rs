@@ -74,7 +74,7 @@ pub(super) fn compare(
     difference: Difference,
 ) -> anyhow::Result<Exit> {
     let nodes = args.nodes.nodes()?;
-    progress::stage("asking the gateways");
+    progress::stage("querying the gateways");
     let place = args.at.place(context)?;
     let trust = args.at.trust(&place)?;
     let read = place.open().and_then(|store| {

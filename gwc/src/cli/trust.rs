@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use bundle::name::ChannelName;
 use bundle::refused::Refused;
 use bundle::trust::{APPROVALS_MAX, Floors, Trust};
+use diag::count::counted;
 use serde_json::{Value, json};
 
 use super::approvals::record_json;
@@ -73,7 +74,7 @@ fn floor(args: &Floor, context: &Context) -> anyhow::Result<Exit> {
     let store = place.open()?;
     let channel = &place.channel;
     let head = release::head(&store, Some(&trust), channel)?;
-    let judge = BundleVerifier {
+    let verifier = BundleVerifier {
         store: &store,
         trust: &trust,
         channel,
@@ -84,7 +85,7 @@ fn floor(args: &Floor, context: &Context) -> anyhow::Result<Exit> {
         min_serial: before
             .min_serial
             .max(head.map_or(0, |head| head.pointer.serial)),
-        min_revocations: before.min_revocations.max(judge.revocations()?.serial()),
+        min_revocations: before.min_revocations.max(verifier.revocations()?.serial()),
     };
     let needed = trust.approvals(channel).map_or(0, |rule| rule.owners);
     let file = file(&args.at, &place);
@@ -180,10 +181,12 @@ fn check_owners(trust: &Trust, channel: &ChannelName, owners: u32) -> Result<(),
     if approvers.len() >= owners as usize {
         return Ok(());
     }
+    let have = if approvers.len() == 1 { "has" } else { "have" };
     Err(Failure::usage(format!(
-        "{} owners have a valid key with the role `approve` for channel {channel}, so {owners} \
-         owners could never approve; add keys with `gwc keygen NAME --roles approve`",
-        approvers.len()
+        "{} {have} a valid key with the role `approve` for channel {channel}, so {} could never \
+         approve; add keys with `gwc keygen NAME --roles approve`",
+        counted(approvers.len(), "owner"),
+        counted(owners as usize, "owner")
     )))
 }
 
@@ -191,7 +194,10 @@ fn text(file: &Path, channel: &ChannelName, owners: u32, after: &str) -> String 
     let file = say::path(file);
     match owners {
         0 => format!("{file}: channel {channel} requires no approvals"),
-        _ => format!("{file}: channel {channel} requires approvals of {owners} owners{after}"),
+        _ => {
+            let owners = counted(owners as usize, "owner");
+            format!("{file}: channel {channel} requires approvals of {owners}{after}")
+        }
     }
 }
 

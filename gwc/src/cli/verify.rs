@@ -198,12 +198,12 @@ fn verify_bundle(
 ) -> Result<Vec<String>, Refused> {
     let entries = evidence::entries(store, Some(trust), channel)?;
     let (known, when) = evidence::known(store, &bundle, &entries)?;
-    let judge = BundleVerifier {
+    let verifier = BundleVerifier {
         store,
         trust,
         channel,
     };
-    let verified = judge.bundle(bundle, &known, when)?;
+    let verified = verifier.bundle(bundle, &known, when)?;
     disassemble(&verified.load_full(store)?)?;
     Ok(verified.builders().owners.iter().cloned().collect())
 }

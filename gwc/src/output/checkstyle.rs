@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use diag::xml::escaped;
 use diag::{Diagnostic, Level};
 
-use super::{Report, sentence};
+use super::report::{Report, sentence};
 
 /// Renders the findings as a Checkstyle XML document, grouped by file.
 #[must_use]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use diag::text::printable;
 
-use super::{Report, sentence};
+use super::report::{Report, sentence};
 
 /// Renders one line for each finding.
 #[must_use]

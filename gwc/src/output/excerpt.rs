@@ -10,10 +10,15 @@ use miette::{LabeledSpan, MietteError, SourceCode, SourceSpan, SpanContents};
 
 use diag::text::{printable, visible};
 
-use super::Report;
+use super::report::Report;
 
 /// Number of lines shown before and after a location.
 pub(super) const CONTEXT_LINES: u32 = 1;
+/// Maximum number of characters shown on each side of a location in a long line. A narrow terminal
+/// has fewer, and breaks long labels into lines.
+pub(super) const AROUND_MAX: usize = 80;
+/// Minimum number of characters in a line of a label.
+const LABEL_MIN: usize = 16;
 
 pub(super) struct Excerpt {
     text: String,
@@ -156,13 +161,23 @@ impl Excerpt {
             }
             self.text.push(shown);
         }
+        let line = self.lines.last().map_or(0, |line| line.start);
         for (index, place) in places.iter().enumerate() {
             // A location at the end of the line is placed after the last character.
             if inside(place.span.start) >= window.end {
                 starts[index] = self.text.len();
             }
             let length = ends[index].saturating_sub(starts[index]);
-            let label = (!place.label.is_empty()).then(|| printable(&place.label));
+            let label = printable(&place.label);
+            // miette begins a label below the middle of its location.
+            let column = self.text[line..starts[index]].chars().count() + length / 2;
+            let width = (2 * around).saturating_sub(column).max(LABEL_MIN);
+            let label = if *around < AROUND_MAX {
+                wrapped(&label, width)
+            } else {
+                label
+            };
+            let label = Some(label).filter(|label| !label.is_empty());
             labels.push(if place.primary {
                 LabeledSpan::new_primary_with_span(label, (starts[index], length))
             } else {
@@ -180,6 +195,25 @@ impl Excerpt {
             .partition_point(|line| line.start <= offset)
             .saturating_sub(1)
     }
+}
+
+/// Breaks a text into lines of at most `width` characters. A longer word is a line of its own.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut lines = String::with_capacity(text.len());
+    let mut column = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            lines.push('\n');
+            column = 0;
+        } else if column > 0 {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += length;
+    }
+    lines
 }
 
 /// Byte range of a line that is shown: the whole line if it is short, otherwise `around` characters

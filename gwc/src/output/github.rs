@@ -11,7 +11,7 @@ use diag::Level;
 
 use diag::workflow::{data, property};
 
-use super::{Report, sentence};
+use super::report::{Report, sentence};
 
 /// Renders one command for each finding.
 #[must_use]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use openapi::lint::fingerprint;
 
-use super::{Report, sentence};
+use super::report::{Report, sentence};
 
 /// Renders the findings as a JSON list.
 #[must_use]

@@ -9,11 +9,11 @@ use std::fmt::{self, Display, Write as _};
 use diag::{Diagnostic, Level};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode};
 
-use super::excerpt::{CONTEXT_LINES, Excerpt, Place};
+use super::excerpt::{AROUND_MAX, CONTEXT_LINES, Excerpt, Place};
 use diag::text::printable;
 use sources::project::GATEWAY_FILE;
 
-use super::{Counts, Report, message};
+use super::report::{Counts, Report, message};
 
 /// Style of the output.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ impl Look {
         let width = columns.max(40);
         Self {
             width,
-            around: ((width - BORDER) / 2).min(Self::default().around),
+            around: ((width - BORDER) / 2).min(AROUND_MAX),
             ..Self::default()
         }
     }
@@ -52,7 +52,7 @@ impl Default for Look {
             color: false,
             unicode: true,
             width: 100,
-            around: 80,
+            around: AROUND_MAX,
         }
     }
 }

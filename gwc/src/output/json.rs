@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use openapi::lint::fingerprint;
 
-use super::Report;
+use super::report::Report;
 use model::series::SERIES_MAX;
 
 /// Renders the report as JSON text.

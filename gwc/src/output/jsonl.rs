@@ -1,6 +1,7 @@
 //! Format `jsonl`: the findings of `lint/v1` as one JSON document per line, for stream readers.
 
-use super::{Report, json};
+use super::json;
+use super::report::Report;
 
 /// Renders one line with a JSON document for each finding.
 #[must_use]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use diag::xml::escaped;
 
-use super::{Report, sentence};
+use super::report::{Report, sentence};
 
 /// Renders the findings as a JUnit XML document.
 #[must_use]
@@ -19,7 +19,7 @@ pub fn render(report: &Report<'_>) -> String {
 errors=\"0\">\n  <testsuite name=\"gwc lint\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" skipped=\"0\">\n"
     );
     if report.findings.is_empty() {
-        out.push_str("    <testcase name=\"nothing found\" classname=\"gwc lint\"/>\n");
+        out.push_str("    <testcase name=\"no findings\" classname=\"gwc lint\"/>\n");
     }
     for finding in report.findings {
         let place = report.files.sources.position(finding.span);

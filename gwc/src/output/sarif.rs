@@ -1,19 +1,18 @@
 //! Format `sarif`: SARIF 2.1.0 for code scanning services (OASIS,
 //! <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>).
 //!
-//! Regions count Unicode code points (`columnKind`, §3.14.17). Only rules with findings are listed,
-//! sorted by code. Results refer to rules by index (§3.27.6).
+//! Only rules with findings are listed, sorted by code.
 
 use std::collections::BTreeMap;
 
-use diag::sarif::plain;
+use diag::sarif::{level, log, plain};
 use diag::uri::path_reference;
-use diag::{Diagnostic, Level, Lint, Span};
+use diag::{Diagnostic, Lint, Span};
 use serde_json::{Value, json};
 
 use openapi::lint::fingerprint;
 
-use super::{Report, sentence};
+use super::report::{Report, sentence};
 
 /// Renders the findings as a SARIF log with one run.
 #[must_use]
@@ -32,21 +31,8 @@ pub fn render(report: &Report<'_>) -> String {
             result(report, finding, index(finding.lint.code), &fingerprint)
         })
         .collect();
-    let log = json!({
-        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": {
-                "name": "gwc",
-                "version": env!("CARGO_PKG_VERSION"),
-                "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "rules": lints.values().map(|lint| rule(lint)).collect::<Vec<_>>(),
-            }},
-            "columnKind": "unicodeCodePoints",
-            "results": results,
-        }],
-    });
-    serde_json::to_string_pretty(&log).unwrap_or_default()
+    let rules: Vec<Value> = lints.values().map(|lint| rule(lint)).collect();
+    log("gwc", &rules, &results)
 }
 
 fn rule(lint: &Lint) -> Value {
@@ -121,12 +107,4 @@ fn region(report: &Report<'_>, span: Span) -> Value {
     let place = report.files.sources.position(span);
     json!({"startLine": place.line, "startColumn": place.column,
            "endLine": place.end_line, "endColumn": place.end_column})
-}
-
-fn level(level: Level) -> &'static str {
-    match level {
-        Level::Error => "error",
-        Level::Warn => "warning",
-        Level::Info => "note",
-    }
 }

@@ -110,13 +110,13 @@ pub fn known(
 /// of further owners are missing. All other statements are left out.
 #[must_use]
 pub fn counting(
-    judge: &BundleVerifier<'_>,
+    verifier: &BundleVerifier<'_>,
     bundle: Digest,
     known: &BTreeSet<Digest>,
     when: When,
 ) -> BTreeSet<Digest> {
     let alone = known.iter().filter(|digest| {
-        match judge.bundle(bundle, &BTreeSet::from([**digest]), when) {
+        match verifier.bundle(bundle, &BTreeSet::from([**digest]), when) {
             Ok(_) | Err(Refused::BelowThreshold { .. }) => true,
             Err(_) => false,
         }
@@ -137,12 +137,12 @@ pub fn is_revoked(
     let Some(trust) = trust else {
         return Ok(false);
     };
-    let judge = BundleVerifier {
+    let verifier = BundleVerifier {
         store,
         trust,
         channel,
     };
-    Ok(judge.revocations()?.has_bundle(&bundle))
+    Ok(verifier.revocations()?.has_bundle(&bundle))
 }
 
 /// Returns every readable record of a channel, newest first. Empty if the channel has no record.

@@ -249,7 +249,7 @@ fn first_steps_that_init_prints_work() {
 #[test]
 fn lint_warns_of_a_signing_key_that_ends() {
     let project = Project::new();
-    project.run(&["lint"]).with(0).contains("nothing found");
+    project.run(&["lint"]).with(0).contains("no findings");
     let mut trust: serde_json::Value =
         serde_json::from_str(&project.read("trust.json")).expect("JSON");
     let end = trust["keys"][0]["not_after"]
@@ -269,5 +269,5 @@ fn lint_warns_of_a_signing_key_that_ends() {
     assert!(!ended.err.contains("warning"), "{ended:?}");
     trust["keys"][0]["not_after"] = end.into();
     project.write("trust.json", trust.to_string());
-    project.run(&["lint"]).with(0).contains("nothing found");
+    project.run(&["lint"]).with(0).contains("no findings");
 }

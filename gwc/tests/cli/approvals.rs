@@ -77,7 +77,7 @@ fn two_owners_approve_on_two_machines() {
         .with(4)
         .contains("approvals-missing")
         .contains("0 of the 2 owners")
-        .contains("approved by: nobody")
+        .contains("approved by: no owner")
         .contains("2 more must run `gwc approve ");
     assert_eq!(one.history().len(), 1);
 
@@ -281,7 +281,7 @@ fn rule_needs_enough_approvers() {
     project
         .run(&["keygen", "ann", "--roles", "approve"])
         .with(0);
-    set(&["2"]).with(64).contains("1 owners have a valid key");
+    set(&["2"]).with(64).contains("1 owner has a valid key");
     set(&["17"]).with(64);
     let ended = set(&["1", "--format", "json"]).with(0);
     let ended = ended.json("trust-approvals/v1");

@@ -564,7 +564,7 @@ components:
     assert!(
         ended
             .err
-            .contains("1 operations have no test from examples"),
+            .contains("1 operation without a test from examples"),
         "{}",
         ended.err
     );

@@ -305,7 +305,9 @@ fn missing_store_is_named_in_a_note() {
     assert!(!ended.err.contains("no store"), "{}", ended.err);
     let ended = project.run(&["plan", "--store", "relases"]).with(0);
     assert!(
-        ended.err.contains("note: there is no store at relases;"),
+        ended
+            .err
+            .contains("note: no store at `relases`: the plan compares with nothing\nhelp: "),
         "{}",
         ended.err
     );

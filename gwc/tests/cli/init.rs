@@ -16,7 +16,7 @@ fn new_project_lints_clean_and_can_be_released() {
     let project = folder.path().join("my shop");
     in_folder(&project, &["lint", "--fail-on", "info"])
         .with(0)
-        .contains("nothing found");
+        .contains("no findings");
     let gateway = fs::read_to_string(project.join("gateway.yaml")).unwrap();
     assert!(gateway.starts_with("# yaml-language-server: $schema=schemas/gateway.schema.json\n"));
     assert!(gateway.contains("name: my-shop\n"));
@@ -52,6 +52,19 @@ fn new_project_has_an_invariant_that_holds() {
             .with(1)
             .contains("it can be reached at the listener `other`");
     }
+}
+
+#[test]
+fn sample_request_of_init_needs_no_plain_get() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /files/{id}:\n    \
+                parameters: [{name: id, in: path, required: true, schema: {type: string}}]\n    \
+                put: {responses: {\"204\": {description: stored}}}\n";
+    fs::write(folder.path().join("files.yaml"), text).unwrap();
+    let from = ["init", "files", "--from", "files.yaml"];
+    let ended = in_folder(folder.path(), &from).with(0);
+    let request = ended.out.lines().last().expect("a request");
+    assert_eq!(request, "  curl -i -X PUT http://127.0.0.1:8080/files/0");
 }
 
 #[test]

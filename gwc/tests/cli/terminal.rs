@@ -62,6 +62,28 @@ fn excerpts_fit_a_terminal_of_40_columns() {
 }
 
 #[test]
+fn long_labels_wrap_on_a_narrow_terminal() {
+    if !prerequisite::program("script") {
+        return;
+    }
+    let project = Project::bare();
+    project.edit("gateway.yaml", "apis: {orders", "apis:\n  {orders");
+    project.edit(
+        "gateway.yaml",
+        "{upstream: orders,",
+        "{security: upstream, upstream: orders,",
+    );
+    project.edit("orders.yaml", "security: [{key: []}]\n", "");
+    let text = output(on_terminal(&project, &["lint"]).env("NO_COLOR", "1"));
+    let label = text.lines().find(|line| line.contains("under `security:"));
+    let label = label.unwrap_or_else(|| panic!("{text}"));
+    assert!(label.contains("├ ") || label.contains("┤ "), "{text}");
+    for line in text.lines().map(str::trim_end) {
+        assert!(line.chars().count() <= NARROW, "`{line}` in\n{text}");
+    }
+}
+
+#[test]
 fn colors_are_for_terminals_without_no_color() {
     if !prerequisite::program("script") {
         return;
@@ -84,6 +106,52 @@ fn colors_are_for_terminals_without_no_color() {
     }
 }
 
+/// True if a text contains a sequence that sets a colour or a style (SGR). The sequence that erases
+/// the progress is another one.
+fn has_style(text: &str) -> bool {
+    let is_parameter = |c: char| c.is_ascii_digit() || c == ';';
+    let mut sequences = text.split("\u{1b}[").skip(1);
+    sequences.any(|rest| rest.trim_start_matches(is_parameter).starts_with('m'))
+}
+
+#[test]
+fn commands_color_neither_pipes_nor_no_color() {
+    if !prerequisite::program("script") {
+        return;
+    }
+    let project = Project::released();
+    project.edit("orders.yaml", "/orders/{id}", "/order/{id}");
+    for arguments in [
+        &["lint"][..],
+        &["plan"],
+        &["plan", "--all"],
+        &["diff", "git:HEAD", "orders.yaml"],
+        &["route", "GET", "http://127.0.0.1:8080/orders"],
+        &["build"],
+        &["history"],
+        &["rules"],
+        &["explain", "GW0512"],
+        &["explain", "no-such-rule"],
+        &["schema"],
+        &["no-such-command"],
+    ] {
+        let mut piped = Command::new(env!("CARGO_BIN_EXE_gwc"));
+        let piped = piped.current_dir(project.path()).args(arguments);
+        let ended = piped.env_remove("NO_COLOR").output().expect("it runs");
+        let text = [ended.stdout, ended.stderr].concat();
+        let text = String::from_utf8(text).expect("UTF-8");
+        assert!(
+            !text.is_empty() && !has_style(&text),
+            "{arguments:?}: {text}"
+        );
+        let text = output(on_terminal(&project, arguments).env("NO_COLOR", "1"));
+        assert!(
+            !text.is_empty() && !has_style(&text),
+            "{arguments:?}: {text}"
+        );
+    }
+}
+
 #[test]
 fn progress_is_shown_after_a_second_and_erased() {
     if !prerequisite::program("script") {
@@ -100,7 +168,7 @@ fn progress_is_shown_after_a_second_and_erased() {
     let mut stream = child.stdout.take().expect("a pipe");
     let mut seen = Vec::new();
     let mut byte = [0];
-    while !seen.ends_with(b"gwc status: asking the gateways, 1s") {
+    while !seen.ends_with(b"gwc status: querying the gateways, 1s") {
         let read = stream.read(&mut byte).expect("it can be read");
         assert_eq!(read, 1, "no progress: {}", String::from_utf8_lossy(&seen));
         seen.push(byte[0]);

@@ -3,6 +3,7 @@
 //! the findings must change.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use diag::shape::{Need, Object, Shape};
 use model::compile::{self, Compiled};
@@ -10,6 +11,7 @@ use serde_json::Value;
 use sources::project::files::Files;
 use sources::syntax::Limits;
 
+/// Text of gateway.yaml. `SAMPLES` stands for the samples of all policies.
 const GATEWAY: &str = r#"
 version: 1
 name: every-word
@@ -103,31 +105,7 @@ consumers:
 consumers_file: who.yaml
 stores: {shared: {kind: redis, url: "${env:STORE1}", prefix: p1, on_outage: open, cluster: true}, watched: {kind: redis, url: "${env:STORE2}", sentinel: main1}}
 policies:
-  slow: {kind: rate_limit, algorithm: token_bucket, limit: 10/s, burst: 5, key: consumer, anonymous: address, store: local}
-  fleet: {kind: rate_limit, limit: 73/s, key: address, store: shared, sync: synced, lease: 3s, x_ratelimit: true}
-  monthly: {kind: quota, limit: 71, period: month, time_zone: Asia/Tokyo, key: address, warn: [81%], mode: log}
-  rolling: {kind: quota, limit: 72, window: 73h, key: route, store: watched, x_ratelimit: true}
-  marks: {kind: headers, request: {set: {X-A: "1"}, add: {X-B: "2"}, remove: [X-C]}, response: {set: {X-D: "3"}, add: {X-E: "4"}, remove: [X-F]}}
-  away: {kind: respond, status: 410, body: "gone", content_type: text/plain}
-  planned: {kind: concurrency, limit: 76, key: consumer, wait: 77ms}
-  measured: {kind: concurrency, limit: 78, algorithm: adaptive, min_limit: 7}
-  short: {kind: timeout, request: 900ms}
-  must: {kind: headers, request: {set: {X-M: "1"}}}
-  canary: {kind: split, sticky: false, among: [{upstream: u, weight: 95}, {upstream: v, weight: 5}, {upstream: v, when: {headers: {X-Beta: {present: true}}}}]}
-  shadow: {kind: mirror, upstream: v, percent: 5%, max_body: 1MiB}
-  inner: {kind: rewrite, path: "/in{path}", query: {set: {a: "1"}, add: {b: "2"}, remove: [c]}, host: in.test, method: POST}
-  moved: {kind: redirect, status: "302", scheme: https, host: new.test, port: 8443, path: "/new{path}", keep_query: false}
-  office: {kind: ip_filter, allow: [10.0.0.0/8], deny: [10.9.0.0/16], allow_file: "${file:/run/ranges1.txt}", deny_file: "${file:/run/ranges2.txt}"}
-  web: {kind: cors, origins: ["https://app.a.test"], methods: [PUT], headers: [X-H], expose: [X-I], credentials: true, max_age: 10m, private_network: true}
-  clerks: {kind: authorize, scopes: [read], claims: {tenant: [t-17]}, groups: [staff], roles: [reader], expression: "request.path.startsWith('/a1')"}
-  forms: {kind: csrf, origins: ["https://app.a.test"], mode: log}
-  asks: {kind: forward_auth, url: "http://ask.test/check", request_headers: [X-Q], response_headers: [X-R], timeout: 700ms, on_outage: open, cache: 3s}
-  names: {kind: forward_auth, upstream: v, path: /check}
-  narrow: {kind: body_limit, request: 74KiB, response: 75KiB}
-  strict: {kind: validate, request: block, response: off}
-  waf: {kind: threat, mode: log, json: {depth: 77, keys: 78, items: 79, key_bytes: 80KiB, string_bytes: 81KiB, tokens: 82}, xml: {depth: 83, children: 84, attributes: 85, name_bytes: 86KiB, text_bytes: 87KiB, tokens: 88}, rules: [lookup]}
-  inspect: {kind: ext_proc, upstream: w, request_headers: [X-W], request_body: buffered, max_body: 90KiB, response: headers, timeout: 701ms, on_outage: open}
-  leaving: {kind: deprecation, since: 2026-01-01, sunset: 2031-11-11, link: "https://a.test/v2"}
+  SAMPLES
 required: {policies: [must], auth: [keys, people, asked], allow_public: ["a/open", "b/*", "named/*"]}
 defaults: {upstream: u, listeners: [first, second], policies: [slow, fleet, monthly, rolling], timeout: 10s, max_body: 2MiB, validate: {request: log, response: off}, security: enforce, expose_bundle: true, path_readings: keep, serve_document: false}
 environments:
@@ -143,6 +121,7 @@ tests: ["tests/*.yaml"]
 invariants: [invariants.yaml]
 "#;
 
+/// Document of the API `a`. `OTHERS` stands for the names of all samples that are not [`PLACED`].
 const A: &str = r#"
 openapi: 3.1.0
 info: {title: a, version: "1"}
@@ -171,7 +150,7 @@ paths:
       responses: {"200": {description: fine}}
   /away:
     x-gateway: {+policies: [away]}
-    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms, clerks, asks, names, strict, narrow, waf, inspect, measured], idempotent: true, cost: 2, websocket: true, stream: true, streams: close}, responses: {"200": {description: fine}}}
+    get: {operationId: away, x-gateway: {+policies: [OTHERS], idempotent: true, cost: 2, websocket: true, stream: true, streams: close}, responses: {"200": {description: fine}}}
   /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
   /login: {get: {operationId: login, security: [{login: [], key: []}], responses: {"200": {description: fine}}}}
@@ -209,6 +188,25 @@ security: []
 paths:
   /c: {get: {operationId: c, x-gateway: {public: true}, responses: {"200": {description: fine}}}}
 "#;
+
+/// Names of samples that the texts of this file name. Every other sample is a policy of the
+/// operation `a/away`.
+const PLACED: [&str; 9] = [
+    "slow", "fleet", "monthly", "rolling", "marks", "away", "planned", "short", "must",
+];
+
+/// Text of gateway.yaml and document of the API `a`, with the samples of all policies.
+static TEXTS: LazyLock<[String; 2]> = LazyLock::new(|| {
+    let samples: Vec<&str> = policy::samples().collect();
+    let names = samples
+        .iter()
+        .filter_map(|sample| Some(sample.split_once(':')?.0));
+    let others: Vec<&str> = names.filter(|name| !PLACED.contains(name)).collect();
+    [
+        GATEWAY.replace("SAMPLES", &samples.join("\n  ")),
+        A.replace("OTHERS", &others.join(", ")),
+    ]
+});
 
 const REST: [(&str, &str); 8] = [
     (
@@ -298,7 +296,8 @@ fn outcome(compiled: &Compiled) -> (Option<String>, Vec<String>, String) {
 
 #[test]
 fn each_changed_value_changes_an_output() {
-    let base = compiled(GATEWAY, A, B);
+    let [gateway, a] = TEXTS.each_ref().map(String::as_str);
+    let base = compiled(gateway, a, B);
     let before = outcome(&base);
     let errors: Vec<&String> = before
         .1
@@ -308,7 +307,7 @@ fn each_changed_value_changes_an_output() {
     assert!(before.0.is_some(), "{errors:#?}");
     let mut ignored = Vec::new();
     let mut tried = 0;
-    for (which, text) in [GATEWAY, A, B].into_iter().enumerate() {
+    for (which, text) in [gateway, a, B].into_iter().enumerate() {
         for (place, changed) in changes(text) {
             tried += 1;
             let texts = |index: usize, own: &'static str| {
@@ -318,7 +317,7 @@ fn each_changed_value_changes_an_output() {
                     own.to_owned()
                 }
             };
-            let after = outcome(&compiled(&texts(0, GATEWAY), &texts(1, A), &texts(2, B)));
+            let after = outcome(&compiled(&texts(0, gateway), &texts(1, a), &texts(2, B)));
             if after == before {
                 ignored.push(place);
             }
@@ -415,7 +414,8 @@ fn sample_project_has_every_available_key() {
         running(shape, &mut words);
     }
     let mut written = BTreeSet::new();
-    for text in [GATEWAY, A, B, C]
+    let [gateway, a] = TEXTS.each_ref().map(String::as_str);
+    for text in [gateway, a, B, C]
         .into_iter()
         .chain(REST.map(|(_, text)| text))
     {

@@ -170,7 +170,7 @@ fn later(shape: &Shape, found: &mut Vec<Written>) {
         Shape::List(item) | Shape::Several(item) => wrap(item, &|value| json!([value])),
         Shape::Map(value) | Shape::Table(value) => wrap(value, &|value| json!({"x": value})),
         Shape::Keyed(_, value) => wrap(value, &|value| json!({"x": value})),
-        Shape::Known(keys, value) => wrap(value, &|value| json!({keys.known[0]: value})),
+        Shape::Known(keys, value) => wrap(value, &|value| json!({(keys.known)()[0]: value})),
         Shape::Either(shapes) => shapes.iter().for_each(|shape| wrap(shape, &|value| value)),
         Shape::Object(object) => in_object(object, None, found),
         Shape::Kinds(variants) => {
@@ -329,6 +329,19 @@ fn every_refusal_has_its_reason_and_status() {
         let status = reason.map(|reason| reason.status);
         assert_eq!(status, Some(reject.status), "{}", reject.code);
     }
+    // The service decides about these responses.
+    let services = ["ext_proc_denied", "forward_auth_denied"];
+    let of_policies = policy::all_refusals().filter(|reject| !services.contains(&reject.code));
+    for reject in of_policies {
+        let status = vocab::reasons::find(reject.code).map(|reason| reason.status);
+        assert_eq!(status, Some(reject.status), "{}", reject.code);
+    }
+    let codes: Vec<&str> = vocab::reasons::ALL
+        .iter()
+        .map(|reason| reason.code)
+        .collect();
+    let unique: BTreeSet<&str> = codes.iter().copied().collect();
+    assert_eq!(unique.len(), codes.len(), "{codes:?}");
     // These responses are sent before a configuration is known.
     for code in ["head_invalid", "header_timeout", "overload", "not_ready"] {
         assert!(vocab::reasons::find(code).is_none(), "{code}");

@@ -9,7 +9,7 @@ use crate::{DOCUMENT, GATEWAY, compiled, edit, lines};
 pub(crate) fn planned(old: &str, new: &str) -> Plan {
     let side = |gateway: &str| {
         let files = [("gateway.yaml", gateway), ("api.yaml", DOCUMENT)];
-        compiled(&files, Purpose::Ask).expect("it compiles")
+        compiled(&files, Purpose::Route).expect("it compiles")
     };
     let plan = plan::compare(Some(&side(old)), &side(new)).expect("both sides build");
     assert_eq!(plan.bugs, Vec::<String>::new());

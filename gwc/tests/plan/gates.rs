@@ -301,7 +301,7 @@ fn cors_that_goes_is_incomparable() {
     let used = edit(&defined, "[slow, edge]", "[slow, edge, web]");
     let side = |gateway: &str| {
         let files = [("gateway.yaml", gateway), ("api.yaml", DOCUMENT)];
-        compiled(&files, Purpose::Ask).expect("it compiles")
+        compiled(&files, Purpose::Route).expect("it compiles")
     };
     let plan = plan::compare(Some(&side(&used)), &side(&defined)).expect("both build");
     assert!(
@@ -517,7 +517,7 @@ fn scopes_that_the_upstream_checks_do_not_weaken() {
 fn planned_with(old: (&str, &str), new: (&str, &str)) -> Plan {
     let side = |(gateway, document)| {
         let files = [("gateway.yaml", gateway), ("api.yaml", document)];
-        compiled(&files, Purpose::Ask).expect("it compiles")
+        compiled(&files, Purpose::Route).expect("it compiles")
     };
     plan::compare(Some(&side(old)), &side(new)).expect("both sides build")
 }

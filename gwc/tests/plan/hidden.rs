@@ -56,7 +56,7 @@ fn built(gateway: &str, verifier: &str, keys: &str) -> Side {
         ("api.yaml", document.as_str()),
         ("keys.json", keys),
     ];
-    crate::compiled(&files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"))
+    crate::compiled(&files, Purpose::Route).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 fn planned(old: &Project, new: &Project) -> Plan {

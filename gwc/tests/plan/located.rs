@@ -325,7 +325,7 @@ fn places_of_patched_values_are_in_the_patch() {
             ("prod.yaml", patch),
         ];
         let files = Files::in_memory(files, Limits::default());
-        let compiled = compile::project_for(files, &Vec::new(), Some("prod"), Purpose::Ask);
+        let compiled = compile::project_for(files, &Vec::new(), Some("prod"), Purpose::Route);
         let compiled = compiled.expect("the environment is known");
         let source = SourceMap::of(&compiled);
         let lowered = compiled.lowered.expect("it compiles");

@@ -27,7 +27,7 @@ fn gateway(issuer: &str, settings: &str, session: &str) -> String {
 
 fn compiled(gateway: &str, document: &str) -> Side {
     let files = [("gateway.yaml", gateway), ("api.yaml", document)];
-    crate::compiled(&files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"))
+    crate::compiled(&files, Purpose::Route).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 /// Classes and ids of the changes between two versions. The comparison evaluates every witness with
@@ -225,7 +225,7 @@ fn with_tokens(bearer: &str, schemes: &str, security: &str) -> Result<Side, Stri
         ("gateway.yaml", gateway.as_str()),
         ("api.yaml", document.as_str()),
     ];
-    crate::compiled(&files, Purpose::Ask)
+    crate::compiled(&files, Purpose::Route)
 }
 
 #[test]
@@ -575,7 +575,7 @@ fn two_logins([first, second]: [&str; 2], hosts: [&str; 2]) -> Result<Side, Stri
         ("a.yaml", shop.as_str()),
         ("b.yaml", staff.as_str()),
     ];
-    crate::compiled(&files, Purpose::Ask)
+    crate::compiled(&files, Purpose::Route)
 }
 
 /// Settings of a login for [`two_logins`].

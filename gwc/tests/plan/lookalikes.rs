@@ -13,7 +13,7 @@ fn side(condition: &str) -> Side {
         "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\nsecurity: [{{key: []}}]\npaths:\n  /m: {{get: {{operationId: one, security: [], x-gateway: {{public: true}}, responses: {{\"200\": {{description: fine}}}}}}}}\n  /m#q: {{get: {{operationId: two, x-gateway: {{match: {{query: {{{condition}}}}}}}, responses: {{\"200\": {{description: fine}}}}}}}}\ncomponents: {{securitySchemes: {{key: {{type: apiKey, in: header, name: X-Key, x-gateway: {{auth: keys}}}}}}}}\n"
     );
     let files = [("gateway.yaml", GATEWAY), ("api.yaml", &document)];
-    crate::compiled(&files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"))
+    crate::compiled(&files, Purpose::Route).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 #[test]

@@ -161,7 +161,7 @@ pub(crate) fn side(files: &[(&str, &str)]) -> Side {
 /// Version of a project for a plan, with settings that gwd does not support yet.
 pub(crate) fn later(files: &[(&str, &str)]) -> Side {
     assert!(compiled(files, Purpose::Run).is_err(), "it runs");
-    compiled(files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"))
+    compiled(files, Purpose::Route).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 /// Plan between two versions of the project.

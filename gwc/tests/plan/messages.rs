@@ -619,7 +619,7 @@ fn recursive_descriptions_are_decided_in_bounds() {
 #[test]
 fn described_fields_are_not_forwarded_in_trailers() {
     let files = [("gateway.yaml", GATEWAY), ("api.yaml", DOCUMENT)];
-    let side = crate::compiled(&files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"));
+    let side = crate::compiled(&files, Purpose::Route).unwrap_or_else(|errors| panic!("{errors}"));
     let oracle = Oracle::build(&side.lowered.gateway, "test").expect("a gateway");
     let mut routes = oracle.snapshot().routes();
     assert!(routes.all(|route| {

@@ -9,7 +9,7 @@ use crate::{DOCUMENT, GATEWAY, compiled, edit, lines};
 fn plan(old: (&str, &str), new: (&str, &str)) -> Plan {
     let side = |(gateway, document): (&str, &str)| {
         let files = [("gateway.yaml", gateway), ("api.yaml", document)];
-        compiled(&files, Purpose::Ask).unwrap_or_else(|errors| panic!("{gateway}: {errors}"))
+        compiled(&files, Purpose::Route).unwrap_or_else(|errors| panic!("{gateway}: {errors}"))
     };
     plan::compare(Some(&side(old)), &side(new)).expect("both build")
 }

@@ -52,7 +52,7 @@ fn found(gateway: &str, document: &str) -> Vec<String> {
 fn planned(old: (&str, &str), new: (&str, &str)) -> Plan {
     let side = |(gateway, document)| {
         let files = [("gateway.yaml", gateway), ("api.yaml", document)];
-        compiled(&files, Purpose::Ask).expect("it compiles")
+        compiled(&files, Purpose::Route).expect("it compiles")
     };
     plan::compare(Some(&side(old)), &side(new)).expect("both sides build")
 }
@@ -204,7 +204,7 @@ fn stripped_base_path_is_a_way_round() {
             ("api.yaml", &document),
             ("b.yaml", other),
         ];
-        compiled(&files, Purpose::Ask).expect("it compiles")
+        compiled(&files, Purpose::Route).expect("it compiles")
     };
     let plan = plan::compare(Some(&side(false)), &side(true)).expect("both build");
     assert!(

@@ -41,7 +41,7 @@ components:
 fn planned(old: (&str, &str), new: (&str, &str)) -> Plan {
     let side = |(gateway, document)| {
         let files = [("gateway.yaml", gateway), ("api.yaml", document)];
-        compiled(&files, Purpose::Ask).expect("it compiles")
+        compiled(&files, Purpose::Route).expect("it compiles")
     };
     plan::compare(Some(&side(old)), &side(new)).expect("both sides build")
 }

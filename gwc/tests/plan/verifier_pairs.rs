@@ -501,7 +501,10 @@ fn inline_keys_agree_with_every_token() {
         "version: 1\nname: s\nauth:\n{}",
         verifiers.collect::<String>()
     );
-    let side = crate::compiled(&[("gateway.yaml", &gateway)], model::compile::Purpose::Ask);
+    let side = crate::compiled(
+        &[("gateway.yaml", &gateway)],
+        model::compile::Purpose::Route,
+    );
     let side = side.unwrap_or_else(|errors| panic!("{errors}"));
     let auth = side.lowered.gateway.shared.auth.iter();
     let world = World {

@@ -222,6 +222,29 @@ fn every_format_of_a_small_plan_equals_its_file() {
     }
 }
 
+#[test]
+fn place_that_was_written_last_is_not_repeated() {
+    let changes = [("x", "first"), ("y", "first"), ("z", "second")];
+    let changes = changes.map(|(name, file)| {
+        let mut change = change(Class::Weaken, Section::Security, name);
+        // Changes of access with equal values would be one line.
+        change.new = name.into();
+        change.source_new = Some(Place {
+            file: format!("{file}.yaml"),
+            line: 3,
+            column: 5,
+        });
+        change
+    });
+    let plan = made(changes.into());
+    let [human, comment, _, _, page] = written(&plan, &review(&plan, &[], Vec::new()));
+    for text in [human, comment, page] {
+        for place in ["first.yaml:3:5", "second.yaml:3:5"] {
+            assert_eq!(text.matches(place).count(), 1, "{place} in\n{text}");
+        }
+    }
+}
+
 /// Witness with two fields, two credentials, and a body of this length.
 fn witness(body_bytes: usize) -> Witness {
     let credential = |scheme: &str, state, scopes: &[&str], roles: &[&str]| WitnessCredential {

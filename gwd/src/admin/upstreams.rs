@@ -44,10 +44,10 @@ fn upstream(common: &Common, now_ms: u64) -> Value {
 }
 
 fn source(source: &Source, now_ms: u64) -> Value {
-    let about = &source.question.about;
+    let target = &source.query.target;
     json!({
-        "source": about.kind(),
-        "name": about.name(),
+        "source": target.kind(),
+        "name": target.name(),
         "hosts": source.places().len(),
         "age_ms": source.age_ms(now_ms),
         "error": source.why().as_deref(),

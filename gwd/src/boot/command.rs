@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 use serde_json::{Value, json};
 
 use super::exit::Exit;
-use super::options::{Cli, ClientOptions, Command, Format};
+use super::options::{CheckOptions, Cli, ClientOptions, Command, Format};
 use super::output::{fail, print, refused, write, wrong_options};
 use super::{run, tail};
 
@@ -17,7 +17,7 @@ pub(super) fn dispatch(cli: Cli) -> Exit {
             Err(error) => wrong_options(&error, Format::Human),
         },
         Command::Check(options) => {
-            let format = options.format.unwrap_or_default();
+            let CheckOptions { options, format } = options;
             match options.resolve() {
                 Ok(resolved) => match run::check(&resolved) {
                     Ok(checked) => print(&checked, format, check_text),
@@ -172,9 +172,9 @@ fn upstream_text(upstream: &Value) -> String {
         }
         if let Some(unreachable) = host["unreachable"].as_object() {
             let seconds = unreachable["for_ms"].as_u64().unwrap_or(0) / 1_000;
+            let attempts = counted(unreachable["attempts"].as_u64().unwrap_or(0), "attempt");
             wrong.push(format!(
-                "unreachable for {seconds}s, {} attempts: {}",
-                unreachable["attempts"],
+                "unreachable for {seconds}s, {attempts}: {}",
                 text(&host["unreachable"], "error")
             ));
         }
@@ -344,6 +344,11 @@ fn age_text(seconds: u64) -> String {
     }
 }
 
+/// Formats a count with its noun: `1 lease`, `12 leases`.
+fn counted(count: u64, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Describes a store: name and state, with the numbers of its leases and of the gateways that use
 /// it.
 fn store_text(store: &Value) -> String {
@@ -354,7 +359,9 @@ fn store_text(store: &Value) -> String {
     let name = text(store, "name");
     match (store["gateways"].as_u64(), store["leases"].as_u64()) {
         (Some(gateways @ 1..), Some(leases)) => {
-            format!("{name} {state}, {leases} leases, {gateways} gateways")
+            let leases = counted(leases, "lease");
+            let gateways = counted(gateways, "gateway");
+            format!("{name} {state}, {leases}, {gateways}")
         }
         _ => format!("{name} {state}"),
     }
@@ -403,7 +410,10 @@ fn warning_lines(status: &Value, line: &mut dyn FnMut(&str, &str)) {
         line("INSECURE", "unsigned bundles are accepted");
     }
     if status["replay_protected"] == false {
-        line("WARNING", "replay-unprotected");
+        line(
+            "WARNING",
+            "replay-unprotected: the store could replay an older release; write a floor with `gwc trust floor`",
+        );
     }
     if status["revocations_protected"] == false {
         line(

@@ -40,7 +40,7 @@ pub(super) enum Command {
     /// Verify and build the bundle of the channel's newest record, and print what it would serve;
     /// bind no address. A hold of the node is ignored.
     #[command(after_help = CHECK_EXAMPLES)]
-    Check(RunOptions),
+    Check(CheckOptions),
     /// Show the bundle that a running gwd serves, and the state of its registry, upstreams, key
     /// sets and stores.
     #[command(after_help = CLIENT_EXAMPLES)]
@@ -297,10 +297,16 @@ pub(super) struct RunOptions {
     /// INSECURE: run unsigned bundles. Anyone who can write to the store controls this gateway.
     #[arg(long, env = "GWD_INSECURE_ALLOW_UNSIGNED", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     insecure_allow_unsigned: Option<bool>,
-    /// Output format of `gwd check`.
-    #[arg(long, value_enum)]
-    #[serde(skip)]
-    pub(super) format: Option<Format>,
+}
+
+/// Options of `gwd check`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct CheckOptions {
+    #[command(flatten)]
+    pub(super) options: RunOptions,
+    /// Output format.
+    #[arg(long, value_enum, default_value = "human")]
+    pub(super) format: Format,
 }
 
 /// Options of the commands that talk to a running gwd.

@@ -28,6 +28,7 @@ pub(super) fn tail(options: &TailOptions) -> Exit {
         };
         let text = match (format, fields["dropped_lines"].as_u64()) {
             (Format::Json, _) => format!("{line}\n"),
+            (Format::Human, Some(1)) => "… 1 request is not shown\n".to_owned(),
             (Format::Human, Some(lines)) => format!("… {lines} requests are not shown\n"),
             (Format::Human, None) => request_text(&fields),
         };

@@ -69,7 +69,7 @@ impl Control {
         if running.result == GuardResult::NoBaseline {
             event(
                 Level::Warn,
-                "the guard of a progressive release does not judge: this node had too few requests \
+                "the guard of a progressive release makes no decision: this node had too few requests \
                  before the switch",
                 json!({"requests": before.1.requests(), "needed": guard.requests}),
             );

@@ -24,7 +24,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
 use crate::discovery::share::share_out;
-use crate::discovery::source::{Answer, PLACES_MAX, Place};
+use crate::discovery::source::{Answer, DiscoveredHost, PLACES_MAX};
 
 /// Maximum time for one query with all its attempts, whatever the system's configuration says: 10s.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -161,7 +161,7 @@ async fn hosts(resolver: &TokioResolver, name: &str, port: u16) -> Answer {
     match addresses(resolver, name).await {
         Err(answer) => answer,
         Ok((addresses, ttl_ms)) => {
-            let place = |address| Place {
+            let place = |address| DiscoveredHost {
                 priority: 0,
                 address: SocketAddr::new(address, port),
                 weight: 1,
@@ -255,7 +255,7 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
         let weights = weights(group.iter().map(|(weight, ..)| *weight));
         let shares: Vec<(u32, usize)> = weights.into_iter().zip(counts).collect();
         for (weight, (_, port, addresses)) in share_out(&shares).into_iter().zip(&group) {
-            places.extend(addresses.iter().map(|address| Place {
+            places.extend(addresses.iter().map(|address| DiscoveredHost {
                 priority,
                 address: SocketAddr::new(*address, *port),
                 weight,

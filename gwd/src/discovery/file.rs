@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::discovery::source::{Answer, PLACES_MAX, Place};
+use crate::discovery::source::{Answer, DiscoveredHost, PLACES_MAX};
 use crate::runtime::files::read_file;
 
 /// Maximum length of a file with hosts, in bytes.
@@ -78,7 +78,7 @@ pub(crate) fn read(path: &Path) -> Answer {
 ///
 /// # Errors
 /// If the content is invalid. The error states position and reason, without quoting the content.
-pub fn places(bytes: &[u8]) -> Result<Vec<Place>, String> {
+pub fn places(bytes: &[u8]) -> Result<Vec<DiscoveredHost>, String> {
     let written: TargetsFile = serde_json::from_slice(bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let what = match error.classify() {
@@ -103,7 +103,7 @@ pub fn places(bytes: &[u8]) -> Result<Vec<Place>, String> {
         if target.weight > WEIGHT_MAX {
             return Err(format!("the weight of target {at} is above {WEIGHT_MAX}"));
         }
-        Ok(Place {
+        Ok(DiscoveredHost {
             priority: 0,
             address: target.address,
             weight: target.weight,

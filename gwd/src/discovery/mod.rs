@@ -6,15 +6,18 @@
 //! source change, gwd updates the hosts of the source's followers. Workers use the new hosts from
 //! the next request on.
 //!
-//! A new kind of source needs a variant of [`About`] and an arm in [`DiscoveryThread::follow`].
+//! A new kind of source needs a variant of [`QueryTarget`] and an arm in
+//! [`DiscoveryThread::follow`].
 
 pub(crate) mod dns;
 pub mod file;
 mod share;
 pub(crate) mod source;
+mod times;
 
 pub(crate) use share::share_out;
-pub use source::Place;
+pub use source::DiscoveredHost;
+pub use times::Times;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -33,7 +36,7 @@ use crate::runtime::program_log::{Level, event};
 use crate::runtime::random::Random;
 
 use dns::{Dns, DnsQuery};
-use source::{About, Answer, QueryEffect, Question, Source};
+use source::{Answer, HostQuery, QueryEffect, QueryTarget, Source};
 
 /// Maximum number of concurrent DNS queries.
 const QUESTIONS_MAX: usize = 64;
@@ -52,31 +55,6 @@ pub struct Settings {
     pub name_servers: Vec<SocketAddr>,
     /// Time limits of queries and answers.
     pub times: Times,
-}
-
-/// Time limits of queries and answers, in milliseconds.
-#[derive(Clone, Debug)]
-pub struct Times {
-    /// Minimum time between two queries of a name, whatever the TTL. Default: 1,000.
-    pub ttl_min_ms: u64,
-    /// Maximum time until a name is queried again, whatever the TTL. Default: 300,000.
-    pub ttl_max_ms: u64,
-    /// Maximum wait after a failed query, or after an answer without hosts. Default: 10,000.
-    pub failed_max_ms: u64,
-    /// Time for which all answers must report no hosts before the known hosts are removed. Default:
-    /// 30,000.
-    pub absent_ms: u64,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self {
-            ttl_min_ms: 1_000,
-            ttl_max_ms: 300_000,
-            failed_max_ms: 10_000,
-            absent_ms: 30_000,
-        }
-    }
 }
 
 /// Upstream of a version in memory whose hosts come from sources.
@@ -100,7 +78,7 @@ pub(crate) struct Discovery {
 }
 
 struct Inner {
-    sources: HashMap<Question, ListedSource>,
+    sources: HashMap<HostQuery, ListedSource>,
     followers: Vec<Weak<dyn Follower>>,
     wanted: watch::Sender<Arc<[Arc<Source>]>>,
 }
@@ -159,18 +137,18 @@ impl Discovery {
 
     /// Returns the source for a query, which is queried from now on. Equal queries share one
     /// source.
-    pub(crate) fn source(&self, question: Question) -> Arc<Source> {
+    pub(crate) fn source(&self, query: HostQuery) -> Arc<Source> {
         let mut inner = self.lock();
-        if let Some(known) = inner.sources.get_mut(&question) {
+        if let Some(known) = inner.sources.get_mut(&query) {
             known.idle_since_ms = None;
             return Arc::clone(&known.source);
         }
-        let source = Arc::new(Source::new(question.clone(), self.clock.now_ms()));
+        let source = Arc::new(Source::new(query.clone(), self.clock.now_ms()));
         let known = ListedSource {
             source: Arc::clone(&source),
             idle_since_ms: None,
         };
-        inner.sources.insert(question, known);
+        inner.sources.insert(query, known);
         inner.send_sources();
         source
     }
@@ -282,11 +260,11 @@ impl Inner {
 
 /// Logs the changes of a source's state and hosts that an answer caused.
 fn log_effect(source: &Source, effect: &QueryEffect) {
-    let about = &source.question.about;
+    let target = &source.query.target;
     let places = source.places();
     let mut facts = json!({
-        "source": about.kind(),
-        "name": about.name(),
+        "source": target.kind(),
+        "name": target.name(),
         "hosts": places.len(),
     });
     match source.why() {
@@ -322,13 +300,13 @@ struct Running(AbortHandle);
 /// sender is dropped.
 async fn follow(mut wanted: watch::Receiver<Arc<[Arc<Source>]>>, asker: Rc<DiscoveryThread>) {
     let _system = Running(tokio::task::spawn_local(watch_system(Rc::clone(&asker))).abort_handle());
-    let mut running: HashMap<Question, Running> = HashMap::new();
+    let mut running: HashMap<HostQuery, Running> = HashMap::new();
     loop {
         let sources = Arc::clone(&wanted.borrow_and_update());
-        running.retain(|question, _| sources.iter().any(|source| source.question == *question));
+        running.retain(|query, _| sources.iter().any(|source| source.query == *query));
         for source in sources.iter() {
-            let question = source.question.clone();
-            running.entry(question).or_insert_with(|| {
+            let query = source.query.clone();
+            running.entry(query).or_insert_with(|| {
                 let followed = Rc::clone(&asker).follow(Arc::clone(source));
                 Running(tokio::task::spawn_local(followed).abort_handle())
             });
@@ -353,13 +331,15 @@ async fn watch_system(asker: Rc<DiscoveryThread>) {
 impl DiscoveryThread {
     /// Queries a source repeatedly, or watches its file.
     async fn follow(self: Rc<Self>, source: Arc<Source>) {
-        match &source.question.about {
-            About::Addresses { name, port } => {
+        match &source.query.target {
+            QueryTarget::Addresses { name, port } => {
                 self.keep_asking(&source, DnsQuery::Addresses(name, *port))
                     .await;
             }
-            About::Services { name } => self.keep_asking(&source, DnsQuery::Services(name)).await,
-            About::File { path } => self.keep_looking(&source, path).await,
+            QueryTarget::Services { name } => {
+                self.keep_asking(&source, DnsQuery::Services(name)).await
+            }
+            QueryTarget::File { path } => self.keep_looking(&source, path).await,
         }
     }
 

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::discovery::Times;
+use crate::discovery::times::Times;
 
 /// Maximum number of hosts of one source. Further hosts of a DNS answer are ignored; a file with
 /// more is an error.
@@ -20,16 +20,16 @@ pub(crate) const PLACES_MAX: usize = 1_024;
 
 /// Query that a source repeats.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Question {
-    pub(crate) about: About,
+pub(crate) struct HostQuery {
+    pub(crate) target: QueryTarget,
     /// Maximum time until the next query in milliseconds, whatever the answer. `None`: only the
     /// limits of [`Times`] apply.
     pub(crate) refresh_ms: Option<u64>,
 }
 
-/// Name or file that a query is about.
+/// DNS name or file that the discovery thread polls.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum About {
+pub(crate) enum QueryTarget {
     /// Addresses of a name: its A records, or its AAAA records if it has no A record.
     Addresses { name: Box<str>, port: u16 },
     /// SRV records of a name (RFC 2782), with the addresses of their targets.
@@ -40,7 +40,7 @@ pub(crate) enum About {
 
 /// Resolved host with its settings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct DiscoveredHost {
     /// Priority. Hosts with the lowest number are used as long as any of them is available.
     pub priority: u16,
     /// Address of the host.
@@ -55,7 +55,10 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Hosts, with the TTL in milliseconds.
-    Found { places: Vec<Place>, ttl_ms: u64 },
+    Found {
+        places: Vec<DiscoveredHost>,
+        ttl_ms: u64,
+    },
     /// Authoritative answer that there are no hosts, with the reason.
     Absent { why: String },
     /// Failed query, with the reason.
@@ -65,7 +68,7 @@ pub(crate) enum Answer {
 /// Source of hosts, with its last answer.
 #[derive(Debug)]
 pub(crate) struct Source {
-    pub(crate) question: Question,
+    pub(crate) query: HostQuery,
     /// Time at which the source was created, in milliseconds of the clock.
     since_ms: u64,
     known: Mutex<SourceState>,
@@ -84,7 +87,7 @@ pub(crate) struct Answers {
 
 #[derive(Debug, Default)]
 struct SourceState {
-    places: Arc<[Place]>,
+    places: Arc<[DiscoveredHost]>,
     /// True once the source has been queried and an answer of any kind has arrived.
     has_answer: bool,
     /// Time of the last answer that changed or confirmed the hosts, in milliseconds of the clock.
@@ -113,9 +116,9 @@ pub(crate) struct QueryEffect {
 // === impl Source ===
 
 impl Source {
-    pub(crate) fn new(question: Question, now_ms: u64) -> Self {
+    pub(crate) fn new(query: HostQuery, now_ms: u64) -> Self {
         Self {
-            question,
+            query,
             since_ms: now_ms,
             known: Mutex::default(),
             settled: AtomicBool::new(false),
@@ -124,7 +127,7 @@ impl Source {
     }
 
     /// Current hosts of the source.
-    pub(crate) fn places(&self) -> Arc<[Place]> {
+    pub(crate) fn places(&self) -> Arc<[DiscoveredHost]> {
         Arc::clone(&self.lock().places)
     }
 
@@ -216,7 +219,7 @@ impl Source {
     /// Limits the time until the next query, and shortens it at random by up to 10 %. Gateways that
     /// started together therefore query at different times.
     fn within(&self, wait_ms: u64, times: &Times, chance: u64) -> u64 {
-        let most_ms = self.question.refresh_ms.unwrap_or(u64::MAX);
+        let most_ms = self.query.refresh_ms.unwrap_or(u64::MAX);
         let wait_ms = wait_ms.min(most_ms);
         let early_ms = chance % (wait_ms / 10 + 1);
         (wait_ms - early_ms).max(times.ttl_min_ms)
@@ -228,16 +231,16 @@ impl Source {
 }
 
 /// Sorts the hosts, removes duplicates, and drops the hosts beyond [`PLACES_MAX`].
-fn in_order(mut places: Vec<Place>) -> Arc<[Place]> {
+fn in_order(mut places: Vec<DiscoveredHost>) -> Arc<[DiscoveredHost]> {
     places.sort();
     places.dedup_by(|a, b| (a.priority, a.address) == (b.priority, b.address));
     places.truncate(PLACES_MAX);
     places.into()
 }
 
-// === impl About ===
+// === impl QueryTarget ===
 
-impl About {
+impl QueryTarget {
     /// Kind of the source: `dns`, `dns-srv` or `file`.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -269,15 +272,15 @@ mod tests {
     use super::*;
 
     fn source(refresh_ms: Option<u64>) -> Source {
-        let about = About::Addresses {
+        let target = QueryTarget::Addresses {
             name: "a".into(),
             port: 80,
         };
-        Source::new(Question { about, refresh_ms }, 0)
+        Source::new(HostQuery { target, refresh_ms }, 0)
     }
 
     fn found(last: &[u8], ttl_ms: u64) -> Answer {
-        let places = last.iter().map(|last| Place {
+        let places = last.iter().map(|last| DiscoveredHost {
             priority: 0,
             address: ([10, 0, 0, *last], 80).into(),
             weight: 1,
@@ -340,8 +343,8 @@ mod tests {
                 .process_answer(found(&[2, 3, 1], 0), 0, &times, 0)
                 .changed
         );
-        let many: Vec<Place> = (0..2_000u32)
-            .map(|number| Place {
+        let many: Vec<DiscoveredHost> = (0..2_000u32)
+            .map(|number| DiscoveredHost {
                 priority: 0,
                 address: (std::net::Ipv4Addr::from(number), 80).into(),
                 weight: 1,

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::answers::checks::{CheckQueue, Replaced};
 use crate::answers::joined::{Key, Lead, Turn};
-use crate::effects::PendingDecision;
+use crate::effects::pending::PendingDecision;
 use crate::runtime::deadlines::in_time;
 use crate::worker::Worker;
 
@@ -40,44 +40,44 @@ struct Kind<'q> {
 
 /// Checks a password, or uses the result of an equal check.
 pub(super) async fn password(
-    asking: &PendingDecision<'_>,
+    pending: &PendingDecision<'_>,
     check: &password::Check,
     client: IpAddr,
 ) -> Answer {
     let kind = Kind {
         label: CallKind::Password.label(),
-        queue: &asking.worker.shared.passwords,
+        queue: &pending.worker.shared.passwords,
         keep: &PASSWORDS,
     };
     let (id, check) = (AskId::of_password(check), check.clone());
-    ask(asking, kind, client, id, move || check.holds()).await
+    ask(pending, kind, client, id, move || check.holds()).await
 }
 
 /// Checks a signature, or uses the result of an equal check.
 pub(super) async fn signature(
-    asking: &PendingDecision<'_>,
+    pending: &PendingDecision<'_>,
     check: &signature::Check,
     client: IpAddr,
 ) -> Answer {
     let kind = Kind {
         label: CallKind::Signature.label(),
-        queue: &asking.worker.shared.signatures,
+        queue: &pending.worker.shared.signatures,
         keep: &SIGNATURES,
     };
     let (id, check) = (AskId::of_signature(check), check.clone());
-    ask(asking, kind, client, id, move || check.holds()).await
+    ask(pending, kind, client, id, move || check.holds()).await
 }
 
 async fn ask(
-    asking: &PendingDecision<'_>,
+    pending: &PendingDecision<'_>,
     kind: Kind<'_>,
     client: IpAddr,
     id: AskId,
     holds: impl FnOnce() -> bool + Send + 'static,
 ) -> Answer {
-    let shared = &asking.worker.shared;
+    let shared = &pending.worker.shared;
     let until_ms = shared.clock.now_ms() + TIMEOUT_MS;
-    let count = |outcome| asking.worker.shard.count_policy_call(kind.label, outcome);
+    let count = |outcome| pending.worker.shard.count_policy_call(kind.label, outcome);
     let outage = |outage: Outage| {
         count(outage.label());
         Answer::Outage(outage)
@@ -91,8 +91,8 @@ async fn ask(
         return outage(Outage::Overflow);
     };
     let joining = shared.joined.join(key);
-    asking.deadline.set(until_ms);
-    let turn = in_time(asking.deadline, place.keep(joining.turn())).await;
+    pending.deadline.set(until_ms);
+    let turn = in_time(pending.deadline, place.keep(joining.turn())).await;
     let lead = match turn {
         Some(Ok(Turn::Answered(answer))) => {
             count("joined");
@@ -104,8 +104,8 @@ async fn ask(
         None => return outage(Outage::Timeout),
     };
     let permit = place.keep(kind.queue.permit(client));
-    asking.deadline.set(until_ms);
-    let permit = match in_time(asking.deadline, permit).await {
+    pending.deadline.set(until_ms);
+    let permit = match in_time(pending.deadline, permit).await {
         Some(Ok(Some(permit))) => permit,
         Some(Ok(None)) | None => return outage(Outage::Timeout),
         Some(Err(Replaced)) => return outage(Outage::Overflow),
@@ -119,7 +119,7 @@ async fn ask(
         holds()
     };
     let computation = Computation {
-        worker: Rc::clone(asking.worker),
+        worker: Rc::clone(pending.worker),
         label: kind.label,
         keep: kind.keep,
         question: (key, client),

@@ -15,20 +15,20 @@ use policy::ask::{Answer, Answered, Call, CallKind, Outage, Use};
 use sha2::{Digest as _, Sha256};
 
 use crate::answers::joined::{Key, Turn};
-use crate::effects::PendingDecision;
 use crate::effects::call::To;
+use crate::effects::pending::PendingDecision;
 use crate::runtime::deadlines::in_time;
 
 /// Returns the answer of a service: from the cache, from an identical request in progress, or from
 /// a new request. If the service does not answer, an expired answer is used if the policy allows
 /// it; `is_stale` is then true.
 pub(super) async fn ask(
-    asking: &PendingDecision<'_>,
+    pending: &PendingDecision<'_>,
     call: &Call,
     client: IpAddr,
     is_stale: &mut bool,
 ) -> Answer {
-    let (worker, view) = (asking.worker, asking.view);
+    let (worker, view) = (pending.worker, pending.view);
     let count = |outcome| worker.shard.count_policy_call(call.kind.label(), outcome);
     let now_ms = || worker.clock.now_ms();
     let Some(upstream) = view.current().loaded.snapshot.upstream(&call.upstream) else {
@@ -36,7 +36,7 @@ pub(super) async fn ask(
         count(Outage::Failed.label());
         return Answer::Outage(Outage::Failed);
     };
-    let head = head(asking, call);
+    let head = head(pending, call);
     let key = key(
         call,
         &head,
@@ -48,7 +48,7 @@ pub(super) async fn ask(
         *is_stale = kept.is_stale;
         return Answer::Http(kept.answer);
     }
-    let answer = call_service(asking, call, client, (&head, upstream, key)).await;
+    let answer = call_service(pending, call, client, (&head, upstream, key)).await;
     // Clients can use up the limit of the gateway's own requests, so reaching it must not count as
     // an outage of the service.
     let is_limited = matches!(answer, Answer::Outage(Outage::Overflow));
@@ -56,7 +56,7 @@ pub(super) async fn ask(
         return answer;
     }
     if let Answer::Http(answered) = &answer
-        && use_of(asking, call, answered).await != Use::Unusable
+        && use_of(pending, call, answered).await != Use::Unusable
     {
         return answer;
     }
@@ -73,12 +73,12 @@ pub(super) async fn ask(
 /// Sends a request to a service. Identical requests of other clients at the same time share the
 /// answer.
 async fn call_service(
-    asking: &PendingDecision<'_>,
+    pending: &PendingDecision<'_>,
     call: &Call,
     client: IpAddr,
     (head, upstream, key): (&RequestHead, u32, Key),
 ) -> Answer {
-    let (worker, view) = (asking.worker, asking.view);
+    let (worker, view) = (pending.worker, pending.view);
     let count = |outcome| worker.shard.count_policy_call(call.kind.label(), outcome);
     let joined = &worker.shared.joined;
     let joining = joined.join(key);
@@ -86,8 +86,8 @@ async fn call_service(
     // waits for the answer to an identical request for at most the same time. After that wait, gwd
     // sends a separate request. No outage is reported without a sent request.
     let until_ms = || worker.clock.now_ms().saturating_add(call.timeout_ms);
-    asking.deadline.set(until_ms());
-    let lead = match in_time(asking.deadline, joining.turn()).await {
+    pending.deadline.set(until_ms());
+    let lead = match in_time(pending.deadline, joining.turn()).await {
         Some(Turn::Answered(answer)) => {
             count("joined");
             return answer;
@@ -100,8 +100,8 @@ async fn call_service(
         view,
         upstream,
         client: Some(client),
-        deadline: asking.deadline,
-        ends: asking.ends,
+        deadline: pending.deadline,
+        ends: pending.ends,
         until_ms: until_ms(),
         body_bytes_max: call.body_bytes_max,
     };
@@ -109,7 +109,7 @@ async fn call_service(
         Ok(answered) => {
             count("answered");
             let answered = Arc::new(answered);
-            if let Use::Keep(kind) = use_of(asking, call, &answered).await {
+            if let Use::Keep(kind) = use_of(pending, call, &answered).await {
                 let now_ms = worker.clock.now_ms();
                 joined.keep_as(kind, (key, client), &call.keep, &answered, now_ms);
             }
@@ -129,16 +129,16 @@ async fn call_service(
 /// Decides how an answer that has just arrived may be used. A signature by an expensive key is
 /// verified on another thread. If that takes too long, the result is [`Use::Once`]: the answer is
 /// not cached, and each request that uses the answer verifies the signature.
-async fn use_of(asking: &PendingDecision<'_>, call: &Call, answered: &Arc<Answered>) -> Use {
+async fn use_of(pending: &PendingDecision<'_>, call: &Call, answered: &Arc<Answered>) -> Use {
     if !call.keep.is_costly(answered) {
         return call.keep.use_of(answered);
     }
-    let worker = asking.worker;
+    let worker = pending.worker;
     let (keep, answered) = (call.keep.clone(), Arc::clone(answered));
     let deciding = worker.shared.compute.run(move || keep.use_of(&answered));
     let until_ms = worker.clock.now_ms().saturating_add(call.timeout_ms);
-    asking.deadline.set(until_ms);
-    let decided = in_time(asking.deadline, deciding).await;
+    pending.deadline.set(until_ms);
+    let decided = in_time(pending.deadline, deciding).await;
     decided.flatten().unwrap_or(Use::Once)
 }
 
@@ -162,11 +162,11 @@ fn is_for_all(kind: CallKind, answer: &Answer) -> bool {
 }
 
 /// Builds the head of the request to the service. `at_target` adds path and `Host` for each target.
-fn head(asking: &PendingDecision<'_>, call: &Call) -> RequestHead {
+fn head(pending: &PendingDecision<'_>, call: &Call) -> RequestHead {
     let mut headers = call.headers.clone();
     if call.tells_client {
-        forward::continued(&mut headers, &asking.hop, "");
-        headers.insert(HOST, asking.authority.clone());
+        forward::continued(&mut headers, &pending.hop, "");
+        headers.insert(HOST, pending.authority.clone());
     }
     if !call.body.is_empty() {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(call.body.len()));

@@ -94,7 +94,7 @@ impl ItemValidation {
     }
 
     /// Decides about an item with these findings. `None`: the bytes are no item.
-    fn judge(&mut self, findings: Option<Vec<Finding>>) -> Result<(), ItemRefusal> {
+    fn accept(&mut self, findings: Option<Vec<Finding>>) -> Result<(), ItemRefusal> {
         let Some(mut findings) = findings else {
             return Ok(());
         };
@@ -136,7 +136,7 @@ impl ItemCheck for ItemValidation {
         if item.len() <= SHORT_BYTES
             && let Some(findings) = validator::briefly(|| self.operation.item(kind, index, item))
         {
-            return Poll::Ready(self.judge(findings));
+            return Poll::Ready(self.accept(findings));
         }
         let (worker, client) = (Rc::clone(&self.worker), self.client);
         let (operation, item) = (Arc::clone(&self.operation), item.clone());
@@ -167,7 +167,7 @@ impl ItemCheck for ItemValidation {
         };
         self.state.running = None;
         Poll::Ready(match result {
-            Some(findings) => self.judge(findings),
+            Some(findings) => self.accept(findings),
             None => self.without_result(Outage::Timeout),
         })
     }

@@ -24,8 +24,8 @@ use policy::key_cell::{KeyCell, Remote};
 use serde_json::json;
 
 use crate::answers::joined::{Key, Lead, Turn};
-use crate::effects::PendingDecision;
 use crate::effects::call::To;
+use crate::effects::pending::PendingDecision;
 use crate::published::Loaded;
 use crate::runtime::deadlines::{Slot, in_time};
 use crate::runtime::program_log::{Level, event};
@@ -40,19 +40,19 @@ const TYPE_BYTES_MAX: usize = 64;
 const TIMEOUT_MS: u64 = 5_000;
 
 /// Waits for a fetch of the keys that a request needs. Begins the fetch if none is in progress.
-pub(super) async fn ask(asking: &PendingDecision<'_>, cell: &Arc<KeyCell>) -> Answer {
-    let (worker, view) = (asking.worker, asking.view);
+pub(super) async fn ask(pending: &PendingDecision<'_>, cell: &Arc<KeyCell>) -> Answer {
+    let (worker, view) = (pending.worker, pending.view);
     let joining = worker.shared.joined.join(key(cell));
-    let deadline = asking.deadline;
+    let deadline = pending.deadline;
     deadline.set(worker.clock.now_ms() + TIMEOUT_MS);
     let turn = in_time(deadline, joining.turn()).await;
     let is_first = matches!(turn, Some(Turn::Leads(_)));
     let turn = match turn {
         Some(Turn::Leads(lead)) => {
             let (worker, view, cell) = (Rc::clone(worker), Rc::clone(view), Arc::clone(cell));
-            let ends = asking.ends;
+            let ends = pending.ends;
             tokio::task::spawn_local(async move { fetch(&worker, &view, &cell, ends, lead).await });
-            deadline.set(asking.worker.clock.now_ms() + TIMEOUT_MS);
+            deadline.set(pending.worker.clock.now_ms() + TIMEOUT_MS);
             in_time(deadline, joining.turn()).await
         }
         other => other,

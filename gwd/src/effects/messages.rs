@@ -16,8 +16,8 @@ use policy::validation::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, Check, Examined, Mo
 use validator::{BodyKind, BodyUse, Described, Operation};
 
 use crate::answers::validators::{ApiValidators, Ready};
-use crate::effects::PendingDecision;
 use crate::effects::items::{ItemState, ItemValidation};
+use crate::effects::pending::PendingDecision;
 use crate::message::failure::Kind;
 use crate::message::incoming::Incoming;
 use crate::message::sequence::SequenceBody;
@@ -38,7 +38,7 @@ const LONG_MS: u64 = 5_000;
 /// # Errors
 /// If the client's body cannot be read. The request ends with this failure.
 pub(super) async fn ask(
-    asking: &PendingDecision<'_>,
+    pending: &PendingDecision<'_>,
     route: &RouteRef<'_>,
     (check, policy): (Check, Arc<str>),
     (body_max, client): (u64, IpAddr),
@@ -46,10 +46,10 @@ pub(super) async fn ask(
 ) -> Result<Answer, Kind> {
     let count = |outcome: &'static str| {
         let kind = CallKind::Validate.label();
-        asking.worker.shard.count_policy_call(kind, outcome);
+        pending.worker.shard.count_policy_call(kind, outcome);
     };
-    let loaded = &asking.view.current().loaded;
-    let limit = asking.worker.shared.validation_limit.of(&loaded.bundle);
+    let loaded = &pending.view.current().loaded;
+    let limit = pending.worker.shared.validation_limit.of(&loaded.bundle);
     let outage = |outage: Outage| {
         count(outage.label());
         match limit {
@@ -76,9 +76,9 @@ pub(super) async fn ask(
         return Ok(Answer::Examined(Arc::default()));
     };
     let checking = MessageValidation {
-        worker: asking.worker,
+        worker: pending.worker,
         bundle: &loaded.bundle,
-        deadline: asking.deadline,
+        deadline: pending.deadline,
         client,
     };
     let described = match checking.described(api, route.operation_index()).await {
@@ -97,7 +97,7 @@ pub(super) async fn ask(
     examined.only_logs = limit.is_some();
     if check.schemas && examined.undeclared.is_none() {
         let found = schemas(
-            asking,
+            pending,
             &checking,
             (route, body_max, (policy, mode)),
             described,
@@ -131,7 +131,7 @@ enum Found {
 
 /// Validates parameters and body against their schemas.
 async fn schemas(
-    asking: &PendingDecision<'_>,
+    pending: &PendingDecision<'_>,
     checking: &MessageValidation<'_>,
     (route, body_max, step): (&RouteRef<'_>, u64, (Arc<str>, Mode)),
     described: &Described,
@@ -150,21 +150,21 @@ async fn schemas(
             findings,
         }));
     }
-    let body = std::mem::replace(&mut **asking.body.borrow_mut(), Incoming::Empty);
+    let body = std::mem::replace(&mut **pending.body.borrow_mut(), Incoming::Empty);
     let kind = match operation.body_use(&head.headers, body.is_end_stream()) {
         Ok(BodyUse::Read(kind)) => kind,
         Ok(BodyUse::Split(kind)) => {
             let message = (operation, kind, Message::Request);
-            let body = checking.sequence(body, message, step, (route, asking.transfer));
-            **asking.body.borrow_mut() = Incoming::Sequence(Box::new(body));
+            let body = checking.sequence(body, message, step, (route, pending.transfer));
+            **pending.body.borrow_mut() = Incoming::Sequence(Box::new(body));
             return Ok(Found::Streamed);
         }
         Ok(BodyUse::Pass) => {
-            **asking.body.borrow_mut() = body;
+            **pending.body.borrow_mut() = body;
             return Ok(Found::Nothing);
         }
         Err((reject, finding)) => {
-            **asking.body.borrow_mut() = body;
+            **pending.body.borrow_mut() = body;
             return Ok(Found::Invalid(Invalid {
                 reject,
                 findings: vec![finding],
@@ -183,9 +183,9 @@ async fn schemas(
     // Longer bodies are forwarded unchecked only if `max_body` is above the maximum length of a
     // checked body. Otherwise a client could avoid the check with a longer body.
     let is_upload = max_body != u64::MAX && max_body > bytes_max;
-    let memory = &asking.worker.budgets.memory;
-    let (body, read) = whole::read(body, bytes_max, asking.transfer, memory).await;
-    **asking.body.borrow_mut() = body;
+    let memory = &pending.worker.budgets.memory;
+    let (body, read) = whole::read(body, bytes_max, pending.transfer, memory).await;
+    **pending.body.borrow_mut() = body;
     Ok(match read? {
         Whole::Read(bytes) => {
             let Some(mut findings) = checking.body(operation, (kind, bytes)).await else {

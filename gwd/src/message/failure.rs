@@ -108,6 +108,7 @@ const fn internal(reject: &Reject) -> Info {
         status,
         code,
         title,
+        ..
     } = *reject;
     (status, code, "proxy_internal_error", title, Blame::Gateway)
 }

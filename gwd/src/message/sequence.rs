@@ -170,7 +170,7 @@ impl<B: Body<Data = Bytes> + Unpin> SequenceBody<B> {
         &mut self.rest
     }
 
-    /// Polls for the next frame that may pass.
+    /// Polls for the next frame to forward.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Polled<B::Error> {
         if self.turn == 0 {
             return self.yields(cx);

@@ -18,26 +18,26 @@ const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
 /// Constant that client and server append to the key before hashing (RFC 6455 §1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-static BAD_VERSION: Reject = Reject {
-    status: 426,
-    code: "websocket_version",
-    title: "Only version 13 of the WebSocket protocol is supported",
-};
-static BAD_KEY: Reject = Reject {
-    status: 400,
-    code: "websocket_invalid",
-    title: "The WebSocket handshake is not valid",
-};
-static WITH_CONTENT: Reject = Reject {
-    status: 400,
-    code: "websocket_invalid",
-    title: "A WebSocket handshake has no content",
-};
-static NOT_SERVED: Reject = Reject {
-    status: 501,
-    code: "websocket_not_served",
-    title: "The operation is not a WebSocket",
-};
+static BAD_VERSION: Reject = Reject::new(
+    426,
+    "websocket_version",
+    "Only version 13 of the WebSocket protocol is supported",
+);
+static BAD_KEY: Reject = Reject::new(
+    400,
+    "websocket_invalid",
+    "The WebSocket handshake is not valid",
+);
+static WITH_CONTENT: Reject = Reject::new(
+    400,
+    "websocket_invalid",
+    "A WebSocket handshake has no content",
+);
+static NOT_SERVED: Reject = Reject::new(
+    501,
+    "websocket_not_served",
+    "The operation is not a WebSocket",
+);
 
 /// WebSocket handshake from a client.
 pub(crate) struct Handshake {

@@ -33,11 +33,11 @@ use crate::tls::accept::StillAdmitted;
 use crate::worker::View;
 
 /// 421: the request must be sent on another connection (RFC 9110 §15.5.20).
-static MISDIRECTED: Reject = Reject {
-    status: 421,
-    code: "misdirected_request",
-    title: "This connection cannot be used for this host",
-};
+static MISDIRECTED: Reject = Reject::new(
+    421,
+    "misdirected_request",
+    "This connection cannot be used for this host",
+);
 
 /// Runs one exchange up to the response head. The exchange ends with the body of the returned
 /// response.
@@ -300,7 +300,7 @@ async fn decide<'s>(
     cx.tokens = Some(&worker.tokens);
     let mut decided = engine::decide(version.snapshot(), version.listener, head, cx);
     if let (Verdict::Ask(_), Some(authority)) = (&decided.verdict, cx.authority) {
-        let asking = PendingDecision {
+        let pending = PendingDecision {
             worker,
             view: &version.view,
             deadline: &stream.transfer.deadline,
@@ -314,7 +314,7 @@ async fn decide<'s>(
         };
         // The future is boxed, because few requests need an answer of another service, and every
         // request would otherwise carry this state.
-        let answered = effects::answer(asking, version.snapshot(), decided, head, cx);
+        let answered = effects::answer(pending, version.snapshot(), decided, head, cx);
         (decided, *failed) = Box::pin(answered).await;
     }
     worker.shard.process.looked_up(&worker.tokens);

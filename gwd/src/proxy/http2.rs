@@ -264,9 +264,9 @@ impl<'c> Watch<'c> {
     }
 
     /// True if GOAWAY must be sent now, because the connection is idle, too old, or must end, or
-    /// because many of its streams were reset (`is_worn`). Returns true at most once per
+    /// because many of its streams were reset (`is_draining`). Returns true at most once per
     /// connection.
-    fn begin_goaway(&mut self, is_worn: bool) -> bool {
+    fn begin_goaway(&mut self, is_draining: bool) -> bool {
         if self.goaway_sent_ms.is_some() {
             return false;
         }
@@ -274,7 +274,7 @@ impl<'c> Watch<'c> {
         // If memory is scarce, check this connection at every wake-up: idle connections are woken
         // once a second.
         let memory_wanted = self.conn.worker.budgets.memory.is_scarce();
-        if !expired && !memory_wanted && !is_worn && !self.conn.ending() {
+        if !expired && !memory_wanted && !is_draining && !self.conn.ending() {
             return false;
         }
         let now_ms = self.conn.worker.clock.now_ms();
@@ -283,7 +283,7 @@ impl<'c> Watch<'c> {
             false => self.conn.limits.idle_timeout_ms,
         };
         let idle = |since_ms| now_ms >= since_ms + idle_ms;
-        let ends = is_worn
+        let ends = is_draining
             || self.conn.ending()
             || now_ms >= self.old_at_ms
             || self.idle_since_ms.is_some_and(idle);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use engine::ErrorShape;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use policy::Reject;
 use policy::invalid::Invalid;
 
 use crate::proxy::html;
@@ -23,6 +24,8 @@ pub(crate) struct Problem {
     status: u16,
     /// Short description for people.
     pub(crate) title: &'static str,
+    /// Advice to the client. `None`: the advice for the code or the status.
+    detail: Option<&'static str>,
 }
 
 impl Problem {
@@ -58,14 +61,12 @@ impl Problem {
         Bytes::from(body)
     }
 
-    /// Advice to the client: specific to the code if there is one, otherwise to the status.
+    /// Advice to the client: of the refusal or the code if there is one, otherwise of the status.
     fn detail(self) -> &'static str {
+        if let Some(detail) = self.detail {
+            return detail;
+        }
         match self.code {
-            "ip_denied" => return "Calls from this address are not admitted.",
-            "csrf_denied" => return "Pages of the request's `Origin` may not send this request.",
-            "not_authorized" => {
-                return "The caller lacks a group, role or claim that the operation needs.";
-            }
             "response_invalid" | "response_too_large" | "upstream_protocol_error" => {
                 return "The service behind the gateway responded, but its response cannot be passed on.";
             }
@@ -98,16 +99,16 @@ impl Problem {
 
 /// Builds a problem response (RFC 9457). The body consists of constants, except for the request id.
 pub(crate) fn problem(
-    status: u16,
-    code: &'static str,
-    title: &'static str,
+    reject: &Reject,
     proxy_error: &str,
     request_id: Option<&HeaderValue>,
 ) -> OutgoingResponse {
+    let status = reject.status;
     let problem = Problem {
-        code,
+        code: reject.code,
         status,
-        title,
+        title: reject.title,
+        detail: reject.detail,
     };
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(CONTENT_TYPE, PROBLEM);

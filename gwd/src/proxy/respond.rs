@@ -41,21 +41,10 @@ content-type: application/problem+json\r\ncontent-length: 110\r\nretry-after: 1\
 proxy-status: gwd; error=connection_limit_reached\r\nconnection: close\r\n\r\n\
 {\"type\":\"urn:gwd:problem:overload\",\"title\":\"Too many connections\",\"status\":503,\"code\":\"overload\",\"detail\":\"\"}\n";
 
-static NOTHING_RUNS: Reject = Reject {
-    status: 503,
-    code: "not_ready",
-    title: "The gateway is not ready",
-};
-static OVERLOAD: Reject = Reject {
-    status: 503,
-    code: "overload",
-    title: "The gateway is overloaded",
-};
-static LISTENER_GONE: Reject = Reject {
-    status: 404,
-    code: "no_route",
-    title: "No route matches this request",
-};
+static NOTHING_RUNS: Reject = Reject::new(503, "not_ready", "The gateway is not ready");
+static OVERLOAD: Reject = Reject::new(503, "overload", "The gateway is overloaded");
+static PANICKED: Reject = Reject::new(500, "internal_error", "Internal error of the gateway");
+static LISTENER_GONE: Reject = Reject::new(404, "no_route", "No route matches this request");
 
 /// Response to a client before it is sent.
 pub(crate) struct OutgoingResponse {
@@ -86,13 +75,7 @@ pub(crate) fn refused(
 ) -> OutgoingResponse {
     let reject = refusal.reject;
     record.refused(reject, refusal.reason, refusing_step(decided));
-    let mut made = problem(
-        reject.status,
-        reject.code,
-        reject.title,
-        "http_request_denied",
-        Some(request_id),
-    );
+    let mut made = problem(reject, "http_request_denied", Some(request_id));
     if let Some(allow) = &refusal.allow {
         made.headers.insert(ALLOW, allow.clone());
     }
@@ -119,13 +102,7 @@ pub(crate) fn credential_expired(
 ) -> OutgoingResponse {
     let reject = &CREDENTIAL_EXPIRED;
     record.credential_expired();
-    let mut made = problem(
-        reject.status,
-        reject.code,
-        reject.title,
-        "http_request_denied",
-        Some(request_id),
-    );
+    let mut made = problem(reject, "http_request_denied", Some(request_id));
     for challenge in route.treatment.challenges(reject) {
         made.headers.append(WWW_AUTHENTICATE, challenge.clone());
     }
@@ -242,13 +219,7 @@ pub(crate) fn not_upgraded(
     record: &mut Record,
 ) -> OutgoingResponse {
     record.refused(reject, reject.code, "websocket".into());
-    let mut made = problem(
-        reject.status,
-        reject.code,
-        reject.title,
-        "http_upgrade_failed",
-        Some(request_id),
-    );
+    let mut made = problem(reject, "http_upgrade_failed", Some(request_id));
     made.headers.extend(websocket::additional_field(reject));
     made
 }
@@ -334,13 +305,8 @@ pub(crate) fn failed(
         }
         _ => info.proxy_error,
     };
-    let mut made = problem(
-        info.status,
-        info.reason,
-        info.title,
-        proxy_error,
-        Some(request_id),
-    );
+    let reject = Reject::new(info.status, info.reason, info.title);
+    let mut made = problem(&reject, proxy_error, Some(request_id));
     if info.status == 503 {
         let wait_s = match failure.kind {
             Kind::CircuitOpen(wait_s) => wait_s,
@@ -373,9 +339,7 @@ pub(crate) fn refused_at_edge(
     let request_id = record.new_request_id();
     record.refused_at_edge(view, reject, &request_id);
     let mut made = problem(
-        reject.status,
-        reject.code,
-        reject.title,
+        reject,
         if reject.code == "loop_detected" {
             "proxy_loop_detected"
         } else {
@@ -422,13 +386,7 @@ pub(crate) fn unserved(unserved: UnservedReason, record: Box<Record>) -> Respons
 /// Builds the response to a request that arrives before the first activation.
 fn nothing_runs(mut record: Box<Record>) -> Response<ResponseBody> {
     record.refused(&NOTHING_RUNS, NOTHING_RUNS.code, "gateway".into());
-    let mut made = problem(
-        NOTHING_RUNS.status,
-        NOTHING_RUNS.code,
-        NOTHING_RUNS.title,
-        "proxy_internal_response",
-        None,
-    );
+    let mut made = problem(&NOTHING_RUNS, "proxy_internal_response", None);
     made.close = true;
     send(made, record)
 }
@@ -440,13 +398,7 @@ fn overloaded(what: LimitedResource, mut record: Box<Record>) -> Response<Respon
     if matches!(what, LimitedResource::RequestsPerAddress) {
         record.blame_client();
     }
-    let mut made = problem(
-        OVERLOAD.status,
-        OVERLOAD.code,
-        OVERLOAD.title,
-        "connection_limit_reached",
-        None,
-    );
+    let mut made = problem(&OVERLOAD, "connection_limit_reached", None);
     made.headers.insert(RETRY_AFTER, HeaderValue::from(1));
     // Close the connection: the body is not read, and the connection's buffers are freed.
     made.close = true;
@@ -456,13 +408,7 @@ fn overloaded(what: LimitedResource, mut record: Box<Record>) -> Response<Respon
 /// Response if the running version does not have the listener.
 fn listener_gone(mut record: Box<Record>) -> Response<ResponseBody> {
     record.refused(&LISTENER_GONE, LISTENER_GONE.code, "gateway".into());
-    let mut made = problem(
-        LISTENER_GONE.status,
-        LISTENER_GONE.code,
-        LISTENER_GONE.title,
-        "http_request_denied",
-        None,
-    );
+    let mut made = problem(&LISTENER_GONE, "http_request_denied", None);
     made.close = true;
     send(made, record)
 }
@@ -470,13 +416,7 @@ fn listener_gone(mut record: Box<Record>) -> Response<ResponseBody> {
 /// Builds the response after an exchange has panicked. The record is completed when it is dropped.
 #[cold]
 pub(crate) fn panicked(stream: &Stream) -> Response<ResponseBody> {
-    let mut made = problem(
-        500,
-        "internal_error",
-        "Internal error of the gateway",
-        "proxy_internal_error",
-        None,
-    );
+    let mut made = problem(&PANICKED, "proxy_internal_error", None);
     if stream.transfer.is_grpc.get() {
         grpc::trailers_only(&mut made, "internal_error");
     }

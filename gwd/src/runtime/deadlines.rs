@@ -241,9 +241,9 @@ impl Slot {
     }
 
     /// Wakes the registered task, unless the calling task is the registered one.
-    pub(crate) fn wake_other(&self, asking: &Waker) {
+    pub(crate) fn wake_other(&self, waker: &Waker) {
         let known = self.state.waker.borrow();
-        if let Some(known) = known.as_ref().filter(|known| !known.will_wake(asking)) {
+        if let Some(known) = known.as_ref().filter(|known| !known.will_wake(waker)) {
             known.wake_by_ref();
         }
     }

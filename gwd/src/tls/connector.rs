@@ -24,9 +24,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::PROVIDER;
+use super::cell::Cell;
 use super::certs::Pair;
 use super::client;
-use super::{Cell, PROVIDER};
 
 /// Trusted CA certificates for upstreams.
 pub(super) struct Roots(Arc<RootCertStore>);

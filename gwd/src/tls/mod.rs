@@ -7,6 +7,7 @@
 //! A cell always has a valid value: new secrets are checked before they replace the value.
 
 pub(crate) mod accept;
+mod cell;
 mod certs;
 pub(crate) mod client;
 mod client_auth;
@@ -24,31 +25,19 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bundle::ir;
-use policy::{SecretCell, SecretRef, SecretUnavailable, SecretValue, Secrets};
+use policy::{SecretRef, SecretUnavailable, SecretValue, Secrets};
 use rustls::server::{ClientHello, NoServerSessionStorage, ServerConfig};
 use rustls::version::{TLS12, TLS13};
 use serde_json::json;
 
+pub(crate) use self::cell::Unusable;
+use self::cell::{Cell, Sources};
 use self::certs::Pair;
 use self::client_auth::Admission;
 use self::connector::{Connector, Roots};
 pub(crate) use self::provider::PROVIDER;
 use self::sni::Chooser;
 use crate::runtime::program_log::{Level, event};
-
-/// Reason why the configured TLS cannot be used.
-#[derive(Debug)]
-pub(crate) enum Unusable {
-    /// The secret is unavailable.
-    Secret(SecretUnavailable),
-    /// The content cannot be used: it is not a certificate or key, the key does not belong to the
-    /// certificate, or the certificate has expired.
-    Content {
-        /// References of the secrets that cannot be used.
-        what: String,
-        why: String,
-    },
-}
 
 /// All cells of the process. Only the control thread uses them directly; workers use
 /// [`TlsListener`]s and [`Connector`]s.
@@ -64,19 +53,6 @@ pub(crate) struct Store {
 
 /// Cells by the settings that they are built from.
 type Cells<K, T> = RefCell<BTreeMap<K, Arc<Cell<T>>>>;
-
-/// Value built from secrets. A new value replaces the old one only after it was checked.
-pub(crate) struct Cell<T> {
-    made: ArcSwap<T>,
-    sources: Sources,
-    /// Secrets at the last check, valid or not.
-    seen: ArcSwap<Vec<Arc<SecretValue>>>,
-    /// Reason why the current secrets are not used; `None` if they are used.
-    broken: ArcSwap<Option<String>>,
-}
-
-/// Secrets that a cell is built from, with their references.
-type Sources = Vec<(SecretRef, Arc<SecretCell>)>;
 
 /// Certificate with its name in the configuration.
 type Named = (Box<str>, Arc<Cell<Pair>>);
@@ -236,66 +212,6 @@ fn cell<'r, K: Ord, T>(
     Ok(cell)
 }
 
-// === impl Cell ===
-
-impl<T> Cell<T> {
-    fn new(
-        sources: Sources,
-        load: impl Fn(&[Arc<SecretValue>]) -> Result<T, String>,
-    ) -> Result<Self, Unusable> {
-        let values: Vec<_> = sources.iter().map(|(_, cell)| cell.value()).collect();
-        let made = load(&values).map_err(|why| Unusable::Content {
-            what: names(&sources),
-            why,
-        })?;
-        Ok(Self {
-            made: ArcSwap::from_pointee(made),
-            sources,
-            seen: ArcSwap::from_pointee(values),
-            broken: ArcSwap::from_pointee(None),
-        })
-    }
-
-    /// Current value of the cell.
-    pub(crate) fn now(&self) -> Arc<T> {
-        self.made.load_full()
-    }
-
-    fn broken(&self) -> Option<String> {
-        let why = self.broken.load();
-        let why = Option::as_ref(&why)?;
-        Some(format!("{}: {why}", names(&self.sources)))
-    }
-
-    fn refresh(&self, what: &str, load: impl Fn(&[Arc<SecretValue>]) -> Result<T, String>) {
-        let values: Vec<_> = self.sources.iter().map(|(_, cell)| cell.value()).collect();
-        if **self.seen.load() == values {
-            return;
-        }
-        let secrets = names(&self.sources);
-        match load(&values) {
-            Ok(made) => {
-                self.made.store(Arc::new(made));
-                self.broken.store(Arc::new(None));
-                let message = format!("{what} was replaced");
-                event(Level::Info, &message, json!({"secrets": secrets}));
-            }
-            Err(why) => {
-                let message = format!("{what} cannot be used; the previous value stays in use");
-                let fields = json!({"secrets": secrets, "error": &why});
-                event(Level::Error, &message, fields);
-                self.broken.store(Arc::new(Some(why)));
-            }
-        }
-        self.seen.store(Arc::new(values));
-    }
-}
-
-fn names(sources: &Sources) -> String {
-    let names = sources.iter().map(|(reference, _)| reference.to_string());
-    names.collect::<Vec<_>>().join(" and ")
-}
-
 // === impl TlsListener ===
 
 impl TlsListener {
@@ -309,7 +225,7 @@ impl TlsListener {
         let chooser = Arc::new(Chooser::new(cells.collect()));
         let now = admission.now();
         let config = config(&now, &chooser, min_version, http2).map_err(|why| {
-            let what = names(&admission.sources);
+            let what = admission.names();
             Unusable::Content { what, why }
         })?;
         Ok(Self {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::Cell;
+use super::cell::Cell;
 use super::certs::Pair;
 
 /// Certificates of a listener, ordered by name.

@@ -2,16 +2,16 @@
 //!
 //! Over HTTP/1.1 each request has a connection, so that a share of the requests is a share of the
 //! connections. Over HTTP/2 a client holds a connection in two ways: by an exchange that has the
-//! connection for itself ([`Sharing::Exclusive`]), and by wearing out a shared connection, that is,
-//! by cancelling many exchanges on it. A worn connection stays open for the exchanges in progress,
-//! but gets no new ones while the upstream's limit admits another connection. Exclusive and worn
-//! connections are counted here by client address and network.
+//! connection for itself ([`Sharing::Exclusive`]), and by cancelling many exchanges on a shared
+//! connection, which then is draining. A draining connection stays open for the exchanges in
+//! progress, but gets no new ones while the upstream's limit admits another connection. Exclusive
+//! and draining connections are counted here by client address and network.
 //!
 //! While the upstream has at least three quarters of its `limits.connections` open:
-//! - for any limit, a client whose worn connections have reached its share no longer shares
-//!   connections with others ([`ConnectionShares::wears_out`]);
-//! - a client whose exclusive and worn connections have reached its share gets no further exclusive
-//!   exchange, if the limit is at least [`SHARED_FROM`].
+//! - for any limit, a client whose draining connections have reached its share no longer shares
+//!   connections with others ([`ConnectionShares::drains_too_many`]);
+//! - a client whose exclusive and draining connections have reached its share gets no further
+//!   exclusive exchange, if the limit is at least [`SHARED_FROM`].
 
 use std::hash::BuildHasher as _;
 use std::net::IpAddr;
@@ -27,12 +27,12 @@ use crate::limits::hashing::KeyedHash;
 /// Addresses whose hashes select the same counter are counted together.
 const COUNTERS: usize = 512;
 
-/// Counts of the exclusive connections and of the worn connections of one upstream, by client
+/// Counts of the exclusive connections and of the draining connections of one upstream, by client
 /// address and network.
 #[derive(Debug)]
 pub(crate) struct ConnectionShares {
     exclusive: NetworkCounts,
-    worn: NetworkCounts,
+    draining: NetworkCounts,
     hashing: KeyedHash,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct ConnectionShares {
 #[derive(Clone, Copy, Debug)]
 enum Holding {
     Exclusive,
-    Worn,
+    Draining,
 }
 
 /// Connection that is counted for a client until this value is dropped.
@@ -55,7 +55,7 @@ impl ConnectionShares {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             exclusive: NetworkCounts::new(COUNTERS),
-            worn: NetworkCounts::new(COUNTERS),
+            draining: NetworkCounts::new(COUNTERS),
             hashing: KeyedHash::default(),
         })
     }
@@ -67,14 +67,14 @@ impl ConnectionShares {
     fn of(&self, holding: Holding) -> &NetworkCounts {
         match holding {
             Holding::Exclusive => &self.exclusive,
-            Holding::Worn => &self.worn,
+            Holding::Draining => &self.draining,
         }
     }
 
-    /// Counts a worn connection (one with too many cancelled exchanges) for the client that
+    /// Counts a draining connection (one with too many cancelled exchanges) for the client that
     /// cancelled the last of these exchanges.
-    pub(crate) fn charge_worn(self: &Arc<Self>, client: IpAddr) -> ConnectionCharge {
-        ConnectionCharge::new(self, Holding::Worn, client)
+    pub(crate) fn charge_draining(self: &Arc<Self>, client: IpAddr) -> ConnectionCharge {
+        ConnectionCharge::new(self, Holding::Draining, client)
     }
 
     /// Counts an exclusive connection (one exchange at a time) for the client of its exchange.
@@ -94,9 +94,10 @@ impl ConnectionShares {
         }
         if open >= shared_connections(connections_max) {
             let places = self.places(client);
-            let (exclusive, worn) = (self.exclusive.counts(places), self.worn.counts(places));
+            let exclusive = self.exclusive.counts(places);
+            let draining = self.draining.counts(places);
             let counts: [u32; LEVELS] =
-                std::array::from_fn(|level| exclusive[level].saturating_add(worn[level]));
+                std::array::from_fn(|level| exclusive[level].saturating_add(draining[level]));
             if exceeds_share(counts, connections_max) {
                 return Err(ShareUsed);
             }
@@ -108,14 +109,18 @@ impl ConnectionShares {
         )))
     }
 
-    /// True if at least three quarters of `connections_max` are open and the client has worn out
-    /// its share. The share is a quarter of `connections_max` (at least one) for the client's
-    /// address, and three eighths (at least two) for each of its networks.
-    pub(crate) fn wears_out(&self, client: IpAddr, (open, connections_max): (u64, u64)) -> bool {
+    /// True if at least three quarters of `connections_max` are open and the draining connections
+    /// of the client have reached its share. The share is a quarter of `connections_max` (at least
+    /// one) for the client's address, and three eighths (at least two) for each of its networks.
+    pub(crate) fn drains_too_many(
+        &self,
+        client: IpAddr,
+        (open, connections_max): (u64, u64),
+    ) -> bool {
         if open < shared_connections(connections_max) {
             return false;
         }
-        let [address, networks @ ..] = self.worn.counts(self.places(client)).map(u64::from);
+        let [address, networks @ ..] = self.draining.counts(self.places(client)).map(u64::from);
         let of_network = (connections_max.saturating_mul(3) / 8).max(2);
         address >= (connections_max / 4).max(1) || networks.iter().any(|count| *count >= of_network)
     }
@@ -159,7 +164,7 @@ mod tests {
             "not crowded"
         );
         charges.truncate(20);
-        charges.extend((0..12).map(|_| shares.charge_worn(one)));
+        charges.extend((0..12).map(|_| shares.charge_draining(one)));
         assert!(shares.charge_exclusive(one, (96, 128)).is_err());
         assert!(shares.charge_exclusive(other, (96, 128)).is_ok());
         assert!(
@@ -171,17 +176,17 @@ mod tests {
     }
 
     #[test]
-    fn worn_connections_end_the_sharing_of_their_client() {
-        for (most, worn) in [(1, 1), (2, 1), (4, 1), (8, 2), (128, 32)] {
+    fn draining_connections_end_sharing_of_the_client() {
+        for (most, draining) in [(1, 1), (2, 1), (4, 1), (8, 2), (128, 32)] {
             let shares = ConnectionShares::new();
             let [one, other] = CLIENTS.map(IpAddr::from);
-            let mut charges: Vec<_> = (0..worn).map(|_| shares.charge_worn(one)).collect();
+            let mut charges: Vec<_> = (0..draining).map(|_| shares.charge_draining(one)).collect();
             let crowded = shared_connections(most);
-            assert!(!shares.wears_out(one, (crowded - 1, most)), "{most}");
-            assert!(shares.wears_out(one, (crowded, most)), "{most}");
-            assert!(!shares.wears_out(other, (crowded, most)), "{most}");
+            assert!(!shares.drains_too_many(one, (crowded - 1, most)), "{most}");
+            assert!(shares.drains_too_many(one, (crowded, most)), "{most}");
+            assert!(!shares.drains_too_many(other, (crowded, most)), "{most}");
             charges.pop();
-            assert!(!shares.wears_out(one, (crowded, most)), "{most}");
+            assert!(!shares.drains_too_many(one, (crowded, most)), "{most}");
         }
     }
 }

@@ -16,7 +16,7 @@ use bundle::ir;
 use policy::StateId;
 use policy::upstream::Lb;
 
-use crate::discovery::source::{About, PLACES_MAX, Place, Question, Source};
+use crate::discovery::source::{DiscoveredHost, HostQuery, PLACES_MAX, QueryTarget, Source};
 use crate::discovery::{Discovery, Follower, share_out};
 use crate::upstream::address::Address;
 use crate::upstream::balance::Table;
@@ -97,8 +97,8 @@ impl Common {
         breakers: Box<[(StateId, Arc<ChainBreaker>)]>,
         discovery: &Discovery,
     ) -> Self {
-        let found = |about, refresh_ms| {
-            TargetPlace::Discovered(discovery.source(Question { about, refresh_ms }))
+        let found = |target, refresh_ms| {
+            TargetPlace::Discovered(discovery.source(HostQuery { target, refresh_ms }))
         };
         let written = upstream.targets.iter().map(|target| Target {
             place: match (target.socket(), target.host.parse()) {
@@ -108,7 +108,7 @@ impl Common {
                 }
                 (None, Err(_)) => {
                     let (name, port) = (target.host.as_str().into(), target.port);
-                    found(About::Addresses { name, port }, None)
+                    found(QueryTarget::Addresses { name, port }, None)
                 }
             },
             target: target.clone(),
@@ -122,15 +122,15 @@ impl Common {
             place: match discovery {
                 ir::Discovery::Dns(dns) => {
                     let name = dns.name.as_str().into();
-                    let about = match dns.port {
-                        Some(port) => About::Addresses { name, port },
-                        None => About::Services { name },
+                    let target = match dns.port {
+                        Some(port) => QueryTarget::Addresses { name, port },
+                        None => QueryTarget::Services { name },
                     };
-                    found(about, dns.refresh_ms)
+                    found(target, dns.refresh_ms)
                 }
                 ir::Discovery::File(file) => {
                     let path = Path::new(&file.path).into();
-                    found(About::File { path }, None)
+                    found(QueryTarget::File { path }, None)
                 }
             },
         });
@@ -242,7 +242,7 @@ impl Target {
     fn weighs(&self) -> bool {
         match &self.place {
             TargetPlace::Address(_) => false,
-            TargetPlace::Discovered(source) => source.question.about.has_weights(),
+            TargetPlace::Discovered(source) => source.query.target.has_weights(),
         }
     }
 
@@ -269,7 +269,7 @@ impl Target {
 }
 
 impl ResolvedHost {
-    fn of(place: &Place) -> Self {
+    fn of(place: &DiscoveredHost) -> Self {
         Self {
             priority: place.priority,
             address: place.address.into(),

@@ -281,8 +281,8 @@ impl Pool {
         }
     }
 
-    /// Sharing mode of a connection to the host for an exchange. A client that has worn out too
-    /// many HTTP/2 connections gets exclusive connections.
+    /// Sharing mode of a connection to the host for an exchange. A client with too many draining
+    /// HTTP/2 connections gets exclusive connections.
     pub(crate) fn sharing(
         &self,
         head: &RequestHead,
@@ -293,10 +293,10 @@ impl Pool {
             return Sharing::Shared;
         }
         let shares = &self.state.connection_shares;
-        let wears_out =
-            || client.is_some_and(|client| shares.wears_out(client, self.connections()));
+        let is_exclusive =
+            || client.is_some_and(|client| shares.drains_too_many(client, self.connections()));
         match Sharing::of(head, sends) {
-            Sharing::Shared if wears_out() => Sharing::Exclusive,
+            Sharing::Shared if is_exclusive() => Sharing::Exclusive,
             sharing => sharing,
         }
     }

@@ -91,7 +91,7 @@ pub(crate) async fn upgrade(
     let began_ms = record.begins(out.calls.clock.now_ns());
     let timeout_ms = out.route.treatment.timeout_ms;
     out.transfer.deadline.set(began_ms + timeout_ms);
-    let asking = UpgradeHandshake {
+    let handshake = UpgradeHandshake {
         out,
         head,
         target,
@@ -99,8 +99,8 @@ pub(crate) async fn upgrade(
         permits,
     };
     match connection {
-        HandshakeConnection::Alone(opened) => asking.over_http1(opened, record).await,
-        HandshakeConnection::Shared(lease) => asking.over_http2(lease, record).await,
+        HandshakeConnection::Alone(opened) => handshake.over_http1(opened, record).await,
+        HandshakeConnection::Shared(lease) => handshake.over_http2(lease, record).await,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::shared_http2::{breaker, reader};
 const OTHER_CLIENT: [u8; 4] = [127, 0, 2, 1];
 
 #[test]
-fn worn_connections_refuse_no_other_client() {
+fn draining_connections_refuse_no_other_client() {
     let waiting = Arc::<AtomicUsize>::default();
     let count = Arc::clone(&waiting);
     let upstream = Http2Upstream::start(move |_, exchange: ReceivedRequest| {
@@ -50,9 +50,9 @@ fn worn_connections_refuse_no_other_client() {
         drop(gone);
         eventually("the request ends", || waiting.load(Ordering::SeqCst) == 0);
     }
-    // Three of the four connections are in use and worn: on each, a request was cancelled before
-    // the upstream had sent anything after that request. The fourth one is reserved for exclusive
-    // exchanges.
+    // Three of the four connections are in use and draining: on each, a request was cancelled
+    // before the upstream had sent anything after that request. The fourth one is reserved for
+    // exclusive exchanges.
     assert_eq!(upstream.connections.load(Ordering::SeqCst), 3);
     let other = || {
         let mut client = Client::connect_from(OTHER_CLIENT, served.address);
@@ -63,7 +63,7 @@ fn worn_connections_refuse_no_other_client() {
     assert_eq!(
         upstream.connections.load(Ordering::SeqCst),
         3,
-        "a worn connection"
+        "a draining connection"
     );
     // The client that cancelled these exchanges gets the fourth connection for one exchange, and
     // its next exchange must wait.

@@ -424,7 +424,7 @@ fn connection_of_many_cancelled_requests_is_replaced() {
         client.send("GET /wait HTTP/1.1\r\nhost: h\r\n\r\n");
         eventually("the request waits", || waiting.load(Ordering::SeqCst) == 1);
         // This response shows the gateway that the connection is alive, so that the next cancelled
-        // request alone does not mark the connection as worn.
+        // request alone does not mark the connection as draining.
         assert_eq!(get(served.address, "/a").status, 200);
         drop(client);
         eventually("the request ends", || waiting.load(Ordering::SeqCst) == 0);

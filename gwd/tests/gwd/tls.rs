@@ -12,6 +12,7 @@ use rcgen::{PKCS_RSA_SHA256, date_time_ymd};
 
 use crate::fixture::*;
 use crate::pki::{Authority, Pem, Secrets, this_year};
+use crate::slow_clients::Files;
 use crate::world::{Process, World};
 
 // === the gateway
@@ -622,7 +623,9 @@ fn cleartext_connection_is_refused_after_tls() {
     client.send(request);
     assert_eq!(client.answer().status, 200);
     let _files = with_certificate(&mut shop);
-    let encrypted = shop.build(&mut node, Digest::of(b"encrypted"));
+    let assembly = node.parts().assemble(&shop.gateway()).unwrap();
+    let encrypted = node.build(&assembly, Digest::of(b"encrypted"), &Files);
+    let encrypted = encrypted.unwrap();
     node.bind(&encrypted).unwrap();
     node.publish(&encrypted, 2);
     client.send(request);

@@ -81,7 +81,7 @@ impl Gateway {
 pub fn provides() -> &'static [&'static str] {
     static ALL: LazyLock<Vec<&str>> = LazyLock::new(|| {
         let mut all: Vec<&str> = OWN.to_vec();
-        all.extend(policy::auth::PROVIDES);
+        all.extend(policy::auth::provides());
         all.extend(policy::provides());
         all.sort_unstable();
         all

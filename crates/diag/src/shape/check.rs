@@ -84,7 +84,7 @@ impl Checker<'_> {
                 (form.fits)(key) || bad_form(key, span, form, sink)
             }),
             Shape::Known(keys, value) => self.map(node, value, &|key, span, sink| {
-                keys.known.contains(&key) || unknown_of(keys, (key, span), sink)
+                (keys.known)().contains(&key) || unknown_of(keys, (key, span), sink)
             }),
             Shape::Object(object) => self.object(node, object, &[]),
             Shape::Kinds(variants) => self.kinds(node, variants),
@@ -467,7 +467,7 @@ fn empty(field: &Field, key: Span) -> Diagnostic {
 fn unknown_of(keys: &KnownKeys, (key, span): (&str, Span), sink: &mut Sink) -> bool {
     let message = format!("unknown {} `{}`", keys.what, shown(key));
     let finding = Diagnostic::new(&UNKNOWN_KEY, span, message);
-    let near = || suggest::nearest(key, keys.known.iter().copied());
+    let near = || suggest::nearest(key, (keys.known)().iter().copied());
     sink.push(match ((keys.elsewhere)(key), near()) {
         (Some(place), _) => finding.help(format!("it belongs {place}")),
         (None, Some(near)) => finding

@@ -59,7 +59,7 @@ pub fn json_schema(shape: &Shape) -> Value {
         }
         Shape::Keyed(form, value) => map_schema(&[form.pattern], value),
         Shape::Known(keys, value) => json!({
-            "type": "object", "propertyNames": {"enum": keys.known},
+            "type": "object", "propertyNames": {"enum": (keys.known)()},
             "additionalProperties": json_schema(value),
         }),
         Shape::Object(object) => object_schema(object, None),

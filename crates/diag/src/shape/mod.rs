@@ -103,8 +103,8 @@ pub struct Form {
 pub struct KnownKeys {
     /// Word for a key of the map. Messages show it after "unknown ": `reason`.
     pub what: &'static str,
-    /// All keys that the map may have.
-    pub known: &'static [&'static str],
+    /// Returns all keys that the map may have.
+    pub known: fn() -> &'static [&'static str],
     /// Correct location of a misplaced key, as words for messages. Messages show it after "it
     /// belongs ". `None`: the key belongs nowhere.
     pub elsewhere: fn(&str) -> Option<&'static str>,

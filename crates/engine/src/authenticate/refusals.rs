@@ -10,124 +10,86 @@ use policy::auth::{Fault, mtls};
 
 use super::signature;
 
-pub(super) static MISSING: Reject = Reject {
-    status: 401,
-    code: "credential_missing",
-    title: "Authentication required",
-};
-pub(super) static INVALID: Reject = Reject {
-    status: 401,
-    code: "credential_invalid",
-    title: "Authentication required",
-};
-pub(super) static AMBIGUOUS: Reject = Reject {
-    status: 400,
-    code: "credential_ambiguous",
-    title: "More than one credential",
-};
-pub(super) static CONFLICT: Reject = Reject {
-    status: 401,
-    code: "credential_conflict",
-    title: "Authentication required",
-};
+pub(super) static MISSING: Reject =
+    Reject::new(401, "credential_missing", "Authentication required");
+pub(super) static INVALID: Reject =
+    Reject::new(401, "credential_invalid", "Authentication required");
+pub(super) static AMBIGUOUS: Reject =
+    Reject::new(400, "credential_ambiguous", "More than one credential");
+pub(super) static CONFLICT: Reject =
+    Reject::new(401, "credential_conflict", "Authentication required");
 
-pub(super) static TOKEN_INVALID: Reject = Reject {
-    status: 401,
-    code: "token_invalid",
-    title: "Authentication required",
-};
+pub(super) static TOKEN_INVALID: Reject =
+    Reject::new(401, "token_invalid", "Authentication required");
 /// Refusal of a request whose credential expired while its body was sent (`streams: close`).
-pub static CREDENTIAL_EXPIRED: Reject = Reject {
-    status: 401,
-    code: "credential_expired",
-    title: "A credential of the request has expired",
-};
-pub(super) static CERTIFICATE_INVALID: Reject = Reject {
-    status: 401,
-    code: "certificate_invalid",
-    title: "Authentication required",
-};
-pub(super) static KEYS_UNAVAILABLE: Reject = Reject {
-    status: 503,
-    code: "keys_unavailable",
-    title: "The keys of the issuer cannot be fetched",
-};
-pub(super) static INTROSPECTION_UNAVAILABLE: Reject = Reject {
-    status: 503,
-    code: "introspection_unavailable",
-    title: "The token cannot be checked now",
-};
-pub(super) static PASSWORD_UNCHECKED: Reject = Reject {
-    status: 503,
-    code: "password_check_unavailable",
-    title: "The password cannot be checked now",
-};
-static SIGNATURE_UNCHECKED: Reject = Reject {
-    status: 503,
-    code: "signature_check_unavailable",
-    title: "The signature cannot be verified now",
-};
-pub(super) static PROOF_INVALID: Reject = Reject {
-    status: 401,
-    code: "dpop_proof_invalid",
-    title: "Authentication required",
-};
-pub(super) static NONCE_REQUIRED: Reject = Reject {
-    status: 401,
-    code: "dpop_nonce_required",
-    title: "Authentication required",
-};
-pub(super) static PROOFS_FULL: Reject = Reject {
-    status: 503,
-    code: "dpop_proofs_full",
-    title: "The gateway cannot record another proof now",
-};
-pub(super) static SIGNATURE_INVALID: Reject = Reject {
-    status: 401,
-    code: "signature_invalid",
-    title: "Authentication required",
-};
-pub(super) static SIGNATURES_FULL: Reject = Reject {
-    status: 503,
-    code: "signatures_full",
-    title: "The gateway cannot store another signature now",
-};
-pub(super) static SCOPE_MISSING: Reject = Reject {
-    status: 403,
-    code: "insufficient_scope",
-    title: "The token does not have the scope",
-};
-static ROLE_MISSING: Reject = Reject {
-    status: 403,
-    code: "insufficient_role",
-    title: "The caller lacks a role",
-};
+pub static CREDENTIAL_EXPIRED: Reject = Reject::new(
+    401,
+    "credential_expired",
+    "A credential of the request has expired",
+);
+pub(super) static CERTIFICATE_INVALID: Reject =
+    Reject::new(401, "certificate_invalid", "Authentication required");
+pub(super) static KEYS_UNAVAILABLE: Reject = Reject::new(
+    503,
+    "keys_unavailable",
+    "The keys of the issuer cannot be fetched",
+);
+pub(super) static INTROSPECTION_UNAVAILABLE: Reject = Reject::new(
+    503,
+    "introspection_unavailable",
+    "The token cannot be checked now",
+);
+pub(super) static PASSWORD_UNCHECKED: Reject = Reject::new(
+    503,
+    "password_check_unavailable",
+    "The password cannot be checked now",
+);
+static SIGNATURE_UNCHECKED: Reject = Reject::new(
+    503,
+    "signature_check_unavailable",
+    "The signature cannot be verified now",
+);
+pub(super) static PROOF_INVALID: Reject =
+    Reject::new(401, "dpop_proof_invalid", "Authentication required");
+pub(super) static NONCE_REQUIRED: Reject =
+    Reject::new(401, "dpop_nonce_required", "Authentication required");
+pub(super) static PROOFS_FULL: Reject = Reject::new(
+    503,
+    "dpop_proofs_full",
+    "The gateway cannot record another proof now",
+);
+pub(super) static SIGNATURE_INVALID: Reject =
+    Reject::new(401, "signature_invalid", "Authentication required");
+pub(super) static SIGNATURES_FULL: Reject = Reject::new(
+    503,
+    "signatures_full",
+    "The gateway cannot store another signature now",
+);
+pub(super) static SCOPE_MISSING: Reject = Reject::new(
+    403,
+    "insufficient_scope",
+    "The token does not have the scope",
+);
+static ROLE_MISSING: Reject = Reject::new(403, "insufficient_role", "The caller lacks a role");
 
-pub(super) static SESSION_INVALID: Reject = Reject {
-    status: 401,
-    code: "session_invalid",
-    title: "Authentication required",
-};
-static LOGIN_FAILED: Reject = Reject {
-    status: 400,
-    code: "login_failed",
-    title: "The login did not succeed",
-};
-static LOGIN_DENIED: Reject = Reject {
-    status: 403,
-    code: "login_denied",
-    title: "The identity provider denied the login",
-};
-static LOGIN_UNAVAILABLE: Reject = Reject {
-    status: 503,
-    code: "login_unavailable",
-    title: "The identity provider cannot be reached",
-};
-static LOGOUT_FOREIGN: Reject = Reject {
-    status: 403,
-    code: "logout_cross_site",
-    title: "Another site requested the logout",
-};
+pub(super) static SESSION_INVALID: Reject =
+    Reject::new(401, "session_invalid", "Authentication required");
+static LOGIN_FAILED: Reject = Reject::new(400, "login_failed", "The login did not succeed");
+static LOGIN_DENIED: Reject = Reject::new(
+    403,
+    "login_denied",
+    "The identity provider denied the login",
+);
+static LOGIN_UNAVAILABLE: Reject = Reject::new(
+    503,
+    "login_unavailable",
+    "The identity provider cannot be reached",
+);
+static LOGOUT_FOREIGN: Reject = Reject::new(
+    403,
+    "logout_cross_site",
+    "Another site requested the logout",
+);
 
 /// All refusals by authentication.
 pub(crate) static REJECTS: [&Reject; 23] = [

@@ -5,7 +5,7 @@ use http::header::{HOST, HeaderMap, HeaderValue};
 use http::{Uri, Version};
 use policy::Reject;
 
-use crate::edge::{HOST_INVALID, TARGET_INVALID};
+use crate::edge::refusals::{HOST_INVALID, TARGET_INVALID};
 
 /// Effective authority of a request as the client wrote it, and its host in lower case. An
 /// authority of the target, or `:authority`, is written to `headers` as `Host`, so that policies

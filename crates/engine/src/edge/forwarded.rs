@@ -7,7 +7,7 @@ use bundle::ir::ForwardingField;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use policy::managed::alike;
 
-use crate::edge::X_FORWARDED_FOR;
+use crate::edge::field_names::X_FORWARDED_FOR;
 use crate::listener::Listener;
 
 /// Forwarding fields other than the address lists. Trusted proxies may write these fields as lists

@@ -4,7 +4,7 @@ use http::Version;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use policy::Reject;
 
-use crate::edge::FRAMING_INVALID;
+use crate::edge::refusals::FRAMING_INVALID;
 
 /// Checks the framing fields. `Transfer-Encoding` may occur once, must be exactly `chunked`, and is
 /// allowed only in HTTP/1.1 and without `Content-Length` (RFC 9112 §6). Equal `Content-Length`

@@ -6,10 +6,12 @@
 //! set them, and a normalised path.
 
 mod authority;
+mod field_names;
 mod forwarded;
 mod framing;
 mod hop_by_hop;
 pub(crate) mod overrides;
+mod refusals;
 pub(crate) mod reported_origin;
 mod target;
 mod trace;
@@ -22,44 +24,31 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Version, request};
 pub use policy::managed::PROXY_FIELDS;
-pub(crate) use policy::managed::is_lookalike;
 use policy::managed::{Allowed, folds, is_hop_lookalike, is_managed};
 use policy::{Reject, RequestHead, join_lines};
 
 use crate::edge::authority::authority;
-pub(crate) use crate::edge::forwarded::{Hop, hops, is_forwarded_valid, outside_quotes};
+pub use crate::edge::field_names::{
+    CLIENT_CERT, CLIENT_CERT_CHAIN, X_FORWARDED_CLIENT_CERT, X_FORWARDED_FOR, X_GATEWAY_ATTEMPT,
+    X_REQUEST_ID,
+};
+pub(crate) use crate::edge::forwarded::{Hop, hops};
 use crate::edge::forwarded::{client, drop_fields_of_clients, drop_unproven};
 pub use crate::edge::forwarded::{client_address, is_reserved_for_gateway};
 use crate::edge::framing::{framing, is_padded};
 pub use crate::edge::hop_by_hop::nominated;
 use crate::edge::hop_by_hop::takes_trailers;
 pub use crate::edge::hop_by_hop::{announce, announced, reaches_chain, trailers};
+pub use crate::edge::refusals::REJECTS;
+pub(crate) use crate::edge::refusals::TRACE_REFUSED;
+use crate::edge::refusals::{
+    CONNECT_REFUSED, EXPECTATION_FAILED, FIELD_INVALID, LOOP_DETECTED, TARGET_TOO_LONG,
+    TOO_MANY_HEADERS,
+};
 use crate::edge::target::{Target, target};
 use crate::edge::trace::is_traceparent;
 pub use crate::edge::trace::{TRACEPARENT, TRACESTATE, TraceParent, trace_parent};
 use crate::listener::Listener;
-
-macro_rules! rejects {
-    ($($name:ident $status:literal $code:literal $title:literal;)*) => {
-        $(pub(crate) static $name: Reject = Reject { status: $status, code: $code, title: $title };)*
-        /// All refusals that the edge makes.
-        pub static REJECTS: &[&Reject] = &[$(&$name),*];
-    };
-}
-
-rejects! {
-    HOST_INVALID        400 "host_invalid"        "Exactly one valid Host is needed";
-    FRAMING_INVALID     400 "framing_invalid"     "The message is framed ambiguously";
-    FIELD_INVALID       400 "field_invalid"       "A header field is not valid";
-    PATH_INVALID        400 "path_invalid"        "The path is not valid";
-    TARGET_INVALID      400 "target_invalid"      "The request target is not valid";
-    TARGET_TOO_LONG     414 "target_too_long"     "The request target is too long";
-    TOO_MANY_HEADERS    431 "headers_too_large"   "The request has too many header fields";
-    CONNECT_REFUSED     405 "connect_refused"     "CONNECT is not served";
-    TRACE_REFUSED       405 "trace_refused"       "TRACE is not served";
-    EXPECTATION_FAILED  417 "expectation_failed"  "Only the expectation 100-continue is supported";
-    LOOP_DETECTED       508 "loop_detected"       "The request passed this gateway too often";
-}
 
 /// Maximum number of `Via` entries of this gateway in a request. A request with more entries is
 /// refused as a forwarding loop.
@@ -205,20 +194,6 @@ pub fn admit(
         lookalikes: found.lookalikes,
     })
 }
-
-/// Field `X-Request-Id`.
-pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Field `X-Gateway-Attempt`: number of the attempt at an upstream. Only the gateway sets this
-/// field.
-pub static X_GATEWAY_ATTEMPT: HeaderName = HeaderName::from_static("x-gateway-attempt");
-/// Field `Client-Cert` (RFC 9440).
-pub static CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
-/// Field `Client-Cert-Chain` (RFC 9440).
-pub static CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
-/// Field `X-Forwarded-Client-Cert`.
-pub static X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
-/// Field `X-Forwarded-For`.
-pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 struct CheckedFields {
     expects_continue: bool,

@@ -4,8 +4,7 @@
 
 use bundle::ir;
 use http::header::{HeaderMap, HeaderName};
-
-use crate::edge::is_lookalike;
+use policy::managed::is_lookalike;
 
 /// Removes override fields that the operation does not declare, including lookalikes with `_` or
 /// `.` for `-`. Returns the number of removed names.

@@ -5,7 +5,7 @@
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use policy::auth::dpop::ClientUrl;
 
-use super::{Hop, is_forwarded_valid, outside_quotes};
+use super::forwarded::{Hop, is_forwarded_valid, outside_quotes};
 
 pub(crate) static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(crate) static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");

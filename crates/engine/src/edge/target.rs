@@ -4,7 +4,7 @@ use http::Method;
 use http::uri::PathAndQuery;
 use policy::Reject;
 
-use crate::edge::{PATH_INVALID, TARGET_INVALID};
+use crate::edge::refusals::{PATH_INVALID, TARGET_INVALID};
 use crate::path::{Normal, Slashes, normalise_with};
 
 /// Target of a request.

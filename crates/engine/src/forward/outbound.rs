@@ -60,11 +60,11 @@ impl<'h> Outbound<'h> {
     /// Creates a head that is sent unchanged, without added fields.
     #[must_use]
     pub fn whole(head: &'h RequestHead) -> Self {
-        static NOBODY: HeaderValue = HeaderValue::from_static("");
+        static NO_HOST: HeaderValue = HeaderValue::from_static("");
         Self {
             method: &head.method,
             target: Cow::Borrowed(&head.target),
-            host: Cow::Borrowed(head.headers.get(HOST).unwrap_or(&NOBODY)),
+            host: Cow::Borrowed(head.headers.get(HOST).unwrap_or(&NO_HOST)),
             headers: Cow::Borrowed(&head.headers),
             hop: None,
             added: AddedFields::default(),

@@ -15,7 +15,7 @@ pub enum Purpose {
     Run,
     /// `gwc route` looks up requests in the result. Settings that gwd does not support yet do not
     /// prevent lowering; the look-up ignores them.
-    Ask,
+    Route,
     /// The result is compared. Only errors that leave the meaning undefined prevent lowering.
     Compare,
     /// Like `Compare`, for a document without its project: undefined names are allowed.
@@ -37,7 +37,7 @@ impl Purpose {
         let open = wrong && is_hard(finding.lint);
         match self {
             Self::Run | Self::Findings => wrong || is_later(finding.lint),
-            Self::Ask => wrong,
+            Self::Route => wrong,
             Self::Compare => open,
             Self::CompareAlone => open && !is_of_project(finding.lint),
             Self::Past => open && !has_meaning(finding.lint),

@@ -1,12 +1,13 @@
 //! Short descriptions of the differences between two contracts.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bundle::digest::Digest;
 use bundle::ir::{self, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::equality::{same, unmatched};
 use super::refine::classes;
 use vocab::gateway::FINGERPRINT_DIGITS;
 
@@ -67,7 +68,7 @@ impl Graphs {
     ) -> (Option<String>, Option<String>) {
         let new = new.map(|new| new.with_nodes(&mut |edge| edge + self.new));
         match (old, new) {
-            (Some(old), Some(new)) if self.same(old, &new) => (None, None),
+            (Some(old), Some(new)) if same(&self.rank, old, &new) => (None, None),
             (Some(old), Some(new)) => {
                 let (old, new) = self.differences(old, &new);
                 (Some(old), Some(new))
@@ -77,47 +78,6 @@ impl Graphs {
                 new.as_ref().map(|value| self.short(value)),
             ),
         }
-    }
-
-    /// True if two values have the same meaning.
-    fn same(&self, a: &Value, b: &Value) -> bool {
-        match (a, b) {
-            (Value::Node(a), Value::Node(b)) => self.rank[*a as usize] == self.rank[*b as usize],
-            (Value::List(a), Value::List(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| self.same(a, b))
-            }
-            (Value::Set(a), Value::Set(b)) => {
-                let (a, b) = self.unmatched(a, b);
-                a.is_empty() && b.is_empty()
-            }
-            (Value::Map(a), Value::Map(b)) => {
-                a.len() == b.len()
-                    && a.iter()
-                        .zip(b)
-                        .all(|(a, b)| a.0 == b.0 && self.same(&a.1, &b.1))
-            }
-            _ => a == b,
-        }
-    }
-
-    /// Members of each set that are missing in the other set. A member that occurs several times
-    /// must also occur as often in the other set.
-    fn unmatched<'v>(&self, a: &'v [Value], b: &'v [Value]) -> (Vec<&'v Value>, Vec<&'v Value>) {
-        let key = |value: &Value| match value {
-            Value::Node(node) => Value::Node(self.rank[*node as usize]),
-            other => other.clone(),
-        };
-        let mut left: BTreeMap<Value, Vec<&Value>> = BTreeMap::new();
-        for value in a {
-            left.entry(key(value)).or_default().push(value);
-        }
-        let mut right = Vec::new();
-        for value in b {
-            if left.get_mut(&key(value)).and_then(Vec::pop).is_none() {
-                right.push(value);
-            }
-        }
-        (left.into_values().flatten().collect(), right)
     }
 
     /// Describes the difference between two values: one text for the old value, one for the new
@@ -274,7 +234,7 @@ struct Walk<'g> {
 
 impl Walk<'_> {
     fn values(&mut self, old: &Value, new: &Value, path: &[String]) {
-        if self.graphs.same(old, new) {
+        if same(&self.graphs.rank, old, new) {
             return;
         }
         match (old, new) {
@@ -309,7 +269,7 @@ impl Walk<'_> {
                 }
             }
             (Value::Set(old), Value::Set(new)) => {
-                let (old, new) = self.graphs.unmatched(old, new);
+                let (old, new) = unmatched(&self.graphs.rank, old, new);
                 let nodes = |all: &[&Value]| all.iter().all(|one| matches!(one, Value::Node(_)));
                 if old.len() == new.len() && nodes(&old) && nodes(&new) {
                     for (old, new) in old.into_iter().zip(new) {

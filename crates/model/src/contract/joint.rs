@@ -5,8 +5,9 @@ use bundle::ir::{self, Value};
 use rustc_hash::FxHashMap;
 use serde_json::json;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
+use super::equality;
 use super::refine::{classes, sets_of};
 use vocab::gateway::FINGERPRINT_DIGITS;
 
@@ -83,23 +84,7 @@ impl Joint {
     /// True if two values have the same meaning.
     #[must_use]
     pub fn same(&self, a: &Value, b: &Value) -> bool {
-        match (a, b) {
-            (Value::Node(a), Value::Node(b)) => self.rank(*a) == self.rank(*b),
-            (Value::List(a), Value::List(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| self.same(a, b))
-            }
-            (Value::Set(a), Value::Set(b)) => {
-                let (a, b) = self.unmatched(a, b);
-                a.is_empty() && b.is_empty()
-            }
-            (Value::Map(a), Value::Map(b)) => {
-                a.len() == b.len()
-                    && a.iter()
-                        .zip(b)
-                        .all(|(a, b)| a.0 == b.0 && self.same(&a.1, &b.1))
-            }
-            _ => a == b,
-        }
+        equality::same(&self.rank, a, b)
     }
 
     /// Members of each list that are missing in the other list. A member that occurs several times
@@ -110,21 +95,7 @@ impl Joint {
         a: &'v [Value],
         b: &'v [Value],
     ) -> (Vec<&'v Value>, Vec<&'v Value>) {
-        let key = |value: &Value| match value {
-            Value::Node(node) => Value::Node(self.rank(*node)),
-            other => other.clone(),
-        };
-        let mut left: BTreeMap<Value, Vec<&Value>> = BTreeMap::new();
-        for value in a {
-            left.entry(key(value)).or_default().push(value);
-        }
-        let mut right = Vec::new();
-        for value in b {
-            if left.get_mut(&key(value)).and_then(Vec::pop).is_none() {
-                right.push(value);
-            }
-        }
-        (left.into_values().flatten().collect(), right)
+        equality::unmatched(&self.rank, a, b)
     }
 
     /// Returns a value as JSON, with the schemas inside. A schema that contains itself, and each

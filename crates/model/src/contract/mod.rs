@@ -5,6 +5,7 @@
 //! [`graph`] gives them the same number. This module reads everything around the schemas.
 
 pub mod difference;
+mod equality;
 mod graph;
 pub mod joint;
 pub(crate) mod least_bytes;

@@ -123,11 +123,11 @@ fn services(shared: &Shared<'_>, apis: &[Api], sink: &mut Sink) {
                 continue;
             };
             let policies = policies(shared, api, operation);
-            let judges = policies.iter().any(|policy| match policy {
+            let decides = policies.iter().any(|policy| match policy {
                 Checked::Authorize(requirements) => requirements.depends_on_path(),
                 _ => false,
             });
-            if judges && !reported.contains(&span) {
+            if decides && !reported.contains(&span) {
                 reported.push(span);
                 let finding = Diagnostic::new(
                     &WAY_ROUND,

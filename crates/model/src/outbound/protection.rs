@@ -21,7 +21,7 @@ pub struct Protection {
     /// ([`policy::Protection::Caller`]).
     guards: BTreeSet<String>,
     /// True if the operation is internal, so that clients cannot call it.
-    nobody: bool,
+    is_internal: bool,
 }
 
 impl Protection {
@@ -60,7 +60,7 @@ impl Protection {
             alternatives,
             certificate: certificate && !place.mount.listeners.is_empty(),
             guards: guards.map(|checked| policy_text(checked)).collect(),
-            nobody: place.is_internal,
+            is_internal: place.is_internal,
         }
     }
 
@@ -72,7 +72,7 @@ impl Protection {
     /// True if everyone may call the operation: it has no protection.
     pub(super) fn is_none(&self) -> bool {
         let open = self.alternatives.iter().any(BTreeSet::is_empty);
-        open && !self.certificate && self.guards.is_empty() && !self.nobody
+        open && !self.certificate && self.guards.is_empty() && !self.is_internal
     }
 
     /// True if `other` admits every caller that this protection admits.
@@ -81,7 +81,7 @@ impl Protection {
             let mut others = other.alternatives.iter();
             others.any(|other| other.is_subset(own))
         };
-        !other.nobody
+        !other.is_internal
             && self.alternatives.iter().all(covered)
             && (self.certificate || !other.certificate)
             && other.guards.is_subset(&self.guards)

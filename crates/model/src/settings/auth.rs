@@ -4,7 +4,8 @@ use bundle::ir;
 use diag::shape;
 use diag::{NodeRef, Sink};
 
-use super::{Defined, declared_kind, entries, name_in};
+use super::values::{declared_kind, entries, name_in};
+use crate::Defined;
 
 /// Reads the verifiers that gateway.yaml or the root `x-gateway` of a document defines.
 pub(crate) fn verifiers(root: NodeRef<'_>, api: Option<&str>) -> Vec<Defined<ir::Verifier>> {

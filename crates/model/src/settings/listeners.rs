@@ -9,7 +9,7 @@ use diag::{Diagnostic, NodeRef, Sink, Span, read};
 use policy::SecretRef;
 use policy::declared::{Settings, later};
 
-use super::entries;
+use super::values::entries;
 use crate::Defined;
 use vocab::lints::LISTENER_CONFLICT;
 

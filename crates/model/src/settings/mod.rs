@@ -12,6 +12,7 @@ mod release;
 mod serving;
 mod state;
 mod upstreams;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +22,6 @@ use bundle::statement::predicate::{Guard, Step};
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned, read};
 use policy::declared::{self, Scalar, Settings as Declared, Value, whole};
-use policy::escapes::is_dot_segment;
 use policy::guard::validate;
 
 pub(crate) use self::auth::{verifier, verifiers};
@@ -32,6 +32,9 @@ use self::mounts::mounts;
 pub use self::serving::{Endpoints, ServeDocument};
 pub(crate) use self::state::state_id;
 use self::upstreams::upstream;
+pub use self::values::Upstream;
+use self::values::{declared_kind, entries};
+pub(crate) use self::values::{name_in, name_list, named_beside};
 use crate::acknowledge::Acknowledgement;
 use crate::allow_public::Pattern;
 use crate::invariant_file::Invariants;
@@ -151,15 +154,6 @@ impl ApiEntry {
         };
         environment.is_some_and(|environment| named.iter().any(|name| name == environment))
     }
-}
-
-/// Upstream with the timeout that its operations inherit.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    /// Upstream in the form of the bundle.
-    pub ir: ir::Upstream,
-    /// Key `timeouts.request`, in milliseconds. `None`: not set.
-    pub request_timeout_ms: Option<Spanned<u64>>,
 }
 
 /// Requirements on all operations, which no document can override.
@@ -392,13 +386,6 @@ fn checked(kind: &str, node: NodeRef<'_>, sink: &mut Sink) -> Option<policy::Che
         .or_else(|| Some(policy::Checked::Declared(declared_kind(kind, node, &shape))))
 }
 
-fn declared_kind(kind: &str, node: NodeRef<'_>, shape: &shape::Shape) -> declared::Checked {
-    declared::Checked {
-        kind: kind.to_owned(),
-        settings: whole(node, shape).without(|path| path == ["kind"]),
-    }
-}
-
 /// Paths for [`Settings::other_files`].
 fn other_files(root: NodeRef<'_>, apis: &[ApiEntry]) -> BTreeSet<String> {
     let overlays = apis.iter().flat_map(|api| &api.overlays);
@@ -428,21 +415,6 @@ pub(crate) fn upstreams(
         upstream(project, &name, node, sink)
     });
     made.into_iter().map(|(_, entry)| entry).collect()
-}
-
-/// Name in the bundle of an upstream or verifier that a document defines: `API/NAME`. Names in
-/// gateway.yaml contain no `/`.
-pub(crate) fn name_in(api: &str, name: &str) -> String {
-    format!("{api}/{name}")
-}
-
-/// Bundle name of a verifier to which another verifier refers. `definition`: bundle name of the
-/// referring verifier. Both are in the same document, or both in gateway.yaml.
-pub(crate) fn named_beside(definition: &str, name: &str) -> String {
-    match definition.split_once('/') {
-        Some((api, _)) => name_in(api, name),
-        None => name.to_owned(),
-    }
 }
 
 /// Reads the policies under a node. `scope` distinguishes policies of an API from policies of
@@ -484,40 +456,6 @@ pub(crate) fn policies(
         });
     }
     found
-}
-
-/// True if a path contains a segment `.` or `..`, percent-encoded or not. Such a path would resolve
-/// to another path.
-fn has_dots(path: &str) -> bool {
-    path.split('/').any(is_dot_segment)
-}
-
-/// Reads a list of names.
-pub(crate) fn name_list(node: Option<NodeRef<'_>>) -> Vec<Spanned<String>> {
-    let items = node.into_iter().flat_map(NodeRef::items);
-    items
-        .filter_map(|item| Some(Spanned::new(item.scalar_text()?.to_owned(), item.span())))
-        .collect()
-}
-
-type Entries<T> = Vec<(String, Defined<T>)>;
-
-fn entries<'t, T>(
-    root: NodeRef<'t>,
-    key: &str,
-    mut make: impl FnMut(String, NodeRef<'t>) -> Option<T>,
-) -> Entries<T> {
-    let all = root.get(key).into_iter().flat_map(NodeRef::entries);
-    let made = all.filter_map(|(entry, node)| {
-        let value = make(entry.key.to_string(), node)?;
-        let defined = Defined {
-            value,
-            span: entry.key_span,
-            node: Some(node.id()),
-        };
-        Some((entry.key.to_string(), defined))
-    });
-    made.collect()
 }
 
 fn name(root: NodeRef<'_>, sink: &mut Sink) -> Option<Spanned<String>> {

@@ -4,7 +4,7 @@ use bundle::ir;
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, NodeRef, Sink, Spanned};
 
-use super::{has_dots, name_list};
+use super::values::{has_dots, name_list};
 use crate::{AllNames, Defined, Kind};
 use vocab::lints::MOUNT_CONFLICT;
 

@@ -12,7 +12,9 @@ use diag::{Diagnostic, NodeRef, Sink, Spanned};
 use policy::Checked;
 use policy::plans::Plans;
 
-use super::{Defined, name_list, state_id};
+use super::state::state_id;
+use super::values::name_list;
+use crate::Defined;
 use vocab::lints::WRONG_KIND;
 
 /// Name in the bundle of a plan's copy of a policy. Names in gateway.yaml contain no `:`.

@@ -5,7 +5,8 @@ use bundle::ir;
 use diag::{Diagnostic, NodeRef, Sink, Tree};
 use vocab::lints::WRONG_KIND;
 
-use super::{Defined, named_beside};
+use super::values::named_beside;
+use crate::Defined;
 use crate::bound_schemes::bearer_of;
 
 /// Reports each `token` and `bearer` that names a verifier whose kind does not check tokens.

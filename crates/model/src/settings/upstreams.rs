@@ -11,7 +11,8 @@ use policy::traffic::{circuit_breaker, retry};
 use policy::upstream::{Balance, Health, Limits};
 use policy::{SecretRef, forms};
 
-use super::{Upstream, entries, has_dots, state_id};
+use super::state::state_id;
+use super::values::{Upstream, entries, has_dots};
 use vocab::lints::UPSTREAM_TLS;
 
 pub(super) fn upstream(

@@ -358,7 +358,7 @@ impl Entry {
             0 => named,
             more => format!(
                 "{named} and {}",
-                super::count::counted(more, "more operation")
+                diag::count::counted(more, "more operation")
             ),
         }
     }

@@ -4,7 +4,7 @@
 use serde_json::Value as Json;
 use validator::containment::Position;
 
-use super::meaning::Judge;
+use super::meaning::SchemaComparison;
 use super::schema::Child;
 
 /// Outer pair of schemas on the path from a body to a value, and position of the next inner pair.
@@ -56,14 +56,14 @@ impl Outer {
 /// Body that contains `value` at the end of a path of outer pairs, and that only one side accepts.
 /// `None` if no such body was found.
 pub(super) fn body(
-    judge: &mut Judge<'_>,
+    schemas: &mut SchemaComparison<'_>,
     outers: &[Outer],
     is_response: bool,
     value: &Json,
 ) -> Option<Json> {
     let mut outwards = outers.iter().rev();
     outwards.try_fold(value.clone(), |inner, outer| {
-        judge.enclose(outer.pair, is_response, outer.position()?, &inner)
+        schemas.enclose(outer.pair, is_response, outer.position()?, &inner)
     })
 }
 

@@ -21,7 +21,7 @@ const MEMBERS_STEPS_MAX: u32 = 20_000;
 const SEARCHES_MAX: u32 = 512;
 
 /// Prover that decides which differences between the schemas of two contracts break clients.
-pub(super) struct Judge<'j> {
+pub(super) struct SchemaComparison<'j> {
     joint: &'j Joint,
     /// Containment in requests (index 0) and responses (index 1): `single` proves a pair without
     /// its inner pairs, `whole` with its inner pairs.
@@ -33,7 +33,7 @@ pub(super) struct Judge<'j> {
     text: [Containment<'j>; 2],
 }
 
-impl<'j> Judge<'j> {
+impl<'j> SchemaComparison<'j> {
     /// Creates the comparison. `class` is [`Joint::rank`].
     pub(super) fn new(joint: &'j Joint, class: &'j dyn Fn(u32) -> u32) -> Self {
         let of = |direction, steps, searches| {
@@ -91,7 +91,7 @@ impl<'j> Judge<'j> {
 
     /// Sets the levels of a pair's differences by containment. Adds a difference for a break that
     /// no keyword shows.
-    pub(super) fn judge(&mut self, pair: (u32, u32), role: Role, local: &mut Local) {
+    pub(super) fn compare(&mut self, pair: (u32, u32), role: Role, local: &mut Local) {
         if role.is_opaque {
             // The pair is inside `not` or `if`, so the outer pair reports the break.
             for finding in local.findings.iter_mut().filter(|one| is_checked(one)) {

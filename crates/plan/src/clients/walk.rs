@@ -14,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value as Json;
 
 use super::enclosing::{self, Outer};
-use super::meaning::{self, Judge};
+use super::meaning::{self, SchemaComparison};
 use super::messages::{self, Parts, Root};
 use super::operations::OperationPair;
 use super::schema::{self, Finding, Local, Role};
@@ -137,7 +137,7 @@ pub(super) struct Walk<'j> {
     records: Vec<Record>,
     /// Indices of `records` by the new operation, callback or webhook that was compared.
     compared: FxHashMap<String, Vec<usize>>,
-    judge: Judge<'j>,
+    schemas: SchemaComparison<'j>,
     /// Results of [`Self::is_harmless`], by the index of the pair.
     harmless: FxHashMap<usize, bool>,
 }
@@ -147,7 +147,7 @@ impl<'j> Walk<'j> {
     pub(super) fn new(joint: &'j Joint, class: &'j dyn Fn(u32) -> u32) -> Self {
         Self {
             joint,
-            judge: Judge::new(joint, class),
+            schemas: SchemaComparison::new(joint, class),
             harmless: FxHashMap::default(),
             numbers: FxHashMap::default(),
             pairs: Vec::new(),
@@ -408,7 +408,7 @@ impl<'j> Walk<'j> {
             return *known;
         }
         let ((old, new), local) = &self.pairs[pair];
-        let is_harmless = self.judge.is_harmless((*old, *new), local.role);
+        let is_harmless = self.schemas.is_harmless((*old, *new), local.role);
         self.harmless.insert(pair, is_harmless);
         is_harmless
     }
@@ -421,10 +421,10 @@ impl<'j> Walk<'j> {
         }
         let at = self.pairs.len();
         self.numbers.insert(node, at);
-        let judge = &mut self.judge;
-        let mut is_contained = |pair| judge.is_contained_member(pair, role);
+        let schemas = &mut self.schemas;
+        let mut is_contained = |pair| schemas.is_contained_member(pair, role);
         let mut local = schema::compare(self.joint, (old, new), role, &mut is_contained);
-        self.judge.judge((old, new), role, &mut local);
+        self.schemas.compare((old, new), role, &mut local);
         self.pairs.push(((old, new), local));
         at
     }
@@ -504,7 +504,7 @@ impl<'j> Walk<'j> {
                 meaning::lower(&mut finding);
             }
             if let (Some(witness), None) = (&finding.witness, &body) {
-                body = enclosing::body(&mut self.judge, &outers, is_response, witness);
+                body = enclosing::body(&mut self.schemas, &outers, is_response, witness);
             }
             records.push(Record {
                 body: finding.witness.as_ref().and(body.clone()),

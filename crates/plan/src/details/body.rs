@@ -9,7 +9,7 @@ use policy::declared::Scalar;
 use policy::validation::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, Mode};
 use serde_json::Value;
 
-use super::operations::{ApiSide, Line, definition, named};
+use super::line::{ApiSide, Line, definition, named};
 use crate::Class;
 
 /// Reports a change of `max_body`, and a change of the length up to which bodies are checked.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use bundle::ir::{self, Link};
 
-use super::operations::ApiSide;
+use super::line::ApiSide;
 use crate::{Class, security};
 
 /// True if a change of this class and id may send requests to another destination.

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::claims::Readers;
 use super::freed::AdmissionRules;
-use super::{claims, fields, plans, push as push_lines, tables};
+use super::line::push as push_lines;
+use super::{claims, fields, plans, tables};
 use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};
 

@@ -7,9 +7,10 @@ use bundle::ir;
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
 
-use super::operations::{ApiSide, Line, named, policy_value};
+use super::line::{ApiSide, Line, named, push};
+use super::shown::{all, policy_value};
 use super::tables::{self, Table};
-use super::{all, fields, pages, push, questions, reachable, restart, verifiers};
+use super::{fields, pages, questions, reachable, restart, verifiers};
 use crate::pairs::{both, listeners};
 use crate::security::{self, UNSHOWN};
 use crate::{Change, Class, Plan, Section};

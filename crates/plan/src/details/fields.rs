@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use super::destination;
 use super::groups::{is_below, together};
-use super::operations::Line;
+use super::line::Line;
+use super::shown::shown;
 use super::tables::{self, Table, of_policy};
 use crate::Class;
 
@@ -337,20 +338,5 @@ fn each(old: Option<&Written>, new: Option<&Written>, absent: &[&str]) -> Class 
         (true, true) => Class::Changed,
         (true, false) => Class::Tighten,
         (false, true | false) => Class::Relax,
-    }
-}
-
-/// Value for display. Secrets are shown as their references.
-pub(crate) fn shown(value: Option<&Written>) -> Value {
-    let scalar = |scalar: &Scalar| match scalar {
-        Scalar::Flag(flag) => Value::Bool(*flag),
-        Scalar::Number(number) => (*number).into(),
-        other => other.to_string().into(),
-    };
-    match value {
-        None => Value::Null,
-        Some(Written::One(one)) => scalar(one),
-        Some(Written::Set(all) | Written::List(all)) => all.iter().map(scalar).collect(),
-        Some(Written::Empty) => Value::Object(serde_json::Map::new()),
     }
 }

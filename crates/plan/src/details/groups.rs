@@ -4,7 +4,7 @@
 use policy::declared::Settings;
 use serde_json::Value;
 
-use super::fields::shown;
+use super::shown::shown;
 use crate::Class;
 
 /// Group of settings below one path. If all settings of the group are added or removed together,

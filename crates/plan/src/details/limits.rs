@@ -13,8 +13,10 @@ use policy::declared::Value as Written;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
-use super::operations::{Line, policy_value, settings};
+use super::line::Line;
+use super::operations::settings;
 use super::restart;
+use super::shown::policy_value;
 use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
 

@@ -11,6 +11,7 @@ mod fields;
 mod freed;
 mod groups;
 mod limits;
+mod line;
 mod operations;
 mod pages;
 mod plans;
@@ -18,20 +19,21 @@ mod questions;
 mod reachable;
 mod restart;
 mod schemes;
+mod shown;
 mod slashes;
 mod tables;
 mod unserved;
 mod verifiers;
 
-use serde_json::Value;
-
 pub(super) use self::bound::{ends, goes_elsewhere};
 pub(crate) use self::definitions::{listener, upstream};
-pub(crate) use self::fields::{hidden, shown};
+pub(crate) use self::fields::hidden;
 pub(super) use self::limits::{Cells as LimitedCells, OperationAt};
-pub(super) use self::operations::{ApiSide, Line, are_compared, of_cell};
+pub(super) use self::line::{ApiSide, Line};
+pub(super) use self::operations::{are_compared, of_cell};
+pub(crate) use self::shown::shown;
 pub(super) use self::unserved::is_unserved;
-use super::{Change, Plan, Section, security};
+use super::{Plan, security};
 use crate::pairs::both;
 use model::lower::Lowered;
 
@@ -72,27 +74,4 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
 /// other difference.
 pub(super) fn restated(old: &Lowered, new: &Lowered, plan: &mut Plan) {
     definitions::restated(&old.gateway, &new.gateway, plan);
-}
-
-/// Adds lines that concern no operation to the plan.
-fn push(plan: &mut Plan, lines: Vec<Line>, section: impl Fn(&Line) -> Section) {
-    for line in lines {
-        let section = section(&line);
-        let Line {
-            class,
-            id,
-            subject,
-            old,
-            new,
-        } = line;
-        plan.changes
-            .push(Change::new(section, class, id, subject, old, new));
-    }
-}
-
-/// All settings of an added or removed definition, for display.
-fn all(settings: &policy::declared::Settings) -> Value {
-    let settings = settings.iter();
-    let settings = settings.map(|one| (one.path.join("."), shown(Some(&one.value))));
-    settings.collect::<serde_json::Map<_, _>>().into()
 }

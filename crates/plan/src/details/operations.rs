@@ -10,40 +10,12 @@ use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::{Value, json};
 
 use super::bound::{ends, goes_elsewhere};
+use super::line::{ApiSide, Line, definition, named};
+use super::shown::{policy_value, shown};
 use super::{body, destination, fields, questions, schemes, slashes, tables, upstream, verifiers};
 use crate::pairs::reference;
 use crate::security::handling;
-use crate::{Change, Class, Plan, Section};
-
-/// Line of a plan before its operation and section are known.
-#[derive(Clone, Debug)]
-pub(crate) struct Line {
-    pub(crate) class: Class,
-    pub(crate) id: &'static str,
-    pub(crate) subject: String,
-    pub(crate) old: Value,
-    pub(crate) new: Value,
-}
-
-impl Line {
-    /// Section of this line if it concerns an operation.
-    pub(crate) fn section(&self) -> Section {
-        match self.class {
-            Class::Weaken | Class::Incomparable | Class::Strengthen => Section::Security,
-            _ if [questions::SENT, questions::SERVICE_CALLED].contains(&self.id) => {
-                Section::Security
-            }
-            _ => Section::Policy,
-        }
-    }
-}
-
-/// API on one side of a comparison, and the definitions of gateway.yaml on that side.
-#[derive(Clone, Copy)]
-pub(crate) struct ApiSide<'a> {
-    pub(crate) api: &'a ir::Api,
-    pub(crate) shared: &'a ir::Shared,
-}
+use crate::{Change, Class, Plan};
 
 /// True if [`operations`] compares these two operations: they have the same key, or the same
 /// requests if the key was changed.
@@ -477,42 +449,6 @@ pub(super) fn settings(subject: &str, before: &Checked, after: &Checked, lines: 
     }
 }
 
-/// Text of a policy for display. Secrets are shown as their references.
-pub(super) fn policy_value(checked: &Checked) -> Value {
-    let settings = checked.settings();
-    let kind = ("kind".to_owned(), Value::from(checked.kind()));
-    let settings = settings
-        .iter()
-        .map(|one| (one.path.join("."), fields::shown(Some(&one.value))));
-    std::iter::once(kind)
-        .chain(settings)
-        .collect::<serde_json::Map<_, _>>()
-        .into()
-}
-
-pub(super) fn named(link: &Link) -> Option<&str> {
-    match link {
-        Link::Authenticate => None,
-        Link::Shared(name) | Link::Own(name) => Some(name),
-    }
-}
-
-/// Definition of a policy in a chain, and where it is defined.
-pub(super) fn definition<'s>(
-    treatment: &ir::Treatment,
-    name: &str,
-    side: ApiSide<'s>,
-) -> Option<(&'static str, &'s Checked)> {
-    let mut chain = treatment.chain.iter();
-    let link = chain.find(|link| named(link) == Some(name))?;
-    let (place, policies) = match link {
-        Link::Authenticate => return None,
-        Link::Shared(_) => ("gateway.yaml", &side.shared.policies),
-        Link::Own(_) => ("the document", &side.api.policies),
-    };
-    policies.get(name).map(|policy| (place, &policy.checked))
-}
-
 /// Kind of a policy in a chain.
 fn kind_of<'s>(treatment: &ir::Treatment, name: &str, side: ApiSide<'s>) -> Option<&'s str> {
     definition(treatment, name, side).map(|(_, checked)| checked.kind())
@@ -652,7 +588,7 @@ fn moved(
 fn described(checked: &Checked, side: ApiSide<'_>) -> String {
     let settings = checked.settings();
     let settings = settings.iter().map(|one| {
-        let value = match fields::shown(Some(&one.value)) {
+        let value = match shown(Some(&one.value)) {
             Value::String(text) => text,
             other => other.to_string(),
         };

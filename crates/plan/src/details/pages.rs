@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use policy::declared::Settings;
 use serde_json::Value;
 
-use super::operations::Line;
+use super::line::Line;
 use crate::security::{Verdict, executed};
 use crate::{Change, Class, Section};
 

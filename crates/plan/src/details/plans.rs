@@ -7,7 +7,8 @@ use bundle::ir;
 use policy::declared::{Scalar, Value as Written};
 use serde_json::Value;
 
-use super::operations::{Line, settings};
+use super::line::Line;
+use super::operations::settings;
 use super::{consumers, restart};
 use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};

@@ -12,18 +12,14 @@ use policy::auth::Place;
 use policy::guard::{ext_proc, forward_auth};
 use serde_json::Value;
 
-use super::operations::{ApiSide, Line, RemovedOperations, policy_value};
+use super::line::{ApiSide, Line, SENT, SERVICE_CALLED};
+use super::operations::RemovedOperations;
+use super::shown::{policy_value, shown};
 use super::{fields, tables};
 use crate::pairs::reference;
 use crate::security::gateway::hosts;
 use crate::security::{is_credential, policies, verifiers_of};
 use crate::{Change, Class, Plan, Section};
-
-/// Id of a line about credentials that a service newly receives.
-pub(super) const SENT: &str = "credentials-sent";
-
-/// Id of a line about a service whose responses clients newly receive.
-pub(super) const SERVICE_CALLED: &str = "service-asked";
 
 /// Reason for a missing witness: another service makes the decision.
 const DECIDED_ELSEWHERE: &str =
@@ -413,7 +409,7 @@ fn connection(upstream: &ir::Upstream) -> String {
     let settings = upstream.traffic_settings();
     let settings = settings.below(&["tls"]);
     let settings = settings.map(|one| {
-        let value = fields::shown(Some(&one.value));
+        let value = shown(Some(&one.value));
         format!("{} {value}", one.path.join("."))
     });
     let targets = upstream.targets.iter();
@@ -632,7 +628,7 @@ fn rewrites(gateway: &ir::Gateway, (api, treatment): (&ir::Api, &ir::Treatment))
     let all = policies.map(Checked::settings).chain(own);
     let texts = all.map(|settings| {
         let settings = settings.iter().map(|one| {
-            let value = fields::shown(Some(&one.value));
+            let value = shown(Some(&one.value));
             format!("{} {value}", one.path.join("."))
         });
         format!(", rewrite {}", settings.collect::<Vec<_>>().join(", "))

@@ -6,7 +6,7 @@ use bundle::ir;
 use policy::auth::Place;
 use serde_json::Value;
 
-use super::operations::Line;
+use super::line::Line;
 use crate::Class;
 use crate::security::handling::{is_required_by_one, place_text, seen};
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use bundle::ir::{Operation, Template, TrailingSlash};
 
-use super::operations::Line;
+use super::line::Line;
 use crate::Class;
 
 /// Path template of an operation. With `trailing_slash: ignore`, one template stands for the path

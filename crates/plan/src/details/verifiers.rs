@@ -8,8 +8,9 @@ use policy::auth::{Place, oidc};
 use policy::declared::{Scalar, Settings, Value as Written};
 
 use super::definitions::report_one_sided;
-use super::operations::{ApiSide, Line};
-use super::{all, fields, tables};
+use super::line::{ApiSide, Line};
+use super::shown::all;
+use super::{fields, tables};
 use crate::pairs::both;
 use crate::{Class, security};
 

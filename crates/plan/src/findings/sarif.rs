@@ -4,8 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use diag::Level;
-use diag::sarif::plain;
+use diag::sarif::{level, log, plain};
 use diag::uri::path_reference;
 use serde_json::{Value, json};
 
@@ -22,21 +21,8 @@ pub fn render(report: &Report<'_>) -> String {
         .iter()
         .map(|finding| result(finding, index(finding.change.id)))
         .collect();
-    let log = json!({
-        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": {
-                "name": "gwc plan",
-                "version": env!("CARGO_PKG_VERSION"),
-                "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "rules": ids.iter().map(|id| rule(id)).collect::<Vec<_>>(),
-            }},
-            "columnKind": "unicodeCodePoints",
-            "results": results,
-        }],
-    });
-    serde_json::to_string_pretty(&log).unwrap_or_default()
+    let rules: Vec<Value> = ids.iter().map(|id| rule(id)).collect();
+    log("gwc plan", &rules, &results)
 }
 
 fn rule(id: &str) -> Value {
@@ -51,16 +37,11 @@ fn rule(id: &str) -> Value {
 }
 
 fn result(finding: &Finding<'_>, rule: Option<usize>) -> Value {
-    let level = match finding.level {
-        Level::Error => "error",
-        Level::Warn => "warning",
-        Level::Info => "note",
-    };
     let column = finding.at.as_ref().map_or(1, |at| at.column);
     json!({
         "ruleId": finding.change.id,
         "ruleIndex": rule,
-        "level": level,
+        "level": level(finding.level),
         "message": {"text": plain(&finding.message)},
         "locations": [{"physicalLocation": {
             "artifactLocation": {"uri": path_reference(finding.path())},

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::count::counted;
 use crate::report::{Report, Values};
 use crate::words;
 use crate::{Change, Class, Section};
+use diag::count::counted;
 use diag::text::printable;
 
 /// Side whose requirement the changes of a line have in common.

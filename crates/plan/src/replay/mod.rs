@@ -224,7 +224,7 @@ impl Replay {
             self.callers[*group].add(request.consumer.as_deref());
             return;
         }
-        let Some((effect, owners)) = self.judge(request) else {
+        let Some((effect, owners)) = self.effect_of(request) else {
             self.unread += 1;
             return;
         };
@@ -258,7 +258,7 @@ impl Replay {
 
     /// Finds the owners of a request on both sides (the operations that handle the request), and
     /// compares the owners. Returns the effect and the owners. `None` if the request is malformed.
-    fn judge(&self, request: &LoggedRequest<'_>) -> Option<(Effect, [String; 2])> {
+    fn effect_of(&self, request: &LoggedRequest<'_>) -> Option<(Effect, [String; 2])> {
         let [old, new] = &self.sides;
         let (was, is) = (self.find(old, request)?, self.find(new, request)?);
         let effect = match (&was, &is) {

@@ -8,7 +8,7 @@ use engine::{Decided, RouteRef};
 use policy::RequestHead;
 use policy::auth::decode_query;
 
-use super::{Answer, Operation, RouteRequest, names, pattern_text};
+use super::route_request::{Operation, RouteRequest, names, pattern_text};
 
 /// Maximum number of hosts that are checked.
 const HOSTS_MAX: usize = 1_000;
@@ -314,11 +314,12 @@ fn patterns(route_request: RouteRequest<'_>) -> Vec<HostPattern> {
         .collect()
 }
 
-/// Reason why no route is selected. `None` if the list of candidates already shows the reason.
+/// Explanation that no route is selected. `reason`: reason of the refusal. `None` if the list of
+/// candidates already shows the explanation.
 pub(super) fn no_route_reason(
     route_request: RouteRequest<'_>,
     head: &RequestHead,
-    answer: &Answer,
+    reason: Option<&str>,
 ) -> Option<String> {
     let listener = route_request.listener();
     let pattern = route_request
@@ -326,7 +327,7 @@ pub(super) fn no_route_reason(
         .snapshot()
         .host_pattern(route_request.question.listener, &head.host);
     let path = head.path();
-    match (pattern, answer.reason) {
+    match (pattern, reason) {
         (None, _) => {
             let all = patterns(route_request);
             let hosts: Vec<&str> = all.iter().filter_map(pattern_text).collect();

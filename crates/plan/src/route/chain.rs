@@ -9,7 +9,7 @@ use policy::guard::validate;
 use policy::validation::Undeclared;
 use policy::{Checked, Phase, Policy as _};
 
-use super::{Here, RouteRequest};
+use super::route_request::{Here, RouteRequest};
 use crate::security;
 use model::source_map::{FieldSource, From, Place};
 

@@ -8,7 +8,7 @@ use policy::auth::mtls::Source;
 use policy::auth::{Place, dpop};
 use zeroize::Zeroizing;
 
-use super::RouteRequest;
+use super::route_request::RouteRequest;
 use crate::ask::Question;
 use crate::security::{self, Tokens};
 use crate::witness;

@@ -4,8 +4,8 @@
 use bundle::ir;
 use policy::declared::{Scalar, Settings, Value};
 
-use super::Here;
 use super::candidates::conditions;
+use super::route_request::Here;
 use crate::{details, security};
 use model::source_map::{FieldSource, Place};
 

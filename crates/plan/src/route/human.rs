@@ -5,6 +5,7 @@ use diag::text::printable;
 use super::effective::Source;
 use super::upstream::Upstream;
 use super::{Answer, Candidate, Decision, Field, Operation, Outcome, Step};
+use crate::words;
 use model::source_map::Place;
 
 /// Maximum number of settings shown for a step. `--format json` has all of them.
@@ -138,8 +139,8 @@ impl Renderer<'_> {
         let most = if passed { 0 } else { SETTINGS_MAX };
         let settings = step.settings.iter().take(most);
         about.extend(settings.map(|(key, value)| match key.as_str() {
-            "security" => value.clone(),
-            key => format!("{key} {value}"),
+            "security" => words::access(value).to_owned(),
+            key => format!("{} {value}", words::with_indexes(key)),
         }));
         let more = step.settings.len().saturating_sub(SETTINGS_MAX);
         if more > 0 && !passed {
@@ -212,7 +213,12 @@ impl Renderer<'_> {
                 source.push_str(&format!(", {}", self.place(next)));
             }
         }
-        format!("{:<width$}  {}  ({source})", field.field, field.value)
+        let value = match field.field.as_str() {
+            "security" => words::access(&field.value),
+            _ => field.value.as_str(),
+        };
+        let name = words::with_indexes(&field.field);
+        format!("{name:<width$}  {value}  ({source})")
     }
 
     fn at(&self, place: Option<&Place>) -> String {

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use bundle::ir::{SchemeUse, Verify};
 use policy::Checked;
 
-use super::{Here, chain};
+use super::chain;
+use super::route_request::Here;
 
 /// Policies, verifiers and settings of the operation that the answer ignores.
 pub(super) fn left_out(here: Here<'_>) -> Vec<String> {

@@ -6,7 +6,7 @@ use engine::RouteRef;
 use policy::RequestHead;
 
 use super::candidates::Candidate;
-use super::{Answer, RouteRequest, pattern_text};
+use super::route_request::{Operation, RouteRequest, pattern_text};
 
 /// Maximum number of templates that are reported.
 const NEAR_MAX: usize = 5;
@@ -15,11 +15,13 @@ const DISTANCE_MAX: u32 = 3;
 /// Maximum length of a path that is compared, in segments.
 const SEGMENTS_MAX: usize = 64;
 
-/// Finds the nearest templates at the mounts of the request's host, nearest first.
+/// Finds the nearest templates at the mounts of the request's host, nearest first. Leaves out the
+/// operation that handles the request, and the candidates.
 pub(super) fn misses(
     route_request: RouteRequest<'_>,
     head: &RequestHead,
-    answer: &Answer,
+    handles: Option<&Operation>,
+    candidates: &[Candidate],
 ) -> Vec<Candidate> {
     let snapshot = route_request.oracle.snapshot();
     let Some(pattern) = snapshot.host_pattern(route_request.question.listener, &head.host) else {
@@ -42,8 +44,8 @@ pub(super) fn misses(
         })
     };
     let known = |route: &RouteRef<'_>| {
-        let owner = answer.operation.iter();
-        let mut shown = owner.chain(answer.candidates.iter().map(|one| &one.operation));
+        let candidates = candidates.iter().map(|one| &one.operation);
+        let mut shown = handles.into_iter().chain(candidates);
         shown.any(|one| one.key == route.operation.key && one.mount == *route.mount.name)
     };
     let path: Vec<&str> = head.path().split('/').skip(1).collect();

@@ -13,7 +13,7 @@ use policy::auth::Place as CredentialPlace;
 use policy::logged::{LoggedParameters, SecretParameters};
 use policy::traffic::split;
 
-use super::RouteRequest;
+use super::route_request::RouteRequest;
 use model::source_map::Place;
 
 /// Placeholder for a secret value.

@@ -33,7 +33,7 @@ enum Owner {
     /// The path of the requests has operations, but none with their method (405).
     Undeclared,
     /// No route serves the requests.
-    Nobody,
+    Unserved,
 }
 
 /// Requests of a changed route, and their owners on both sides.
@@ -174,7 +174,7 @@ impl Owner {
         match route.tier {
             _ if route.serves => Self::Route(at),
             Tier::Undeclared => Self::Undeclared,
-            Tier::Unmatched => Self::Nobody,
+            Tier::Unmatched => Self::Unserved,
             Tier::Described | Tier::Withheld | Tier::Login => Self::Internal,
         }
     }
@@ -301,7 +301,7 @@ impl Regions {
             let known = partners[side].get(&at).map_or(&[][..], Vec::as_slice);
             let mut others: Vec<Owner> = known.iter().map(|at| Owner::Route(*at)).collect();
             if served[side].contains(&at) {
-                others.push(Owner::Nobody);
+                others.push(Owner::Unserved);
             }
             let template = shortened(&route.template);
             let unknown = match is_of_rest(route) && known.is_empty() {
@@ -312,7 +312,7 @@ impl Regions {
             let is_exact = unknown.is_none();
             if let Some(all) = unknown {
                 others.extend(all.into_iter().map(Owner::Route));
-                others.push(Owner::Nobody);
+                others.push(Owner::Unserved);
             }
             let before = described[0].overlapping(&template);
             let has_conditions = |at: &u32| !cells.before(*at).conditions.is_empty();
@@ -489,7 +489,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
                 may_fail && (is_rest || keeps) || self.is_refused([one.before, at], reading)
             }
             Owner::Undeclared => is_rest,
-            Owner::Nobody => {
+            Owner::Unserved => {
                 let cause = self.cells.cause(region.cause);
                 let is_other = is_of_rest(cause) && has_other_base(cause, own);
                 is_rest && (region.was_described || is_other) || keeps && region.was_conditional
@@ -505,7 +505,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
             // If a route of the new side admits more callers to the requests of the region, another
             // line reports this difference.
             Owner::Internal | Owner::Route(_) => false,
-            Owner::Undeclared | Owner::Nobody => {
+            Owner::Undeclared | Owner::Unserved => {
                 let cause = self.cells.cause(region.cause);
                 let is_other = region.is_mounted && has_other_base(cause, own);
                 let mut internal = region.internal.iter().map(String::as_str);

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::details::{ApiSide, Line, ends, goes_elsewhere};
 use crate::security::schemas::{self, EnforcedLine};
-use crate::security::{NOBODY, Tokens};
+use crate::security::{NOT_SERVED, Tokens};
 use crate::values::Values;
 use crate::{Change, Class, RequestPlace, Section, Witness};
 use model::lower::Lowered;
@@ -360,7 +360,7 @@ impl<'a> Cells<'_, 'a> {
     ) {
         let (was, is) = (self.before(before), self.after(after));
         // If a policy of the old route refused every caller, no caller had access before.
-        let is_refusing = self.pairs.before(was).is_nobody();
+        let is_refusing = self.pairs.before(was).is_unserved();
         for difference in &pair.access {
             let is_exposed = is_refusing && difference.component == "who";
             let opened = is_exposed.then(|| self.pairs.after(is).is_open());
@@ -493,7 +493,7 @@ impl<'a> Cells<'_, 'a> {
     /// Reports requests that a route of the new side serves and that were not served before.
     /// `is_new` is true if the old side has no route with the same requests.
     fn newly_served(&self, (after, is_new): (u32, bool), results: &mut CellResults) {
-        let owners = [Owner::Nobody, Owner::Route(after)];
+        let owners = [Owner::Unserved, Owner::Route(after)];
         let route = self.after(after);
         if route.redirects() {
             return;
@@ -534,7 +534,7 @@ impl<'a> Cells<'_, 'a> {
         change.bound.clone_from(&before);
         let every = route.treatment().security.indices();
         let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();
-        let witness = cell.and_then(|cell| match access.is_nobody() {
+        let witness = cell.and_then(|cell| match access.is_unserved() {
             true => self.differs(cell, results),
             false => self.admitted_caller(cell, &every, true, results),
         });
@@ -546,7 +546,7 @@ impl<'a> Cells<'_, 'a> {
         self.push(results, change, route, witness.clone(), why_none);
         // In a first release all operations are new, so only operations that are open to everyone
         // get this line. If a policy refuses every caller, there is no access to report.
-        if access.is_nobody() {
+        if access.is_unserved() {
             return self.new_refusal((route, &access), &before, results);
         }
         if self.sides.0.is_none() && !access.is_open() {
@@ -562,7 +562,7 @@ impl<'a> Cells<'_, 'a> {
             class,
             "operation-exposed",
             "security",
-            NOBODY.into(),
+            NOT_SERVED.into(),
             describe(&route.treatment().security).into(),
         );
         let treated = treated(self.sides, route, self.place);
@@ -572,7 +572,7 @@ impl<'a> Cells<'_, 'a> {
 
     /// Reports requests that a route of the old side served and that are no longer served.
     fn no_longer_served(&self, before: u32, results: &mut CellResults) {
-        let owners = [Owner::Route(before), Owner::Nobody];
+        let owners = [Owner::Route(before), Owner::Unserved];
         let route = self.before(before);
         let cell = self.cell(owners);
         if let Some(cell) = cell.filter(|_| !route.redirects()) {
@@ -608,7 +608,7 @@ impl<'a> Cells<'_, 'a> {
         change.bound.push_str(&self.changed_around(route));
         let every = route.treatment().security.indices();
         let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();
-        let witness = match self.pairs.before(route).is_nobody() {
+        let witness = match self.pairs.before(route).is_unserved() {
             true => self.differs(cell, results),
             false => self.admitted_caller(cell, &every, false, results),
         };

@@ -133,22 +133,7 @@ impl<'a> Cells<'_, 'a> {
             false => before.without(&after),
         };
         caller.client = Some(only.example(OUTSIDER)?);
-        let security = &caller.route.treatment().security;
-        let none = ir::Alternative::default();
-        let alternatives = security
-            .0
-            .iter()
-            .chain(security.0.is_empty().then_some(&none));
-        alternatives.into_iter().find_map(|alternative| {
-            let EvaluatedRequest { witness, owned, .. } =
-                self.ask(cell, &caller, (alternative, None))?;
-            let (inside, outside) = match opens {
-                true => (&witness.new, &witness.old),
-                false => (&witness.old, &witness.new),
-            };
-            let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
-            (owned && served(inside) && !served(outside)).then_some(witness)
-        })
+        self.served_on_one_side(cell, &caller, opens)
     }
 
     /// Finds a witness with a message that only one side admits: the new side if `opens` is true,
@@ -161,6 +146,17 @@ impl<'a> Cells<'_, 'a> {
     ) -> Option<Witness> {
         let mut caller = self.caller(cell.owners, opens, results)?;
         caller.message = Some(message);
+        self.served_on_one_side(cell, &caller, opens)
+    }
+
+    /// Finds a witness of the caller, with the credentials of one alternative, that only one side
+    /// serves: the new side if `opens` is true, otherwise the old side.
+    fn served_on_one_side(
+        &self,
+        cell: &Cell,
+        caller: &Caller<'_, 'a>,
+        opens: bool,
+    ) -> Option<Witness> {
         let security = &caller.route.treatment().security;
         let none = ir::Alternative::default();
         let alternatives = security
@@ -169,7 +165,7 @@ impl<'a> Cells<'_, 'a> {
             .chain(security.0.is_empty().then_some(&none));
         alternatives.into_iter().find_map(|alternative| {
             let EvaluatedRequest { witness, owned, .. } =
-                self.ask(cell, &caller, (alternative, None))?;
+                self.ask(cell, caller, (alternative, None))?;
             let (inside, outside) = match opens {
                 true => (&witness.new, &witness.old),
                 false => (&witness.old, &witness.new),
@@ -184,11 +180,11 @@ impl<'a> Cells<'_, 'a> {
     fn addresses(&self, owners: [Owner; 2]) -> [Addresses; 2] {
         let before = match owners[0] {
             Owner::Route(route) => self.pairs.before(self.before(route)).addresses(),
-            Owner::Nobody | Owner::Refused(_) | Owner::Anyone => Addresses::all(),
+            Owner::Unserved | Owner::Refused(_) | Owner::Anyone => Addresses::all(),
         };
         let after = match owners[1] {
             Owner::Route(route) => self.pairs.after(self.after(route)).addresses(),
-            Owner::Nobody | Owner::Refused(_) | Owner::Anyone => Addresses::all(),
+            Owner::Unserved | Owner::Refused(_) | Owner::Anyone => Addresses::all(),
         };
         [before, after]
     }
@@ -294,7 +290,7 @@ impl<'a> Cells<'_, 'a> {
         };
         before.or_else(|| match owners[1] {
             Owner::Route(route) => of(self.sides.1, self.after(route)),
-            Owner::Nobody | Owner::Refused(_) | Owner::Anyone => None,
+            Owner::Unserved | Owner::Refused(_) | Owner::Anyone => None,
         })
     }
 
@@ -389,7 +385,7 @@ impl<'a> Cells<'_, 'a> {
             .enumerate();
         sides.all(|(side, ((selected, owner), table))| match owner {
             Owner::Anyone => true,
-            Owner::Nobody | Owner::Refused(_) => {
+            Owner::Unserved | Owner::Refused(_) => {
                 selected.is_none() || self.engines.refuses_path(side, draft)
             }
             Owner::Route(route) => {

@@ -9,7 +9,7 @@ use engine::guards;
 use policy::auth::Checked;
 use rustc_hash::FxHashMap;
 
-use super::table::{NOBODY, Place};
+use super::table::{Place, UNSERVED};
 use crate::ask::OUTSIDER;
 use crate::details::{ApiSide, Line, of_cell};
 use crate::security::{Access, Difference, Verdict, differences};
@@ -116,7 +116,7 @@ impl<'a> Logins<'a> {
             let Some(place) = place else { continue };
             let [old, new] = changed.guards.each_ref().map(|names| alone(names));
             let mount = mount();
-            let (listener, operation) = (place.listener.as_str(), &*NOBODY);
+            let (listener, operation) = (place.listener.as_str(), &*UNSERVED);
             let before = (&old, &mount);
             let before = Access::of(&was.gateway, before, operation, listener, identities[0]);
             let after = (&new, &mount);

@@ -272,7 +272,7 @@ impl<'a> Cells<'_, 'a> {
             lines.push(refusals);
         }
         if let Some((cell, bound)) =
-            self.of_refusals(closed, [Owner::Route(one.before), Owner::Nobody])
+            self.of_refusals(closed, [Owner::Route(one.before), Owner::Unserved])
         {
             let mut results = CellResults::default();
             self.no_longer_served_in(&cell, (one.before, &bound), &mut results);
@@ -301,7 +301,7 @@ impl<'a> Cells<'_, 'a> {
         });
         let texts = digests.concat();
         let mut results = CellResults::default();
-        let bound = match self.of_refusals(opened, [Owner::Nobody, Owner::Route(one.after)]) {
+        let bound = match self.of_refusals(opened, [Owner::Unserved, Owner::Route(one.after)]) {
             Some((cell, bound)) => {
                 let bound = bound + &texts;
                 self.newly_served_in(Some(&cell), (one.after, &bound), &mut results);

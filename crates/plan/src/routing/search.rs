@@ -241,7 +241,7 @@ pub(super) enum Owner {
     /// Any route, or no route.
     Anyone,
     /// No route matches the request.
-    Nobody,
+    Unserved,
     /// The route with this index.
     Route(u32),
     /// The route with this index matches the request, and the gateway refuses the request because
@@ -250,11 +250,11 @@ pub(super) enum Owner {
 }
 
 impl Owner {
-    /// Index of the route. `None` for [`Self::Anyone`] and [`Self::Nobody`].
+    /// Index of the route. `None` for [`Self::Anyone`] and [`Self::Unserved`].
     fn route(self) -> Option<u32> {
         match self {
             Self::Route(route) | Self::Refused(route) => Some(route),
-            Self::Anyone | Self::Nobody => None,
+            Self::Anyone | Self::Unserved => None,
         }
     }
 }
@@ -266,7 +266,7 @@ pub(super) fn smallest(
     owners: [Owner; 2],
     sent: &Values,
 ) -> Option<Found> {
-    let side = owners.iter().position(|owner| *owner == Owner::Nobody);
+    let side = owners.iter().position(|owner| *owner == Owner::Unserved);
     let bare = smallest_of(tables, owners, sent);
     let (Some(side), Some(route)) = (side, owning(tables, owners).first().copied()) else {
         return bare;
@@ -633,12 +633,12 @@ impl<'s, 'a> Search<'s, '_, 'a> {
         match (handling(found), self.owners[side]) {
             (Handling::Rewritten, Owner::Route(_) | Owner::Refused(_)) => false,
             // The routes of this side do not match the path that the listener receives.
-            (Handling::Rewritten, Owner::Anyone | Owner::Nobody) => true,
+            (Handling::Rewritten, Owner::Anyone | Owner::Unserved) => true,
             (handling, Owner::Route(route)) => {
                 handling == Handling::Served || !table.routes[route as usize].serves
             }
             (handling, Owner::Refused(_)) => handling == Handling::Refused,
-            (Handling::Served | Handling::Refused, Owner::Anyone | Owner::Nobody) => true,
+            (Handling::Served | Handling::Refused, Owner::Anyone | Owner::Unserved) => true,
         }
     }
 
@@ -653,7 +653,7 @@ impl<'s, 'a> Search<'s, '_, 'a> {
                 stronger.next().is_none() && seen.meets(own)
             }
             // The engine refuses an ambiguous request even if another route also matches it.
-            Owner::Nobody => stronger
+            Owner::Unserved => stronger
                 .max_by(|a, b| a.compare(b, self.method))
                 .is_none_or(|first| seen.is_ambiguous(first.conditions)),
         }
@@ -662,7 +662,7 @@ impl<'s, 'a> Search<'s, '_, 'a> {
     /// True if the engine of a side may refuse requests of the required owner as ambiguous,
     /// although a route without conditions matches them.
     fn may_be_refused(&self, side: usize) -> bool {
-        self.owners[side] == Owner::Nobody && self.tables[side].has_lookalikes
+        self.owners[side] == Owner::Unserved && self.tables[side].has_lookalikes
     }
 
     /// True if a route takes precedence over the required owner, so that the request must not match
@@ -672,7 +672,7 @@ impl<'s, 'a> Search<'s, '_, 'a> {
         let rival = &routes[route as usize];
         let has_precedence = match self.owners[side] {
             Owner::Anyone => false,
-            Owner::Nobody => true,
+            Owner::Unserved => true,
             Owner::Route(owner) | Owner::Refused(owner) => {
                 owner != route && rival.compare(&routes[owner as usize], self.method).is_gt()
             }

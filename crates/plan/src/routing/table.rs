@@ -179,7 +179,7 @@ pub(super) fn routes<'a>(
             .iter()
             .filter(|route| !route.conditions.is_empty())
             .map(|route| Route {
-                operation: &NOBODY,
+                operation: &UNSERVED,
                 tier: Tier::Withheld,
                 conditions: &[],
                 priority: 0,
@@ -225,7 +225,7 @@ fn of_logins<'a>(
             routes.push(Route {
                 api,
                 mount,
-                operation: &NOBODY,
+                operation: &UNSERVED,
                 method: None,
                 template,
                 twin: false,
@@ -240,7 +240,7 @@ fn of_logins<'a>(
 }
 
 /// Placeholder operation of routes that serve no requests.
-pub(super) static NOBODY: LazyLock<ir::Operation> = LazyLock::new(|| ir::Operation {
+pub(super) static UNSERVED: LazyLock<ir::Operation> = LazyLock::new(|| ir::Operation {
     key: String::new(),
     method: String::new(),
     template: everything(),
@@ -251,7 +251,7 @@ pub(super) static NOBODY: LazyLock<ir::Operation> = LazyLock::new(|| ir::Operati
     owns: ir::Owns::Described,
 });
 
-/// Treatment of [`NOBODY`] in an API without operations, which has no treatments.
+/// Treatment of [`UNSERVED`] in an API without operations, which has no treatments.
 static NO_TREATMENT: LazyLock<ir::Treatment> = LazyLock::new(|| ir::Treatment {
     security: ir::Security::default(),
     chain: Vec::new(),
@@ -271,7 +271,7 @@ fn rest<'a>(api: &'a ir::Api, mount: &'a ir::Mount) -> Vec<Route<'a>> {
     let route = |tier, gets: Option<&'a ir::Operation>, template: Template| Route {
         api,
         mount,
-        operation: gets.unwrap_or(&NOBODY),
+        operation: gets.unwrap_or(&UNSERVED),
         method: None,
         template: template.behind(&mount.base_path),
         twin: false,
@@ -329,7 +329,7 @@ fn described<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'a>> {
             forms(&hidden.template, true).map(move |(template, twin)| Route {
                 api,
                 mount,
-                operation: &NOBODY,
+                operation: &UNSERVED,
                 method: Some(&hidden.method),
                 template: template.behind(&mount.base_path),
                 twin,

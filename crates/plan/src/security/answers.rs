@@ -90,7 +90,7 @@ const FIELDS: &[(&str, Rule)] = &[
     ("public-key-pins", Rule::Protects(present, None)),
     ("x-dns-prefetch-control", Rule::Protects(off, Some("off"))),
     ("x-robots-tag", Rule::Protects(unindexed, Some("noindex"))),
-    // With these fields, clients check that nobody has changed the response.
+    // With these fields, clients check that the response is unchanged.
     ("content-digest", Rule::Protects(present, None)),
     ("repr-digest", Rule::Protects(present, None)),
     ("signature", Rule::Protects(present, None)),

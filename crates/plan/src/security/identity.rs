@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use policy::Phase;
-use policy::auth::{self, Place, mtls};
+use policy::auth::{self, Place, Verifier as _, mtls};
 use policy::declared::{Scalar, Settings, Value};
 use policy::managed::{self, Allowed};
 

@@ -52,7 +52,7 @@ pub(super) use transport::UNSHOWN;
 pub use who::{Tokens, Verdict, Who, describe, tokens};
 
 /// Value in JSON for the access to requests that are not served. Text output shows `not served`.
-pub(crate) const NOBODY: &str = "nobody";
+pub(crate) const NOT_SERVED: &str = "nobody";
 
 /// All settings that decide on access to one route on one side.
 #[derive(Debug)]
@@ -518,7 +518,7 @@ impl<'a> Access<'a> {
 
     /// True if no caller is admitted.
     #[must_use]
-    pub fn is_nobody(&self) -> bool {
+    pub fn is_unserved(&self) -> bool {
         self.route.is_none()
     }
 

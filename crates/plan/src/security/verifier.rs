@@ -11,7 +11,7 @@ use super::{certificate, signature, token};
 use bundle::ir;
 use policy::auth::jwt::{Algorithm, Signing};
 use policy::auth::mtls::{self, spiffe};
-use policy::auth::{self, binding, dpop, hmac_signature};
+use policy::auth::{self, Verifier as _, binding, dpop, hmac_signature};
 use policy::declared::{Scalar, Settings, Value};
 
 /// Names of the requirements that limit how long fetched keys, fetched introspection responses and

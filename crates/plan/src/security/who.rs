@@ -17,7 +17,7 @@ use rustc_hash::FxBuildHasher;
 use serde_json::Value;
 
 use super::verifier::CredentialRequirements;
-use super::{Access, Difference, NOBODY, certificate, principals, token};
+use super::{Access, Difference, NOT_SERVED, certificate, principals, token};
 
 /// Set of callers that a requirement admits, as a list of alternatives. Without alternatives, no
 /// caller is admitted. An alternative without credentials admits every caller.
@@ -457,7 +457,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     // Also show the verifier's settings that differ.
     let shown = |access: &Access<'_>, security: &Option<ir::Security>| -> Value {
         match security {
-            None => NOBODY.into(),
+            None => NOT_SERVED.into(),
             Some(_) if id == "verifier-changed" => access.verifiers().into(),
             Some(security) => describe(security).into(),
         }

@@ -11,15 +11,24 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::declared::Settings;
+
 /// Settings of a verifier of API keys, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {}
 
+impl super::Verifier for Checked {
+    fn settings(&self) -> Settings {
+        Settings::default()
+    }
+}
+
 #[cfg(feature = "author")]
 pub mod author {
     //! Shape and checks of `kind: api_key` settings.
 
+    use diag::NodeRef;
     use diag::shape::Object;
 
     use super::Checked;
@@ -31,7 +40,7 @@ pub mod author {
         fields: &[],
     };
 
-    pub(in crate::auth) fn check() -> Checked {
-        Checked {}
+    pub(in crate::auth) fn check(_: NodeRef<'_>) -> Option<Checked> {
+        Some(Checked {})
     }
 }

@@ -28,10 +28,10 @@ impl Checked {
     pub fn realm(&self) -> Option<&str> {
         self.realm.as_deref()
     }
+}
 
-    /// Settings that differ from the defaults, for the comparison in plans.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
+impl super::Verifier for Checked {
+    fn settings(&self) -> Settings {
         self.realm.iter().fold(Settings::default(), |all, realm| {
             all.with(&["realm"], Value::One(Scalar::Text(realm.clone())))
         })
@@ -58,15 +58,11 @@ pub mod author {
         )],
     };
 
-    pub(in crate::auth) fn check(node: NodeRef<'_>) -> Checked {
+    pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
         let realm = node.get("realm").and_then(NodeRef::scalar_text);
-        Checked {
-            realm: realm.map(|realm| {
-                realm
-                    .chars()
-                    .filter(|c| !c.is_control() && !matches!(c, '"' | '\\'))
-                    .collect()
-            }),
-        }
+        let is_plain = |c: &char| !c.is_control() && !matches!(c, '"' | '\\');
+        Some(Checked {
+            realm: realm.map(|realm| realm.chars().filter(is_plain).collect()),
+        })
     }
 }

@@ -33,281 +33,212 @@ pub use spelling::{
 pub(crate) use spelling::{is_written_as, without_equals, without_unicode};
 pub use token::{TokenRequest, TokenVerifier, token_digest};
 
-use std::collections::BTreeSet;
-
 use minicbor::{Decode, Encode};
 
 use self::binding::Binding;
 use crate::declared;
-use crate::endpoint::Endpoint;
 
-/// Settings of a verifier of any kind, in the bundle.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum Checked {
-    /// `kind: api_key`
-    #[n(1)]
-    ApiKey(#[n(0)] api_key::Checked),
-    /// `kind: basic`
-    #[n(2)]
-    Basic(#[n(0)] basic::Checked),
-    /// `kind: jwt`
-    #[n(3)]
-    Jwt(#[n(0)] Box<jwt::Checked>),
-    /// `kind: introspection`
-    #[n(4)]
-    Introspection(#[n(0)] Box<introspection::Checked>),
-    /// `kind: mtls`
-    #[n(5)]
-    Mtls(#[n(0)] mtls::Checked),
-    /// `kind: dpop`
-    #[n(6)]
-    Dpop(#[n(0)] dpop::Checked),
-    /// `kind: hmac_signature`
-    #[n(7)]
-    HmacSignature(#[n(0)] Box<hmac_signature::Checked>),
-    /// `kind: oidc`
-    #[n(8)]
-    Oidc(#[n(0)] Box<oidc::Checked>),
-    /// Verifier of a kind that this version knows but cannot run, or with a setting that this
-    /// version cannot run. Gateways refuse bundles with such a verifier.
-    #[n(101)]
-    Declared(#[n(0)] declared::Checked),
+/// Properties of a kind of verifier, implemented by its `Checked` type. The default of each method
+/// is for kinds that do not have the property.
+pub trait Verifier {
+    /// Features that some settings of this kind need instead of `auth:KIND`. The names are those in
+    /// a bundle's `needs`.
+    const FEATURES: &'static [&'static str] = &[];
+
+    /// Settings that differ from the defaults, for the comparison in plans.
+    fn settings(&self) -> declared::Settings;
+
+    /// Feature of [`Self::FEATURES`] that these settings need. `None` if they need no such feature.
+    fn feature(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// URL of the metadata of the protected resource (RFC 9728), which challenges name. `None`:
+    /// challenges name no metadata.
+    fn resource_metadata(&self) -> Option<&str> {
+        None
+    }
+
+    /// Handling of tokens bound to certificates. `None` for a verifier that refuses them.
+    fn binding(&self) -> Option<Binding> {
+        None
+    }
+
+    /// Name of the verifier that checks the token itself. `None` unless this verifier checks proofs
+    /// of possession (`dpop`).
+    fn token_verifier(&self) -> Option<&str> {
+        None
+    }
+
+    /// Renames the verifier that [`Self::token_verifier`] names.
+    fn rename_token(&mut self, _: &dyn Fn(&str) -> String) {}
+
+    /// Origins of the URLs that gwd calls for the verifier, sorted. The origins are the names of
+    /// upstreams.
+    fn origins(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// True if the verifier checks tokens: bearer tokens (RFC 6750) or tokens with proofs (RFC
+    /// 9449).
+    fn takes_tokens(&self) -> bool {
+        false
+    }
 }
 
-/// Features of verifiers that this version can run. The names are those in a bundle's `needs`.
-pub const PROVIDES: &[&str] = &[
-    "auth:api_key",
-    "auth:basic",
-    "auth:certificate_binding",
-    "auth:dpop",
-    "auth:hmac_signature",
-    "auth:introspection",
-    "auth:introspection:signed",
-    "auth:jwt",
-    "auth:jwt:discovery",
-    "auth:jwt:jwks_url",
-    "auth:mtls",
-    "auth:oidc",
-    "auth:resource_metadata",
-];
+/// Table of the kinds of verifiers that this version can run, in the order of the documentation.
+/// Columns: CBOR tag (never reused), value of `kind:`, variant with its settings, module.
+macro_rules! verifiers {
+    ($($tag:literal $key:literal $variant:ident($settings:ty) $module:ident;)*) => {
+        /// Settings of a verifier of any kind, in the bundle.
+        #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+        pub enum Checked {
+            $(#[doc = concat!("`kind: ", $key, "`")] #[n($tag)] $variant(#[n(0)] $settings),)*
+            /// Verifier of a kind that this version knows but cannot run, or with a setting that
+            /// this version cannot run. Gateways refuse bundles with such a verifier.
+            #[n(101)] Declared(#[n(0)] declared::Checked),
+        }
+
+        /// Matches a verifier: evaluates `$value` with the settings of a kind that can run, or
+        /// `$other` with those of a kind that cannot run.
+        macro_rules! each {
+            ($of:expr, $verifier:ident => $value:expr, $declared:ident => $other:expr) => {
+                match $of {
+                    $(Checked::$variant($verifier) => $value,)*
+                    Checked::Declared($declared) => $other,
+                }
+            };
+        }
+
+        impl Checked {
+            /// Value of `kind:`.
+            #[must_use]
+            pub fn kind(&self) -> &str {
+                match self {
+                    $(Self::$variant(_) => $key,)*
+                    Self::Declared(declared) => &declared.kind,
+                }
+            }
+        }
+
+        /// Features of verifiers that this version can run. The names are those in a bundle's
+        /// `needs`.
+        pub fn provides() -> impl Iterator<Item = &'static str> {
+            let kinds: [(&str, &[&str]); _] = [
+                $((concat!("auth:", $key), <$module::Checked as Verifier>::FEATURES),)*
+            ];
+            let kinds = kinds.into_iter();
+            let kinds = kinds.flat_map(|(kind, more)| [kind].into_iter().chain(more.iter().copied()));
+            kinds.chain([CERTIFICATE_BINDING, RESOURCE_METADATA])
+        }
+
+        /// All kinds of verifiers, including those that this version cannot run.
+        #[cfg(feature = "author")]
+        pub static KINDS: &[diag::shape::Variant] = &[
+            $(diag::shape::Variant {
+                kind: $key,
+                object: &$module::author::SHAPE,
+                runs: true,
+            },)*
+        ];
+
+        /// Reads a verifier from a node that fits [`KINDS`].
+        #[cfg(feature = "author")]
+        pub fn check(kind: &str, node: diag::NodeRef<'_>) -> Option<Checked> {
+            match kind {
+                $($key => $module::author::check(node).map(|one| Checked::$variant(one.into())),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+verifiers! {
+    1 "api_key"        ApiKey(api_key::Checked)                      api_key;
+    2 "basic"          Basic(basic::Checked)                         basic;
+    3 "jwt"            Jwt(Box<jwt::Checked>)                        jwt;
+    8 "oidc"           Oidc(Box<oidc::Checked>)                      oidc;
+    4 "introspection"  Introspection(Box<introspection::Checked>)    introspection;
+    5 "mtls"           Mtls(mtls::Checked)                           mtls;
+    7 "hmac_signature" HmacSignature(Box<hmac_signature::Checked>)   hmac_signature;
+    6 "dpop"           Dpop(dpop::Checked)                           dpop;
+}
+
+/// Feature of verifiers with [`Verifier::binding`].
+const CERTIFICATE_BINDING: &str = "auth:certificate_binding";
+/// Feature of verifiers with [`Verifier::resource_metadata`].
+const RESOURCE_METADATA: &str = "auth:resource_metadata";
 
 impl Checked {
     /// Feature that a gateway must have to run the verifier. The name is one in a bundle's `needs`.
     #[must_use]
     pub fn need(&self) -> String {
         let need = format!("auth:{}", self.kind());
-        match self {
-            Self::Introspection(introspection) if introspection.remote().is_some() => {
-                format!("{need}:signed")
-            }
-            Self::Jwt(jwt) => match jwt.keys() {
-                jwt::KeySource::Url(_) => format!("{need}:jwks_url"),
-                jwt::KeySource::Discovered => format!("{need}:discovery"),
-                jwt::KeySource::Set(_) | jwt::KeySource::Secret(_) => need,
-            },
+        let feature = each!(self, verifier => verifier.feature(), _declared => None);
+        match (feature, self) {
+            (Some(feature), _) => feature.to_owned(),
             // This version can run the kind, but does not support one of its settings.
-            Self::Declared(_) if PROVIDES.contains(&need.as_str()) => format!("{need}:later"),
-            _ => need,
+            (None, Self::Declared(_)) if provides().any(|one| one == need) => {
+                format!("{need}:later")
+            }
+            (None, _) => need,
         }
     }
 
     /// Features that a gateway must have to run the verifier: [`Self::need`], and features of
     /// settings that older gateways do not support.
     pub fn needs(&self) -> impl Iterator<Item = String> {
-        let binding = self.binding();
-        let binding = binding.map(|_| "auth:certificate_binding".to_owned());
+        let binding = self.binding().map(|_| CERTIFICATE_BINDING.to_owned());
         let metadata = self.resource_metadata();
-        let metadata = metadata.map(|_| "auth:resource_metadata".to_owned());
+        let metadata = metadata.map(|_| RESOURCE_METADATA.to_owned());
         std::iter::once(self.need()).chain(binding).chain(metadata)
-    }
-
-    /// URL of the metadata of the protected resource (RFC 9728), which challenges name. `None`:
-    /// challenges name no metadata.
-    #[must_use]
-    pub fn resource_metadata(&self) -> Option<&str> {
-        match self {
-            Self::Jwt(jwt) => jwt.resource_metadata(),
-            Self::Introspection(introspection) => introspection.resource_metadata(),
-            Self::ApiKey(_)
-            | Self::Basic(_)
-            | Self::Mtls(_)
-            | Self::Dpop(_)
-            | Self::HmacSignature(_)
-            | Self::Oidc(_)
-            | Self::Declared(_) => None,
-        }
     }
 
     /// True if this version can run the verifier.
     #[must_use]
     pub fn runs(&self) -> bool {
-        PROVIDES.contains(&self.need().as_str())
+        let need = self.need();
+        provides().any(|one| one == need)
     }
 
-    /// Handling of tokens bound to certificates. `None` for a verifier that refuses them.
+    /// [`Verifier::resource_metadata`]. `None` for a kind that cannot run.
+    #[must_use]
+    pub fn resource_metadata(&self) -> Option<&str> {
+        each!(self, verifier => verifier.resource_metadata(), _declared => None)
+    }
+
+    /// [`Verifier::binding`]. `None` for a kind that cannot run.
     #[must_use]
     pub fn binding(&self) -> Option<Binding> {
-        match self {
-            Self::Jwt(jwt) => jwt.binding(),
-            Self::Introspection(introspection) => introspection.binding(),
-            Self::ApiKey(_)
-            | Self::Basic(_)
-            | Self::Mtls(_)
-            | Self::Dpop(_)
-            | Self::HmacSignature(_)
-            | Self::Oidc(_)
-            | Self::Declared(_) => None,
-        }
+        each!(self, verifier => verifier.binding(), _declared => None)
     }
 
-    /// Name of the verifier that checks the token itself. `None` unless this verifier checks proofs
-    /// of possession (`dpop`).
+    /// [`Verifier::token_verifier`]. `None` for a kind that cannot run.
     #[must_use]
     pub fn token_verifier(&self) -> Option<&str> {
-        match self {
-            Self::Dpop(dpop) => Some(dpop.token()),
-            Self::ApiKey(_)
-            | Self::Basic(_)
-            | Self::Jwt(_)
-            | Self::Introspection(_)
-            | Self::Mtls(_)
-            | Self::HmacSignature(_)
-            | Self::Oidc(_)
-            | Self::Declared(_) => None,
-        }
+        each!(self, verifier => verifier.token_verifier(), _declared => None)
     }
 
     /// Renames the verifier that [`Self::token_verifier`] names.
     pub fn rename_token(&mut self, name: &dyn Fn(&str) -> String) {
-        match self {
-            Self::Dpop(dpop) => dpop.rename_token(name),
-            Self::ApiKey(_)
-            | Self::Basic(_)
-            | Self::Jwt(_)
-            | Self::Introspection(_)
-            | Self::Mtls(_)
-            | Self::HmacSignature(_)
-            | Self::Oidc(_)
-            | Self::Declared(_) => {}
-        }
+        each!(self, verifier => verifier.rename_token(name), _declared => ());
     }
 
-    /// Origins of the URLs that gwd calls for the verifier, sorted. The origins are the names of
-    /// upstreams.
+    /// [`Verifier::origins`]. Empty for a kind that cannot run.
     #[must_use]
     pub fn origins(&self) -> Vec<String> {
-        let of = |url: &str| Endpoint::of(url).map(|endpoint| endpoint.origin);
-        match self {
-            Self::Jwt(jwt) => jwt
-                .remote()
-                .and_then(|remote| of(remote.url()))
-                .into_iter()
-                .collect(),
-            Self::Introspection(introspection) => {
-                let keys = introspection.remote().and_then(|remote| of(remote.url()));
-                let all: BTreeSet<String> =
-                    of(introspection.url()).into_iter().chain(keys).collect();
-                all.into_iter().collect()
-            }
-            Self::Oidc(login) => login.origins(),
-            Self::ApiKey(_)
-            | Self::Basic(_)
-            | Self::Mtls(_)
-            | Self::Dpop(_)
-            | Self::HmacSignature(_)
-            | Self::Declared(_) => Vec::new(),
-        }
+        each!(self, verifier => verifier.origins(), _declared => Vec::new())
     }
 
-    /// True if the verifier checks tokens: bearer tokens (RFC 6750) or tokens with proofs (RFC
-    /// 9449).
+    /// [`Verifier::takes_tokens`]. False for a kind that cannot run.
     #[must_use]
     pub fn takes_tokens(&self) -> bool {
-        match self {
-            Self::Jwt(_) | Self::Introspection(_) | Self::Dpop(_) => true,
-            Self::ApiKey(_)
-            | Self::Basic(_)
-            | Self::Mtls(_)
-            | Self::HmacSignature(_)
-            | Self::Oidc(_)
-            | Self::Declared(_) => false,
-        }
-    }
-
-    /// Value of `kind:`.
-    #[must_use]
-    pub fn kind(&self) -> &str {
-        match self {
-            Self::ApiKey(_) => "api_key",
-            Self::Basic(_) => "basic",
-            Self::Jwt(_) => "jwt",
-            Self::Introspection(_) => "introspection",
-            Self::Mtls(_) => "mtls",
-            Self::Dpop(_) => "dpop",
-            Self::HmacSignature(_) => "hmac_signature",
-            Self::Oidc(_) => "oidc",
-            Self::Declared(declared) => &declared.kind,
-        }
+        each!(self, verifier => verifier.takes_tokens(), _declared => false)
     }
 
     /// Settings in the form of [`declared::Settings`], for the comparison in plans.
     #[must_use]
     pub fn settings(&self) -> declared::Settings {
-        match self {
-            Self::ApiKey(_) => declared::Settings::default(),
-            Self::Basic(basic) => basic.settings(),
-            Self::Jwt(jwt) => jwt.settings(),
-            Self::Introspection(introspection) => introspection.settings(),
-            Self::Mtls(mtls) => mtls.settings(),
-            Self::Dpop(dpop) => dpop.settings(),
-            Self::HmacSignature(signed) => signed.settings(),
-            Self::Oidc(login) => login.settings(),
-            Self::Declared(declared) => declared.settings.clone(),
-        }
-    }
-}
-
-/// All kinds of verifiers, including those that this version cannot run.
-#[cfg(feature = "author")]
-pub static KINDS: &[diag::shape::Variant] = {
-    use diag::shape::{Object, Variant};
-    const fn runs(kind: &'static str, object: &'static Object) -> Variant {
-        Variant {
-            kind,
-            object,
-            runs: true,
-        }
-    }
-    &[
-        runs("api_key", &api_key::author::SHAPE),
-        runs("basic", &basic::author::SHAPE),
-        runs("jwt", &jwt::author::SHAPE),
-        runs("oidc", &oidc::author::SHAPE),
-        runs("introspection", &introspection::author::SHAPE),
-        runs("mtls", &mtls::author::SHAPE),
-        runs("hmac_signature", &hmac_signature::author::SHAPE),
-        runs("dpop", &dpop::author::SHAPE),
-    ]
-};
-
-/// Reads a verifier from a node that fits [`KINDS`].
-#[cfg(feature = "author")]
-pub fn check(kind: &str, node: diag::NodeRef<'_>) -> Option<Checked> {
-    match kind {
-        "api_key" => Some(Checked::ApiKey(api_key::author::check())),
-        "basic" => Some(Checked::Basic(basic::author::check(node))),
-        "introspection" => {
-            let checked = introspection::author::check(node);
-            checked.map(Box::new).map(Checked::Introspection)
-        }
-        "jwt" => jwt::author::check(node).map(Box::new).map(Checked::Jwt),
-        "mtls" => Some(Checked::Mtls(mtls::author::check(node))),
-        "oidc" => oidc::author::check(node).map(Box::new).map(Checked::Oidc),
-        "dpop" => dpop::author::check(node).map(Checked::Dpop),
-        "hmac_signature" => {
-            let checked = hmac_signature::author::check(node);
-            Some(Checked::HmacSignature(Box::new(checked)))
-        }
-        _ => None,
+        each!(self, verifier => verifier.settings(), declared => declared.settings.clone())
     }
 }

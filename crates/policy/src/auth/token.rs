@@ -138,7 +138,7 @@ impl TokenVerifier {
         match self {
             Self::Jwt(jwt) => jwt.verify_or_ask(token, unix_s, cache, answers),
             Self::Introspection(introspection) => {
-                introspection.judge(token, unix_s, cache, answers)
+                introspection.verify(token, unix_s, cache, answers)
             }
             Self::Dpop(dpop) => dpop.token().verify_unbound(token, request),
             Self::Signature(signed) => signed.verify(token, request),

@@ -80,16 +80,18 @@ const EXPRESSION: &str = "policy:authorize:expression";
 /// Claim with the roles of a caller.
 pub const ROLES: &str = "roles";
 
-static INSUFFICIENT_SCOPE: Reject = Reject {
-    status: 403,
-    code: "insufficient_scope",
-    title: "The credential has too few scopes",
-};
-static NOT_AUTHORIZED: Reject = Reject {
-    status: 403,
-    code: "not_authorized",
-    title: "The caller is not authorized for this request",
-};
+static INSUFFICIENT_SCOPE: Reject = Reject::new(
+    403,
+    "insufficient_scope",
+    "The credential has too few scopes",
+);
+static NOT_AUTHORIZED: Reject = Reject::new(
+    403,
+    "not_authorized",
+    "The caller is not authorized for this request",
+)
+.with_meaning("an `authorize` policy refuses the caller")
+.with_detail("The caller lacks a group, role or claim that the operation needs.");
 
 // === impl Checked ===
 
@@ -303,6 +305,11 @@ pub mod author {
 
     use super::Checked;
     use crate::forms;
+
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &[
+        r#"clerks: {kind: authorize, scopes: [read], claims: {tenant: [t-17]}, groups: [staff], roles: [reader], expression: "request.path.startsWith('/a1')"}"#,
+    ];
 
     /// The keys of `kind: authorize`.
     pub static SHAPE: Object = Object {

@@ -150,6 +150,7 @@ impl Checked {
 impl Policy for Checked {
     type Filter = Filter;
 
+    const CHANGE_IDS: &'static [&'static str] = &["cors-"];
     const CHANGES: Changes = Changes::new(change_rows! {
         "origins": Access;
         "methods": Access;
@@ -459,6 +460,11 @@ pub mod author {
     use super::Checked;
     use crate::forms;
     use crate::origin;
+
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &[
+        r#"web: {kind: cors, origins: ["https://app.a.test"], methods: [PUT], headers: [X-H], expose: [X-I], credentials: true, max_age: 10m, private_network: true}"#,
+    ];
 
     /// The keys of `kind: cors`.
     pub static SHAPE: Object = Object {

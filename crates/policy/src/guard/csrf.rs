@@ -62,11 +62,13 @@ pub struct Filter {
     logs: bool,
 }
 
-static DENIED: Reject = Reject {
-    status: 403,
-    code: "csrf_denied",
-    title: "A page of another origin sent this request",
-};
+static DENIED: Reject = Reject::new(
+    403,
+    "csrf_denied",
+    "A page of another origin sent this request",
+)
+.with_meaning("a page of another origin sent the request (`csrf`)")
+.with_detail("Pages of the request's `Origin` may not send this request.");
 
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -76,6 +78,7 @@ static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 impl Policy for Checked {
     type Filter = Filter;
 
+    const CHANGE_IDS: &'static [&'static str] = &["csrf-"];
     const CHANGES: Changes = Changes::new(change_rows! {
         "origins": Access;
         "mode": Access;
@@ -213,6 +216,10 @@ pub mod author {
     use super::{Checked, Mode};
     use crate::forms;
     use crate::origin;
+
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] =
+        &[r#"forms: {kind: csrf, origins: ["https://app.a.test"], mode: log}"#];
 
     /// The keys of `kind: csrf`.
     pub static SHAPE: Object = Object {

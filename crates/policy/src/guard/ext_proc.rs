@@ -50,22 +50,24 @@ const BODY_BYTES: u64 = 1 << 20;
 const BODY_BYTES_MAX: u64 = 16 << 20;
 
 /// Refusal while the processor is unavailable.
-pub static UNAVAILABLE: Reject = Reject {
-    status: 503,
-    code: "ext_proc_unavailable",
-    title: "The message cannot be inspected now",
-};
+pub static UNAVAILABLE: Reject = Reject::new(
+    503,
+    "ext_proc_unavailable",
+    "The message cannot be inspected now",
+)
+.with_meaning("the processor of `ext_proc` does not answer");
 /// Refusal by the processor (`ImmediateResponse`).
-pub static DENIED: Reject = Reject {
-    status: 403,
-    code: "ext_proc_denied",
-    title: "The inspection of the message refuses it",
-};
-static TOO_LARGE: Reject = Reject {
-    status: 413,
-    code: "ext_proc_body_too_large",
-    title: "The request's body is too large to be inspected",
-};
+pub static DENIED: Reject = Reject::new(
+    403,
+    "ext_proc_denied",
+    "The inspection of the message refuses it",
+);
+static TOO_LARGE: Reject = Reject::new(
+    413,
+    "ext_proc_body_too_large",
+    "The request's body is too large to be inspected",
+)
+.with_meaning("the body is larger than `max_body` of an `ext_proc` policy");
 
 /// `ext_proc` settings, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -144,6 +146,7 @@ impl Checked {
 impl Policy for Checked {
     type Filter = Filter;
 
+    const CHANGE_IDS: &'static [&'static str] = &["credentials-sent", "service-asked"];
     const CHANGES: Changes = Changes::new(change_rows! {
         "upstream": Access;
         "on_outage": Access;
@@ -306,6 +309,11 @@ pub mod author {
 
     use super::{BODY_BYTES_MAX, Checked};
     use crate::forms;
+
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &[
+        "inspect: {kind: ext_proc, upstream: w, request_headers: [X-W], request_body: buffered, max_body: 90KiB, response: headers, timeout: 701ms, on_outage: open}",
+    ];
 
     /// The keys of `kind: ext_proc`.
     pub static SHAPE: Object = Object {

@@ -66,16 +66,17 @@ static PASSED_BACK: [HeaderName; 10] = [
     header::WWW_AUTHENTICATE,
 ];
 
-static UNAVAILABLE: Reject = Reject {
-    status: 503,
-    code: "forward_auth_unavailable",
-    title: "The request cannot be authorized now",
-};
-static DENIED: Reject = Reject {
-    status: 403,
-    code: "forward_auth_denied",
-    title: "The authorization service refuses the request",
-};
+static UNAVAILABLE: Reject = Reject::new(
+    503,
+    "forward_auth_unavailable",
+    "The request cannot be authorized now",
+)
+.with_meaning("the service of `forward_auth` does not answer");
+static DENIED: Reject = Reject::new(
+    403,
+    "forward_auth_denied",
+    "The authorization service refuses the request",
+);
 
 /// `forward_auth` settings, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -163,6 +164,8 @@ impl Checked {
 impl Policy for Checked {
     type Filter = Filter;
 
+    const CHANGE_IDS: &'static [&'static str] =
+        &["identity-field-", "credentials-sent", "service-asked"];
     const CHANGES: Changes = Changes::new(change_rows! {
         "url": Access;
         "upstream": Access;
@@ -437,6 +440,12 @@ pub mod author {
     use crate::endpoint::Endpoint;
     use crate::forms;
     use crate::managed::FRAMING;
+
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &[
+        r#"asks: {kind: forward_auth, url: "http://ask.test/check", request_headers: [X-Q], response_headers: [X-R], timeout: 700ms, on_outage: open, cache: 3s}"#,
+        "names: {kind: forward_auth, upstream: v, path: /check}",
+    ];
 
     /// The keys of `kind: forward_auth`.
     pub static SHAPE: Object = Object {

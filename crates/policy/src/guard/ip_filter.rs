@@ -81,15 +81,14 @@ enum Listed {
 /// Feature that a gateway needs for filters with `allow_file` or `deny_file`.
 const FILES: &str = "policy:ip_filter:files";
 
-static DENIED: Reject = Reject {
-    status: 403,
-    code: "ip_denied",
-    title: "The client address is not allowed",
-};
+static DENIED: Reject = Reject::new(403, "ip_denied", "The client address is not allowed")
+    .with_meaning("an `ip_filter` refuses the address")
+    .with_detail("Calls from this address are not admitted.");
 
 impl Policy for Checked {
     type Filter = Filter;
 
+    const CHANGE_IDS: &'static [&'static str] = &["address-filter-"];
     const CHANGES: Changes = Changes::new(change_rows! {
         "allow": Access;
         "deny": Access;
@@ -225,6 +224,11 @@ pub mod author {
     use crate::cidr::Cidr;
     use crate::forms;
     use crate::secret::SecretRef;
+
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &[
+        r#"office: {kind: ip_filter, allow: [10.0.0.0/8], deny: [10.9.0.0/16], allow_file: "${file:/run/ranges1.txt}", deny_file: "${file:/run/ranges2.txt}"}"#,
+    ];
 
     /// The keys of `kind: ip_filter`.
     pub static SHAPE: Object = Object {

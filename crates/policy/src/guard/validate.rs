@@ -80,6 +80,7 @@ const RESPONSE: &str = "policy:validate:response";
 impl Policy for Checked {
     type Filter = Filter;
 
+    const CHANGE_IDS: &'static [&'static str] = &["request-validation-", "response-validation-"];
     const CHANGES: Changes = Changes::new(change_rows! {
         "request": Access;
         "response": Access;
@@ -211,6 +212,9 @@ pub mod author {
 
     use super::Checked;
     use crate::validation::{Mode, Undeclared};
+
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &["strict: {kind: validate, request: block, response: off}"];
 
     /// The keys of `kind: validate`, of the field `validate`, and of `defaults.validate`.
     pub static SHAPE: Object = Object {

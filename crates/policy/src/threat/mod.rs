@@ -25,11 +25,7 @@ pub use rules::{Rule, Rules};
 use unknown::Unknown;
 
 /// Refusal: a body exceeds a limit, or its structure cannot be checked.
-pub static REFUSED: Reject = Reject {
-    status: 400,
-    code: "threat_detected",
-    title: "The content of the request is not accepted",
-};
+pub static REFUSED: Reject = Reject::new(400, "threat_detected", "The content of the request is not accepted").with_meaning("a `threat` policy refuses the structure of the body, or one of its `rules` matches the request");
 
 /// Maximum depth of arrays and objects, or of elements, if the policy does not set `depth`.
 pub const DEPTH_DEFAULT: u32 = 64;

@@ -111,6 +111,9 @@ pub mod author {
 
     use super::Checked;
 
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &["narrow: {kind: body_limit, request: 74KiB, response: 75KiB}"];
+
     /// The keys of `kind: body_limit`.
     pub static SHAPE: Object = Object {
         what: "a limit on bodies",

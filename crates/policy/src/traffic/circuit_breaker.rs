@@ -138,6 +138,9 @@ pub mod author {
     use crate::declared;
     use crate::limits::CONTRADICTING_LIMITS;
 
+    /// Samples. None: the settings of upstreams have the same keys.
+    pub const SAMPLES: &[&str] = &[];
+
     /// The keys of `kind: circuit_breaker` and of an upstream's `circuit_breaker`.
     pub static SHAPE: Object = Object {
         what: "a circuit breaker",

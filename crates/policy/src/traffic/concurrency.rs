@@ -82,17 +82,15 @@ pub struct Filter {
     min_limit: Option<u64>,
 }
 
-static LIMITED: Reject = Reject {
-    status: 429,
-    code: "concurrency_limited",
-    title: "Too many concurrent requests",
-};
+static LIMITED: Reject = Reject::new(429, "concurrency_limited", "Too many concurrent requests")
+    .with_meaning("a `concurrency` limit is reached");
 
-static WAITED: Reject = Reject {
-    status: 503,
-    code: "concurrency_wait_ended",
-    title: "Too many concurrent requests; the wait for a permit timed out",
-};
+static WAITED: Reject = Reject::new(
+    503,
+    "concurrency_wait_ended",
+    "Too many concurrent requests; the wait for a permit timed out",
+)
+.with_meaning("no permit of a `concurrency` limit became free within `wait`");
 
 // === impl Checked ===
 
@@ -367,6 +365,12 @@ pub mod author {
 
     /// Default of `min_limit`, as in Envoy's adaptive concurrency filter.
     const MIN_LIMIT: u64 = 3;
+
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &[
+        "planned: {kind: concurrency, limit: 76, key: consumer, wait: 77ms}",
+        "measured: {kind: concurrency, limit: 78, algorithm: adaptive, min_limit: 7}",
+    ];
 
     /// The keys of `kind: concurrency`.
     pub static SHAPE: Object = Object {

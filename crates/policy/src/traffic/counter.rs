@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::ask::{Answer, AskId, Effect};
-use crate::cx::{Charge, Cx};
+use crate::cx::{Charge, Cx, LoggedRefusal, RateNotice};
 use crate::head::RequestHead;
 use crate::key::Reader;
 use crate::rate::{Admission, Tokens};
@@ -36,6 +36,20 @@ pub(super) enum CountResult {
     /// The request is not counted yet, because the store has not answered. The filter returns this
     /// step and runs again with the answer.
     Ask(Step),
+}
+
+/// Limit that has counted a request: its refusal, and the data of response fields.
+pub(super) struct Limit<'a> {
+    /// Name of the policy.
+    pub(super) policy: &'a str,
+    /// Quota and period of the limit.
+    pub(super) tokens: Tokens,
+    /// Refusal of requests beyond the limit.
+    pub(super) reject: &'static Reject,
+    /// True if the policy only logs and counts refusals.
+    pub(super) logs: bool,
+    /// True if responses also have the fields `X-RateLimit-*`.
+    pub(super) x_ratelimit: bool,
 }
 
 /// Result of a request to a store to count a request of a client.
@@ -102,6 +116,63 @@ impl Counter {
             cost: cx.cost,
         };
         CountResult::Counted(admission, ChargeRecord::Here(charge))
+    }
+}
+
+impl CountResult {
+    /// Decision of the limit about a request that was counted.
+    ///
+    /// # Errors
+    /// The step of the filter, if the request was not counted. A policy that only logs (`logs`)
+    /// does not refuse the request.
+    pub(super) fn decision(
+        self,
+        logs: bool,
+        cx: &mut Cx<'_>,
+    ) -> Result<(Admission, ChargeRecord), Step> {
+        match self {
+            Self::Counted(admission, charged) => Ok((admission, charged)),
+            Self::Ask(step) => Err(step),
+            Self::Refused(reject) if !logs => {
+                cx.refund();
+                Err(Step::Reject(reject))
+            }
+            Self::Uncounted | Self::Refused(_) => Err(Step::Continue),
+        }
+    }
+}
+
+impl<'a> Limit<'a> {
+    /// Step of the filter for a request that was counted. A policy that only logs records the
+    /// refusal; the response gets no fields about the limit.
+    pub(super) fn step(
+        self,
+        (admission, charged): (Admission, ChargeRecord),
+        cx: &mut Cx<'a>,
+    ) -> Step {
+        if self.logs {
+            if !admission.admitted {
+                cx.noted.push(LoggedRefusal {
+                    policy: self.policy,
+                    reject: self.reject,
+                });
+            }
+            return Step::Continue;
+        }
+        cx.rate_notice(RateNotice {
+            policy: self.policy,
+            tokens: self.tokens,
+            remaining: admission.remaining,
+            retry_after_ms: admission.wait_ticks.div_ceil(10_000),
+            refused: !admission.admitted,
+            has_x_fields: self.x_ratelimit,
+        });
+        if admission.admitted {
+            charged.record(cx);
+            return Step::Continue;
+        }
+        cx.refund();
+        Step::Reject(self.reject)
     }
 }
 

@@ -138,6 +138,10 @@ pub mod author {
 
     use super::Checked;
 
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] =
+        &["shadow: {kind: mirror, upstream: v, percent: 5%, max_body: 1MiB}"];
+
     /// The keys of `kind: mirror` and of the field `mirror`.
     pub static SHAPE: Object = Object {
         what: "a mirror",

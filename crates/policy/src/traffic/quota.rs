@@ -22,7 +22,7 @@ use crate::change_rows;
 use crate::changes::Absent::{Is, Unknown};
 use crate::changes::Changes;
 use crate::changes::Direction::{Callers, Each, Either, Less, More, Other};
-use crate::cx::{Cx, LoggedRefusal, QuotaWarning, RateNotice};
+use crate::cx::{Cx, QuotaWarning};
 use crate::declared::{Scalar, Settings, Value};
 use crate::guard::csrf::Mode;
 use crate::head::RequestHead;
@@ -35,7 +35,7 @@ use crate::rate::{Algorithm, Tokens};
 use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Reject, Run, Setting, Step};
 use crate::store;
-use crate::traffic::counter::{CountResult, Counter};
+use crate::traffic::counter::{Counter, Limit};
 use crate::traffic::rate_limit;
 use crate::traffic::rate_limit::X_RATELIMIT;
 use crate::traffic::synced;
@@ -106,11 +106,8 @@ enum RunSpan {
     Rolling(u64),
 }
 
-static EXHAUSTED: Reject = Reject {
-    status: 429,
-    code: "quota_exhausted",
-    title: "Quota exhausted",
-};
+static EXHAUSTED: Reject =
+    Reject::new(429, "quota_exhausted", "Quota exhausted").with_meaning("a `quota` is used up");
 
 /// Response field with the warning thresholds that were reached.
 pub const WARNING: HeaderName = HeaderName::from_static("quota-warning");
@@ -316,33 +313,20 @@ impl Run for Filter {
         }
         let tokens = self.tokens(cx.unix_s);
         let now_ns = cx.unix_s.saturating_mul(1_000_000_000);
-        let (admission, charged) = match self.counter.take(tokens, now_ns, head, cx) {
-            CountResult::Counted(admission, charged) => (admission, charged),
-            CountResult::Ask(step) => return step,
-            CountResult::Refused(reject) if !self.logs => {
-                cx.refund();
-                return Step::Reject(reject);
-            }
-            CountResult::Uncounted | CountResult::Refused(_) => return Step::Continue,
+        let taken = self.counter.take(tokens, now_ns, head, cx);
+        let counted = match taken.decision(self.logs, cx) {
+            Ok(counted) => counted,
+            Err(step) => return step,
         };
-        self.warn(admission.remaining, cx);
-        if self.logs {
-            return self.noted(admission.admitted, cx);
-        }
-        cx.rate_notice(RateNotice {
+        self.warn(counted.0.remaining, cx);
+        let limit = Limit {
             policy: &self.name,
             tokens,
-            remaining: admission.remaining,
-            retry_after_ms: admission.wait_ticks.div_ceil(10_000),
-            refused: !admission.admitted,
-            has_x_fields: self.x_ratelimit,
-        });
-        if admission.admitted {
-            charged.record(cx);
-            return Step::Continue;
-        }
-        cx.refund();
-        Step::Reject(&EXHAUSTED)
+            reject: &EXHAUSTED,
+            logs: self.logs,
+            x_ratelimit: self.x_ratelimit,
+        };
+        limit.step(counted, cx)
     }
 }
 
@@ -386,18 +370,6 @@ impl Filter {
             });
         }
     }
-
-    /// Continues with the chain, because the policy only logs. Records a refusal if the request
-    /// exceeds the quota.
-    fn noted<'a>(&'a self, admitted: bool, cx: &mut Cx<'a>) -> Step {
-        if !admitted {
-            cx.noted.push(LoggedRefusal {
-                policy: &self.name,
-                reject: &EXHAUSTED,
-            });
-        }
-        Step::Continue
-    }
 }
 
 /// Writes the thresholds that the request reached into `Quota-Warning`: a list of policy names as
@@ -438,6 +410,12 @@ pub mod author {
     const _: () = assert!(LIMIT_MAX as u64 <= CALENDAR_MAX);
     /// Longest rolling window: 366 days.
     const WINDOW_MS_MAX: u64 = 366 * 86_400_000;
+
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &[
+        "monthly: {kind: quota, limit: 71, period: month, time_zone: Asia/Tokyo, key: address, warn: [81%], mode: log}",
+        "rolling: {kind: quota, limit: 72, window: 73h, key: route, store: watched, x_ratelimit: true}",
+    ];
 
     /// The keys of `kind: quota`.
     pub static SHAPE: Object = Object {

@@ -17,7 +17,7 @@ use crate::change_rows;
 use crate::changes::Absent::{Is, Unknown};
 use crate::changes::Changes;
 use crate::changes::Direction::{Callers, Each, Either, More, Other};
-use crate::cx::{Cx, LoggedRefusal, RateNotice};
+use crate::cx::{Cx, RateNotice};
 use crate::declared::{Scalar, Settings, Value};
 use crate::guard::csrf::Mode;
 use crate::head::RequestHead;
@@ -30,7 +30,7 @@ use crate::rate::{self, Tokens};
 use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Reject, Run, Setting, Step};
 use crate::store;
-use crate::traffic::counter::{CountResult, Counter};
+use crate::traffic::counter::{Counter, Limit};
 use crate::traffic::synced;
 
 /// A rate limit, in the bundle.
@@ -92,11 +92,8 @@ pub struct Filter {
     x_ratelimit: bool,
 }
 
-static LIMITED: Reject = Reject {
-    status: 429,
-    code: "rate_limited",
-    title: "Too many requests",
-};
+static LIMITED: Reject =
+    Reject::new(429, "rate_limited", "Too many requests").with_meaning("a `rate_limit` is reached");
 
 // === impl Checked ===
 
@@ -309,32 +306,18 @@ impl Run for Filter {
             return Step::Continue;
         }
         let taken = self.counter.take(self.tokens, cx.now_ns, head, cx);
-        let (admission, charged) = match taken {
-            CountResult::Counted(admission, charged) => (admission, charged),
-            CountResult::Ask(step) => return step,
-            CountResult::Refused(reject) if !self.logs => {
-                cx.refund();
-                return Step::Reject(reject);
-            }
-            CountResult::Uncounted | CountResult::Refused(_) => return Step::Continue,
+        let counted = match taken.decision(self.logs, cx) {
+            Ok(counted) => counted,
+            Err(step) => return step,
         };
-        if self.logs {
-            return self.noted(admission.admitted, cx);
-        }
-        cx.rate_notice(RateNotice {
+        let limit = Limit {
             policy: &self.name,
             tokens: self.tokens,
-            remaining: admission.remaining,
-            retry_after_ms: admission.wait_ticks.div_ceil(10_000),
-            refused: !admission.admitted,
-            has_x_fields: self.x_ratelimit,
-        });
-        if admission.admitted {
-            charged.record(cx);
-            return Step::Continue;
-        }
-        cx.refund();
-        Step::Reject(&LIMITED)
+            reject: &LIMITED,
+            logs: self.logs,
+            x_ratelimit: self.x_ratelimit,
+        };
+        limit.step(counted, cx)
     }
 }
 
@@ -343,18 +326,6 @@ impl Filter {
     #[must_use]
     pub fn applies(&self, cx: &Cx<'_>) -> bool {
         Plans::apply(self.plans.as_ref(), cx)
-    }
-
-    /// Continues with the chain, because the policy only logs. Records a refusal if the request
-    /// exceeds the limit. The response gets no fields about the limit.
-    fn noted<'a>(&'a self, admitted: bool, cx: &mut Cx<'a>) -> Step {
-        if !admitted {
-            cx.noted.push(LoggedRefusal {
-                policy: &self.name,
-                reject: &LIMITED,
-            });
-        }
-        Step::Continue
     }
 }
 
@@ -415,6 +386,12 @@ pub mod author {
     use crate::rate::WINDOW_MAX;
     use crate::store;
     use crate::traffic::synced;
+
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &[
+        "slow: {kind: rate_limit, algorithm: token_bucket, limit: 10/s, burst: 5, key: consumer, anonymous: address, store: local}",
+        "fleet: {kind: rate_limit, limit: 73/s, key: address, store: shared, sync: synced, lease: 3s, x_ratelimit: true}",
+    ];
 
     /// The keys of `kind: rate_limit`.
     pub static SHAPE: Object = Object {

@@ -252,6 +252,11 @@ pub mod author {
 
     use crate::conditions;
 
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &[
+        "canary: {kind: split, sticky: false, among: [{upstream: u, weight: 95}, {upstream: v, weight: 5}, {upstream: v, when: {headers: {X-Beta: {present: true}}}}]}",
+    ];
+
     /// The keys of `kind: split`.
     pub static SHAPE: Object = Object {
         what: "shares of requests",

@@ -66,6 +66,9 @@ pub mod author {
 
     use super::Checked;
 
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &["short: {kind: timeout, request: 900ms}"];
+
     /// The keys of `kind: timeout`.
     pub static SHAPE: Object = Object {
         what: "a timeout",

@@ -49,11 +49,12 @@ pub struct Filter {
 
 static DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 static SUNSET: HeaderName = HeaderName::from_static("sunset");
-static GONE: Reject = Reject {
-    status: 410,
-    code: "operation_gone",
-    title: "The operation is no longer available",
-};
+static GONE: Reject = Reject::new(
+    410,
+    "operation_gone",
+    "The operation is no longer available",
+)
+.with_meaning("the operation's `sunset` is past");
 
 impl Policy for Checked {
     type Filter = Filter;
@@ -175,6 +176,11 @@ pub mod author {
     use super::Checked;
 
     use crate::forms;
+
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &[
+        r#"leaving: {kind: deprecation, since: 2026-01-01, sunset: 2031-11-11, link: "https://a.test/v2"}"#,
+    ];
 
     /// The keys of `kind: deprecation` and of the field `deprecated`.
     pub static SHAPE: Object = Object {

@@ -125,6 +125,7 @@ impl Policy for Checked {
     type Filter = Filter;
 
     // `Location`, `Refresh` and `Alt-Svc` are the fields that redirect clients.
+    const CHANGE_IDS: &'static [&'static str] = &["identity-field-", "response-field-"];
     const CHANGES: Changes = Changes::new(change_rows! {
         "response"."remove": Names;
         "response"."set"."location" as "traffic-moved": Moves;
@@ -319,6 +320,12 @@ pub mod author {
 
     use super::{Checked, Edits, Value};
     use crate::secret::SecretRef;
+
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &[
+        r#"marks: {kind: headers, request: {set: {X-A: "1"}, add: {X-B: "2"}, remove: [X-C]}, response: {set: {X-D: "3"}, add: {X-E: "4"}, remove: [X-F]}}"#,
+        r#"must: {kind: headers, request: {set: {X-M: "1"}}}"#,
+    ];
 
     /// The keys of `kind: headers`.
     pub static SHAPE: Object = Object {

@@ -59,11 +59,8 @@ pub struct Filter {
     keep_query: bool,
 }
 
-static UNFILLED: Reject = Reject {
-    status: 500,
-    code: "redirect_failed",
-    title: "The redirect has no valid target",
-};
+static UNFILLED: Reject = Reject::new(500, "redirect_failed", "The redirect has no valid target")
+    .with_meaning("a `redirect` has no valid target");
 
 impl Policy for Checked {
     type Filter = Filter;
@@ -202,6 +199,11 @@ pub mod author {
     use super::Checked;
 
     use crate::forms;
+
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &[
+        r#"moved: {kind: redirect, status: "302", scheme: https, host: new.test, port: 8443, path: "/new{path}", keep_query: false}"#,
+    ];
 
     /// The keys of `kind: redirect`.
     pub static SHAPE: Object = Object {

@@ -100,6 +100,7 @@ impl Policy for Checked {
 
     const FEATURES: &'static [&'static str] = &[DOCUMENT];
 
+    const CHANGE_IDS: &'static [&'static str] = &["response-field-"];
     const CHANGES: Changes = Changes::new(change_rows! {
         "status": Status;
         "headers"."location" as "traffic-moved": Moves;
@@ -232,6 +233,10 @@ pub mod author {
     use http::{HeaderName, HeaderValue};
 
     use super::Checked;
+
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] =
+        &[r#"away: {kind: respond, status: 410, body: "gone", content_type: text/plain}"#];
 
     /// The keys of `kind: respond`.
     pub static SHAPE: Object = Object {

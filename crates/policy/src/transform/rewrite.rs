@@ -68,11 +68,8 @@ pub struct Filter {
     method: Option<Method>,
 }
 
-static UNFILLED: Reject = Reject {
-    status: 500,
-    code: "rewrite_failed",
-    title: "The path cannot be rewritten",
-};
+static UNFILLED: Reject = Reject::new(500, "rewrite_failed", "The path cannot be rewritten")
+    .with_meaning("a `rewrite` gives no valid path");
 
 impl Policy for Checked {
     type Filter = Filter;
@@ -237,6 +234,11 @@ pub mod author {
     use super::{Checked, Query};
 
     use crate::forms;
+
+    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    pub const SAMPLES: &[&str] = &[
+        r#"inner: {kind: rewrite, path: "/in{path}", query: {set: {a: "1"}, add: {b: "2"}, remove: [c]}, host: in.test, method: POST}"#,
+    ];
 
     /// The keys of `kind: rewrite` and of the field `rewrite`.
     pub static SHAPE: Object = Object {

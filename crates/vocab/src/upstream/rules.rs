@@ -71,7 +71,7 @@ pub(super) fn check_dns_discovery(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &CONTRADICTING_LIMITS,
                 entry.key_span,
-                "the SRV records of this name contain the ports",
+                "`port` is not allowed: the SRV records of this name have ports",
             )
             .help("remove it, or write a name without `_SERVICE._PROTOCOL.`"),
         );

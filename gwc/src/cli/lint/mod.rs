@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
+use diag::count::counted;
 use diag::{Diagnostic, Level, Sink};
 
 use super::limits::LimitOptions;
@@ -150,8 +151,8 @@ for each (`--format human`, `concise`, `jsonl` and `github` take several)"
         };
         let look = terminal::look(&std::io::stdout());
         let text = (args.format.render)(&report, look);
-        // A note has already listed the findings that were written to the baseline, so "nothing
-        // found" would be wrong.
+        // A note has already listed the findings that were written to the baseline, so "no
+        // findings" would be wrong.
         let all_aside = args.write_baseline.is_some()
             && args.format.name == "human"
             && report.findings.is_empty();
@@ -160,7 +161,8 @@ for each (`--format human`, `concise`, `jsonl` and `github` take several)"
         }
         if let Some(Cost { routes, series }) = cost.filter(|_| args.format.name == "human") {
             say::note(&format!(
-                "{routes} routes make about {series} metric series"
+                "{}: about {series} metric series in gwd",
+                counted(routes, "route")
             ));
         }
         for output in &outputs {

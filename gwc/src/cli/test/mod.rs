@@ -21,6 +21,7 @@ use super::side;
 use crate::release;
 use ::plan::expect::coverage::Coverage;
 use ::plan::expect::{Outcome, Runner};
+use diag::count::counted;
 use diag::{Level, Sink, Span};
 use model::compile::Compiled;
 use model::examples;
@@ -195,7 +196,8 @@ fn all_cases(args: &Args, root: &Path, compiled: &mut Compiled) -> anyhow::Resul
         all.extend(made);
         if left > 0 {
             say::note(&format!(
-                "note: {left} operations have no test from examples: a parameter of their path has no example"
+                "note: {} without a test from examples: a parameter of the path has no example",
+                counted(left, "operation")
             ));
         }
     }

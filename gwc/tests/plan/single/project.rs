@@ -219,6 +219,6 @@ impl Project {
     pub(crate) fn side(&self) -> Result<Side, String> {
         let (gateway, api) = (self.gateway.to_string(), self.api.to_string());
         let files = [("gateway.yaml", gateway.as_str()), ("api.json", &api)];
-        crate::compiled(&files, Purpose::Ask)
+        crate::compiled(&files, Purpose::Route)
     }
 }

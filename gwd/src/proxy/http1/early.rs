@@ -7,31 +7,28 @@ use crate::proxy::problem::problem;
 use crate::proxy::respond::OutgoingBody;
 
 /// Response if the request head does not arrive in time.
-pub(super) static HEADER_TIMEOUT: Reject = Reject {
-    status: 408,
-    code: "header_timeout",
-    title: "The head of the request did not arrive in time",
-};
-static HEAD_INVALID: Reject = Reject {
-    status: 400,
-    code: "head_invalid",
-    title: "The received bytes are not the head of an HTTP/1 request",
-};
-static FRAMING_INVALID: Reject = Reject {
-    status: 400,
-    code: "framing_invalid",
-    title: "The end of the request is ambiguous",
-};
-static HEAD_TOO_LARGE: Reject = Reject {
-    status: 431,
-    code: "headers_too_large",
-    title: "The head of the request is too large",
-};
-static TARGET_TOO_LONG: Reject = Reject {
-    status: 414,
-    code: "target_too_long",
-    title: "The request target is too long",
-};
+pub(super) static HEADER_TIMEOUT: Reject = Reject::new(
+    408,
+    "header_timeout",
+    "The head of the request did not arrive in time",
+);
+static HEAD_INVALID: Reject = Reject::new(
+    400,
+    "head_invalid",
+    "The received bytes are not the head of an HTTP/1 request",
+);
+static FRAMING_INVALID: Reject = Reject::new(
+    400,
+    "framing_invalid",
+    "The end of the request is ambiguous",
+);
+static HEAD_TOO_LARGE: Reject = Reject::new(
+    431,
+    "headers_too_large",
+    "The head of the request is too large",
+);
+static TARGET_TOO_LONG: Reject =
+    Reject::new(414, "target_too_long", "The request target is too long");
 
 /// Response to a request head that the parser rejected.
 pub(super) fn reject(error: request::Error) -> &'static Reject {
@@ -47,12 +44,8 @@ pub(super) fn reject(error: request::Error) -> &'static Reject {
 /// is only counted.
 #[cold]
 pub(super) fn response(reject: &Reject) -> Vec<u8> {
-    let Reject {
-        status,
-        code,
-        title,
-    } = *reject;
-    let made = problem(status, code, title, "http_request_error", None);
+    let status = reject.status;
+    let made = problem(reject, "http_request_error", None);
     let OutgoingBody::Own(body) = made.body else {
         unreachable!("the body of a problem response is not streamed")
     };

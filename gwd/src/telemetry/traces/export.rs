@@ -260,19 +260,19 @@ impl Export {
             && let Ok(response) = connection.post(&self.settings, body.clone()).await
         {
             self.connection = Some(connection);
-            return self.judge(&response, spans);
+            return self.check_response(&response, spans);
         }
         let opened = Connection::open(&self.settings.endpoint).await;
         let mut connection = opened.map_err(temporary)?;
         let response = connection.post(&self.settings, body).await;
         let response = response.map_err(temporary)?;
         self.connection = Some(connection);
-        self.judge(&response, spans)
+        self.check_response(&response, spans)
     }
 
     /// Reads the response to a batch, as OTLP/HTTP specifies. Counts its spans if the collector
     /// accepts it.
-    fn judge(&self, response: &Response, spans: u64) -> Result<(), Failure> {
+    fn check_response(&self, response: &Response, spans: u64) -> Result<(), Failure> {
         let status = response.status;
         let why = format!("it answers with status {}", status.as_u16());
         if status.is_success() {

@@ -1,19 +1,19 @@
-//! Exchange on an HTTP/2 connection to an upstream, and the wear that cancelled exchanges and
-//! faulty responses cause.
+//! Exchange on an HTTP/2 connection to an upstream, and the effect of cancelled exchanges and
+//! faulty responses on the connection.
 //!
 //! Servers end a connection on which clients cancel many exchanges, with all exchanges of other
-//! clients. A connection with [`RESETS_MAX`] cancelled exchanges is therefore worn: it gets no new
-//! exchange while the upstream's connection limit admits another connection. A worn connection is
-//! charged to the client whose cancelled exchange wore it out, until the connection is closed
-//! ([`ConnectionShares`](crate::upstream::connection_shares::ConnectionShares)).
+//! clients. A connection with [`RESETS_MAX`] cancelled exchanges is therefore draining: it gets no
+//! new exchange while the upstream's connection limit admits another connection. A draining
+//! connection is charged to the client of the last cancelled exchange, until the connection is
+//! closed ([`ConnectionShares`](crate::upstream::connection_shares::ConnectionShares)).
 
 use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::State;
 
-/// Number of cancelled exchanges after which a connection is worn: 16. Servers end a connection,
-/// with all its exchanges, if many of its streams are reset (Netty: 200 in 30 s).
+/// Number of cancelled exchanges after which a connection is draining: 16. Servers end a
+/// connection, with all its exchanges, if many of its streams are reset (Netty: 200 in 30 s).
 const RESETS_MAX: u32 = 16;
 
 /// Number of faulty responses after which a connection gets no more exchanges: 64. h2 ends a
@@ -47,20 +47,20 @@ impl Exchange {
     }
 
     /// Counts an exchange that ends before its response is complete. After [`RESETS_MAX`] such
-    /// exchanges, the connection is worn: it gets new exchanges only if the upstream has reached
-    /// its connection limit.
+    /// exchanges, the connection is draining: it gets new exchanges only if the upstream has
+    /// reached its connection limit.
     pub(super) fn count_cancelled(&self) {
         let resets = &self.state.resets;
         resets.set(resets.get() + 1);
         if resets.get() >= RESETS_MAX {
-            self.wear_out();
+            self.drain();
         }
     }
 
-    /// Marks the connection as worn and charges it to the client of this exchange. No new exchange
-    /// uses a worn connection, unless the upstream has reached its connection limit.
-    pub(super) fn wear_out(&self) {
-        self.state.wear_out(self.client);
+    /// Marks the connection as draining and charges it to the client of this exchange. No new
+    /// exchange uses a draining connection, unless the upstream has reached its connection limit.
+    pub(super) fn drain(&self) {
+        self.state.drain(self.client);
     }
 }
 

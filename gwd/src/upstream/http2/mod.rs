@@ -110,9 +110,9 @@ struct State {
     /// True once the connection gets no more exchanges.
     retired: Cell<bool>,
     /// True once the server may end the connection, for example after many cancelled exchanges.
-    /// Such a connection gets further exchanges only if the upstream has reached its connection
+    /// Such a connection takes no new streams, unless the upstream has reached its connection
     /// limit.
-    is_worn: Cell<bool>,
+    is_draining: Cell<bool>,
     /// True once the connection must be closed together with its exchanges.
     aborted: Cell<bool>,
     /// True while writes to the peer are blocked.
@@ -141,9 +141,9 @@ struct State {
     /// Notified when an exchange ends, for requests that wait to share the connection.
     room: Rc<Room>,
     counted: OpenConnection,
-    /// Charge to the client that wore the connection out. `None` as long as the connection is not
-    /// worn.
-    worn: RefCell<Option<ConnectionCharge>>,
+    /// Charge of a draining connection to the client that caused the state. `None`: the connection
+    /// is not draining, or no client caused it.
+    draining_charge: RefCell<Option<ConnectionCharge>>,
     /// Count of response bytes that arrived and were not read.
     inbox: Rc<Inbox>,
 }
@@ -240,9 +240,9 @@ impl Connection {
     }
 
     /// True if the connection accepts more exchanges and the server is not expected to end it
-    /// ([`Self::is_worn`]), as far as can be known without I/O.
+    /// ([`Self::is_draining`]), as far as can be known without I/O.
     pub(crate) fn is_ready(&self) -> bool {
-        self.is_usable() && !self.is_worn()
+        self.is_usable() && !self.is_draining()
     }
 
     /// True if the connection accepts more exchanges, as far as can be known without I/O.
@@ -251,14 +251,14 @@ impl Connection {
     }
 
     /// True if the server may end the connection, for example after many cancelled exchanges.
-    pub(crate) fn is_worn(&self) -> bool {
-        self.state.is_worn.get()
+    pub(crate) fn is_draining(&self) -> bool {
+        self.state.is_draining.get()
     }
 
-    /// True if the pool must drop the connection: it accepts no exchange, or it is worn and has no
-    /// exchange left.
+    /// True if the pool must drop the connection: it accepts no exchange, or it is draining and has
+    /// no exchange left.
     pub(crate) fn is_done(&self) -> bool {
-        !self.is_usable() || self.is_worn() && self.active() == 0
+        !self.is_usable() || self.is_draining() && self.active() == 0
     }
 
     /// Maximum concurrent exchanges, as last announced by the peer. Until then [`Bounds::streams`].
@@ -424,16 +424,16 @@ impl Call {
 }
 
 impl Drop for Call {
-    /// Marks the connection as worn if the call ends without a response and no event has occurred
-    /// on the connection since the call began. The peer may be dead, so other requests should use
-    /// another connection.
+    /// Marks the connection as draining if the call ends without a response and no event has
+    /// occurred on the connection since the call began. The peer may be dead, so other requests
+    /// should use another connection.
     fn drop(&mut self) {
         if self.answered {
             return;
         }
         self.exchange.count_cancelled();
         if self.exchange.state.events.get() == self.events {
-            self.exchange.wear_out();
+            self.exchange.drain();
         }
     }
 }
@@ -553,17 +553,17 @@ impl State {
             gauge: Arc::clone(gauge),
             room,
             counted,
-            worn: RefCell::default(),
-            is_worn: Cell::new(false),
+            draining_charge: RefCell::default(),
+            is_draining: Cell::new(false),
             inbox,
         }
     }
 
-    /// Marks the connection as worn, and charges it to a client.
-    fn wear_out(&self, client: Option<IpAddr>) {
-        if !self.is_worn.replace(true) {
-            let charge = client.map(|client| self.room.charge_worn(client));
-            self.worn.replace(charge);
+    /// Marks the connection as draining, and charges it to a client.
+    fn drain(&self, client: Option<IpAddr>) {
+        if !self.is_draining.replace(true) {
+            let charge = client.map(|client| self.room.charge_draining(client));
+            self.draining_charge.replace(charge);
         }
     }
 
@@ -577,8 +577,8 @@ impl State {
     }
 
     /// Updates the state of the connection after an error. Retires the connection unless the error
-    /// affects only one stream, and after many faulty responses. Marks the connection as worn if it
-    /// overloads the peer. Replaces an I/O error by the TLS error that caused it.
+    /// affects only one stream, and after many faulty responses. Marks the connection as draining
+    /// if it overloads the peer. Replaces an I/O error by the TLS error that caused it.
     fn on_error(&self, error: Error) -> Error {
         if let Error::Http2(error) | Error::Unsent(error) = &error
             && !self.is_stream_error(error)
@@ -592,7 +592,7 @@ impl State {
             self.count_fault();
         }
         if error.is_of_overload() {
-            self.is_worn.set(true);
+            self.is_draining.set(true);
         }
         match (&error, &*self.tls.borrow()) {
             (Error::Http2(broken), Some(tls)) if broken.is_io() => Error::Tls(tls.clone()),

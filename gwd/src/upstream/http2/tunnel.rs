@@ -124,8 +124,8 @@ impl State {
             }
             let notified = self.settling.notified();
             match PingInProgress::begin(self) {
-                Some(mut asking) => {
-                    let ponged = poll_fn(|cx| asking.poll(cx)).await;
+                Some(mut ping) => {
+                    let ponged = poll_fn(|cx| ping.poll(cx)).await;
                     self.settled.set(true);
                     if ponged.is_err() {
                         self.retired.set(true);

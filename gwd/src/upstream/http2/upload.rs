@@ -50,7 +50,7 @@ pub(super) struct Upload {
 }
 
 /// Body that waits for flow-control window on a shared connection. Until this value is dropped, the
-/// body is counted for its connection, and the connection is charged to the client like a worn
+/// body is counted for its connection, and the connection is charged to the client like a draining
 /// connection.
 struct Stalled {
     connection: Rc<State>,
@@ -152,10 +152,10 @@ impl Upload {
         }
     }
 
-    /// Resets the stream of a body that is not complete. Also marks the connection as worn, because
-    /// servers end a connection on which many uploads are reset.
+    /// Resets the stream of a body that is not complete. Also marks the connection as draining,
+    /// because servers end a connection on which many uploads are reset.
     fn cancel(&mut self) {
-        self.connection.wear_out(self.client);
+        self.connection.drain(self.client);
         self.stream.send_reset(Reason::CANCEL);
     }
 
@@ -169,7 +169,7 @@ impl Upload {
         let client = self.client;
         self.stalled = Some(Stalled {
             connection: Rc::clone(connection),
-            _charge: client.map(|client| connection.room.charge_worn(client)),
+            _charge: client.map(|client| connection.room.charge_draining(client)),
         });
     }
 

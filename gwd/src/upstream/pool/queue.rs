@@ -179,7 +179,7 @@ impl Pool {
     }
 
     /// Lease of the shared connection with the fewest exchanges, and true if the connection has a
-    /// free stream. A worn connection is used only if there is no other. `None`: no shared
+    /// free stream. A draining connection is used only if there is no other. `None`: no shared
     /// connection.
     fn least_busy(self: &Rc<Self>) -> Option<(Lease, bool)> {
         let shared = self.shared.borrow();
@@ -189,7 +189,7 @@ impl Pool {
         let is_full = |one: &Connection| one.active() >= one.streams();
         let cost = |one: &&Shared| {
             let connection = &one.connection;
-            let is_last_resort = connection.is_worn() || connection.is_stalled();
+            let is_last_resort = connection.is_draining() || connection.is_stalled();
             (is_full(connection), is_last_resort, connection.active())
         };
         let least = &usable.min_by_key(cost)?.connection;

@@ -115,10 +115,10 @@ impl Room {
         }
     }
 
-    /// Counts a worn connection (one with too many cancelled exchanges) for the client that
+    /// Counts a draining connection (one with too many cancelled exchanges) for the client that
     /// cancelled the last of these exchanges.
-    pub(crate) fn charge_worn(&self, client: IpAddr) -> ConnectionCharge {
-        self.upstream.connection_shares.charge_worn(client)
+    pub(crate) fn charge_draining(&self, client: IpAddr) -> ConnectionCharge {
+        self.upstream.connection_shares.charge_draining(client)
     }
 
     /// Records that an exchange on a shared connection has ended. `left`: number of exchanges that

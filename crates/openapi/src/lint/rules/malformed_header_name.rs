@@ -24,7 +24,7 @@ name.",
 };
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
-    let mut judge = |name: &str, span: Span| {
+    let mut check = |name: &str, span: Span| {
         if http::HeaderName::try_from(name).is_err() {
             sink.push(
                 Diagnostic::new(
@@ -41,13 +41,13 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         if let Some(name) = place.node.get("name").filter(|_| is_header)
             && let Some(text) = name.as_str()
         {
-            judge(text, name.span());
+            check(text, name.span());
         }
         return;
     }
     let headers = place.node.get("headers");
     let headers = headers.and_then(|headers| place.resolver.resolve(headers));
     for (entry, _) in headers.into_iter().flat_map(NodeRef::entries) {
-        judge(&entry.key, entry.key_span);
+        check(&entry.key, entry.key_span);
     }
 }

@@ -13,7 +13,7 @@ pub(super) static LINT: Lint = Lint {
     level: Level::Error,
     summary: "a tag whose parent does not exist, or is below it",
     explain: "`parent` of a tag (OpenAPI 3.2) is the `name` of another tag of the document; \
-parents must not form a circle.",
+parents must not form a cycle.",
     bad: &[(
         "openapi.yaml",
         "openapi: 3.2.0\ninfo: {title: t, version: \"1\"}\npaths: {}\ntags: [{name: a, parent: b}]\n",

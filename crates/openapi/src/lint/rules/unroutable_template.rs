@@ -17,9 +17,9 @@ pub(super) static LINT: Lint = Lint {
     summary: "a valid path template that cannot be matched",
     explain: "Two parameters with nothing between them cannot be told apart, and a segment may \
 have at most 8 parameters. A segment `**` is not a parameter: to match everything below a path, \
-set `x-gateway: {match: prefix}`. gwd removes segments `.` and `..` (also `%2e`) before it matches \
-a path, and refuses escapes of control characters (`%00` to `%1F`, \
-`%7F`) in every path. With a lower level in `lint`, the \
+set `x-gateway: {match: prefix}`. gwd removes segments `.` and `..` (also `%2e`) before it \
+matches a path. It refuses escapes of control characters (`%00` to `%1F`, `%7F`) in every \
+path. With a lower level in `lint`, the \
 operations of such a path are not served, as with `internal: true`.",
     bad: v30!("paths:\n  /a/{x}{y}: {}\n"),
     good: v30!("paths:\n  /a/{x}-{y}: {}\n"),

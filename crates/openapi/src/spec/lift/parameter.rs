@@ -269,7 +269,7 @@ impl Lift<'_> {
             "the body is already described",
         )
         .related(place(other), "by this parameter")
-        .help("an operation has one parameter with `in: body`, or parameters with `in: formData`");
+        .help("keep one parameter with `in: body`, or only parameters with `in: formData`");
         self.sink.push(finding);
         self.dropped(node);
     }

@@ -91,13 +91,17 @@ impl Lift<'_> {
         {
             let at = self.nodes.span(kind);
             self.sink.push(
-                Diagnostic::new(&UNKNOWN_VALUE, at, "`file` is an unknown value")
-                    .label("it is read as `{type: string, format: binary}`")
-                    .help(
-                        "`type: file` belongs in a parameter with `in: formData` or directly in \
+                Diagnostic::new(
+                    &UNKNOWN_VALUE,
+                    at,
+                    "`type: file` is not allowed in a schema",
+                )
+                .label("it is read as `{type: string, format: binary}`")
+                .help(
+                    "`type: file` belongs in a parameter with `in: formData` or directly in \
 the `schema` of a response",
-                    )
-                    .level(Level::Warn),
+                )
+                .level(Level::Warn),
             );
         }
     }

@@ -119,9 +119,42 @@ reasons! {
 }
 
 impl Checked {
-    /// Settings that differ from the defaults, for the comparison in plans.
+    /// Id of the check of a nonce with the gateway's secret, which gwc does not have. `None` if
+    /// proofs need no nonce.
+    #[cfg(feature = "author")]
     #[must_use]
-    pub fn settings(&self) -> Settings {
+    pub fn secret_question(&self) -> Option<AskId> {
+        let settings = || minicbor::to_vec(self).unwrap_or_default();
+        self.nonce.then(|| AskId::of_secret("dpop", &settings()))
+    }
+
+    /// Name of the verifier of the token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Allowed signature algorithms of proofs.
+    #[must_use]
+    pub fn algorithms(&self) -> &[Algorithm] {
+        &self.algorithms
+    }
+
+    /// Maximum age of a proof, in milliseconds.
+    #[must_use]
+    pub fn window_ms(&self) -> u64 {
+        self.window_ms
+    }
+
+    /// True if proofs must contain a nonce that the gateway issued.
+    #[must_use]
+    pub fn needs_nonce(&self) -> bool {
+        self.nonce
+    }
+}
+
+impl super::Verifier for Checked {
+    fn settings(&self) -> Settings {
         let text = |text: &str| Scalar::Text(text.to_owned());
         let mut all = Settings::default().with(&["token"], Value::One(text(&self.token)));
         if self.algorithms != [Algorithm::Es256] {
@@ -143,41 +176,15 @@ impl Checked {
         all
     }
 
-    /// Id of the check of a nonce with the gateway's secret, which gwc does not have. `None` if
-    /// proofs need no nonce.
-    #[cfg(feature = "author")]
-    #[must_use]
-    pub fn secret_question(&self) -> Option<AskId> {
-        let settings = || minicbor::to_vec(self).unwrap_or_default();
-        self.nonce.then(|| AskId::of_secret("dpop", &settings()))
-    }
-
-    /// Name of the verifier of the token.
-    #[must_use]
-    pub fn token(&self) -> &str {
-        &self.token
-    }
-
-    /// Renames the verifier of the token.
-    pub(super) fn rename_token(&mut self, name: &dyn Fn(&str) -> String) {
+    fn rename_token(&mut self, name: &dyn Fn(&str) -> String) {
         self.token = name(&self.token);
     }
 
-    /// Allowed signature algorithms of proofs.
-    #[must_use]
-    pub fn algorithms(&self) -> &[Algorithm] {
-        &self.algorithms
+    fn token_verifier(&self) -> Option<&str> {
+        Some(&self.token)
     }
 
-    /// Maximum age of a proof, in milliseconds.
-    #[must_use]
-    pub fn window_ms(&self) -> u64 {
-        self.window_ms
-    }
-
-    /// True if proofs must contain a nonce that the gateway issued.
-    #[must_use]
-    pub fn needs_nonce(&self) -> bool {
-        self.nonce
+    fn takes_tokens(&self) -> bool {
+        true
     }
 }

@@ -120,7 +120,7 @@ fn check_style(node: NodeRef<'_>, sink: &mut Sink) {
 }
 
 /// Reads the settings of a verifier from a node that fits [`SHAPE`].
-pub(in crate::auth) fn check(node: NodeRef<'_>) -> Checked {
+pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     let texts = |key: &str| {
         let items = get(key).into_iter().flat_map(NodeRef::items);
@@ -148,7 +148,7 @@ pub(in crate::auth) fn check(node: NodeRef<'_>) -> Checked {
     let mut secrets: Vec<(String, SecretRef)> = secrets.collect();
     secrets.sort();
     let window_ms = get("window").and_then(|node| read::duration_ms(node).ok());
-    Checked {
+    Some(Checked {
         secrets,
         algorithms,
         components,
@@ -156,5 +156,5 @@ pub(in crate::auth) fn check(node: NodeRef<'_>) -> Checked {
         window_ms: window_ms.unwrap_or(WINDOW_MS),
         nonce: get("nonce").and_then(NodeRef::scalar_text) != Some("optional"),
         style,
-    }
+    })
 }

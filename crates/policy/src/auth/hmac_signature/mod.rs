@@ -242,42 +242,6 @@ impl Algorithm {
 }
 
 impl Checked {
-    /// Settings that differ from the defaults, for the comparison in plans.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
-        let text = |text: &str| Scalar::Text(text.to_owned());
-        let mut all = Settings::default();
-        for (id, secret) in &self.secrets {
-            let secret = Value::One(Scalar::Secret(secret.clone()));
-            all = all.with(&["secrets", id], secret);
-        }
-        if self.algorithms != [Algorithm::HmacSha256] {
-            let names = self.algorithms.iter().map(|one| text(one.name()));
-            let mut names: Vec<Scalar> = names.collect();
-            names.sort();
-            all = all.with(&["algorithms"], Value::Set(names));
-        }
-        if self.style != Style::Rfc9421 {
-            all = all.with(&["style"], Value::One(text(self.style.name())));
-        }
-        if self.components != self.style.components() {
-            let names = self.components.iter().map(|one| text(one));
-            let mut names: Vec<Scalar> = names.collect();
-            names.sort();
-            all = all.with(&["components"], Value::Set(names));
-        }
-        if !self.content_digest {
-            all = all.with(&["content_digest"], Value::One(Scalar::Flag(false)));
-        }
-        if self.window_ms != WINDOW_MS {
-            all = all.with(&["window"], Value::One(Scalar::Duration(self.window_ms)));
-        }
-        if !self.nonce {
-            all = all.with(&["nonce"], Value::One(text("optional")));
-        }
-        all
-    }
-
     /// Id of the check of a signature with the verifier's secrets, which gwc does not have.
     #[cfg(feature = "author")]
     #[must_use]
@@ -347,5 +311,41 @@ impl Checked {
             _ => String::new(),
         };
         Some(format!("sig=({});created{algorithm}", all.join(" ")))
+    }
+}
+
+impl super::Verifier for Checked {
+    fn settings(&self) -> Settings {
+        let text = |text: &str| Scalar::Text(text.to_owned());
+        let mut all = Settings::default();
+        for (id, secret) in &self.secrets {
+            let secret = Value::One(Scalar::Secret(secret.clone()));
+            all = all.with(&["secrets", id], secret);
+        }
+        if self.algorithms != [Algorithm::HmacSha256] {
+            let names = self.algorithms.iter().map(|one| text(one.name()));
+            let mut names: Vec<Scalar> = names.collect();
+            names.sort();
+            all = all.with(&["algorithms"], Value::Set(names));
+        }
+        if self.style != Style::Rfc9421 {
+            all = all.with(&["style"], Value::One(text(self.style.name())));
+        }
+        if self.components != self.style.components() {
+            let names = self.components.iter().map(|one| text(one));
+            let mut names: Vec<Scalar> = names.collect();
+            names.sort();
+            all = all.with(&["components"], Value::Set(names));
+        }
+        if !self.content_digest {
+            all = all.with(&["content_digest"], Value::One(Scalar::Flag(false)));
+        }
+        if self.window_ms != WINDOW_MS {
+            all = all.with(&["window"], Value::One(Scalar::Duration(self.window_ms)));
+        }
+        if !self.nonce {
+            all = all.with(&["nonce"], Value::One(text("optional")));
+        }
+        all
     }
 }

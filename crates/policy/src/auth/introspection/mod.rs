@@ -19,11 +19,14 @@ mod verify;
 pub use verify::Verifier;
 pub(in crate::auth) use verify::form;
 
+use std::collections::BTreeSet;
+
 use minicbor::{Decode, Encode};
 
 use crate::auth::binding::Binding;
 use crate::auth::jwt::{self, Algorithm, GROUPS_CLAIM, KeySource, SCOPE_CLAIM, TOKEN_BYTES};
 use crate::declared::{Scalar, Settings, Value};
+use crate::endpoint::Endpoint;
 use crate::key_cell::Remote;
 use crate::secret::SecretRef;
 
@@ -99,10 +102,68 @@ pub struct SignedAnswers {
     jwks_url: Option<String>,
 }
 
+/// Feature that a gateway needs to verify signed answers.
+const SIGNED: &str = "auth:introspection:signed";
+
 impl Checked {
-    /// Settings that differ from the defaults, for the comparison in plans.
+    /// Settings of the verifier of signed answers. `None`: answers are unsigned.
     #[must_use]
-    pub fn settings(&self) -> Settings {
+    pub fn answers(&self) -> Option<jwt::Checked> {
+        let signed = self.signed.as_ref()?;
+        let keys = signed.jwks_url.clone();
+        Some(jwt::Checked::of_answers(
+            // gwc requires an issuer. With the empty default, every answer is refused.
+            self.issuer.clone().unwrap_or_default(),
+            self.client_id.clone(),
+            signed.algorithms.clone(),
+            keys.map_or(KeySource::Discovered, KeySource::Url),
+            ANSWER_BYTES_MAX as u64,
+        ))
+    }
+
+    /// Source of the keys of signed answers, which gwd fetches. `None`: answers are unsigned.
+    #[must_use]
+    pub fn remote(&self) -> Option<Remote> {
+        self.answers()?.remote()
+    }
+
+    /// Issuer of the tokens. `None`: the answers may contain any issuer.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// True if a token must name one of certain audiences.
+    #[must_use]
+    pub fn has_audience(&self) -> bool {
+        !self.audience.is_empty()
+    }
+
+    /// URL of the introspection endpoint.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Name of the claim that lists the token's scopes.
+    #[must_use]
+    pub fn scope_claim(&self) -> &str {
+        self.scope_claim.as_deref().unwrap_or(SCOPE_CLAIM)
+    }
+
+    /// Name of this verifier in the header parameter `asked` of an unsigned example token. A token
+    /// with this name counts as active for this verifier (see [`crate::auth::jwt::witness`]).
+    #[cfg(feature = "author")]
+    #[must_use]
+    pub fn witness_key(&self) -> String {
+        format!("introspection {} {}", self.client_id, self.url)
+    }
+}
+
+impl super::Verifier for Checked {
+    const FEATURES: &'static [&'static str] = &[SIGNED];
+
+    fn settings(&self) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
         let set = |all: &[String]| Value::Set(all.iter().cloned().map(Scalar::Text).collect());
         let secret = Value::One(Scalar::Secret(self.client_secret.clone()));
@@ -162,68 +223,26 @@ impl Checked {
         }
     }
 
-    /// Settings of the verifier of signed answers. `None`: answers are unsigned.
-    #[must_use]
-    pub fn answers(&self) -> Option<jwt::Checked> {
-        let signed = self.signed.as_ref()?;
-        let keys = signed.jwks_url.clone();
-        Some(jwt::Checked::of_answers(
-            // gwc requires an issuer. With the empty default, every answer is refused.
-            self.issuer.clone().unwrap_or_default(),
-            self.client_id.clone(),
-            signed.algorithms.clone(),
-            keys.map_or(KeySource::Discovered, KeySource::Url),
-            ANSWER_BYTES_MAX as u64,
-        ))
-    }
-
-    /// Source of the keys of signed answers, which gwd fetches. `None`: answers are unsigned.
-    #[must_use]
-    pub fn remote(&self) -> Option<Remote> {
-        self.answers()?.remote()
-    }
-
-    /// URL of the metadata of the protected resource (RFC 9728). `None`: challenges name no
-    /// metadata.
-    pub(in crate::auth) fn resource_metadata(&self) -> Option<&str> {
+    fn resource_metadata(&self) -> Option<&str> {
         self.resource_metadata.as_deref()
     }
 
-    /// Handling of tokens bound to the client's certificate. `None`: such tokens are refused.
-    #[must_use]
-    pub fn binding(&self) -> Option<Binding> {
+    fn binding(&self) -> Option<Binding> {
         self.binding
     }
 
-    /// Issuer of the tokens. `None`: the answers may contain any issuer.
-    #[must_use]
-    pub fn issuer(&self) -> Option<&str> {
-        self.issuer.as_deref()
+    fn feature(&self) -> Option<&'static str> {
+        self.signed.as_ref().map(|_| SIGNED)
     }
 
-    /// True if a token must name one of certain audiences.
-    #[must_use]
-    pub fn has_audience(&self) -> bool {
-        !self.audience.is_empty()
+    fn origins(&self) -> Vec<String> {
+        let keys = self.remote().and_then(|remote| Endpoint::of(remote.url()));
+        let endpoints = Endpoint::of(&self.url).into_iter().chain(keys);
+        let origins: BTreeSet<String> = endpoints.map(|one| one.origin).collect();
+        origins.into_iter().collect()
     }
 
-    /// URL of the introspection endpoint.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Name of the claim that lists the token's scopes.
-    #[must_use]
-    pub fn scope_claim(&self) -> &str {
-        self.scope_claim.as_deref().unwrap_or(SCOPE_CLAIM)
-    }
-
-    /// Name of this verifier in the header parameter `asked` of an unsigned example token. A token
-    /// with this name counts as active for this verifier (see [`crate::auth::jwt::witness`]).
-    #[cfg(feature = "author")]
-    #[must_use]
-    pub fn witness_key(&self) -> String {
-        format!("introspection {} {}", self.client_id, self.url)
+    fn takes_tokens(&self) -> bool {
+        true
     }
 }

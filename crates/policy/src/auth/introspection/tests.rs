@@ -58,7 +58,7 @@ fn verifier(checked: &Checked) -> Verifier {
 
 /// Request to the introspection endpoint that the verifier needs for a token.
 fn question(verifier: &Verifier, token: &[u8]) -> Call {
-    match verifier.judge(token, NOW_S, None, &Answers::default()) {
+    match verifier.verify(token, NOW_S, None, &Answers::default()) {
         Verification::Ask(effect) => match *effect {
             Effect::Http(call) => *call,
             other => panic!("{other:?}"),
@@ -84,10 +84,10 @@ fn verified(
     answer: Answer,
 ) -> Result<Arc<Identity>, Reason> {
     let mut answers = Answers::default();
-    if let Verification::Ask(effect) = verifier.judge(token, unix_s, cache, &answers) {
+    if let Verification::Ask(effect) = verifier.verify(token, unix_s, cache, &answers) {
         answers.add(effect.id(), answer);
     }
-    match verifier.judge(token, unix_s, cache, &answers) {
+    match verifier.verify(token, unix_s, cache, &answers) {
         Verification::Valid(identity) => Ok(identity),
         Verification::Fault(reason) => Err(reason),
         other => panic!("{other:?}"),
@@ -223,7 +223,7 @@ fn impossible_tokens_are_not_sent_to_the_endpoint() {
         (foreign.as_str(), Reason::Issuer),
         (numeric.as_str(), Reason::Issuer),
     ] {
-        let found = verifier.judge(token.as_bytes(), NOW_S, None, &Answers::default());
+        let found = verifier.verify(token.as_bytes(), NOW_S, None, &Answers::default());
         assert!(
             matches!(found, Verification::Fault(reason) if reason == expected),
             "{token}: {found:?}"
@@ -261,7 +261,7 @@ fn outage_gives_the_reason_introspection() {
 #[test]
 fn active_answer_is_cached_until_it_or_its_token_ends() {
     let asks = |verifier: &Verifier, cache: &TokenCache, unix_s| {
-        let found = verifier.judge(TOKEN, unix_s, Some(cache), &Answers::default());
+        let found = verifier.verify(TOKEN, unix_s, Some(cache), &Answers::default());
         matches!(found, Verification::Ask(_))
     };
     let ends = ACTIVE.replace("}", r#","exp":1800000030}"#);
@@ -305,7 +305,7 @@ fn cached_answer_is_for_one_token_and_its_settings() {
         ..checked()
     });
     for (verifier, token) in [(&own, &b"2YotnFZFEjr1zCsicMWpAB"[..]), (&other, TOKEN)] {
-        let found = verifier.judge(token, NOW_S, Some(&cache), &Answers::default());
+        let found = verifier.verify(token, NOW_S, Some(&cache), &Answers::default());
         assert!(matches!(found, Verification::Ask(_)), "{found:?}");
     }
 }
@@ -356,7 +356,7 @@ mod witnesses {
         let own = witness(&checked.witness_key());
         let found = |secrets: &dyn Secrets, token: &str| {
             let verifier = checked.verifier(secrets).unwrap();
-            verifier.judge(token.as_bytes(), NOW_S, None, &Answers::default())
+            verifier.verify(token.as_bytes(), NOW_S, None, &Answers::default())
         };
         assert!(matches!(found(&Compiler, &own), Verification::Valid(_)));
         assert!(matches!(found(&Known, &own), Verification::Ask(_)));

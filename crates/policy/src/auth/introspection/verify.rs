@@ -93,7 +93,7 @@ impl Verifier {
     /// Verifies a token at a time (Unix time, seconds), except its binding. Returns the request to
     /// the endpoint if neither `cache` nor `answers` has the endpoint's answer.
     #[must_use]
-    pub(in crate::auth) fn judge(
+    pub(in crate::auth) fn verify(
         &self,
         token: &[u8],
         unix_s: u64,
@@ -178,7 +178,7 @@ impl Verifier {
                 .ok_or_else(unusable);
         };
         let text = response::signed_text(answered).ok_or_else(unusable)?;
-        let claims = verifier.judge_answer(text, unix_s, answers);
+        let claims = verifier.verify_response(text, unix_s, answers);
         let claims = claims.map_err(|verification| match *verification {
             // Replace any other reason of the verifier by `Unusable`: the endpoint sent a bad
             // answer, and the client's token may be valid.

@@ -43,6 +43,7 @@ use sha2::{Digest as _, Sha256};
 use crate::ask::AskId;
 use crate::auth::binding::Binding;
 use crate::declared::{Scalar, Settings, Value};
+use crate::endpoint::Endpoint;
 use crate::key_cell::Remote;
 use crate::secret::SecretRef;
 
@@ -145,6 +146,11 @@ pub(in crate::auth) struct OfLogin {
     pub(in crate::auth) groups_claim: Option<String>,
 }
 
+/// Feature that a gateway needs to fetch keys from `jwks_url`.
+const JWKS_URL: &str = "auth:jwt:jwks_url";
+/// Feature that a gateway needs to fetch keys from the issuer.
+const DISCOVERY: &str = "auth:jwt:discovery";
+
 impl Checked {
     /// Creates the settings for the ID tokens of a login. Tokens without `typ`, and with `typ`
     /// `JWT`, are accepted.
@@ -190,79 +196,6 @@ impl Checked {
                 groups_claim: None,
             })
         }
-    }
-
-    /// Settings that differ from the defaults, for the comparison in plans.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
-        let text = |text: &str| Scalar::Text(text.to_owned());
-        let set = |all: &[String]| Value::Set(all.iter().map(|one| text(one)).collect());
-        let mut algorithms: Vec<Scalar> = self.algorithms.iter().map(|a| text(a.name())).collect();
-        algorithms.sort();
-        let mut all = Settings::default()
-            .with(&["issuer"], Value::One(text(&self.issuer)))
-            .with(&["audience"], set(&self.audience))
-            .with(&["algorithms"], Value::Set(algorithms));
-        all = match &self.keys {
-            KeySource::Secret(secret) => {
-                all.with(&["secret"], Value::One(Scalar::Secret(secret.clone())))
-            }
-            KeySource::Url(url) => all.with(&["jwks_url"], Value::One(text(url))),
-            KeySource::Discovered => all.with(&["discovery"], Value::One(Scalar::Flag(true))),
-            KeySource::Set(keys) => {
-                let mut keys: Vec<Scalar> = keys.iter().map(|key| text(&key.describe())).collect();
-                keys.sort();
-                all.with(&["keys"], Value::Set(keys))
-            }
-        };
-        if self.leeway_ms != LEEWAY_MS {
-            all = all.with(&["leeway"], Value::One(Scalar::Duration(self.leeway_ms)));
-        }
-        if let Some(ms) = self.stale_for_ms {
-            all = all.with(&["stale_for"], Value::One(Scalar::Duration(ms)));
-        }
-        if let Some(most) = self.max_lifetime_ms {
-            all = all.with(&["max_lifetime"], Value::One(Scalar::Duration(most)));
-        }
-        if self.types != TYPES {
-            all = all.with(&["types"], set(&self.types));
-        }
-        if self.token_bytes != TOKEN_BYTES {
-            all = all.with(&["token_bytes"], Value::One(Scalar::Size(self.token_bytes)));
-        }
-        if !self.required_claims.is_empty() {
-            all = all.with(&["required_claims"], set(&self.required_claims));
-        }
-        if let Some(claim) = &self.consumer_claim {
-            all = all.with(&["consumer_claim"], Value::One(text(claim)));
-        }
-        for (key, value, default) in [
-            ("scope_claim", &self.scope_claim, SCOPE_CLAIM),
-            ("groups_claim", &self.groups_claim, GROUPS_CLAIM),
-        ] {
-            if value != default {
-                all = all.with(&[key], Value::One(text(value)));
-            }
-        }
-        if let Some(url) = &self.resource_metadata {
-            all = all.with(&["resource_metadata"], Value::One(text(url)));
-        }
-        match self.binding {
-            Some(binding) => binding.add_to(all),
-            None => all,
-        }
-    }
-
-    /// URL of the metadata of the protected resource (RFC 9728). `None`: challenges name no
-    /// metadata.
-    pub(in crate::auth) fn resource_metadata(&self) -> Option<&str> {
-        self.resource_metadata.as_deref()
-    }
-
-    /// Handling of tokens bound to the client's certificate. `None`: such tokens are refused.
-    #[must_use]
-    pub fn binding(&self) -> Option<Binding> {
-        self.binding
     }
 
     /// Combinations of header parameters that select a key, each with its key. A shared secret, or
@@ -359,5 +292,93 @@ impl Checked {
     /// Replaces the public keys, which must be sorted.
     pub fn set_keys(&mut self, keys: Vec<PublicKey>) {
         self.keys = KeySource::Set(keys);
+    }
+}
+
+impl super::Verifier for Checked {
+    const FEATURES: &'static [&'static str] = &[DISCOVERY, JWKS_URL];
+
+    fn settings(&self) -> Settings {
+        let text = |text: &str| Scalar::Text(text.to_owned());
+        let set = |all: &[String]| Value::Set(all.iter().map(|one| text(one)).collect());
+        let mut algorithms: Vec<Scalar> = self.algorithms.iter().map(|a| text(a.name())).collect();
+        algorithms.sort();
+        let mut all = Settings::default()
+            .with(&["issuer"], Value::One(text(&self.issuer)))
+            .with(&["audience"], set(&self.audience))
+            .with(&["algorithms"], Value::Set(algorithms));
+        all = match &self.keys {
+            KeySource::Secret(secret) => {
+                all.with(&["secret"], Value::One(Scalar::Secret(secret.clone())))
+            }
+            KeySource::Url(url) => all.with(&["jwks_url"], Value::One(text(url))),
+            KeySource::Discovered => all.with(&["discovery"], Value::One(Scalar::Flag(true))),
+            KeySource::Set(keys) => {
+                let mut keys: Vec<Scalar> = keys.iter().map(|key| text(&key.describe())).collect();
+                keys.sort();
+                all.with(&["keys"], Value::Set(keys))
+            }
+        };
+        if self.leeway_ms != LEEWAY_MS {
+            all = all.with(&["leeway"], Value::One(Scalar::Duration(self.leeway_ms)));
+        }
+        if let Some(ms) = self.stale_for_ms {
+            all = all.with(&["stale_for"], Value::One(Scalar::Duration(ms)));
+        }
+        if let Some(most) = self.max_lifetime_ms {
+            all = all.with(&["max_lifetime"], Value::One(Scalar::Duration(most)));
+        }
+        if self.types != TYPES {
+            all = all.with(&["types"], set(&self.types));
+        }
+        if self.token_bytes != TOKEN_BYTES {
+            all = all.with(&["token_bytes"], Value::One(Scalar::Size(self.token_bytes)));
+        }
+        if !self.required_claims.is_empty() {
+            all = all.with(&["required_claims"], set(&self.required_claims));
+        }
+        if let Some(claim) = &self.consumer_claim {
+            all = all.with(&["consumer_claim"], Value::One(text(claim)));
+        }
+        for (key, value, default) in [
+            ("scope_claim", &self.scope_claim, SCOPE_CLAIM),
+            ("groups_claim", &self.groups_claim, GROUPS_CLAIM),
+        ] {
+            if value != default {
+                all = all.with(&[key], Value::One(text(value)));
+            }
+        }
+        if let Some(url) = &self.resource_metadata {
+            all = all.with(&["resource_metadata"], Value::One(text(url)));
+        }
+        match self.binding {
+            Some(binding) => binding.add_to(all),
+            None => all,
+        }
+    }
+
+    fn resource_metadata(&self) -> Option<&str> {
+        self.resource_metadata.as_deref()
+    }
+
+    fn binding(&self) -> Option<Binding> {
+        self.binding
+    }
+
+    fn feature(&self) -> Option<&'static str> {
+        match &self.keys {
+            KeySource::Url(_) => Some(JWKS_URL),
+            KeySource::Discovered => Some(DISCOVERY),
+            KeySource::Set(_) | KeySource::Secret(_) => None,
+        }
+    }
+
+    fn origins(&self) -> Vec<String> {
+        let endpoint = self.remote().and_then(|remote| Endpoint::of(remote.url()));
+        endpoint.map(|one| one.origin).into_iter().collect()
+    }
+
+    fn takes_tokens(&self) -> bool {
+        true
     }
 }

@@ -365,7 +365,7 @@ impl Verifier {
     /// The reason of the first check that the answer fails. [`Verification::Ask`] if the answer's
     /// key is unknown and the keys must be fetched. Also [`Verification::Ask`] if another thread
     /// must check the signature, because the key is expensive.
-    pub(in crate::auth) fn judge_answer(
+    pub(in crate::auth) fn verify_response(
         &self,
         answer: &[u8],
         unix_s: u64,

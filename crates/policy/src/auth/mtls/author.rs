@@ -78,7 +78,7 @@ fn check_names(node: NodeRef<'_>, sink: &mut Sink) {
 }
 
 /// Reads the settings of a verifier from a node that fits [`SHAPE`].
-pub(in crate::auth) fn check(node: NodeRef<'_>) -> Checked {
+pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     let texts = |key: &str, form: fn(&str) -> Option<String>| -> Vec<String> {
         let items = get(key).into_iter().flat_map(NodeRef::items);
@@ -87,7 +87,7 @@ pub(in crate::auth) fn check(node: NodeRef<'_>) -> Checked {
         all.dedup();
         all
     };
-    Checked {
+    Some(Checked {
         sans: texts("sans", san),
         spiffe: texts("spiffe", |text| Some(text.to_owned())),
         subjects: texts("subjects", canonical),
@@ -95,5 +95,5 @@ pub(in crate::auth) fn check(node: NodeRef<'_>) -> Checked {
             Some(_) => Source::Field,
             None => Source::Connection,
         },
-    }
+    })
 }

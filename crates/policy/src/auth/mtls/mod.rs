@@ -129,10 +129,10 @@ impl Checked {
     pub fn source(&self) -> Source {
         self.source
     }
+}
 
-    /// Settings that differ from the defaults, for the comparison in plans.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
+impl super::Verifier for Checked {
+    fn settings(&self) -> Settings {
         let text = |text: &String| Scalar::Text(text.clone());
         let mut all = Settings::default();
         for (key, values) in [

@@ -106,9 +106,100 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// Settings that differ from the defaults, for the comparison in plans.
+    /// Settings of the verifier of ID tokens (OpenID Connect Core §3.1.3.7). The login checks
+    /// `nonce`, `azp`, `at_hash` and further audiences.
     #[must_use]
-    pub fn settings(&self) -> Settings {
+    pub fn id_tokens(&self) -> jwt::Checked {
+        self.id_tokens_for(vec![self.client_id.clone()])
+    }
+
+    /// Settings of [`Self::id_tokens`] with these allowed audiences.
+    fn id_tokens_for(&self, audience: Vec<String>) -> jwt::Checked {
+        let mut required = self.required_claims.clone();
+        required.extend(["iat", "sub"].map(str::to_owned));
+        required.sort();
+        required.dedup();
+        jwt::Checked::of_login(jwt::OfLogin {
+            issuer: self.issuer.clone(),
+            audience,
+            algorithms: self.algorithms.clone(),
+            keys: match &self.jwks_url {
+                Some(url) => KeySource::Url(url.clone()),
+                None => KeySource::Discovered,
+            },
+            token_bytes: TOKEN_BYTES,
+            required_claims: required,
+            consumer_claim: self.consumer_claim.clone(),
+            groups_claim: self.groups_claim.clone(),
+        })
+    }
+
+    /// Sources of the metadata and the keys that gwd fetches from the provider.
+    #[must_use]
+    pub fn remotes(&self) -> [Remote; 2] {
+        let keys = match &self.jwks_url {
+            Some(url) => Remote::Set(url.clone()),
+            None => Remote::Issuer(self.issuer.clone()),
+        };
+        [Remote::Provider(self.issuer.clone()), keys]
+    }
+
+    /// Id of the check of a session with the session secret, which gwc does not have.
+    #[cfg(feature = "author")]
+    #[must_use]
+    pub fn secret_question(&self) -> AskId {
+        AskId::of_secret("oidc", &self.owner())
+    }
+
+    /// Origin of the token endpoint, which receives the client's secret.
+    #[must_use]
+    pub fn token_origin(&self) -> Option<String> {
+        let url = self.token_url.as_ref().unwrap_or(&self.issuer);
+        Endpoint::of(url).map(|endpoint| endpoint.origin)
+    }
+
+    /// Issuer of the ID tokens.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Name of the session's cookie.
+    #[must_use]
+    pub fn cookie(&self) -> &str {
+        self.cookie.as_deref().unwrap_or(COOKIE)
+    }
+
+    /// True if each of the logins accepts the sessions of the other one.
+    #[cfg(feature = "author")]
+    #[must_use]
+    pub fn has_same_sessions(&self, other: &Self) -> bool {
+        self.owner() == other.owner() && self.session_secret == other.session_secret
+    }
+
+    /// Path of the redirect URI.
+    #[must_use]
+    pub fn redirect_path(&self) -> &str {
+        &self.redirect_path
+    }
+
+    /// Path that ends the session.
+    #[must_use]
+    pub fn logout_path(&self) -> Option<&str> {
+        self.logout_path.as_deref()
+    }
+
+    fn lifetime_s(&self) -> u64 {
+        self.lifetime_ms.unwrap_or(LIFETIME_MS).div_ceil(1_000)
+    }
+
+    fn idle_s(&self) -> Option<u64> {
+        self.idle_ms.map(|ms| ms.div_ceil(1_000))
+    }
+}
+
+impl super::Verifier for Checked {
+    fn settings(&self) -> Settings {
         let text = |text: &str| Scalar::Text(text.to_owned());
         let one = |value: &str| Value::One(text(value));
         let set = |all: &[String]| Value::Set(all.iter().map(|one| text(one)).collect());
@@ -170,54 +261,7 @@ impl Checked {
         all
     }
 
-    /// Settings of the verifier of ID tokens (OpenID Connect Core §3.1.3.7). The login checks
-    /// `nonce`, `azp`, `at_hash` and further audiences.
-    #[must_use]
-    pub fn id_tokens(&self) -> jwt::Checked {
-        self.id_tokens_for(vec![self.client_id.clone()])
-    }
-
-    /// Settings of [`Self::id_tokens`] with these allowed audiences.
-    fn id_tokens_for(&self, audience: Vec<String>) -> jwt::Checked {
-        let mut required = self.required_claims.clone();
-        required.extend(["iat", "sub"].map(str::to_owned));
-        required.sort();
-        required.dedup();
-        jwt::Checked::of_login(jwt::OfLogin {
-            issuer: self.issuer.clone(),
-            audience,
-            algorithms: self.algorithms.clone(),
-            keys: match &self.jwks_url {
-                Some(url) => KeySource::Url(url.clone()),
-                None => KeySource::Discovered,
-            },
-            token_bytes: TOKEN_BYTES,
-            required_claims: required,
-            consumer_claim: self.consumer_claim.clone(),
-            groups_claim: self.groups_claim.clone(),
-        })
-    }
-
-    /// Sources of the metadata and the keys that gwd fetches from the provider.
-    #[must_use]
-    pub fn remotes(&self) -> [Remote; 2] {
-        let keys = match &self.jwks_url {
-            Some(url) => Remote::Set(url.clone()),
-            None => Remote::Issuer(self.issuer.clone()),
-        };
-        [Remote::Provider(self.issuer.clone()), keys]
-    }
-
-    /// Id of the check of a session with the session secret, which gwc does not have.
-    #[cfg(feature = "author")]
-    #[must_use]
-    pub fn secret_question(&self) -> AskId {
-        AskId::of_secret("oidc", &self.owner())
-    }
-
-    /// Origins of the URLs that gwd calls for the login.
-    #[must_use]
-    pub fn origins(&self) -> Vec<String> {
+    fn origins(&self) -> Vec<String> {
         let urls = [
             Some(&self.issuer),
             self.jwks_url.as_ref(),
@@ -231,51 +275,5 @@ impl Checked {
         origins.sort();
         origins.dedup();
         origins
-    }
-
-    /// Origin of the token endpoint, which receives the client's secret.
-    #[must_use]
-    pub fn token_origin(&self) -> Option<String> {
-        let url = self.token_url.as_ref().unwrap_or(&self.issuer);
-        Endpoint::of(url).map(|endpoint| endpoint.origin)
-    }
-
-    /// Issuer of the ID tokens.
-    #[must_use]
-    pub fn issuer(&self) -> &str {
-        &self.issuer
-    }
-
-    /// Name of the session's cookie.
-    #[must_use]
-    pub fn cookie(&self) -> &str {
-        self.cookie.as_deref().unwrap_or(COOKIE)
-    }
-
-    /// True if each of the logins accepts the sessions of the other one.
-    #[cfg(feature = "author")]
-    #[must_use]
-    pub fn has_same_sessions(&self, other: &Self) -> bool {
-        self.owner() == other.owner() && self.session_secret == other.session_secret
-    }
-
-    /// Path of the redirect URI.
-    #[must_use]
-    pub fn redirect_path(&self) -> &str {
-        &self.redirect_path
-    }
-
-    /// Path that ends the session.
-    #[must_use]
-    pub fn logout_path(&self) -> Option<&str> {
-        self.logout_path.as_deref()
-    }
-
-    fn lifetime_s(&self) -> u64 {
-        self.lifetime_ms.unwrap_or(LIFETIME_MS).div_ceil(1_000)
-    }
-
-    fn idle_s(&self) -> Option<u64> {
-        self.idle_ms.map(|ms| ms.div_ceil(1_000))
     }
 }

@@ -237,19 +237,22 @@ fn only_verified_answers_are_cached() {
 fn keys_of_signed_answers_are_fetched_once() {
     let (verifier, cell) = signed();
     let mut answers = Answers::default();
-    let judge = |answers: &Answers| verifier.judge(TOKEN, NOW_S, None, answers);
-    let Verification::Ask(effect) = judge(&answers) else {
+    let verify = |answers: &Answers| verifier.verify(TOKEN, NOW_S, None, answers);
+    let Verification::Ask(effect) = verify(&answers) else {
         panic!("the endpoint is called first")
     };
     let signed = answered(200, TYPE, &answer(HEAD, CLAIMS, "p"));
     answers.add(effect.id(), Answer::Http(Arc::new(signed)));
-    let Verification::Ask(effect) = judge(&answers) else {
+    let Verification::Ask(effect) = verify(&answers) else {
         panic!("then the keys are fetched")
     };
     assert_eq!(effect.id(), AskId::of_keys(&cell));
     answers.add(effect.id(), Answer::Fetched);
-    assert!(matches!(judge(&answers), Verification::Fault(Reason::Keys)));
+    assert!(matches!(
+        verify(&answers),
+        Verification::Fault(Reason::Keys)
+    ));
     let keys = fetched::set("a", &PAIRS.p256);
     cell.fetched(&keys, NOW_S, None, 0).unwrap();
-    assert!(matches!(judge(&answers), Verification::Valid(_)));
+    assert!(matches!(verify(&answers), Verification::Valid(_)));
 }

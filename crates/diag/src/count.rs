@@ -2,6 +2,6 @@
 
 /// Formats a count with its noun: `1 change`, `12 changes`.
 #[must_use]
-pub(crate) fn counted(count: usize, one: &str) -> String {
+pub fn counted(count: usize, one: &str) -> String {
     format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
