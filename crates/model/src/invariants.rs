@@ -19,7 +19,7 @@ use vocab::lints::{INVARIANT_WITHOUT_OPERATION, VIOLATED_INVARIANT};
 
 use crate::invariant_file::{Invariant, Require};
 use crate::wildcard::star;
-use crate::{Api, Settings, Valued, chain, verifiers};
+use crate::{Api, Settings, Valued, chain, outbound, verifiers};
 
 /// Maximum number of findings about one invariant.
 const FINDINGS_MAX: usize = 20;
@@ -277,7 +277,7 @@ fn running<'a>(
     let mut ended = false;
     let steps = steps.take_while(move |step| {
         let runs = !ended;
-        ended |= matches!(step.checked, Checked::Respond(_) | Checked::Redirect(_));
+        ended |= outbound::answers(&step.checked);
         runs
     });
     steps.filter(|step| !matches!(&step.checked, Checked::Validate(checked) if checked.is_off()))

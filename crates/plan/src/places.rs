@@ -3,6 +3,7 @@
 //! The cause of a change at an operation may be elsewhere: in the definition of a policy or scheme,
 //! or in a list of policies. Both sides are compared to find the location that was edited.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
@@ -17,6 +18,18 @@ use crate::{Change, Plan, Section, Side};
 struct View<'a> {
     map: &'a SourceMap,
     gateway: &'a ir::Gateway,
+    edits: Edits,
+}
+
+/// Edited parts of policies and of security schemes. A policy may have thousands of settings, and a
+/// change for each of them. Each pair of policies, and each operation, is compared only once.
+#[derive(Default)]
+struct Edits {
+    /// Path of the first setting that differs, by the subjects of the two policies.
+    policies: RefCell<BTreeMap<(String, String), Option<String>>>,
+    /// Source location of the scheme that differs, by the operation's key. The flag is true for
+    /// changes of credentials.
+    schemes: RefCell<BTreeMap<(String, bool), Option<Place>>>,
 }
 
 /// Operation of the old or the new side whose source locations are looked up.
@@ -24,6 +37,7 @@ struct View<'a> {
 struct OperationSide<'a> {
     map: &'a SourceMap,
     gateway: &'a ir::Gateway,
+    edits: &'a Edits,
     api: &'a ir::Api,
     operation: &'a ir::Operation,
     treatment: &'a ir::Treatment,
@@ -95,6 +109,7 @@ impl<'a> View<'a> {
         Some(Self {
             map: side.source.as_ref()?,
             gateway: &side.lowered.gateway,
+            edits: Edits::default(),
         })
     }
 
@@ -149,27 +164,45 @@ impl<'a> View<'a> {
             return self.map.definitions.get(&format!("consumer {name} keys"));
         }
         let (name, key) = change.subject.strip_prefix("policy ")?.split_once(' ')?;
-        let settings = |view: &View<'_>| {
-            let policy = view.gateway.shared.policies.get(name)?;
-            Some(policy.checked.settings())
-        };
-        let path = differing(&settings(self)?, &settings(other)?);
+        let subject = format!("policy {name}");
+        let own = self.gateway.shared.policies.get(name)?;
+        let its = other.gateway.shared.policies.get(name)?;
+        let path = self.edits.path((&subject, own), (&subject, its))?;
         let is_part = path.strip_prefix(key)?.starts_with('.');
         is_part.then(|| defined(self.map, &format!("policy {name} {path}")))?
     }
 
-    fn operation(&self, key: &str) -> Option<OperationSide<'a>> {
+    fn operation(&self, key: &str) -> Option<OperationSide<'_>> {
         let written = self.map.operations.get(key)?;
         let mut apis = self.gateway.apis.iter();
         let (api, operation) = apis.find_map(|api| Some((api, api.operations.get(key)?)))?;
         Some(OperationSide {
             map: self.map,
             gateway: self.gateway,
+            edits: &self.edits,
             api,
             operation,
             treatment: api.treatments.get(operation.treatment as usize)?,
             written,
         })
+    }
+}
+
+impl Edits {
+    /// Path of the first setting that differs between two policies, joined with dots. The subjects
+    /// name the policies. `None` if the policies are equal.
+    fn path(
+        &self,
+        (subject, own): (&str, &ir::Policy),
+        (its_subject, its): (&str, &ir::Policy),
+    ) -> Option<String> {
+        let key = (subject.to_owned(), its_subject.to_owned());
+        let mut known = self.policies.borrow_mut();
+        let path = known.entry(key).or_insert_with(|| {
+            let is_same = own.checked == its.checked;
+            (!is_same).then(|| differing(&own.checked.settings(), &its.checked.settings()))
+        });
+        path.clone()
     }
 }
 
@@ -215,8 +248,8 @@ fn differing(own: &Settings, other: &Settings) -> String {
     let missing = |a: &Settings, b: &Settings| {
         let mut all = a.iter();
         let found = all.find(|one| {
-            !b.iter()
-                .any(|it| it.path == one.path && it.value == one.value)
+            let path: Vec<&str> = one.path.iter().map(String::as_str).collect();
+            b.get(&path) != Some(&one.value)
         });
         found.map(|one| one.path.join("."))
     };
@@ -338,6 +371,17 @@ impl<'a> OperationSide<'a> {
     /// Source location of the scheme or verifier that differs, if both sides require the same
     /// schemes.
     fn scheme(&self, other: &OperationSide<'_>, change: &Change) -> Option<Place> {
+        let is_credential = change.id.starts_with("credential-");
+        let key = (self.operation.key.clone(), is_credential);
+        let mut known = self.edits.schemes.borrow_mut();
+        let place = known
+            .entry(key)
+            .or_insert_with(|| self.differing_scheme(other, is_credential));
+        place.clone()
+    }
+
+    /// See [`Self::scheme`]. `is_credential`: for a change of the credentials that upstreams get.
+    fn differing_scheme(&self, other: &OperationSide<'_>, is_credential: bool) -> Option<Place> {
         if self.requirements() != other.requirements() {
             return None;
         }
@@ -354,9 +398,8 @@ impl<'a> OperationSide<'a> {
             let subject = format!("scheme {}/{name}", self.api.name);
             let declared = differing(&own.declared, &its.declared);
             let keys = [
-                (own.strip_credential != its.strip_credential
-                    && change.id.starts_with("credential-"))
-                .then_some("x-gateway.strip_credential".to_owned()),
+                (own.strip_credential != its.strip_credential && is_credential)
+                    .then_some("x-gateway.strip_credential".to_owned()),
                 (own.place != its.place).then_some("name".to_owned()),
                 (own.place != its.place).then_some("scheme".to_owned()),
                 (own.verify != its.verify).then_some("x-gateway.auth".to_owned()),
@@ -416,15 +459,17 @@ impl<'a> OperationSide<'a> {
     /// their scopes and roles.
     fn requirements(&self) -> BTreeSet<BTreeSet<Required<'a>>> {
         let names = self.map.apis.get(&self.api.name);
-        let names = names.map(|api| &api.schemes);
+        let mut names_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (name, canonical) in names.into_iter().flat_map(|api| &api.schemes) {
+            names_of.entry(canonical).or_default().push(name);
+        }
         let alternatives = self.treatment.security.0.iter();
         alternatives
             .map(|alternative| {
                 let uses = alternative.0.iter().flat_map(|wanted| {
-                    let named = names.into_iter().flatten();
-                    let named = named.filter(|(_, canonical)| **canonical == wanted.scheme);
+                    let named = names_of.get(wanted.scheme.as_str());
                     let names = [wanted.scopes.as_slice(), wanted.roles.as_slice()];
-                    named.map(move |(name, _)| (name.as_str(), names))
+                    named.into_iter().flatten().map(move |name| (*name, names))
                 });
                 uses.collect()
             })
@@ -443,12 +488,12 @@ impl<'a> OperationSide<'a> {
             let (subject, own) = self.linked(link)?;
             let mut its = other.treatment.chain.iter();
             let its = its.find(|its| name(its) == name(link))?;
-            let (_, its) = other.linked(its)?;
+            let (its_subject, its) = other.linked(its)?;
             let is_meant = kinds.is_empty() || kinds.contains(&own.checked.kind());
-            if !is_meant || own.checked == its.checked {
+            if !is_meant {
                 return None;
             }
-            let key = differing(&own.checked.settings(), &its.checked.settings());
+            let key = self.edits.path((&subject, own), (&its_subject, its))?;
             defined(self.map, format!("{subject} {key}").trim())
         })
     }
@@ -546,5 +591,61 @@ fn name(link: &ir::Link) -> Option<&str> {
     match link {
         ir::Link::Authenticate => None,
         ir::Link::Shared(name) | ir::Link::Own(name) => Some(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use policy::StateId;
+    use policy::declared::{self, Scalar, Setting, Value};
+
+    use super::*;
+
+    fn settings(values: &[(&str, &str)]) -> Settings {
+        let all = values.iter().map(|(key, value)| Setting {
+            path: vec![(*key).to_owned()],
+            value: Value::One(Scalar::Text((*value).to_owned())),
+        });
+        Settings::new(all.collect())
+    }
+
+    fn with(values: &[(&str, &str)]) -> ir::Policy {
+        ir::Policy {
+            name: "p".to_owned(),
+            state: StateId(1),
+            checked: policy::Checked::Declared(declared::Checked {
+                kind: "later".to_owned(),
+                settings: settings(values),
+            }),
+        }
+    }
+
+    #[test]
+    fn first_setting_that_differs_is_found() {
+        for (own, its, path) in [
+            (
+                &[("a", "1"), ("b", "1")][..],
+                &[("a", "1"), ("b", "2")][..],
+                "b",
+            ),
+            (&[("a", "1"), ("b", "1")], &[("a", "1")], "b"),
+            (&[("b", "1")], &[("a", "1"), ("b", "1")], "a"),
+            (&[("a", "1")], &[("a", "1")], ""),
+        ] {
+            assert_eq!(differing(&settings(own), &settings(its)), path);
+        }
+    }
+
+    /// The second call has equal policies. Its result shows that it compares nothing.
+    #[test]
+    fn pair_of_policies_is_compared_once() {
+        let edits = Edits::default();
+        let (old, new) = (with(&[("a", "1")]), with(&[("a", "2")]));
+        for its in [&old, &new] {
+            let path = edits.path(("policy p", &new), ("policy a/p", its));
+            assert_eq!(path.as_deref(), Some("a"));
+        }
+        // Policies of other subjects are another pair.
+        assert_eq!(edits.path(("policy q", &new), ("policy q", &new)), None);
     }
 }

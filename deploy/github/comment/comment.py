@@ -46,6 +46,10 @@ BLOCK = re.compile(r"[\s>*+\-\d.)]*<(?:/?(?:details|summary|sub|br|b|code)>|!--)
 # cell, a `|` ends a code span, and the rest of the span would be markup.
 TABLE = re.compile(r"(?=.*-)(?=.*[|:])[ >*+\-\d.)|:]+")
 LINK = re.compile(r"\]\(https?://[^\s()<>]*\)")
+# Any other destination of a link. It could contain the backtick that opens a code span.
+OTHER_LINK = re.compile(r"\]\((?!https?://[^\s()<>]*\))")
+# End of a text that GitHub turns into a link (GFM 6.9). Such a link takes a backtick that follows.
+AUTOLINK = re.compile(r"(?:://|www\.)[^ \t<]*\Z", re.IGNORECASE)
 
 
 class Failed(Exception):
@@ -164,14 +168,15 @@ def shown(text):
     text = text if text.startswith(MARKER) else f"{MARKER}\n{text}"
     lines, fence, before, left, is_html = [], None, "", CHARS_MAX, False
     for line in text.split("\n"):
-        is_html = bool(line.strip()) and (is_html or bool(BLOCK.match(line))) and not fence
+        # Only spaces and tabs are blank (CommonMark 2.1), other spaces are text.
+        is_html = bool(line.strip(" \t")) and (is_html or bool(BLOCK.match(line))) and not fence
         if line == MARKER:
             is_html = False
         elif is_html:
             line = without_markup(line)
         elif fence:
             fence = None if re.fullmatch(f" {{0,3}}{fence}`*[ \t]*", line) else fence
-        elif before.strip() == "" and (opened := re.fullmatch(r"(`{3,})[a-z]*", line)):
+        elif before.strip(" \t") == "" and (opened := re.fullmatch(r"(`{3,})[a-z]*", line)):
             fence = opened[1]
         elif TABLE.fullmatch(line):
             line = line.replace("|", "&#124;").replace(":", "&#58;")
@@ -199,6 +204,8 @@ def outside_of_code(line):
     for index, part in enumerate(parts):
         if index % 3 == 0:
             part = without_markup(part)
+            if index + 1 < len(parts) and AUTOLINK.search(part):
+                part += "<!-- -->"
         if index % 3 != 2:
             kept.append(part)
     return "".join(kept)
@@ -209,6 +216,7 @@ def without_markup(text):
     # An entity could spell a mention, and a single backtick could pair with another line's.
     text = TAGS.sub("&lt;", text.replace("&", "&amp;")).replace("`", "&#96;")
     text = LINK.sub(lambda link: link[0].replace("@", "%40"), text)
+    text = OTHER_LINK.sub("]&#40;", text)
     text = text.replace("@", "@<!-- -->").replace("![", "!\\[")
     return text[:-1] + "&#92;" if text.endswith("\\") else text
 

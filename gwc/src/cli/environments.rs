@@ -9,6 +9,7 @@ use crate::release;
 use ::plan::environments::{Pair, channel, compare_each};
 use ::plan::report::Compared;
 use ::plan::{Plan, Side};
+use model::environment::Scope;
 use model::exit;
 
 /// Environment to compare, and the versions that have it.
@@ -61,9 +62,18 @@ impl ComparedEnvironment {
         Some(all.collect())
     }
 
-    /// Returns the context with this environment.
+    /// Returns the context with this environment. The project without an environment is read as
+    /// well, and its compilation checks gateway.yaml in every environment. The others check it in
+    /// their own environment only.
     pub(super) fn context(&self, context: &Context) -> Context {
-        context.in_environment((!self.name.is_empty()).then_some(self.name.as_str()))
+        let (name, scope) = match self.name.as_str() {
+            "" => (None, Scope::Every),
+            name => (Some(name), Scope::Chosen),
+        };
+        Context {
+            scope,
+            ..context.in_environment(name)
+        }
     }
 
     /// Converts the result of reading a version. `None` if the project cannot be read without an

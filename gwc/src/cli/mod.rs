@@ -75,6 +75,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use crate::release::stores;
+use model::environment::Scope;
 use model::exit::{self, Exit};
 
 /// Compiles OpenAPI documents that carry `x-gateway` extensions into signed gateway bundles.
@@ -270,6 +271,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let mut context = say::Context {
         project: cli.project,
         environment: cli.env,
+        scope: Scope::Every,
         limits: limits.limits(),
         levels: Vec::new(),
         base: None,

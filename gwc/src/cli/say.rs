@@ -15,6 +15,7 @@ use super::{progress, side, terminal};
 use crate::output::{Report, human};
 use crate::release::{Sought, StoreName, links};
 use model::compile::{self, Compiled, Input, Levels, Purpose};
+use model::environment::Scope;
 use model::exit::{ENVIRONMENT_NEEDED, Exit, Failure};
 use model::source_map;
 use sources::project::files::Files;
@@ -26,6 +27,8 @@ pub(super) struct Context {
     pub(super) project: Option<PathBuf>,
     /// `--env`
     pub(super) environment: Option<String>,
+    /// Environments that a compilation reads and checks beside the one of `environment`
+    pub(super) scope: Scope,
     /// Limits for reading source files.
     pub(super) limits: Limits,
     /// Levels of rules from the command line
@@ -78,6 +81,7 @@ impl Context {
         Ok(Self {
             project: self.project.clone(),
             environment: self.environment.clone(),
+            scope: self.scope,
             limits: self.limits,
             levels: levels(texts)?,
             base: self.base.clone(),
@@ -89,6 +93,7 @@ impl Context {
         Self {
             project: self.project.clone(),
             environment: name.map(str::to_owned),
+            scope: self.scope,
             limits: self.limits,
             levels: self.levels.clone(),
             base: self.base.clone(),
@@ -126,6 +131,7 @@ impl Context {
         Ok(Self {
             project: self.project.clone(),
             environment: environment.map(str::to_owned),
+            scope: self.scope,
             limits: self.limits,
             levels: self.levels.clone(),
             base: self.base.clone(),
@@ -161,6 +167,7 @@ impl Context {
     fn lowered(&self, purpose: Purpose) -> anyhow::Result<Compiled> {
         let options = compile::Options {
             environment: self.environment.as_deref(),
+            scope: self.scope,
             limits: self.limits,
             levels: self.levels.clone(),
             base: self.base.as_deref(),

@@ -14,7 +14,7 @@ use diag::{FileId, Sink, Span};
 
 use model::acknowledge::Acknowledgement;
 use model::compile::settings;
-use model::environment;
+use model::environment::{self, Scope};
 use model::exit::{Exit, Failure};
 use model::settings::Settings;
 use sources::project::files::Files;
@@ -93,7 +93,8 @@ impl Place {
         let read = match loaded {
             None => None,
             Some((_, node)) => {
-                let chosen = environment::choose(&mut files, node, environment, &mut sink)
+                let wanted = (environment, Scope::Chosen);
+                let chosen = environment::choose_in(&mut files, node, wanted, &mut sink)
                     .map_err(|unknown| Failure::usage(unknown.to_string()))?;
                 settings(&mut files, &chosen.reading, &mut sink)
             }

@@ -306,8 +306,38 @@ fn markup_of_a_pull_request_is_disabled() {
         hub.posted(block.as_bytes()),
         format!("{MARKER}\n{expected}")
     );
+    // A space that CommonMark does not count as blank does not end the block.
+    let block = "<details>\n\u{a0}\n`@ann <img src=x>`\n \n`@code`\n";
+    let expected = "<details>\n\u{a0}\n&#96;@<!-- -->ann &lt;img src=x>&#96;\n \n`@code`\n";
+    assert_eq!(
+        hub.posted(block.as_bytes()),
+        format!("{MARKER}\n{expected}")
+    );
     // Bytes that are not UTF-8 or text become replacement characters.
     assert_eq!(hub.posted(b"a\xff\x00b"), format!("{MARKER}\na\u{fffd}b"));
+}
+
+#[test]
+fn links_take_no_backtick_of_code() {
+    if !prerequisite::program("python3") {
+        return;
+    }
+    let hub = Hub::start();
+    for (text, expected) in [
+        // An address becomes a link, up to the next space or `<` (GFM 6.9).
+        ("a http://e/`<i @x>`", "a http://e/<!-- -->`<i @x>`"),
+        ("WWW.e.test/)`<i @x>`", "WWW.e.test/)<!-- -->`<i @x>`"),
+        ("[a](https://e/)`<i @x>`", "[a](https://e/)<!-- -->`<i @x>`"),
+        ("http://e/ `@x` www.e", "http://e/ `@x` www.e"),
+        ("a@e.test`<i @x>`", "a@<!-- -->e.test`<i @x>`"),
+        // The destination and the title of a link may contain a backtick.
+        ("[a](e`x) <i @x> `", "[a]&#40;e`x) <i @x> `"),
+        ("[a](e \"`x\") <i @x> `", "[a]&#40;e \"`x\") <i @x> `"),
+        ("[a](http://e`x) `", "[a]&#40;http://e<!-- -->`x) `"),
+    ] {
+        let expected = format!("{MARKER}\n{expected}");
+        assert_eq!(hub.posted(text.as_bytes()), expected, "{text}");
+    }
 }
 
 #[test]

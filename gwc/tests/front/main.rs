@@ -20,6 +20,7 @@ mod ignored;
 mod json_schema_suite;
 mod key_sets;
 mod loops;
+mod many_environments;
 mod mounts;
 mod open;
 mod operations;

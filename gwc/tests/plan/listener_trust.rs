@@ -1,5 +1,6 @@
 //! Tests of listeners that let clients choose who they are: proxies that are newly trusted, and
-//! certificates that are newly requested. Also of weaker listeners that newly serve an API.
+//! certificates that are newly requested. Also of weaker listeners that newly serve an API or send
+//! its requests.
 
 use plan::{Class, Section, compare};
 
@@ -316,4 +317,199 @@ fn listener_without_proxy_headers_admits_more_peers() {
         found,
         ["weaken trusted-proxy-added proxy_protocol.from of a/x"]
     );
+}
+
+/// Project of two APIs: `a` has the operation `x` at `/x`, and `b` has the operation `y` at the
+/// listener `second`.
+#[derive(Clone, Copy)]
+struct Scene<'t> {
+    /// Mounts of `a`.
+    mounts: &'t str,
+    /// Path of `y`, and further keys of the operation.
+    y: (&'t str, &'t str),
+    /// Ports of the upstreams `u`, which is the default, and `v`.
+    ports: [u16; 2],
+}
+
+const SCENE: Scene<'_> = Scene {
+    mounts: "mount: {listeners: [first]}",
+    y: ("other", ""),
+    ports: [1, 2],
+};
+
+/// Mounts of `a`: `/x` at `first`, `/v2/x` at `second`.
+const TWO: &str =
+    "mounts: [{name: d, listeners: [first]}, {name: n, base_path: /v2, listeners: [second]}]";
+
+impl Scene<'_> {
+    fn files(self, settings: [&str; 2]) -> [(&'static str, String); 3] {
+        let tls = "certificates: {m: {cert: \"${file:/c}\", key: \"${file:/k}\"}}";
+        let [first, second] = settings.map(|one| one.replace("TLS", tls));
+        let Self { mounts, y, ports } = self;
+        let gateway = format!(
+            "version: 1
+name: g
+apis:
+  a: {{path: api.yaml, {mounts}}}
+  b: {{path: other.yaml, mount: {{listeners: [second]}}}}
+listeners:
+  first: {{address: \"127.0.0.1:8443\", {first}}}
+  second: {{address: \"127.0.0.1:8444\", {second}}}
+auth: {{k1: {{kind: api_key}}}}
+upstreams:
+  u: {{targets: {{t: {{url: \"http://127.0.0.1:{}\"}}}}}}
+  v: {{targets: {{t: {{url: \"http://127.0.0.1:{}\"}}}}}}
+defaults: {{upstream: u}}
+",
+            ports[0], ports[1]
+        );
+        let other = KEYED.replace("PATH", y.0);
+        let other = other.replace("operationId: x,", &format!("operationId: y, {}", y.1));
+        [
+            ("gateway.yaml", gateway),
+            ("api.yaml", KEYED.replace("PATH", "x")),
+            ("other.yaml", other),
+        ]
+    }
+}
+
+/// Lines about listeners that trip the gates `weaken` and `relax`: class, id, listener, setting and
+/// operations.
+fn of_listeners(old: &[(&str, String)], new: &[(&str, String)]) -> Vec<String> {
+    let of = |files: &[(&str, String)]| {
+        let files = files.iter().map(|(name, text)| (*name, text.as_str()));
+        side(&files.collect::<Vec<_>>())
+    };
+    let plan = compare(Some(&of(old)), &of(new)).expect("both sides build");
+    let classes = [Class::Weaken, Class::Incomparable, Class::Relax];
+    let changes = plan.changes.iter();
+    let changes = changes.filter(|one| classes.contains(&one.class));
+    let changes = changes.filter(|one| one.subject.starts_with("listener "));
+    let lines = changes.map(|one| {
+        let (class, operations) = (one.class.name(), one.operations.join(" "));
+        format!("{class} {} {} of {operations}", one.id, one.subject)
+    });
+    lines.collect()
+}
+
+const REWRITTEN: &str = "x-gateway: {rewrite: {path: /x}},";
+const AT_V: &str = "x-gateway: {upstream: v},";
+const ANY: &str = "parameters: [{name: q, in: path, required: true, schema: {type: string}}],";
+
+#[test]
+fn listener_that_newly_sends_a_request_is_compared() {
+    let stripped = TWO.replace("/v2,", "/v2, strip_base_path: true,");
+    let further = TWO.replace("[first]", "[first, second]");
+    let mounted = |mounts| Scene { mounts, ..SCENE };
+    let with = |y| Scene { y, ..SCENE };
+    for (old, new, operation) in [
+        (mounted(TWO), mounted(&stripped), "a/x"),
+        (mounted(TWO), mounted(&further), "a/x"),
+        (with(("y", "")), with(("y", REWRITTEN)), "b/y"),
+        (with(("other", "")), with(("y", REWRITTEN)), "b/y"),
+        (with(("x", AT_V)), with(("x", "")), "b/y"),
+        // The server of `u` is now a target of `v`.
+        (
+            with(("x", AT_V)),
+            Scene {
+                ports: [1, 1],
+                ..with(("x", AT_V))
+            },
+            "b/y",
+        ),
+        // The upstream of both requests has another target.
+        (
+            mounted(TWO),
+            Scene {
+                ports: [3, 2],
+                ..mounted(&stripped)
+            },
+            "a/x",
+        ),
+        // `second` sent only some of the requests.
+        (with(("pub", "")), with(("{q}", ANY)), "b/y"),
+    ] {
+        for (strict, weak, line) in WEAKER {
+            let (id, setting) = line.rsplit_once(' ').expect("a setting");
+            let [before, after] = [old, new].map(|one| one.files([strict, weak]));
+            let found = of_listeners(&before, &after);
+            let expected = format!("{id} listener second {setting} of {operation}");
+            assert_eq!(found, [expected], "{after:?}");
+            for settings in [[weak, strict], [weak, weak]] {
+                let [before, after] = [old, new].map(|one| one.files(settings));
+                assert_eq!(of_listeners(&before, &after), [""; 0], "{after:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn request_that_a_listener_already_sent_has_no_line() {
+    let old = Scene {
+        mounts: "mount: {listeners: [first, second]}",
+        y: ("o/{q}", ANY),
+        ..SCENE
+    };
+    let settings = [
+        "protocol: http",
+        "protocol: http, trusted_proxies: [0.0.0.0/0]",
+    ];
+    let before = old.files(settings);
+    assert_eq!(of_listeners(&before, &before), [""; 0]);
+    for (from, to) in [
+        ("  a: {", "  c: {"),
+        ("  v: {", "  w: {"),
+        ("127.0.0.1:1\"", "127.0.0.1:3\""),
+        ("second", "other"),
+        ("/x: {", "/z: {"),
+        ("operationId: x", "operationId: z"),
+    ] {
+        let after = before.clone();
+        let after = after.map(|(name, text)| (name, text.replace(from, to)));
+        assert_eq!(of_listeners(&before, &after), [""; 0], "{from} → {to}");
+    }
+    let renamed = before.clone().map(|(name, text)| {
+        let text = text.replace("  u: {", "  w: {");
+        (name, text.replace("upstream: u", "upstream: w"))
+    });
+    assert_eq!(of_listeners(&before, &renamed), [""; 0]);
+    // The old operation sent `/o/w` from `second`. No operation sent `/p/{q}`.
+    for y in [("o/w", ""), ("p/{q}", ANY)] {
+        let after = Scene { y, ..old }.files(settings);
+        assert_eq!(of_listeners(&before, &after), [""; 0], "{y:?}");
+    }
+}
+
+/// Each single setting of the new listener is as strict as on one of the known listeners.
+#[test]
+fn combination_of_weak_settings_is_weaker() {
+    let required =
+        "protocol: https, tls: {TLS, client_auth: {ca: \"${file:/ca}\", mode: required}}";
+    for (strict, weak, line) in [
+        (
+            "protocol: https, tls: {TLS}",
+            "protocol: http",
+            "weaken listener-protocol-changed protocol of a/x",
+        ),
+        (
+            required,
+            "protocol: https, tls: {TLS}",
+            "weaken client-auth-changed tls.client_auth.mode of a/x",
+        ),
+    ] {
+        let trusts = |one: &str| format!("{one}, trusted_proxies: [0.0.0.0/0]");
+        let (first, second) = (trusts(strict), trusts(weak));
+        let found = newly_reached(
+            [&first, &second, weak],
+            ("a", "first, third"),
+            ("a", "first, second, third"),
+        );
+        assert_eq!(found, [line], "{strict}");
+        let known = newly_reached(
+            [&first, &second, &second],
+            ("a", "first, third"),
+            ("a", "first, second, third"),
+        );
+        assert_eq!(known, [""; 0], "{strict}");
+    }
 }

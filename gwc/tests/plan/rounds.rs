@@ -453,3 +453,150 @@ fn discovered_server_is_the_same_server() {
         );
     }
 }
+
+/// Settings with which an operation sends no request to `u`, and settings with which it does.
+const BEGINNINGS: [(&str, &str); 7] = [
+    (", policies: [away]", ""),
+    (", policies: [closed]", ""),
+    (
+        ", upstream: v, split: [{upstream: v}, {upstream: u, weight: 0}]",
+        ", upstream: v, split: [{upstream: v}, {upstream: u, weight: 1}]",
+    ),
+    // The last split selects the upstream.
+    (", split: [{upstream: v}]", ""),
+    (
+        ", policies: [first], split: [{upstream: v}]",
+        ", policies: [first]",
+    ),
+    (", upstream: v, mirror: {upstream: u}", ""),
+    (
+        ", deprecated: {since: \"2020-01-01\", sunset: \"2020-02-01\"}",
+        ", deprecated: {since: \"2020-01-01\", sunset: \"2120-02-01\"}",
+    ),
+];
+
+/// Gateway with the policies of [`BEGINNINGS`].
+fn beginning() -> String {
+    let policies = "policies:
+  away: {kind: redirect, host: b.example}
+  closed: {kind: respond, status: 403}
+  first: {kind: split, among: [{upstream: u}]}
+";
+    GATEWAY.replace("policies:\n", policies)
+}
+
+const TO_SECRET: &str = ", rewrite: {path: /secret/1}";
+
+#[test]
+fn way_that_sent_nothing_before_is_added() {
+    let gateway = beginning();
+    for (idle, sending) in BEGINNINGS {
+        let side = |settings: &str| document(&format!("{settings}{TO_SECRET}"), KEY);
+        let (old, new) = (side(idle), side(sending));
+        assert_eq!(
+            rounds((&gateway, &old), (&gateway, &new)),
+            [ADDED],
+            "{idle}"
+        );
+        for (from, to) in [(&old, &old), (&new, &new), (&new, &old)] {
+            let found = rounds((&gateway, from), (&gateway, to));
+            assert_eq!(found, [""; 0], "{from} → {to}");
+        }
+    }
+    // A target gets its first share of the requests.
+    let open = document(&format!(", upstream: v{TO_SECRET}"), KEY);
+    let weighted = |weight: u32| {
+        let targets = format!(
+            "a: {{url: \"http://other.example:9000\"}}, b: {{url: \"http://127.0.0.1:9000\", weight: {weight}}}"
+        );
+        GATEWAY.replace("a: {url: \"http://other.example:9000\"}", &targets)
+    };
+    let (old, new) = (weighted(0), weighted(1));
+    assert_eq!(rounds((&old, &open), (&new, &open)), [ADDED]);
+    assert_eq!(rounds((&new, &open), (&old, &open)), [""; 0]);
+    assert_eq!(rounds((GATEWAY, &open), (&old, &open)), [""; 0]);
+}
+
+/// A second operation has the same upstream path. It hides the way round only if it sends requests
+/// there.
+#[test]
+fn operation_that_sends_nothing_hides_no_way() {
+    let gateway = beginning();
+    let side = |open: &str, method: &str, settings: &str| {
+        let decoy = format!(
+            "  /decoy:\n    {method}: {{operationId: decoy, security: [], x-gateway: {{public: true{settings}}}, responses: {{\"200\": {{description: fine}}}}}}\ncomponents:"
+        );
+        document(open, KEY).replace("components:", &decoy)
+    };
+    let idle = BEGINNINGS.map(|(idle, _)| ("get", format!("{idle}{TO_SECRET}"), true));
+    let others = [
+        (
+            "trace",
+            ", rewrite: {path: /secret/1, method: GET}".to_owned(),
+            true,
+        ),
+        ("get", TO_SECRET.to_owned(), false),
+    ];
+    for (method, settings, is_added) in idle.into_iter().chain(others) {
+        let old = side("", method, &settings);
+        let new = side(TO_SECRET, method, &settings);
+        let expected: &[&str] = if is_added { &[ADDED] } else { &[] };
+        let found = rounds((&gateway, &old), (&gateway, &new));
+        assert_eq!(found, expected, "{method} {settings}");
+    }
+}
+
+/// An operation that ends later than before is a longer way, and one that ends earlier is not.
+#[test]
+fn later_sunset_makes_the_way_longer() {
+    let side = |day: &str| {
+        let until =
+            format!(", deprecated: {{since: \"2020-01-01\", sunset: \"{day}\"}}{TO_SECRET}");
+        document(&until, KEY)
+    };
+    let (early, late) = (side("2120-01-01"), side("2120-01-02"));
+    assert_eq!(rounds((GATEWAY, &early), (GATEWAY, &late)), [ADDED]);
+    assert_eq!(rounds((GATEWAY, &late), (GATEWAY, &early)), [""; 0]);
+    let unchanged = GATEWAY.replace("[10.0.0.0/8]", "[10.0.0.0/9]");
+    assert_eq!(rounds((GATEWAY, &late), (&unchanged, &late)), [""; 0]);
+}
+
+#[test]
+fn removed_redirect_exposes_the_operation() {
+    let gateway = beginning();
+    let exposed = |old: &str, new: &str| -> Vec<String> {
+        let lines = lines(&planned((&gateway, old), (&gateway, new))).into_iter();
+        lines.filter(|line| line.contains("exposed")).collect()
+    };
+    for (security, public, class) in [
+        (KEY, "", "expose"),
+        ("security: []", "public: true, ", "weaken"),
+    ] {
+        let side = |policies: &str| {
+            let own = format!("{security}, x-gateway: {{{public}policies: [{policies}]}}");
+            document("", &own)
+        };
+        let redirected = side("away");
+        for after in ["", "office"] {
+            let line = format!("security {class} operation-exposed a/secret");
+            assert_eq!(exposed(&redirected, &side(after)), [line], "{after}");
+        }
+        assert_eq!(exposed(&side(""), &redirected), [""; 0]);
+        assert_eq!(exposed(&redirected, &side("office, away")), [""; 0]);
+    }
+}
+
+#[test]
+fn operation_that_sends_nothing_is_no_finding() {
+    let gateway = beginning();
+    for (settings, count) in [
+        ("", 1),
+        (", policies: [away]", 0),
+        (", policies: [closed]", 0),
+        (", split: [{upstream: v}]", 0),
+        (", upstream: v, mirror: {upstream: u}", 1),
+    ] {
+        let open = document(&format!("{settings}{TO_SECRET}"), KEY);
+        assert_eq!(found(&gateway, &open).len(), count, "{settings}");
+    }
+}

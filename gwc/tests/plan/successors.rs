@@ -491,3 +491,101 @@ fn renamed_path_parameter_keeps_only_the_same_setting() {
         assert_eq!(found, is_lost, "{settings}: {:?}", gated(&plan));
     }
 }
+
+/// Document with these operations, each with its path, `operationId` and settings.
+fn several(operations: &[(&str, &str, &str)]) -> String {
+    let whole = document("/first", "post", "security: [{key: []}]");
+    let (before, rest) = whole.split_once("  /first:").expect("a path");
+    let (_, after) = rest.split_once("components:").expect("its end");
+    let operations = operations.iter().map(|(path, id, settings)| {
+        format!(
+            "  {path}:\n    post: {{operationId: {id}, {BODY}, {settings}, responses: {{\"200\": {{description: fine}}}}}}\n"
+        )
+    });
+    format!(
+        "{before}{}components:{after}",
+        operations.collect::<String>()
+    )
+}
+
+const ADMIN: &str = "security: [{key: [admin]}]";
+const ANY_KEY: &str = "security: [{key: []}]";
+
+/// The target of the upstream changes together with the operation that replaces another one.
+#[test]
+fn changed_target_hides_no_successor() {
+    let rewritten =
+        |security: &str| format!("{security}, x-gateway: {{rewrite: {{path: /items}}}}");
+    let (weaker, equal) = (rewritten(ANY_KEY), rewritten(ADMIN));
+    let old = several(&[("/items", "make", ADMIN), ("/z", "other", ANY_KEY)]);
+    let targets = [
+        "http://127.0.0.1:9000",
+        "http://127.0.0.1:9009",
+        "http://b.example:9000",
+        "http://127.0.0.1:9000/base",
+    ];
+    for target in targets {
+        let gateway = GATEWAY.replace("http://127.0.0.1:9000", target);
+        // The old operation moves to the path of another one, or the other one replaces it.
+        for id in ["make", "other"] {
+            let new = several(&[("/z", id, weaker.as_str())]);
+            let found = gated(&planned((GATEWAY, &old), (&gateway, &new)));
+            assert_eq!(found, ["security-requirement-changed"], "{id} {target}");
+            let equal = several(&[("/z", id, equal.as_str())]);
+            let found = gated(&planned((GATEWAY, &old), (&gateway, &equal)));
+            assert_eq!(found, [""; 0], "{id} {target}");
+        }
+        // Only the target changes.
+        let found = gated(&planned((GATEWAY, &old), (&gateway, &old)));
+        assert_eq!(found, [""; 0], "{target}");
+    }
+}
+
+/// The names of two upstreams are exchanged, so that no server gets other requests.
+#[test]
+fn exchanged_names_of_upstreams_have_no_line() {
+    let one = "u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}";
+    let both = |ports: [&str; 2]| {
+        let [u, v] =
+            ports.map(|port| format!("{{targets: {{a: {{url: \"http://127.0.0.1:{port}\"}}}}}}"));
+        GATEWAY.replace(one, &format!("u: {u}, v: {v}"))
+    };
+    let side = |[items, things]: [&str; 2]| {
+        let at = |security: &str, name: &str| {
+            format!("{security}, x-gateway: {{upstream: {name}, rewrite: {{path: /same}}}}")
+        };
+        let (items, things) = (at(ADMIN, items), at(ANY_KEY, things));
+        several(&[
+            ("/items", "make", items.as_str()),
+            ("/things", "other", things.as_str()),
+        ])
+    };
+    let (was, is) = (both(["9000", "9001"]), both(["9001", "9000"]));
+    let (old, new) = (side(["u", "v"]), side(["v", "u"]));
+    let plan = planned((&was, &old), (&is, &new));
+    assert_eq!(gated(&plan), [""; 0]);
+}
+
+/// An operation that sends no request gave no access to the request before.
+#[test]
+fn operation_that_sends_nothing_hides_no_successor() {
+    let gateway = GATEWAY.replace(
+        "policies:\n",
+        "policies:\n  away: {kind: redirect, host: b.example}\n",
+    );
+    let to_items =
+        |more: &str| format!("{ANY_KEY}, x-gateway: {{rewrite: {{path: /items}}{more}}}");
+    let moved = to_items("");
+    for (decoy, is_open) in [("", true), (", policies: [away]", false)] {
+        let settings = to_items(decoy);
+        let decoy = ("/decoy", "decoy", settings.as_str());
+        let old = several(&[("/items", "make", ADMIN), decoy]);
+        let new = several(&[("/things", "make", moved.as_str()), decoy]);
+        let found = gated(&planned((&gateway, &old), (&gateway, &new)));
+        let expected: &[&str] = match is_open {
+            true => &[],
+            false => &["security-requirement-changed"],
+        };
+        assert_eq!(found, expected, "{}", decoy.2);
+    }
+}

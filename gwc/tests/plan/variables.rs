@@ -130,3 +130,57 @@ fn fields_of_the_gateway_change_an_expression() {
     let is_about = |line: &String| line.contains("authorization-");
     assert!(!found.iter().any(is_about), "{found:?}");
 }
+
+/// A policy decides by the path, and the operation newly serves other spellings of its path.
+#[test]
+fn other_spellings_change_a_path_condition() {
+    let with = |id: &str, settings: &str| {
+        let document = edit(
+            DOCUMENT,
+            "operationId: getOrder",
+            &format!("operationId: {id}"),
+        );
+        let path = "  /orders/{id}:\n";
+        edit(
+            &document,
+            path,
+            &format!("{path}    x-gateway: {{{settings}}}\n"),
+        )
+    };
+    let old = with("getOrder", "path_readings: strict");
+    let service = edit(
+        GATEWAY,
+        "policies:\n",
+        "policies:\n  rule: {kind: forward_auth, upstream: v}\n",
+    );
+    let service = edit(&service, "[slow, edge]", "[rule, slow, edge]");
+    for (gateway, is_reading) in [
+        (asking("request.path != '/orders/1'"), true),
+        (service, true),
+        (asking("request.method != 'POST'"), false),
+    ] {
+        for (settings, is_wider) in [
+            ("case_insensitive: true", true),
+            ("trailing_slash: ignore", true),
+            ("trailing_slash: redirect", false),
+        ] {
+            for id in ["getOrder", "fetchOrder"] {
+                let new = with(id, settings);
+                let key = format!("a/{id}");
+                let found = |from: &str, to: &str| -> Vec<String> {
+                    let plan = plan((&gateway, from), (&gateway, to));
+                    let changes = plan.changes.iter();
+                    let about = changes.filter(|one| {
+                        one.subject.contains("other spellings") && one.operations.contains(&key)
+                    });
+                    let lines = about.map(|one| format!("{} {}", one.class.name(), one.id));
+                    lines.collect()
+                };
+                let line = "weaken authorization-changed".to_owned();
+                let expected = Vec::from_iter((is_reading && is_wider).then_some(line));
+                assert_eq!(found(&old, &new), expected, "{settings} {gateway}");
+                assert_eq!(found(&new, &old), [""; 0], "{settings} {gateway}");
+            }
+        }
+    }
+}

@@ -74,7 +74,7 @@ impl Handshake {
             parts.method = Method::GET;
             return Some(Self {
                 over: Over::Http2(upgrade),
-                fault: fault_of_version(&parts.headers),
+                fault: fault_of_length(&parts.headers).or_else(|| fault_of_version(&parts.headers)),
             });
         }
         let upgrade = parts.headers.get(header::UPGRADE)?;
@@ -197,6 +197,13 @@ pub(crate) fn additional_field(reject: &Reject) -> Option<(HeaderName, HeaderVal
     (reject.status == 426).then_some((VERSION, HeaderValue::from_static("13")))
 }
 
+/// Rejection of an extended CONNECT with a length. The stream carries frames of any length, and a
+/// CONNECT has no content (RFC 9110 §9.3.6).
+fn fault_of_length(headers: &HeaderMap) -> Option<&'static Reject> {
+    let has_length = headers.contains_key(header::CONTENT_LENGTH);
+    has_length.then_some(&WITH_CONTENT)
+}
+
 fn fault_of_version(headers: &HeaderMap) -> Option<&'static Reject> {
     let thirteen = headers
         .get(VERSION)
@@ -317,6 +324,25 @@ mod tests {
         let mut parts = request.body(()).unwrap().into_parts().0;
         let handshake = Handshake::take(&mut parts)?;
         Some(handshake.fault(true, false).map(|reject| reject.status))
+    }
+
+    #[test]
+    fn extended_connect_has_no_length() {
+        for (length, status) in [(None, None), (Some("0"), Some(400)), (Some("5"), Some(400))] {
+            let request = http::Request::connect("/").version(Version::HTTP_2);
+            let request = request.header("sec-websocket-version", "13");
+            let mut parts = request.body(()).unwrap().into_parts().0;
+            if let Some(length) = length {
+                let value = HeaderValue::from_static(length);
+                parts.headers.insert(header::CONTENT_LENGTH, value);
+            }
+            parts.extensions.insert(Protocol::from_static("websocket"));
+            let upgrade = hyper::upgrade::on(http::Request::new(()));
+            parts.extensions.insert(upgrade);
+            let handshake = Handshake::take(&mut parts).unwrap();
+            let refused = handshake.fault(true, false).map(|reject| reject.status);
+            assert_eq!(refused, status, "{length:?}");
+        }
     }
 
     #[test]

@@ -137,12 +137,21 @@ pub(crate) fn announce(headers: &mut HeaderMap, version: Version) {
     }
 }
 
-/// gRPC status code in a response head or trailers. `None`: no valid status.
+/// gRPC status code in a response head or trailers. A valid status is one field with a number of
+/// digits, without sign and leading zeros. Clients read other values in different ways. `None`: no
+/// valid status.
 pub(crate) fn status_of(fields: &HeaderMap) -> Option<u32> {
-    fields.get(&GRPC_STATUS)?.to_str().ok()?.parse().ok()
+    let mut values = fields.get_all(&GRPC_STATUS).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let text = value.to_str().ok()?;
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_valid = is_number && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| is_valid)
 }
 
-/// Adds a gRPC status to trailers that have none. Returns the status code.
+/// Adds a gRPC status to trailers without a valid status. Returns the status code.
 pub(crate) fn complete(trailers: &mut HeaderMap) -> u32 {
     if let Some(status) = status_of(trailers) {
         return status;
@@ -153,6 +162,16 @@ pub(crate) fn complete(trailers: &mut HeaderMap) -> u32 {
         "the service ended the call without a status",
     );
     Code::Internal as u32
+}
+
+/// gRPC status code in the head of an upstream's response. Replaces an invalid status in a gRPC
+/// response. `None`: the head has no valid status.
+pub(crate) fn checked_head(status: StatusCode, headers: &mut HeaderMap) -> Option<u32> {
+    let has_status = headers.contains_key(&GRPC_STATUS);
+    if has_status && status == StatusCode::OK && is_grpc(headers) {
+        return Some(complete(headers));
+    }
+    status_of(headers)
 }
 
 /// Final frame for a call that the upstream ended without a status.
@@ -277,6 +296,42 @@ mod tests {
         ] {
             assert_eq!(parsed(value), None, "{value}");
         }
+    }
+
+    #[test]
+    fn status_is_one_number_without_sign() {
+        let of = |values: &[&'static str]| {
+            let mut headers = fields("content-type", "application/grpc");
+            for value in values {
+                headers.append(&GRPC_STATUS, HeaderValue::from_static(value));
+            }
+            headers
+        };
+        for (values, code) in [
+            (&["0"][..], 0),
+            (&["16"], 16),
+            (&["+1"], 13),
+            (&["-1"], 13),
+            (&["00"], 13),
+            (&["07"], 13),
+            (&[""], 13),
+            (&["x"], 13),
+            (&["4294967296"], 13),
+            (&["0", "7"], 13),
+            (&["0", "0"], 13),
+        ] {
+            let mut trailers = of(values);
+            assert_eq!(complete(&mut trailers), code, "{values:?}");
+            assert_eq!(status_of(&trailers), Some(code), "{values:?}");
+            let mut head = of(values);
+            assert_eq!(checked_head(StatusCode::OK, &mut head), Some(code));
+            assert_eq!(status_of(&head), Some(code), "{values:?}");
+        }
+        assert_eq!(checked_head(StatusCode::OK, &mut of(&[])), None);
+        // Clients do not read the status of a response that is no gRPC response.
+        let mut other = of(&["+1"]);
+        assert_eq!(checked_head(StatusCode::BAD_GATEWAY, &mut other), None);
+        assert_eq!(other[&GRPC_STATUS], "+1");
     }
 
     #[test]

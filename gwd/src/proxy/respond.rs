@@ -491,7 +491,7 @@ fn grpc_head(made: &mut OutgoingResponse, record: &mut Record) -> bool {
             true
         }
         OutgoingBody::Upstream(_) => {
-            record.grpc_ended(grpc::status_of(&made.headers));
+            record.grpc_ended(grpc::checked_head(made.status, &mut made.headers));
             false
         }
         OutgoingBody::Tunnel(_) => false,

@@ -244,7 +244,9 @@ fn trailers_pass_without_forbidden_fields() {
         ]
     );
     assert_eq!(trailers["grpc-message"], "nope%21");
-    assert_eq!(upstream.only().field("te"), ["trailers"]);
+    let seen = upstream.only();
+    assert_eq!(seen.field("te"), ["trailers"]);
+    assert_eq!(seen.field("connection"), ["te"]);
 }
 
 #[test]
@@ -314,6 +316,7 @@ fn http1_clients_that_take_trailers_get_them() {
     client.send(&format!("{head}\r\n"));
     let whole = client.rest();
     assert!(whole.ends_with("\r\n0\r\n\r\n"), "{whole}");
+    assert!(!whole.contains("\r\ntrailer:"), "{whole}");
 }
 
 #[test]

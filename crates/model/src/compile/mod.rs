@@ -15,7 +15,7 @@ use diag::{Diagnostic, Level, NodeId, NodeRef, Sink, Span};
 
 use crate::acknowledge;
 use crate::api::Described;
-use crate::environment::{self, Choice, Environment, Origins, ResolvedGateway, Variables};
+use crate::environment::{self, Choice, Environment, Origins, ResolvedGateway, Scope, Variables};
 use crate::exit::Failure;
 use crate::lower::{self, Lowered};
 use crate::verifiers::{self, Own};
@@ -161,6 +161,8 @@ pub struct Options<'o> {
     pub levels: Levels,
     /// Environment of the project. `None`: compile without an environment.
     pub environment: Option<&'o str>,
+    /// Environments that are read and checked beside the chosen one.
+    pub scope: Scope,
     /// Commit whose ignore rules apply in addition; see [`Files::set_base`]. `None`: no commit.
     pub base: Option<&'o str>,
     /// Time against which expiry dates of signing keys and of consumers' credentials are checked,
@@ -199,7 +201,8 @@ pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> 
     files.set_check_time(options.now_s);
     match (input, options.environment) {
         (Input::Project(_), environment) => {
-            project_for(files, &options.levels, environment, options.purpose)
+            let chosen = (environment, options.scope);
+            project_in_scope(files, &options.levels, chosen, options.purpose)
                 .map_err(|unknown| Failure::usage(unknown.to_string()).into())
         }
         (Input::Document(_), None) => Ok(document(files, &name, &options.levels)),
@@ -224,6 +227,8 @@ pub fn everywhere(input: &Input, options: &Options<'_>) -> anyhow::Result<Compil
     for environment in environments {
         let one = Options {
             environment: Some(&environment.name),
+            // The first compilation checked gateway.yaml in every environment.
+            scope: Scope::Chosen,
             ..options.clone()
         };
         let one = compile(input, one)?;
@@ -302,9 +307,23 @@ pub fn project_in(
 /// # Errors
 /// Returns an error if the environment does not exist.
 pub fn project_for(
-    mut files: Files,
+    files: Files,
     levels: &Levels,
     environment: Option<&str>,
+    purpose: Purpose,
+) -> Result<Compiled, environment::Unknown> {
+    project_in_scope(files, levels, (environment, Scope::Every), purpose)
+}
+
+/// Compiles a project from its files for a purpose. Checks gateway.yaml in the environments of the
+/// scope.
+///
+/// # Errors
+/// Returns an error if the environment does not exist.
+pub fn project_in_scope(
+    mut files: Files,
+    levels: &Levels,
+    (environment, scope): (Option<&str>, Scope),
     purpose: Purpose,
 ) -> Result<Compiled, environment::Unknown> {
     let mut sink = Sink::default();
@@ -316,7 +335,7 @@ pub fn project_for(
         reading,
         others,
         mut variables,
-    } = environment::choose(&mut files, root, environment, &mut sink)?;
+    } = environment::choose_in(&mut files, root, (environment, scope), &mut sink)?;
     environment::check_names(files.tree.at(root), &mut sink);
     let (settings, elsewhere) = all_settings(&mut files, (&reading, &others), purpose, &mut sink);
     let mut origins = reading.origins;
@@ -327,7 +346,7 @@ pub fn project_for(
     let levels = wanted(&settings, levels, &mut sink);
     let (documents, unreadable) = load(&mut files, &settings, &mut sink);
     variables.fill_documents(&mut files, &mut origins, &mut sink);
-    variables.check(&files.tree, &mut sink);
+    variables.check(&files.tree, scope, &mut sink);
     let described = resolve::described(&mut files, documents, &Chosen::of(&levels));
     let Resolved {
         apis,
@@ -339,6 +358,7 @@ pub fn project_for(
         settings: &settings,
         apis: &apis,
         root: files.tree.at(reading.root),
+        scope,
     };
     // If a document could not be read, names that it uses would wrongly count as unused.
     let all_read = is_complete && !unreadable;

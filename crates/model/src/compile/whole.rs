@@ -5,6 +5,7 @@ use diag::{NodeRef, Sink};
 
 use super::Purpose;
 use crate::deprecations;
+use crate::environment::Scope;
 use crate::settings::Settings;
 use crate::{
     Api, any_audience, costs, credential_names, ended_credentials, invariants, limits,
@@ -27,6 +28,8 @@ pub(super) struct Whole<'p> {
     pub(super) apis: &'p [Api],
     /// Root of gateway.yaml in the environment.
     pub(super) root: NodeRef<'p>,
+    /// Environments whose gateway.yaml was read. Unused names are reported only if all were.
+    pub(super) scope: Scope,
 }
 
 impl Whole<'_> {
@@ -38,11 +41,14 @@ impl Whole<'_> {
             settings,
             apis,
             root,
+            scope,
         } = *self;
         if all_read {
             open::check_patterns(settings, apis, sink);
             deprecations::check(root, apis, sink);
-            settings.names.report_unused(sink);
+            if scope == Scope::Every {
+                settings.names.report_unused(sink);
+            }
         }
         let verifiers = verifiers::all(settings, apis);
         settings::claims::check(root, &settings.consumers, verifiers, sink);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, Span, Tree, suggest};
 
-use super::{Environment, Origins, entries};
+use super::{Environment, Origins, Scope, entries};
 use sources::project::files::Files;
 use vocab::environment_lints::{
     UNKNOWN_VARIABLE, UNUSED_VARIABLE, VARIABLE_INSIDE_TEXT, VARIABLE_WITHOUT_VALUE,
@@ -173,11 +173,14 @@ impl Variables {
             .then_some((first.0.as_str(), *first.1))
     }
 
-    /// Reports variables that have no value in some environment, and values that are never used.
-    /// Call this after all variables were replaced.
-    pub fn check(&self, tree: &Tree, sink: &mut Sink) {
+    /// Reports variables that have no value in some environment, and values that are never used, in
+    /// the environments of the scope. Call this after all variables were replaced.
+    pub fn check(&self, tree: &Tree, scope: Scope, sink: &mut Sink) {
         let known = self.known();
-        for given in &self.given {
+        let given = self.given.iter().enumerate();
+        let given =
+            given.filter(|(index, _)| scope == Scope::Every || self.current == Some(*index));
+        for (_, given) in given {
             let used: Uses = given
                 .used
                 .iter()

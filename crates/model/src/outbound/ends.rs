@@ -1,13 +1,25 @@
 //! Destinations of an operation's requests: host, method and path at its upstream and at the
 //! upstreams of a split or mirror.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use policy::declared::{Scalar, Settings, Value};
 
 use super::path::{self, Path};
 use super::{Place, Shared};
+
+/// Part of an operation's requests that a destination receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sent {
+    /// No request: the gateway answers or refuses all requests, or the destination has the weight
+    /// 0.
+    Nothing,
+    /// Copies of requests, whose responses no client gets.
+    Copies,
+    /// Requests.
+    Requests,
+}
 
 /// Method, host and path with which an upstream receives a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +39,25 @@ pub(super) struct End {
     /// Positions in the client's path of the parameters that rewrites name, in the order of the
     /// rewrites.
     captures: Vec<String>,
+    /// Part of the operation's requests that the destination receives.
+    pub(super) sent: Sent,
+    /// Last day (`YYYY-MM-DD`) on which the operation is served. `None`: no end.
+    until: Option<String>,
 }
 
 impl End {
+    /// True if the destination receives any request or copy.
+    pub(super) fn is_sent(&self) -> bool {
+        self.sent > Sent::Nothing
+    }
+
+    /// True if this destination receives at least the part of requests that `other` receives, for
+    /// at least as long. Only the two sunsets are compared, because the current day is not known.
+    pub(super) fn is_sent_like(&self, other: &Self) -> bool {
+        let is_as_long = |until: &String| other.until.as_ref().is_some_and(|its| its <= until);
+        self.sent >= other.sent && self.until.as_ref().is_none_or(is_as_long)
+    }
+
     /// Method, host and path for messages.
     pub(super) fn reached(&self) -> String {
         format!("{} {}{}", self.method, self.host, path::shown(&self.text))
@@ -67,38 +95,18 @@ impl End {
     }
 }
 
-/// Returns the destinations of an operation at a mount.
+/// Returns the destinations of an operation at a mount, each with the part of the requests that it
+/// receives.
 pub(super) fn ends(shared: &Shared<'_>, place: &Place<'_>) -> Vec<End> {
-    let whole = place.inbound();
     let stripped = place.mount.strip_base_path;
     let mut rest = match stripped {
         true => path::pattern(place.template),
-        false => whole,
+        false => place.inbound(),
     };
     let mut method = place.method.to_owned();
     let mut is_rewritten = false;
-    let mut upstreams = BTreeSet::from([place.upstream.to_owned()]);
-    let steps = place.policies.iter();
-    let mut rewrites: Vec<(Option<String>, Option<String>)> = Vec::new();
-    let read = |settings: &Settings, prefix: &[&str]| {
-        let text = |key| {
-            let path: Vec<&str> = prefix.iter().copied().chain([key]).collect();
-            settings.text(&path).map(str::to_owned)
-        };
-        (text("path"), text("method"))
-    };
-    for checked in steps {
-        let settings = checked.settings();
-        match checked.kind() {
-            "rewrite" => rewrites.push(read(&settings, &[])),
-            "split" | "mirror" => upstreams.extend(named(&settings)),
-            _ => {}
-        }
-    }
-    rewrites.push(read(&place.forwarding, &["rewrite"]));
-    upstreams.extend(named(&place.forwarding));
     let mut captures = Vec::new();
-    for (to, other) in rewrites {
+    for (to, other) in rewrites(place) {
         if let Some(to) = to {
             is_rewritten = true;
             captures.extend(captured(place, &to));
@@ -116,25 +124,151 @@ pub(super) fn ends(shared: &Shared<'_>, place: &Place<'_>) -> Vec<End> {
         true => place.mount.base_path.clone(),
         false => String::new(),
     };
-    let upstreams = upstreams.iter();
-    let upstreams = upstreams.filter_map(|name| shared.upstreams.get(name.as_str()));
+    let until = until(place);
     let mut ends: Vec<End> = Vec::new();
-    for (host, before) in upstreams.flat_map(|upstream| upstream.servers_and_paths()) {
-        let text = format!("{before}{rest}");
-        let end = End {
-            raw: path::raw(&text),
-            readings: path::readings(&text),
-            offset: (!is_rewritten).then(|| (base.clone(), before.to_owned())),
-            captures: captures.clone(),
-            method: method.clone(),
-            host,
-            text,
+    for (name, sent) in receivers(place) {
+        let Some(upstream) = shared.upstreams.get(name.as_str()) else {
+            continue;
         };
-        if !ends.contains(&end) {
-            ends.push(end);
+        for (index, (host, before)) in upstream.servers_and_paths().into_iter().enumerate() {
+            let text = format!("{before}{rest}");
+            let end = End {
+                raw: path::raw(&text),
+                readings: path::readings(&text),
+                offset: (!is_rewritten).then(|| (base.clone(), before.to_owned())),
+                captures: captures.clone(),
+                sent: match has_weight(upstream, index) {
+                    true => sent,
+                    false => Sent::Nothing,
+                },
+                until: until.clone(),
+                method: method.clone(),
+                host,
+                text,
+            };
+            match ends.iter_mut().find(|known| known.is_same(&end)) {
+                Some(known) => known.sent = known.sent.max(end.sent),
+                None => ends.push(end),
+            }
         }
     }
     ends
+}
+
+/// Paths and methods of the rewrites of an operation, in order.
+fn rewrites(place: &Place<'_>) -> Vec<(Option<String>, Option<String>)> {
+    let read = |settings: &Settings, path: &[&str], method: &[&str]| {
+        let text = |key: &[&str]| settings.text(key).map(str::to_owned);
+        (text(path), text(method))
+    };
+    let policies = place.policies.iter();
+    let policies = policies.filter(|checked| checked.kind() == "rewrite");
+    let rewrites = policies.map(|checked| read(&checked.settings(), &["path"], &["method"]));
+    let own = read(
+        &place.forwarding,
+        &["rewrite", "path"],
+        &["rewrite", "method"],
+    );
+    rewrites.chain([own]).collect()
+}
+
+/// Upstreams of an operation, each with the part of the requests that the upstream receives.
+fn receivers(place: &Place<'_>) -> BTreeMap<String, Sent> {
+    let (mut splits, mut mirrors) = (Vec::new(), Vec::new());
+    for checked in &place.policies {
+        match checked.kind() {
+            "split" => splits.push(shares(&checked.settings(), "among")),
+            "mirror" => mirrors.extend(mirrored(&checked.settings(), &["upstream"], &["percent"])),
+            _ => {}
+        }
+    }
+    splits.push(shares(&place.forwarding, "split"));
+    let own = [["mirror", "upstream"], ["mirror", "percent"]];
+    mirrors.extend(mirrored(&place.forwarding, &own[0], &own[1]));
+    let mut receivers = BTreeMap::from([(place.upstream.to_owned(), Sent::Requests)]);
+    let add = |receivers: &mut BTreeMap<String, Sent>, (name, sent): (String, Sent)| {
+        let known = receivers.entry(name).or_insert(sent);
+        *known = sent.max(*known);
+    };
+    for split in splits.into_iter().filter(|split| !split.is_empty()) {
+        // The last split selects the upstream.
+        for known in receivers.values_mut() {
+            *known = Sent::Nothing;
+        }
+        for share in split {
+            add(&mut receivers, share);
+        }
+    }
+    for one in mirrors.into_iter().chain(others(&place.forwarding)) {
+        add(&mut receivers, one);
+    }
+    if place.answers() {
+        for known in receivers.values_mut() {
+            *known = Sent::Nothing;
+        }
+    }
+    receivers
+}
+
+/// Upstreams of a split: a share with a weight or with conditions gets requests.
+fn shares(settings: &Settings, list: &str) -> Vec<(String, Sent)> {
+    let path = [list];
+    let indices = settings.below(&path).filter_map(|one| one.path.get(1));
+    let indices: BTreeSet<&str> = indices.map(String::as_str).collect();
+    let share = |index: &str| {
+        let name = settings.text(&[list, index, "upstream"])?;
+        let has_conditions = settings.has(&[list, index, "when"]);
+        let is_idle = settings.amount(&[list, index, "weight"]) == Some(0);
+        let sent = match is_idle && !has_conditions {
+            true => Sent::Nothing,
+            false => Sent::Requests,
+        };
+        Some((name.to_owned(), sent))
+    };
+    indices.into_iter().filter_map(share).collect()
+}
+
+/// Upstream of a mirror. `upstream` and `percent`: paths of its settings.
+fn mirrored(settings: &Settings, upstream: &[&str], percent: &[&str]) -> Option<(String, Sent)> {
+    let name = settings.text(upstream)?;
+    let sent = match settings.amount(percent) {
+        Some(0) => Sent::Nothing,
+        _ => Sent::Copies,
+    };
+    Some((name.to_owned(), sent))
+}
+
+/// Upstreams that other settings of an operation name.
+fn others(settings: &Settings) -> Vec<(String, Sent)> {
+    let all = settings.iter().filter_map(|one| match &one.value {
+        Value::One(Scalar::Name(name) | Scalar::Text(name)) => {
+            let first = one.path.first().map(String::as_str);
+            let is_upstream = one.path.last().is_some_and(|key| key == "upstream");
+            let is_other = is_upstream && !matches!(first, Some("split" | "mirror"));
+            is_other.then(|| (name.clone(), Sent::Requests))
+        }
+        _ => None,
+    });
+    all.collect()
+}
+
+/// False if the server at this index of [`ir::Upstream::servers_and_paths`] is a target with the
+/// weight 0.
+fn has_weight(upstream: &ir::Upstream, index: usize) -> bool {
+    let target = upstream.targets.iter().nth(index);
+    upstream.discovery.is_some() || target.is_none_or(|target| target.weight > 0)
+}
+
+/// Earliest sunset of an operation and its policies.
+fn until(place: &Place<'_>) -> Option<String> {
+    let policies = place.policies.iter();
+    let policies = policies.filter(|checked| checked.kind() == "deprecation");
+    let sunsets = policies.filter_map(|checked| {
+        let settings = checked.settings();
+        settings.text(&["sunset"]).map(str::to_owned)
+    });
+    let own = place.forwarding.text(&["deprecated", "sunset"]);
+    sunsets.chain(own.map(str::to_owned)).min()
 }
 
 /// Position in the client's path of each parameter that the path of a rewrite names.
@@ -160,16 +294,4 @@ fn captured(place: &Place<'_>, to: &str) -> Vec<String> {
     names
         .map(|(name, _)| position(name).unwrap_or_else(|| name.to_owned()))
         .collect()
-}
-
-/// Names of the upstreams to which the settings send requests or copies.
-fn named(settings: &Settings) -> Vec<String> {
-    let all = settings.iter().filter_map(|one| match &one.value {
-        Value::One(Scalar::Name(name) | Scalar::Text(name)) => {
-            let is_upstream = one.path.last().is_some_and(|key| key == "upstream");
-            is_upstream.then(|| name.clone())
-        }
-        _ => None,
-    });
-    all.collect()
 }

@@ -8,6 +8,7 @@
 mod ends;
 pub(crate) mod lint;
 mod openings;
+pub mod origins;
 mod path;
 mod protection;
 
@@ -37,6 +38,28 @@ pub struct Shared<'a> {
     pub upstreams: BTreeMap<&'a str, &'a ir::Upstream>,
     /// Policies of the gateway by name.
     pub policies: BTreeMap<&'a str, &'a Checked>,
+}
+
+impl Shared<'_> {
+    /// The same definitions with the targets that upstreams of the same names have in `new`. An
+    /// upstream with other targets is still the same upstream. `None` if no upstream has other
+    /// targets.
+    #[must_use]
+    pub fn with_targets_of(&self, new: &Self) -> Option<Self> {
+        let mut upstreams = self.upstreams.clone();
+        let mut is_changed = false;
+        for (name, upstream) in &mut upstreams {
+            if let Some(other) = new.upstreams.get(name).copied() {
+                is_changed |= upstream.servers_and_paths() != other.servers_and_paths();
+                *upstream = other;
+            }
+        }
+        is_changed.then(|| Self {
+            listeners: self.listeners.clone(),
+            upstreams,
+            policies: self.policies.clone(),
+        })
+    }
 }
 
 /// Operation at one mount.
@@ -73,6 +96,18 @@ fn is_check(checked: &Checked) -> bool {
         policy::protection(checked.kind()),
         Some(Refused::Content | Refused::Contract | Refused::Limit)
     )
+}
+
+/// True for methods that the gateway never serves: TRACE and CONNECT.
+#[must_use]
+pub fn is_unserved(method: &str) -> bool {
+    matches!(method, "TRACE" | "CONNECT")
+}
+
+/// True if a policy answers every request, so that no upstream receives a request.
+#[must_use]
+pub fn answers(checked: &Checked) -> bool {
+    matches!(checked, Checked::Respond(_) | Checked::Redirect(_)) || checked.kind() == "mock"
 }
 
 /// Operation at a mount, with its protection and its destinations.
@@ -137,6 +172,14 @@ needs more than {} comparisons of paths, the limit of gwc",
 }
 
 impl Place<'_> {
+    /// True if the gateway sends no request of the operation to an upstream: it never serves the
+    /// method, or a policy answers every request.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        let mut policies = self.policies.iter();
+        is_unserved(self.method) || policies.any(|checked| answers(checked))
+    }
+
     /// Path in client requests, with the mount's base path.
     fn inbound(&self) -> String {
         format!("{}{}", self.mount.base_path, path::pattern(self.template))
@@ -169,9 +212,18 @@ impl<'a> Outbound<'a> {
         self.0[at].protection.requires_certificate()
     }
 
-    /// Methods, hosts and paths that the operation at this index reaches at upstreams.
+    /// True if no upstream receives a request of the operation at this index.
+    #[must_use]
+    pub fn sends_nothing(&self, at: usize) -> bool {
+        let ends = &self.0[at].ends;
+        !ends.is_empty() && !ends.iter().any(End::is_sent)
+    }
+
+    /// Methods, hosts and paths that the operation at this index reaches at upstreams. Leaves out
+    /// destinations that receive no request.
     pub fn reached(&self, at: usize) -> impl Iterator<Item = String> {
-        self.0[at].ends.iter().map(End::reached)
+        let ends = self.0[at].ends.iter();
+        ends.filter(|end| end.is_sent()).map(End::reached)
     }
 
     /// Indexes the destinations of the operations for which `is_one` returns true.
@@ -299,7 +351,7 @@ pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
     let (found, not_compared) = within_limit(served.collect(), key, |at, allowance| {
         let operation = &operations[at];
         let mut found = Vec::new();
-        for end in &operation.ends {
+        for end in operation.ends.iter().filter(|end| end.is_sent()) {
             for (other, its) in allowance.near(end, &guarded)? {
                 let protected = &operations[other];
                 if protected.place.key != operation.place.key

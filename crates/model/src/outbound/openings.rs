@@ -51,6 +51,9 @@ pub struct Opening {
     /// Indices of the stricter operations of the old version that reached the same requests, the
     /// most similar first. Empty if `beside` has operations.
     pub before: Vec<usize>,
+    /// True if the operations in `before` only sent their requests to an upstream with the same
+    /// name, which then had other servers.
+    pub by_name: bool,
 }
 
 /// All openings of a change.
@@ -67,52 +70,55 @@ pub struct Openings {
 /// version and index of the other operation.
 type IsWithin<'f> = &'f (dyn Fn(Extent, usize, (Side, usize)) -> bool + Sync);
 
-/// Finds the openings of a change. `answers` returns true for operations that respond without an
-/// upstream. `is_within` compares the access to an operation of the new version with the access to
-/// another operation.
+/// Finds the openings of a change. `is_within` compares the access to an operation of the new
+/// version with the access to another operation.
+///
+/// `renewed`: the operations of the old version whose upstreams have the servers of the new version
+/// ([`super::Shared::with_targets_of`]). An upstream with other servers is still the same upstream,
+/// so its old operations are compared, too.
 #[must_use]
 pub fn openings(
-    (old, new): (&Outbound<'_>, &Outbound<'_>),
-    answers: impl Fn(Side, usize) -> bool + Send + Sync,
+    (old, renewed): (&Outbound<'_>, Option<&Outbound<'_>>),
+    new: &Outbound<'_>,
     is_within: IsWithin<'_>,
 ) -> Openings {
-    let mut mappings: FxHashMap<(String, &str), Vec<usize>> = FxHashMap::default();
-    for (at, operation) in old.0.iter().enumerate() {
-        let mapping = (operation.place.inbound(), operation.place.method);
-        mappings.entry(mapping).or_default().push(at);
-    }
-    let mut reached: FxHashMap<[&str; 3], Vec<(usize, &End)>> = FxHashMap::default();
-    for (at, operation) in new.0.iter().enumerate() {
-        for end in &operation.ends {
-            reached.entry(end.key()).or_default().push((at, end));
-        }
-    }
-    let comparison = Comparison {
-        reached,
-        old,
-        new,
-        mappings,
-        guarded: new
-            .index(|operation| !operation.protection.is_none() || operation.place.has_checks),
-        before: old.index(|_| true),
-        hosts: old
-            .0
-            .iter()
-            .flat_map(|operation| &operation.place.mount.hosts)
-            .map(String::as_str)
-            .collect(),
-        is_within,
-        answers: &answers,
-    };
-    let candidates = (0..new.0.len()).filter(|at| !answers(Side::New, *at));
+    let by_server = Comparison::of((old, new), is_within);
+    let by_name = renewed.map(|old| Comparison::of((old, new), is_within));
+    let sends = |at: &usize| new.0[*at].ends.iter().any(End::is_sent);
+    let candidates = (0..new.0.len()).filter(sends);
     let key = |at: usize| new.0[at].place.key.to_owned();
     let (found, not_compared) = within_limit(candidates.collect(), key, |at, allowance| {
-        comparison.of(at, allowance)
+        let mut found = Vec::new();
+        for end in new.0[at].ends.iter().filter(|end| end.is_sent()) {
+            let opening = by_server.opening((at, end), allowance)?;
+            let named = match &by_name {
+                Some(by_name) if !by_server.is_kept(at, end) => {
+                    by_name.opening((at, end), allowance)?
+                }
+                _ => None,
+            };
+            let named = named.and_then(|named| further(named, opening.as_ref()));
+            found.extend(opening.into_iter().chain(named));
+        }
+        Ok(found)
     });
     Openings {
         all: found.into_iter().flat_map(|(_, found)| found).collect(),
         not_compared,
     }
+}
+
+/// Opening by the names of upstreams, without the operations that the opening by servers has.
+/// `None` if nothing is left.
+fn further(mut named: Opening, known: Option<&Opening>) -> Option<Opening> {
+    let is_known = |at: &usize| known.is_some_and(|known| known.before.contains(at));
+    let is_beside = |one: &Opening| !one.beside.is_empty();
+    if is_beside(&named) || known.is_some_and(is_beside) {
+        return None;
+    }
+    named.before.retain(|at| !is_known(at));
+    named.by_name = true;
+    (!named.before.is_empty()).then_some(named)
 }
 
 struct Comparison<'c, 'a> {
@@ -130,43 +136,82 @@ struct Comparison<'c, 'a> {
     /// Hosts named in mounts of the old version.
     hosts: BTreeSet<&'c str>,
     is_within: IsWithin<'c>,
-    answers: &'c (dyn Fn(Side, usize) -> bool + Sync),
 }
 
-impl Comparison<'_, '_> {
-    fn of(&self, at: usize, allowance: &mut Allowance) -> Result<Vec<Opening>, Exceeded> {
-        let operation = &self.new.0[at];
-        let mut found = Vec::new();
-        for end in &operation.ends {
-            let kept = self.kept(operation, end);
-            let is_kept = |known: &usize| self.callers_within(at, (Side::Old, *known));
-            if kept.iter().any(is_kept) {
-                continue;
-            }
-            let beside = self.beside(at, end, allowance)?;
-            // Skip client requests that had this destination in the old version, because the
-            // comparison of routes covers them.
-            let before = match beside.is_empty() && kept.is_empty() {
-                true => self.before(at, end, allowance)?,
-                false => Vec::new(),
-            };
-            let extents = match beside.is_empty() {
-                true => &[Extent::Access][..],
-                false => &[Extent::Callers, Extent::Checks],
-            };
-            if beside.is_empty() && before.is_empty()
-                || self.was_open(extents, (at, end), allowance)?
-            {
-                continue;
-            }
-            found.push(Opening {
-                operation: at,
-                reached: end.reached(),
-                beside,
-                before,
-            });
+impl<'c, 'a> Comparison<'c, 'a> {
+    fn of((old, new): (&'c Outbound<'a>, &'c Outbound<'a>), is_within: IsWithin<'c>) -> Self {
+        let mut mappings: FxHashMap<(String, &str), Vec<usize>> = FxHashMap::default();
+        for (at, operation) in old.0.iter().enumerate() {
+            let mapping = (operation.place.inbound(), operation.place.method);
+            mappings.entry(mapping).or_default().push(at);
         }
-        Ok(found)
+        let mut reached: FxHashMap<[&str; 3], Vec<(usize, &End)>> = FxHashMap::default();
+        for (at, operation) in new.0.iter().enumerate() {
+            for end in &operation.ends {
+                reached.entry(end.key()).or_default().push((at, end));
+            }
+        }
+        let is_guarded = |operation: &OutboundOperation<'_>| {
+            !operation.protection.is_none() || operation.place.has_checks
+        };
+        let old_operations = old.0.iter();
+        let hosts = old_operations.flat_map(|operation| &operation.place.mount.hosts);
+        Self {
+            old,
+            new,
+            mappings,
+            guarded: new.index(is_guarded),
+            before: old.index(|_| true),
+            reached,
+            hosts: hosts.map(String::as_str).collect(),
+            is_within,
+        }
+    }
+
+    /// Opening of a destination of the operation at index `at`, if there is one.
+    fn opening(
+        &self,
+        (at, end): (usize, &End),
+        allowance: &mut Allowance,
+    ) -> Result<Option<Opening>, Exceeded> {
+        let kept = self.kept(at, end);
+        if self.is_any_within(at, &kept) {
+            return Ok(None);
+        }
+        let beside = self.beside(at, end, allowance)?;
+        // Skip client requests that had this destination in the old version, because the
+        // comparison of routes covers them.
+        let before = match beside.is_empty() && kept.is_empty() {
+            true => self.before(at, end, allowance)?,
+            false => Vec::new(),
+        };
+        let extents = match beside.is_empty() {
+            true => &[Extent::Access][..],
+            false => &[Extent::Callers, Extent::Checks],
+        };
+        if beside.is_empty() && before.is_empty() || self.was_open(extents, (at, end), allowance)? {
+            return Ok(None);
+        }
+        Ok(Some(Opening {
+            operation: at,
+            reached: end.reached(),
+            beside,
+            before,
+            by_name: false,
+        }))
+    }
+
+    /// True if the same client requests had this destination in the old version, for all callers of
+    /// the operation at index `at`.
+    fn is_kept(&self, at: usize, end: &End) -> bool {
+        self.is_any_within(at, &self.kept(at, end))
+    }
+
+    /// True if one of these operations of the old version admits all callers of the operation at
+    /// index `at`.
+    fn is_any_within(&self, at: usize, olds: &[usize]) -> bool {
+        let mut olds = olds.iter();
+        olds.any(|old| self.callers_within(at, (Side::Old, *old)))
     }
 
     fn callers_within(&self, at: usize, other: (Side, usize)) -> bool {
@@ -174,18 +219,18 @@ impl Comparison<'_, '_> {
     }
 
     /// Operations of the old version that sent the same client requests to the same destination.
-    fn kept(&self, operation: &OutboundOperation<'_>, end: &End) -> Vec<usize> {
+    fn kept(&self, at: usize, end: &End) -> Vec<usize> {
+        let operation = &self.new.0[at];
         let mapping = (operation.place.inbound(), operation.place.method);
         let known = self.mappings.get(&mapping).into_iter().flatten().copied();
         let is_kept = |at: &usize| {
             let old = &self.old.0[*at];
             let mounts = (operation.place.mount, old.place.mount);
-            !(self.answers)(Side::Old, *at)
-                && (is_beside(mounts.0, mounts.1) || self.had_all_hosts(mounts))
-                && old
-                    .ends
-                    .iter()
-                    .any(|its| its.is_same(end) && its.has_same_captures(end))
+            let mut ends = old.ends.iter();
+            (is_beside(mounts.0, mounts.1) || self.had_all_hosts(mounts))
+                && ends.any(|its| {
+                    its.is_same(end) && its.has_same_captures(end) && its.is_sent_like(end)
+                })
         };
         known.filter(is_kept).collect()
     }
@@ -252,7 +297,7 @@ impl Comparison<'_, '_> {
         let operation = &self.new.0[at];
         let near = allowance.near(end, &self.before)?.into_iter();
         let is_stricter = |(other, its): &(usize, &End)| {
-            !(self.answers)(Side::Old, *other)
+            its.is_sent()
                 && reaches((operation, end), (&self.old.0[*other], its))
                 && !(self.is_within)(Extent::Access, at, (Side::Old, *other))
                 && !self.has_successor((at, end), (*other, its))
@@ -278,6 +323,7 @@ impl Comparison<'_, '_> {
         let all = self.reached.get(&its.key()).into_iter().flatten();
         all.into_iter().any(|(other, other_end)| {
             *other != at
+                && other_end.is_sent_like(its)
                 && are_routed((operation, end), (&self.new.0[*other], other_end))
                 && self.callers_within(*other, (Side::Old, old))
         })
@@ -294,7 +340,7 @@ impl Comparison<'_, '_> {
     ) -> Result<bool, Exceeded> {
         let near = allowance.near(end, &self.before)?;
         let is_wide = |(other, its): &(usize, &End)| {
-            !(self.answers)(Side::Old, *other)
+            its.is_sent_like(end)
                 && !self.sends_other_requests((at, end), (*other, its))
                 && method_contains(&its.method, &end.method)
                 && its.raw.contains(&end.raw)

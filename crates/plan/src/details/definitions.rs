@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
-use policy::declared::{Scalar, Settings, Value as Written};
+use policy::declared::{Scalar, Setting, Settings, Value as Written};
 use serde_json::Value;
 
 use super::line::{ApiSide, Line, named, push};
@@ -401,10 +401,7 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             all.map(|one| format!("{} {}", one.method, one.template))
                 .collect()
         };
-        let pairs = || was.hidden.iter().zip(&is.hidden);
-        let has_same =
-            was.hidden.len() == is.hidden.len() && pairs().all(|(was, is)| was.has_requests_of(is));
-        if !has_same {
+        if !have_same_requests(&was.hidden, &is.hidden) {
             lines.push(Line {
                 class: Class::Changed,
                 id: "internal-changed",
@@ -593,6 +590,12 @@ pub(super) fn report_one_sided(
     true
 }
 
+/// True if these `internal` operations describe the same requests.
+fn have_same_requests(was: &[ir::Hidden], is: &[ir::Hidden]) -> bool {
+    let mut pairs = was.iter().zip(is);
+    was.len() == is.len() && pairs.all(|(was, is)| was.has_requests_of(is))
+}
+
 /// Settings of a listener, by their paths in gateway.yaml.
 pub(crate) fn listener(listener: &ir::Listener) -> Settings {
     let limits = &listener.limits;
@@ -639,7 +642,7 @@ pub(crate) fn upstream(upstream: &ir::Upstream) -> Settings {
         ir::HostHeader::Upstream => "upstream",
         ir::HostHeader::Value(host) => host,
     };
-    let mut settings = upstream
+    let settings = upstream
         .declared
         .clone()
         .with_below(&[], upstream.traffic_settings())
@@ -652,16 +655,15 @@ pub(crate) fn upstream(upstream: &ir::Upstream) -> Settings {
             one(Scalar::Duration(upstream.idle_timeout_ms)),
         )
         .with(&["host_header"], one(Scalar::Text(host.to_owned())));
-    for target in &upstream.targets {
-        let url = target.url();
-        settings = settings
-            .with(&["targets", &target.name, "url"], one(Scalar::Text(url)))
-            .with(
-                &["targets", &target.name, "weight"],
-                one(Scalar::Number(target.weight.into())),
-            );
-    }
-    settings
+    let targets = upstream.targets.iter().flat_map(|target| {
+        let weight = Scalar::Number(target.weight.into());
+        [("url", Scalar::Text(target.url())), ("weight", weight)].map(|(key, value)| Setting {
+            path: vec![target.name.clone(), key.to_owned()],
+            value: one(value),
+        })
+    });
+    // Settings are sorted once, because an upstream may have thousands of targets.
+    settings.with_below(&["targets"], Settings::new(targets.collect()))
 }
 
 fn one(scalar: Scalar) -> Written {

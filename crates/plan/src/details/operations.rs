@@ -14,7 +14,7 @@ use super::line::{ApiSide, Line, definition, named};
 use super::shown::{policy_value, shown};
 use super::{body, destination, fields, questions, schemes, slashes, tables, upstream, verifiers};
 use crate::pairs::reference;
-use crate::security::handling;
+use crate::security::handling::Handling;
 use crate::{Change, Class, Plan};
 
 /// True if [`operations`] compares these two operations: they have the same key, or the same
@@ -228,9 +228,9 @@ fn treatments(
     let first = lines.len();
     fields::settings(&tables::OPERATION, "", &before, &after, &mut lines);
     // A parameter that the upstream no longer receives can be the credential of a scheme.
-    let sides = ((old.api, was), (new.api, is));
+    let handling = std::cell::LazyCell::new(|| Handling::of((old.api, was), (new.api, is)));
     for place in &is.forwarding.not_forwarded {
-        if handling::is_required(sides.0, sides.1, place) {
+        if handling.is_required(place) {
             let subject = ir::Forwarding::parameter_path(place).join(".");
             let removed = lines[first..].iter_mut();
             for line in removed.filter(|line| line.subject == subject && line.old.is_null()) {

@@ -363,8 +363,10 @@ pub(super) fn decide(
     };
     let mut changes = Vec::new();
     let gets_requests = gets_requests(new, name);
+    // An upstream of n targets has up to 2n lines. Compare its hosts once, not for each line.
+    let has_other_hosts = has_other_hosts(was, is);
     lines.retain(|line| {
-        let answers_elsewhere = is_other_host(line, was, is);
+        let answers_elsewhere = is_other_host(line, has_other_hosts);
         let may_fail = may_fail(name, line);
         let concerned = askers
             .all
@@ -418,18 +420,22 @@ fn connection(upstream: &ir::Upstream) -> String {
     settings.chain(targets).collect::<Vec<_>>().join(", ")
 }
 
-/// True if a line reports another host, or another virtual host, of a service.
-fn is_other_host(line: &Line, was: &ir::Upstream, is: &ir::Upstream) -> bool {
+/// True if the new side of an upstream can send requests to hosts that the old side does not have.
+fn has_other_hosts(was: &ir::Upstream, is: &ir::Upstream) -> bool {
+    let urls = |upstream: &ir::Upstream| -> BTreeSet<String> {
+        let targets = upstream.targets.iter();
+        targets.map(ir::Target::url).collect()
+    };
+    was.discovery != is.discovery || !urls(is).is_subset(&urls(was))
+}
+
+/// True if a line reports another host, or another virtual host, of a service. `has_other_hosts`:
+/// see the function of this name.
+fn is_other_host(line: &Line, has_other_hosts: bool) -> bool {
     match line.id {
         "host-header-changed" => true,
         "targets-changed" => {
-            let urls = |upstream: &ir::Upstream| -> BTreeSet<String> {
-                let targets = upstream.targets.iter();
-                targets.map(ir::Target::url).collect()
-            };
-            !line.new.is_null()
-                && (was.discovery != is.discovery || !urls(is).is_subset(&urls(was)))
-                && !line.subject.ends_with(".weight")
+            has_other_hosts && !line.new.is_null() && !line.subject.ends_with(".weight")
         }
         _ => false,
     }

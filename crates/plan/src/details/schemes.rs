@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::line::Line;
 use crate::Class;
-use crate::security::handling::{is_required_by_one, place_text, seen};
+use crate::security::handling::{Handling, place_text};
 
 /// Reports credentials that the upstream newly receives, no longer receives, or receives in another
 /// field. If only one side requires a credential in a field or parameter, only the changed
@@ -21,15 +21,15 @@ pub(super) fn schemes(
     if old.1.security == new.1.security && old.0.schemes == new.0.schemes {
         return;
     }
-    let (before, after) = (seen(old), seen(new));
+    let handling = Handling::of(old, new);
+    let [before, after] = &handling.sides;
     let places: BTreeSet<&Place> = before.keys().chain(after.keys()).copied().collect();
     for place in places {
-        let (was, is) = (before.get(place), after.get(place));
-        if is_required_by_one(old, new, place) {
+        if handling.is_required_by_one(place) {
             continue;
         }
-        let was = was.copied().unwrap_or_default();
-        let is = is.copied().unwrap_or_default();
+        let was = before.get(place).copied().unwrap_or_default();
+        let is = after.get(place).copied().unwrap_or_default();
         let subject = format!("security {}", place_text(place));
         let word = |stripped: bool| Value::from(if stripped { "stripped" } else { "forwarded" });
         if was.is_stripped != is.is_stripped {

@@ -2,15 +2,11 @@
 //! request shows a change.
 
 use bundle::ir;
+pub(crate) use model::outbound::is_unserved;
 use serde_json::Value;
 
 use crate::pairs::{both, reference};
 use crate::{Change, Class, Plan, Section};
-
-/// True for a method that the gateway never serves.
-pub(crate) fn is_unserved(method: &str) -> bool {
-    matches!(method, "TRACE" | "CONNECT")
-}
 
 /// Reports operations with TRACE or CONNECT that are added, removed, or require other credentials.
 pub(super) fn compare(old: Option<&ir::Api>, new: Option<&ir::Api>, plan: &mut Plan) {

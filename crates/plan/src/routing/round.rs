@@ -3,6 +3,8 @@
 //! operation with stricter access, or replaces such an operation. Also operations that serve only
 //! requests that they did not serve before, and whose access changed.
 
+mod redirected;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -58,15 +60,21 @@ pub(crate) fn compare<'a>(
     let [was, is] = places
         .each_ref()
         .map(|(shared, places)| Outbound::of(shared, places));
+    let renewed = places[0].0.with_targets_of(&places[1].0);
+    let renewed = renewed
+        .as_ref()
+        .map(|shared| Outbound::of(shared, &places[0].1));
     let accesses = Accesses::new(sides, [&was, &is]);
-    let answers = |side, at| accesses.answers(side, at);
     let is_within = |extent, operation, other| accesses.is_within(extent, operation, other);
-    let found = openings((&was, &is), answers, &is_within);
+    let mut found = openings((&was, renewed.as_ref()), &is, &is_within);
+    let moved = accesses.moved_pairs(kept, plan);
+    accesses.leave_out_moved(&moved, &mut found.all);
     plan.notes.extend(found.not_compared.gap());
     accesses.not_compared(&found.not_compared.keys().collect(), plan);
+    accesses.redirected(plan);
     accesses.bypasses(&found.all, plan);
     let successors = accesses.successors(&found.all, plan);
-    accesses.moved(kept, plan);
+    accesses.moved(&moved, plan);
     successors
 }
 
@@ -182,14 +190,6 @@ impl<'a, 'o> Accesses<'a, 'o> {
             true => accesses,
             false => accesses.map(Access::with_requests),
         }
-    }
-
-    /// True if a policy of the operation answers every request.
-    fn answers(&self, side: Side, at: usize) -> bool {
-        let one = self.at(side, at);
-        let gateway = self.gateways[number(side)];
-        let mut chain = policies(gateway, one.api, treatment(one));
-        chain.any(|policy| matches!(policy.checked, policy::Checked::Respond(_)))
     }
 
     /// True if the operation at index `operation` of the new side gives no more access than the
@@ -380,23 +380,11 @@ impl<'a, 'o> Accesses<'a, 'o> {
     }
 
     /// Reports changed access to operations with the same key on both sides that serve none of
-    /// their old requests any more. [`Self::successors`] compares the operations that send upstream
-    /// the same requests as an old operation.
-    fn moved(&self, kept: &FxHashSet<&str>, plan: &mut Plan) {
-        let pairs = self.moved_pairs(kept, plan);
-        if pairs.is_empty() {
-            return;
-        }
-        let olds = (0..self.places[0].len()).filter(|at| !self.answers(Side::Old, *at));
-        let reached: FxHashSet<String> = olds.flat_map(|at| self.outbound[0].reached(at)).collect();
+    /// their old requests any more ([`Self::moved_pairs`]). [`Self::successors`] compares the
+    /// operations that send upstream the same requests as an old operation.
+    fn moved(&self, pairs: &[(usize, usize)], plan: &mut Plan) {
         let mut known: FxHashMap<[[usize; 3]; 2], Vec<Change>> = FxHashMap::default();
-        for (was_at, is_at) in pairs {
-            if self.outbound[1]
-                .reached(is_at)
-                .all(|one| reached.contains(&one))
-            {
-                continue;
-            }
+        for (was_at, is_at) in pairs.iter().copied() {
             let sides = [(Side::Old, was_at), (Side::New, is_at)];
             let [before, after] = sides.map(|(side, at)| self.at(side, at));
             let key = [(Side::Old, before), (Side::New, after)]
@@ -412,8 +400,23 @@ impl<'a, 'o> Accesses<'a, 'o> {
         }
     }
 
+    /// Removes the old versions of moved operations ([`Self::moved_pairs`]) from the openings by the
+    /// names of upstreams, because [`Self::moved`] compares them.
+    fn leave_out_moved(&self, pairs: &[(usize, usize)], openings: &mut [Opening]) {
+        let moved: FxHashSet<usize> = pairs.iter().map(|(_, is)| *is).collect();
+        let is_moved = |one: &&mut Opening| one.by_name && moved.contains(&one.operation);
+        for opening in openings.iter_mut().filter(is_moved) {
+            let after = self.at(Side::New, opening.operation);
+            opening.before.retain(|at| {
+                let before = self.at(Side::Old, *at);
+                api_and_key(&before) != api_and_key(&after)
+            });
+        }
+    }
+
     /// Indices of operations with the same key on both sides that serve none of their old requests
-    /// any more, but requests that no operation served before.
+    /// any more, but requests that no operation served before. Leaves out operations whose requests
+    /// to upstreams are all requests that the old side sent.
     fn moved_pairs(&self, kept: &FxHashSet<&str>, plan: &Plan) -> Vec<(usize, usize)> {
         let new_lines = plan.changes.iter();
         let new_lines = new_lines.filter(|change| NEWLY_SERVED.contains(&change.id));
@@ -425,7 +428,7 @@ impl<'a, 'o> Accesses<'a, 'o> {
         let is_moved = |side: Side, at: usize, one: &OperationAt<'_>| {
             moved.contains(one.operation.key.as_str())
                 && one.operation.owns.is_described()
-                && !self.answers(side, at)
+                && !self.outbound[number(side)].sends_nothing(at)
         };
         let mut before: FxHashMap<(&str, &str), Vec<usize>> = FxHashMap::default();
         for (at, one) in self.places[0].iter().enumerate() {
@@ -445,6 +448,13 @@ impl<'a, 'o> Accesses<'a, 'o> {
             let was = was.filter(|_| is_moved(Side::New, at, one));
             pairs.extend(was.map(|was| (*was, at)));
         }
+        if pairs.is_empty() {
+            return pairs;
+        }
+        let [was, is] = self.outbound;
+        let olds = 0..self.places[0].len();
+        let reached: FxHashSet<String> = olds.flat_map(|at| was.reached(at)).collect();
+        pairs.retain(|(_, at)| !is.reached(*at).all(|one| reached.contains(&one)));
         pairs
     }
 

@@ -6,12 +6,13 @@
 //! the credential and another one forwards it. This comparison is about pairs of alternatives that
 //! both sides select for one request.
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
-use bundle::ir;
 use policy::auth::Place;
 
-use super::handling;
+use super::handling::{Handling, place_text};
 use super::selection::selected;
 use super::{Access, Difference, Route, Verdict, who};
 
@@ -25,33 +26,30 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     }
     let schemes = was.api.schemes.iter().chain(&is.api.schemes);
     let places: BTreeSet<&Place> = schemes.map(|scheme| &scheme.place).collect();
-    let sides = [(was.api, was.treatment), (is.api, is.treatment)];
-    let open = |place: &&Place| {
-        **place != Place::Certificate && !handling::is_reported(sides[0], sides[1], place)
-    };
-    let admits_others = || {
+    let handling = Handling::of((was.api, was.treatment), (is.api, is.treatment));
+    let open = |place: &&Place| **place != Place::Certificate && !handling.is_reported(place);
+    let admits_others = LazyCell::new(|| {
         let opens = |verdict| matches!(verdict, Verdict::Weaken | Verdict::Incomparable);
         who::compare(old, new).iter().any(|one| opens(one.verdict))
-    };
+    });
+    let alternatives = [was, is].map(Stripping::of);
     let mut pairs = None;
     let differences = places.into_iter().filter(open).flat_map(|place| {
         let pairs = pairs.get_or_insert_with(|| selected(was, is));
-        let found = stripped(was, is, pairs.as_ref(), place);
+        let found = stripped(&alternatives, pairs.as_ref(), place);
         let mut forwards = found.contains(&(true, false));
         let mut strips = found.contains(&(false, true));
         // Clients of the other side do not send the credential, and the line about the requirement
         // reports other callers.
-        if handling::is_required_by_one(sides[0], sides[1], place) {
+        if handling.is_required_by_one(place) {
             strips = false;
-            forwards = forwards && !admits_others();
+            forwards = forwards && !*admits_others;
         }
         let verdict = match (forwards, strips) {
             (true, false) => Verdict::Weaken,
             (true, true) => Verdict::Incomparable,
             // The upstream newly receives requests without the credential.
-            (false, true) if handling::is_required(sides[0], sides[1], place) => {
-                Verdict::Incomparable
-            }
+            (false, true) if handling.is_required(place) => Verdict::Incomparable,
             (false, true) => Verdict::Strengthen,
             (false, false) => Verdict::Equal,
         };
@@ -71,33 +69,36 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             format!("{} by alternative", Vec::from_iter(all).join(" or "))
         };
         let values = (shown(|pair| pair.0), shown(|pair| pair.1));
-        let subject = format!("security {}", handling::place_text(place));
+        let subject = format!("security {}", place_text(place));
         super::one("identity", verdict, id, &subject, values)
     });
     differences.collect()
 }
 
-/// Flags of [`strip`] for the old and the new side, for each of the pairs of alternatives. `None`:
-/// any two alternatives count as a pair.
+/// True in a pair: the alternative of that side (old, new) strips the credential at `place`. One
+/// element for each distinct result of the pairs of alternatives. `pairs` is `None`: any two
+/// alternatives count as a pair.
 fn stripped(
-    was: Route<'_>,
-    is: Route<'_>,
+    [old, new]: &[Stripping<'_>; 2],
     pairs: Option<&BTreeSet<(usize, usize)>>,
     place: &Place,
 ) -> BTreeSet<(bool, bool)> {
-    let [old, new] = [was, is].map(|route| {
-        let alternatives = route.treatment.security.indices();
-        let flags = alternatives.map(|index| strip(route, index, place));
-        flags.collect::<Vec<bool>>()
-    });
+    let (was, is) = (old.keeping(place), new.keeping(place));
+    let strips = (old.places.contains(place), new.places.contains(place));
+    let [before, after] = [(strips.0, &was), (strips.1, &is)]
+        .map(|(strips, keeping)| move |index: usize| strips && !keeping.contains(&index));
     match pairs {
+        // Without exceptions, all alternatives of a side have the same result.
+        Some(pairs) if was.is_empty() && is.is_empty() => {
+            pairs.first().map(|_| strips).into_iter().collect()
+        }
         Some(pairs) => {
             let pairs = pairs.iter();
-            pairs.map(|pair| (old[pair.0], new[pair.1])).collect()
+            pairs.map(|pair| (before(pair.0), after(pair.1))).collect()
         }
         None => {
-            let new: BTreeSet<bool> = new.into_iter().collect();
-            let old: BTreeSet<bool> = old.into_iter().collect();
+            let new: BTreeSet<bool> = new.indices.clone().map(after).collect();
+            let old: BTreeSet<bool> = old.indices.clone().map(before).collect();
             let all = old.iter();
             all.flat_map(|one| new.iter().map(move |other| (*one, *other)))
                 .collect()
@@ -105,14 +106,43 @@ fn stripped(
     }
 }
 
-/// True if the gateway strips the credential at a place from requests that an alternative admits.
-fn strip(route: Route<'_>, index: usize, place: &Place) -> bool {
-    let mut schemes = route.api.schemes.iter();
-    let alternative = route.treatment.security.0.get(index);
-    let uses = alternative.into_iter().flat_map(|one| &one.0);
-    let mut used = uses.filter_map(|wanted| route.api.schemes.get(&wanted.scheme));
-    let keeps = |scheme: &ir::Scheme| {
-        !scheme.strip_credential && engine::credentials_overlap(&scheme.place, place)
-    };
-    schemes.any(|scheme| scheme.strip_credential && scheme.place == *place) && !used.any(keeps)
+/// Credentials that a route strips from the requests that its alternatives admit.
+struct Stripping<'a> {
+    /// Indices of the alternatives.
+    indices: Range<usize>,
+    /// Places of the API's schemes with `strip_credential`.
+    places: BTreeSet<&'a Place>,
+    /// Places of the schemes without `strip_credential`, with the index of the alternative that
+    /// requires the scheme.
+    kept: Vec<(usize, &'a Place)>,
+}
+
+impl<'a> Stripping<'a> {
+    fn of(route: Route<'a>) -> Self {
+        let security = &route.treatment.security;
+        let alternatives = security.0.iter().enumerate();
+        let uses = alternatives.flat_map(|(index, one)| one.0.iter().map(move |it| (index, it)));
+        let kept = uses.filter_map(|(index, wanted)| {
+            let scheme = route.api.schemes.get(&wanted.scheme)?;
+            (!scheme.strip_credential).then_some((index, &scheme.place))
+        });
+        let schemes = route.api.schemes.iter();
+        let stripping = schemes.filter(|scheme| scheme.strip_credential);
+        Self {
+            indices: security.indices(),
+            places: stripping.map(|scheme| &scheme.place).collect(),
+            kept: kept.collect(),
+        }
+    }
+
+    /// Indices of the alternatives that require and keep a credential at this place. Such an
+    /// alternative strips nothing there. Empty if no scheme of the API strips at this place.
+    fn keeping(&self, place: &Place) -> BTreeSet<usize> {
+        if !self.places.contains(place) {
+            return BTreeSet::new();
+        }
+        let kept = self.kept.iter();
+        let kept = kept.filter(|(_, own)| engine::credentials_overlap(own, place));
+        kept.map(|(index, _)| *index).collect()
+    }
 }

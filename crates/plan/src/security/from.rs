@@ -1,21 +1,24 @@
-//! Client addresses that every `ip_filter` of a chain admits, and the listeners on which operations
-//! are reachable. The client address is the one that trusted proxies report. Trusted proxies are
-//! settings of the listener, which [`super::gateway`] and [`newly_reachable`] compare.
+//! Client addresses that every `ip_filter` of a chain admits, and the listeners from which
+//! operations send requests. The client address is the one that trusted proxies report. Trusted
+//! proxies are settings of the listener, which [`super::gateway`] and [`newly_reachable`] compare.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
-use policy::auth::Place;
-use policy::auth::mtls::Source;
-use policy::declared::{Scalar, Settings};
+use model::outbound::origins::{Origin, new_origins};
+use model::outbound::{NotCompared, Outbound, Place, of_gateway};
+use policy::auth::{self, mtls};
+use policy::declared::Settings;
 use policy::{Addresses, Cidr};
+use rustc_hash::FxHashMap;
+use serde_json::Value;
 
 use super::certificate::location;
-use super::gateway::{hosts, peers, proxies};
-use super::transport::{Found, encryption};
+use super::transport::{Found, LOST_CERTIFICATE, trust, weaker_than};
 use super::{Access, Difference, Verdict, verifiers_of};
-use crate::Class;
+use crate::pairs::reference;
+use crate::{Change, Class, Plan, Section};
 
 /// Maximum number of files whose content is considered. Filters with more files count as
 /// incomparable if they differ.
@@ -145,284 +148,287 @@ fn filters_text(filters: &[(&str, Settings)]) -> String {
     }
 }
 
-/// Operations of an API, and the settings of a listener that are weaker than on every listener on
-/// which these operations were reachable before.
-type WeakerAt<'g> = (&'g ir::Api, Vec<&'g ir::Operation>, Vec<Found>);
+/// Operation of an API at one of its mounts.
+type Mounted<'g> = (&'g ir::Api, &'g ir::Mount, &'g ir::Operation);
 
-/// Compares the settings of each listener on which operations are newly reachable with those of the
-/// listeners on which they were reachable before. Leaves out operations without an earlier version,
-/// which are reported as new. `pairs`: the listeners of both sides.
+/// Versions of a listener in the old and the new gateway.
+type ListenerPair<'g> = (Option<&'g ir::Listener>, Option<&'g ir::Listener>);
+
+/// Operation, and the settings of a listener that are weaker than on the most similar listener from
+/// which its requests were sent before.
+type WeakerAt<'g> = (&'g ir::Api, &'g ir::Operation, Vec<Found>);
+
+/// Reason for a missing witness of an operation that was not compared.
+const TOO_MANY: &str = "no example: gwc stopped comparing paths at its limit";
+
+/// Compares the settings of each listener that newly sends requests to an upstream with those of
+/// the listeners that sent the same requests before. Leaves out requests that no listener sent
+/// before, which are reported as new. `pairs`: the listeners of both sides.
 pub(super) fn newly_reachable<'g>(
-    old: &ir::Gateway,
-    new: &'g ir::Gateway,
-    pairs: &[(Option<&ir::Listener>, Option<&ir::Listener>)],
+    (old, new): (&'g ir::Gateway, &'g ir::Gateway),
+    pairs: &[ListenerPair<'g>],
+    plan: &mut Plan,
 ) -> Vec<WeakerAt<'g>> {
-    let earlier = Earlier {
-        gateway: old,
-        by_request: OnceCell::new(),
+    let suspects = suspects(old, pairs);
+    let changed = changed_apis(old, new);
+    if suspects.is_empty() || changed.is_empty() {
+        return Vec::new();
+    }
+    let (shared, places) = of_gateway(old);
+    let (own, all) = of_gateway(new);
+    let is_compared = |(place, (api, mount, _)): &(Place<'_>, Mounted<'_>)| {
+        let mut names = mount.listeners.iter();
+        changed.contains(api.name.as_str())
+            && names.any(|name| suspects.contains_key(name.as_str()))
+            && !place.answers()
     };
-    let mut found = Vec::new();
-    for api in &new.apis {
-        let serves = |at: &usize| pairs[*at].1.is_some_and(|is| is_at(api, is));
-        let served: Vec<usize> = (0..pairs.len()).filter(serves).collect();
-        // Operations by the pair of listeners and the names of the earlier listeners.
-        let mut groups: BTreeMap<(usize, BTreeSet<&str>), Vec<&ir::Operation>> = BTreeMap::new();
-        for operation in &api.operations {
-            let known = earlier.listeners((new, api), operation);
-            let is_known = |was: &ir::Listener| known.contains(was.name.as_str());
-            for at in &served {
-                if !known.is_empty() && !pairs[*at].0.is_some_and(is_known) {
-                    let group = groups.entry((*at, known.clone())).or_default();
-                    group.push(operation);
-                }
-            }
-        }
-        for ((at, known), operations) in groups {
-            let (was, Some(is)) = pairs[at] else {
-                continue;
-            };
-            let known = known.into_iter();
-            let known = known.filter_map(|name| old.shared.listeners.get(name));
-            let known: Vec<&ir::Listener> = known.collect();
-            let mut all = weaker(&known, is);
-            if reads_certificates(new, api, is) {
-                all.extend(trust(&known, is));
-            }
-            // The comparison of listeners names all proxies that a new listener trusts.
-            all.retain(|one| was.is_some() || one.id != "trusted-proxy-added");
-            if !all.is_empty() {
-                found.push((api, operations, all));
-            }
-        }
+    let all = all.into_iter().zip(mounted(new)).filter(is_compared);
+    let (new_places, after): (Vec<Place<'_>>, Vec<Mounted<'_>>) = all.unzip();
+    if after.is_empty() {
+        return Vec::new();
     }
-    found
-}
-
-/// Operations with their APIs, by the method and path that upstreams receive without a rewrite.
-type ByRequest<'o> = BTreeMap<(String, String), Vec<(&'o ir::Api, &'o ir::Operation)>>;
-
-/// Operations of an old gateway.
-struct Earlier<'o> {
-    gateway: &'o ir::Gateway,
-    by_request: OnceCell<ByRequest<'o>>,
-}
-
-impl<'o> Earlier<'o> {
-    /// Names of the listeners on which the earlier version of an operation was reachable: the
-    /// operation with the same key or, if there is none, operations with the same request to the
-    /// same upstream host.
-    fn listeners(
-        &self,
-        (new, api): (&ir::Gateway, &ir::Api),
-        operation: &ir::Operation,
-    ) -> BTreeSet<&'o str> {
-        let names = |api: &'o ir::Api| {
-            let all = api.mounts.iter().flat_map(|mount| &mount.listeners);
-            all.map(String::as_str)
+    let mut before = vec![Outbound::of(&shared, &places)];
+    let renewed = shared.with_targets_of(&own);
+    before.extend(renewed.map(|shared| Outbound::of(&shared, &places)));
+    let is = Outbound::of(&own, &new_places);
+    let listeners = suspects
+        .iter()
+        .map(|(name, at)| (*name, pairs[*at].0.map(|was| was.name.as_str())));
+    let sends = |at: usize| !places[at].answers();
+    let origins = new_origins(&before, &is, &listeners.collect(), &sends);
+    not_compared(&origins.not_compared, &after, plan);
+    let earlier = Earlier {
+        gateways: [old, new],
+        identities: [old, new].map(ir::IdentityFields::of_gateway),
+        before: mounted(old),
+        after,
+        known: RefCell::default(),
+    };
+    let mut groups: Groups<'_> = BTreeMap::new();
+    for origin in &origins.all {
+        let (api, _, operation) = earlier.after[origin.operation];
+        let at = suspects[origin.listener];
+        let (was, Some(is)) = pairs[at] else {
+            continue;
         };
-        let same = self.gateway.apis.get(&api.name);
-        let same = same.filter(|same| same.operations.get(&operation.key).is_some());
-        if let Some(same) = same {
-            return names(same).collect();
+        let known = earlier.listeners(origin, &is.name);
+        let is_known = was.is_some_and(|was| known.contains(was.name.as_str()));
+        // No operation sent the requests, and the listener served the operation before.
+        let is_moved = origin.before.is_empty() && is_known;
+        if !is_moved && !known.is_empty() {
+            let group = groups.entry((api.name.as_str(), at, known));
+            group.or_default().push(operation);
         }
-        let by_request = self.by_request.get_or_init(|| by_request(self.gateway));
-        let after = upstream_hosts(new, api, operation);
-        let mut found = BTreeSet::new();
-        for mount in &api.mounts {
-            let known = by_request.get(&request(mount, operation));
-            for (known, was) in known.into_iter().flatten().copied() {
-                let before = upstream_hosts(self.gateway, known, was);
-                if before.iter().any(|host| after.contains(host)) {
-                    found.extend(names(known));
-                }
-            }
-        }
-        found
     }
+    weaker_at((old, new), pairs, groups)
 }
 
-/// Operations of a gateway by their requests.
-fn by_request(gateway: &ir::Gateway) -> ByRequest<'_> {
-    let mut all = ByRequest::new();
-    for api in &gateway.apis {
-        for mount in &api.mounts {
-            for operation in &api.operations {
-                let known = all.entry(request(mount, operation)).or_default();
-                known.push((api, operation));
+/// Operations by the name of their API, the pair of listeners that newly sends their requests, and
+/// the names of the listeners that sent the requests before.
+type Groups<'g> = BTreeMap<(&'g str, usize, BTreeSet<&'g str>), Vec<&'g ir::Operation>>;
+
+/// Compares the listeners of each group. Each operation has one line for the same difference.
+fn weaker_at<'g>(
+    (old, new): (&ir::Gateway, &'g ir::Gateway),
+    pairs: &[ListenerPair<'_>],
+    groups: Groups<'g>,
+) -> Vec<WeakerAt<'g>> {
+    let mut seen = BTreeSet::new();
+    let mut all = Vec::new();
+    for ((api, at, known), operations) in groups {
+        let (was, Some(is)) = pairs[at] else {
+            continue;
+        };
+        let known = known.into_iter();
+        let known: Vec<&ir::Listener> = known
+            .filter_map(|name| old.shared.listeners.get(name))
+            .collect();
+        let Some(api) = new.apis.get(api) else {
+            continue;
+        };
+        let mut weaker = weaker(&known, is, (new, api));
+        // The comparison of listeners names all proxies that a new listener trusts.
+        weaker.retain(|one| was.is_some() || one.id != "trusted-proxy-added");
+        for operation in operations {
+            let mut found = weaker.clone();
+            found.retain(|one| {
+                let line = (one.id, one.subject.clone(), one.new.clone());
+                seen.insert((operation.key.as_str(), line))
+            });
+            if !found.is_empty() {
+                all.push((api, operation, found));
             }
         }
     }
     all
 }
 
-/// Method and path that the upstream receives without a rewrite. The path has no parameter names.
-fn request(mount: &ir::Mount, operation: &ir::Operation) -> (String, String) {
-    let mut path = match mount.strip_base_path {
-        true => String::new(),
-        false => mount.base_path.clone(),
+/// Listeners of the new side that are weaker than a listener of the old side, with the indices of
+/// their pairs. No other listener can make the protection of a request weaker.
+fn suspects<'g>(old: &ir::Gateway, pairs: &[ListenerPair<'g>]) -> BTreeMap<&'g str, usize> {
+    let is_weaker = |is: &ir::Listener| {
+        let mut known = old.shared.listeners.iter();
+        known.any(|known| !weaker_than(known, is).is_empty() || trust(known, is).is_some())
     };
-    for segment in operation.template.segments() {
-        path.push_str(&format!("/{}", segment.erased()));
-    }
-    (operation.method.clone(), path)
+    let all = pairs.iter().enumerate();
+    let all = all.filter_map(|(at, (_, is))| Some((at, (*is)?)));
+    all.filter(|(_, is)| is_weaker(is))
+        .map(|(at, is)| (is.name.as_str(), at))
+        .collect()
 }
 
-/// Hosts of the upstream of an operation.
-fn upstream_hosts(gateway: &ir::Gateway, api: &ir::Api, operation: &ir::Operation) -> Vec<String> {
-    let name = &api.treatments[operation.treatment as usize].upstream;
-    let upstream = gateway.shared.upstreams.get(name);
-    upstream.map(hosts).unwrap_or_default()
-}
-
-/// Settings of a listener that are weaker than on every known listener. The lines name the values
-/// of the known listener with the fewest differences.
-fn weaker(known: &[&ir::Listener], is: &ir::Listener) -> Vec<Found> {
-    let sides: Vec<Vec<Found>> = known.iter().map(|known| weaker_than(known, is)).collect();
-    let setting = |one: &Found| (one.id, one.subject.clone());
-    let first = sides.iter().take(1).flatten();
-    let settings: BTreeSet<_> = first.map(setting).collect();
-    let mut found = Vec::new();
-    for key in settings {
-        let of_side = |side: &Vec<Found>| -> Vec<Found> {
-            let same = side.iter().filter(|one| setting(one) == key);
-            same.cloned().collect()
+/// Names of the APIs whose requests to upstreams may differ.
+fn changed_apis<'g>(old: &ir::Gateway, new: &'g ir::Gateway) -> BTreeSet<&'g str> {
+    let (was, is) = (&old.shared, &new.shared);
+    let has_same_shared = was.upstreams == is.upstreams && was.policies == is.policies;
+    let is_changed = |api: &&ir::Api| {
+        let known = old.apis.get(&api.name);
+        let is_same = |known: &ir::Api| {
+            known.mounts == api.mounts
+                && known.operations == api.operations
+                && known.treatments == api.treatments
+                && known.policies == api.policies
         };
-        let least = sides.iter().map(of_side).min_by_key(Vec::len);
-        found.extend(least.unwrap_or_default());
-    }
-    found
-}
-
-/// Settings of a listener that are weaker than on another listener, or not comparable.
-fn weaker_than(known: &ir::Listener, is: &ir::Listener) -> Vec<Found> {
-    let mut found = proxies(Some(known), Some(is));
-    let mut fields = is.forwarding_fields().iter();
-    let has_more_fields = fields.any(|field| !known.forwarding_fields().contains(field));
-    found.retain(|one| match one.id {
-        "trusted-proxy-added" => true,
-        "forwarding-fields-changed" => has_more_fields,
-        _ => false,
-    });
-    found.extend(encryption(known, is));
-    found.retain(|one| matches!(one.class, Class::Weaken | Class::Incomparable));
-    let peers = peers(known, is).filter(|peers| peers.admitted.is_some());
-    found.extend(peers.map(|peers| Found {
-        subject: format!("listener {} proxy_protocol", is.name),
-        class: Class::Weaken,
-        id: "peers-admitted",
-        old: Some(peers.old),
-        new: Some(peers.new),
-    }));
-    found.extend(certificate_fields(known, is));
-    found.extend(slashes(known, is));
-    found.extend(limits(known, is));
-    found
-}
-
-/// Compares the fields in which upstreams receive the client's certificate. With `pass`, trusted
-/// proxies write these fields. Other fields give the upstream another identity of the client.
-fn certificate_fields(known: &ir::Listener, is: &ir::Listener) -> Option<Found> {
-    let sent = |one: &ir::Listener| {
-        let fields = one.forward_client_cert?;
-        let is_sent = fields == ir::CertificateFields::Pass || client_auth(one).is_some();
-        is_sent.then_some(fields)
+        !has_same_shared || !known.is_some_and(is_same)
     };
-    let (was, is_sent) = (sent(known), sent(is)?);
-    (was != Some(is_sent)).then(|| Found {
-        subject: format!("listener {} forward_client_cert", is.name),
-        class: match is_sent {
-            ir::CertificateFields::Pass => Class::Weaken,
-            ir::CertificateFields::ClientCert | ir::CertificateFields::Xfcc => Class::Incomparable,
-        },
-        id: "client-cert-fields-changed",
-        old: was.map(|fields| fields.word().to_owned()),
-        new: Some(is_sent.word().to_owned()),
-    })
+    let changed = new.apis.iter().filter(is_changed);
+    changed.map(|api| api.name.as_str()).collect()
 }
 
-/// Limit of a listener: its key in `limits`, the id of its changes, and its value.
-type Limit = (
-    &'static str,
-    &'static str,
-    fn(&ir::ListenerLimits) -> Scalar,
-);
-
-/// Limits whose greater value admits more.
-static UPPER_LIMITS: [Limit; 8] = [
-    ("connections", "listener-connections-changed", |one| {
-        count(one.connections)
-    }),
-    ("header_bytes", "listener-header-bytes-changed", |one| {
-        Scalar::Size(one.header_bytes)
-    }),
-    ("headers", "listener-headers-changed", |one| {
-        count(one.headers)
-    }),
-    ("header_timeout", "listener-header-timeout-changed", |one| {
-        Scalar::Duration(one.header_timeout_ms)
-    }),
-    ("idle_timeout", "listener-idle-timeout-changed", |one| {
-        Scalar::Duration(one.idle_timeout_ms)
-    }),
-    ("target_bytes", "listener-target-bytes-changed", |one| {
-        Scalar::Size(one.target_bytes)
-    }),
-    ("body_timeout", "listener-body-timeout-changed", |one| {
-        Scalar::Duration(one.body_timeout_ms)
-    }),
-    (
-        "stream_idle_timeout",
-        "listener-stream-idle-timeout-changed",
-        |one| Scalar::Duration(one.stream_idle_timeout_ms),
-    ),
-];
-
-/// Limit whose smaller value admits more.
-static MIN_RATE: Limit = ("min_rate", "listener-min-rate-changed", |one| {
-    Scalar::Size(one.min_rate_bytes)
-});
-
-fn count(number: u64) -> Scalar {
-    Scalar::Number(i64::try_from(number).unwrap_or(i64::MAX))
+/// Operations of a gateway at their mounts, in the order of [`of_gateway`].
+fn mounted(gateway: &ir::Gateway) -> Vec<Mounted<'_>> {
+    let mut all = Vec::new();
+    for api in &gateway.apis {
+        for mount in &api.mounts {
+            let operations = api.operations.iter();
+            all.extend(operations.map(|operation| (api, mount, operation)));
+        }
+    }
+    all
 }
 
-/// Limits of a listener that admit more than those of another listener.
-fn limits(known: &ir::Listener, is: &ir::Listener) -> Vec<Found> {
-    let upper = UPPER_LIMITS.iter().map(|limit| (limit, true));
-    let all = upper.chain([(&MIN_RATE, false)]);
-    let looser = all.filter_map(|(limit, is_upper)| {
-        let (key, id, value) = *limit;
-        let (before, after) = (value(&known.limits), value(&is.limits));
-        let is_looser = match is_upper {
-            true => after > before,
-            false => after < before,
+/// Reports operations whose requests were not compared, unless the plan has such a line.
+fn not_compared(found: &NotCompared, operations: &[Mounted<'_>], plan: &mut Plan) {
+    let id = "way-round-not-compared";
+    let lines = plan.changes.iter().filter(|change| change.id == id);
+    let lines = lines.filter_map(|change| Some(change.operation.as_ref()?.key.clone()));
+    let mut known: BTreeSet<String> = lines.collect();
+    let keys: BTreeSet<&str> = found.keys().collect();
+    for (api, _, operation) in operations {
+        if !keys.contains(operation.key.as_str()) || !known.insert(operation.key.clone()) {
+            continue;
+        }
+        let new = "not compared".into();
+        let (section, class) = (Section::Security, Class::Incomparable);
+        let mut change = Change::new(section, class, id, "listeners", Value::Null, new);
+        change.why_none = Some(TOO_MANY);
+        change.bound = format!("{:?} {}", plan.old.map(|old| old.to_string()), plan.new);
+        plan.changes.push(change.of(reference(api, operation)));
+    }
+    let gap = found.gap().filter(|gap| !plan.notes.contains(gap));
+    plan.notes.extend(gap);
+}
+
+/// Comparison of an operation with an old operation: the memory addresses of both treatments,
+/// mounts and operations, and the new listener. The address of an operation is 0 unless a policy
+/// reads its name.
+type Compared<'g> = ([usize; 6], &'g str);
+
+/// Operations of both sides. Each pair of treatments is compared once.
+struct Earlier<'g> {
+    gateways: [&'g ir::Gateway; 2],
+    identities: [ir::IdentityFields; 2],
+    before: Vec<Mounted<'g>>,
+    after: Vec<Mounted<'g>>,
+    known: RefCell<FxHashMap<Compared<'g>, bool>>,
+}
+
+impl<'g> Earlier<'g> {
+    /// Names of the listeners from which old operations sent the same requests. Only operations
+    /// that admit all callers of the new operation count, if there is one: the comparison of
+    /// requests to upstreams reports callers that the others do not admit. If no operation sent the
+    /// requests, the listeners of the old operation with the same key.
+    fn listeners(&self, origin: &Origin<'_>, listener: &'g str) -> BTreeSet<&'g str> {
+        let names = |mount: &'g ir::Mount| mount.listeners.iter().map(String::as_str);
+        let (api, _, operation) = self.after[origin.operation];
+        if origin.before.is_empty() {
+            let same = self.gateways[0].apis.get(&api.name);
+            let same = same.filter(|same| same.operations.get(&operation.key).is_some());
+            let mounts = same.into_iter().flat_map(|same| &same.mounts);
+            return mounts.flat_map(names).collect();
+        }
+        let before = origin.before.iter().copied();
+        let (within, others): (Vec<usize>, Vec<usize>) =
+            before.partition(|at| self.is_within(*at, (origin.operation, listener)));
+        let all = match within.is_empty() {
+            true => others,
+            false => within,
         };
-        is_looser.then(|| Found {
-            subject: format!("listener {} limits.{key}", is.name),
-            class: Class::Relax,
-            id,
-            old: Some(before.to_string()),
-            new: Some(after.to_string()),
-        })
-    });
-    looser.collect()
+        let mounts = all.into_iter().map(|at| self.before[at].1);
+        mounts.flat_map(names).collect()
+    }
+
+    /// True if the old operation at index `at` admits all callers of a new operation at a listener.
+    fn is_within(&self, at: usize, (operation, listener): (usize, &'g str)) -> bool {
+        let sides = [self.before[at], self.after[operation]];
+        let treatments = sides.map(|(api, _, one)| &api.treatments[one.treatment as usize]);
+        let mut key = [0; 6];
+        for (side, (api, mount, operation)) in sides.into_iter().enumerate() {
+            key[side] = std::ptr::from_ref(treatments[side]) as usize;
+            key[side + 2] = std::ptr::from_ref(mount) as usize;
+            if super::reads_route(self.gateways[side], api, treatments[side]) {
+                key[side + 4] = std::ptr::from_ref(operation) as usize;
+            }
+        }
+        if let Some(known) = self.known.borrow().get(&(key, listener)) {
+            return *known;
+        }
+        let mount = sides[0].1;
+        let same = mount.listeners.iter().find(|one| *one == listener);
+        let was_at = same.or(mount.listeners.first()).map_or("", String::as_str);
+        let access = |side: usize, listener: &'g str| {
+            let (api, mount, operation) = sides[side];
+            let identities = &self.identities[side];
+            Access::of(
+                self.gateways[side],
+                (api, mount),
+                operation,
+                listener,
+                identities,
+            )
+        };
+        let (was, is) = (access(0, was_at), access(1, listener));
+        let found = super::differences_of_callers(&was, &is);
+        let opens = |one: &Difference| {
+            one.class.is_none() && matches!(one.verdict, Verdict::Weaken | Verdict::Incomparable)
+        };
+        let is_within = !found.iter().any(opens);
+        let mut known = self.known.borrow_mut();
+        known.insert((key, listener), is_within);
+        is_within
+    }
 }
 
-/// Reports a listener that merges slashes if the known listener does not.
-fn slashes(known: &ir::Listener, is: &ir::Listener) -> Option<Found> {
-    (is.merge_slashes && !known.merge_slashes).then(|| Found {
-        subject: format!("listener {} merge_slashes", is.name),
-        class: Class::Weaken,
-        id: "listener-setting-changed",
-        old: Some("false".to_owned()),
-        new: Some("true".to_owned()),
-    })
-}
-
-/// True if a mount of an API has a listener.
-fn is_at(api: &ir::Api, listener: &ir::Listener) -> bool {
-    let mut names = api.mounts.iter().flat_map(|mount| &mount.listeners);
-    names.any(|name| *name == listener.name)
+/// Settings of a listener that are weaker than on the known listener with the fewest differences. A
+/// listener that combines the weak settings of several known listeners is weaker than each of them.
+fn weaker(
+    known: &[&ir::Listener],
+    is: &ir::Listener,
+    (gateway, api): (&ir::Gateway, &ir::Api),
+) -> Vec<Found> {
+    let reads_certificates = reads_certificates(gateway, api, is);
+    let compare = |known: &&ir::Listener| {
+        let mut found = weaker_than(known, is);
+        found.extend(trust(known, is).filter(|_| reads_certificates));
+        found
+    };
+    let mut found = known.iter().map(compare).min_by_key(Vec::len);
+    // The comparison of access reports a certificate that every old listener required.
+    if known.iter().all(|known| known.requires_certificate()) {
+        let found = found.iter_mut();
+        found.for_each(|found| found.retain(|one| one.id != LOST_CERTIFICATE));
+    }
+    found.unwrap_or_default()
 }
 
 /// True if an operation of an API, or its upstream, reads the certificates of a listener's clients.
@@ -436,58 +442,15 @@ fn reads_certificates(gateway: &ir::Gateway, api: &ir::Api, listener: &ir::Liste
     is_sent
         || schemes.any(|scheme| {
             let mut bindings = verifiers_of(shared, scheme).filter_map(|one| one.checked.binding());
-            location(scheme, &shared.auth) == Place::Certificate
-                || bindings.any(|binding| binding.source == Source::Connection)
+            location(scheme, &shared.auth) == auth::Place::Certificate
+                || bindings.any(|binding| binding.source == mtls::Source::Connection)
         })
-}
-
-/// Settings with which a listener verifies client certificates. `None` if it requests none.
-fn client_auth(listener: &ir::Listener) -> Option<&ir::ClientAuth> {
-    let client_auth = listener.tls()?.client_auth.as_ref()?;
-    (client_auth.mode != ir::ClientAuthMode::Off).then_some(client_auth)
-}
-
-/// Compares the certificates that a listener accepts with those that the known listeners accept.
-fn trust(known: &[&ir::Listener], is: &ir::Listener) -> Option<Found> {
-    let own = client_auth(is)?;
-    let known = known.iter().filter_map(|known| client_auth(known));
-    let (same, others): (Vec<&ir::ClientAuth>, Vec<&ir::ClientAuth>) =
-        known.partition(|known| known.ca == own.ca);
-    let shown = |texts: BTreeSet<String>| match texts.is_empty() {
-        true => None,
-        false => Some(Vec::from_iter(texts).join(", ")),
-    };
-    if same.is_empty() {
-        return Some(Found {
-            subject: format!("listener {} tls.client_auth.ca", is.name),
-            class: Class::Weaken,
-            id: "client-authority-changed",
-            old: shown(others.iter().map(|one| one.ca.to_string()).collect()),
-            new: Some(own.ca.to_string()),
-        });
-    }
-    // A known listener without a list already accepts revoked certificates of this CA.
-    let is_as_strict = |one: &&ir::ClientAuth| one.crl.is_none() || one.crl == own.crl;
-    if same.iter().any(is_as_strict) {
-        return None;
-    }
-    let lists = same.iter().filter_map(|one| one.crl.as_ref());
-    Some(Found {
-        subject: format!("listener {} tls.client_auth.crl", is.name),
-        class: match own.crl {
-            None => Class::Weaken,
-            Some(_) => Class::Incomparable,
-        },
-        id: "client-revocation-changed",
-        old: shown(lists.map(ToString::to_string).collect()),
-        new: own.crl.as_ref().map(ToString::to_string),
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use policy::declared::Value;
+    use policy::declared::{Scalar, Value};
 
     /// Ranges into which a test divides all addresses. A set of ranges is a number with one bit for
     /// each range.

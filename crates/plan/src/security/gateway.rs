@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::covers::covers;
 use super::transport::{self, Found, UNSHOWN};
-use super::{Access, certificate, from};
+use super::{Access, certificate, from, reads};
 use crate::ask::OUTSIDER;
 use crate::pairs::{both, listeners, reference as reference_of};
 use crate::{Change, Class, Plan, Section};
@@ -32,13 +32,12 @@ pub(crate) fn compare(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut P
         }
         push(found, plan);
     }
-    for (api, operations, found) in from::newly_reachable(old, new, &pairs) {
-        for operation in operations {
-            let changes = found.iter().cloned().map(change);
-            let changes = changes.map(|change| change.of(reference_of(api, operation)));
-            plan.changes.extend(changes);
-        }
+    for (api, operation, found) in from::newly_reachable((old, new), &pairs, plan) {
+        let changes = found.into_iter().map(change);
+        let changes = changes.map(|change| change.of(reference_of(api, operation)));
+        plan.changes.extend(changes);
     }
+    reads::newly_spelled((old, new), plan);
     for (_, was, is) in both(&was.upstreams, &is.upstreams) {
         if let (Some(was), Some(is)) = (was, is) {
             push(transport::upstream(was, is), plan);

@@ -6,44 +6,51 @@ use std::collections::BTreeMap;
 use bundle::ir;
 use policy::auth::Place;
 
-/// True if the two sides of an operation as a whole handle a credential at this place in different
-/// ways, which the comparison of operations reports.
-pub(crate) fn is_reported(
-    old: (&ir::Api, &ir::Treatment),
-    new: (&ir::Api, &ir::Treatment),
-    place: &Place,
-) -> bool {
-    let is_stripped = |side| seen(side).get(place).is_some_and(|seen| seen.is_stripped);
-    !is_required_by_one(old, new, place) && is_stripped(old) != is_stripped(new)
+/// Handling of the credentials of one operation, on both sides. Computed once for an operation,
+/// because the operation may have thousands of places.
+pub(crate) struct Handling<'a> {
+    /// By the place of the credential: the old and the new side.
+    pub(crate) sides: [BTreeMap<&'a Place, CredentialHandling>; 2],
+    /// True for a side whose operation admits requests without credentials.
+    admits_anyone: [bool; 2],
 }
 
-/// True if only one side has a scheme at this place, and its operation requires the credential. The
-/// comparison of operations then reports only the changed requirement.
-pub(crate) fn is_required_by_one(
-    old: (&ir::Api, &ir::Treatment),
-    new: (&ir::Api, &ir::Treatment),
-    place: &Place,
-) -> bool {
-    let (before, after) = (seen(old), seen(new));
-    let [was, is] = [before.get(place), after.get(place)];
-    let is_required = |seen: Option<&CredentialHandling>| seen.is_some_and(|seen| seen.is_required);
-    was.is_some() != is.is_some() && (is_required(was) || is_required(is))
-}
+impl<'a> Handling<'a> {
+    pub(crate) fn of(
+        old: (&'a ir::Api, &'a ir::Treatment),
+        new: (&'a ir::Api, &'a ir::Treatment),
+    ) -> Self {
+        Self {
+            sides: [seen(old), seen(new)],
+            admits_anyone: [old, new].map(|(_, treatment)| treatment.security.admits_anyone()),
+        }
+    }
 
-/// True if both sides require a credential at this place.
-pub(crate) fn is_required(
-    (old, was): (&ir::Api, &ir::Treatment),
-    (new, is): (&ir::Api, &ir::Treatment),
-    place: &Place,
-) -> bool {
-    let requires = |api: &ir::Api, treatment: &ir::Treatment| {
-        let security = &treatment.security;
-        let mut schemes = security
-            .uses()
-            .filter_map(|wanted| api.schemes.get(&wanted.scheme));
-        !security.admits_anyone() && schemes.any(|scheme| scheme.place == *place)
-    };
-    requires(old, was) && requires(new, is)
+    /// True if the two sides of the operation as a whole handle a credential at this place in
+    /// different ways, which the comparison of operations reports.
+    pub(crate) fn is_reported(&self, place: &Place) -> bool {
+        let [was, is] = self.at(place);
+        let is_stripped = |seen: Option<CredentialHandling>| seen.is_some_and(|it| it.is_stripped);
+        !self.is_required_by_one(place) && is_stripped(was) != is_stripped(is)
+    }
+
+    /// True if only one side has a scheme at this place, and its operation requires the credential.
+    /// The comparison of operations then reports only the changed requirement.
+    pub(crate) fn is_required_by_one(&self, place: &Place) -> bool {
+        let [was, is] = self.at(place);
+        let is_required = |seen: Option<CredentialHandling>| seen.is_some_and(|it| it.is_required);
+        was.is_some() != is.is_some() && (is_required(was) || is_required(is))
+    }
+
+    /// True if both sides require a credential at this place.
+    pub(crate) fn is_required(&self, place: &Place) -> bool {
+        let mut sides = self.at(place).into_iter().zip(self.admits_anyone);
+        sides.all(|(seen, admits_anyone)| !admits_anyone && seen.is_some_and(|it| it.is_required))
+    }
+
+    fn at(&self, place: &Place) -> [Option<CredentialHandling>; 2] {
+        self.sides.each_ref().map(|side| side.get(place).copied())
+    }
 }
 
 /// Handling of a credential in the requests of one operation, for one field or parameter.
@@ -58,7 +65,7 @@ pub(crate) struct CredentialHandling {
 /// Handling of an API's credentials by an operation. Key: the place of the credential (field or
 /// parameter). If the operation requires schemes with this place, the gateway strips the credential
 /// if all of them strip it. Otherwise it strips the credential if any scheme of the API strips it.
-pub(crate) fn seen<'a>(
+fn seen<'a>(
     (api, treatment): (&'a ir::Api, &ir::Treatment),
 ) -> BTreeMap<&'a Place, CredentialHandling> {
     let uses = treatment

@@ -3,9 +3,10 @@
 //!
 //! Claims of a token are left out: the requirement on the credential is compared separately. Path,
 //! host and method count only if clients send other requests to the other side
-//! ([`Access::with_requests`]).
+//! ([`Access::with_requests`]), or other spellings of the path ([`newly_spelled`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use bundle::ir;
 use engine::credentials_remove as removes;
@@ -15,7 +16,15 @@ use policy::guard::expression::Expression;
 use policy::managed::{self, Allowed};
 
 use super::removals::{self, stripped};
-use super::{Access, Route, gateway, identity, verifier};
+use super::{
+    Access, Difference, Route, Verdict, claims, gateway, identity, reads_request, verifier,
+};
+use crate::pairs::reference;
+use crate::{Change, Class, Plan, Section};
+
+/// Reason for a missing witness of a policy that decides by the path.
+const OF_PATH: &str =
+    "no example: gwc cannot know for which spellings of the path the policy decides otherwise";
 
 /// Values that an expression reads, by the path in the expression, such as `auth.scheme`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,12 +45,30 @@ enum Value {
     Path(PathPattern),
 }
 
-/// Path of requests: its segments, with `{}` instead of each parameter.
+/// Path of requests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct PathPattern {
-    segments: Vec<String>,
+    segments: Vec<PathSegment>,
     /// True for all paths that begin with the segments.
     is_prefix: bool,
+    /// True for the path with and without a final slash.
+    has_both_slashes: bool,
+}
+
+/// Segment of a path, with `{}` instead of each parameter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct PathSegment {
+    text: String,
+    /// True if the letter case does not count. The text is then in lower case.
+    is_folded: bool,
+}
+
+impl PathSegment {
+    /// True if `other` matches every text of this segment.
+    fn is_within(&self, other: &Self) -> bool {
+        let is_in_any_case = || other.is_folded && self.text.eq_ignore_ascii_case(&other.text);
+        other.text == "{}" || self == other || is_in_any_case()
+    }
 }
 
 impl Value {
@@ -67,24 +94,69 @@ impl Value {
 
 impl PathPattern {
     fn of(route: Route<'_>) -> Self {
-        let base = route.mount.base_path.split('/').skip(1).map(str::to_owned);
+        let base = route.mount.base_path.split('/').skip(1);
+        let base = base.map(|segment| PathSegment {
+            text: segment.to_owned(),
+            is_folded: false,
+        });
         let template = &route.operation.template;
         let own = template.segments().iter();
-        let own = own.map(|segment| segment.erased().to_string());
+        let own = own.map(|segment| PathSegment {
+            text: segment.erased().to_string(),
+            is_folded: match segment {
+                ir::Segment::Folded(_) => true,
+                ir::Segment::Pattern(pattern) => pattern.folded,
+                ir::Segment::Literal(_) | ir::Segment::Parameter(_) => false,
+            },
+        });
         Self {
             segments: base.chain(own).collect(),
             is_prefix: template.is_prefix(),
+            has_both_slashes: route.operation.trailing_slash == ir::TrailingSlash::Ignore,
+        }
+    }
+
+    /// Segments without the empty segment after a final slash.
+    fn without_slash(&self) -> &[PathSegment] {
+        match self.segments.split_last() {
+            Some((last, segments)) if last.text.is_empty() => segments,
+            _ => &self.segments,
         }
     }
 
     /// True if `other` matches every path of this pattern.
     fn is_within(&self, other: &Self) -> bool {
-        let mut pairs = self.segments.iter().zip(&other.segments);
-        let has_length = match other.is_prefix {
-            true => self.segments.len() >= other.segments.len(),
-            false => !self.is_prefix && self.segments.len() == other.segments.len(),
+        let [own, theirs] = match other.has_both_slashes {
+            true => [self, other].map(Self::without_slash),
+            false => [self, other].map(|one| one.segments.as_slice()),
         };
-        has_length && pairs.all(|(own, theirs)| theirs == "{}" || own == theirs)
+        let has_length = match other.is_prefix {
+            true => own.len() >= theirs.len(),
+            false => !self.is_prefix && own.len() == theirs.len(),
+        };
+        let has_slashes = !self.has_both_slashes || other.has_both_slashes || other.is_prefix;
+        let mut pairs = own.iter().zip(theirs);
+        has_slashes && has_length && pairs.all(|(own, theirs)| own.is_within(theirs))
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for segment in &self.segments {
+            write!(f, "/{}", segment.text)?;
+        }
+        match (self.is_prefix, self.segments.is_empty()) {
+            (true, _) => f.write_str("/…")?,
+            (false, true) => f.write_str("/")?,
+            (false, false) => {}
+        }
+        if self.segments.iter().any(|segment| segment.is_folded) {
+            f.write_str(" in any letter case")?;
+        }
+        if self.has_both_slashes {
+            f.write_str(" with or without a final slash")?;
+        }
+        Ok(())
     }
 }
 
@@ -219,10 +291,7 @@ impl Reads {
                     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
                     hosts.join(" or ")
                 }
-                Value::Path(path) => {
-                    let rest = if path.is_prefix { "/…" } else { "" };
-                    format!("/{}{rest}", path.segments.join("/"))
-                }
+                Value::Path(path) => path.to_string(),
             };
             (!value.is_empty()).then(|| format!("{path} is {value}"))
         });
@@ -350,6 +419,157 @@ fn of_consumer(consumer: &ir::Consumer, field: &str, key: Option<&str>) -> Strin
                 )
             });
             claims.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+/// Operation of an API at one of its mounts.
+type Mounted<'g> = (&'g ir::Api, &'g ir::Mount, &'g ir::Operation);
+
+/// Operations by their method and path. The path is in lower case, without a final slash.
+type ByPath<'g> = BTreeMap<(&'g str, String), Vec<Mounted<'g>>>;
+
+/// Reports policies that decide by the path of requests, if their operations newly serve other
+/// spellings of the path: `case_insensitive`, `trailing_slash: ignore`. For clients, these are new
+/// requests, but upstreams may read them as the same path.
+pub(super) fn newly_spelled((old, new): (&ir::Gateway, &ir::Gateway), plan: &mut Plan) {
+    let is_spelled = |(api, _, operation): &Mounted<'_>| {
+        let is_ignored = operation.trailing_slash == ir::TrailingSlash::Ignore;
+        let treatment = &api.treatments[operation.treatment as usize];
+        (is_ignored || operation.template.is_folded()) && reads_request(new, api, treatment)
+    };
+    let mut all = mounted(new).filter(is_spelled).peekable();
+    if all.peek().is_none() {
+        return;
+    }
+    let mut before: ByPath<'_> = BTreeMap::new();
+    for one in mounted(old) {
+        before.entry(path_of(one)).or_default().push(one);
+    }
+    let identities = [old, new].map(ir::IdentityFields::of_gateway);
+    let mut reported = BTreeSet::new();
+    for one in all {
+        let (api, mount, operation) = one;
+        let known = before.get(&path_of(one)).into_iter().flatten();
+        let known = known.filter(|(its, at, was)| {
+            let mut listeners = at.listeners.iter();
+            let is_here = at.hosts == mount.hosts
+                && listeners.any(|listener| mount.listeners.contains(listener));
+            is_here || (&its.name, &was.key) == (&api.name, &operation.key)
+        });
+        let found = known.map(|was| {
+            let sides = [(old, *was, &identities[0]), (new, one, &identities[1])];
+            of_spellings(sides.map(|(gateway, one, identities)| access(gateway, one, identities)))
+        });
+        let found = found.min_by_key(Vec::len).unwrap_or_default();
+        if !found.is_empty() && reported.insert(operation.key.as_str()) {
+            let lines = found.into_iter().map(spelling_line);
+            plan.changes
+                .extend(lines.map(|line| line.of(reference(api, operation))));
+        }
+    }
+}
+
+/// Operations of a gateway at their mounts.
+fn mounted(gateway: &ir::Gateway) -> impl Iterator<Item = Mounted<'_>> {
+    let mounts = gateway.apis.iter();
+    let mounts = mounts.flat_map(|api| api.mounts.iter().map(move |mount| (api, mount)));
+    mounts.flat_map(|(api, mount)| {
+        let operations = api.operations.iter();
+        operations.map(move |operation| (api, mount, operation))
+    })
+}
+
+/// Key of an operation in [`ByPath`].
+fn path_of<'g>((_, mount, operation): Mounted<'g>) -> (&'g str, String) {
+    let mut path = mount.base_path.clone();
+    for segment in operation.template.segments() {
+        path.push('/');
+        path.push_str(&segment.erased().to_string());
+    }
+    path.make_ascii_lowercase();
+    path.truncate(path.trim_end_matches('/').len());
+    (&operation.method, path)
+}
+
+fn access<'g>(
+    gateway: &'g ir::Gateway,
+    (api, mount, operation): Mounted<'g>,
+    identities: &'g ir::IdentityFields,
+) -> Access<'g> {
+    let listener = mount.listeners.first().map_or("", String::as_str);
+    Access::of(gateway, (api, mount), operation, listener, identities)
+}
+
+/// Differences between the conditions of two operations that exist only because of the paths that
+/// policies read. Empty if there are other differences, which have lines of their own.
+fn of_spellings([was, is]: [Access<'_>; 2]) -> Vec<Difference> {
+    let opens = |was: &Access<'_>, is: &Access<'_>| {
+        let mut found = claims::compare(was, is);
+        found.retain(|one| matches!(one.verdict, Verdict::Weaken | Verdict::Incomparable));
+        found
+    };
+    if !opens(&was, &is).is_empty() {
+        return Vec::new();
+    }
+    opens(&was.with_requests(), &is.with_requests())
+}
+
+/// Line about a condition that decides by other spellings of a path, without the operation.
+fn spelling_line(one: Difference) -> Change {
+    let class = match one.verdict {
+        Verdict::Weaken | Verdict::Equal => Class::Weaken,
+        Verdict::Incomparable => Class::Incomparable,
+        Verdict::Strengthen => Class::Strengthen,
+    };
+    let subject = format!("{} for other spellings of the path", one.subject);
+    let mut change = Change::new(Section::Security, class, one.id, subject, one.old, one.new);
+    change.bound = one.bound;
+    change.why_none = Some(OF_PATH);
+    change
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Path of a test: `~` before a segment makes it match in any letter case, `?` at the end is a
+    /// path with and without a final slash, `*` at the end is a prefix.
+    fn pattern(text: &str) -> PathPattern {
+        let path = text.trim_end_matches(['?', '*']);
+        let segments = path.split('/').skip(1);
+        PathPattern {
+            segments: segments
+                .map(|segment| PathSegment {
+                    text: segment.trim_start_matches('~').to_owned(),
+                    is_folded: segment.starts_with('~'),
+                })
+                .collect(),
+            is_prefix: text.ends_with('*'),
+            has_both_slashes: text.ends_with('?'),
+        }
+    }
+
+    #[test]
+    fn spellings_of_a_path_contain_the_path() {
+        for (own, other, expected) in [
+            ("/x", "/x", true),
+            ("/x", "/~x", true),
+            ("/X", "/~x", true),
+            ("/~x", "/x", false),
+            ("/~x", "/{}", true),
+            ("/y", "/~x", false),
+            ("/x", "/x?", true),
+            ("/x/", "/x?", true),
+            ("/x?", "/x", false),
+            ("/x?", "/x/", false),
+            ("/x/?", "/x?", true),
+            ("/x?", "/x*", true),
+            ("/x/y", "/x?", false),
+            ("/x*", "/x?", false),
+        ] {
+            let is_within = pattern(own).is_within(&pattern(other));
+            assert_eq!(is_within, expected, "{own} {other}");
         }
     }
 }

@@ -1,15 +1,16 @@
 //! Protection of requests on the network against eavesdropping and impersonation.
 //!
 //! Settings of a listener or upstream itself are compared once for the whole gateway
-//! ([`super::gateway`]). This module compares only requests that now go to another upstream.
+//! ([`super::gateway`]). [`compare`] is about requests that now go to another upstream,
+//! [`weaker_than`] about requests that another listener now sends.
 
 use std::collections::BTreeSet;
 
 use bundle::ir;
 use policy::Policy as _;
-use policy::declared::{Settings, Value};
+use policy::declared::{Scalar, Settings, Value};
 
-use super::gateway::hosts;
+use super::gateway::{hosts, peers, proxies};
 use super::{Access, Difference, Verdict, one, verifier::value_text, verifiers_of};
 use crate::Class;
 
@@ -278,7 +279,7 @@ pub(super) fn listener(
 }
 
 /// Compares the protocols and the minimum TLS versions of two listeners.
-pub(super) fn encryption(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
+fn encryption(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
     let subject = format!("listener {}", new.name);
     let (was, is) = (&old.settings(), &new.settings());
     let both =
@@ -361,6 +362,187 @@ fn revocation(subject: &str, (was, is): (&Settings, &Settings)) -> Option<Found>
         found.class = class(was.has(path));
     }
     Some(found)
+}
+
+/// Id of the line about a client certificate that a listener no longer requires.
+pub(super) const LOST_CERTIFICATE: &str = "client-auth-changed";
+
+/// Settings of a listener that are weaker than on another listener, or not comparable.
+pub(super) fn weaker_than(known: &ir::Listener, is: &ir::Listener) -> Vec<Found> {
+    let mut found = proxies(Some(known), Some(is));
+    let mut fields = is.forwarding_fields().iter();
+    let has_more_fields = fields.any(|field| !known.forwarding_fields().contains(field));
+    found.retain(|one| match one.id {
+        "trusted-proxy-added" => true,
+        "forwarding-fields-changed" => has_more_fields,
+        _ => false,
+    });
+    found.extend(encryption(known, is));
+    found.retain(|one| matches!(one.class, Class::Weaken | Class::Incomparable));
+    let peers = peers(known, is).filter(|peers| peers.admitted.is_some());
+    found.extend(peers.map(|peers| Found {
+        subject: format!("listener {} proxy_protocol", is.name),
+        class: Class::Weaken,
+        id: "peers-admitted",
+        old: Some(peers.old),
+        new: Some(peers.new),
+    }));
+    found.extend(lost_certificate(known, is));
+    found.extend(certificate_fields(known, is));
+    found.extend(slashes(known, is));
+    found.extend(limits(known, is));
+    found
+}
+
+/// Reports a client certificate that only the known listener requires.
+fn lost_certificate(known: &ir::Listener, is: &ir::Listener) -> Option<Found> {
+    let mode = match client_auth(is) {
+        Some(_) => "optional",
+        None => "off",
+    };
+    let is_lost = known.requires_certificate() && !is.requires_certificate();
+    is_lost.then(|| Found {
+        subject: format!("listener {} tls.client_auth.mode", is.name),
+        class: Class::Weaken,
+        id: LOST_CERTIFICATE,
+        old: Some("required".to_owned()),
+        new: Some(mode.to_owned()),
+    })
+}
+
+/// Compares the fields in which upstreams receive the client's certificate. With `pass`, trusted
+/// proxies write these fields. Other fields give the upstream another identity of the client.
+fn certificate_fields(known: &ir::Listener, is: &ir::Listener) -> Option<Found> {
+    let sent = |one: &ir::Listener| {
+        let fields = one.forward_client_cert?;
+        let is_sent = fields == ir::CertificateFields::Pass || client_auth(one).is_some();
+        is_sent.then_some(fields)
+    };
+    let (was, is_sent) = (sent(known), sent(is)?);
+    (was != Some(is_sent)).then(|| Found {
+        subject: format!("listener {} forward_client_cert", is.name),
+        class: match is_sent {
+            ir::CertificateFields::Pass => Class::Weaken,
+            ir::CertificateFields::ClientCert | ir::CertificateFields::Xfcc => Class::Incomparable,
+        },
+        id: "client-cert-fields-changed",
+        old: was.map(|fields| fields.word().to_owned()),
+        new: Some(is_sent.word().to_owned()),
+    })
+}
+
+/// Limit of a listener: its key in `limits`, the id of its changes, and its value.
+type Limit = (
+    &'static str,
+    &'static str,
+    fn(&ir::ListenerLimits) -> Scalar,
+);
+
+/// Limits whose greater value admits more.
+static UPPER_LIMITS: [Limit; 8] = [
+    ("connections", "listener-connections-changed", |one| {
+        count(one.connections)
+    }),
+    ("header_bytes", "listener-header-bytes-changed", |one| {
+        Scalar::Size(one.header_bytes)
+    }),
+    ("headers", "listener-headers-changed", |one| {
+        count(one.headers)
+    }),
+    ("header_timeout", "listener-header-timeout-changed", |one| {
+        Scalar::Duration(one.header_timeout_ms)
+    }),
+    ("idle_timeout", "listener-idle-timeout-changed", |one| {
+        Scalar::Duration(one.idle_timeout_ms)
+    }),
+    ("target_bytes", "listener-target-bytes-changed", |one| {
+        Scalar::Size(one.target_bytes)
+    }),
+    ("body_timeout", "listener-body-timeout-changed", |one| {
+        Scalar::Duration(one.body_timeout_ms)
+    }),
+    (
+        "stream_idle_timeout",
+        "listener-stream-idle-timeout-changed",
+        |one| Scalar::Duration(one.stream_idle_timeout_ms),
+    ),
+];
+
+/// Limit whose smaller value admits more.
+static MIN_RATE: Limit = ("min_rate", "listener-min-rate-changed", |one| {
+    Scalar::Size(one.min_rate_bytes)
+});
+
+fn count(number: u64) -> Scalar {
+    Scalar::Number(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+/// Limits of a listener that admit more than those of another listener.
+fn limits(known: &ir::Listener, is: &ir::Listener) -> Vec<Found> {
+    let upper = UPPER_LIMITS.iter().map(|limit| (limit, true));
+    let all = upper.chain([(&MIN_RATE, false)]);
+    let looser = all.filter_map(|(limit, is_upper)| {
+        let (key, id, value) = *limit;
+        let (before, after) = (value(&known.limits), value(&is.limits));
+        let is_looser = match is_upper {
+            true => after > before,
+            false => after < before,
+        };
+        is_looser.then(|| Found {
+            subject: format!("listener {} limits.{key}", is.name),
+            class: Class::Relax,
+            id,
+            old: Some(before.to_string()),
+            new: Some(after.to_string()),
+        })
+    });
+    looser.collect()
+}
+
+/// Reports a listener that merges slashes if the known listener does not.
+fn slashes(known: &ir::Listener, is: &ir::Listener) -> Option<Found> {
+    (is.merge_slashes && !known.merge_slashes).then(|| Found {
+        subject: format!("listener {} merge_slashes", is.name),
+        class: Class::Weaken,
+        id: "listener-setting-changed",
+        old: Some("false".to_owned()),
+        new: Some("true".to_owned()),
+    })
+}
+
+/// Settings with which a listener verifies client certificates. `None` if it requests none.
+fn client_auth(listener: &ir::Listener) -> Option<&ir::ClientAuth> {
+    let client_auth = listener.tls()?.client_auth.as_ref()?;
+    (client_auth.mode != ir::ClientAuthMode::Off).then_some(client_auth)
+}
+
+/// Compares the certificates that a listener accepts with those that the known listener accepts.
+pub(super) fn trust(known: &ir::Listener, is: &ir::Listener) -> Option<Found> {
+    let own = client_auth(is)?;
+    let known = client_auth(known);
+    let Some(same) = known.filter(|known| known.ca == own.ca) else {
+        return Some(Found {
+            subject: format!("listener {} tls.client_auth.ca", is.name),
+            class: Class::Weaken,
+            id: "client-authority-changed",
+            old: known.map(|known| known.ca.to_string()),
+            new: Some(own.ca.to_string()),
+        });
+    };
+    // Without a list, the known listener already accepts revoked certificates of this CA.
+    if same.crl.is_none() || same.crl == own.crl {
+        return None;
+    }
+    Some(Found {
+        subject: format!("listener {} tls.client_auth.crl", is.name),
+        class: match own.crl {
+            None => Class::Weaken,
+            Some(_) => Class::Incomparable,
+        },
+        id: "client-revocation-changed",
+        old: same.crl.as_ref().map(ToString::to_string),
+        new: own.crl.as_ref().map(ToString::to_string),
+    })
 }
 
 /// Compares two versions of an upstream's connection settings.

@@ -160,10 +160,8 @@ for each (`--format human`, `concise`, `jsonl` and `github` take several)"
             say::in_format(args.format.name, &text);
         }
         if let Some(Cost { routes, series }) = cost.filter(|_| args.format.name == "human") {
-            say::note(&format!(
-                "{}: about {series} metric series in gwd",
-                counted(routes, "route")
-            ));
+            let routes = counted(routes, "route");
+            say::note(&format!("{routes}: about {series} metric series in gwd"));
         }
         for output in &outputs {
             let text = (output.format.render)(&report, Look::default());

@@ -452,10 +452,10 @@ fn read(
         Which::New => format!("the new side, {name}"),
         Which::Only => name,
     };
-    let compiled = compile::project_for(
+    let compiled = compile::project_in_scope(
         files,
         &context.levels,
-        context.environment.as_deref(),
+        (context.environment.as_deref(), context.scope),
         purpose,
     )
     .map_err(|unknown| Failure::usage(format!("{version}: {unknown}")))?;

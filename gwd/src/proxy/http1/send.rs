@@ -9,7 +9,9 @@ use ::http1::request::Head;
 use ::http1::response::is_bodiless;
 use ::http1::write;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, TRAILER, TRANSFER_ENCODING,
+};
 use http::{Method, Response, StatusCode, Version};
 use http_body::{Body as _, Frame};
 
@@ -147,12 +149,13 @@ fn head(
     out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
     let (mut connected, mut dated) = (false, false);
+    let sends_trailers = framing == Framing::Chunked && traits.takes_trailers;
     for (name, value) in headers {
         if *name == CONTENT_LENGTH {
             if !matches!(framing, Framing::Bodiless(_)) || !may_have_length(status) {
                 continue;
             }
-        } else if *name == TRANSFER_ENCODING {
+        } else if *name == TRANSFER_ENCODING || *name == TRAILER && !sends_trailers {
             continue;
         }
         connected |= *name == CONNECTION;

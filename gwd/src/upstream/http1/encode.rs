@@ -7,7 +7,7 @@ use ::http1::write;
 use bytes::{Buf as _, Bytes};
 use engine::forward::Outbound;
 use http::Method;
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, TRAILER, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, TE, TRAILER, TRANSFER_ENCODING};
 use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite;
 
@@ -66,11 +66,17 @@ impl Sending {
         let ended = body.is_end_stream();
         let exact = body.size_hint().exact();
         let chunked = !ended && exact.is_none();
+        let mut has_te = false;
         head.each_field(|name, value| {
+            has_te |= *name == TE;
             if !is_own(name) || chunked && *name == TRAILER {
                 write::field(name.as_str().as_bytes(), value.as_bytes(), &mut out);
             }
         });
+        // `TE` is for the next hop only, and a sender must say so (RFC 9110 §10.1.4).
+        if has_te {
+            out.extend_from_slice(b"connection: te\r\n");
+        }
         if let Some(value) = head.traceparent() {
             write::field(b"traceparent", value, &mut out);
         }
