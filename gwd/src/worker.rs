@@ -88,6 +88,8 @@ pub(crate) struct View {
     /// View of the candidate that serves a share of the requests. `None`: this version serves all
     /// requests.
     candidate: Option<Rc<Self>>,
+    /// True for the candidate of a progressive release.
+    is_candidate: bool,
     shared: Arc<Shared>,
     /// Services, by index of the upstream. Created at first use, and again when the hosts have
     /// changed.
@@ -158,7 +160,7 @@ impl Worker {
             return;
         };
         let epoch = current.epoch;
-        let view = Rc::new(View::of(&self.shared, current));
+        let view = Rc::new(View::of(&self.shared, current, false));
         let before = self.view.replace(Some(Rc::clone(&view)));
         if let Some(before) = before {
             self.remember_left(&before, &view);
@@ -312,13 +314,16 @@ impl Deref for Worker {
 // === impl View ===
 
 impl View {
-    fn of(shared: &Arc<Shared>, current: Arc<Current>) -> Self {
+    /// View of a version. `is_candidate`: it serves requests beside the running version.
+    fn of(shared: &Arc<Shared>, current: Arc<Current>, is_candidate: bool) -> Self {
         let upstreams = current.loaded.snapshot.upstreams().len();
         let candidate = current.candidate.as_ref();
-        let candidate = candidate.map(|one| Rc::new(Self::of(shared, Arc::clone(&one.version))));
+        let candidate =
+            candidate.map(|one| Rc::new(Self::of(shared, Arc::clone(&one.version), true)));
         Self {
             current: Some(current),
             candidate,
+            is_candidate,
             shared: Arc::clone(shared),
             services: (0..upstreams).map(|_| RefCell::default()).collect(),
         }
@@ -335,7 +340,7 @@ impl View {
             listener_of_socket: Box::default(),
             candidate: None,
         };
-        Self::of(&worker.shared, Arc::new(current))
+        Self::of(&worker.shared, Arc::new(current), false)
     }
 
     pub(crate) fn current(&self) -> &Current {
@@ -386,7 +391,12 @@ impl View {
             connector: loaded.connectors[index].as_ref(),
         };
         let zone = self.shared.zone.as_deref();
-        let service = Rc::new(Service::new(worker.calls(), &of, common, zone));
+        let service = Rc::new(Service::new(
+            worker.calls(),
+            &of,
+            common,
+            (zone, self.is_candidate),
+        ));
         self.services[index].replace(Some(Rc::clone(&service)));
         service
     }

@@ -258,10 +258,43 @@ impl Rollout {
         {
             return Err("the name of a request field is not valid");
         }
+        if sticky
+            .into_iter()
+            .chain(testers)
+            .any(|name| unsuitable_field(name).is_some())
+        {
+            return Err("a field that says nothing about the client chooses the version");
+        }
         if !cookie.is_none_or(|name| is_token(name)) {
             return Err("the name of a cookie is not valid");
         }
         Ok(())
+    }
+}
+
+/// Reason why a request field cannot choose the version of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsuitable {
+    /// The field concerns the connection or the message, not the client.
+    Connection,
+    /// The field has all cookies of the client, and changes with each of them.
+    Cookies,
+    /// The field is a credential. It changes with each new token.
+    Credential,
+}
+
+/// Reason why the request field with this name, in lower case, cannot choose the version of a
+/// request. `None`: it can.
+#[must_use]
+pub fn unsuitable_field(name: &str) -> Option<Unsuitable> {
+    match name {
+        "connection" | "content-length" | "expect" | "host" | "http2-settings" | "keep-alive"
+        | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade" => {
+            Some(Unsuitable::Connection)
+        }
+        "cookie" => Some(Unsuitable::Cookies),
+        "authorization" | "proxy-authorization" => Some(Unsuitable::Credential),
+        _ => None,
     }
 }
 

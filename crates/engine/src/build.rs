@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bundle::ir;
 use policy::Secrets;
-use policy::auth::TokenVerifier;
+use policy::auth::{TokenVerifier, Windows};
 
 use crate::api_part::ApiPart;
 use crate::conflicts;
@@ -100,6 +100,7 @@ pub fn build(
         routes,
         errors: ErrorShapes::of(&shared.errors),
         key_cells: linker.key_cells(),
+        windows: Windows::of(shared.auth.iter().map(|one| &one.checked)),
         session_cookies: linker.session_cookies(),
     })
 }

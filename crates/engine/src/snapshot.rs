@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bundle::ir::{Operation, PathReadings, Upstream};
 use http::HeaderName;
-use policy::auth::Removals;
+use policy::auth::{Removals, Windows};
 use policy::key_cell::KeyCell;
 use policy::logged::{LoggedParameters, RedactedValue};
 use policy::traffic::{circuit_breaker, retry};
@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub(crate) routes: u32,
     pub(crate) errors: ErrorShapes,
     pub(crate) key_cells: Box<[Arc<KeyCell>]>,
+    /// Longest windows of the verifiers whose credentials are valid once.
+    pub(crate) windows: Windows,
     /// Names of the session cookies of all logins.
     pub(crate) session_cookies: Box<[Box<str>]>,
     /// Rules of the access log for paths that belong to no operation. `None` if no operation hides
@@ -315,6 +317,12 @@ impl Snapshot {
     #[must_use]
     pub fn key_cells(&self) -> &[Arc<KeyCell>] {
         &self.key_cells
+    }
+
+    /// Longest windows of the verifiers whose credentials are valid once.
+    #[must_use]
+    pub fn windows(&self) -> Windows {
+        self.windows
     }
 
     /// Listeners, sorted by name.

@@ -14,7 +14,7 @@ use crate::auth::hmac_signature::Content;
 use crate::auth::jwt::{Identity, TokenCache};
 use crate::auth::mtls::PresentedCertificates;
 use crate::auth::oidc::LoginContext;
-use crate::auth::{Fault, Replays};
+use crate::auth::{Fault, Replays, Windows};
 use crate::body_limits::BodyLimits;
 use crate::claims::Claims;
 use crate::invalid::Invalid;
@@ -282,6 +282,13 @@ impl Limits {
             ended: Replays::default(),
             unique: Unique::new(&random),
         }
+    }
+
+    /// Keeps used proofs and nonces for the windows of a version. Called before the version serves
+    /// requests, at `unix_s` (Unix time, seconds).
+    pub fn keep_used(&self, windows: Windows, unix_s: u64) {
+        self.proofs.keep_for(windows.proofs_ms(), unix_s);
+        self.nonces.keep_for(windows.nonces_ms(), unix_s);
     }
 
     /// Tables of rate limits, or of quotas if `quota` is true. The first table is for keys of

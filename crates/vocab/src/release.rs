@@ -58,7 +58,7 @@ static RELEASE_GUARD: Object = Object {
         F::optional(
             "p99",
             Percent,
-            "Allowed increase of the 99th percentile of the durations, in percent of it, more than `0%`. Default: durations are not compared.",
+            "Allowed increase of the 99th percentile of the durations until the response head, without waits for the client, in percent of it, more than `0%`. Default: durations are not compared.",
         ),
         F::optional(
             "requests",

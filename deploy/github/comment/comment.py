@@ -42,6 +42,9 @@ TAGS = re.compile(r"<(?!/?(?:details|summary|sub|br|b|code)>|!-- gwc plan -->)",
 # Beginning of an HTML block (CommonMark 4.6), also inside a list or a quotation. Up to the next
 # empty line, such a block has no code spans.
 BLOCK = re.compile(r"[\s>*+\-\d.)]*<(?:/?(?:details|summary|sub|br|b|code)>|!--)", re.IGNORECASE)
+# A bracket that begins a line and no link to a website. It could begin a definition of a link or of a
+# footnote (GitHub's extension, which holds blocks), an alert or a task. gwc writes none of these.
+BRACKET = re.compile(r"([\s>*+\-\d.)]*)\[(?![^\[\]]*\]\(https?://)")
 # Second line of a table (GFM 4.10), also inside a list or a quotation. gwc writes no tables. In a
 # cell, a `|` ends a code span, and the rest of the span would be markup.
 TABLE = re.compile(r"(?=.*-)(?=.*[|:])[ >*+\-\d.)|:]+")
@@ -170,10 +173,11 @@ def shown(text):
     for line in text.split("\n"):
         # Only spaces and tabs are blank (CommonMark 2.1), other spaces are text.
         is_html = bool(line.strip(" \t")) and (is_html or bool(BLOCK.match(line))) and not fence
-        if line == MARKER:
+        if line == MARKER and not lines:
+            # Any later marker is text of the plan, and ends no block.
             is_html = False
         elif is_html:
-            line = without_markup(line)
+            line = without_definition(without_markup(line))
         elif fence:
             fence = None if re.fullmatch(f" {{0,3}}{fence}`*[ \t]*", line) else fence
         elif before.strip(" \t") == "" and (opened := re.fullmatch(r"(`{3,})[a-z]*", line)):
@@ -181,7 +185,7 @@ def shown(text):
         elif TABLE.fullmatch(line):
             line = line.replace("|", "&#124;").replace(":", "&#58;")
         else:
-            line = outside_of_code(line)
+            line = without_definition(outside_of_code(line))
         left -= len(line) + 1
         if left < 0:
             break
@@ -194,6 +198,12 @@ def shown(text):
         ends += ["\n</details>"] * max(0, min(opened, 9)) + [CUT]
     lines += ends
     return "\n".join(lines)
+
+
+def without_definition(line):
+    """A line that begins no definition of a link or a footnote, no alert and no task."""
+    bracket = BRACKET.match(line)
+    return f"{bracket[1]}&#91;{line[bracket.end():]}" if bracket else line
 
 
 def outside_of_code(line):

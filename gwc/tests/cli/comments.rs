@@ -331,9 +331,38 @@ fn links_take_no_backtick_of_code() {
         ("http://e/ `@x` www.e", "http://e/ `@x` www.e"),
         ("a@e.test`<i @x>`", "a@<!-- -->e.test`<i @x>`"),
         // The destination and the title of a link may contain a backtick.
-        ("[a](e`x) <i @x> `", "[a]&#40;e`x) <i @x> `"),
-        ("[a](e \"`x\") <i @x> `", "[a]&#40;e \"`x\") <i @x> `"),
-        ("[a](http://e`x) `", "[a]&#40;http://e<!-- -->`x) `"),
+        ("[a](e`x) <i @x> `", "&#91;a]&#40;e`x) <i @x> `"),
+        ("[a](e \"`x\") <i @x> `", "&#91;a]&#40;e \"`x\") <i @x> `"),
+        ("[a](http://e`x) `", "&#91;a]&#40;http://e<!-- -->`x) `"),
+    ] {
+        let expected = format!("{MARKER}\n{expected}");
+        assert_eq!(hub.posted(text.as_bytes()), expected, "{text}");
+    }
+}
+
+#[test]
+fn definitions_of_a_pull_request_are_text() {
+    if !prerequisite::program("python3") {
+        return;
+    }
+    let hub = Hub::start();
+    for (text, expected) in [
+        // A footnote could hold an HTML block, in which a backtick begins no code.
+        (
+            "[^1]: <details>\n    `<img src=x> @ann`",
+            "&#91;^1]: <details>\n    `<img src=x> @ann`",
+        ),
+        ("> - [a]: /settings", "> - &#91;a]: /settings"),
+        ("[a`]: /b`", "&#91;a`]: /b`"),
+        ("<br>a\n# b\n[a]: /b", "<br>a\n# b\n&#91;a]: /b"),
+        ("> [!NOTE]\n- [ ] a", "> &#91;!NOTE]\n- &#91; ] a"),
+        // Links that gwc writes stay.
+        ("- [`a`](https://g/b) [c]", "- [`a`](https://g/b) [c]"),
+        // Only an empty line ends an HTML block, not a second marker.
+        (
+            "<details>\n<!-- gwc plan -->\n`<img src=x> @ann`",
+            "<details>\n<!-- gwc plan -->\n&#96;&lt;img src=x> @<!-- -->ann&#96;",
+        ),
     ] {
         let expected = format!("{MARKER}\n{expected}");
         assert_eq!(hub.posted(text.as_bytes()), expected, "{text}");

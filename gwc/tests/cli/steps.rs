@@ -540,6 +540,18 @@ fn choice_without_a_step_of_requests_is_a_finding() {
             "steps: [{traffic: 5%}], testers: {header: \"a b\"}",
             "field",
         ),
+        (
+            "steps: [{traffic: 5%}], sticky: {header: Authorization}",
+            "it changes with each new token",
+        ),
+        (
+            "steps: [{traffic: 5%}], sticky: {header: cookie}",
+            "sticky: {cookie: NAME}",
+        ),
+        (
+            "steps: [{traffic: 5%}], testers: {header: host}",
+            "header: x-release",
+        ),
     ] {
         let project = Project::bare();
         let store = "release: {store: releases, ";

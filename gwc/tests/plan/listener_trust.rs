@@ -443,6 +443,41 @@ fn listener_that_newly_sends_a_request_is_compared() {
     }
 }
 
+/// An operation at the weaker listener already sends the request, but admits other callers, or never
+/// received the clients' requests for it.
+#[test]
+fn other_operation_at_the_listener_hides_no_line() {
+    let denied = "x-gateway: {rewrite: {path: /x}, policies: [denied]},";
+    let ended = "deprecated: true, x-gateway: {rewrite: {path: /x}, deprecated: {since: \"2020-01-01\", sunset: \"2020-02-01\"}},";
+    let beside = |files: [(&'static str, String); 3], path: &str, settings: &str| {
+        let decoy = format!(
+            "paths:\n  /{path}: {{get: {{operationId: decoy, {settings} responses: {{\"200\": {{description: d}}}}}}}}\n"
+        );
+        files.map(|(name, text)| match name {
+            "other.yaml" => (name, text.replace("paths:\n", &decoy)),
+            "gateway.yaml" => {
+                let policies =
+                    "policies: {denied: {kind: ip_filter, allow: [192.0.2.1/32]}}\ndefaults:";
+                (name, text.replace("defaults:", policies))
+            }
+            _ => (name, text),
+        })
+    };
+    let with = |y| Scene { y, ..SCENE };
+    let (strict, weak, line) = WEAKER[0];
+    let (id, setting) = line.rsplit_once(' ').expect("a setting");
+    let expected = format!("{id} listener second {setting} of b/y");
+    for (path, settings) in [("d", denied), ("d", ended), ("{q}", ANY)] {
+        let sides = [with(("x", AT_V)), with(("x", ""))];
+        let [before, after] = sides.map(|one| beside(one.files([strict, weak]), path, settings));
+        assert_eq!(
+            of_listeners(&before, &after),
+            [expected.as_str()],
+            "{settings}"
+        );
+    }
+}
+
 #[test]
 fn request_that_a_listener_already_sent_has_no_line() {
     let old = Scene {

@@ -600,3 +600,59 @@ fn operation_that_sends_nothing_is_no_finding() {
         assert_eq!(found(&gateway, &open).len(), count, "{settings}");
     }
 }
+
+/// A catch-all operation is open, but the router never sent the protected path to it: another
+/// operation received these requests.
+#[test]
+fn separated_path_was_no_earlier_way() {
+    let gateway = beginning();
+    // `c` is the separating operation, at the path of the protected one on another host.
+    let other = |c: &str, open: &str| {
+        format!(
+            "openapi: 3.1.0
+info: {{title: t, version: \"1\"}}
+paths:
+  /secret/1:
+    get: {{operationId: c, security: [], x-gateway: {{public: true{c}}}, responses: {{\"200\": {{description: fine}}}}}}
+  /y:
+    get: {{operationId: open, security: [], x-gateway: {{public: true{open}}}, responses: {{\"200\": {{description: fine}}}}}}
+  /:
+    x-gateway: {{match: prefix}}
+    get: {{operationId: all, security: [], x-gateway: {{public: true}}, responses: {{\"200\": {{description: fine}}}}}}
+"
+        )
+    };
+    let gateway = gateway.replace(
+        "apis: {a: {path: api.yaml}}",
+        "apis: {a: {path: api.yaml, mount: {hosts: [a.example]}}, b: {path: other.yaml, mount: {hosts: [b.example]}}}",
+    );
+    let protected = document("", KEY);
+    let added = |old: &str, new: &str| -> Vec<String> {
+        let side = |other: &str| {
+            let files = [
+                ("gateway.yaml", gateway.as_str()),
+                ("api.yaml", protected.as_str()),
+                ("other.yaml", other),
+            ];
+            compiled(&files, Purpose::Route).expect("it compiles")
+        };
+        let plan = plan::compare(Some(&side(old)), &side(new)).expect("both sides build");
+        let lines = lines(&plan).into_iter();
+        lines.filter(|line| line.contains("way-round")).collect()
+    };
+    for c in [
+        ", upstream: v",
+        ", policies: [closed]",
+        ", policies: [away]",
+    ] {
+        let (old, new) = (other(c, ""), other(c, TO_SECRET));
+        let line = "security weaken way-round-added b/open";
+        assert_eq!(added(&old, &new), [line], "{c}");
+        let opened = other("", "");
+        let line = "security weaken way-round-added b/c";
+        assert_eq!(added(&old, &opened), [line], "{c}");
+    }
+    // The router sent the path to the upstream before.
+    let (old, new) = (other("", ""), other("", TO_SECRET));
+    assert_eq!(added(&old, &new), [""; 0]);
+}

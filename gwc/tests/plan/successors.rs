@@ -524,20 +524,25 @@ fn changed_target_hides_no_successor() {
         "http://b.example:9000",
         "http://127.0.0.1:9000/base",
     ];
-    for target in targets {
-        let gateway = GATEWAY.replace("http://127.0.0.1:9000", target);
+    let renamed = |gateway: &str| {
+        let gateway = gateway.replace("{u: {targets", "{w: {targets");
+        gateway.replace("upstream: u}", "upstream: w}")
+    };
+    let gateways = targets.map(|target| GATEWAY.replace("http://127.0.0.1:9000", target));
+    let renamed = gateways.each_ref().map(|gateway| renamed(gateway));
+    for gateway in gateways.iter().chain(&renamed) {
         // The old operation moves to the path of another one, or the other one replaces it.
         for id in ["make", "other"] {
             let new = several(&[("/z", id, weaker.as_str())]);
-            let found = gated(&planned((GATEWAY, &old), (&gateway, &new)));
-            assert_eq!(found, ["security-requirement-changed"], "{id} {target}");
+            let found = gated(&planned((GATEWAY, &old), (gateway, &new)));
+            assert_eq!(found, ["security-requirement-changed"], "{id} {gateway}");
             let equal = several(&[("/z", id, equal.as_str())]);
-            let found = gated(&planned((GATEWAY, &old), (&gateway, &equal)));
-            assert_eq!(found, [""; 0], "{id} {target}");
+            let found = gated(&planned((GATEWAY, &old), (gateway, &equal)));
+            assert_eq!(found, [""; 0], "{id} {gateway}");
         }
         // Only the target changes.
-        let found = gated(&planned((GATEWAY, &old), (&gateway, &old)));
-        assert_eq!(found, [""; 0], "{target}");
+        let found = gated(&planned((GATEWAY, &old), (gateway, &old)));
+        assert_eq!(found, [""; 0], "{gateway}");
     }
 }
 

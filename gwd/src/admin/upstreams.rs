@@ -26,13 +26,14 @@ fn upstream(common: &Common, now_ms: u64) -> Value {
     let state = &common.state;
     let set = common.set();
     let hosts = set.hosts.iter().map(|one| host(one, now_ms));
-    let policies = common.breakers.iter().map(
-        |(_, named)| json!({"policy": &*named.policy, "circuit": circuit(&named.breaker, now_ms)}),
-    );
+    let policies = common.breakers.iter().map(|(_, named)| {
+        let circuit = circuit(named.breaker.running(), now_ms);
+        json!({"policy": &*named.policy, "circuit": circuit})
+    });
     let sources = common.sources().map(|one| source(one, now_ms));
     json!({
         "upstream": &*state.name,
-        "circuit": circuit(&state.breaker, now_ms),
+        "circuit": circuit(state.breaker.running(), now_ms),
         "policies": policies.collect::<Vec<_>>(),
         "requests": state.requests.0.load(Ordering::Relaxed),
         "connections": state.connections.0.open(),
@@ -76,7 +77,7 @@ fn host(host: &Host, now_ms: u64) -> Value {
         "why": why.as_deref(),
         "unreachable": unreachable,
         "ejected_ms": host.ejection_left_ms(now_ms),
-        "circuit": circuit(&host.breaker, now_ms),
+        "circuit": circuit(host.breaker.running(), now_ms),
         "active": host.active.load(Ordering::Relaxed),
     })
 }

@@ -213,7 +213,11 @@ fn status_text(status: &Value) -> String {
             .map_or("-".to_owned(), |serial| serial.to_string()),
     );
     line("since", text(status, "since"));
+    // While a candidate serves requests, a rollback leaves the candidate: its target is the bundle
+    // that runs.
+    let ends_candidate = status["bundle"].is_string() && status["rollback_to"] == status["bundle"];
     let rollback_state = match status["previous_ready"].as_bool() {
+        _ if ends_candidate => "",
         Some(true) => " (rollback ready)",
         Some(false) => " (NOT ready: see `gwd versions`)",
         None => "",
@@ -222,6 +226,12 @@ fn status_text(status: &Value) -> String {
         "previous",
         &format!("{}{rollback_state}", text(status, "previous")),
     );
+    if ends_candidate {
+        line(
+            "rollback",
+            "gives all requests to the running bundle, the base of the release",
+        );
+    }
     if status["rollout"].is_object() {
         line("release", &rollout_text(&status["rollout"]));
     }

@@ -96,7 +96,8 @@ impl Control {
         });
         let listeners = self.node.listeners();
         let residents = self.residents.iter();
-        let previous = running.and_then(|_| self.back(1));
+        let previous = running.and_then(|running| self.ran.rollbacks.back(&running.bundle, 1));
+        let rollback_to = running.and_then(|_| self.back(1));
         let stale = self.secrets.stale();
         json!({
             "schema": "status/v1",
@@ -111,6 +112,7 @@ impl Control {
             "since": running.map(|running| running.since.to_string()),
             "previous": previous.map(|id| id.to_string()),
             "previous_ready": previous.map(|id| self.not_ready(&id).is_none()),
+            "rollback_to": rollback_to.map(|id| id.to_string()),
             "head": self.head.as_ref().map(|head| {
                 json!({"bundle": head.bundle().to_string(), "serial": head.pointer().serial})
             }),

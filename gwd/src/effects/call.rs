@@ -123,7 +123,7 @@ impl To<'_> {
         let in_flight = in_flight.map_err(|_| Outage::Overflow)?;
         let settings = upstream.circuit_breaker.as_ref();
         let settings = settings.filter(|settings| settings.scope == Scope::Upstream);
-        let breaker = &service.common.state.breaker;
+        let breaker = service.breaker();
         let permit = settings
             .map(|settings| breaker.admit(&settings.numbers, began_ns / 1_000_000, false))
             .transpose();
@@ -314,8 +314,8 @@ impl To<'_> {
         let settings = upstream.circuit_breaker.as_ref();
         let settings = settings.filter(|settings| settings.scope == Scope::Target);
         let permit = settings.map(|settings| {
-            host.breaker
-                .admit(&settings.numbers, began_ns / 1_000_000, false)
+            let breaker = service.breaker_of(target);
+            breaker.admit(&settings.numbers, began_ns / 1_000_000, false)
         });
         let permit = permit.transpose();
         let permit = permit.map_err(|_| Once::Outage(Outage::CircuitOpen))?;

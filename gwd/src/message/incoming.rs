@@ -12,6 +12,7 @@ use crate::message::hashed::Hashed;
 use crate::message::kept::PrefixedBody;
 use crate::message::scanned::Scanned;
 use crate::message::sequence::{ItemRefusal, SequenceBody, SequenceError};
+use crate::message::transfer::Transfer;
 
 /// Request body that a client sends.
 pub(crate) enum Incoming {
@@ -59,6 +60,7 @@ pub(crate) trait Http1Connection {
 pub(crate) struct Http2Body {
     body: hyper::body::Incoming,
     next: Option<Box<FrameResult>>,
+    transfer: Rc<Transfer>,
 }
 
 type FrameResult = Result<Frame<Bytes>, hyper::Error>;
@@ -69,9 +71,13 @@ impl Incoming {
         Self::Http1(Http1Body { connection, number })
     }
 
-    /// Body over HTTP/2.
-    pub(crate) fn http2(body: hyper::body::Incoming) -> Self {
-        Self::Http2(Http2Body { body, next: None })
+    /// Body over HTTP/2. `transfer`: state of its exchange.
+    pub(crate) fn http2(body: hyper::body::Incoming, transfer: &Rc<Transfer>) -> Self {
+        Self::Http2(Http2Body {
+            body,
+            next: None,
+            transfer: Rc::clone(transfer),
+        })
     }
 
     /// True if bytes of the body have already arrived. The client then does not wait for 100
@@ -130,7 +136,11 @@ impl Http2Body {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<FrameResult>> {
         match self.next.take() {
             Some(next) => Poll::Ready(Some(*next)),
-            None => Pin::new(&mut self.body).poll_frame(cx),
+            None => {
+                let polled = Pin::new(&mut self.body).poll_frame(cx);
+                self.transfer.client_polled(&polled);
+                polled
+            }
         }
     }
 

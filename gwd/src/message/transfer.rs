@@ -4,6 +4,7 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use http::{HeaderMap, HeaderName};
 use policy::invalid::{Finding, Invalid, Part};
@@ -79,6 +80,12 @@ pub(crate) struct UploadState {
     /// Number of bytes, among [`Self::read`], that arrived while response data waited for the
     /// client, since the last call of [`Self::take_read_meanwhile`].
     read_meanwhile: Cell<u64>,
+    /// Time for which the gateway has waited for the client's bytes, in nanoseconds, without the
+    /// wait that [`Self::awaits_since_ns`] began.
+    awaited_ns: Cell<u64>,
+    /// Start of the current wait for the client's bytes, in nanoseconds of the clock. `None` if the
+    /// gateway does not wait for them.
+    awaits_since_ns: Cell<Option<u64>>,
     /// Number of bytes that were received and do not pass yet, since the last call of
     /// [`Self::take_incomplete`].
     incomplete: Cell<u64>,
@@ -118,6 +125,8 @@ impl Transfer {
                 read: Cell::new(0),
                 read_early: Cell::new(0),
                 read_meanwhile: Cell::new(0),
+                awaited_ns: Cell::new(0),
+                awaits_since_ns: Cell::new(None),
                 incomplete: Cell::new(0),
                 found: RefCell::default(),
                 unread,
@@ -150,6 +159,8 @@ impl Transfer {
         self.upload.read.set(0);
         self.upload.read_early.set(0);
         self.upload.read_meanwhile.set(0);
+        self.upload.awaited_ns.set(0);
+        self.upload.awaits_since_ns.set(None);
         self.upload.found.borrow_mut().clear();
         self.items.clear();
     }
@@ -219,6 +230,21 @@ impl Transfer {
         match self.response_waits() {
             true => meanwhile.set(meanwhile.get() + bytes),
             false => self.deadline.set(now_ms + self.idle_ms()),
+        }
+    }
+
+    /// Begins or ends a wait for the client's bytes, after an attempt to read them. Reads the clock
+    /// only at the beginning and at the end of a wait.
+    pub(crate) fn client_polled<T>(&self, polled: &Poll<T>) {
+        let upload = &self.upload;
+        match (polled.is_pending(), upload.awaits_since_ns.get()) {
+            (true, None) => upload.awaits_since_ns.set(Some(self.clock.now_ns())),
+            (false, Some(_)) => {
+                let awaited_ns = upload.awaited_client_ns(self.clock.now_ns());
+                upload.awaited_ns.set(awaited_ns);
+                upload.awaits_since_ns.set(None);
+            }
+            (true, Some(_)) | (false, None) => {}
         }
     }
 
@@ -333,6 +359,14 @@ impl UploadState {
     /// Number of bytes read, whether they were forwarded or discarded.
     pub(crate) fn read(&self) -> u64 {
         self.read.get()
+    }
+
+    /// Time for which the gateway has waited for the client's bytes until `now_ns`, in nanoseconds
+    /// of the clock.
+    pub(crate) fn awaited_client_ns(&self, now_ns: u64) -> u64 {
+        let since_ns = self.awaits_since_ns.get();
+        let waits_ns = since_ns.map_or(0, |since_ns| now_ns.saturating_sub(since_ns));
+        self.awaited_ns.get() + waits_ns
     }
 
     /// Records that all received bytes of the body have been read, or that the rest is discarded.

@@ -13,14 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto;
-use totals::ServedTotals;
 
 use crate::metrics::families::{Histograms, histograms};
 use crate::published::Shared;
 use crate::telemetry::names::Names;
 use crate::telemetry::shard::{
     ByteCounts, CallKey, Histogram, METHODS, NewSeries, PoolGauge, RejectionKey, RequestKey,
-    RequestSeries,
+    RequestSeries, Served, ServedCounts,
 };
 use crate::tls::accept::Outcome;
 use crate::upstream::shared::States;
@@ -38,8 +37,8 @@ pub(crate) struct Registry {
 struct Series {
     announced: mpsc::Receiver<NewSeries>,
     requests: Vec<(RequestKey, Arc<RequestSeries>)>,
-    /// Requests of removed series, so that sums over all requests never fall.
-    removed: ServedTotals,
+    /// Requests of each worker, by the version that served them.
+    served: Vec<Arc<[ServedCounts; Served::ALL.len()]>>,
     calls: Vec<(CallKey, Arc<Histogram>)>,
     bytes: Vec<(u32, Arc<ByteCounts>)>,
     rejections: Vec<(RejectionKey, Arc<AtomicU64>)>,
@@ -143,15 +142,16 @@ impl Registry {
         let mut series = self.series();
         series.take_announced();
         let Series {
+            requests,
             calls,
             bytes,
             rejections,
             ..
         } = &mut *series;
+        requests.retain(|(key, _)| self.names.resolve(key.route).is_some());
         calls.retain(|(key, _)| self.names.resolve(key.upstream).is_some());
         bytes.retain(|(upstream, _)| self.names.resolve(*upstream).is_some());
         rejections.retain(|(key, _)| self.names.resolve(key.route).is_some());
-        series.retain_requests(|route| self.names.resolve(route).is_some());
     }
 
     /// All metrics in the Prometheus text format.
@@ -176,7 +176,7 @@ impl Series {
         Self {
             announced,
             requests: Vec::new(),
-            removed: ServedTotals::default(),
+            served: Vec::new(),
             calls: Vec::new(),
             bytes: Vec::new(),
             rejections: Vec::new(),
@@ -191,24 +191,11 @@ impl Series {
         }
     }
 
-    /// Removes the series of unused routes. Their requests stay in [`Self::totals`].
-    fn retain_requests(&mut self, is_used: impl Fn(u32) -> bool) {
-        let Self {
-            requests, removed, ..
-        } = self;
-        requests.retain(|(key, counts)| {
-            let stays = is_used(key.route);
-            if !stays {
-                removed.add(key.served, counts);
-            }
-            stays
-        });
-    }
-
     fn take_announced(&mut self) {
         while let Ok(announced) = self.announced.try_recv() {
             match announced {
                 NewSeries::Requests(key, series) => self.requests.push((key, series)),
+                NewSeries::Served(served) => self.served.push(served),
                 NewSeries::Calls(key, series) => self.calls.push((key, series)),
                 NewSeries::Bytes(upstream, counts) => self.bytes.push((upstream, counts)),
                 NewSeries::Rejections(key, count) => self.rejections.push((key, count)),

@@ -41,10 +41,10 @@ impl Values {
     /// Adds the metrics of an upstream and its hosts.
     fn add_upstream(&mut self, state: &State, now_ms: u64) {
         let upstream = || ("upstream", state.name.to_string());
-        self.add_circuit(&state.breaker, now_ms, &[upstream()]);
+        self.add_circuit(state.breaker.running(), now_ms, &[upstream()]);
         for named in state.chain_breakers() {
             let labels = [upstream(), ("policy", named.policy.to_string())];
-            self.add_circuit(&named.breaker, now_ms, &labels);
+            self.add_circuit(named.breaker.running(), now_ms, &labels);
         }
         insert(&mut self.exhausted, vec![upstream()], &state.exhausted);
         insert(
@@ -67,7 +67,7 @@ impl Values {
     fn add_host(&mut self, upstream: &str, host: &Host, now_ms: u64) {
         let upstream = || ("upstream", upstream.to_owned());
         let labels = vec![upstream(), ("host", host.name.to_string())];
-        self.add_circuit(&host.breaker, now_ms, &labels);
+        self.add_circuit(host.breaker.running(), now_ms, &labels);
         let results = [
             ("passed", &host.checks.passed),
             ("failed", &host.checks.failed),

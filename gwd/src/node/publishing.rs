@@ -13,6 +13,7 @@ use crate::node::thread::Command;
 use crate::node::{HANDSHAKES, Node, Version};
 use crate::published::choice::RequestChoice;
 use crate::published::{Candidate, Current};
+use crate::runtime::clock;
 
 impl Node {
     /// Publishes a bound version, which serves all requests. Returns once every worker uses it.
@@ -83,6 +84,10 @@ impl Node {
     }
 
     fn publish_current(&mut self, current: Current) {
+        let (limits, unix_s) = (&self.shared.limits, clock::unix_ms() / 1_000);
+        for version in current.versions() {
+            limits.keep_used(version.snapshot.windows(), unix_s);
+        }
         let addresses = used_addresses(&current);
         let epoch = self.shared.publish(current);
         for index in 0..self.workers.len() {

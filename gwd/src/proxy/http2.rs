@@ -160,7 +160,8 @@ fn answer_boxed(
             let response = respond::head_too_large();
             return Ok(response.map(|body| backlog.sending(body, &stream)));
         }
-        let response = answer(Rc::clone(&stream), request.map(Incoming::http2)).await;
+        let request = request.map(|body| Incoming::http2(body, &stream.transfer));
+        let response = answer(Rc::clone(&stream), request).await;
         Ok(response.map(|body| backlog.sending(body, &stream)))
     })
 }

@@ -67,6 +67,9 @@ pub(crate) struct Record {
     upstream: Option<CallRecord>,
     /// Time at which the response head was complete, in nanoseconds of the clock.
     head_ns: u64,
+    /// Time for which the gateway had waited for the client when the response head was complete, in
+    /// nanoseconds.
+    client_wait_ns: u64,
     pub(crate) bytes_out: u64,
     /// Time for which the gateway waited for the upstream's body before it sent the head, in
     /// nanoseconds.
@@ -107,6 +110,7 @@ impl Record {
             has_client_deadline: false,
             upstream: None,
             head_ns: 0,
+            client_wait_ns: 0,
             bytes_out: 0,
             body_wait_ns: 0,
             line: None,
@@ -432,6 +436,7 @@ impl Record {
         // Set the first deadline of the body here, because hyper does not poll the body while the
         // client's window is closed.
         let transfer = &self.stream.transfer;
+        self.client_wait_ns = transfer.upload.awaited_client_ns(self.head_ns);
         let now_ms = self.head_ns / 1_000_000;
         transfer.limit_by_credential(now_ms);
         let until_ms = now_ms + transfer.time_limits.grace_ms;
@@ -493,6 +498,7 @@ impl Record {
             },
             &EndedRequest {
                 duration_ns,
+                answer_ns: self.answer_ns(now_ns),
                 overhead_ns,
                 bytes,
                 is_error: self.is_error(),
@@ -534,6 +540,19 @@ impl Record {
                 until_ns.saturating_sub(call.began_ns),
             );
         }
+    }
+
+    /// Time until the response head in nanoseconds, without waits for the client's body. Guards of
+    /// releases compare this time: a client alone can prolong the rest of an exchange.
+    fn answer_ns(&self, now_ns: u64) -> u64 {
+        let (head_ns, client_wait_ns) = match self.head_ns {
+            0 => (
+                now_ns,
+                self.stream.transfer.upload.awaited_client_ns(now_ns),
+            ),
+            head_ns => (head_ns, self.client_wait_ns),
+        };
+        head_ns.saturating_sub(self.started_ns + client_wait_ns)
     }
 
     /// Processing time of the gateway in nanoseconds: the time before the request is sent, plus the

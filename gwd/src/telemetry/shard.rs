@@ -126,9 +126,6 @@ pub(crate) struct RequestSeries {
     request_bytes: AtomicU64,
     response_bytes: AtomicU64,
     buckets: [Both; BOUNDS_NS.len() + 1],
-    /// Requests that failed because of the gateway or an upstream. This field is last, because few
-    /// requests write it.
-    errors: AtomicU64,
 }
 
 /// Counts of the same bucket in two histograms: request duration, and processing time of the
@@ -137,6 +134,16 @@ pub(crate) struct RequestSeries {
 struct Both {
     duration: AtomicU64,
     overhead: AtomicU64,
+}
+
+/// Requests of one worker that a version served, over all routes. Guards of progressive releases
+/// compare these counts.
+#[derive(Debug, Default)]
+pub(crate) struct ServedCounts {
+    /// Histogram of [`EndedRequest::answer_ns`].
+    buckets: [AtomicU64; BOUNDS_NS.len() + 1],
+    /// Requests that failed because of the gateway or an upstream.
+    errors: AtomicU64,
 }
 
 /// Number of body bytes, without framing.
@@ -150,6 +157,8 @@ pub(crate) struct BodyBytes {
 pub(crate) struct EndedRequest {
     /// Time from the request's head to the last byte of its response.
     pub(crate) duration_ns: u64,
+    /// Time from the request's head to the response's head, without waits for the client.
+    pub(crate) answer_ns: u64,
     /// Time that the gateway itself spent on the request.
     pub(crate) overhead_ns: u64,
     pub(crate) bytes: BodyBytes,
@@ -196,6 +205,8 @@ pub(crate) struct PoolGauge {
 #[derive(Debug)]
 pub(crate) enum NewSeries {
     Requests(RequestKey, Arc<RequestSeries>),
+    /// Requests of a worker by the version that served them, in the order of [`Served::ALL`].
+    Served(Arc<[ServedCounts; Served::ALL.len()]>),
     Calls(CallKey, Arc<Histogram>),
     /// Byte counts of an upstream.
     Bytes(u32, Arc<ByteCounts>),
@@ -225,6 +236,7 @@ pub(crate) struct Shard {
     pub(crate) process: Arc<Counters>,
     registry: mpsc::Sender<NewSeries>,
     requests: RefCell<FxHashMap<RequestKey, Arc<RequestSeries>>>,
+    served: Arc<[ServedCounts; Served::ALL.len()]>,
     calls: RefCell<FxHashMap<CallKey, Arc<Histogram>>>,
     bytes: RefCell<FxHashMap<u32, Arc<ByteCounts>>>,
     rejections: RefCell<FxHashMap<RejectionKey, Arc<AtomicU64>>>,
@@ -242,10 +254,13 @@ impl Shard {
     pub(crate) fn new(registry: mpsc::Sender<NewSeries>, process: &Arc<Counters>) -> Self {
         let active: Arc<[AtomicI64; METHODS.len()]> = Arc::default();
         let _ending = registry.send(NewSeries::Active(Arc::clone(&active)));
+        let served = Arc::default();
+        let _ending = registry.send(NewSeries::Served(Arc::clone(&served)));
         Self {
             process: Arc::clone(process),
             registry,
             requests: RefCell::default(),
+            served,
             calls: RefCell::default(),
             bytes: RefCell::default(),
             rejections: RefCell::default(),
@@ -269,9 +284,7 @@ impl Shard {
         series.observe(ended.duration_ns, ended.overhead_ns);
         add(&series.request_bytes, ended.bytes.request);
         add(&series.response_bytes, ended.bytes.response);
-        if ended.is_error {
-            add(&series.errors, 1);
-        }
+        self.served[key.served.index()].observe(ended);
     }
 
     /// Counts a call to an upstream. The duration ends with the response head, or with a failure.
@@ -462,11 +475,6 @@ impl RequestSeries {
         }
     }
 
-    /// Number of requests that failed because of the gateway or an upstream.
-    pub(crate) fn errors(&self) -> u64 {
-        value(&self.errors)
-    }
-
     /// Histogram of the requests' durations.
     pub(crate) fn durations(&self) -> Counted {
         Counted {
@@ -481,6 +489,27 @@ impl RequestSeries {
             buckets: self.buckets.each_ref().map(|both| value(&both.overhead)),
             sum_ns: value(&self.overhead_sum_ns),
         }
+    }
+}
+
+// === impl ServedCounts ===
+
+impl ServedCounts {
+    fn observe(&self, ended: &EndedRequest) {
+        add(&self.buckets[bucket(ended.answer_ns)], 1);
+        if ended.is_error {
+            add(&self.errors, 1);
+        }
+    }
+
+    /// Number of requests in each bucket of [`EndedRequest::answer_ns`].
+    pub(crate) fn buckets(&self) -> [u64; BOUNDS_NS.len() + 1] {
+        self.buckets.each_ref().map(value)
+    }
+
+    /// Number of requests that failed because of the gateway or an upstream.
+    pub(crate) fn errors(&self) -> u64 {
+        value(&self.errors)
     }
 }
 

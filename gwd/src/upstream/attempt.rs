@@ -209,8 +209,8 @@ impl<'s> Call<'_, 's> {
         let Some(settings) = self.breaker_settings() else {
             return Ok(None);
         };
-        let host = &self.out.service.set.hosts[target];
-        let permit = host.breaker.admit(&settings.numbers, self.now_ms(), sends);
+        let breaker = self.out.service.breaker_of(target);
+        let permit = breaker.admit(&settings.numbers, self.now_ms(), sends);
         permit.map(Some).map_err(circuit_open)
     }
 

@@ -27,6 +27,29 @@ const UPLOADS_MS: u64 = 1_000;
 /// Number of slots into which the window of the failure rate is divided.
 const SLOTS: usize = 10;
 
+/// Circuit breakers of the version that runs and of the candidate that serves requests beside it.
+/// Failures of a candidate must not refuse requests of the running version.
+#[derive(Debug, Default)]
+pub(crate) struct VersionBreakers {
+    running: CircuitBreaker,
+    candidate: CircuitBreaker,
+}
+
+impl VersionBreakers {
+    /// Breaker of the candidate, or of the running version.
+    pub(crate) fn of(&self, is_candidate: bool) -> &CircuitBreaker {
+        match is_candidate {
+            true => &self.candidate,
+            false => &self.running,
+        }
+    }
+
+    /// Breaker of the running version, which metrics, status and the program log report.
+    pub(crate) fn running(&self) -> &CircuitBreaker {
+        &self.running
+    }
+}
+
 /// Circuit breaker, shared by all workers.
 #[derive(Debug, Default)]
 pub(crate) struct CircuitBreaker {

@@ -9,7 +9,6 @@ use crate::upstream::breaker::{CircuitBreaker, CircuitState, Ended, Open, Permit
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::outlier::HealthSignal;
 use crate::upstream::send::Outgoing;
-use crate::upstream::shared::Host;
 
 /// Result that breakers and outlier detection count for a failure. `None` if the failure is not the
 /// upstream's fault.
@@ -60,7 +59,7 @@ pub(super) fn circuit_open(open: Open) -> Failure {
 /// breaker only after they have a connection, so a permit is taken here.
 pub(super) fn record_connect_failure(
     upstream: &ir::Upstream,
-    host: &Host,
+    breaker: &CircuitBreaker,
     calls: &CallCx,
     now_ms: u64,
 ) {
@@ -68,7 +67,7 @@ pub(super) fn record_connect_failure(
     let Some(settings) = settings.filter(|settings| settings.scope == Scope::Target) else {
         return;
     };
-    if let Ok(permit) = host.breaker.admit(&settings.numbers, now_ms, false) {
+    if let Ok(permit) = breaker.admit(&settings.numbers, now_ms, false) {
         let chance = calls.random.next();
         permit.ended(Ended::Failed, 0, &settings.numbers, now_ms, chance);
     }
@@ -77,41 +76,39 @@ pub(super) fn record_connect_failure(
 /// True if another attempt would be admitted now by the policies' breakers and by the breaker of
 /// the upstream. If each target has a breaker, one target with a breaker that admits is sufficient.
 pub(super) fn admits(out: &Outgoing<'_, '_>, now_ms: u64) -> bool {
-    let common = &out.service.common;
+    let service = out.service;
     let own = out.upstream.circuit_breaker.as_ref();
     let own = own.is_none_or(|settings| match settings.scope {
-        Scope::Upstream => common.state.breaker.admits(&settings.numbers, now_ms),
+        Scope::Upstream => service.breaker().admits(&settings.numbers, now_ms),
         Scope::Target => {
-            let mut hosts = out.service.set.hosts.iter();
-            hosts.any(|host| host.breaker.admits(&settings.numbers, now_ms))
+            let mut targets = 0..service.set.hosts.len();
+            targets.any(|at| service.breaker_of(at).admits(&settings.numbers, now_ms))
         }
     });
     let mut named = out.route.treatment.breakers.iter();
     own && named.all(|named| {
-        let mut known = common.breakers.iter();
-        let known = known.find(|(state, _)| *state == named.state);
-        known.is_none_or(|(_, known)| known.breaker.admits(&named.checked.numbers, now_ms))
+        let known = service.breaker_of_policy(named.state);
+        known.is_none_or(|known| known.admits(&named.checked.numbers, now_ms))
     })
 }
 
 /// True if a breaker that the request passes is half open: the request may be a probe.
 pub(super) fn may_probe(out: &Outgoing<'_, '_>, now_ms: u64) -> bool {
-    let common = &out.service.common;
+    let service = out.service;
     let is_half_open =
         |breaker: &CircuitBreaker| breaker.circuit_state(now_ms) == CircuitState::HalfOpen;
     let own = out.upstream.circuit_breaker.as_ref();
     let own = own.is_some_and(|settings| match settings.scope {
-        Scope::Upstream => is_half_open(&common.state.breaker),
+        Scope::Upstream => is_half_open(service.breaker()),
         Scope::Target => {
-            let mut hosts = out.service.set.hosts.iter();
-            hosts.any(|host| is_half_open(&host.breaker))
+            let mut targets = 0..service.set.hosts.len();
+            targets.any(|at| is_half_open(service.breaker_of(at)))
         }
     });
     let mut named = out.route.treatment.breakers.iter();
     own || named.any(|named| {
-        let mut known = common.breakers.iter();
-        let known = known.find(|(state, _)| *state == named.state);
-        known.is_some_and(|(_, known)| is_half_open(&known.breaker))
+        let known = service.breaker_of_policy(named.state);
+        known.is_some_and(is_half_open)
     })
 }
 
@@ -122,22 +119,21 @@ pub(super) struct BreakerPermits<'s>(Vec<(Permit<'s>, &'s Numbers)>);
 impl<'s> BreakerPermits<'s> {
     /// Takes the permits. `sends`: the client is still sending the request's body.
     pub(super) fn admit(out: &Outgoing<'_, 's>, now_ms: u64, sends: bool) -> Result<Self, Failure> {
-        let common = &out.service.common;
+        let service = out.service;
         // Usually there is no breaker: an empty `Vec` allocates nothing.
         let mut permits = Vec::new();
         let own = out.upstream.circuit_breaker.as_ref();
         let own = own.filter(|settings| settings.scope == Scope::Upstream);
         if let Some(settings) = own {
-            let permit = common.state.breaker.admit(&settings.numbers, now_ms, sends);
+            let permit = service.breaker().admit(&settings.numbers, now_ms, sends);
             permits.push((permit.map_err(circuit_open)?, &settings.numbers));
         }
         for named in &out.route.treatment.breakers {
-            let mut known = common.breakers.iter();
-            let Some((_, known)) = known.find(|(state, _)| *state == named.state) else {
+            let Some(known) = service.breaker_of_policy(named.state) else {
                 continue;
             };
             let numbers = &named.checked.numbers;
-            let permit = known.breaker.admit(numbers, now_ms, sends);
+            let permit = known.admit(numbers, now_ms, sends);
             permits.push((permit.map_err(circuit_open)?, numbers));
         }
         Ok(Self(permits))

@@ -40,6 +40,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bundle::ir;
+use policy::StateId;
 use policy::traffic::circuit_breaker::Scope;
 use policy::upstream::{AllUnhealthy, Unchecked};
 
@@ -47,6 +48,7 @@ use crate::message::failure::{Failure, Kind};
 use crate::runtime::random::Random;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::balance::{Balance, Choice};
+use crate::upstream::breaker::CircuitBreaker;
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::connection_shares::ConnectionCharge;
 use crate::upstream::hosts::{Common, Endpoint, HostSet};
@@ -71,6 +73,8 @@ pub(crate) fn is_cut_short(left_ms: u64, whole_ms: u64) -> bool {
 /// Upstream on one worker, with its current hosts. Targets are indices into the host set.
 pub(crate) struct Service {
     pub(crate) common: Arc<Common>,
+    /// True for the candidate of a progressive release that serves requests beside the base.
+    pub(crate) is_candidate: bool,
     pub(crate) set: Arc<HostSet>,
     balance: Balance,
     /// Connection pool of each target.
@@ -114,7 +118,7 @@ impl Service {
         calls: &CallCx,
         of: &PooledUpstream<'_>,
         common: &Arc<Common>,
-        zone: Option<&str>,
+        (zone, is_candidate): (Option<&str>, bool),
     ) -> Self {
         let upstream = of.upstream;
         let set = common.set();
@@ -127,12 +131,31 @@ impl Service {
         let (lb, offset) = (upstream.balance.lb, calls.random.next());
         Self {
             common: Arc::clone(common),
+            is_candidate,
             balance: Balance::new(lb, &weights, offset, averages),
             near: near(&set.endpoints, zone),
             connect_timeout_ms: upstream.connect_timeout_ms,
             pools,
             set,
         }
+    }
+
+    /// Circuit breaker of the upstream for requests of this version.
+    pub(crate) fn breaker(&self) -> &CircuitBreaker {
+        self.common.state.breaker.of(self.is_candidate)
+    }
+
+    /// Circuit breaker of a target for requests of this version.
+    pub(crate) fn breaker_of(&self, target: usize) -> &CircuitBreaker {
+        self.set.hosts[target].breaker.of(self.is_candidate)
+    }
+
+    /// Circuit breaker of a policy at this upstream, for requests of this version. `None` if the
+    /// version does not have the policy.
+    pub(crate) fn breaker_of_policy(&self, state: StateId) -> Option<&CircuitBreaker> {
+        let mut known = self.common.breakers.iter();
+        let (_, known) = known.find(|(known, _)| *known == state)?;
+        Some(known.breaker.of(self.is_candidate))
     }
 
     /// True if the upstream's host set has not been replaced since this service was created.
@@ -170,7 +193,11 @@ impl Service {
             let host = &hosts[at];
             host.checks.admit(unchecked)
                 && !(watched && host.is_ejected(*now_ms))
-                && settings.is_none_or(|settings| host.breaker.admits(&settings.numbers, *now_ms))
+                && settings.is_none_or(|settings| {
+                    host.breaker
+                        .of(self.is_candidate)
+                        .admits(&settings.numbers, *now_ms)
+                })
                 && !tried.has(at)
         };
         let proven = |at: usize| works(at) && !hosts[at].is_unreachable(*now_ms);
@@ -239,6 +266,7 @@ impl Service {
     }
 
     /// Reports the outcome of a request to outlier detection, if `health.passive` is configured.
+    /// Statuses of a candidate's requests do not count.
     pub(crate) fn saw(
         &self,
         upstream: &ir::Upstream,
@@ -250,6 +278,10 @@ impl Service {
         let Some(passive) = &upstream.health.passive else {
             return;
         };
+        // A candidate that gets errors must not take hosts from the running version.
+        if self.is_candidate && matches!(signal, HealthSignal::Status(_)) {
+            return;
+        }
         let watch = Watch {
             state: &self.common.state,
             hosts: &self.set.hosts,

@@ -438,7 +438,7 @@ pub(crate) fn report_connect<T>(
             service.saw(upstream, target, HealthSignal::Unreachable, calls, now_ms);
             breaker_permits::record_connect_failure(
                 upstream,
-                &service.set.hosts[target],
+                service.breaker_of(target),
                 calls,
                 now_ms,
             );

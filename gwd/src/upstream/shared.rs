@@ -19,7 +19,7 @@ use crate::discovery::Discovery;
 use crate::limits::crowding;
 use crate::limits::hashing::KeyedHash;
 use crate::upstream::address::Address;
-use crate::upstream::breaker::CircuitBreaker;
+use crate::upstream::breaker::VersionBreakers;
 use crate::upstream::connection_shares::ConnectionShares;
 use crate::upstream::connections::Connections;
 use crate::upstream::health::{Checks, Verdict};
@@ -68,7 +68,7 @@ pub(crate) struct State {
     pub(crate) streams: AtomicU64,
     /// Retries in progress, or waiting to begin.
     pub(crate) retries: CacheAligned<AtomicU64>,
-    pub(crate) breaker: CircuitBreaker,
+    pub(crate) breaker: VersionBreakers,
     /// Circuit breakers of policies at this upstream, by the id of the policy's state.
     chain_breakers: Mutex<HashMap<StateId, Weak<ChainBreaker>>>,
     /// True while one request decides if a host is ejected. Other requests then skip the decision;
@@ -89,7 +89,7 @@ pub(crate) struct State {
 pub(crate) struct ChainBreaker {
     /// Name of the policy.
     pub(crate) policy: Box<str>,
-    pub(crate) breaker: CircuitBreaker,
+    pub(crate) breaker: VersionBreakers,
     /// State of the breaker as last reported in the program log.
     pub(crate) logged: LoggedStates,
 }
@@ -115,7 +115,7 @@ pub(crate) struct Host {
     since_ms: u64,
     pub(crate) tally: Tally,
     pub(crate) checks: Checks,
-    pub(crate) breaker: CircuitBreaker,
+    pub(crate) breaker: VersionBreakers,
     /// State of the host as last reported in the program log.
     pub(crate) logged: LoggedStates,
 }
@@ -214,7 +214,7 @@ impl State {
             connection_shares: ConnectionShares::new(),
             streams: AtomicU64::new(http2::STREAMS_ASSUMED as u64),
             retries: CacheAligned::default(),
-            breaker: CircuitBreaker::default(),
+            breaker: VersionBreakers::default(),
             chain_breakers: Mutex::default(),
             ejecting: AtomicBool::new(false),
             interval_ends_ms: AtomicU64::new(0),
@@ -255,7 +255,7 @@ impl State {
         }
         let breaker = Arc::new(ChainBreaker {
             policy: named.policy.clone(),
-            breaker: CircuitBreaker::default(),
+            breaker: VersionBreakers::default(),
             logged: LoggedStates::default(),
         });
         breakers.insert(named.state, Arc::downgrade(&breaker));
@@ -327,7 +327,7 @@ impl Host {
             since_ms: now_ms,
             tally: Tally::default(),
             checks: Checks::default(),
-            breaker: CircuitBreaker::default(),
+            breaker: VersionBreakers::default(),
             logged: LoggedStates::default(),
         }
     }

@@ -53,16 +53,19 @@ pub(crate) async fn log_changes(states: Arc<States>, clock: Clock) {
 /// Appends a log line for each state of an upstream that has changed.
 fn look(state: &State, now_ms: u64, lines: &mut Vec<Line>) {
     let of_upstream = || json!({"upstream": state.name});
-    circuit(&state.breaker, &state.logged, now_ms, &of_upstream, lines);
+    let breaker = state.breaker.running();
+    circuit(breaker, &state.logged, now_ms, &of_upstream, lines);
     for named in state.chain_breakers() {
         let of_policy = || json!({"upstream": state.name, "policy": named.policy});
-        circuit(&named.breaker, &named.logged, now_ms, &of_policy, lines);
+        let breaker = named.breaker.running();
+        circuit(breaker, &named.logged, now_ms, &of_policy, lines);
     }
     for host in state.hosts() {
         let of_host = || json!({"upstream": state.name, "host": host.name});
         reach(&host, now_ms, &of_host, lines);
         ejection(&host, now_ms, &of_host, lines);
-        circuit(&host.breaker, &host.logged, now_ms, &of_host, lines);
+        let breaker = host.breaker.running();
+        circuit(breaker, &host.logged, now_ms, &of_host, lines);
     }
 }
 

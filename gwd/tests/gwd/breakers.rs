@@ -11,7 +11,7 @@ use policy::traffic::retry::Condition;
 use crate::fixture::*;
 use crate::retries::retries;
 
-fn breaker(consecutive: u64, scope: Scope) -> circuit_breaker::Checked {
+pub(crate) fn breaker(consecutive: u64, scope: Scope) -> circuit_breaker::Checked {
     circuit_breaker::Checked {
         numbers: Numbers {
             consecutive_failures: Some(consecutive),

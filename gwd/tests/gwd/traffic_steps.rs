@@ -1,15 +1,19 @@
 //! Progressive releases by share of the requests: one gateway serves the base and the candidate
 //! (release.md §6).
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use bundle::digest::Digest;
 use bundle::ir;
 use bundle::publish;
 use bundle::statement::predicate::{Guard, RecordKind, Rollout, Step, Sticky, Testers};
+use policy::traffic::circuit_breaker::Scope;
 use serde_json::{Value, json};
 
+use crate::breakers::breaker;
 use crate::fixture::*;
 use crate::rollouts::{head, notify, position_ppm};
 use crate::world::{Process, World, numbered};
@@ -206,6 +210,42 @@ fn testers_select_their_version_by_a_field() {
     }
 }
 
+/// Version `number` with a circuit breaker that opens after two failures.
+fn with_breaker(upstream: &Upstream, number: u32, scope: Scope) -> ir::Gateway {
+    let mut gateway = numbered(upstream, number);
+    let mut upstreams: Vec<ir::Upstream> = gateway.shared.upstreams.iter().cloned().collect();
+    let mut breaker = breaker(2, scope);
+    (breaker.numbers.open_ms, breaker.numbers.open_max_ms) = (60_000, 60_000);
+    upstreams[0].circuit_breaker = Some(breaker);
+    gateway.shared.upstreams = ir::Set::new(upstreams).unwrap();
+    gateway
+}
+
+#[test]
+fn failing_candidate_opens_no_breaker_of_the_base() {
+    let upstream = Upstream::start(|seen, stream| {
+        let status = match seen.field("x-release")[..] {
+            ["candidate"] => "500 Internal Server Error",
+            _ => "200 OK",
+        };
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        Then::Keep
+    });
+    for scope in [Scope::Upstream, Scope::Target] {
+        let versions = [1, 2].map(|number| with_breaker(&upstream, number, scope));
+        let split = Split::of(versions, None);
+        let gwd = split.begun();
+        let status = |version: &str| {
+            let fields = format!("x-release: {version}\r\n");
+            fetch(gwd.public(), "GET", "/a", &fields).status
+        };
+        let candidate = [(); 3].map(|()| status("candidate"));
+        assert_eq!(candidate, [500, 500, 503]);
+        assert_eq!(status("base"), 200);
+    }
+}
+
 #[test]
 fn clients_without_the_field_go_by_address() {
     let split = Split::new();
@@ -335,7 +375,8 @@ fn revoked_version_is_left_at_once() {
 fn rollback_by_hand_leaves_only_the_candidate() {
     let split = Split::new();
     let gwd = split.begun();
-    assert_eq!(gwd.status()["previous"], split.base.to_string());
+    assert_eq!(gwd.status()["rollback_to"], split.base.to_string());
+    assert_eq!(gwd.status()["previous"], Value::Null);
     let back = gwd.ask("POST", "/v1/rollback", "").json();
     assert_eq!(back["bundle"], split.base.to_string());
     assert_eq!(back["hold"]["from"], split.candidate.to_string());
@@ -363,6 +404,9 @@ fn second_rollback_by_hand_goes_further_back() {
     split.begin();
     split.assert_serves_two(&notify(&gwd));
     for expected in [split.base, earlier] {
+        let status = gwd.status();
+        assert_eq!(status["previous"], earlier.to_string());
+        assert_eq!(status["rollback_to"], expected.to_string());
         let back = gwd.ask("POST", "/v1/rollback", "").json();
         assert_eq!(back["bundle"], expected.to_string());
         assert_eq!(back["hold"]["from"], split.candidate.to_string());
@@ -464,6 +508,66 @@ fn failed_guard_gives_all_requests_to_the_base() {
         draft.kind = RecordKind::Rollback
     });
     assert_eq!(notify(&gwd)["hold"], Value::Null);
+}
+
+/// Two versions that admit uploads, with a slow upstream and a guard of `p99`.
+fn guarded_by_p99() -> Split {
+    let upstream = Upstream::start(|_, stream| {
+        std::thread::park_timeout(Duration::from_millis(20));
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    let guard = Guard {
+        errors_ppm: None,
+        for_ms: 3_000,
+        p99_ppm: Some(1_000_000),
+        requests: 20,
+    };
+    let versions = ["/v1", "/v2"].map(|path| {
+        let ops = vec![op("GET", "/a"), op("POST", "/a"), op("GET", path)];
+        let mut shop = shop(upstream.address, ops);
+        shop.expose_bundle = true;
+        shop.gateway()
+    });
+    Split::of(versions, Some(guard))
+}
+
+#[test]
+fn slow_uploads_of_a_client_fail_no_guard() {
+    let split = guarded_by_p99();
+    let gwd = split.begun();
+    let clients = || [(); 16].map(|()| Client::connect(gwd.public()));
+    let (mut base, mut uploads) = (clients(), clients());
+    let head = |method: &str, version: &str, rest: &str| {
+        format!("{method} /a HTTP/1.1\r\nhost: shop\r\nx-release: {version}\r\n{rest}\r\n")
+    };
+    let upload = head("POST", "candidate", "content-length: 2\r\n") + "a";
+    for _ in 0..1_000 {
+        for client in &mut uploads {
+            client.send(&upload);
+        }
+        // The uploads last ten times as long as a request to the base.
+        for _ in 0..10 {
+            for client in &mut base {
+                client.send(&head("GET", "base", ""));
+            }
+            for client in &mut base {
+                assert_eq!(client.answer().status, 200);
+            }
+        }
+        for client in &mut uploads {
+            client.send("b");
+        }
+        for client in &mut uploads {
+            assert_eq!(client.answer().status, 200);
+        }
+        let guard = gwd.status()["rollout"]["guard"].clone();
+        assert_ne!(guard["result"], "failed", "{guard}");
+        if guard["result"] == "passed" {
+            return;
+        }
+    }
+    panic!("the guard has no result");
 }
 
 #[test]

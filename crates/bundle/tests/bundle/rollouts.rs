@@ -183,7 +183,22 @@ fn choice_of_the_version_is_checked() {
         (1, cookie("a=b"), None),
         (1, None, Some("")),
     ];
-    for (traffic_ppm, sticky, testers) in bad {
+    let unsuitable = [
+        "authorization",
+        "connection",
+        "content-length",
+        "cookie",
+        "host",
+        "proxy-authorization",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let unsuitable = unsuitable.into_iter().flat_map(|name| {
+        let (sticky, testers) = (header(name), Some(name));
+        [(1, sticky, None), (1, None, testers)]
+    });
+    for (traffic_ppm, sticky, testers) in bad.into_iter().chain(unsuitable) {
         let shown = format!("{traffic_ppm} {sticky:?} {testers:?}");
         let refused = with(traffic_ppm, sticky, testers).unwrap_err();
         assert_eq!(refused.reason(), "bad-rollout", "{shown}");

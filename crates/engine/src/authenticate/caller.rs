@@ -121,7 +121,7 @@ pub(super) fn remember(
     let key = token.and_then(|token| token.key.as_deref());
     let owner = key.unwrap_or(&proved.key);
     let proofs = &cx.limits.proofs;
-    let kept = proofs.remember(proved.proof, owner, cx.unix_s, proved.ends_s);
+    let kept = proofs.remember_for(proved.proof, owner, cx.unix_s, proved.life);
     kept.map_err(|full| match full {
         Refused::Replayed => dpop::Reason::Replayed,
         Refused::Full => dpop::Reason::Full,

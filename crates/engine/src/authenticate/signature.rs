@@ -65,7 +65,7 @@ fn remember(signed: &Signed, caller: &Caller<'_>, cx: &Cx<'_>) -> Result<(), Rea
     let token = caller.token.as_ref();
     let key = token.and_then(|token| token.key.as_deref());
     let nonces = &cx.limits.nonces;
-    let kept = nonces.remember(used.hash, key.unwrap_or_default(), cx.unix_s, used.ends_s);
+    let kept = nonces.remember_for(used.hash, key.unwrap_or_default(), cx.unix_s, used.life);
     kept.map_err(|full| match full {
         Refused::Replayed => Reason::Replayed,
         Refused::Full => Reason::Full,

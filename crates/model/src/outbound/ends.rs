@@ -88,6 +88,15 @@ impl End {
         self.captures == other.captures
     }
 
+    /// Path of the client requests that this destination's operation would send to `other`, if the
+    /// router selected the operation for them. `None` if a rewrite replaces the path, or if the
+    /// path is not below that of the target.
+    pub(super) fn client_path(&self, other: &Self) -> Option<String> {
+        let (base, before) = self.offset.as_ref()?;
+        let rest = other.text.strip_prefix(before.as_str())?;
+        rest.starts_with('/').then(|| format!("{base}{rest}"))
+    }
+
     /// True if both destinations change request paths in the same way. Different request paths then
     /// stay different at the upstream.
     pub(super) fn has_same_path_mapping(&self, other: &Self) -> bool {

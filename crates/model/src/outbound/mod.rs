@@ -42,14 +42,15 @@ pub struct Shared<'a> {
 
 impl Shared<'_> {
     /// The same definitions with the targets that upstreams of the same names have in `new`. An
-    /// upstream with other targets is still the same upstream. `None` if no upstream has other
-    /// targets.
+    /// upstream with other targets is still the same upstream. `renamed`: new names of upstreams
+    /// whose names do not exist in `new`. `None` if no upstream has other targets.
     #[must_use]
-    pub fn with_targets_of(&self, new: &Self) -> Option<Self> {
+    pub fn with_targets_of(&self, new: &Self, renamed: &BTreeMap<&str, &str>) -> Option<Self> {
         let mut upstreams = self.upstreams.clone();
         let mut is_changed = false;
         for (name, upstream) in &mut upstreams {
-            if let Some(other) = new.upstreams.get(name).copied() {
+            let renamed = || new.upstreams.get(renamed.get(name)?);
+            if let Some(other) = new.upstreams.get(name).or_else(renamed).copied() {
                 is_changed |= upstream.servers_and_paths() != other.servers_and_paths();
                 *upstream = other;
             }
@@ -108,6 +109,30 @@ pub fn is_unserved(method: &str) -> bool {
 #[must_use]
 pub fn answers(checked: &Checked) -> bool {
     matches!(checked, Checked::Respond(_) | Checked::Redirect(_)) || checked.kind() == "mock"
+}
+
+/// New names of upstreams, by the old names: the upstream that most operations of an old upstream
+/// use now. `places`: the operations of the old and the new version.
+#[must_use]
+pub fn renamed_upstreams<'p>([old, new]: [&'p [Place<'_>]; 2]) -> BTreeMap<&'p str, &'p str> {
+    let now: BTreeMap<[&str; 2], &str> = new
+        .iter()
+        .map(|place| ([place.api, place.key], place.upstream))
+        .collect();
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for place in old {
+        if let Some(name) = now.get(&[place.api, place.key]) {
+            *counts.entry((place.upstream, *name)).or_default() += 1;
+        }
+    }
+    let mut most: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+    for ((was, is), count) in counts {
+        let known = most.entry(was).or_insert((count, is));
+        if count > known.0 {
+            *known = (count, is);
+        }
+    }
+    most.into_iter().map(|(was, (_, is))| (was, is)).collect()
 }
 
 /// Operation at a mount, with its protection and its destinations.

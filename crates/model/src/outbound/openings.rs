@@ -243,6 +243,19 @@ impl<'c, 'a> Comparison<'c, 'a> {
         is.inbound() == was.inbound() && is.method == was.method && !its.has_same_captures(end)
     }
 
+    /// True if another operation of the old version received the client requests that the operation
+    /// at index `at` would have sent to `end`. The router then sent none of them to `end`, whatever
+    /// the other operation did with them.
+    fn is_separated(&self, (at, its): (usize, &End), end: &End) -> bool {
+        let Some(path) = its.client_path(end) else {
+            return false;
+        };
+        let mount = self.old.0[at].place.mount;
+        let others = self.mappings.get(&(path, end.method.as_str()));
+        let mut others = others.into_iter().flatten();
+        others.any(|other| *other != at && is_beside(mount, self.old.0[*other].place.mount))
+    }
+
     /// True if an old mount without hosts served all hosts of a new mount, because no other mount
     /// of the old version named these hosts.
     fn had_all_hosts(&self, (new, old): (&ir::Mount, &ir::Mount)) -> bool {
@@ -342,6 +355,7 @@ impl<'c, 'a> Comparison<'c, 'a> {
         let is_wide = |(other, its): &(usize, &End)| {
             its.is_sent_like(end)
                 && !self.sends_other_requests((at, end), (*other, its))
+                && !self.is_separated((*other, its), end)
                 && method_contains(&its.method, &end.method)
                 && its.raw.contains(&end.raw)
                 && extents

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::ends::{End, Sent};
 use super::{
@@ -28,6 +28,16 @@ pub struct Origin<'n> {
     pub before: Vec<usize>,
 }
 
+/// Function that returns true if the old operation at an index admits all callers of the new
+/// operation at an index and a listener.
+type Admits<'f> = &'f (dyn Fn(usize, (usize, &str)) -> bool + Sync);
+
+/// Names of listeners in the new version, each with its name in the old version.
+type Listeners<'l> = BTreeMap<&'l str, Option<&'l str>>;
+
+/// Listener and destination (host, method, path).
+type ListenerEnd<'e> = (&'e str, [&'e str; 3]);
+
 /// All new origins of requests to upstreams.
 #[derive(Debug)]
 pub struct Origins<'n> {
@@ -42,15 +52,17 @@ pub struct Origins<'n> {
 ///
 /// `old`: the operations of the old version with the servers of their upstreams. Further items have
 /// the same operations with other servers. An item counts only for requests that no operation of
-/// the items before it sent. `sends` returns false for old operations that never send a request.
+/// the items before it sent. `admits` returns true if the old operation at an index admits all
+/// callers of the new operation at an index and a listener. Another old operation counts only for
+/// the same client requests.
 #[must_use]
 pub fn new_origins<'n>(
     old: &[Outbound<'_>],
     new: &Outbound<'n>,
-    listeners: &BTreeMap<&str, Option<&str>>,
-    sends: &(dyn Fn(usize) -> bool + Sync),
+    listeners: &Listeners<'_>,
+    admits: Admits<'_>,
 ) -> Origins<'n> {
-    let old: Vec<Senders<'_>> = old.iter().map(|old| Senders::of(old, sends)).collect();
+    let old: Vec<Senders<'_>> = old.iter().map(Senders::of).collect();
     let key = |at: usize| new.0[at].place.key.to_owned();
     let all = (0..new.0.len()).collect();
     let (found, not_compared) = within_limit(all, key, |at, allowance| {
@@ -58,7 +70,8 @@ pub fn new_origins<'n>(
         let place = new.0[at].place;
         let sent = new.0[at].ends.iter();
         for end in sent.filter(|end| end.sent != Sent::Nothing) {
-            for (listener, before) in unsent(&old, (place, end), listeners, allowance)? {
+            let admits = |old: usize, listener: &str| admits(old, (at, listener));
+            for (listener, before) in unsent(&old, (place, end), listeners, admits, allowance)? {
                 found.insert(Origin {
                     operation: at,
                     listener,
@@ -82,7 +95,8 @@ type Unsent<'n> = (&'n str, Vec<usize>);
 fn unsent<'n>(
     old: &[Senders<'_>],
     (place, end): (&'n Place<'n>, &End),
-    listeners: &BTreeMap<&str, Option<&str>>,
+    listeners: &Listeners<'_>,
+    admits: impl Fn(usize, &str) -> bool,
     allowance: &mut Allowance,
 ) -> Result<Vec<Unsent<'n>>, Exceeded> {
     let own = place.mount.listeners.iter().map(String::as_str);
@@ -90,7 +104,11 @@ fn unsent<'n>(
         .filter_map(|name| Some((name, *listeners.get(name)?)))
         .collect();
     for senders in old {
-        own.retain(|(_, was)| was.is_none_or(|was| !senders.sent.contains(&(was, end.key()))));
+        let counts =
+            |at: usize, listener: &str| senders.has_same_clients(at, place) || admits(at, listener);
+        own.retain(|(listener, was)| {
+            !was.is_some_and(|was| senders.is_sent(was, end, |at| counts(at, listener)))
+        });
         if own.is_empty() {
             return Ok(Vec::new());
         }
@@ -98,16 +116,17 @@ fn unsent<'n>(
         if near.is_empty() {
             continue;
         }
-        let (whole, parts) = senders.parts((place, end), &near);
+        let (whole, parts) = senders.parts(end, &near);
         let mut found = Vec::new();
         for (listener, was) in own {
-            if was.is_some_and(|was| whole.iter().any(|at| senders.is_at(*at, was))) {
+            let was_sent =
+                |at: usize| was.is_some_and(|was| senders.is_at(at, was)) && counts(at, listener);
+            if whole.iter().any(|at| was_sent(*at)) {
                 continue;
             }
             // The router did not select an operation that has all requests but is not in `whole`.
-            let own_near = near.iter().filter(|(at, its)| {
-                !contains(its, end) && was.is_some_and(|was| senders.is_at(*at, was))
-            });
+            let own_near = near.iter();
+            let own_near = own_near.filter(|(at, its)| !contains(its, end) && was_sent(*at));
             let own_near: Vec<&End> = own_near.map(|(_, its)| *its).collect();
             for (part, before) in &parts {
                 if !is_sent(&own_near, part, allowance)? {
@@ -147,25 +166,25 @@ fn contains(end: &End, other: &End) -> bool {
 struct Senders<'e> {
     operations: &'e [OutboundOperation<'e>],
     index: Index<'e>,
-    /// Listeners and destinations (host, method, path).
-    sent: FxHashSet<(&'e str, [&'e str; 3])>,
+    /// Indices of operations, with the destination, by listener and destination.
+    sent: FxHashMap<ListenerEnd<'e>, Vec<(usize, &'e End)>>,
     /// Indices of operations by the path and method of client requests.
     mappings: FxHashMap<(String, &'e str), Vec<usize>>,
-    sends: &'e (dyn Fn(usize) -> bool + Sync),
 }
 
 impl<'e> Senders<'e> {
-    fn of(outbound: &'e Outbound<'e>, sends: &'e (dyn Fn(usize) -> bool + Sync)) -> Self {
-        let mut sent = FxHashSet::default();
+    fn of(outbound: &'e Outbound<'e>) -> Self {
+        let mut sent: FxHashMap<_, Vec<(usize, &End)>> = FxHashMap::default();
         let mut mappings: FxHashMap<(String, &str), Vec<usize>> = FxHashMap::default();
         for (at, operation) in outbound.0.iter().enumerate() {
             let place = operation.place;
             let mapping = (place.inbound(), place.method);
             mappings.entry(mapping).or_default().push(at);
-            let is_sent = |end: &&End| end.sent == Sent::Requests && sends(at);
-            for end in operation.ends.iter().filter(is_sent) {
-                let listeners = place.mount.listeners.iter();
-                sent.extend(listeners.map(|listener| (listener.as_str(), end.key())));
+            for end in operation.ends.iter().filter(|end| end.is_sent()) {
+                for listener in &place.mount.listeners {
+                    let key = (listener.as_str(), end.key());
+                    sent.entry(key).or_default().push((at, end));
+                }
             }
         }
         Self {
@@ -173,8 +192,13 @@ impl<'e> Senders<'e> {
             index: outbound.index(|_| true),
             sent,
             mappings,
-            sends,
         }
+    }
+
+    /// True if an operation for which `counts` returns true sent requests to `end` from a listener.
+    fn is_sent(&self, listener: &str, end: &End, counts: impl Fn(usize) -> bool) -> bool {
+        let mut all = self.sent.get(&(listener, end.key())).into_iter().flatten();
+        all.any(|(at, its)| its.is_sent_like(end) && counts(*at))
     }
 
     /// Destinations of operations that sent requests which the upstream may read as requests to
@@ -185,10 +209,9 @@ impl<'e> Senders<'e> {
         allowance: &mut Allowance,
     ) -> Result<Vec<(usize, &'e End)>, Exceeded> {
         let mut near = allowance.near(end, &self.index)?;
-        near.retain(|(at, its)| {
+        near.retain(|(_, its)| {
             let mut readings = end.readings.iter();
-            its.sent == Sent::Requests
-                && (self.sends)(*at)
+            its.is_sent_like(end)
                 && methods_meet(&end.method, &its.method)
                 && readings.any(|own| its.readings.iter().any(|its| own.overlaps(its)))
         });
@@ -197,16 +220,12 @@ impl<'e> Senders<'e> {
 
     /// Divides the requests to `end` by the operations that sent them. Returns the operations that
     /// sent all requests, and each part with all operations that sent it.
-    fn parts<'n>(
-        &self,
-        (place, end): (&Place<'_>, &'n End),
-        near: &[(usize, &'n End)],
-    ) -> (Vec<usize>, Vec<Part<'n>>) {
+    fn parts<'n>(&self, end: &'n End, near: &[(usize, &'n End)]) -> (Vec<usize>, Vec<Part<'n>>) {
         let mut whole = Vec::new();
         let mut parts: BTreeMap<[&str; 3], Part<'_>> = BTreeMap::new();
         for (at, its) in near.iter().copied() {
             match contains(its, end) {
-                true if end.has_same_path_mapping(its) && self.is_separated(at, place) => {}
+                true if self.is_separated((at, its), end) => {}
                 true => whole.push(at),
                 false => {
                     let part = parts.entry(its.key()).or_insert((its, Vec::new()));
@@ -224,12 +243,15 @@ impl<'e> Senders<'e> {
         (whole, parts)
     }
 
-    /// True if another old operation received the client requests of a new operation, so that the
-    /// router did not select the old operation at index `at` for them.
-    fn is_separated(&self, at: usize, place: &Place<'_>) -> bool {
+    /// True if another old operation received the client requests that the operation at index `at`
+    /// would have sent to `end`, so that the router did not select it for them.
+    fn is_separated(&self, (at, its): (usize, &End), end: &End) -> bool {
+        let Some(path) = its.client_path(end) else {
+            return false;
+        };
         let mount = self.operations[at].place.mount;
-        let mapping = (place.inbound(), place.method);
-        let mut others = self.mappings.get(&mapping).into_iter().flatten();
+        let others = self.mappings.get(&(path, end.method.as_str()));
+        let mut others = others.into_iter().flatten();
         others.any(|other| {
             let beside = self.operations[*other].place.mount;
             let mut shared = beside.listeners.iter();
@@ -237,6 +259,13 @@ impl<'e> Senders<'e> {
                 && beside.hosts == mount.hosts
                 && shared.any(|name| mount.listeners.contains(name))
         })
+    }
+
+    /// True if the old operation at index `at` received the same client requests as the operation
+    /// of the new version.
+    fn has_same_clients(&self, at: usize, place: &Place<'_>) -> bool {
+        let old = self.operations[at].place;
+        old.method == place.method && old.inbound() == place.inbound()
     }
 
     fn is_at(&self, at: usize, listener: &str) -> bool {

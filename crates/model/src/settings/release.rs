@@ -1,7 +1,9 @@
 //! Reader of `release` of gateway.yaml: checks of store and channel; steps, choice of the version
 //! and guard of progressive releases.
 
-use bundle::rollout::{ALL_PPM, GUARD_FOR_MS, STEPS_MAX, VersionChoice, percent};
+use bundle::rollout::{
+    ALL_PPM, GUARD_FOR_MS, STEPS_MAX, Unsuitable, VersionChoice, percent, unsuitable_field,
+};
 use bundle::statement::predicate::{Guard, Step, Sticky, Testers};
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, NodeRef, Sink, read};
@@ -101,8 +103,8 @@ fn share(step: Step) -> String {
     }
 }
 
-/// Reads how a request's version is chosen. Reports a choice without effect; `steps` are the steps
-/// of the release.
+/// Reads how a request's version is chosen. Reports a choice without effect, and fields that cannot
+/// choose; `steps` are the steps of the release.
 pub(super) fn choice(
     release: Option<NodeRef<'_>>,
     steps: &[Step],
@@ -121,11 +123,38 @@ pub(super) fn choice(
         let help = "write a step such as `{traffic: 10%}`, or remove this key";
         sink.push(Diagnostic::new(&RELEASE_STEPS, node.span(), wrong).help(help));
     }
+    for (of, example) in [(sticky, "x-user"), (testers, "x-release")] {
+        check_field(of, example, sink);
+    }
     let header = field(sticky, "header").map(Sticky::Header);
     VersionChoice {
         sticky: header.or_else(|| text(sticky, "cookie").map(Sticky::Cookie)),
         testers: field(testers, "header").map(|header| Testers { header }),
     }
+}
+
+/// Reports the `header` of `sticky` or `testers` if the field cannot choose the version. `example`:
+/// name of a field that can.
+fn check_field(of: Option<NodeRef<'_>>, example: &str, sink: &mut Sink) {
+    let Some(node) = of.and_then(|of| of.get("header")) else {
+        return;
+    };
+    let name = node.scalar_text().map(str::to_ascii_lowercase);
+    let Some(name) = name else { return };
+    let Some(why) = unsuitable_field(&name) else {
+        return;
+    };
+    let (why, other) = match why {
+        Unsuitable::Connection => ("it says nothing about the client", ""),
+        Unsuitable::Cookies => (
+            "it has all cookies of the client",
+            ", or `sticky: {cookie: NAME}` with the name of one cookie",
+        ),
+        Unsuitable::Credential => ("it changes with each new token", ", or remove the key"),
+    };
+    let wrong = format!("the field `{name}` cannot choose the version of a request: {why}");
+    let help = format!("write a field of your own, such as `header: {example}`{other}");
+    sink.push(Diagnostic::new(&RELEASE_STEPS, node.span(), wrong).help(help));
 }
 
 /// Reads the guard. `None` without a guard. Reports a guard without effect; `steps` are the steps

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bundle::digest::Digest;
 use bundle::ir;
-use model::outbound::{Extent, Opening, Outbound, Side, of_gateway, openings};
+use model::outbound::{Extent, Opening, Outbound, Side, of_gateway, openings, renamed_upstreams};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
@@ -60,7 +60,8 @@ pub(crate) fn compare<'a>(
     let [was, is] = places
         .each_ref()
         .map(|(shared, places)| Outbound::of(shared, places));
-    let renewed = places[0].0.with_targets_of(&places[1].0);
+    let renamed = renamed_upstreams(places.each_ref().map(|(_, places)| &**places));
+    let renewed = places[0].0.with_targets_of(&places[1].0, &renamed);
     let renewed = renewed
         .as_ref()
         .map(|shared| Outbound::of(shared, &places[0].1));

@@ -2,12 +2,12 @@
 //! operations send requests. The client address is the one that trusted proxies report. Trusted
 //! proxies are settings of the listener, which [`super::gateway`] and [`newly_reachable`] compare.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use bundle::ir;
 use model::outbound::origins::{Origin, new_origins};
-use model::outbound::{NotCompared, Outbound, Place, of_gateway};
+use model::outbound::{NotCompared, Outbound, Place, of_gateway, renamed_upstreams};
 use policy::auth::{self, mtls};
 use policy::declared::Settings;
 use policy::{Addresses, Cidr};
@@ -188,22 +188,25 @@ pub(super) fn newly_reachable<'g>(
         return Vec::new();
     }
     let mut before = vec![Outbound::of(&shared, &places)];
-    let renewed = shared.with_targets_of(&own);
+    let renewed = shared.with_targets_of(&own, &renamed_upstreams([&places, &new_places]));
     before.extend(renewed.map(|shared| Outbound::of(&shared, &places)));
     let is = Outbound::of(&own, &new_places);
-    let listeners = suspects
-        .iter()
-        .map(|(name, at)| (*name, pairs[*at].0.map(|was| was.name.as_str())));
-    let sends = |at: usize| !places[at].answers();
-    let origins = new_origins(&before, &is, &listeners.collect(), &sends);
-    not_compared(&origins.not_compared, &after, plan);
     let earlier = Earlier {
         gateways: [old, new],
         identities: [old, new].map(ir::IdentityFields::of_gateway),
         before: mounted(old),
         after,
-        known: RefCell::default(),
+        known: Mutex::default(),
     };
+    let listeners = suspects
+        .iter()
+        .map(|(name, at)| (*name, pairs[*at].0.map(|was| was.name.as_str())));
+    let admits = |old: usize, (operation, listener): (usize, &str)| {
+        let listener = new.shared.listeners.get(listener);
+        listener.is_some_and(|one| earlier.is_within(old, (operation, &one.name)))
+    };
+    let origins = new_origins(&before, &is, &listeners.collect(), &admits);
+    not_compared(&origins.not_compared, &earlier.after, plan);
     let mut groups: Groups<'_> = BTreeMap::new();
     for origin in &origins.all {
         let (api, _, operation) = earlier.after[origin.operation];
@@ -340,7 +343,7 @@ struct Earlier<'g> {
     identities: [ir::IdentityFields; 2],
     before: Vec<Mounted<'g>>,
     after: Vec<Mounted<'g>>,
-    known: RefCell<FxHashMap<Compared<'g>, bool>>,
+    known: Mutex<FxHashMap<Compared<'g>, bool>>,
 }
 
 impl<'g> Earlier<'g> {
@@ -380,7 +383,8 @@ impl<'g> Earlier<'g> {
                 key[side + 4] = std::ptr::from_ref(operation) as usize;
             }
         }
-        if let Some(known) = self.known.borrow().get(&(key, listener)) {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known().get(&(key, listener)) {
             return *known;
         }
         let mount = sides[0].1;
@@ -403,8 +407,7 @@ impl<'g> Earlier<'g> {
             one.class.is_none() && matches!(one.verdict, Verdict::Weaken | Verdict::Incomparable)
         };
         let is_within = !found.iter().any(opens);
-        let mut known = self.known.borrow_mut();
-        known.insert((key, listener), is_within);
+        known().insert((key, listener), is_within);
         is_within
     }
 }

@@ -25,7 +25,7 @@ pub use place::{
 };
 pub use reasons::Fault;
 pub use removals::Removals;
-pub use replays::{Refused, Replays};
+pub use replays::{Life, Refused, Replays, Windows};
 pub use spelling::{
     compared_forms, compared_in_query, has_lookalike, has_several_readings, is_malformed,
     is_read_as, name_and_value, readings, without, without_converter,

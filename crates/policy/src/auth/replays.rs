@@ -2,10 +2,10 @@
 //! signatures (RFC 9421 §7.2.2). The table is outside snapshots, so that a rollback does not remove
 //! used credentials. All workers of a process share the table.
 //!
-//! The table stores a proof or nonce until it is too old to be accepted, and never removes it
-//! earlier: if the table is full, further proofs are refused. While more than half of a shard is in
-//! use, one caller may use at most a quarter of the shard. A caller with many proofs therefore
-//! cannot lock out others.
+//! The table stores a proof or nonce until it is too old to be accepted by any verifier, and never
+//! removes it earlier: if the table is full, further proofs are refused. While more than half of a
+//! shard is in use, one caller may use at most a quarter of the shard. A caller with many proofs
+//! therefore cannot lock out others.
 
 #[cfg(feature = "author")]
 pub(in crate::auth) mod author;
@@ -13,6 +13,8 @@ pub(in crate::auth) mod author;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::auth::Checked;
 
 /// Number of shards, each with a lock.
 const SHARDS: usize = 16;
@@ -29,6 +31,25 @@ pub struct Replays {
     shards: [Mutex<Shard>; SHARDS],
     callers: RandomState,
     shard_max: usize,
+}
+
+/// Validity of a proof or signature. Times are Unix times in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Time at which the client created the proof.
+    pub created_s: u64,
+    /// Time from which the proof is too old for the verifier that accepted it.
+    pub ends_s: u64,
+    /// Time from which the proof is too old for every verifier. `u64::MAX`: it depends on `window`.
+    pub expires_s: u64,
+}
+
+/// Longest `window` of the verifiers of a gateway whose credentials are valid once, in
+/// milliseconds. 0: no such verifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Windows {
+    proofs_ms: u64,
+    nonces_ms: u64,
 }
 
 /// Reason why a proof is not accepted.
@@ -48,6 +69,40 @@ struct Shard {
     ends: BTreeMap<u64, Vec<[u8; 16]>>,
     /// Number of stored proofs, by the hash of the caller.
     callers: BTreeMap<u64, usize>,
+    /// Longest window of a verifier so far, in seconds. 0: no verifier.
+    window_s: u64,
+    /// Time of creation before which proofs may have been used and forgotten, because all windows
+    /// were shorter (Unix time, seconds).
+    complete_from_s: u64,
+}
+
+impl Windows {
+    /// Longest windows of these verifiers.
+    #[must_use]
+    pub fn of<'a>(verifiers: impl Iterator<Item = &'a Checked>) -> Self {
+        let mut windows = Self::default();
+        for verifier in verifiers {
+            if let Checked::Dpop(dpop) = verifier {
+                windows.proofs_ms = windows.proofs_ms.max(dpop.window_ms());
+            }
+            if let Checked::HmacSignature(signature) = verifier {
+                windows.nonces_ms = windows.nonces_ms.max(signature.window_ms());
+            }
+        }
+        windows
+    }
+
+    /// Longest window of verifiers of proofs, in milliseconds.
+    #[must_use]
+    pub fn proofs_ms(self) -> u64 {
+        self.proofs_ms
+    }
+
+    /// Longest window of verifiers of signatures, in milliseconds.
+    #[must_use]
+    pub fn nonces_ms(self) -> u64 {
+        self.nonces_ms
+    }
 }
 
 impl Default for Replays {
@@ -77,8 +132,49 @@ impl Replays {
         unix_s: u64,
         ends_s: u64,
     ) -> Result<(), Refused> {
-        let caller = self.callers.hash_one(caller);
+        self.store(&mut self.shard(proof), proof, caller, (unix_s, ends_s))
+    }
+
+    /// Stores a proof of a caller until no verifier accepts it, also one with a longer window than
+    /// the verifier that accepted it now ([`Self::keep_for`]).
+    ///
+    /// # Errors
+    /// The proof is in the table already or may have been, or the table has no room for it.
+    pub fn remember_for(
+        &self,
+        proof: [u8; 16],
+        caller: &[u8],
+        unix_s: u64,
+        life: Life,
+    ) -> Result<(), Refused> {
         let mut shard = self.shard(proof);
+        if life.created_s < shard.complete_from_s {
+            return Err(Refused::Replayed);
+        }
+        let longest_s = life.created_s.saturating_add(shard.window_s + 1);
+        let ends_s = life.ends_s.max(longest_s.min(life.expires_s));
+        self.store(&mut shard, proof, caller, (unix_s, ends_s))
+    }
+
+    /// Keeps proofs for at least this window, in milliseconds, from `unix_s` on (Unix time,
+    /// seconds). Called before a verifier with this window serves requests. The window never
+    /// shrinks: a rollback may bring back a verifier with a longer one.
+    pub fn keep_for(&self, window_ms: u64, unix_s: u64) {
+        for shard in &self.shards {
+            locked(shard).keep_for(window_ms.div_ceil(1_000), unix_s);
+        }
+    }
+
+    /// Stores a proof in its shard. The times are the current time, and the time until which the
+    /// proof is stored (Unix time, seconds).
+    fn store(
+        &self,
+        shard: &mut Shard,
+        proof: [u8; 16],
+        caller: &[u8],
+        (unix_s, ends_s): (u64, u64),
+    ) -> Result<(), Refused> {
+        let caller = self.callers.hash_one(caller);
         shard.forget_before(unix_s);
         if shard.used.contains_key(&proof) {
             return Err(Refused::Replayed);
@@ -135,6 +231,22 @@ fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 }
 
 impl Shard {
+    /// Keeps proofs for at least this window, in seconds.
+    fn keep_for(&mut self, window_s: u64, unix_s: u64) {
+        if window_s <= self.window_s {
+            return;
+        }
+        let more_s = window_s - self.window_s;
+        // Without a verifier so far, no proof was used.
+        if self.window_s > 0 {
+            self.complete_from_s = unix_s.saturating_sub(self.window_s + 1);
+            let ends = std::mem::take(&mut self.ends).into_iter();
+            let later = ends.map(|(ends_s, proofs)| (ends_s.saturating_add(more_s), proofs));
+            self.ends = later.collect();
+        }
+        self.window_s = window_s;
+    }
+
     fn forget_before(&mut self, unix_s: u64) {
         while let Some(entry) = self.ends.first_entry().filter(|one| *one.key() < unix_s) {
             for proof in entry.remove() {
@@ -181,6 +293,59 @@ mod tests {
         assert_eq!(table.len(), 2);
         assert_eq!(used(NOW_S + 61), Ok(()));
         assert_eq!(table.len(), 1);
+    }
+
+    /// Proof that a verifier with this window accepts.
+    fn life(created_s: u64, window_s: u64) -> Life {
+        Life {
+            created_s,
+            ends_s: created_s + window_s + 1,
+            expires_s: u64::MAX,
+        }
+    }
+
+    #[test]
+    fn proof_is_kept_for_the_longest_window() {
+        let table = Replays::default();
+        table.keep_for(300_000, NOW_S);
+        table.keep_for(2_000, NOW_S);
+        let used = |at_s, window_s| table.remember_for(proof(1), b"a", at_s, life(NOW_S, window_s));
+        assert_eq!(used(NOW_S, 2), Ok(()));
+        for at_s in [NOW_S, NOW_S + 4, NOW_S + 300, NOW_S + 301] {
+            assert_eq!(used(at_s, 300), Err(Refused::Replayed), "{at_s}");
+        }
+        // A proof that expires earlier is stored until then.
+        let expiring = Life {
+            expires_s: NOW_S + 9,
+            ..life(NOW_S, 2)
+        };
+        let table = Replays::default();
+        table.keep_for(300_000, NOW_S);
+        assert_eq!(table.remember_for(proof(2), b"a", NOW_S, expiring), Ok(()));
+        assert!(table.contains(proof(2), NOW_S + 9));
+        assert!(!table.contains(proof(2), NOW_S + 10));
+    }
+
+    #[test]
+    fn longer_window_admits_no_forgotten_proof() {
+        let table = Replays::default();
+        table.keep_for(2_000, NOW_S);
+        let used = |number, at_s, created_s, window_s| {
+            table.remember_for(proof(number), b"a", at_s, life(created_s, window_s))
+        };
+        assert_eq!(used(1, NOW_S, NOW_S, 2), Ok(()));
+        assert_eq!(used(2, NOW_S + 8, NOW_S + 8, 2), Ok(()));
+        // The first proof is forgotten when the window grows; the second one is in the table.
+        let grown_s = NOW_S + 10;
+        assert!(!table.contains(proof(1), grown_s));
+        table.keep_for(300_000, grown_s);
+        for at_s in [grown_s, grown_s + 5, NOW_S + 300] {
+            assert_eq!(used(1, at_s, NOW_S, 300), Err(Refused::Replayed), "{at_s}");
+            let second = used(2, at_s, NOW_S + 8, 300);
+            assert_eq!(second, Err(Refused::Replayed), "{at_s}");
+        }
+        // The window before admitted proofs of this age, so they are admitted still.
+        assert_eq!(used(3, grown_s, grown_s - 2, 300), Ok(()));
     }
 
     #[test]

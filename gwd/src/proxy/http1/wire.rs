@@ -311,11 +311,17 @@ impl Http1Connection for Wire {
                     return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
                 }
                 Ok(Next::Done) => return Poll::Ready(None),
-                Ok(Next::More) => match ready!(state.poll_more(cx)) {
-                    Ok(1..) => continue,
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Broken::Gone,
-                    Ok(0) | Err(_) => Broken::Early,
-                },
+                Ok(Next::More) => {
+                    let polled = state.poll_more(cx);
+                    self.stream.transfer.client_polled(&polled);
+                    match ready!(polled) {
+                        Ok(1..) => continue,
+                        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                            Broken::Gone
+                        }
+                        Ok(0) | Err(_) => Broken::Early,
+                    }
+                }
                 Err(malformed) => {
                     self.stream.chunk_line_refused();
                     Broken::Malformed(malformed)

@@ -2,12 +2,18 @@
 //! entries that it has.
 
 use policy::auth::hmac_signature::{Signed, Used};
-use policy::auth::{Refused, Replays};
+use policy::auth::{Life, Refused, Replays};
 
 use super::*;
 
 /// Time until which the entries of the tests are in the table (Unix time, seconds).
 const ENDS_S: u64 = NOW_S + 60;
+/// Validity of the proofs and signatures of the tests.
+const LIFE: Life = Life {
+    created_s: NOW_S,
+    ends_s: ENDS_S,
+    expires_s: u64::MAX,
+};
 
 /// Hash of a proof or nonce. All these hashes belong to one shard of a table.
 fn hash(number: u32) -> [u8; 16] {
@@ -31,7 +37,7 @@ fn proving(number: u32) -> Caller<'static> {
     let mut caller = Caller::default();
     caller.proved = Some(dpop::ValidProof {
         proof: hash(number),
-        ends_s: ENDS_S,
+        life: LIFE,
         key: [7; 32],
         needs_nonce: false,
     });
@@ -42,7 +48,7 @@ fn proving(number: u32) -> Caller<'static> {
 fn signing(number: u32) -> Caller<'static> {
     let used = Used {
         hash: hash(number),
-        ends_s: ENDS_S,
+        life: LIFE,
     };
     let mut caller = Caller::default();
     caller.signed.push(Signed {

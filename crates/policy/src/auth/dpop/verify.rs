@@ -14,6 +14,7 @@ use super::{Checked, Reason, SCHEME};
 use crate::auth::binding;
 use crate::auth::jwt::verify::Halt;
 use crate::auth::jwt::{Identity, Verification};
+use crate::auth::replays::Life;
 use crate::auth::token::{TokenRequest, TokenVerifier};
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
 
@@ -41,8 +42,8 @@ pub struct Verifier {
 pub struct ValidProof {
     /// Hash of the key's thumbprint and the proof's `jti`.
     pub proof: [u8; 16],
-    /// Time from which the proof is too old (Unix time, seconds).
-    pub ends_s: u64,
+    /// Validity of the proof.
+    pub life: Life,
     /// Thumbprint of the client's key.
     pub key: [u8; 32],
     /// True if the nonce in the proof is about to expire and the client should get a new one.
@@ -127,7 +128,11 @@ impl Verifier {
             let lasts_ms = proof.issued_ms.saturating_add(self.settings.window_ms);
             Ok(Some(ValidProof {
                 proof: proof.hash(&key),
-                ends_s: lasts_ms.div_ceil(1_000).saturating_add(1),
+                life: Life {
+                    created_s: proof.issued_ms / 1_000,
+                    ends_s: lasts_ms.div_ceil(1_000).saturating_add(1),
+                    expires_s: u64::MAX,
+                },
                 key,
                 needs_nonce,
             }))

@@ -16,6 +16,7 @@ use crate::ask::Answers;
 use crate::auth::dpop::ClientUrl;
 use crate::auth::jwt::Verification;
 use crate::auth::place::FoundCredential;
+use crate::auth::replays::Windows;
 use crate::auth::token::TokenRequest;
 use crate::head::RequestHead;
 use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
@@ -274,9 +275,9 @@ fn nonce_is_identified_by_key_and_text() {
     let other = used("the same nonce by another key").used.unwrap();
     assert_eq!(plain.hash, again.hash);
     assert_ne!(plain.hash, other.hash);
-    assert_eq!(plain.ends_s, NOW_S + 301);
+    assert_eq!(plain.life.ends_s, NOW_S + 301);
     let expires = used("a signature that expires").used.unwrap();
-    assert_eq!(expires.ends_s, NOW_S + 1);
+    assert_eq!(expires.life.ends_s, NOW_S + 1);
 }
 
 #[test]
@@ -319,4 +320,16 @@ fn only_one_signature_by_a_known_key_is_taken() {
     assert_eq!(find(&["y"]), Ok(("y", &[1][..])));
     assert_eq!(find(&["x", "y"]), Err(super::Reason::Several));
     assert_eq!(find(&["z"]), Err(super::Reason::Key));
+}
+
+#[test]
+fn longest_window_of_all_verifiers_counts() {
+    let verifiers = [2_000, 297_000, 60_000].map(|window_ms| {
+        crate::auth::Checked::HmacSignature(Box::new(Checked {
+            window_ms,
+            ..checked(&[])
+        }))
+    });
+    let windows = Windows::of(verifiers.iter());
+    assert_eq!((windows.nonces_ms(), windows.proofs_ms()), (297_000, 0));
 }

@@ -13,6 +13,7 @@ use super::content::Content;
 use super::{Algorithm, Checked, FIELD, Reason, Style, aliyun, tencent};
 use crate::auth::jwt::json::{Json, Object};
 use crate::auth::jwt::{Identity, Verification};
+use crate::auth::replays::Life;
 use crate::auth::token::TokenRequest;
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
 
@@ -67,8 +68,8 @@ pub struct Signed {
 pub struct Used {
     /// Hash of key id and nonce.
     pub hash: [u8; 16],
-    /// Time from which the signature is too old (Unix time, seconds).
-    pub ends_s: u64,
+    /// Validity of the signature.
+    pub life: Life,
 }
 
 impl std::fmt::Debug for Verifier {
@@ -233,7 +234,11 @@ impl Verifier {
         let content = claim.content.or(empty);
         let used = nonce.map(|nonce| Used {
             hash: hash(&claim.key_id, nonce),
-            ends_s,
+            life: Life {
+                created_s: claim.created_ms / 1_000,
+                ends_s,
+                expires_s: claim.expires_s.unwrap_or(u64::MAX),
+            },
         });
         Ok(Unverified {
             signed: Signed { used, content },
