@@ -295,7 +295,7 @@ fn markup_of_a_pull_request_is_disabled() {
     // The pull request controls the whole text of the comment.
     let text = "<script>a</script> <img src=x> @ann &#64;bob ![i](http://t/i) ``\n\u{1b}[31m\u{202e}\u{200b}\r::error::x\n\
         `@in-code` \\`@ann` `\n`` @ann ``\n<details><summary>s</summary>\n[x](https://g/@a/b)\n\n```\n@fenced <b>\n````\n@ann\n";
-    let expected = "&lt;script>a&lt;/script> &lt;img src=x> @<!-- -->ann &amp;#64;bob !\\[i](http://t/i) &#96;&#96;\n[31m::error::x\n\
+    let expected = "&lt;script>a&lt;/script> &lt;img src=x> @<!-- -->ann &amp;#64;bob !\\[i](http://t/i) &#96;&#96;\n&#91;31m::error::x\n\
         `@in-code` &#92;`@ann` &#96;\n`` @ann ``\n<details><summary>s</summary>\n[x](https://g/%40a/b)\n\n```\n@fenced <b>\n````\n@<!-- -->ann\n";
     assert_eq!(hub.posted(text.as_bytes()), format!("{MARKER}\n{expected}"));
     // Inside an HTML block, which ends at an empty line, backticks do not begin code.

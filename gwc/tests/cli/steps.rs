@@ -542,7 +542,7 @@ fn choice_without_a_step_of_requests_is_a_finding() {
         ),
         (
             "steps: [{traffic: 5%}], sticky: {header: Authorization}",
-            "it changes with each new token",
+            "it changes with each new",
         ),
         (
             "steps: [{traffic: 5%}], sticky: {header: cookie}",
