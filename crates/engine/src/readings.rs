@@ -65,7 +65,7 @@ pub enum Ambiguity {
     /// An upstream may interpret the path as a path outside the base path.
     Outside,
     /// The path has too many interpretations, or these have too many bytes or separators
-    /// ([`spellings`]). Or the search for their operations takes more than [`SEARCH_MAX`] steps.
+    /// (`spellings`). Or the search for their operations takes more than [`SEARCH_MAX`] steps.
     TooMany,
 }
 
@@ -564,7 +564,7 @@ pub fn can_deviate(path: &str, original: &str, strict: bool) -> bool {
 }
 
 /// Other interpretations of a normalised path by upstreams, without duplicates. Their number and
-/// their length are limited ([`spellings`]).
+/// their length are limited (`spellings`).
 ///
 /// # Errors
 /// [`Ambiguity::Outside`] if an interpretation leads above the root; [`Ambiguity::TooMany`] if the
