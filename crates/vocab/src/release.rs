@@ -111,7 +111,7 @@ decided by the client's address.",
 };
 
 static RELEASE_TESTERS: Object = Object {
-    what: "the requests that select their version",
+    what: "the selection of a version by testers",
     rules: &[],
     fields: &[F::required(
         "header",

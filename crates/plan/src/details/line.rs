@@ -31,6 +31,18 @@ impl Line {
             _ => Section::Policy,
         }
     }
+
+    /// Change of a plan in a section, without an operation.
+    pub(crate) fn in_section(self, section: Section) -> Change {
+        Change::new(
+            section,
+            self.class,
+            self.id,
+            self.subject,
+            self.old,
+            self.new,
+        )
+    }
 }
 
 /// API on one side of a comparison, and the definitions of gateway.yaml on that side.
@@ -44,15 +56,7 @@ pub(crate) struct ApiSide<'a> {
 pub(super) fn push(plan: &mut Plan, lines: Vec<Line>, section: impl Fn(&Line) -> Section) {
     for line in lines {
         let section = section(&line);
-        let Line {
-            class,
-            id,
-            subject,
-            old,
-            new,
-        } = line;
-        plan.changes
-            .push(Change::new(section, class, id, subject, old, new));
+        plan.changes.push(line.in_section(section));
     }
 }
 

@@ -15,7 +15,7 @@ use super::shown::{policy_value, shown};
 use super::{body, destination, fields, questions, schemes, slashes, tables, upstream, verifiers};
 use crate::pairs::reference;
 use crate::security::handling::Handling;
-use crate::{Change, Class, Plan};
+use crate::{Class, Plan};
 
 /// True if [`operations`] compares these two operations: they have the same key, or the same
 /// requests if the key was changed.
@@ -106,18 +106,11 @@ pub(super) fn operations(old: ApiSide<'_>, new: ApiSide<'_>, plan: &mut Plan) {
         });
         let mut push = |line: Line| {
             let section = line.section();
-            let Line {
-                class,
-                id,
-                subject,
-                old: was,
-                new: is,
-            } = line;
-            let mut change = Change::new(section, class, id, subject, was, is);
-            if id == "policies-changed" {
+            let mut change = line.in_section(section);
+            if change.id == "policies-changed" {
                 change.bound.clone_from(policies);
             }
-            if goes_elsewhere(class, id) {
+            if goes_elsewhere(change.class, change.id) {
                 change.bound.push_str(ends);
             }
             plan.changes.push(change.of(reference(new.api, operation)));

@@ -12,7 +12,7 @@ use super::{
     Engines, Found, Owner, Pair, Pairs, Place, Route, STEPS_OF_CELL, STEPS_OF_PAIR, Table, Task,
     describe, same, smallest,
 };
-use crate::details::{ApiSide, Line, ends, goes_elsewhere};
+use crate::details::{ApiSide, ends, goes_elsewhere};
 use crate::security::schemas::{self, EnforcedLine};
 use crate::security::{NOT_SERVED, Tokens};
 use crate::values::Values;
@@ -282,15 +282,8 @@ impl<'a> Cells<'_, 'a> {
         }
         for line in self.pairs.lines(was, is) {
             let section = line.section();
-            let Line {
-                class,
-                id,
-                subject,
-                old,
-                new,
-            } = line;
-            let mut change = Change::new(section, class, id, subject, old, new);
-            if goes_elsewhere(class, id) {
+            let mut change = line.in_section(section);
+            if goes_elsewhere(change.class, change.id) {
                 change.bound = self.ends(is);
             }
             self.push(results, change, is, None, NO_REQUEST);

@@ -180,15 +180,8 @@ fn of_difference(
 
 fn of_line(changed: &Changed, line: Line, bound: &str) -> Change {
     let section = line.section();
-    let Line {
-        class,
-        id,
-        subject,
-        old,
-        new,
-    } = line;
-    let subject = format!("{}, {subject}", changed.subject);
-    let mut change = Change::new(section, class, id, subject, old, new);
+    let mut change = line.in_section(section);
+    change.subject = format!("{}, {}", changed.subject, change.subject);
     change.why_none = Some(ANSWERED);
     change.bound = bound.to_owned();
     change
