@@ -478,6 +478,37 @@ fn other_operation_at_the_listener_hides_no_line() {
     }
 }
 
+/// The only old operation whose path matches never received the requests: another one did, and sent
+/// them elsewhere.
+#[test]
+fn request_that_no_operation_sent_has_a_line() {
+    let side = |mounts, settings: [&str; 2], upstream: &str| {
+        let files = Scene { mounts, ..SCENE }.files(settings);
+        files.map(|(name, text)| match name {
+            "api.yaml" => {
+                let admin = format!(
+                    "paths:\n  /x: {{get: {{operationId: admin, {upstream} responses: {{\"200\": {{description: d}}}}}}}}\n"
+                );
+                let text = text.replace("/x: {get: {operationId: x,", &format!("/{{q}}: {{get: {{operationId: x, {ANY}"));
+                (name, text.replace("paths:\n", &admin))
+            }
+            _ => (name, text),
+        })
+    };
+    let (strict, weak, line) = WEAKER[0];
+    let (id, setting) = line.rsplit_once(' ').expect("a setting");
+    let before = side("mount: {listeners: [first]}", [strict, weak], AT_V);
+    let after = side("mount: {listeners: [first, second]}", [strict, weak], "");
+    let found = of_listeners(&before, &after).join("\n");
+    for operation in ["a/admin", "a/x"] {
+        assert!(found.contains(operation), "{found}");
+    }
+    assert!(
+        found.contains(&format!("{id} listener second {setting}")),
+        "{found}"
+    );
+}
+
 #[test]
 fn request_that_a_listener_already_sent_has_no_line() {
     let old = Scene {

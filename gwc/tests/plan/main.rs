@@ -33,6 +33,7 @@ mod hidden;
 mod history;
 mod holders;
 mod identities;
+mod inherited;
 mod inputs;
 mod issuers;
 mod listener_trust;

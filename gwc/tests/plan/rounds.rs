@@ -652,6 +652,9 @@ paths:
         let line = "security weaken way-round-added b/c";
         assert_eq!(added(&old, &opened), [line], "{c}");
     }
+    // An operation with conditions leaves requests to the catch-all.
+    let c = ", upstream: v, match: {headers: {X-Beta: {present: true}}}";
+    assert_eq!(added(&other(c, ""), &other(c, TO_SECRET)), [""; 0]);
     // The router sent the path to the upstream before.
     let (old, new) = (other("", ""), other("", TO_SECRET));
     assert_eq!(added(&old, &new), [""; 0]);

@@ -97,6 +97,20 @@ impl End {
         rest.starts_with('/').then(|| format!("{base}{rest}"))
     }
 
+    /// Destination of those requests that clients send to `path`, a part of the operation's
+    /// requests. `None` if a rewrite replaces the path. `method`: the method at the upstream.
+    pub(super) fn of_client_path(&self, path: &str, method: &str) -> Option<Self> {
+        let (base, before) = self.offset.as_ref()?;
+        let text = format!("{before}{}", path.strip_prefix(base.as_str())?);
+        Some(Self {
+            raw: path::raw(&text),
+            readings: path::readings(&text),
+            method: method.to_owned(),
+            text,
+            ..self.clone()
+        })
+    }
+
     /// True if both destinations change request paths in the same way. Different request paths then
     /// stay different at the upstream.
     pub(super) fn has_same_path_mapping(&self, other: &Self) -> bool {

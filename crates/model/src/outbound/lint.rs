@@ -108,6 +108,7 @@ fn shared<'a>(settings: &'a Settings, apis: &'a [Api]) -> Shared<'a> {
         policies: policies
             .map(|entry| (entry.value.name.as_str(), &entry.value.checked))
             .collect(),
+        hidden: Vec::new(),
     }
 }
 
@@ -272,6 +273,8 @@ fn place<'a>(
         policies: policies(shared, api, operation),
         forwarding: operation.settings(),
         upstream: &operation.upstream.value,
+        is_conditional: !operation.conditions.is_empty(),
+        priority: operation.priority,
         is_internal: operation.internal,
         // `has_checks` has no effect on this finding, which compares only the callers.
         has_checks: false,

@@ -6,10 +6,13 @@
 //! another path or host.
 
 mod ends;
+mod inherited;
 pub(crate) mod lint;
+mod mappings;
 mod openings;
 pub mod origins;
 mod path;
+mod path_index;
 mod protection;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +23,7 @@ use policy::{Checked, Protection as Refused};
 use sources::parallel;
 
 use self::ends::{End, ends};
+use self::mappings::{Mapping, Mappings, covers_hosts};
 pub use self::openings::{Extent, Opening, Openings, Side, openings};
 pub use self::path::Path;
 pub use self::protection::Protection;
@@ -38,6 +42,8 @@ pub struct Shared<'a> {
     pub upstreams: BTreeMap<&'a str, &'a ir::Upstream>,
     /// Policies of the gateway by name.
     pub policies: BTreeMap<&'a str, &'a Checked>,
+    /// Client requests of internal operations, which no other operation receives.
+    hidden: Vec<Mapping<'a>>,
 }
 
 impl Shared<'_> {
@@ -59,6 +65,7 @@ impl Shared<'_> {
             listeners: self.listeners.clone(),
             upstreams,
             policies: self.policies.clone(),
+            hidden: self.hidden.clone(),
         })
     }
 }
@@ -84,6 +91,10 @@ pub struct Place<'a> {
     pub forwarding: Settings,
     /// Name of the upstream.
     pub upstream: &'a str,
+    /// True if the operation has conditions (`match`), so that it can refuse requests at its path.
+    pub is_conditional: bool,
+    /// Priority of the operation. The router prefers a greater one.
+    pub priority: i32,
     /// True if the operation is internal.
     pub is_internal: bool,
     /// True if requests are validated, or if a policy refuses requests because of their content or
@@ -141,6 +152,9 @@ struct OutboundOperation<'a> {
     place: &'a Place<'a>,
     protection: Protection,
     ends: Vec<End>,
+    /// Destinations of single requests to one of `ends` that the old version did not send there
+    /// ([`Outbound::with_inherited`]).
+    inherited: Vec<End>,
 }
 
 /// Bypasses among the operations of a gateway.
@@ -207,8 +221,13 @@ impl Place<'_> {
 
     /// Path in client requests, with the mount's base path.
     fn inbound(&self) -> String {
-        format!("{}{}", self.mount.base_path, path::pattern(self.template))
+        inbound(self.mount, self.template)
     }
+}
+
+/// Path of a template in client requests, with the mount's base path.
+fn inbound(mount: &ir::Mount, template: &ir::Template) -> String {
+    format!("{}{}", mount.base_path, path::pattern(template))
 }
 
 /// Destinations, each with the index of its operation. Key: host and first path segment. The
@@ -217,37 +236,68 @@ type Index<'e> = BTreeMap<(&'e str, Option<&'e str>), Vec<(usize, &'e End)>>;
 
 /// Operations of a gateway with their protection and their destinations.
 #[derive(Debug)]
-pub struct Outbound<'a>(Vec<OutboundOperation<'a>>);
+pub struct Outbound<'a> {
+    operations: Vec<OutboundOperation<'a>>,
+    /// Mappings of the operations, in the same order, then those of internal operations.
+    mappings: Mappings<'a>,
+}
 
 impl<'a> Outbound<'a> {
     /// Computes the destinations of operations.
     #[must_use]
-    pub fn of(shared: &Shared<'_>, places: &'a [Place<'_>]) -> Self {
+    pub fn of(shared: &Shared<'a>, places: &'a [Place<'a>]) -> Self {
         let operations = places.iter().map(|place| OutboundOperation {
             place,
             protection: Protection::of(shared, place),
             ends: ends(shared, place),
+            inherited: Vec::new(),
         });
-        Self(operations.collect())
+        let mappings = places.iter().map(|place| Mapping {
+            mount: place.mount,
+            method: place.method,
+            path: place.inbound(),
+            is_conditional: place.is_conditional,
+            priority: place.priority,
+        });
+        let mappings = mappings.chain(shared.hidden.iter().cloned());
+        Self {
+            operations: operations.collect(),
+            mappings: Mappings::of(mappings.collect()),
+        }
+    }
+
+    /// True if other operations receive the client requests that the operation at index `at`, which
+    /// has the destination `its`, would have sent to `end`. The router then sends none of them to
+    /// `end`, whatever the other operations do with them. `listener`: see
+    /// [`Mappings::is_separated`].
+    fn is_separated(&self, (at, its): (usize, &End), end: &End, listener: Option<&str>) -> bool {
+        let own = self.operations[at].place.method;
+        let method = match own == its.method {
+            true => end.method.as_str(),
+            false => own,
+        };
+        let is_separated = |path: &str| self.mappings.is_separated(at, (path, method), listener);
+        let path = its.client_path(end);
+        path.is_some_and(|path| is_separated(&path))
     }
 
     /// True if every listener of the operation at this index requires a client certificate.
     #[must_use]
     pub fn requires_certificate(&self, at: usize) -> bool {
-        self.0[at].protection.requires_certificate()
+        self.operations[at].protection.requires_certificate()
     }
 
     /// True if no upstream receives a request of the operation at this index.
     #[must_use]
     pub fn sends_nothing(&self, at: usize) -> bool {
-        let ends = &self.0[at].ends;
+        let ends = &self.operations[at].ends;
         !ends.is_empty() && !ends.iter().any(End::is_sent)
     }
 
     /// Methods, hosts and paths that the operation at this index reaches at upstreams. Leaves out
     /// destinations that receive no request.
     pub fn reached(&self, at: usize) -> impl Iterator<Item = String> {
-        let ends = self.0[at].ends.iter();
+        let ends = self.operations[at].ends.iter();
         ends.filter(|end| end.is_sent()).map(End::reached)
     }
 
@@ -255,7 +305,7 @@ impl<'a> Outbound<'a> {
     fn index(&self, is_one: impl Fn(&OutboundOperation<'_>) -> bool) -> Index<'_> {
         let mut index: Index<'_> = BTreeMap::new();
         for (at, operation) in self
-            .0
+            .operations
             .iter()
             .enumerate()
             .filter(|(_, operation)| is_one(operation))
@@ -369,7 +419,7 @@ fn within_limit<R: Send>(
 #[must_use]
 pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
     let outbound = Outbound::of(shared, places);
-    let operations = &outbound.0;
+    let operations = &outbound.operations;
     let guarded = outbound.index(|operation| !operation.protection.is_none());
     let served = (0..operations.len()).filter(|at| !operations[*at].place.is_internal);
     let key = |at: usize| operations[at].place.key.to_owned();
@@ -467,15 +517,8 @@ fn are_routed(
 /// True if the router also matches every request to `mount` against the operations of the mount
 /// `other`.
 fn is_beside(mount: &ir::Mount, other: &ir::Mount) -> bool {
-    let listeners = mount.listeners.iter();
-    let hosts = match mount.hosts.is_empty() {
-        true => other.hosts.is_empty(),
-        false => mount.hosts.iter().all(|host| other.hosts.contains(host)),
-    };
-    hosts
-        && listeners
-            .into_iter()
-            .all(|name| other.listeners.contains(name))
+    let mut listeners = mount.listeners.iter();
+    covers_hosts(mount, other) && listeners.all(|name| other.listeners.contains(name))
 }
 
 fn methods_meet(a: &str, b: &str) -> bool {
@@ -496,7 +539,7 @@ const ANY: &str = "*";
 #[must_use]
 pub fn of_gateway(gateway: &ir::Gateway) -> (Shared<'_>, Vec<Place<'_>>) {
     let shared = &gateway.shared;
-    let named = Shared {
+    let mut named = Shared {
         listeners: shared
             .listeners
             .iter()
@@ -512,10 +555,19 @@ pub fn of_gateway(gateway: &ir::Gateway) -> (Shared<'_>, Vec<Place<'_>>) {
             .iter()
             .map(|one| (one.name.as_str(), &one.checked))
             .collect(),
+        hidden: Vec::new(),
     };
     let mut places = Vec::new();
     for api in &gateway.apis {
         for mount in &api.mounts {
+            let hidden = api.hidden.iter().map(|one| Mapping {
+                mount,
+                method: &one.method,
+                path: inbound(mount, &one.template),
+                is_conditional: !one.conditions.is_empty(),
+                priority: one.priority,
+            });
+            named.hidden.extend(hidden);
             for operation in &api.operations {
                 let treatment = &api.treatments[operation.treatment as usize];
                 let policies = treatment.chain.iter().filter_map(|link| match link {
@@ -539,6 +591,8 @@ pub fn of_gateway(gateway: &ir::Gateway) -> (Shared<'_>, Vec<Place<'_>>) {
                     policies,
                     forwarding: treatment.settings(),
                     upstream: &treatment.upstream,
+                    is_conditional: !operation.conditions.is_empty(),
+                    priority: operation.priority,
                     is_internal: false,
                 });
             }

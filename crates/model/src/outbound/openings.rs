@@ -84,18 +84,22 @@ pub fn openings(
 ) -> Openings {
     let by_server = Comparison::of((old, new), is_within);
     let by_name = renewed.map(|old| Comparison::of((old, new), is_within));
-    let sends = |at: &usize| new.0[*at].ends.iter().any(End::is_sent);
-    let candidates = (0..new.0.len()).filter(sends);
-    let key = |at: usize| new.0[at].place.key.to_owned();
+    let sends = |at: &usize| new.operations[*at].ends.iter().any(End::is_sent);
+    let candidates = (0..new.operations.len()).filter(sends);
+    let key = |at: usize| new.operations[at].place.key.to_owned();
     let (found, not_compared) = within_limit(candidates.collect(), key, |at, allowance| {
         let mut found = Vec::new();
-        for end in new.0[at].ends.iter().filter(|end| end.is_sent()) {
-            let opening = by_server.opening((at, end), allowance)?;
+        let operation = &new.operations[at];
+        let ends = operation.ends.iter().chain(&operation.inherited);
+        for end in ends.filter(|end| end.is_sent()) {
+            let kept = by_server.kept(at, end);
+            if by_server.is_any_within(at, &kept) {
+                continue;
+            }
+            let opening = by_server.opening((at, end), &kept, allowance)?;
             let named = match &by_name {
-                Some(by_name) if !by_server.is_kept(at, end) => {
-                    by_name.opening((at, end), allowance)?
-                }
-                _ => None,
+                Some(by_name) => by_name.further_opening((at, end), allowance)?,
+                None => None,
             };
             let named = named.and_then(|named| further(named, opening.as_ref()));
             found.extend(opening.into_iter().chain(named));
@@ -124,8 +128,6 @@ fn further(mut named: Opening, known: Option<&Opening>) -> Option<Opening> {
 struct Comparison<'c, 'a> {
     old: &'c Outbound<'a>,
     new: &'c Outbound<'a>,
-    /// Operations of the old version by the path and method of client requests.
-    mappings: FxHashMap<(String, &'c str), Vec<usize>>,
     /// Destinations of those operations of the new version that have any protection or check.
     guarded: Index<'c>,
     /// Destinations of the old version.
@@ -140,13 +142,8 @@ struct Comparison<'c, 'a> {
 
 impl<'c, 'a> Comparison<'c, 'a> {
     fn of((old, new): (&'c Outbound<'a>, &'c Outbound<'a>), is_within: IsWithin<'c>) -> Self {
-        let mut mappings: FxHashMap<(String, &str), Vec<usize>> = FxHashMap::default();
-        for (at, operation) in old.0.iter().enumerate() {
-            let mapping = (operation.place.inbound(), operation.place.method);
-            mappings.entry(mapping).or_default().push(at);
-        }
         let mut reached: FxHashMap<[&str; 3], Vec<(usize, &End)>> = FxHashMap::default();
-        for (at, operation) in new.0.iter().enumerate() {
+        for (at, operation) in new.operations.iter().enumerate() {
             for end in &operation.ends {
                 reached.entry(end.key()).or_default().push((at, end));
             }
@@ -154,12 +151,11 @@ impl<'c, 'a> Comparison<'c, 'a> {
         let is_guarded = |operation: &OutboundOperation<'_>| {
             !operation.protection.is_none() || operation.place.has_checks
         };
-        let old_operations = old.0.iter();
+        let old_operations = old.operations.iter();
         let hosts = old_operations.flat_map(|operation| &operation.place.mount.hosts);
         Self {
             old,
             new,
-            mappings,
             guarded: new.index(is_guarded),
             before: old.index(|_| true),
             reached,
@@ -168,16 +164,28 @@ impl<'c, 'a> Comparison<'c, 'a> {
         }
     }
 
-    /// Opening of a destination of the operation at index `at`, if there is one.
-    fn opening(
+    /// Opening of a destination of the operation at index `at`, unless all its callers could already
+    /// send the same client requests there.
+    fn further_opening(
         &self,
         (at, end): (usize, &End),
         allowance: &mut Allowance,
     ) -> Result<Option<Opening>, Exceeded> {
         let kept = self.kept(at, end);
-        if self.is_any_within(at, &kept) {
-            return Ok(None);
+        match self.is_any_within(at, &kept) {
+            true => Ok(None),
+            false => self.opening((at, end), &kept, allowance),
         }
+    }
+
+    /// Opening of a destination of the operation at index `at`, if there is one. `kept`: operations
+    /// of the old version that sent the same client requests there, for fewer callers.
+    fn opening(
+        &self,
+        (at, end): (usize, &End),
+        kept: &[usize],
+        allowance: &mut Allowance,
+    ) -> Result<Option<Opening>, Exceeded> {
         let beside = self.beside(at, end, allowance)?;
         // Skip client requests that had this destination in the old version, because the
         // comparison of routes covers them.
@@ -201,12 +209,6 @@ impl<'c, 'a> Comparison<'c, 'a> {
         }))
     }
 
-    /// True if the same client requests had this destination in the old version, for all callers of
-    /// the operation at index `at`.
-    fn is_kept(&self, at: usize, end: &End) -> bool {
-        self.is_any_within(at, &self.kept(at, end))
-    }
-
     /// True if one of these operations of the old version admits all callers of the operation at
     /// index `at`.
     fn is_any_within(&self, at: usize, olds: &[usize]) -> bool {
@@ -220,11 +222,11 @@ impl<'c, 'a> Comparison<'c, 'a> {
 
     /// Operations of the old version that sent the same client requests to the same destination.
     fn kept(&self, at: usize, end: &End) -> Vec<usize> {
-        let operation = &self.new.0[at];
-        let mapping = (operation.place.inbound(), operation.place.method);
-        let known = self.mappings.get(&mapping).into_iter().flatten().copied();
+        let operation = &self.new.operations[at];
+        let known = self.old.mappings.like(self.new.mappings.get(at));
+        let known = known.filter(|at| *at < self.old.operations.len());
         let is_kept = |at: &usize| {
-            let old = &self.old.0[*at];
+            let old = &self.old.operations[*at];
             let mounts = (operation.place.mount, old.place.mount);
             let mut ends = old.ends.iter();
             (is_beside(mounts.0, mounts.1) || self.had_all_hosts(mounts))
@@ -239,21 +241,11 @@ impl<'c, 'a> Comparison<'c, 'a> {
     /// other parts of their paths into the destination. Then the router separated other requests
     /// from the operation.
     fn sends_other_requests(&self, (at, end): (usize, &End), (old, its): (usize, &End)) -> bool {
-        let (is, was) = (self.new.0[at].place, self.old.0[old].place);
+        let (is, was) = (
+            self.new.operations[at].place,
+            self.old.operations[old].place,
+        );
         is.inbound() == was.inbound() && is.method == was.method && !its.has_same_captures(end)
-    }
-
-    /// True if another operation of the old version received the client requests that the operation
-    /// at index `at` would have sent to `end`. The router then sent none of them to `end`, whatever
-    /// the other operation did with them.
-    fn is_separated(&self, (at, its): (usize, &End), end: &End) -> bool {
-        let Some(path) = its.client_path(end) else {
-            return false;
-        };
-        let mount = self.old.0[at].place.mount;
-        let others = self.mappings.get(&(path, end.method.as_str()));
-        let mut others = others.into_iter().flatten();
-        others.any(|other| *other != at && is_beside(mount, self.old.0[*other].place.mount))
     }
 
     /// True if an old mount without hosts served all hosts of a new mount, because no other mount
@@ -273,10 +265,10 @@ impl<'c, 'a> Comparison<'c, 'a> {
         end: &End,
         allowance: &mut Allowance,
     ) -> Result<Vec<usize>, Exceeded> {
-        let operation = &self.new.0[at];
+        let operation = &self.new.operations[at];
         let near = allowance.near(end, &self.guarded)?.into_iter();
         let is_stricter = |(other, its): &(usize, &End)| {
-            let protected = &self.new.0[*other];
+            let protected = &self.new.operations[*other];
             protected.place.key != operation.place.key
                 && reaches((operation, end), (protected, its))
                 && self.is_stricter(at, *other)
@@ -289,7 +281,7 @@ impl<'c, 'a> Comparison<'c, 'a> {
     /// True if the operation at index `other` of the new version is stricter than the operation at
     /// index `at`: it admits fewer callers or checks their requests more.
     fn is_stricter(&self, at: usize, other: usize) -> bool {
-        let (operation, protected) = (&self.new.0[at], &self.new.0[other]);
+        let (operation, protected) = (&self.new.operations[at], &self.new.operations[other]);
         let admits_more = || {
             !operation.protection.covers(&protected.protection)
                 && !self.callers_within(at, (Side::New, other))
@@ -307,11 +299,11 @@ impl<'c, 'a> Comparison<'c, 'a> {
         end: &End,
         allowance: &mut Allowance,
     ) -> Result<Vec<usize>, Exceeded> {
-        let operation = &self.new.0[at];
+        let operation = &self.new.operations[at];
         let near = allowance.near(end, &self.before)?.into_iter();
         let is_stricter = |(other, its): &(usize, &End)| {
             its.is_sent()
-                && reaches((operation, end), (&self.old.0[*other], its))
+                && reaches((operation, end), (&self.old.operations[*other], its))
                 && !(self.is_within)(Extent::Access, at, (Side::Old, *other))
                 && !self.has_successor((at, end), (*other, its))
         };
@@ -319,7 +311,7 @@ impl<'c, 'a> Comparison<'c, 'a> {
         let order = |(other, its): &(usize, &End)| {
             let is_same = (
                 its.is_same(end),
-                self.old.0[*other].place.key == operation.place.key,
+                self.old.operations[*other].place.key == operation.place.key,
             );
             (std::cmp::Reverse(is_same), *other)
         };
@@ -332,12 +324,12 @@ impl<'c, 'a> Comparison<'c, 'a> {
     /// same destination and no weaker access. The router must decide between the successor and the
     /// operation at index `at`.
     fn has_successor(&self, (at, end): (usize, &End), (old, its): (usize, &End)) -> bool {
-        let operation = &self.new.0[at];
+        let operation = &self.new.operations[at];
         let all = self.reached.get(&its.key()).into_iter().flatten();
         all.into_iter().any(|(other, other_end)| {
             *other != at
                 && other_end.is_sent_like(its)
-                && are_routed((operation, end), (&self.new.0[*other], other_end))
+                && are_routed((operation, end), (&self.new.operations[*other], other_end))
                 && self.callers_within(*other, (Side::Old, old))
         })
     }
@@ -355,7 +347,7 @@ impl<'c, 'a> Comparison<'c, 'a> {
         let is_wide = |(other, its): &(usize, &End)| {
             its.is_sent_like(end)
                 && !self.sends_other_requests((at, end), (*other, its))
-                && !self.is_separated((*other, its), end)
+                && !self.old.is_separated((*other, its), end, None)
                 && method_contains(&its.method, &end.method)
                 && its.raw.contains(&end.raw)
                 && extents
@@ -366,7 +358,7 @@ impl<'c, 'a> Comparison<'c, 'a> {
             let mut is_first = true;
             for (other, its) in &near {
                 allowance.take()?;
-                let old_operation = |at: usize| &self.old.0[at];
+                let old_operation = |at: usize| &self.old.operations[at];
                 if are_routed(
                     (old_operation(wide.0), wide.1),
                     (old_operation(*other), its),

@@ -11,8 +11,8 @@ use rustc_hash::FxHashMap;
 
 use super::ends::{End, Sent};
 use super::{
-    Allowance, Exceeded, Index, NotCompared, Outbound, OutboundOperation, Place, method_contains,
-    methods_meet, within_limit,
+    Allowance, Exceeded, Index, NotCompared, Outbound, Place, method_contains, methods_meet,
+    within_limit,
 };
 
 /// Requests that an operation of the new version sends to an upstream from a listener. In the old
@@ -58,17 +58,17 @@ pub struct Origins<'n> {
 #[must_use]
 pub fn new_origins<'n>(
     old: &[Outbound<'_>],
-    new: &Outbound<'n>,
+    (new, compared): (&Outbound<'n>, Vec<usize>),
     listeners: &Listeners<'_>,
     admits: Admits<'_>,
 ) -> Origins<'n> {
     let old: Vec<Senders<'_>> = old.iter().map(Senders::of).collect();
-    let key = |at: usize| new.0[at].place.key.to_owned();
-    let all = (0..new.0.len()).collect();
-    let (found, not_compared) = within_limit(all, key, |at, allowance| {
+    let key = |at: usize| new.operations[at].place.key.to_owned();
+    let (found, not_compared) = within_limit(compared, key, |at, allowance| {
         let mut found = BTreeSet::new();
-        let place = new.0[at].place;
-        let sent = new.0[at].ends.iter();
+        let place = new.operations[at].place;
+        let operation = &new.operations[at];
+        let sent = operation.ends.iter().chain(&operation.inherited);
         for end in sent.filter(|end| end.sent != Sent::Nothing) {
             let admits = |old: usize, listener: &str| admits(old, (at, listener));
             for (listener, before) in unsent(&old, (place, end), listeners, admits, allowance)? {
@@ -117,11 +117,18 @@ fn unsent<'n>(
             continue;
         }
         let (whole, parts) = senders.parts(end, &near);
+        // The router selected none of these operations for requests to `end`.
+        if parts.is_empty() {
+            continue;
+        }
         let mut found = Vec::new();
         for (listener, was) in own {
             let was_sent =
                 |at: usize| was.is_some_and(|was| senders.is_at(at, was)) && counts(at, listener);
-            if whole.iter().any(|at| was_sent(*at)) {
+            let is_whole = |(at, its): &(usize, &End)| {
+                was_sent(*at) && !senders.outbound.is_separated((*at, its), end, was)
+            };
+            if whole.iter().any(is_whole) {
                 continue;
             }
             // The router did not select an operation that has all requests but is not in `whole`.
@@ -164,22 +171,17 @@ fn contains(end: &End, other: &End) -> bool {
 
 /// Operations of the old version by the requests that they sent.
 struct Senders<'e> {
-    operations: &'e [OutboundOperation<'e>],
     index: Index<'e>,
     /// Indices of operations, with the destination, by listener and destination.
     sent: FxHashMap<ListenerEnd<'e>, Vec<(usize, &'e End)>>,
-    /// Indices of operations by the path and method of client requests.
-    mappings: FxHashMap<(String, &'e str), Vec<usize>>,
+    outbound: &'e Outbound<'e>,
 }
 
 impl<'e> Senders<'e> {
     fn of(outbound: &'e Outbound<'e>) -> Self {
         let mut sent: FxHashMap<_, Vec<(usize, &End)>> = FxHashMap::default();
-        let mut mappings: FxHashMap<(String, &str), Vec<usize>> = FxHashMap::default();
-        for (at, operation) in outbound.0.iter().enumerate() {
+        for (at, operation) in outbound.operations.iter().enumerate() {
             let place = operation.place;
-            let mapping = (place.inbound(), place.method);
-            mappings.entry(mapping).or_default().push(at);
             for end in operation.ends.iter().filter(|end| end.is_sent()) {
                 for listener in &place.mount.listeners {
                     let key = (listener.as_str(), end.key());
@@ -188,10 +190,9 @@ impl<'e> Senders<'e> {
             }
         }
         Self {
-            operations: &outbound.0,
             index: outbound.index(|_| true),
             sent,
-            mappings,
+            outbound,
         }
     }
 
@@ -220,13 +221,17 @@ impl<'e> Senders<'e> {
 
     /// Divides the requests to `end` by the operations that sent them. Returns the operations that
     /// sent all requests, and each part with all operations that sent it.
-    fn parts<'n>(&self, end: &'n End, near: &[(usize, &'n End)]) -> (Vec<usize>, Vec<Part<'n>>) {
-        let mut whole = Vec::new();
+    fn parts<'n>(
+        &self,
+        end: &'n End,
+        near: &[(usize, &'n End)],
+    ) -> (Vec<(usize, &'n End)>, Vec<Part<'n>>) {
+        let mut whole: Vec<(usize, &End)> = Vec::new();
         let mut parts: BTreeMap<[&str; 3], Part<'_>> = BTreeMap::new();
         for (at, its) in near.iter().copied() {
             match contains(its, end) {
-                true if self.is_separated((at, its), end) => {}
-                true => whole.push(at),
+                true if self.outbound.is_separated((at, its), end, None) => {}
+                true => whole.push((at, its)),
                 false => {
                     let part = parts.entry(its.key()).or_insert((its, Vec::new()));
                     part.1.push(at);
@@ -234,42 +239,25 @@ impl<'e> Senders<'e> {
             }
         }
         let mut parts: Vec<Part<'_>> = parts.into_values().collect();
+        let all: Vec<usize> = whole.iter().map(|(at, _)| *at).collect();
         for (_, before) in &mut parts {
-            before.extend(&whole);
+            before.extend(&all);
         }
-        if !whole.is_empty() {
-            parts.push((end, whole.clone()));
+        if !all.is_empty() {
+            parts.push((end, all));
         }
         (whole, parts)
-    }
-
-    /// True if another old operation received the client requests that the operation at index `at`
-    /// would have sent to `end`, so that the router did not select it for them.
-    fn is_separated(&self, (at, its): (usize, &End), end: &End) -> bool {
-        let Some(path) = its.client_path(end) else {
-            return false;
-        };
-        let mount = self.operations[at].place.mount;
-        let others = self.mappings.get(&(path, end.method.as_str()));
-        let mut others = others.into_iter().flatten();
-        others.any(|other| {
-            let beside = self.operations[*other].place.mount;
-            let mut shared = beside.listeners.iter();
-            *other != at
-                && beside.hosts == mount.hosts
-                && shared.any(|name| mount.listeners.contains(name))
-        })
     }
 
     /// True if the old operation at index `at` received the same client requests as the operation
     /// of the new version.
     fn has_same_clients(&self, at: usize, place: &Place<'_>) -> bool {
-        let old = self.operations[at].place;
+        let old = self.outbound.operations[at].place;
         old.method == place.method && old.inbound() == place.inbound()
     }
 
     fn is_at(&self, at: usize, listener: &str) -> bool {
-        let mut names = self.operations[at].place.mount.listeners.iter();
+        let mut names = self.outbound.operations[at].place.mount.listeners.iter();
         names.any(|name| name == listener)
     }
 }

@@ -8,6 +8,9 @@ use bundle::ir;
 const ANY: char = '\u{0}';
 /// Character that replaces the rest of a path below a prefix.
 const REST: char = '\u{1}';
+/// [`REST`] as text.
+#[cfg(test)]
+pub(super) const REST_TEXT: &str = "\u{1}";
 
 /// Character that replaces an escaped slash, which does not separate segments.
 const SLASH: char = '\u{3}';
@@ -156,6 +159,11 @@ fn decode(text: &str) -> String {
 }
 
 impl Path {
+    /// Segments of the path.
+    pub(super) fn segments(&self) -> &[String] {
+        &self.0
+    }
+
     /// First segment, if it contains no mark.
     pub(super) fn first_literal(&self) -> Option<&str> {
         let first = self.0.first().map(String::as_str).unwrap_or_default();
@@ -171,15 +179,12 @@ impl Path {
     /// True if this path certainly matches every path that the other path with parameters matches.
     /// Otherwise false.
     pub(super) fn contains(&self, other: &Self) -> bool {
-        let any = ANY.to_string();
         let mut others = other.0.iter();
         for segment in &self.0 {
-            if segment.contains(REST) {
+            if is_rest(segment) {
                 return true;
             }
-            let fits = |other: &String| {
-                segment == other || *segment == any && !other.is_empty() && !other.contains(REST)
-            };
+            let fits = |other: &String| segment_contains(segment, other);
             if !others.next().is_some_and(fits) {
                 return false;
             }
@@ -188,12 +193,30 @@ impl Path {
     }
 }
 
+/// True if a segment is the mark of the rest of a path.
+pub(super) fn is_rest(segment: &str) -> bool {
+    segment.contains(REST)
+}
+
+/// True if a segment with parameters certainly matches every text that `other` matches.
+pub(super) fn segment_contains(segment: &str, other: &str) -> bool {
+    match segment.strip_prefix(ANY) {
+        Some("") => !other.is_empty() && !is_rest(other),
+        _ if segment == other => true,
+        _ => {
+            is_literal(other)
+                && !is_literal(segment)
+                && text_matches(other.as_bytes(), segment.as_bytes())
+        }
+    }
+}
+
 fn overlap(mut a: &[String], mut b: &[String]) -> bool {
-    let is_rest = |path: &[String]| path.first().is_some_and(|first| first.contains(REST));
+    let begins_rest = |path: &[String]| path.first().is_some_and(|first| is_rest(first));
     // Use a loop and no recursion, because a path can have thousands of segments.
     loop {
         match (a, b) {
-            _ if is_rest(a) || is_rest(b) => return true,
+            _ if begins_rest(a) || begins_rest(b) => return true,
             ([], []) => return true,
             ([], _) | (_, []) => return false,
             ([first, rest @ ..], [other, others @ ..]) => {

@@ -60,6 +60,7 @@ pub(crate) fn compare<'a>(
     let [was, is] = places
         .each_ref()
         .map(|(shared, places)| Outbound::of(shared, places));
+    let is = is.with_inherited(&was);
     let renamed = renamed_upstreams(places.each_ref().map(|(_, places)| &**places));
     let renewed = places[0].0.with_targets_of(&places[1].0, &renamed);
     let renewed = renewed
@@ -86,6 +87,7 @@ fn is_unchanged(old: &ir::Gateway, new: &ir::Gateway) -> bool {
         was.name == is.name
             && was.mounts == is.mounts
             && was.operations == is.operations
+            && was.hidden == is.hidden
             && was.treatments == is.treatments
             && was.schemes == is.schemes
             && was.policies == is.policies

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bundle::ir;
 use model::outbound::origins::{Origin, new_origins};
-use model::outbound::{NotCompared, Outbound, Place, of_gateway, renamed_upstreams};
+use model::outbound::{NotCompared, Outbound, of_gateway, renamed_upstreams};
 use policy::auth::{self, mtls};
 use policy::declared::Settings;
 use policy::{Addresses, Cidr};
@@ -176,21 +176,22 @@ pub(super) fn newly_reachable<'g>(
     }
     let (shared, places) = of_gateway(old);
     let (own, all) = of_gateway(new);
-    let is_compared = |(place, (api, mount, _)): &(Place<'_>, Mounted<'_>)| {
+    let renewed = shared.with_targets_of(&own, &renamed_upstreams([&places, &all]));
+    let mut before = vec![Outbound::of(&shared, &places)];
+    before.extend(renewed.map(|shared| Outbound::of(&shared, &places)));
+    let is = Outbound::of(&own, &all).with_inherited(&before[0]);
+    let after = mounted(new);
+    let is_compared = |at: &usize| {
+        let (api, mount, _) = after[*at];
         let mut names = mount.listeners.iter();
-        changed.contains(api.name.as_str())
+        (changed.contains(api.name.as_str()) || is.inherits(*at))
             && names.any(|name| suspects.contains_key(name.as_str()))
-            && !place.answers()
+            && !all[*at].answers()
     };
-    let all = all.into_iter().zip(mounted(new)).filter(is_compared);
-    let (new_places, after): (Vec<Place<'_>>, Vec<Mounted<'_>>) = all.unzip();
-    if after.is_empty() {
+    let compared: Vec<usize> = (0..after.len()).filter(is_compared).collect();
+    if compared.is_empty() {
         return Vec::new();
     }
-    let mut before = vec![Outbound::of(&shared, &places)];
-    let renewed = shared.with_targets_of(&own, &renamed_upstreams([&places, &new_places]));
-    before.extend(renewed.map(|shared| Outbound::of(&shared, &places)));
-    let is = Outbound::of(&own, &new_places);
     let earlier = Earlier {
         gateways: [old, new],
         identities: [old, new].map(ir::IdentityFields::of_gateway),
@@ -205,7 +206,7 @@ pub(super) fn newly_reachable<'g>(
         let listener = new.shared.listeners.get(listener);
         listener.is_some_and(|one| earlier.is_within(old, (operation, &one.name)))
     };
-    let origins = new_origins(&before, &is, &listeners.collect(), &admits);
+    let origins = new_origins(&before, (&is, compared), &listeners.collect(), &admits);
     not_compared(&origins.not_compared, &earlier.after, plan);
     let mut groups: Groups<'_> = BTreeMap::new();
     for origin in &origins.all {
@@ -289,6 +290,7 @@ fn changed_apis<'g>(old: &ir::Gateway, new: &'g ir::Gateway) -> BTreeSet<&'g str
         let is_same = |known: &ir::Api| {
             known.mounts == api.mounts
                 && known.operations == api.operations
+                && known.hidden == api.hidden
                 && known.treatments == api.treatments
                 && known.policies == api.policies
         };

@@ -1,0 +1,117 @@
+//! Requests that an operation inherits: another operation received them in the old version, and
+//! none does in the new one, so that they come to an operation with a wider path.
+//!
+//! Neither the inheriting operation nor its destination changed. Only a comparison of the inherited
+//! requests shows what they newly reach.
+
+use rustc_hash::FxHashMap;
+
+use super::ends::End;
+use super::mappings::{Mapping, covers_hosts};
+use super::path::{self, Path};
+use super::{Outbound, OutboundOperation, method_contains};
+
+impl Outbound<'_> {
+    /// Adds the destinations of inherited requests to the operations. `old`: the old version.
+    #[must_use]
+    pub fn with_inherited(mut self, old: &Outbound<'_>) -> Self {
+        let removed = self.mappings.removed(&old.mappings);
+        if removed.is_empty() {
+            return self;
+        }
+        let mut found: Vec<(usize, End)> = Vec::new();
+        let wide = self.wide();
+        for mapping in removed {
+            let path = path::raw(&mapping.path);
+            for at in wide.near(&path) {
+                let operation = &self.operations[at];
+                if wide.paths[&at].contains(&path) && receives(operation, mapping) {
+                    let ends = operation.ends.iter().filter(|end| end.is_sent());
+                    let ends = ends.filter(|end| self.was_sent((at, end), old));
+                    let ends = ends.filter_map(|end| self.part((at, end), mapping));
+                    found.extend(ends.map(|end| (at, end)));
+                }
+            }
+        }
+        for (at, end) in found {
+            let known = &mut self.operations[at].inherited;
+            if !known.iter().any(|one| one.is_same(&end)) {
+                known.push(end);
+            }
+        }
+        self
+    }
+
+    /// True if the operation at this index receives requests that another operation received
+    /// before.
+    #[must_use]
+    pub fn inherits(&self, at: usize) -> bool {
+        !self.operations[at].inherited.is_empty()
+    }
+
+    /// True if an operation of the old version with the same client requests had the same
+    /// destination. Otherwise the whole destination is new, and is compared as such.
+    fn was_sent(&self, (at, end): (usize, &End), old: &Outbound<'_>) -> bool {
+        let like = old.mappings.like(self.mappings.get(at));
+        let mut operations = like.filter_map(|at| old.operations.get(at));
+        operations.any(|one| one.ends.iter().any(|its| its.is_same(end)))
+    }
+
+    /// Destination of the requests of a mapping, a part of the requests that the operation at index
+    /// `at` sends to `end`. `None` if another operation receives them.
+    fn part(&self, (at, end): (usize, &End), mapping: &Mapping<'_>) -> Option<End> {
+        let own = self.operations[at].place.method;
+        let method = match own == end.method {
+            true => mapping.method,
+            false => &end.method,
+        };
+        let part = end.of_client_path(&mapping.path, method)?;
+        (!self.is_separated((at, end), &part, None)).then_some(part)
+    }
+
+    /// Operations whose paths have parameters.
+    fn wide(&self) -> Wide {
+        let mut wide = Wide {
+            paths: FxHashMap::default(),
+            by_first: FxHashMap::default(),
+        };
+        for (at, operation) in self.operations.iter().enumerate() {
+            let inbound = operation.place.inbound();
+            if path::is_literal(&inbound) {
+                continue;
+            }
+            let path = path::raw(&inbound);
+            let first = path.first_literal().map(str::to_owned);
+            wide.by_first.entry(first).or_default().push(at);
+            wide.paths.insert(at, path);
+        }
+        wide
+    }
+}
+
+/// Operations whose paths have parameters, by index.
+struct Wide {
+    paths: FxHashMap<usize, Path>,
+    /// Key: the first segment of the path. `None` if it is a parameter.
+    by_first: FxHashMap<Option<String>, Vec<usize>>,
+}
+
+impl Wide {
+    /// Operations whose first segment can be that of a path.
+    fn near(&self, path: &Path) -> impl Iterator<Item = usize> {
+        let first = path.first_literal().map(|first| Some(first.to_owned()));
+        let keys = [Some(None), first].into_iter().flatten();
+        keys.flat_map(|key| self.by_first.get(&key).into_iter().flatten().copied())
+    }
+}
+
+/// True if the mount of an operation has a listener and the hosts of a mapping, and the operation
+/// accepts its method.
+fn receives(operation: &OutboundOperation<'_>, mapping: &Mapping<'_>) -> bool {
+    let place = operation.place;
+    let mut listeners = place.mount.listeners.iter();
+    place.inbound() != mapping.path
+        && method_contains(place.method, mapping.method)
+        && listeners.any(|name| mapping.mount.listeners.contains(name))
+        && (place.mount.hosts.is_empty() || covers_hosts(mapping.mount, place.mount))
+}

@@ -1,0 +1,115 @@
+//! Tests of requests that an unchanged operation inherits: another operation received them, and the
+//! pull request removes it or limits its requests.
+
+use crate::{lines, side};
+use plan::compare;
+
+/// API `a` at `a.example` protects the upstream path. API `b` at `b.example` has an open catch-all
+/// operation at the same upstream.
+const GATEWAY: &str = "version: 1
+name: shop
+apis:
+  a: {path: api.yaml, mount: {hosts: [a.example]}}
+  b: {path: other.yaml, mount: {hosts: [b.example]}}
+auth: {keys: {kind: api_key}}
+upstreams:
+  u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}
+  v: {targets: {a: {url: \"http://other.example:9000\"}}}
+defaults: {upstream: u}
+";
+
+const PROTECTED: &str = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+paths:
+  /secret/1:
+    get: {operationId: secret, security: [{key: []}], responses: {\"200\": {description: fine}}}
+components:
+  securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
+";
+
+/// Path item of API `b` with one open operation. `settings`: further keys of its `x-gateway`.
+fn item(path: &str, settings: &str) -> String {
+    let parameters = match path.contains("{x}") {
+        true => "parameters: [{name: x, in: path, required: true, schema: {type: string}}], ",
+        false => "",
+    };
+    let id: String = path.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!(
+        "  {path}: {{{parameters}get: {{operationId: c{id}, security: [], x-gateway: {{{settings}}}, responses: {{\"200\": {{description: fine}}}}}}}}\n"
+    )
+}
+
+/// Lines about bypasses of a change of the path items of API `b`, beside its catch-all operation.
+fn bypasses(old: &str, new: &str) -> Vec<String> {
+    let of = |items: &str| {
+        let document = format!(
+            "openapi: 3.1.0
+info: {{title: t, version: \"1\"}}
+paths:
+{items}  /:
+    x-gateway: {{match: prefix}}
+    get: {{operationId: all, security: [], x-gateway: {{public: true}}, responses: {{\"200\": {{description: fine}}}}}}
+"
+        );
+        side(&[
+            ("gateway.yaml", GATEWAY),
+            ("api.yaml", PROTECTED),
+            ("other.yaml", &document),
+        ])
+    };
+    let plan = compare(Some(&of(old)), &of(new)).expect("both sides build");
+    let lines = lines(&plan).into_iter();
+    lines.filter(|line| line.contains("way-round")).collect()
+}
+
+const INHERITED: &str = "security weaken way-round-added b/all";
+
+#[test]
+fn requests_of_a_removed_operation_are_inherited() {
+    for separating in [
+        item("/secret/1", "public: true, upstream: v"),
+        item("/secret/{x}", "public: true, upstream: v"),
+        item("/secret/1", "internal: true"),
+    ] {
+        assert_eq!(bypasses(&separating, ""), [INHERITED], "{separating}");
+        assert_eq!(bypasses("", &separating), [""; 0], "{separating}");
+    }
+}
+
+#[test]
+fn requests_that_a_condition_leaves_are_inherited() {
+    let old = item("/secret/1", "public: true, upstream: v");
+    let settings = "public: true, upstream: v, match: {headers: {X-Beta: {present: true}}}";
+    assert_eq!(bypasses(&old, &item("/secret/1", settings)), [INHERITED]);
+}
+
+#[test]
+fn inherited_requests_that_were_open_have_no_line() {
+    // The removed operation was open at the same upstream.
+    let open = item("/secret/1", "public: true");
+    assert_eq!(bypasses(&open, ""), [""; 0]);
+    // Another operation still receives the requests.
+    let both = [
+        item("/secret/1", "public: true, upstream: v"),
+        item("/secret/{x}", "public: true, upstream: v"),
+    ];
+    assert_eq!(bypasses(&both.concat(), &both[1]), [""; 0]);
+    // No protected operation has the path.
+    let other = item("/other", "public: true, upstream: v");
+    assert_eq!(bypasses(&other, ""), [""; 0]);
+}
+
+/// An operation with a wider path than the protected one received the requests, not the catch-all.
+#[test]
+fn operation_with_parameters_separates_paths() {
+    let separating = item("/secret/{x}", "public: true, upstream: v");
+    let rewritten = |settings: &str| separating.clone() + &item("/y", settings);
+    let (old, new) = (
+        rewritten("public: true"),
+        rewritten("public: true, rewrite: {path: /secret/1}"),
+    );
+    assert_eq!(
+        bypasses(&old, &new),
+        ["security weaken way-round-added b/cy"]
+    );
+}
