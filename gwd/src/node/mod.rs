@@ -483,15 +483,13 @@ impl Node {
             .flatten()
             .flat_map(|tls_listener| tls_listener.expiries())
         {
-            // Listeners may have certificates with the same name: show the earliest expiry.
-            let end = expiries.entry(name.to_owned()).or_insert(not_after_s);
-            *end = not_after_s.min(*end);
+            keep_earliest(&mut expiries, name.to_owned(), not_after_s);
         }
         for loaded in versions() {
             let upstreams = loaded.snapshot.upstreams().iter();
             for (upstream, connector) in upstreams.zip(&loaded.connectors) {
                 if let Some(end) = connector.as_ref().and_then(|one| one.expiry()) {
-                    expiries.insert(format!("upstream/{}", upstream.name), end);
+                    keep_earliest(&mut expiries, format!("upstream/{}", upstream.name), end);
                 }
             }
         }
@@ -606,6 +604,13 @@ impl Version {
     }
 }
 
+/// Adds the expiry time of a certificate (Unix time, seconds). Listeners, or the upstreams of two
+/// versions, may have certificates with the same name: the earliest expiry is shown.
+fn keep_earliest(expiries: &mut BTreeMap<String, i64>, name: String, not_after_s: i64) {
+    let end = expiries.entry(name).or_insert(not_after_s);
+    *end = not_after_s.min(*end);
+}
+
 /// Circuit breakers of all policies, without duplicates. Every upstream gets all these breakers,
 /// because a split may send a request to any upstream, and an unused breaker costs nothing.
 fn breakers(snapshot: &engine::Snapshot) -> Vec<&engine::CircuitBreaker> {
@@ -618,4 +623,18 @@ fn breakers(snapshot: &engine::Snapshot) -> Vec<&engine::CircuitBreaker> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn earliest_expiry_of_equal_names_is_shown() {
+        let mut expiries = BTreeMap::new();
+        for not_after_s in [2, 1, 3] {
+            keep_earliest(&mut expiries, "upstream/main".to_owned(), not_after_s);
+        }
+        assert_eq!(expiries["upstream/main"], 1);
+    }
 }

@@ -32,7 +32,14 @@ impl Node {
         candidate: (&Version, u64),
         rollout: &Rollout,
     ) {
-        let choice = RequestChoice::new(rollout, &candidate.0.bundle());
+        let (version, _) = candidate;
+        if self.candidate() != Some(version.bundle()) {
+            // Failures of an earlier candidate say nothing about this one.
+            for common in &version.0.commons {
+                common.state.forget_candidate();
+            }
+        }
+        let choice = RequestChoice::new(rollout, &version.bundle());
         self.publish_both(base, candidate, Arc::new(choice));
     }
 

@@ -47,7 +47,8 @@ pub(crate) fn log_refused_head(conn: &Conn, reject: &Reject, head: &[u8]) {
     let view = conn.worker.current_view();
     // The path may contain values that must not be logged. The operation is unknown, so that these
     // values cannot be found: log no path.
-    if view.is_some_and(|view| view.current().loaded.snapshot.hides_values())
+    let mut versions = view.iter().flat_map(|view| view.current().versions());
+    if versions.any(|loaded| loaded.snapshot.hides_values())
         && let Some(method) = shown.find(' ')
     {
         shown.truncate(method);

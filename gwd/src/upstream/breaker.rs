@@ -48,6 +48,11 @@ impl VersionBreakers {
     pub(crate) fn running(&self) -> &CircuitBreaker {
         &self.running
     }
+
+    /// Closes the breaker of the candidate, because another candidate begins.
+    pub(crate) fn forget_candidate(&self) {
+        self.candidate.close();
+    }
 }
 
 /// Circuit breaker, shared by all workers.
@@ -273,6 +278,20 @@ impl CircuitBreaker {
             self.turned(CircuitState::Open);
         }
         ours
+    }
+
+    /// Closes the breaker and forgets all results. The results of requests in progress do not count,
+    /// because the epoch changes.
+    fn close(&self) {
+        loop {
+            let raw = self.word.load(Ordering::Acquire);
+            let epoch = StateFields::unpack(raw).epoch;
+            if self.exchange(raw, StateFields::new(CircuitState::Closed, epoch + 1)) {
+                break;
+            }
+        }
+        self.trips.store(0, Ordering::Relaxed);
+        self.forget_window();
     }
 
     fn turned(&self, to: CircuitState) {

@@ -54,6 +54,31 @@ fn a_probe_that_is_dropped_gives_its_place_back() {
 }
 
 #[test]
+fn next_candidate_has_no_results_of_the_one_before() {
+    let breakers = VersionBreakers::default();
+    for is_candidate in [false, true] {
+        let breaker = breakers.of(is_candidate);
+        let late = breaker.admit(&numbers(), 0, false).unwrap();
+        for _ in 0..3 {
+            fail(breaker.admit(&numbers(), 0, false).unwrap(), 0);
+        }
+        assert!(breaker.admit(&numbers(), 1, false).is_err());
+        breakers.forget_candidate();
+        assert_eq!(breaker.admit(&numbers(), 1, false).is_ok(), is_candidate);
+        // A request of the candidate before it does not count.
+        fail(late, 1);
+        for _ in 0..2 {
+            let again = breaker.admit(&numbers(), 1, false);
+            assert_eq!(again.is_ok(), is_candidate);
+            if let Ok(permit) = again {
+                fail(permit, 1);
+            }
+        }
+        assert_eq!(breaker.admits(&numbers(), 1), is_candidate);
+    }
+}
+
+#[test]
 fn open_breaker_is_half_open_after_its_time_unused() {
     let breaker = opened();
     assert_eq!(breaker.circuit_state(99), CircuitState::Open);

@@ -105,7 +105,7 @@ impl Checks {
 
     /// Counts a result. Returns the new verdict if it has changed, otherwise `None`. The first
     /// result determines the verdict at once; later changes need several results.
-    fn record_result(
+    pub(super) fn record_result(
         &self,
         result: Result<(), String>,
         times: &ActiveTimes,

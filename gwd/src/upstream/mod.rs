@@ -42,7 +42,7 @@ use std::sync::atomic::Ordering;
 use bundle::ir;
 use policy::StateId;
 use policy::traffic::circuit_breaker::Scope;
-use policy::upstream::{AllUnhealthy, Unchecked};
+use policy::upstream::AllUnhealthy;
 
 use crate::message::failure::{Failure, Kind};
 use crate::runtime::random::Random;
@@ -186,12 +186,12 @@ impl Service {
         let hosts = &self.set.hosts;
         let watched = upstream.health.passive.is_some();
         let active = upstream.health.active.as_ref();
-        let unchecked = active.map_or(Unchecked::Serve, |active| active.unchecked);
         let settings = upstream.circuit_breaker.as_ref();
         let settings = settings.filter(|settings| settings.scope == Scope::Target);
         let works = |at: usize| {
             let host = &hosts[at];
-            host.checks.admit(unchecked)
+            // The other version that serves requests may require checks that this one does not.
+            active.is_none_or(|active| host.checks.admit(active.unchecked))
                 && !(watched && host.is_ejected(*now_ms))
                 && settings.is_none_or(|settings| {
                     host.breaker
@@ -200,7 +200,8 @@ impl Service {
                 })
                 && !tried.has(at)
         };
-        let proven = |at: usize| works(at) && !hosts[at].is_unreachable(*now_ms);
+        let is_unreachable = |at: usize| hosts[at].is_unreachable(self.is_candidate, *now_ms);
+        let proven = |at: usize| works(at) && !is_unreachable(at);
         if let Some(at) = affinity.target()
             && self.set.endpoints[at].target.weight > 0
             && proven(at)
@@ -230,7 +231,7 @@ impl Service {
         let found = found.or_else(|| {
             // Try an unreachable host only in a first attempt, not in a retry.
             let first = tried.is_empty();
-            let may = |at: usize| works(at) && (first || !hosts[at].is_unreachable(*now_ms));
+            let may = |at: usize| works(at) && (first || !is_unreachable(at));
             self.balance.pick(&choice, may)
         });
         found.or_else(|| match upstream.health.all_unhealthy {
@@ -252,8 +253,9 @@ impl Service {
     pub(crate) fn reached(&self, target: usize) {
         let host = &self.set.hosts[target];
         host.reach.reached();
-        if host.unreachable_until_ms.load(Ordering::Relaxed) != 0 {
-            host.unreachable_until_ms.store(0, Ordering::Relaxed);
+        let until_ms = host.unreachable_until_ms(self.is_candidate);
+        if until_ms.load(Ordering::Relaxed) != 0 {
+            until_ms.store(0, Ordering::Relaxed);
         }
     }
 
@@ -261,12 +263,12 @@ impl Service {
     pub(crate) fn record_connect_failure(&self, target: usize, failure: &Failure, now_ms: u64) {
         let host = &self.set.hosts[target];
         host.reach.record_connect_failure(failure, now_ms);
-        let until_ms = now_ms + UNREACHABLE_MS;
-        host.unreachable_until_ms.store(until_ms, Ordering::Relaxed);
+        let until_ms = host.unreachable_until_ms(self.is_candidate);
+        until_ms.store(now_ms + UNREACHABLE_MS, Ordering::Relaxed);
     }
 
     /// Reports the outcome of a request to outlier detection, if `health.passive` is configured.
-    /// Statuses of a candidate's requests do not count.
+    /// Outcomes of a candidate's requests do not count.
     pub(crate) fn saw(
         &self,
         upstream: &ir::Upstream,
@@ -278,14 +280,16 @@ impl Service {
         let Some(passive) = &upstream.health.passive else {
             return;
         };
-        // A candidate that gets errors must not take hosts from the running version.
-        if self.is_candidate && matches!(signal, HealthSignal::Status(_)) {
+        // A candidate that gets errors must not take hosts from the running version. Its settings
+        // for TLS, protocol or timeouts can also be the cause of failed connections and timeouts.
+        if self.is_candidate {
             return;
         }
         let watch = Watch {
             state: &self.common.state,
             hosts: &self.set.hosts,
             is_weighted: &|index| self.set.endpoints[index].target.weight > 0,
+            is_checked: upstream.health.active.is_some(),
             passive,
             now_ms,
             chance: match passive.jitter_ms {

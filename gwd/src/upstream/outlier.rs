@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use policy::upstream::Passive;
 
+use crate::upstream::health::Verdict;
 use crate::upstream::shared::{Host, State};
 
 /// Counters of a host's outcomes.
@@ -79,6 +80,8 @@ pub(crate) struct Watch<'a> {
     pub(crate) hosts: &'a [Arc<Host>],
     /// True if the host at this index gets requests: its weight is above zero.
     pub(crate) is_weighted: &'a dyn Fn(usize) -> bool,
+    /// True if the version requires health checks. Otherwise only the candidate beside it does.
+    pub(crate) is_checked: bool,
     pub(crate) passive: &'a Passive,
     pub(crate) now_ms: u64,
     /// Random number for the jitter of the ejection time.
@@ -112,12 +115,15 @@ impl Watch<'_> {
 
     /// True if another host could serve the requests of `host`.
     fn has_substitute(&self, host: &Host) -> bool {
+        let fails_checks =
+            |other: &Host| self.is_checked && other.checks.verdict() == Verdict::Fails;
         let mut others = self.hosts.iter().enumerate();
         others.any(|(index, other)| {
             other.name != host.name
                 && (self.is_weighted)(index)
-                && other.works(self.now_ms)
-                && !other.is_unreachable(self.now_ms)
+                && !other.is_ejected(self.now_ms)
+                && !fails_checks(other)
+                && !other.is_unreachable(false, self.now_ms)
         })
     }
 
@@ -282,12 +288,15 @@ fn count(cell: &AtomicU32, failed: bool, counts: bool) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use policy::upstream::ActiveTimes;
+
     use super::*;
 
     struct Field {
         state: State,
         hosts: Vec<Arc<Host>>,
         weightless: Vec<usize>,
+        is_checked: bool,
         passive: Passive,
     }
 
@@ -304,6 +313,7 @@ mod tests {
                     })
                     .collect(),
                 weightless: Vec::new(),
+                is_checked: true,
                 passive,
             }
         }
@@ -313,6 +323,7 @@ mod tests {
                 state: &self.state,
                 hosts: &self.hosts,
                 is_weighted: &|index| !self.weightless.contains(&index),
+                is_checked: self.is_checked,
                 passive: &self.passive,
                 now_ms,
                 chance: 0,
@@ -364,7 +375,7 @@ mod tests {
                     .ejected_until_ms
                     .store(u64::MAX, Ordering::Relaxed),
                 _ => field.hosts[1]
-                    .unreachable_until_ms
+                    .unreachable_until_ms(false)
                     .store(u64::MAX, Ordering::Relaxed),
             }
             fields.push(field);
@@ -488,6 +499,23 @@ mod tests {
             }
         }
         assert_eq!(field.out(1), [0], "one host may always be ejected");
+    }
+
+    #[test]
+    fn checks_only_of_the_candidate_are_ignored() {
+        for is_checked in [true, false] {
+            let field = Field {
+                is_checked,
+                ..Field::of(2, Passive::default())
+            };
+            let checks = &field.hosts[1].checks;
+            let verdict = checks.record_result(Err("no".into()), &ActiveTimes::default(), 1);
+            assert_eq!(verdict, Some(Verdict::Fails));
+            for _ in 0..5 {
+                field.saw(0, HealthSignal::Status(500), 1);
+            }
+            assert_eq!(field.out(1).is_empty(), is_checked);
+        }
     }
 
     #[test]

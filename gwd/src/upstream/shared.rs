@@ -107,9 +107,10 @@ pub(crate) struct Host {
     /// End of the last ejection by outlier detection, in milliseconds of the clock; 0 if there was
     /// none.
     pub(crate) ejected_until_ms: AtomicU64,
-    /// Time until which other hosts are preferred because a connection attempt failed, in
-    /// milliseconds of the clock.
-    pub(crate) unreachable_until_ms: AtomicU64,
+    /// Times until which other hosts are preferred because a connection attempt failed, in
+    /// milliseconds of the clock: for the running version, and for the candidate beside it. Settings
+    /// of the candidate, such as those for TLS, may cause its failures.
+    unreachable_until_ms: [AtomicU64; 2],
     pub(crate) reach: Reach,
     /// Time at which the host was added, in milliseconds of the clock. Used for slow start.
     since_ms: u64,
@@ -247,6 +248,18 @@ impl State {
         all
     }
 
+    /// Closes the circuit breakers of the candidate, because another candidate begins to serve
+    /// requests beside the running version.
+    pub(crate) fn forget_candidate(&self) {
+        self.breaker.forget_candidate();
+        for named in self.chain_breakers() {
+            named.breaker.forget_candidate();
+        }
+        for host in self.hosts() {
+            host.breaker.forget_candidate();
+        }
+    }
+
     /// Returns the breaker of a policy at this upstream. Creates it if there is none yet.
     fn chain_breaker(&self, named: &engine::CircuitBreaker) -> Arc<ChainBreaker> {
         let mut breakers = lock(&self.chain_breakers);
@@ -322,7 +335,7 @@ impl Host {
             listed: AtomicU32::new(0),
             active: AtomicU32::new(0),
             ejected_until_ms: AtomicU64::new(0),
-            unreachable_until_ms: AtomicU64::new(0),
+            unreachable_until_ms: [0; 2].map(AtomicU64::new),
             reach: Reach::default(),
             since_ms: now_ms,
             tally: Tally::default(),
@@ -363,8 +376,16 @@ impl Host {
         self.checks.verdict() != Verdict::Fails && !self.is_ejected(now_ms)
     }
 
-    pub(crate) fn is_unreachable(&self, now_ms: u64) -> bool {
-        self.unreachable_until_ms.load(Ordering::Relaxed) > now_ms
+    /// Time until which other hosts are preferred for requests of the candidate, or of the running
+    /// version, in milliseconds of the clock.
+    pub(crate) fn unreachable_until_ms(&self, is_candidate: bool) -> &AtomicU64 {
+        &self.unreachable_until_ms[usize::from(is_candidate)]
+    }
+
+    /// True if the candidate, or the running version, prefers other hosts.
+    pub(crate) fn is_unreachable(&self, is_candidate: bool, now_ms: u64) -> bool {
+        let until_ms = self.unreachable_until_ms(is_candidate);
+        until_ms.load(Ordering::Relaxed) > now_ms
     }
 
     /// Milliseconds since the host last began to get requests: when it was added, when its last
@@ -488,6 +509,18 @@ mod tests {
         let known = lock(&state.hosts).keys().cloned().collect::<Vec<_>>();
         assert_eq!(known, [address(1)]);
         assert!(Arc::ptr_eq(&one, &state.host(&address(1), 5)));
+    }
+
+    #[test]
+    fn candidate_marks_no_host_of_the_running_version() {
+        let host = Host::new(&std::net::SocketAddr::from(([127, 0, 0, 1], 1)).into(), 0);
+        for is_candidate in [true, false] {
+            let until_ms = host.unreachable_until_ms(is_candidate);
+            until_ms.store(1_000, Ordering::Relaxed);
+            assert!(host.is_unreachable(is_candidate, 999));
+            assert!(!host.is_unreachable(!is_candidate, 999));
+            until_ms.store(0, Ordering::Relaxed);
+        }
     }
 
     #[test]

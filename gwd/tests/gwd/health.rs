@@ -13,14 +13,14 @@ use crate::fixture::*;
 use crate::world::World;
 
 /// Settings of a frequent health check; `set` changes further settings.
-fn checked(set: impl FnOnce(Settings) -> Settings) -> Option<Active> {
+pub(crate) fn checked(set: impl FnOnce(Settings) -> Settings) -> Option<Active> {
     let often =
         |settings: Settings, key: &str, ms| settings.with(&[key], Value::One(Scalar::Duration(ms)));
     let settings = often(often(Settings::default(), "interval", 20), "timeout", 2_000);
     Some(Active::of(&set(settings)))
 }
 
-fn text(settings: Settings, key: &str, value: &str) -> Settings {
+pub(crate) fn text(settings: Settings, key: &str, value: &str) -> Settings {
     settings.with(&[key], Value::One(Scalar::Text(value.to_owned())))
 }
 

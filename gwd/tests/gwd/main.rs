@@ -75,6 +75,7 @@ mod tls_peers;
 mod trace_outages;
 mod traces;
 mod traffic_steps;
+mod traffic_upstreams;
 mod transports;
 mod troubles;
 mod trust;

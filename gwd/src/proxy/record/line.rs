@@ -153,12 +153,13 @@ impl Record {
     /// be logged cannot be found in it: if there are any, the whole path is redacted.
     pub(super) fn shown_raw_path(&self, path: &str) -> String {
         let view = self.stream.worker.current_view();
-        let loaded = view.as_ref().map(|view| &view.current().loaded);
-        if loaded.is_some_and(|loaded| loaded.snapshot.hides_values()) {
+        let versions = || view.iter().flat_map(|view| view.current().versions());
+        if versions().any(|loaded| loaded.snapshot.hides_values()) {
             return REDACTED.to_owned();
         }
-        let names = loaded.map_or(SecretParameters::none(), |loaded| &loaded.secret_parameters);
-        let query = query_in_path(path, (names, LoggedParameters::none()));
+        let names = versions().map(|loaded| &loaded.secret_parameters);
+        let mut names = names.chain([SecretParameters::none()]);
+        let query = names.find_map(|names| query_in_path(path, (names, LoggedParameters::none())));
         shown_path(path, user_information(path).chain(query).collect(), hidden)
     }
 
