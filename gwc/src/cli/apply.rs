@@ -545,7 +545,7 @@ impl Report<'_> {
     /// Writes a line if the output format is `human`.
     fn line(&self, text: &str) {
         if self.args.format.format == Format::Human {
-            say::result(text);
+            say::report(text);
         }
     }
 

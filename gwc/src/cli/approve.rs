@@ -372,7 +372,7 @@ impl Approval<'_> {
     /// Writes a line if the output format is `human`.
     fn line(&self, text: &str) {
         if self.args.format.format == Format::Human {
-            say::result(text);
+            say::report(text);
         }
     }
 

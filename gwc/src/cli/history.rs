@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             if let Some(doubt) = place.doubt(&store) {
                 say::note(&doubt);
             }
-            say::result(&place.without_head(&store));
+            say::report(&place.without_head(&store));
         }
         Format::Human => {
             let lines = Lines {
@@ -102,7 +102,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                 fleet: &fleet,
                 advice: &advice,
             };
-            say::result(&lines.text(&store, &revoked));
+            say::report(&lines.text(&store, &revoked));
         }
     }
     match &history.broken {

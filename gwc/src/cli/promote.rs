@@ -109,7 +109,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             Some(_) => "; `gwc promote` continues, `gwc abort` goes back",
             None => "; the release is complete",
         };
-        say::result(&format!(
+        say::report(&format!(
             "channel {} is at serial {serial}: {}, {reached}{then}",
             place.channel, head.bundle
         ));

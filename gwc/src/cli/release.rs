@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                 Some(head) => head_lines(&place, &store, head, wanted.as_ref()),
             };
             lines.extend(rows.iter().map(|row| format!("  {}", row.text)));
-            say::result(&lines.join("\n"));
+            say::report(&lines.join("\n"));
         }
         Format::Json => {
             let mut document = document(&place, &store, head.as_ref(), wanted.as_ref(), &rows);

@@ -70,7 +70,7 @@ impl super::Arguments for Args {
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let replayed = replay(args, context)?;
     match args.format {
-        Format::Human => say::result(&human(&replayed, args.top)),
+        Format::Human => say::report(&human(&replayed, args.top)),
         Format::Json => say::json(&document(&replayed, args, context)),
     }
     Ok(Exit::OK)

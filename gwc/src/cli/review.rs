@@ -154,7 +154,7 @@ impl PlanFormat {
         match self {
             Self::Human => {
                 let color = terminal::has_color(&std::io::stdout());
-                say::result(&human::render(report, human::Look { color, all }));
+                say::report(&human::render(report, human::Look { color, all }));
             }
             Self::Json => say::json(&json::document(report)),
             Self::Markdown => say::result(&markdown::render(report)),

@@ -103,7 +103,7 @@ pub(super) fn go_back(
         stopped,
     } = rollback.plan(&args.review)?;
     if args.format.format == Format::Human {
-        say::result(&human);
+        say::report(&human);
     }
     if let Some(stopped) = stopped {
         print_result(args, &rollback, None, &plan, "", "blocked");
@@ -130,7 +130,7 @@ pub(super) fn go_back(
     nodes.notify();
     let serial = pointer.serial;
     if args.format.format == Format::Human {
-        say::result(&format!(
+        say::report(&format!(
             "channel {} is at serial {serial}, back at {target}\nnote: the sources still have the later version; revert them, or the next `gwc apply` releases it again",
             place.channel
         ));
@@ -428,7 +428,7 @@ fn print_result(
     let (from, to) = (rollback.head.bundle, rollback.target);
     match args.format.format {
         Format::Human if line.is_empty() => {}
-        Format::Human => say::result(line),
+        Format::Human => say::report(line),
         Format::Json => say::json(&say::document(
             "rollback/v1",
             result,

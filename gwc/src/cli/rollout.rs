@@ -86,7 +86,7 @@ impl WaitResult {
     /// whether all gateways run the bundle.
     pub(super) fn print(&self, bundle: Digest) {
         for line in &self.lines {
-            say::result(&format!("  {}", printable(line)));
+            say::report(&format!("  {}", printable(line)));
         }
         if self.nodes.is_empty() || self.failure.is_some() {
             return;
@@ -96,12 +96,12 @@ impl WaitResult {
             (true, _) => "every gateway",
             (false, true) => "every gateway of the share",
             (false, false) => {
-                return say::result(
+                return say::report(
                     "none of these gateways belongs to the share; `gwc promote` continues",
                 );
             }
         };
-        say::result(&format!("{which} runs {}", bundle.short()));
+        say::report(&format!("{which} runs {}", bundle.short()));
     }
 
     /// Writes the error, if there is one, and returns the exit code.

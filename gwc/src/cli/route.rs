@@ -174,7 +174,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     match args.format {
         Format::Json => say::json(&say::document("route/v1", "ok", json::document(&answer))),
-        Format::Human => say::result(&human::render(&answer, &read.folder)),
+        Format::Human => say::report(&human::render(&answer, &read.folder)),
     }
     Ok(Exit::OK)
 }

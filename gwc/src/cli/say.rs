@@ -322,6 +322,12 @@ pub(super) fn result(text: &str) {
     });
 }
 
+/// Writes a report for people to standard output, as [`result`] does. On a terminal, lines break
+/// between words.
+pub(super) fn report(text: &str) {
+    result(&terminal::fitted(text, &std::io::stdout()));
+}
+
 /// Writes a report in the format with this name. The format `github` consists of commands.
 pub(super) fn in_format(name: &str, text: &str) {
     match name {

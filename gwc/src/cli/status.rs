@@ -90,7 +90,7 @@ pub(super) fn compare(
                 let rows = nodes.status().into_iter();
                 let rows = rows.map(|(name, status)| row(name, status, &place, None));
                 let lines: Vec<String> = rows.map(|row| line(&row)).collect();
-                say::result(&lines.join("\n"));
+                say::report(&lines.join("\n"));
             }
             return Err(error);
         }
@@ -116,7 +116,7 @@ pub(super) fn compare(
     };
     let approvals = Approvals::read(&place, &store, trust.as_ref(), head.as_ref())?;
     match args.format.format {
-        Format::Human => say::result(&human(&place, &store, (head.as_ref(), &approvals), &rows)),
+        Format::Human => say::report(&human(&place, &store, (head.as_ref(), &approvals), &rows)),
         Format::Json => {
             let mut document = document(difference, &place, head.as_ref(), &rows, drift);
             document["approvals"] = approvals.json();

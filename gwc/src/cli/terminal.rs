@@ -1,9 +1,11 @@
 //! Properties of the terminal to which an output stream is connected.
 
+use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
 use crate::output::human::Look;
+use crate::output::wrap;
 
 /// Width of a terminal in columns. `None` if the stream is not a terminal, or its width is unknown.
 pub(super) fn columns(stream: &impl AsFd) -> Option<usize> {
@@ -27,5 +29,14 @@ pub(super) fn look(stream: &(impl AsFd + IsTerminal)) -> Look {
     Look {
         color: has_color(stream),
         ..look
+    }
+}
+
+/// Breaks lines that are longer than the width of the terminal to which the stream is connected.
+/// Other streams get the text without a change.
+pub(super) fn fitted<'t>(text: &'t str, stream: &(impl AsFd + IsTerminal)) -> Cow<'t, str> {
+    match columns(stream).filter(|_| stream.is_terminal()) {
+        Some(columns) => wrap::lines(text, columns).into(),
+        None => text.into(),
     }
 }

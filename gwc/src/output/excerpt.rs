@@ -11,6 +11,7 @@ use miette::{LabeledSpan, MietteError, SourceCode, SourceSpan, SpanContents};
 use diag::text::{printable, visible};
 
 use super::report::Report;
+use super::wrap;
 
 /// Number of lines shown before and after a location.
 pub(super) const CONTEXT_LINES: u32 = 1;
@@ -173,7 +174,7 @@ impl Excerpt {
             let column = self.text[line..starts[index]].chars().count() + length / 2;
             let width = (2 * around).saturating_sub(column).max(LABEL_MIN);
             let label = if *around < AROUND_MAX {
-                wrapped(&label, width)
+                wrap::broken(&label, width, 0)
             } else {
                 label
             };
@@ -195,25 +196,6 @@ impl Excerpt {
             .partition_point(|line| line.start <= offset)
             .saturating_sub(1)
     }
-}
-
-/// Breaks a text into lines of at most `width` characters. A longer word is a line of its own.
-fn wrapped(text: &str, width: usize) -> String {
-    let mut lines = String::with_capacity(text.len());
-    let mut column = 0;
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if column > 0 && column + 1 + length > width {
-            lines.push('\n');
-            column = 0;
-        } else if column > 0 {
-            lines.push(' ');
-            column += 1;
-        }
-        lines.push_str(word);
-        column += length;
-    }
-    lines
 }
 
 /// Byte range of a line that is shown: the whole line if it is short, otherwise `around` characters

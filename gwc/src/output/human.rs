@@ -14,6 +14,7 @@ use diag::text::printable;
 use sources::project::GATEWAY_FILE;
 
 use super::report::{Counts, Report, message};
+use super::wrap;
 
 /// Style of the output.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,10 @@ pub struct Look {
 /// Columns that an excerpt needs in addition to its text: line number, border, and the marks of a
 /// shortened line.
 const BORDER: usize = 12;
+/// Columns before each line of a message: `  × `, and `  │ ` from the second line.
+const MESSAGE_INDENT: usize = 4;
+/// Columns before each line of a help: `  help: `, and spaces from the second line.
+const HELP_INDENT: usize = 8;
 
 impl Look {
     /// Style for a terminal of this width, at least 40 columns: in a narrower terminal, lines may
@@ -42,6 +47,20 @@ impl Look {
             width,
             around: ((width - BORDER) / 2).min(AROUND_MAX),
             ..Self::default()
+        }
+    }
+
+    /// True if the style is for a terminal of less than 172 columns. Texts then break at spaces
+    /// only: miette also breaks `x-gateway` at its hyphen.
+    fn is_narrow(self) -> bool {
+        self.around < AROUND_MAX
+    }
+
+    /// Breaks a text to which miette adds an indent of `indent` columns.
+    fn wrapped(self, text: &str, indent: usize) -> String {
+        match self.is_narrow() {
+            true => wrap::broken(text, self.width - indent, 0),
+            false => text.to_owned(),
         }
     }
 }
@@ -78,11 +97,12 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
         .with_links(false)
         .with_urls(false)
         .with_width(look.width)
+        .with_wrap_lines(!look.is_narrow())
         .with_context_lines(CONTEXT_LINES as usize)
         .without_syntax_highlighting();
     let mut out = String::new();
     for finding in in_order(report) {
-        let rendered = MietteFinding::new(finding, report, look.around);
+        let rendered = MietteFinding::new(finding, report, look);
         // Writing to a `String` cannot fail. If miette cannot render a finding, show at least its
         // message.
         if handler.render_report(&mut out, &rendered).is_err() {
@@ -142,7 +162,7 @@ struct MietteFinding {
 }
 
 impl MietteFinding {
-    fn new(finding: &Diagnostic, report: &Report<'_>, around: usize) -> Self {
+    fn new(finding: &Diagnostic, report: &Report<'_>, look: Look) -> Self {
         let mut places = vec![Place {
             span: finding.span,
             label: finding.label.clone(),
@@ -159,7 +179,7 @@ impl MietteFinding {
                     primary: false,
                 }),
         );
-        let (excerpt, labels) = Excerpt::new(report, &places, around);
+        let (excerpt, labels) = Excerpt::new(report, &places, look.around);
         let level = match finding.level {
             Level::Error => "error",
             Level::Warn => "warning",
@@ -167,8 +187,11 @@ impl MietteFinding {
         };
         Self {
             head: format!("{level}[{}] {}", finding.lint.code, finding.lint.name),
-            message: printable(&message(finding)),
-            help: finding.help.as_deref().map(printable),
+            message: look.wrapped(&printable(&message(finding)), MESSAGE_INDENT),
+            help: finding
+                .help
+                .as_deref()
+                .map(|help| look.wrapped(&printable(help), HELP_INDENT)),
             level: finding.level,
             excerpt,
             labels,

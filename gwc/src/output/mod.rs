@@ -12,6 +12,7 @@ pub mod jsonl;
 pub mod junit;
 mod report;
 pub mod sarif;
+pub(crate) mod wrap;
 
 pub use report::{Counts, Report};
 

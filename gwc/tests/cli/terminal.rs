@@ -12,10 +12,15 @@ const NARROW: usize = 40;
 
 /// Creates a command that runs `gwc` in a terminal of [`NARROW`] columns.
 fn on_terminal(project: &Project, arguments: &[&str]) -> Command {
+    redirected(project, arguments, "")
+}
+
+/// Creates the command of [`on_terminal`] with a redirection of the shell.
+fn redirected(project: &Project, arguments: &[&str], redirection: &str) -> Command {
     let mut words = vec![env!("CARGO_BIN_EXE_gwc")];
     words.extend(arguments);
     let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
-    let line = format!("stty cols {NARROW} && {}", words.join(" "));
+    let line = format!("stty cols {NARROW} && {} {redirection}", words.join(" "));
     let mut command = Command::new("script");
     command
         .args(["-qec", &line, "/dev/null"])
@@ -75,11 +80,121 @@ fn long_labels_wrap_on_a_narrow_terminal() {
     );
     project.edit("orders.yaml", "security: [{key: []}]\n", "");
     let text = output(on_terminal(&project, &["lint"]).env("NO_COLOR", "1"));
-    let label = text.lines().find(|line| line.contains("under `security:"));
+    let label = text.lines().find(|line| line.contains("┤ under"));
     let label = label.unwrap_or_else(|| panic!("{text}"));
-    assert!(label.contains("├ ") || label.contains("┤ "), "{text}");
+    assert!(!label.contains("security"), "{text}");
     for line in text.lines().map(str::trim_end) {
         assert!(line.chars().count() <= NARROW, "`{line}` in\n{text}");
+    }
+}
+
+/// Checks that lines for [`NARROW`] columns are the lines of a pipe, broken between words.
+#[track_caller]
+fn assert_broken_between_words(narrow: &str, piped: &str) {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let words = |line: &str| {
+        line.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let mut rest = narrow.lines().map(|line| line.trim_end_matches('\r'));
+    for whole in piped.lines() {
+        let mut shown = Vec::new();
+        let mut count = 0;
+        while count == 0 || shown.len() < words(whole).len() {
+            let line = rest
+                .next()
+                .unwrap_or_else(|| panic!("`{whole}` in\n{narrow}"));
+            let is_one_word = words(line).len() == 1;
+            assert_eq!(line, line.trim_end(), "trailing spaces in\n{narrow}");
+            assert!(
+                line.chars().count() <= NARROW || is_one_word,
+                "`{line}` in\n{narrow}"
+            );
+            assert!(
+                count == 0 || indent(line) > indent(whole),
+                "`{line}` continues `{whole}` in\n{narrow}"
+            );
+            shown.extend(words(line));
+            count += 1;
+        }
+        // Each identifier is whole.
+        assert_eq!(shown, words(whole), "{narrow}");
+    }
+    assert_eq!(rest.next(), None, "{narrow}");
+}
+
+#[test]
+fn plan_route_and_status_fit_40_columns() {
+    if !prerequisite::program("script") {
+        return;
+    }
+    let project = Project::released();
+    project.edit("orders.yaml", "/orders/{id}", "/order/{id}");
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [], x-gateway: {public: true},",
+    );
+    let cases: [(&[&str], &str); 6] = [
+        (&["plan"], "(orders/listOrders)"),
+        (&["plan", "--all"], "(orders/getOrder)"),
+        (
+            &["route", "GET", "http://127.0.0.1:8080/orders"],
+            "(orders/listOrders,",
+        ),
+        (
+            &["route", "GET", "http://127.0.0.1:8080/order", "--all"],
+            "(orders/getOrder,",
+        ),
+        (&["status"], "prod:"),
+        (
+            &["status", "--node", "http://127.0.0.1:1"],
+            "http://127.0.0.1:1:",
+        ),
+    ];
+    for (arguments, identifier) in cases {
+        let piped = project.run(arguments).out;
+        let has_identifier = piped.split_whitespace().any(|word| word == identifier);
+        assert!(has_identifier, "{arguments:?}: {piped}");
+        let is_long = |line: &str| line.chars().count() > NARROW;
+        assert!(piped.lines().any(is_long), "{arguments:?}: {piped}");
+        let mut command = redirected(&project, arguments, "2>/dev/null");
+        let narrow = output(command.env("NO_COLOR", "1"));
+        assert_broken_between_words(&narrow, &piped);
+    }
+}
+
+#[test]
+fn carets_are_below_their_text_at_40_columns() {
+    if !prerequisite::program("script") {
+        return;
+    }
+    let project = Project::released();
+    project.edit("orders.yaml", "security: [{key: []}]", "security: [{}]");
+    for arguments in [
+        &["lint"][..],
+        &["plan"],
+        &["route", "GET", "http://127.0.0.1:8080/orders"],
+    ] {
+        let text = output(on_terminal(&project, arguments).env("NO_COLOR", "1"));
+        let mut lines = text.lines().map(str::trim_end);
+        let excerpt = lines.find(|line| line.ends_with("security: [{}]"));
+        let excerpt = excerpt.unwrap_or_else(|| panic!("{arguments:?}: {text}"));
+        let carets = lines.next().unwrap_or_default();
+        let marked = excerpt.chars().zip(carets.chars());
+        let marked = marked.filter(|(_, mark)| ['─', '┬'].contains(mark));
+        let marked: String = marked.map(|(shown, _)| shown).collect();
+        assert_eq!(marked, "{}", "{arguments:?}: {text}");
+        // The help names the key, which is not broken at its hyphen.
+        assert!(text.contains("`x-gateway:"), "{arguments:?}: {text}");
+        for line in text.lines().map(str::trim_end) {
+            let is_message = line.starts_with("error[") && line.contains("]: ");
+            assert!(
+                is_message || line.chars().count() <= NARROW,
+                "`{line}` in\n{text}"
+            );
+        }
     }
 }
 

@@ -26,9 +26,49 @@ pub(super) fn refused(answer: &Value, format: Format) -> Exit {
 pub(super) fn print(value: &Value, format: Format, text: impl Fn(&Value) -> String) -> Exit {
     match format {
         Format::Json => write(&format!("{value}\n")),
-        Format::Human => write(&text(value)),
+        Format::Human => write(&match terminal_columns() {
+            Some(columns) => broken(&text(value), columns),
+            None => text(value),
+        }),
     }
     Exit::Done
+}
+
+/// Width in columns of the terminal on standard output. `None` if standard output is not a
+/// terminal, or the width is unknown.
+fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// Number of columns by which a continuation line is indented more than the line that it
+/// continues. More than the 2 columns between two levels of a status, so that the two differ.
+const CONTINUATION: usize = 6;
+
+/// Breaks each line of a text that has more than `width` columns between words, as gwc does: a
+/// terminal breaks it inside a word. A longer word is a line of its own.
+fn broken(text: &str, width: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let start = line.len() - line.trim_start_matches(' ').len();
+        let (mut column, mut gap) = (0, 0);
+        for word in line.split(' ') {
+            if word.is_empty() {
+                gap += 1;
+                continue;
+            }
+            let length = word.trim_end_matches('\n').chars().count();
+            if column > 0 && column + gap + length > width {
+                out.push('\n');
+                (column, gap) = (0, (start + CONTINUATION).min(width / 2));
+            }
+            out.push_str(&" ".repeat(gap));
+            out.push_str(word);
+            column += gap + length;
+            gap = 1;
+        }
+    }
+    out
 }
 
 /// Prints an error in the options of a command.
@@ -66,4 +106,26 @@ pub(super) fn write(text: &str) {
 /// Writes a message to standard error.
 fn complain(why: &str) {
     let _closed = writeln!(std::io::stderr(), "gwd: {why}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_between_words() {
+        let status = "node       gw-1\nupstream   orders: 2 of 3 hosts\n  next\n";
+        assert_eq!(broken(status, 40), status);
+        let narrow = "node       gw-1\nupstream\n      orders: 2\n      of 3 hosts\n  next\n";
+        assert_eq!(broken(status, 17), narrow);
+    }
+
+    #[test]
+    fn words_longer_than_a_line_stay_whole() {
+        let id = "sha256:0123456789abcdef";
+        assert_eq!(
+            broken(&format!("bundle     {id}\n"), 12),
+            format!("bundle\n      {id}\n")
+        );
+    }
 }

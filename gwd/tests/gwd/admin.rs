@@ -106,6 +106,44 @@ fn no_token_file_admits_the_unix_socket_only() {
 }
 
 #[test]
+fn status_breaks_between_words_at_40_columns() {
+    if !prerequisite::program("script") {
+        return;
+    }
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&gateway(&upstream));
+    let gwd = world.start();
+    let line = format!(
+        "'{}' status --admin {} --admin-token-file '{}'",
+        env!("CARGO_BIN_EXE_gwd"),
+        gwd.admin,
+        world.path("token").display()
+    );
+    let shown = |program: &str, arguments: &[&str]| {
+        let output = std::process::Command::new(program).args(arguments).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let piped = shown("sh", &["-c", &line]);
+    let narrow = format!("stty cols 40 && {line}");
+    let narrow = shown("script", &["-qec", &narrow, "/dev/null"]).replace('\r', "");
+    assert!(narrow.contains(&one.to_string()), "{narrow}");
+    // Names of lines: a continuation line is indented.
+    let names = |text: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with(' '));
+        let names = lines.filter_map(|line| line.split(' ').next());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&narrow), names(&piped), "{narrow}");
+    for line in narrow.lines() {
+        let is_one_word = line.split_whitespace().count() == 1;
+        let fits = line.chars().count() <= 40 || is_one_word;
+        assert!(fits && line == line.trim_end(), "`{line}` in\n{narrow}");
+    }
+    assert_ne!(narrow, piped);
+}
+
+#[test]
 fn explain_says_what_would_happen_and_counts_nothing() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
