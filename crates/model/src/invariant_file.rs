@@ -27,6 +27,12 @@ pub struct Invariant {
     pub(crate) owners: Vec<String>,
     pub(crate) listeners: Vec<String>,
     pub(crate) upstreams: Vec<String>,
+    /// Names of verifiers.
+    pub(crate) auth: Vec<String>,
+    /// Names of policies.
+    pub(crate) policies: Vec<String>,
+    /// Kinds of policies.
+    pub(crate) kinds: Vec<String>,
     pub(crate) anonymous: bool,
     pub(crate) require: Require,
 }
@@ -129,6 +135,9 @@ fn invariant(node: NodeRef<'_>) -> Option<Invariant> {
         owners: of("owners"),
         listeners: of("listeners"),
         upstreams: of("upstreams"),
+        auth: of("auth"),
+        policies: of("policies"),
+        kinds: of("kinds"),
         anonymous: is(selection.and_then(|selection| selection.get("anonymous"))),
         require: Require {
             unreachable: is(require.get("unreachable")),

@@ -70,6 +70,7 @@ mod signing_keys;
 mod small_bodies;
 pub mod source_map;
 mod stripped_keys;
+mod subjects;
 mod surprise;
 mod table;
 pub mod test_file;

@@ -1,7 +1,8 @@
-//! Operations that invariants select by names (API, key, tag, owner, listener, upstream) or by the
-//! path and method of clients' requests. A name can change without an effect on any request. A path
-//! or method can change while a `rewrite` or base path keeps the requests of upstreams. The
-//! invariant then no longer selects the operation, and no other line of the plan shows this.
+//! Operations that invariants select by names (API, key, tag, owner, listener, upstream, verifier,
+//! policy) or by the path and method of clients' requests. A name can change without an effect on
+//! any request. A path or method can change while a `rewrite` or base path keeps the requests of
+//! upstreams. The invariant then no longer selects the operation, and no other line of the plan
+//! shows this.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +10,8 @@ use bundle::ir;
 use serde::{Deserialize, Serialize};
 
 use crate::invariant_file::Invariant;
-use crate::invariants::{Subject, servers, subjects};
 use crate::outbound;
+use crate::subjects::{Subject, servers, subjects};
 use crate::{Api, Settings};
 
 /// Operations of a project, by a text that identifies their requests: method, base path of the

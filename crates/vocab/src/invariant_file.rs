@@ -43,6 +43,9 @@ static WHERE: Object = Object {
         "owners",
         "listeners",
         "upstreams",
+        "auth",
+        "policies",
+        "kinds",
         "anonymous",
     ])],
     fields: &[
@@ -85,6 +88,21 @@ static WHERE: Object = Object {
             "upstreams",
             Several(&Text),
             "Upstreams that may receive the request, a copy of it, or a `forward_auth` request about it; `*` stands for any text.",
+        ),
+        F::optional(
+            "auth",
+            Several(&Text),
+            "Operations with an alternative of `security` whose credential one of these verifiers checks; `*` stands for any text.",
+        ),
+        F::optional(
+            "policies",
+            Several(&Text),
+            "Operations for which one of these policies runs; `*` stands for any text.",
+        ),
+        F::optional(
+            "kinds",
+            Several(&Text),
+            "Operations for which a policy of one of these kinds runs, also with `mode: log`.",
         ),
         F::optional(
             "anonymous",

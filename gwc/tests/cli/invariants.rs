@@ -5,7 +5,7 @@ use crate::project::Project;
 use crate::route::shop;
 
 /// Creates the project of the `gwc route` tests, with these invariants.
-fn with_invariants(invariants: &str) -> Project {
+pub(crate) fn with_invariants(invariants: &str) -> Project {
     let project = shop();
     let gateway = project.read("gateway.yaml");
     project.write(
@@ -18,7 +18,7 @@ fn with_invariants(invariants: &str) -> Project {
 
 /// Lints a project with one invariant. Returns the keys of the operations that violate it, in the
 /// order of the findings.
-fn violated(selection: &str, require: &str) -> Vec<String> {
+pub(crate) fn violated(selection: &str, require: &str) -> Vec<String> {
     let project = with_invariants(&format!(
         "- {{name: one, where: {selection}, require: {require}}}\n"
     ));

@@ -24,6 +24,7 @@ mod gc;
 mod git;
 mod init;
 mod invalid_bundles;
+mod invariant_settings;
 mod invariants;
 mod invisible;
 mod keygen;
