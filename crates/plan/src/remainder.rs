@@ -5,6 +5,7 @@
 //! differs from the old one in this part only. If that comparison has no change, no rule describes
 //! the part. Contracts are not included: [`crate::clients`] compares every keyword of them.
 
+mod mounts;
 mod operations;
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,6 +14,7 @@ use bundle::digest::Digest;
 use bundle::ir::{self, Named, Set};
 use serde_json::Value;
 
+use self::mounts::{every, near};
 use self::operations::Field;
 use crate::pairs::{both, reference};
 use crate::{Change, Class, Section};
@@ -155,18 +157,23 @@ impl<'a> Sides<'a> {
         })
     }
 
-    /// Like [`Self::changed_definition`], but the gateways contain only `api`.
+    /// Like [`Self::changed_definition`], but the gateways contain only `api`, with the mounts for
+    /// which `keeps` returns true.
     fn changed_near<'s>(
         &'s self,
         api: Option<&'s ir::Api>,
+        keeps: impl Fn(&ir::Mount) -> bool + 's,
         change: impl Fn(&mut ComparedSide) + 's,
     ) -> Option<Box<dyn Fn() -> (ComparedSide, ComparedSide) + 's>> {
         let api = self.small.gateway.apis.get(&api?.name)?;
         Some(Box::new(move || {
+            let mounts = api.mounts.iter().filter(|mount| keeps(mount)).cloned();
+            let mounts = Set::new(mounts.collect()).unwrap_or_default();
+            let api = with_parts(api, mounts, api.operations.clone());
             let before = ComparedSide {
                 gateway: ir::Gateway {
                     shared: self.small.gateway.shared.clone(),
-                    apis: Set::new(vec![api.clone()]).unwrap_or_default(),
+                    apis: Set::new(vec![api]).unwrap_or_default(),
                 },
                 contracts: Set::default(),
             };
@@ -252,18 +259,8 @@ fn small(gateway: &ir::Gateway) -> ComparedSide {
         let mut known = BTreeSet::new();
         let operations = api.operations.iter();
         let first = operations.filter(|one| known.insert((one.treatment, one.owns)));
-        ir::Api {
-            name: api.name.clone(),
-            mounts: api.mounts.clone(),
-            schemes: api.schemes.clone(),
-            policies: api.policies.clone(),
-            treatments: api.treatments.clone(),
-            operations: Set::new(first.cloned().collect()).unwrap_or_default(),
-            declared: api.declared.clone(),
-            hidden: api.hidden.clone(),
-            errors: api.errors.clone(),
-            messages: api.messages.clone(),
-        }
+        let operations = Set::new(first.cloned().collect()).unwrap_or_default();
+        with_parts(api, api.mounts.clone(), operations)
     });
     ComparedSide {
         gateway: ir::Gateway {
@@ -271,6 +268,22 @@ fn small(gateway: &ir::Gateway) -> ComparedSide {
             apis: Set::new(apis.collect()).unwrap_or_default(),
         },
         contracts: Set::default(),
+    }
+}
+
+/// Copy of an API with other mounts and operations.
+fn with_parts(api: &ir::Api, mounts: Set<ir::Mount>, operations: Set<ir::Operation>) -> ir::Api {
+    ir::Api {
+        name: api.name.clone(),
+        mounts,
+        schemes: api.schemes.clone(),
+        policies: api.policies.clone(),
+        treatments: api.treatments.clone(),
+        operations,
+        declared: api.declared.clone(),
+        hidden: api.hidden.clone(),
+        errors: api.errors.clone(),
+        messages: api.messages.clone(),
     }
 }
 
@@ -347,7 +360,7 @@ fn shared<'a>(sides: &'a Sides<'_>, index: &ChangeIndex<'_>, parts: &mut Vec<Par
                     replace(&mut half.gateway.shared.$field, name, item);
                 };
                 let user = users.get(name).copied().filter(|_| was.is_some() && is.is_some());
-                let near = sides.changed_near(user, put);
+                let near = sides.changed_near(user, |_| true, put);
                 let alone = match (was, is) {
                     (Some(_), Some(_)) => sides.changed_definition(put),
                     _ => sides.definition_alone(is.is_some(), put),
@@ -477,7 +490,7 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
     };
     let after = is;
     macro_rules! definitions {
-        ($($field:ident $word:literal $leaves_out:expr;)*) => {$(
+        ($($field:ident $word:literal $leaves_out:expr, $keeps:expr;)*) => {$(
             for (item, was, is) in both(&was.$field, &is.$field) {
                 if $leaves_out(item) {
                     continue;
@@ -488,8 +501,8 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
                 };
                 let (near, alone) = match (was, is) {
                     (Some(was), Some(is)) if was.stateless() == is.stateless() => continue,
-                    (Some(_), Some(_)) => {
-                        (sides.changed_near(Some(after), put), sides.changed_definition(put))
+                    (Some(was), Some(is)) => {
+                        (sides.changed_near(Some(after), $keeps(was, is), put), sides.changed_definition(put))
                     }
                     _ => (None, sides.definition_alone(is.is_some(), put)),
                 };
@@ -498,16 +511,16 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
             }
         )*};
     }
-    // A scheme that an operation newly requires, or no longer requires, is reported with the
-    // operation.
+    // A scheme that operations newly require, or no longer require, is reported with them.
     let used = [schemes(was), schemes(is)];
     definitions! {
-        mounts "mount" |item: &str| was.mounts.get(item).is_none() || is.mounts.get(item).is_none();
+        mounts "mount"
+            |item: &str| was.mounts.get(item).is_none() || is.mounts.get(item).is_none(), near;
         schemes "scheme" |item: &str| {
             let is_one_sided = was.schemes.get(item).is_none() || is.schemes.get(item).is_none();
             is_one_sided && used.iter().any(|used| used.contains(item))
-        };
-        policies "policy" |_| false;
+        }, every;
+        policies "policy" |_| false, every;
     }
     // A renamed mount appears as a removed and an added mount.
     let only = |api: &ir::Api, other: &ir::Api| -> Vec<ir::Mount> {

@@ -96,6 +96,7 @@ pub(super) fn values(
         let (key, test) = split(condition);
         tests.entry(key).or_default().push(test);
     }
+    let avoided = Avoided::of(avoided);
     // For each name, collect the shortest value, and a value that also fails the other tests. Then
     // use the shortest combination that works.
     let mut combinations = vec![Values::default()];
@@ -105,32 +106,26 @@ pub(super) fn values(
             .filter(|(other, _)| other == name)
             .map(|(_, value)| value.as_str())
             .collect();
-        let others = avoided.iter().flat_map(|list| list.iter());
-        let others: Vec<&Test> = others
-            .map(split)
-            .filter(|((is_header, other), _)| {
-                let (a, b) = (name.as_bytes(), other.as_bytes());
-                *is_header == header && (a == b || !header && auth::is_read_as(a, b))
-            })
-            .map(|(_, test)| test)
-            .collect();
-        let careful = one(&tests, &there, &others)?;
+        let careful = one(&tests, &there, &avoided.of_name(header, name))?;
         let short = one(&tests, &there, &[]);
         let short = short.filter(|short| *short != careful && combinations.len() < WAYS_MAX);
-        let mut more = Vec::new();
-        for found in std::iter::once(careful).chain(short) {
-            more.extend(combinations.iter().map(|combination| {
-                let mut combination = combination.clone();
-                let list = if header {
-                    &mut combination.headers
-                } else {
-                    &mut combination.query
-                };
-                list.extend(found.iter().map(|value| (name.to_owned(), value.clone())));
-                combination
-            }));
+        let add = |found: &[String], combination: &mut Values| {
+            let list = if header {
+                &mut combination.headers
+            } else {
+                &mut combination.query
+            };
+            list.extend(found.iter().map(|value| (name.to_owned(), value.clone())));
+        };
+        let mut more = match &short {
+            Some(_) => combinations.clone(),
+            None => Vec::new(),
+        };
+        combinations.iter_mut().for_each(|one| add(&careful, one));
+        if let Some(short) = &short {
+            more.iter_mut().for_each(|one| add(short, one));
         }
-        combinations = more;
+        combinations.append(&mut more);
     }
     combinations.sort_by_key(Values::length);
     combinations.into_iter().find(|values| {
@@ -139,6 +134,44 @@ pub(super) fn values(
         all.query.extend(sent.query.iter().cloned());
         accepts(&all.seen())
     })
+}
+
+/// Tests of the conditions that values should fail.
+struct Avoided<'a> {
+    /// Tests of header fields, by the name of the field.
+    headers: BTreeMap<&'a str, Vec<&'a Test>>,
+    /// Tests of query parameters, with the name of the parameter.
+    query: Vec<(&'a str, &'a Test)>,
+}
+
+impl<'a> Avoided<'a> {
+    fn of(lists: &[&'a [Condition]]) -> Self {
+        let mut avoided = Self {
+            headers: BTreeMap::new(),
+            query: Vec::new(),
+        };
+        for condition in lists.iter().copied().flatten() {
+            match condition {
+                Condition::Header(name, test) => {
+                    avoided.headers.entry(name).or_default().push(test);
+                }
+                Condition::Query(name, test) => avoided.query.push((name, test)),
+            }
+        }
+        avoided
+    }
+
+    /// Tests that a field or parameter with this name may pass.
+    fn of_name(&self, is_header: bool, name: &str) -> Vec<&'a Test> {
+        if is_header {
+            return self.headers.get(name).cloned().unwrap_or_default();
+        }
+        let query = self.query.iter().filter(|(other, _)| {
+            let (a, b) = (name.as_bytes(), other.as_bytes());
+            a == b || auth::is_read_as(a, b)
+        });
+        query.map(|(_, test)| *test).collect()
+    }
 }
 
 /// Value of one header field or query parameter that passes all `tests` and, if possible, none of

@@ -190,8 +190,7 @@ fn passes(test: &Test, value: &[u8]) -> bool {
 /// Conditions as settings under the keys of `match`, for the comparison in plans.
 #[must_use]
 pub fn settings(conditions: &[Condition]) -> Settings {
-    let mut settings = Settings::default();
-    for condition in conditions {
+    let setting = |condition: &Condition| {
         let (place, name, test) = match condition {
             Condition::Header(name, test) => ("headers", name, test),
             Condition::Query(name, test) => ("query", name, test),
@@ -201,9 +200,9 @@ pub fn settings(conditions: &[Condition]) -> Settings {
             Test::Prefix(text) => ("prefix", Scalar::Text(text.clone())),
             Test::Present => ("present", Scalar::Flag(true)),
         };
-        settings = settings.with(&[place, name, key], Value::One(scalar));
-    }
-    settings
+        Settings::default().with(&[place, name, key], Value::One(scalar))
+    };
+    conditions.iter().map(setting).collect()
 }
 
 #[cfg(feature = "author")]

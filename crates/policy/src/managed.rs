@@ -178,6 +178,13 @@ pub fn alike(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && pairs.all(|(a, b)| plain(*a) == plain(*b))
 }
 
+/// Form of a name that is equal for two names exactly if they are [`alike`].
+#[must_use]
+pub fn alike_form(name: &str) -> Vec<u8> {
+    let plain = |byte: u8| if is_folded(byte) { b'-' } else { byte };
+    name.bytes().map(plain).collect()
+}
+
 /// Form of a request field's name that is equal for all its lookalikes ([`alike`]): lower case,
 /// with `-` in place of each punctuation character.
 #[must_use]

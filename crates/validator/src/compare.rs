@@ -14,7 +14,7 @@ use crate::cone::Cone;
 use crate::contain::{ANY, ContainmentCheck};
 use crate::lower::Direction;
 use crate::media;
-use crate::open::{CheckedSchema, checked_schema, extent, leaves_open};
+use crate::open::{BodyCheck, CheckedSchema, Extent, checked_schema, extent};
 use crate::parameters::{is_ignored, part_of};
 
 /// True if each request that matches `old` was shown to match `new`.
@@ -163,11 +163,14 @@ pub(crate) fn lifts_check(
     [(old, was), (new, is)]: [(&Cone, &Set<MediaType>); 2],
     direction: Direction,
 ) -> bool {
+    let before = was.iter().map(|one| BodyCheck::of(old, one, direction));
+    let before: Vec<BodyCheck<'_>> = before.filter(|one| one.extent > Extent::Nothing).collect();
     is.iter().any(|is| match was.get(&is.name) {
         Some(was) => extent(new, is, direction) < extent(old, was, direction),
         None => {
-            let mut all = was.iter();
-            all.any(|was| leaves_open((new, is), (old, was), direction))
+            let added = BodyCheck::of(new, is, direction);
+            let mut all = before.iter();
+            all.any(|was| added.leaves_open(was, direction))
         }
     })
 }

@@ -9,7 +9,7 @@ use crate::compared_names::{DescribedNames, owner};
 use crate::cone::Cone;
 use crate::contain::ContainmentCheck;
 use crate::lower::Direction;
-use crate::open::{Extent, extent, leaves_open};
+use crate::open::{BodyCheck, Extent, extent};
 use crate::response::Statuses;
 
 /// Differences between an old and a new description of responses. Empty if both were shown to
@@ -127,16 +127,22 @@ fn leaves_bodies_open((new, is): (&Cone, &Response), (old, was): (&Cone, &[Respo
         Statuses::of(&is.status),
         Statuses::One(100..=199 | 204 | 304) | Statuses::Class(1)
     );
+    if has_no_body {
+        return false;
+    }
+    let added = is.media_types.iter();
+    let added: Vec<BodyCheck<'_>> = added
+        .map(|one| BodyCheck::of(new, one, direction))
+        .collect();
     let mut checked = was
         .iter()
         .flat_map(|one| &one.media_types)
-        .filter(|one| extent(old, one, direction) > Extent::Nothing);
-    !has_no_body
-        && checked.any(|was| {
-            let mut all = is.media_types.iter();
-            is.media_types.iter().next().is_none()
-                || all.any(|is| leaves_open((new, is), (old, was), direction))
-        })
+        .map(|one| BodyCheck::of(old, one, direction))
+        .filter(|one| one.extent > Extent::Nothing);
+    checked.any(|was| {
+        let mut all = added.iter();
+        added.is_empty() || all.any(|is| is.leaves_open(&was, direction))
+    })
 }
 
 /// Compares two descriptions of the same response. Calls `add` for each header field, and for the

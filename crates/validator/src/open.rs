@@ -87,6 +87,53 @@ pub(crate) fn checked_schema(one: &MediaType, direction: Direction) -> Option<Ch
     whole.map(CheckedSchema::Whole)
 }
 
+/// Check of bodies of a media type. Comparisons pair thousands of media types, and the name of each
+/// is parsed once.
+pub(crate) struct BodyCheck<'a> {
+    cone: &'a Cone,
+    /// Extent of the check.
+    pub(crate) extent: Extent,
+    schema: &'a Value,
+    place: Place,
+}
+
+impl<'a> BodyCheck<'a> {
+    pub(crate) fn of(cone: &'a Cone, one: &'a MediaType, direction: Direction) -> Self {
+        let (schema, place) = match checked_schema(one, direction) {
+            Some(CheckedSchema::Whole(schema)) => (Some(schema), Place::of(&one.name)),
+            Some(CheckedSchema::Items(schema)) => (Some(schema), Place::Json),
+            None => (None, Place::of(&one.name)),
+        };
+        Self {
+            cone,
+            extent: extent(cone, one, direction),
+            schema: schema.unwrap_or(&ANY),
+            place,
+        }
+    }
+
+    /// True if this check of an added media type lacks a check of the body that a media type of the
+    /// old description has (`was`).
+    pub(crate) fn leaves_open(&self, was: &Self, direction: Direction) -> bool {
+        let (before, after) = (was.extent, self.extent);
+        let [(old, wide), (new, narrow)] = [was, self].map(|one| (one.cone, one.schema));
+        if before == Extent::Nothing {
+            return false;
+        }
+        let is_contained =
+            || ContainmentCheck::in_direction(old, new, direction).holds(wide, narrow);
+        if after > Extent::Nothing && is_contained() {
+            return false;
+        }
+        let checked = Reader::new(old).checked(wide, was.place);
+        let mut reader = Reader::new(new);
+        let mut checked = checked.into_iter();
+        let mut is_weaker =
+            |name: &str, extent: Extent| reader.property(narrow, self.place, name) < extent;
+        after < before || checked.any(|(name, extent)| is_weaker(name, extent))
+    }
+}
+
 /// Extent of the checks of bodies of a media type.
 pub(crate) fn extent(cone: &Cone, media_type: &MediaType, direction: Direction) -> Extent {
     match checked_schema(media_type, direction) {
@@ -100,34 +147,6 @@ pub(crate) fn extent(cone: &Cone, media_type: &MediaType, direction: Direction) 
         }
         None => Extent::Nothing,
     }
-}
-
-/// True if an added media type lacks a check of the body that a media type of the old description
-/// has.
-pub(crate) fn leaves_open(
-    (new, added): (&Cone, &MediaType),
-    (old, was): (&Cone, &MediaType),
-    direction: Direction,
-) -> bool {
-    let before = extent(old, was, direction);
-    let after = extent(new, added, direction);
-    if before == Extent::Nothing {
-        return false;
-    }
-    let [(wide, was_in), (narrow, place)] =
-        [was, added].map(|one| match checked_schema(one, direction) {
-            Some(CheckedSchema::Whole(schema)) => (schema, Place::of(&one.name)),
-            Some(CheckedSchema::Items(schema)) => (schema, Place::Json),
-            None => (&ANY, Place::of(&one.name)),
-        });
-    let is_contained = || ContainmentCheck::in_direction(old, new, direction).holds(wide, narrow);
-    if after > Extent::Nothing && is_contained() {
-        return false;
-    }
-    let checked = Reader::new(old).checked(wide, was_in);
-    let mut reader = Reader::new(new);
-    let mut checked = checked.into_iter();
-    after < before || checked.any(|(name, extent)| reader.property(narrow, place, name) < extent)
 }
 
 /// Computes the extents of the checks of one description's schemas.

@@ -309,6 +309,83 @@ fn paths_of_many_parameters_are_one_line() {
     assert!(planned.stdout.contains(line), "{planned}");
 }
 
+/// Items of a list or map in a file, with a different text for each side.
+fn listed(count: usize, item: impl Fn(usize) -> String) -> String {
+    (0..count).map(item).collect::<Vec<_>>().join(", ")
+}
+
+/// Files with thousands of items in one setting: the value of `apis`, the value of `policies` and
+/// the settings of the operation. `side` is part of the names.
+fn with_many_items(side: &str) -> [(&'static str, [String; 3]); 6] {
+    let api = || "{path: openapi.yaml}".to_owned();
+    let policy = |policy: &str| {
+        let policies = format!("{{p: {{{policy}}}}}");
+        [api(), policies, "policies: [p]".to_owned()]
+    };
+    let name = |at: usize| format!("{side}{at}");
+    let shares = listed(3_500, |at| {
+        let when = format!("{{headers: {{x-{side}: {{exact: v{at}}}}}}}");
+        format!("{{upstream: u, weight: 0, when: {when}}}")
+    });
+    let split = format!("kind: split, among: [{{upstream: u}}, {shares}]");
+    let mounts = listed(750, |at| {
+        format!("{{name: m{at}, hosts: [\"a.{side}{at}.example\"]}}")
+    });
+    let mounts = format!("{{path: openapi.yaml, mounts: [{mounts}]}}");
+    let fields = listed(8_000, name);
+    let asked = format!("kind: forward_auth, url: \"http://a/\", request_headers: [{fields}]");
+    let claims = listed(9_000, |at| format!("{}: [a]", name(at)));
+    let claims = format!("kind: authorize, claims: {{{claims}}}");
+    let set = listed(12_000, |at| format!("{}: a", name(at)));
+    let removed = listed(12_000, |at| format!("r{}", name(at)));
+    let rewrite = format!("rewrite: {{query: {{set: {{{set}}}, remove: [{removed}]}}}}");
+    let conditions = listed(16_000, |at| format!("x-{}: {{exact: a}}", name(at)));
+    let selected = format!("match: {{headers: {{{conditions}}}}}");
+    [
+        ("split", policy(&split)),
+        (
+            "mounts",
+            [mounts, "{}".to_owned(), "policies: []".to_owned()],
+        ),
+        ("forward_auth", policy(&asked)),
+        ("authorize", policy(&claims)),
+        ("rewrite", [api(), "{}".to_owned(), rewrite]),
+        ("match", [api(), "{}".to_owned(), selected]),
+    ]
+}
+
+/// Comparisons of each item with all items would take minutes, or gigabytes.
+#[test]
+fn plans_of_thousands_of_items_end() {
+    let project = Project::new();
+    let old = Project::new();
+    let write = |project: &Project, [apis, policies, settings]: &[String; 3]| {
+        project.write(
+            "gateway.yaml",
+            format!(
+                "version: 1\nname: s\napis: {{s: {apis}}}\npolicies: {policies}\n\
+                 upstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}}}\n\
+                 defaults: {{upstream: u}}\n"
+            ),
+        );
+        project.write(
+            "openapi.yaml",
+            format!(
+                "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths: {{/a: {{get: \
+                 {{operationId: a, x-gateway: {{public: true, {settings}}}, responses: {{}}}}}}}}\n"
+            ),
+        );
+    };
+    let against = old.root().to_str().expect("a path").to_owned();
+    for ((name, was), (_, is)) in with_many_items("b").into_iter().zip(with_many_items("c")) {
+        write(&old, &was);
+        write(&project, &is);
+        let planned = bounded(project.root(), &["plan", "--against", &against]);
+        assert_eq!(planned.code, Some(0), "{name}: {}", planned.stderr);
+        assert!(!planned.stdout.contains("No changes"), "{name}");
+    }
+}
+
 #[test]
 fn what_a_release_is_made_of() {
     let Base { project, bundle } = base();

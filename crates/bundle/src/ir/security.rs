@@ -68,10 +68,9 @@ impl Scheme {
         if let Some(field) = &self.passes.forward_as {
             all = all.with(&["forward_as"], text(field));
         }
-        for (claim, field) in &self.passes.claims {
-            all = all.with(&["claims_to_headers", claim], text(field));
-        }
-        all
+        let claims = self.passes.claims.iter();
+        let claims = claims.map(|(claim, field)| (claim.as_str(), text(field)));
+        all.with_each(&["claims_to_headers"], claims)
     }
 }
 

@@ -126,16 +126,15 @@ fn are_explained(
         all.collect::<BTreeSet<_>>()
     });
     let mut differing = a.symmetric_difference(&b).peekable();
-    let describes = |change: &Change, key: &str| {
-        let first = change.subject.split([' ', '.']).next();
-        first == Some(key)
+    let subjects = changes.iter().map(|change| change.subject.as_str());
+    let described: BTreeSet<&str> = subjects
+        .filter_map(|subject| subject.split([' ', '.']).next())
+        .collect();
+    let is_described = |path: &[String]| {
+        let key = path.first();
+        key.is_some_and(|key| described.contains(key.as_str()))
     };
-    differing.peek().is_some()
-        && differing.all(|(path, _)| {
-            changes
-                .iter()
-                .any(|change| path.first().is_some_and(|key| describes(change, key)))
-        })
+    differing.peek().is_some() && differing.all(|(path, _)| is_described(path))
 }
 
 /// Adds the operations that exist in one version only and are named in no change.

@@ -57,7 +57,7 @@ use search::{Owner, Relation, STEPS_OF_CELL, STEPS_OF_PAIR, Table, smallest};
 pub(super) use served::ServedPairs;
 use settings::{ChangedRoutes, Settings};
 use sources::parallel;
-use table::{Place, Route, Signature, Tier, owners, places, routes};
+use table::{Mounted, Place, Route, Signature, Tier, places, routes};
 
 /// Compares which routes handle which requests, and which callers may send the requests. Without an
 /// old side, compares with an empty gateway. Returns the operations that serve the same requests.
@@ -82,24 +82,25 @@ pub(super) fn compare<'a>(
     let mut logouts = logouts::LostLogoutPaths::default();
     let mut logins = was.map(|was| logins::Logins::new(&was.gateway, &is.gateway));
     let sides: Vec<&Lowered> = was.into_iter().chain([is]).collect();
+    let mounted = (was.map(Mounted::of), Mounted::of(is));
     for place in places(&sides) {
-        let before = was.map(|was| owners(was, &place)).unwrap_or_default();
-        let after = owners(is, &place);
+        let before = mounted.0.as_ref().map_or(&[][..], |was| was.owners(&place));
+        let after = mounted.1.owners(&place);
         let names = |owners: &[(&ir::Api, &ir::Mount)]| -> Vec<(String, String)> {
             let name =
                 |(api, mount): &(&ir::Api, &ir::Mount)| (api.name.clone(), mount.name.clone());
             owners.iter().map(name).collect()
         };
         // Hosts with the same mounts are compared once.
-        if results.insert((place.listener.clone(), names(&before), names(&after))) {
+        if results.insert((place.listener.clone(), names(before), names(after))) {
             if let Some(was) = was {
-                let (old, new) = ((&was.gateway, &*before), (&is.gateway, &*after));
+                let (old, new) = ((&was.gateway, before), (&is.gateway, after));
                 logouts.add(&place, old, new);
                 if let Some(logins) = &mut logins {
                     logins.add(&place, old, new);
                 }
             }
-            let sides = ((was, &*before), (is, &*after));
+            let sides = ((was, before), (is, after));
             laid.push(Overlay::new(place, sides, &identities));
         }
     }

@@ -5,7 +5,7 @@ use bundle::ir;
 
 use super::Engines;
 use super::search::{Owner, Table, smallest};
-use super::table::{owners, places, routes};
+use super::table::{Mounted, places, routes};
 use crate::pairs::listeners;
 use crate::security::gateway::{Peers, peers};
 use crate::values::Values;
@@ -90,11 +90,12 @@ impl<'a> Changed<'a> {
         engines: &Engines,
     ) -> Option<Witness> {
         let mut best: Option<(bool, usize, Draft, Vec<_>)> = None;
+        let mounted = Mounted::of(side);
         let places = places(&[side]).into_iter();
         for place in places.filter(|place| place.listener == self.name) {
-            let owners = owners(side, &place);
+            let owners = mounted.owners(&place);
             let merges = place.merges_slashes(side);
-            let routes = routes(&owners, Some(&side.gateway.shared.auth), merges);
+            let routes = routes(owners, Some(&side.gateway.shared.auth), merges);
             let table = Table::alone(&routes);
             let serving = routes.iter().zip(0u32..);
             for (route, at) in serving.filter(|(route, _)| route.serves) {

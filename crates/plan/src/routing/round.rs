@@ -3,6 +3,7 @@
 //! operation with stricter access, or replaces such an operation. Also operations that serve only
 //! requests that they did not serve before, and whose access changed.
 
+mod identity;
 mod redirected;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,11 +15,12 @@ use model::outbound::{Extent, Opening, Outbound, Side, of_gateway, openings, ren
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
+use self::identity::{Identities, Identity};
 use crate::details::{ApiSide, Line, OperationAt, are_compared, of_cell};
 use crate::pairs::reference;
 use crate::security::{
     Access, Difference, Verdict, defined, differences, differences_of_callers,
-    differences_of_checks, policies, reads_request, reads_route, schemas,
+    differences_of_checks, policies, schemas,
 };
 use crate::{Change, Class, Plan, Section};
 
@@ -107,8 +109,8 @@ fn have_same_callers(old: &ir::Gateway, new: &ir::Gateway) -> bool {
 }
 
 /// Key of a comparison of two operations: its extent, true if [`are_compared`] is false for the
-/// operations, and the memory addresses of both accesses ([`Accesses::identity`]).
-type Compared = (Extent, bool, [[usize; 3]; 2]);
+/// operations, and the identities of both accesses.
+type Compared<'a> = (Extent, bool, [Identity<'a>; 2]);
 
 /// Operations of both sides at their mounts, in the order of [`of_gateway`], and comparisons of
 /// their access. Each pair of treatments is compared once.
@@ -120,7 +122,8 @@ struct Accesses<'a, 'o> {
     /// True if names of verifiers, policies and consumers have the same meaning on both sides.
     /// Equal treatments of APIs with equal definitions then give equal access.
     have_same_callers: bool,
-    known: Mutex<FxHashMap<Compared, bool>>,
+    identify: Identities,
+    known: Mutex<FxHashMap<Compared<'a>, bool>>,
 }
 
 impl<'a, 'o> Accesses<'a, 'o> {
@@ -140,6 +143,7 @@ impl<'a, 'o> Accesses<'a, 'o> {
         };
         Self {
             gateways,
+            identify: Identities::of(gateways),
             identities: gateways.map(ir::IdentityFields::of_gateway),
             outbound,
             places: gateways.map(places),
@@ -208,8 +212,7 @@ impl<'a, 'o> Accesses<'a, 'o> {
             return true;
         }
         let is_other_request = !has_same_requests(before, after);
-        let identities = [(side, before), (Side::New, after)]
-            .map(|(side, one)| self.identity(side, one, is_other_request));
+        let identities = [before, after].map(|one| self.identify.operation(one, is_other_request));
         // If `are_compared` is true, another comparison covers the limits and settings of the two
         // operations.
         let is_other = !are_compared((before.api, before.operation), (after.api, after.operation));
@@ -238,22 +241,6 @@ impl<'a, 'o> Accesses<'a, 'o> {
         };
         known().insert(key, is_within);
         is_within
-    }
-
-    /// Memory addresses that identify the access to an operation: of its treatment, of its mount
-    /// and of the operation. The last address is 0 unless a policy reads the operation's name or
-    /// its messages are checked. With `with_requests`, also unless a policy reads its requests.
-    fn identity(&self, side: Side, one: OperationAt<'_>, with_requests: bool) -> [usize; 3] {
-        let gateway = self.gateways[number(side)];
-        let described = one.api.messages.as_ref();
-        let described = described.and_then(|all| all.operations.get(&one.operation.key));
-        let is_own = described.is_some()
-            || reads_route(gateway, one.api, treatment(one))
-            || with_requests && reads_request(gateway, one.api, treatment(one));
-        let operation = std::ptr::from_ref(one.operation) as usize;
-        let mount = std::ptr::from_ref(one.mount) as usize;
-        let address = std::ptr::from_ref(treatment(one)) as usize;
-        [address, mount, if is_own { operation } else { 0 }]
     }
 
     /// Reports operations of the new side that newly reach the upstream path of another operation
@@ -386,12 +373,11 @@ impl<'a, 'o> Accesses<'a, 'o> {
     /// their old requests any more ([`Self::moved_pairs`]). [`Self::successors`] compares the
     /// operations that send upstream the same requests as an old operation.
     fn moved(&self, pairs: &[(usize, usize)], plan: &mut Plan) {
-        let mut known: FxHashMap<[[usize; 3]; 2], Vec<Change>> = FxHashMap::default();
+        let mut known: FxHashMap<[Identity<'_>; 2], Vec<Change>> = FxHashMap::default();
         for (was_at, is_at) in pairs.iter().copied() {
             let sides = [(Side::Old, was_at), (Side::New, is_at)];
             let [before, after] = sides.map(|(side, at)| self.at(side, at));
-            let key = [(Side::Old, before), (Side::New, after)]
-                .map(|(side, one)| self.identity(side, one, false));
+            let key = [before, after].map(|one| self.identify.operation(one, false));
             let lines = known
                 .entry(key)
                 .or_insert_with(|| self.lines_of_moved((was_at, is_at)));

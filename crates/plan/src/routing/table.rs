@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use bundle::ir::{self, Segment, Template, TrailingSlash};
 use engine::router::{compare_conditions, compare_templates};
 use policy::auth::Checked;
+use rustc_hash::FxHashMap;
 
 use crate::OperationRef;
 use crate::details::{OperationAt, is_unserved};
@@ -72,32 +73,43 @@ fn instance(pattern: &str, taken: &BTreeSet<&str>) -> String {
     }
 }
 
-/// Mounts that serve a host, each with its API: mounts with the exact host, otherwise mounts with a
-/// matching wildcard, otherwise mounts without hosts.
-pub(super) fn owners<'a>(lowered: &'a Lowered, place: &Place) -> Vec<(&'a ir::Api, &'a ir::Mount)> {
-    let mounts = || {
+/// Mounts of a side, each with its API, by listener and host. A gateway can have thousands of
+/// hosts, and each of them is a place.
+pub(super) struct Mounted<'a>(FxHashMap<&'a str, ByHost<'a>>);
+
+/// Mounts of a listener by host. Those without hosts have the key `""`.
+type ByHost<'a> = FxHashMap<&'a str, Vec<(&'a ir::Api, &'a ir::Mount)>>;
+
+impl<'a> Mounted<'a> {
+    pub(super) fn of(lowered: &'a Lowered) -> Self {
+        let mut all: FxHashMap<&str, ByHost<'_>> = FxHashMap::default();
         let apis = lowered.gateway.apis.iter();
-        let all = apis.flat_map(|api| api.mounts.iter().map(move |mount| (api, mount)));
-        all.filter(|(_, mount)| mount.listeners.contains(&place.listener))
-    };
-    let parent = place.host.split_once('.').map(|(_, parent)| parent);
-    let wildcard = parent.map(|parent| format!("*.{parent}"));
-    let exact: Vec<_> = mounts()
-        .filter(|(_, mount)| mount.hosts.contains(&place.host))
-        .collect();
-    let wild: Vec<_> = mounts()
-        .filter(|(_, mount)| {
-            let host = wildcard.as_ref();
-            host.is_some_and(|host| mount.hosts.contains(host))
-        })
-        .collect();
-    let any: Vec<_> = mounts()
-        .filter(|(_, mount)| mount.hosts.is_empty())
-        .collect();
-    [exact, wild, any]
-        .into_iter()
-        .find(|owners| !owners.is_empty())
-        .unwrap_or_default()
+        for (api, mount) in apis.flat_map(|api| api.mounts.iter().map(move |mount| (api, mount))) {
+            let hosts: BTreeSet<&str> = match mount.hosts.is_empty() {
+                true => [""].into(),
+                false => mount.hosts.iter().map(String::as_str).collect(),
+            };
+            let listeners: BTreeSet<&String> = mount.listeners.iter().collect();
+            for listener in listeners {
+                for host in &hosts {
+                    let by_host = all.entry(listener).or_default();
+                    by_host.entry(host).or_default().push((api, mount));
+                }
+            }
+        }
+        Self(all)
+    }
+
+    /// Mounts that serve a host: mounts with the exact host, otherwise mounts with a matching
+    /// wildcard, otherwise mounts without hosts.
+    pub(super) fn owners(&self, place: &Place) -> &[(&'a ir::Api, &'a ir::Mount)] {
+        let parent = place.host.split_once('.').map(|(_, parent)| parent);
+        let wildcard = parent.map(|parent| format!("*.{parent}"));
+        let hosts = [Some(place.host.as_str()), wildcard.as_deref(), Some("")];
+        let mut owners = hosts.into_iter().flatten();
+        let owners = owners.find_map(|host| self.0.get(place.listener.as_str())?.get(host));
+        owners.map_or(&[], Vec::as_slice)
+    }
 }
 
 /// Route: an operation at a mount, with its declared path or the trailing-slash variant of that

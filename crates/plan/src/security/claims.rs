@@ -12,7 +12,7 @@ use policy::auth::Place;
 use policy::declared::{Scalar, Settings};
 use policy::guard::{ext_proc, forward_auth};
 
-use super::reads::{self, Reads};
+use super::reads::{ChangedFields, Reads};
 use super::removals;
 use super::{Access, Difference, Verdict, verifier::value_text as value};
 
@@ -53,6 +53,11 @@ struct Question {
 }
 
 impl Clause {
+    /// True for a list of values of the claim, groups or roles named `name`.
+    fn is_one_of(&self, name: &str) -> bool {
+        matches!(self, Self::OneOf(what, _) if what == name)
+    }
+
     fn implies(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::OneOf(what, own), Self::OneOf(theirs, wider)) => {
@@ -167,7 +172,8 @@ fn fields_sent(
     names: Option<Vec<&str>>,
 ) -> BTreeMap<String, Option<String>> {
     let some = |text: String| Some(text).filter(|text| !text.is_empty());
-    let source = |name| some(reads::fields(access, policy, name));
+    let changed = ChangedFields::before(access, policy);
+    let source = |name| some(changed.as_ref()?.described(name));
     let mut sent: BTreeMap<String, Option<String>> = match names {
         Some(names) => names
             .into_iter()
@@ -230,12 +236,12 @@ impl RequiredClaims {
         forward.extend(access.policies("ext_proc"));
         let mut ended = Vec::new();
         for policy in access.chain() {
-            let settings = policy.checked.settings();
             let (question, timeout_ms) = match &policy.checked {
-                Checked::ForwardAuth(one) => (
-                    Question::of(one, (&policy.name, &settings), (access, before)),
-                    one.timeout_ms(),
-                ),
+                Checked::ForwardAuth(one) => {
+                    let settings = policy.checked.settings();
+                    let named = (policy.name.as_str(), &settings);
+                    (Question::of(one, named, (access, before)), one.timeout_ms())
+                }
                 Checked::ExtProc(one) => (
                     Question::of_processor(one, &policy.name, (access, before)),
                     one.timeout_ms(),
@@ -285,7 +291,19 @@ impl RequiredClaims {
     }
 
     fn implies(&self, other: &Self) -> bool {
-        let implied = |required: &Clause| self.clauses.iter().any(|own| own.implies(required));
+        let implied = |required: &Clause| match required {
+            Clause::Scope(_) => self.clauses.contains(required),
+            // The clauses of one claim are next to each other.
+            Clause::OneOf(what, _) => {
+                let first = Clause::OneOf(what.clone(), BTreeSet::new());
+                let own = self.clauses.range(first..);
+                let mut own = own.take_while(|own| own.is_one_of(what));
+                own.any(|own| own.implies(required))
+            }
+            Clause::Opaque(..) | Clause::Answer(_) => {
+                self.clauses.iter().any(|own| own.implies(required))
+            }
+        };
         other.clauses.iter().all(implied)
     }
 }

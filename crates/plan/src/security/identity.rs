@@ -548,10 +548,13 @@ fn fields_of<'s>(
             fields.remove_parameters(access);
             is_removed = true;
         }
-        let settings = policy.checked.settings();
+        let settings = || policy.checked.settings();
         match policy.checked.kind() {
-            "forward_auth" => fields.ask(&settings, &service(access, other, &settings)),
-            "headers" => fields.edit(&settings, "request"),
+            "forward_auth" => {
+                let settings = settings();
+                fields.ask(&settings, &service(access, other, &settings));
+            }
+            "headers" => fields.edit(&settings(), "request"),
             _ => {}
         }
     }

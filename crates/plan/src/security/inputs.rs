@@ -7,8 +7,11 @@
 //! it, or no longer does so. A limit then counts other callers together, and requests go to another
 //! destination. Expressions and services read fields as well: see `claims`.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
+use bundle::digest::Digest;
 use bundle::ir;
 use engine::credentials_remove as removes;
 use policy::auth::Place;
@@ -19,7 +22,8 @@ use policy::validation::Undeclared;
 use policy::{Checked, Phase, Protection};
 
 use super::handling::place_text;
-use super::{Access, Difference, Route, Verdict, identity, reads, removals};
+use super::reads::{self, ChangedFields};
+use super::{Access, Difference, Route, Verdict, removals};
 use crate::Class;
 
 /// Setting that reads a part of requests.
@@ -78,22 +82,23 @@ impl Input {
 }
 
 /// Origins of the parts that each kind of setting reads.
-type Origins = BTreeMap<(Reader, Input), Vec<Origin>>;
+type Origins<'a> = BTreeMap<(Reader, Input), Vec<Origin<'a>>>;
 
 /// Origin of a part that one setting reads.
 #[derive(Clone, Debug)]
-struct Origin {
-    /// Name of the policy, empty at the end of the chain, and its settings.
-    policy: (String, String),
+struct Origin<'a> {
+    /// Name of the policy, empty at the end of the chain, and the digest of its settings. A policy
+    /// can read thousands of parts, each with an origin.
+    policy: (&'a str, Digest),
     /// Removals and values of the gateway before the setting reads the part.
     text: String,
 }
 
 /// Origins that the old version lacks, as texts: those of a policy with another origin before, and
 /// those of a new policy that are new.
-fn new_origins(before: &[Origin], after: &[Origin]) -> BTreeSet<String> {
-    let is_known = |origin: &Origin| {
-        let same = |is_same: fn(&Origin, &Origin) -> bool| {
+fn new_origins(before: &[Origin<'_>], after: &[Origin<'_>]) -> BTreeSet<String> {
+    let is_known = |origin: &Origin<'_>| {
+        let same = |is_same: fn(&Origin<'_>, &Origin<'_>) -> bool| {
             before.iter().find(|before| is_same(before, origin))
         };
         let same = same(|one, other| one.policy == other.policy)
@@ -155,50 +160,44 @@ fn shown(origins: &BTreeSet<String>) -> String {
 /// Input of a setting.
 type Read = (Reader, Input);
 
-fn origins(access: &Access<'_>) -> Origins {
+fn origins<'a>(access: &Access<'a>) -> Origins<'a> {
     let mut origins = Origins::new();
     let Some(route) = access.route else {
         return origins;
     };
-    let mut add = |reads: Vec<Read>, policy: (String, String), changes: &dyn Fn() -> Changes| {
+    let decisive = LazyCell::new(|| Rc::new(removals::decisive(route)));
+    let mut add = |reads: Vec<Read>, policy: Option<&'a ir::Policy>| {
         if reads.is_empty() {
             return;
         }
-        let changes = changes();
-        for (reader, input) in reads {
+        let name = policy.map(|policy| policy.name.as_str());
+        let settings = policy.map(|policy| policy.checked.settings());
+        let digest = Digest::of(format!("{settings:?}").as_bytes());
+        let changes = Changes {
+            fields: ChangedFields::of(access, route, name, Rc::clone(&decisive)),
+            removes: policy.is_none_or(|policy| policy.checked.phase() >= Some(Phase::Transform)),
+        };
+        // A policy can read the same part several times.
+        for (reader, input) in BTreeSet::from_iter(reads) {
             let text = origin(route, &input, &changes);
-            let policy = policy.clone();
+            let policy = (name.unwrap_or_default(), digest);
             let all = origins.entry((reader, input)).or_default();
             all.push(Origin { policy, text });
         }
     };
     for policy in access.chain() {
-        let changes = || Changes {
-            written: identity::read_by(access, &policy.name),
-            removes: policy.checked.phase() >= Some(Phase::Transform),
-            processors: removals::processors(access, Some(&policy.name)),
-        };
-        let settings = format!("{:?}", policy.checked.settings());
-        let named = (policy.name.clone(), settings);
-        add(of_policy(policy, route), named, &changes);
+        add(of_policy(policy, route), Some(policy));
     }
-    let changes = || Changes {
-        written: identity::read_at_end(access),
-        removes: true,
-        processors: removals::processors(access, None),
-    };
-    add(of_end(access, route), Default::default(), &changes);
+    add(of_end(access, route), None);
     origins
 }
 
 /// Changes of requests before a setting reads them.
-struct Changes {
-    /// Fields that the gateway changes, by name.
-    written: BTreeMap<String, String>,
+struct Changes<'a> {
+    /// Fields that the gateway changes.
+    fields: ChangedFields<'a>,
     /// True if parameters with `forward: false` and undeclared ones have been removed.
     removes: bool,
-    /// External processors.
-    processors: String,
 }
 
 /// Inputs of a policy, and of the upstream of the service that it calls.
@@ -297,23 +296,25 @@ fn place_of(key: &str) -> Option<Place> {
 
 /// Removals and values of the gateway before a setting reads this part of the request. Empty if the
 /// setting reads the client's own value.
-fn origin(route: Route<'_>, input: &Input, changes: &Changes) -> String {
+fn origin(route: Route<'_>, input: &Input, changes: &Changes<'_>) -> String {
     let place = match input {
         Input::Part(place) => place,
         Input::Address => return reads::trusted(route),
-        Input::Message => return changes.processors.clone(),
+        Input::Message => return changes.fields.processors().to_owned(),
     };
     let stripped = || removals::stripped(route, |one| removes(one, place));
-    let processors = changes.processors.clone();
+    let processors = || changes.fields.processors().to_owned();
     let mut parts = match place {
-        Place::Header(name) => {
-            let field = reads::described(route, &changes.written, Some(name));
-            vec![field, processors]
-        }
+        Place::Header(name) => vec![changes.fields.described(Some(name))],
         Place::Cookie(_) => {
-            let field = changes.written.get("cookie").cloned();
+            let field = changes.fields.written("cookie").map(str::to_owned);
             let sessions = removals::session_cookies(route, |one| removes(one, place));
-            vec![stripped(), sessions, field.unwrap_or_default(), processors]
+            vec![
+                stripped(),
+                sessions,
+                field.unwrap_or_default(),
+                processors(),
+            ]
         }
         _ => vec![stripped()],
     };

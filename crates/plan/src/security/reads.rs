@@ -5,8 +5,10 @@
 //! host and method count only if clients send other requests to the other side
 //! ([`Access::with_requests`]), or other spellings of the path ([`newly_spelled`]).
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::rc::Rc;
 
 use bundle::ir;
 use engine::credentials_remove as removes;
@@ -15,7 +17,7 @@ use policy::auth::Place;
 use policy::guard::expression::Expression;
 use policy::managed::{self, Allowed};
 
-use super::removals::{self, stripped};
+use super::removals::{self, FieldNames, stripped};
 use super::{
     Access, Difference, Route, Verdict, claims, gateway, identity, reads_request, verifier,
 };
@@ -204,6 +206,8 @@ impl Reads {
                 .map(|variable| vec![variable.to_owned()])
                 .into(),
         };
+        let changed = LazyCell::new(|| ChangedFields::before(access, policy));
+        let fields = |name| changed.as_ref().map(|changed| changed.described(name));
         let mut reads = Self::default();
         for path in &paths {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -235,7 +239,7 @@ impl Reads {
             }
             if is("request", "headers") {
                 let name = path.join(".");
-                add(&name, Value::One(fields(access, policy, key)));
+                add(&name, Value::One(fields(key).unwrap_or_default()));
             }
             if is("request", "query") {
                 let name = path.join(".");
@@ -324,40 +328,85 @@ pub(super) fn trusted(route: Route<'_>) -> String {
     }
 }
 
-/// Description of the request fields that the gateway writes or removes before a policy reads the
-/// fields. With `name`: only this field.
-pub(super) fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
-    let written = || identity::read_by(access, policy);
-    let described = |route| described(route, &written(), name);
-    let mut parts = vec![
-        access.route.map(described).unwrap_or_default(),
-        removals::processors(access, Some(policy)),
-    ];
-    parts.retain(|part| !part.is_empty());
-    parts.join(", ")
+/// Request fields that the gateway writes or removes before a setting reads them.
+pub(super) struct ChangedFields<'a> {
+    route: Route<'a>,
+    /// Written fields by name, with descriptions of their values.
+    written: BTreeMap<String, String>,
+    /// Names of the written fields.
+    names: FieldNames,
+    /// Fields whose lookalikes the gateway removes.
+    decisive: Rc<FieldNames>,
+    /// External processors before the reader.
+    processors: String,
 }
 
-/// Like [`fields`], before a reader that is no policy. `written`: the fields that the gateway
-/// changes before the reader. Empty if the reader gets the client's own values.
-pub(super) fn described(
-    route: Route<'_>,
-    written: &BTreeMap<String, String>,
-    name: Option<&str>,
-) -> String {
-    let is_named =
-        |field: &str| name.is_none_or(|name| name == field || managed::is_lookalike(name, field));
-    let mut parts: Vec<String> = written
-        .iter()
-        .filter(|(field, _)| is_named(field))
-        .map(|(field, value)| format!("{field} {value}"))
-        .collect();
+impl<'a> ChangedFields<'a> {
+    /// Fields before a policy reads them. `None` if no operation serves the requests.
+    pub(super) fn before(access: &Access<'a>, policy: &str) -> Option<Self> {
+        let route = access.route?;
+        let decisive = Rc::new(removals::decisive(route));
+        Some(Self::of(access, route, Some(policy), decisive))
+    }
+
+    /// Fields before a policy reads them, or, without `reader`, at the end of the chain. `decisive`:
+    /// [`removals::decisive`] of the route.
+    pub(super) fn of(
+        access: &Access<'_>,
+        route: Route<'a>,
+        reader: Option<&str>,
+        decisive: Rc<FieldNames>,
+    ) -> Self {
+        let written = match reader {
+            Some(policy) => identity::read_by(access, policy),
+            None => identity::read_at_end(access),
+        };
+        Self {
+            route,
+            names: FieldNames::of(written.keys().cloned()),
+            written,
+            decisive,
+            processors: removals::processors(access, reader),
+        }
+    }
+
+    /// External processors before the reader.
+    pub(super) fn processors(&self) -> &str {
+        &self.processors
+    }
+
+    /// Description of the value of a written field.
+    pub(super) fn written(&self, name: &str) -> Option<&str> {
+        self.written.get(name).map(String::as_str)
+    }
+
+    /// Description of the changes, with the processors. With `name`: only changes of this field.
+    /// Empty if the reader gets the client's own values.
+    pub(super) fn described(&self, name: Option<&str>) -> String {
+        let mut parts = vec![of_field(self, name), self.processors.clone()];
+        parts.retain(|part| !part.is_empty());
+        parts.join(", ")
+    }
+}
+
+/// Description of the changes without the processors. With `name`: only changes of this field.
+fn of_field(changed: &ChangedFields<'_>, name: Option<&str>) -> String {
+    let route = changed.route;
+    let written = |name: &str| Some(format!("{name} {}", changed.written.get(name)?));
+    let mut parts: Vec<String> = match name {
+        Some(name) => changed.names.alike(name).filter_map(written).collect(),
+        None => {
+            let names = changed.written.keys();
+            names.filter_map(|name| written(name)).collect()
+        }
+    };
     parts.push(stripped(route, |place| match (name, place) {
         (_, Place::Query(_) | Place::Certificate) => false,
         (Some(name), place) => removes(place, &Place::Header(name.to_owned())),
         (None, _) => true,
     }));
     if let Some(name) = name {
-        parts.push(removals::lookalikes(route, name));
+        parts.push(removals::lookalikes(&changed.decisive, name));
         parts.push(removals::override_field(route, name));
     }
     // Only trusted peers may send these fields.

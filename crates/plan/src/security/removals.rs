@@ -1,7 +1,7 @@
 //! Changes of requests by the gateway before its policies read them: removed credentials, removed
 //! lookalikes of fields, and external processors, which may change any field.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use bundle::ir;
 use policy::auth::{self, Place};
@@ -57,13 +57,32 @@ pub(super) fn processors(access: &Access<'_>, reader: Option<&str>) -> String {
     }
 }
 
-/// Fields that the gateway's decision depends on and that have the lookalike `name`. The gateway
-/// removes `name` from requests. Empty if there is none.
-pub(super) fn lookalikes(route: Route<'_>, name: &str) -> String {
-    let decisive = decisive(route).into_iter();
-    let names: Vec<String> = decisive
-        .filter(|decisive| managed::is_lookalike(name, decisive))
-        .collect();
+/// Names of fields, by the form that they share with their lookalikes. Comparisons look up each of
+/// many names among many others.
+#[derive(Debug)]
+pub(super) struct FieldNames(HashMap<Vec<u8>, BTreeSet<String>>);
+
+impl FieldNames {
+    pub(super) fn of(names: impl IntoIterator<Item = String>) -> Self {
+        let mut all: HashMap<Vec<u8>, BTreeSet<String>> = HashMap::new();
+        for name in names {
+            let alike = all.entry(managed::alike_form(&name)).or_default();
+            alike.insert(name);
+        }
+        Self(all)
+    }
+
+    /// This name if it is among the names, and its lookalikes among them.
+    pub(super) fn alike(&self, name: &str) -> impl Iterator<Item = &str> {
+        let alike = self.0.get(&managed::alike_form(name)).into_iter();
+        alike.flatten().map(String::as_str)
+    }
+}
+
+/// Fields that the gateway's decision depends on ([`decisive`]) and that have the lookalike `name`.
+/// The gateway removes `name` from requests. Empty if there is none.
+pub(super) fn lookalikes(decisive: &FieldNames, name: &str) -> String {
+    let names: Vec<&str> = decisive.alike(name).filter(|one| *one != name).collect();
     match names.is_empty() {
         true => String::new(),
         false => format!("removed as a lookalike of {}", names.join(", ")),
@@ -102,7 +121,7 @@ pub(super) fn override_field(route: Route<'_>, name: &str) -> String {
 }
 
 /// Fields that the gateway's decision depends on about requests of a route, in lower case.
-fn decisive(route: Route<'_>) -> BTreeSet<String> {
+pub(super) fn decisive(route: Route<'_>) -> FieldNames {
     let mut names: BTreeSet<String> = BTreeSet::new();
     let shared = &route.gateway.shared;
     for scheme in &route.api.schemes {
@@ -123,7 +142,7 @@ fn decisive(route: Route<'_>) -> BTreeSet<String> {
     let operations = route.gateway.apis.iter().flat_map(|api| &api.operations);
     let conditions = operations.flat_map(|operation| &operation.conditions);
     names.extend(conditions.filter_map(condition));
-    names
+    FieldNames::of(names)
 }
 
 fn field(place: &Place) -> Option<String> {
@@ -155,4 +174,28 @@ pub(super) fn read_by(policy: &Checked) -> Vec<String> {
         names.extend(inputs::of_limit(policy).iter().filter_map(field));
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lookalikes_are_found_by_their_common_form() {
+        let names = ["x-user", "x_user", "X-User", "x-user2", "x.us-er"];
+        let all = FieldNames::of(names.map(str::to_owned));
+        for name in ["x-user", "x.user", "x-us_er", "y-user"] {
+            let expected = names.iter().filter(|one| {
+                let (own, other) = (one.as_bytes(), name.as_bytes());
+                managed::alike(own, other)
+            });
+            let expected: BTreeSet<&str> = expected.copied().collect();
+            assert_eq!(all.alike(name).collect::<BTreeSet<_>>(), expected, "{name}");
+        }
+        assert_eq!(
+            lookalikes(&all, "x-user"),
+            "removed as a lookalike of x_user"
+        );
+        assert_eq!(lookalikes(&all, "y-user"), "");
+    }
 }

@@ -369,6 +369,10 @@ pub(super) const LOST_CERTIFICATE: &str = "client-auth-changed";
 
 /// Settings of a listener that are weaker than on another listener, or not comparable.
 pub(super) fn weaker_than(known: &ir::Listener, is: &ir::Listener) -> Vec<Found> {
+    // Hundreds of listeners often differ only in name and address, and each pair is compared.
+    if have_same_settings(known, is) {
+        return Vec::new();
+    }
     let mut found = proxies(Some(known), Some(is));
     let mut fields = is.forwarding_fields().iter();
     let has_more_fields = fields.any(|field| !known.forwarding_fields().contains(field));
@@ -392,6 +396,16 @@ pub(super) fn weaker_than(known: &ir::Listener, is: &ir::Listener) -> Vec<Found>
     found.extend(slashes(known, is));
     found.extend(limits(known, is));
     found
+}
+
+/// True if two listeners differ at most in name and address.
+fn have_same_settings(known: &ir::Listener, is: &ir::Listener) -> bool {
+    let known = ir::Listener {
+        name: is.name.clone(),
+        address: is.address.clone(),
+        ..known.clone()
+    };
+    known == *is
 }
 
 /// Reports a client certificate that only the known listener requires.

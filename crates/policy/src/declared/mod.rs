@@ -274,23 +274,61 @@ impl Settings {
     /// Adds the settings `inner` below `path`.
     #[must_use]
     pub fn with_below(mut self, path: &[&str], inner: Self) -> Self {
-        for one in inner.0 {
-            let path = path.iter().map(|key| (*key).to_owned());
-            let path = path.chain(one.path).collect();
-            self.0.push(Setting {
-                path,
+        let below = inner.0.into_iter().map(|one| {
+            let above = path.iter().map(|key| (*key).to_owned());
+            Setting {
+                path: above.chain(one.path).collect(),
                 value: one.value,
-            });
-        }
-        Self::new(self.0)
+            }
+        });
+        self.insert(below.collect());
+        self
     }
 
     /// Adds a setting. A setting that already has this path is kept.
     #[must_use]
     pub fn with(mut self, path: &[&str], value: Value) -> Self {
         let path = path.iter().map(|key| (*key).to_owned()).collect();
-        self.0.push(Setting { path, value });
-        Self::new(self.0)
+        self.insert(vec![Setting { path, value }]);
+        self
+    }
+
+    /// Adds a setting for each name in `named`, directly below `path`. Takes less time than a
+    /// [`Settings::with`] for each name, which moves the settings behind it.
+    #[must_use]
+    pub fn with_each<'n>(
+        self,
+        path: &[&str],
+        named: impl IntoIterator<Item = (&'n str, Value)>,
+    ) -> Self {
+        let inner = named.into_iter().map(|(name, value)| Setting {
+            path: vec![name.to_owned()],
+            value,
+        });
+        self.with_below(path, Self::new(inner.collect()))
+    }
+
+    /// Adds sorted settings. A setting that already has the path of an added one is kept.
+    fn insert(&mut self, added: Vec<Setting>) {
+        let (Some(first), Some(last)) = (added.first(), added.last()) else {
+            return;
+        };
+        // Most callers add settings at the end, or between two neighbours.
+        let at = self.0.partition_point(|one| one.path < first.path);
+        match self.0.get(at).is_none_or(|next| next.path > last.path) {
+            true => drop(self.0.splice(at..at, added)),
+            false => {
+                self.0.extend(added);
+                *self = Self::new(std::mem::take(&mut self.0));
+            }
+        }
+    }
+}
+
+/// Settings of several parts together. Of two values with the same path, the first is kept.
+impl FromIterator<Self> for Settings {
+    fn from_iter<I: IntoIterator<Item = Self>>(parts: I) -> Self {
+        Self::new(parts.into_iter().flat_map(|part| part.0).collect())
     }
 }
 
@@ -462,6 +500,38 @@ mod tests {
         assert_eq!(text_of(Scalar::Share(50_000)), "5%");
         assert_eq!(text_of(Scalar::Share(5_500)), "0.55%");
         assert_eq!(Scalar::rate(600, 60_000), Scalar::rate(10, 1_000));
+    }
+
+    #[test]
+    fn added_settings_are_sorted_and_the_first_is_kept() {
+        let names = ["m", "a", "z", "1000", "100", "101", "a"];
+        let flags = || {
+            names
+                .iter()
+                .zip([true, true, true, true, true, true, false])
+        };
+        let value = |flag: bool| Value::One(Scalar::Flag(flag));
+        let one = |(name, flag): (&&str, bool)| Setting {
+            path: vec!["x".to_owned(), (*name).to_owned()],
+            value: value(flag),
+        };
+        let expected = Settings::new(flags().map(one).collect());
+        assert_eq!(expected.flag(&["x", "a"]), Some(true));
+        let each = flags().fold(Settings::default(), |all, (name, flag)| {
+            all.with(&["x", name], value(flag))
+        });
+        assert_eq!(each, expected);
+        let named = flags().map(|(name, flag)| (*name, value(flag)));
+        assert_eq!(Settings::default().with_each(&["x"], named), expected);
+        let parts = flags().map(|(name, flag)| Settings::default().with(&["x", name], value(flag)));
+        assert_eq!(parts.collect::<Settings>(), expected);
+        // The first and the last added setting are not neighbours among the known ones.
+        let outer = ["k", "a"].iter().zip([false, false]).map(one).collect();
+        let inner = Settings::new(flags().map(one).collect()).inside(&["x"]);
+        let all = Settings::new(outer).with_below(&["x"], inner);
+        assert_eq!(all.0.len(), expected.0.len() + 1);
+        assert_eq!(all.flag(&["x", "a"]), Some(false));
+        assert!(all.0.is_sorted_by(|a, b| a.path < b.path));
     }
 
     #[test]

@@ -145,9 +145,9 @@ impl Policy for Checked {
                 settings = settings.with(&[key], set(texts));
             }
         }
-        for (name, values) in &self.claims {
-            settings = settings.with(&["claims", name], set(values));
-        }
+        let claims = self.claims.iter();
+        let claims = claims.map(|(name, values)| (name.as_str(), set(values)));
+        settings = settings.with_each(&["claims"], claims);
         if let Some(source) = &self.expression {
             let source = Value::One(Scalar::Text(source.clone()));
             settings = settings.with(&["expression"], source);

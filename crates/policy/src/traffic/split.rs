@@ -98,24 +98,23 @@ impl Checked {
     /// with its index.
     #[must_use]
     pub fn list(&self) -> Settings {
-        let mut settings = Settings::default();
-        for (index, share) in self.shares.iter().enumerate() {
-            let at = format!("{index:03}");
+        let of_share = |(index, share): (usize, &Share)| {
             let name = Scalar::Name(share.upstream.clone());
-            settings = settings.with(&[&at, "upstream"], Value::One(name));
+            let mut settings = Settings::default().with(&["upstream"], Value::One(name));
             if share.weight_written {
                 let weight = Scalar::Number(share.weight.into());
-                settings = settings.with(&[&at, "weight"], Value::One(weight));
+                settings = settings.with(&["weight"], Value::One(weight));
             }
             if let Some(when) = &share.when {
                 let when = match when.is_empty() {
                     true => Settings::default().with(&[], Value::Empty),
                     false => conditions::settings(when),
                 };
-                settings = settings.with_below(&[&at, "when"], when);
+                settings = settings.with_below(&["when"], when);
             }
-        }
-        settings
+            Settings::default().with_below(&[&format!("{index:03}")], settings)
+        };
+        self.shares.iter().enumerate().map(of_share).collect()
     }
 
     fn prepared(&self, name: &str) -> Filter {

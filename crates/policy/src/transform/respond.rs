@@ -125,10 +125,9 @@ impl Policy for Checked {
         if let Some(content_type) = &self.content_type {
             settings = settings.with(&["content_type"], text(content_type));
         }
-        for (name, value) in &self.headers {
-            settings = settings.with(&["headers", name], text(value));
-        }
-        settings
+        let fields = self.headers.iter();
+        let fields = fields.map(|(name, value)| (name.as_str(), text(value)));
+        settings.with_each(&["headers"], fields)
     }
 
     fn feature(&self) -> Option<&'static str> {

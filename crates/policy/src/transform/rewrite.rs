@@ -119,9 +119,10 @@ impl Policy for Checked {
             settings = settings.with(&["query", "remove"], Value::Set(all));
         }
         for (key, pairs) in [("set", set), ("add", add)] {
-            for (name, value) in pairs {
-                settings = settings.with(&["query", key, name], text(value));
-            }
+            let named = pairs
+                .iter()
+                .map(|(name, value)| (name.as_str(), text(value)));
+            settings = settings.with_each(&["query", key], named);
         }
         settings
     }

@@ -317,11 +317,11 @@ impl Checked {
 impl super::Verifier for Checked {
     fn settings(&self) -> Settings {
         let text = |text: &str| Scalar::Text(text.to_owned());
-        let mut all = Settings::default();
-        for (id, secret) in &self.secrets {
+        let secrets = self.secrets.iter().map(|(id, secret)| {
             let secret = Value::One(Scalar::Secret(secret.clone()));
-            all = all.with(&["secrets", id], secret);
-        }
+            (id.as_str(), secret)
+        });
+        let mut all = Settings::default().with_each(&["secrets"], secrets);
         if self.algorithms != [Algorithm::HmacSha256] {
             let names = self.algorithms.iter().map(|one| text(one.name()));
             let mut names: Vec<Scalar> = names.collect();
