@@ -225,6 +225,8 @@ def without_markup(text):
     """Text outside of code spans, with mentions, images and unknown tags disabled."""
     # An entity could spell a mention, and a single backtick could pair with another line's.
     text = TAGS.sub("&lt;", text.replace("&", "&amp;")).replace("`", "&#96;")
+    # Tildes could open a fence of code (CommonMark 4.5), which a later line would close.
+    text = text.replace("~", "&#126;")
     text = LINK.sub(lambda link: link[0].replace("@", "%40"), text)
     text = OTHER_LINK.sub("]&#40;", text)
     text = text.replace("@", "@<!-- -->").replace("![", "!\\[")

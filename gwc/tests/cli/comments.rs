@@ -317,6 +317,25 @@ fn markup_of_a_pull_request_is_disabled() {
     assert_eq!(hub.posted(b"a\xff\x00b"), format!("{MARKER}\na\u{fffd}b"));
 }
 
+/// Tildes would open a fence in which the backticks of the next one are text.
+#[test]
+fn tildes_open_no_fence() {
+    if !prerequisite::program("python3") {
+        return;
+    }
+    let hub = Hub::start();
+    for (before, expected) in [
+        ("~~~", "&#126;&#126;&#126;"),
+        ("> ~~~~ x", "> &#126;&#126;&#126;&#126; x"),
+        ("- a\n  ~~~", "- a\n  &#126;&#126;&#126;"),
+    ] {
+        let text = format!("{before}\n\n```\n~~~\n<img src=x> @ann\n```\n`~` @ann");
+        let expected =
+            format!("{MARKER}\n{expected}\n\n```\n~~~\n<img src=x> @ann\n```\n`~` @<!-- -->ann");
+        assert_eq!(hub.posted(text.as_bytes()), expected, "{before}");
+    }
+}
+
 #[test]
 fn links_take_no_backtick_of_code() {
     if !prerequisite::program("python3") {

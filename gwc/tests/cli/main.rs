@@ -8,6 +8,7 @@ mod book;
 mod break_levels;
 mod build;
 mod changelog;
+mod ci_recipes;
 mod comments;
 mod conceal;
 mod conversion;
