@@ -86,11 +86,6 @@ pub(super) fn compare<'a>(
     for place in places(&sides) {
         let before = mounted.0.as_ref().map_or(&[][..], |was| was.owners(&place));
         let after = mounted.1.owners(&place);
-        let names = |owners: &[(&ir::Api, &ir::Mount)]| -> Vec<(String, String)> {
-            let name =
-                |(api, mount): &(&ir::Api, &ir::Mount)| (api.name.clone(), mount.name.clone());
-            owners.iter().map(name).collect()
-        };
         // Hosts with the same mounts are compared once.
         if results.insert((place.listener.clone(), names(before), names(after))) {
             if let Some(was) = was {
@@ -144,6 +139,12 @@ pub(super) fn compare<'a>(
         limited.compare(plan);
     }
     Ok(served)
+}
+
+/// Names of APIs and their mounts.
+fn names(owners: &[(&ir::Api, &ir::Mount)]) -> Vec<(String, String)> {
+    let name = |(api, mount): &(&ir::Api, &ir::Mount)| (api.name.clone(), mount.name.clone());
+    owners.iter().map(name).collect()
 }
 
 /// Identity fields of the upstreams of both sides.
