@@ -39,17 +39,25 @@ fn item(path: &str, settings: &str) -> String {
     )
 }
 
+/// Path item of a catch-all operation.
+const ALL: &str = "  /:
+    x-gateway: {match: prefix}
+    get: {operationId: all, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}
+";
+
 /// Lines about bypasses of a change of the path items of API `b`, beside its catch-all operation.
 fn bypasses(old: &str, new: &str) -> Vec<String> {
+    bypasses_beside(ALL, [old, new])
+}
+
+/// Lines about bypasses of a change of the path items of API `b`, beside another path item of it.
+fn bypasses_beside(unchanged: &str, sides: [&str; 2]) -> Vec<String> {
     let of = |items: &str| {
         let document = format!(
             "openapi: 3.1.0
 info: {{title: t, version: \"1\"}}
 paths:
-{items}  /:
-    x-gateway: {{match: prefix}}
-    get: {{operationId: all, security: [], x-gateway: {{public: true}}, responses: {{\"200\": {{description: fine}}}}}}
-"
+{items}{unchanged}"
         );
         side(&[
             ("gateway.yaml", GATEWAY),
@@ -57,7 +65,8 @@ paths:
             ("other.yaml", &document),
         ])
     };
-    let plan = compare(Some(&of(old)), &of(new)).expect("both sides build");
+    let [old, new] = sides.map(of);
+    let plan = compare(Some(&old), &new).expect("both sides build");
     let lines = lines(&plan).into_iter();
     lines.filter(|line| line.contains("way-round")).collect()
 }
@@ -112,4 +121,27 @@ fn operation_with_parameters_separates_paths() {
         bypasses(&old, &new),
         ["security weaken way-round-added b/cy"]
     );
+}
+
+/// The operation that inherits requests rewrites their paths.
+#[test]
+fn inherited_requests_are_rewritten() {
+    let separating = item("/1", "public: true, upstream: v");
+    let prefixed = ALL.replace(
+        "public: true",
+        "public: true, rewrite: {path: \"/secret{path}\"}",
+    );
+    let captured = item("/{x}", "public: true, rewrite: {path: \"/secret/{x}\"}");
+    for (unchanged, key) in [(&prefixed, "all"), (&captured, "cx")] {
+        let found = bypasses_beside(unchanged, [&separating, ""]);
+        assert_eq!(found, [format!("security weaken way-round-added b/{key}")]);
+        assert_eq!(bypasses_beside(unchanged, ["", &separating]), [""; 0]);
+        // The unchanged operation was no earlier way, because the router separated the path.
+        let opened = item("/y", "public: true, rewrite: {path: /secret/1}");
+        let (old, new) = (item("/y", "public: true"), separating.clone() + &opened);
+        let found = bypasses_beside(unchanged, [&(separating.clone() + &old), &new]);
+        assert_eq!(found, ["security weaken way-round-added b/cy"], "{key}");
+        // Without a separating operation, it was one.
+        assert_eq!(bypasses_beside(unchanged, [&old, &opened]), [""; 0]);
+    }
 }

@@ -33,8 +33,10 @@ pub(super) struct End {
     pub(super) raw: Path,
     /// Forms of the path that upstreams may derive from it, for example by decoding escapes.
     pub(super) readings: Vec<Path>,
-    /// Base path that the mount removes from a request path, and path of the target that is put
-    /// before the remaining path. `None` if a rewrite replaces the path.
+    /// Path of client requests.
+    inbound: String,
+    /// Base path that the mount removes from a request path, and the text that the target and
+    /// rewrites put before the remaining path. `None` if a rewrite replaces the path.
     offset: Option<(String, String)>,
     /// Positions in the client's path of the parameters that rewrites name, in the order of the
     /// rewrites.
@@ -89,19 +91,39 @@ impl End {
     }
 
     /// Path of the client requests that this destination's operation would send to `other`, if the
-    /// router selected the operation for them. `None` if a rewrite replaces the path, or if the
-    /// path is not below that of the target.
+    /// router selected the operation for them. `None` if there is none, or if it is unknown.
     pub(super) fn client_path(&self, other: &Self) -> Option<String> {
-        let (base, before) = self.offset.as_ref()?;
+        let Some((base, before)) = &self.offset else {
+            return self.captured_from(other);
+        };
         let rest = other.text.strip_prefix(before.as_str())?;
         rest.starts_with('/').then(|| format!("{base}{rest}"))
     }
 
+    /// Like [`Self::client_path`], for a rewrite that replaces the path.
+    fn captured_from(&self, other: &Self) -> Option<String> {
+        let mut path: Vec<&str> = self.inbound.split('/').collect();
+        let mut captures = self.captures.iter();
+        let mut others = other.text.split('/');
+        for segment in self.text.split('/') {
+            let value = others.next()?;
+            if segment == path::ANY_TEXT {
+                *path.get_mut(position(captures.next()?)?)? = value;
+            } else if segment != value {
+                return None;
+            }
+        }
+        let is_whole = captures.next().is_none() && others.next().is_none();
+        is_whole.then(|| path.join("/"))
+    }
+
     /// Destination of those requests that clients send to `path`, a part of the operation's
-    /// requests. `None` if a rewrite replaces the path. `method`: the method at the upstream.
+    /// requests. `None` if it is unknown. `method`: the method at the upstream.
     pub(super) fn of_client_path(&self, path: &str, method: &str) -> Option<Self> {
-        let (base, before) = self.offset.as_ref()?;
-        let text = format!("{before}{}", path.strip_prefix(base.as_str())?);
+        let text = match &self.offset {
+            Some((base, before)) => format!("{before}{}", path.strip_prefix(base.as_str())?),
+            None => self.text_of_captures(path)?,
+        };
         Some(Self {
             raw: path::raw(&text),
             readings: path::readings(&text),
@@ -109,6 +131,18 @@ impl End {
             text,
             ..self.clone()
         })
+    }
+
+    /// Path at the host of the requests that clients send to `path`, if a rewrite replaces the path.
+    fn text_of_captures(&self, path: &str) -> Option<String> {
+        let path: Vec<&str> = path.split('/').collect();
+        let mut captures = self.captures.iter();
+        let segments = self.text.split('/').map(|segment| match segment {
+            path::ANY_TEXT => path.get(position(captures.next()?)?).copied(),
+            literal => path::is_literal(literal).then_some(literal),
+        });
+        let segments: Option<Vec<&str>> = segments.collect();
+        segments.map(|segments| segments.join("/"))
     }
 
     /// True if both destinations change request paths in the same way. Different request paths then
@@ -127,11 +161,12 @@ pub(super) fn ends(shared: &Shared<'_>, place: &Place<'_>) -> Vec<End> {
         false => place.inbound(),
     };
     let mut method = place.method.to_owned();
-    let mut is_rewritten = false;
+    // Text that rewrites put before the path. `None` if a rewrite replaces the path.
+    let mut added = Some(String::new());
     let mut captures = Vec::new();
     for (to, other) in rewrites(place) {
         if let Some(to) = to {
-            is_rewritten = true;
+            added = added.and_then(|added| put_before(&to, &added));
             captures.extend(captured(place, &to));
             let filled = path::marked(&to.replace("{path}", "\u{2}"));
             rest = filled.replace('\u{2}', &rest);
@@ -158,7 +193,10 @@ pub(super) fn ends(shared: &Shared<'_>, place: &Place<'_>) -> Vec<End> {
             let end = End {
                 raw: path::raw(&text),
                 readings: path::readings(&text),
-                offset: (!is_rewritten).then(|| (base.clone(), before.to_owned())),
+                inbound: place.inbound(),
+                offset: added
+                    .as_ref()
+                    .map(|added| (base.clone(), format!("{before}{added}"))),
                 captures: captures.clone(),
                 sent: match has_weight(upstream, index) {
                     true => sent,
@@ -176,6 +214,24 @@ pub(super) fn ends(shared: &Shared<'_>, place: &Place<'_>) -> Vec<End> {
         }
     }
     ends
+}
+
+/// Text that a rewrite puts before the path and the text `added` of earlier rewrites. `None` if it
+/// does more.
+fn put_before(rewrite: &str, added: &str) -> Option<String> {
+    let text = rewrite.strip_suffix("{path}")?;
+    let slash = match text.is_empty() || text.starts_with('/') {
+        true => "",
+        false => "/",
+    };
+    (!text.contains('{')).then(|| format!("{slash}{text}{added}"))
+}
+
+/// Index in the client's path, split at slashes, of a parameter in [`End::captures`]. `None` if the
+/// parameter is not a whole segment.
+fn position(captured: &str) -> Option<usize> {
+    let segment: usize = captured.parse().ok()?;
+    Some(segment + 1)
 }
 
 /// Paths and methods of the rewrites of an operation, in order.

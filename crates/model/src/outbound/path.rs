@@ -6,6 +6,8 @@ use bundle::ir;
 
 /// Character that replaces a parameter, which matches one or more bytes of a segment.
 const ANY: char = '\u{0}';
+/// [`ANY`] as text.
+pub(super) const ANY_TEXT: &str = "\u{0}";
 /// Character that replaces the rest of a path below a prefix.
 const REST: char = '\u{1}';
 /// [`REST`] as text.
