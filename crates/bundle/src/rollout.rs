@@ -78,7 +78,7 @@ impl Step {
             return Err("the requests of a step are not between 1 and 999999 parts per million");
         }
         if self.nodes_ppm == ALL_PPM && self.traffic_ppm == ALL_PPM {
-            return Err("the step of all nodes and requests is listed");
+            return Err("the last step, all nodes and requests, must not be listed");
         }
         Ok(())
     }
@@ -243,7 +243,7 @@ impl Rollout {
         let choice = [self.sticky.is_some(), self.testers.is_some()];
         let splits = self.steps.iter().any(|step| step.splits_requests());
         if choice.contains(&true) && !splits {
-            return Err("a choice of the version without a step with a share of the requests");
+            return Err("`sticky` or `testers` is set, but no step has a share of the requests");
         }
         let (sticky, cookie) = match &self.sticky {
             Some(Sticky::Header(name)) => (Some(name), None),
@@ -263,7 +263,7 @@ impl Rollout {
             .chain(testers)
             .any(|name| unsuitable_field(name).is_some())
         {
-            return Err("a field that says nothing about the client chooses the version");
+            return Err("the version depends on a field that does not identify a client");
         }
         if !cookie.is_none_or(|name| is_token(name)) {
             return Err("the name of a cookie is not valid");

@@ -365,7 +365,7 @@ impl<'a> Linker<'a> {
                 chain.append(&mut removals);
             }
             match &policy.checked {
-                // The operation's setting precedes that of the last policy.
+                // The operation's setting takes precedence over that of the last policy.
                 Checked::Retry(retry) if treatment.retries.is_none() => {
                     retries = Some(retry.clone());
                 }

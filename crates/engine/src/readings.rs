@@ -604,10 +604,10 @@ fn has_dots(path: &str) -> bool {
     path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
-/// True if servers may read a part of this path as the query: Fastify 4 and restify that behind
-/// `;`, and servers behind a proxy that decodes paths that behind `%3F` or `%23`. A mark does not
-/// count if the path of the operation has the same mark, as with a parameter of the style `matrix`:
-/// the upstream reads such paths as a whole.
+/// True if servers may read a part of this path as the query: Fastify 4 and restify read the part
+/// behind `;`. Servers behind a proxy that decodes paths read the part behind `%3F` or `%23`. A
+/// mark does not count if the path of the operation has the same mark, as with a parameter of the
+/// style `matrix`: the upstream reads such paths as a whole.
 fn may_have_query(path: &str, route: &RouteRef<'_>) -> bool {
     const MARKS: [&[&str]; 3] = [&[";", "%3B"], &["%3F"], &["%23"]];
     let has = |text: &str, marks: &[&str]| marks.iter().any(|mark| text.contains(mark));

@@ -197,7 +197,7 @@ fn is_there(host: &str, port: u16, listener: SocketAddr) -> bool {
     }
 }
 
-/// Address that `host` spells. An IPv4 address inside IPv6 (`::ffff:127.0.0.1`) is the IPv4
+/// IP address in the text `host`. An IPv4 address inside IPv6 (`::ffff:127.0.0.1`) is the IPv4
 /// address. `None` if `host` is a name.
 fn address_of(host: &str) -> Option<IpAddr> {
     let address = host.parse().map(|address: IpAddr| address.to_canonical());

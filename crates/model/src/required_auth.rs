@@ -48,7 +48,7 @@ pub(super) fn check(
             Diagnostic::new(
                 &REQUIRED_AUTH_MISSING,
                 at,
-                format!("`{key}` can be called without a verifier that is required"),
+                format!("`{key}` admits callers whom no verifier of `required.auth` has checked"),
             )
             .related(first.span, "gateway.yaml requires it here"),
         );

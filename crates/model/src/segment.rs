@@ -213,7 +213,8 @@ fn matched(word: &[Step], automaton: &[Step], relation: Relation) -> Option<Vec<
     let mut texts = runs.split(|step| *step == Step::Many);
     texts.next();
     for text in texts {
-        // A text ends with the first byte of the next run. There is none after the last run.
+        // The last step of a text is the first byte of the next run. After the last run, no text
+        // follows.
         let (length, text) = match text.split_last() {
             Some((_, text)) => (1 + relation.find(rest.get(1..)?, text)?, text),
             None => (rest.len().max(1), text),

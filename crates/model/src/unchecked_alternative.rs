@@ -75,9 +75,9 @@ fn finding(api: &Api, alternative: &Alternative, operations: &[(String, Span)]) 
         None => (api.span, "another scheme"),
     };
     let message = match operations {
-        [(key, _)] => format!("any value of `{name}` avoids the verifier of `{key}`"),
+        [(key, _)] => format!("any value of `{name}` bypasses the verifier of `{key}`"),
         many => format!(
-            "any value of `{name}` avoids the verifiers of {} operations of `{}`",
+            "any value of `{name}` bypasses the verifiers of {} operations of `{}`",
             many.len(),
             api.name
         ),

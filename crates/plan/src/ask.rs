@@ -103,7 +103,7 @@ pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
     let Some((_, kind)) = askers.iter().find(|(name, _)| name == asker) else {
         let known = diag::suggest::one_of(askers.iter().map(|(name, _)| *name), 8);
         return Some(format!(
-            "no policy or verifier `{}` needs an answer that gwc does not have; {known}",
+            "no policy or verifier `{}` has an answer to assume; {known}",
             asker.escape_debug()
         ));
     };
@@ -300,7 +300,7 @@ pub struct Oracle {
 const DESCRIPTIONS_BYTES_MAX: u64 = 64 << 20;
 
 /// Cache of compiled descriptions. A plan decides several requests for each changed parameter of an
-/// operation, and a compilation takes time for all its parameters.
+/// operation, and each compilation covers all parameters of the operation.
 #[derive(Default)]
 struct Descriptions(Mutex<KeptDescriptions>);
 

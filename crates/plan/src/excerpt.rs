@@ -1,5 +1,5 @@
 //! Excerpts of an old and a new value that are too long for one line. An excerpt begins shortly
-//! before the first difference, because two equal beginnings show nothing.
+//! before the first difference, because the equal text before it does not show the change.
 
 /// Number of equal characters that are shown before the first difference.
 const BEFORE: usize = 24;

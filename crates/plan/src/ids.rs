@@ -42,16 +42,16 @@ are compared as strings.";
         "csrf-changed" "The `csrf` policy refuses more, fewer or different requests than before.";
         "request-body-unchecked" "Validation (`block`) no longer checks bodies that it checked \
         before. The body, its media types or its schema are no longer described, or the schema \
-        accepts every object, array or text. Other causes: a further media type does not check \
-        what another one checks; a higher `max_body` admits multipart bodies that are too long to \
+        accepts every object, array or text. Other causes: an added media type lacks a check \
+        that another one has; a higher `max_body` admits multipart bodies that are too long to \
         be checked.";
         "request-validation-changed" "The mode of request validation differs: `block`, `log`, `off`.";
         "undeclared-params-changed" "Query parameters that an operation does not describe are handled otherwise: `allow`, `strip`, `reject`.";
         "parameter-forwarded" "`undeclared_params: strip` removed a query parameter, and now forwards it, because the operation describes it.";
         "response-unchecked" "Validation (`block`) no longer checks responses that it checked \
         before. The status, its media types or its schema are no longer described, or the schema \
-        accepts every object, array or text. Another cause: a further media type or status does \
-        not check what another one checks.";
+        accepts every object, array or text. Another cause: an added media type or status lacks \
+        a check that another one has.";
         "response-validation-changed" "The mode of response validation differs: `block`, `log`, `off`.";
         "guard-added" "A policy on message content (`threat`, `graphql_guard`, `llm`) now checks \
             requests.";
@@ -132,9 +132,9 @@ are compared as strings.";
         "environment-changed" "Another environment is released to the channel than before. Acknowledgements for one environment do not accept its changes at the channel of another one.";
         "store-changed" "Releases go to another store.";
         "release-steps-changed" "Releases reach the gateways and requests in other steps, or all gateways at once.";
-        "release-sticky-changed" "Another property of a request decides which version serves it in a step with a share of the requests.";
-        "release-testers-changed" "Requests select their version in a step with a share of the requests by another field, or not at all.";
-        "release-guard-changed" "Gateways return to the version before by themselves under other conditions, or not at all.";
+        "release-sticky-changed" "The property of a request that decides which version serves it differs (`release.sticky`).";
+        "release-testers-changed" "The field by which requests select their version differs, or is removed (`release.testers`).";
+        "release-guard-changed" "The conditions under which gateways return to the previous version by themselves differ, or are removed (`release.guard`).";
         "rules-unknown" "The source artifact with the old side's gates and other rules is missing or damaged, so they are unknown; the gate `rules` is on. After a rollback: the artifact of the newest record that is no rollback.";
         "trust-changed" "The trust file trusts other keys, requires other numbers of owners, or accepts older serials.";
     }

@@ -1,10 +1,10 @@
 //! Plan: the changes of a release by their effect on requests, and not by their text (plan.md).
 //!
-//! [`compare`] compares two sides. [`routing`] determines which route handles which requests,
-//! [`security`] compares access, and [`witness`] builds a request for which the old and the new
-//! engine decide differently. [`details`] compares everything else. [`review`] applies gates and
-//! acknowledgements. [`human`], [`json`], [`markdown`], [`html`],
-//! [`github`] and [`findings`] write the plan.
+//! [`compare`] compares two sides: the old and the new version of a gateway. [`routing`] determines
+//! which route handles which requests, [`security`] compares access, and [`witness`] builds a
+//! request for which the old and the new engine decide differently. [`details`] compares everything
+//! else. [`review`] applies gates and acknowledgements. [`human`], [`json`], [`markdown`],
+//! [`html`], [`github`] and [`findings`] write the plan.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

@@ -108,8 +108,8 @@ fn head(report: &Report<'_>, written: &WrittenPlaces<'_>) -> String {
     out
 }
 
-/// Second line of the head: number of operations of each class, with its meaning. It says so if no
-/// caller gains or loses access and no client breaks.
+/// Second line of the head: number of operations of each class, with its meaning. If no caller
+/// gains or loses access and no client breaks, the line states this.
 fn counts(report: &Report<'_>) -> String {
     if report.result() == "ok" {
         return "\nThe meaning is the same.\n".to_owned();

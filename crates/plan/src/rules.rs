@@ -159,8 +159,8 @@ fn trust(old: &Rules, new: &Rules) -> Vec<Change> {
     parts.chain(floors).collect()
 }
 
-/// True for the part of a channel's approvals that names the records before the rule, if the old
-/// side has no rule. A first rule is no weaker than none.
+/// True for the first `approvals_after` of a channel: the old side requires no approvals there. The
+/// records that it exempts needed no approvals before either, so it weakens nothing.
 fn is_first_rule(old: &Rules, part: &str) -> bool {
     let channel = part.strip_prefix("approvals_after of channel ");
     channel.is_some_and(|channel| {

@@ -9,7 +9,7 @@ use policy::conditions;
 
 /// Maximum number of combinations of values that are compared: 256. With more combinations, a
 /// witness may be longer than necessary.
-const WAYS_MAX: usize = 256;
+const COMBINATIONS_MAX: usize = 256;
 
 /// Header fields and query parameters of a request, and the certificates that come with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,7 +108,8 @@ pub(super) fn values(
             .collect();
         let careful = one(&tests, &there, &avoided.of_name(header, name))?;
         let short = one(&tests, &there, &[]);
-        let short = short.filter(|short| *short != careful && combinations.len() < WAYS_MAX);
+        let short =
+            short.filter(|short| *short != careful && combinations.len() < COMBINATIONS_MAX);
         let add = |found: &[String], combination: &mut Values| {
             let list = if header {
                 &mut combination.headers

@@ -28,8 +28,9 @@ pub struct Network {
 }
 
 /// Networks of a client address, from narrow to wide. For IPv6 /64, /56 and /48; for IPv4 the
-/// address itself and twice its /24. Addresses of private networks (RFC 1918, RFC 4193), loopback
-/// and link-local addresses have no wide network: many services of the operator share these.
+/// address itself, then its /24 for both wider levels. Addresses of private networks (RFC 1918, RFC
+/// 4193), loopback and link-local addresses have no wide network: many services of the operator
+/// share these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Networks([Network; LEVELS]);
 

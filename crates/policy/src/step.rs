@@ -88,7 +88,7 @@ pub trait Run {
         false
     }
 
-    /// True if the decision of the filter, or of the service that it asks, depends on the query of
+    /// True if the decision of the filter, or of the service that it calls, depends on the query of
     /// the request, or if the filter changes the query. A server that reads another query would get
     /// another decision, or would not get the change.
     fn depends_on_query(&self) -> bool {

@@ -188,7 +188,7 @@ impl<'a> ContainmentCheck<'a> {
     fn holds_here(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         let (wide_map, narrow_map) = (self.wide(wide), self.narrow(narrow));
         // The caller has handled wide schemas that accept everything, so a wide schema without
-        // entries is `false`. A narrow schema without entries accepts every value.
+        // keywords is `false`. A narrow schema without keywords accepts every value.
         if wide_map.entries().is_empty() {
             return false;
         }

@@ -12,7 +12,7 @@ use crate::lower::Lowering;
 use crate::parameters::{is_spread, style_of};
 use crate::style::Style;
 
-/// Keywords of objects that hold for an object if they hold for the object with more members.
+/// Keywords that an object still satisfies after members were removed from it.
 const PLAIN: [&str; 4] = ["type", "properties", "required", "additionalProperties"];
 
 impl<'a> ContainmentCheck<'a> {

@@ -216,7 +216,7 @@ components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key
     ];
 
     REQUIRED_AUTH_MISSING "GW0517" "required-auth-missing" Error
-    "an operation that can be called without a verifier that the operator requires"
+    "an operation that admits a caller whom no verifier of `required.auth` has checked"
     "Every security alternative of every operation that is not public must use one of the \
 verifiers in `required.auth` of gateway.yaml."
     bad keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}, staff: {kind: basic}}\nrequired: {auth: [staff]}\n\
@@ -485,7 +485,7 @@ credentials. One of the two is a mistake; with the wrong one, the operation coul
     good keyed!(KEYED, "{internal: true}");
 
     LISTENER_TLS "GW0529" "listener-tls" Error
-    "a listener whose protocol and certificates do not go together"
+    "a listener whose protocol and certificates do not match"
     "`protocol: https` needs `tls` with certificates. Beside `http`, `tls` has no effect: neither its certificates \
 nor its rules for client certificates."
     bad &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"127.0.0.1:8443\", protocol: https}}\n")];

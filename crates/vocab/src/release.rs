@@ -38,9 +38,9 @@ requests with the same value get the same version. Default: the client's address
         F::optional(
             "guard",
             Shape::Object(&RELEASE_GUARD),
-            "Conditions under which a gateway of a step returns to the version before by itself. \
+            "Conditions under which a gateway of a step returns to the previous version by itself. \
 It compares its requests after the switch with those before it; in a step with `traffic`, those of \
-the new version with those of the version before. Default: none.",
+the new version with those of the previous version. Default: none.",
         )
         .guard(),
     ],
@@ -86,7 +86,7 @@ static RELEASE_STEP: Object = Object {
             "traffic",
             Percent,
             "Share of the requests of these gateways that the bundle serves, more than `0%`. The \
-version before serves the others. Default: `100%`.",
+previous version serves the others. Default: `100%`.",
         ),
     ],
 };
@@ -117,6 +117,6 @@ static RELEASE_TESTERS: Object = Object {
         "header",
         Form(&forms::FIELD),
         "Name of a request field. The value `candidate` selects the new version, and `base` the \
-version before. Any client can send it.",
+previous version. Any client can send it.",
     )],
 };

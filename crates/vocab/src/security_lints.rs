@@ -86,7 +86,7 @@ pub static UNREACHABLE_ALTERNATIVE: Lint = Lint {
     code: "GW0574",
     name: "unreachable-alternative",
     level: Level::Warn,
-    summary: "an alternative of `security` that never decides",
+    summary: "an alternative of `security` that has no effect",
     explain: "Alternatives are tried in their order, and the first one that a request satisfies \
 decides who the caller is. An alternative that requires everything that an earlier one requires, \
 and more, is never reached: its credentials add nothing. Remove it, or put it first.",

@@ -315,7 +315,7 @@ impl Apply<'_> {
             return Ok(None);
         }
         let why = match head {
-            None => "the channel has no earlier version for the others",
+            None => "the channel has no earlier version for the other gateways",
             Some(_) if args.merge => "--merge continues from records that the store has lost",
             Some(head) if self.is_revoked(store, head.bundle)? => "the earlier version is revoked",
             Some(head) if fields.withdraw.contains(&head.bundle) => {

@@ -188,7 +188,7 @@ fn changes(claimed: &Value, computed: &Value) -> Option<String> {
     let extra: Vec<&String> = old.keys().filter(|key| !now.contains_key(*key)).collect();
     if !extra.is_empty() {
         return Some(format!(
-            "the plan does not match the current changes: {} would not happen",
+            "the plan does not match the current changes: the sources would not cause {}",
             named(extra)
         ));
     }

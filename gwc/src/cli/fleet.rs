@@ -105,7 +105,7 @@ fn check_progress(
             "release-guard-failed",
             format!(
                 "the guard of the progressive release failed on gateways, which returned to the \
-                 version before: {}; end the release with `gwc abort`, or pass --over-guard to \
+                 previous version: {}; end the release with `gwc abort`, or pass --over-guard to \
                  `gwc promote` (these gateways stay until `gwd resume`, or until the channel names \
                  another bundle)",
                 failed.join(", ")

@@ -508,7 +508,7 @@ fn readme(name: &ProjectName, document: &str) -> String {
          gwc apply --key keys/release.pem      # release it\n\
          gwc trust floor                       # new gateways refuse older copies of the store\n\
          gwd run --store releases --trust trust.json --state state   # serve it\n\
-         gwc rollback --key keys/release.pem   # go back to the version before\n\
+         gwc rollback --key keys/release.pem   # go back to the previous version\n\
          gwc history                           # who released what, when and why\n\
          ```\n\n\
          Commit `trust.json`; never commit private keys (`keys/*.pem`).\n"

@@ -101,7 +101,7 @@ const EXAMPLES: &str = "Examples:
   gwc lint openapi.yaml                check one document without a project
   gwc plan                             compare it with what the channel runs
   gwc apply --key keys/release.pem     release it
-  gwc rollback --key keys/release.pem  go back to the version before
+  gwc rollback --key keys/release.pem  go back to the previous version
 
 Exit codes: 0 done, 1 findings, 2 changes, 3 stale plan, 4 verification failed, 5 roll-out
 failed, 64 usage, 65 input, 69 unreachable, 70 a bug in gwc.";

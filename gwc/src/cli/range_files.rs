@@ -43,7 +43,7 @@ impl RangeOptions {
             if !known.contains(&reference) {
                 let known = known.iter().map(String::as_str);
                 let message = format!(
-                    "`--range-file {option}`: no `allow_file` or `deny_file` is `{reference}`; {}",
+                    "`--range-file {option}`: no `allow_file` or `deny_file` names `{reference}`; {}",
                     suggest::one_of(known, 8)
                 );
                 return Err(Failure::usage(message).into());

@@ -30,7 +30,7 @@ use model::lower::Lowered;
 goes back one more version.
 
 Examples:
-  gwc rollback --key keys/release.pem                to the version before
+  gwc rollback --key keys/release.pem                to the previous version
   gwc rollback -2 --key keys/release.pem             two versions back
   gwc rollback 3f9a2c --key keys/release.pem --yes --reason \"checkout is down\"
   gwc rollback --withdraw 77e1d0 --key keys/release.pem    and prevent gateways from switching to 77e1d0"
@@ -217,7 +217,7 @@ impl<'a> Rollback<'a> {
                 let steps: usize = steps.parse().ok().filter(|steps| *steps > 0).ok_or_else(
                     || {
                         Failure::usage(format!(
-                            "`{text}`: write -1 for the version before, -2 for the one before that"
+                            "`{text}`: write -1 for the previous version, -2 for the one before it"
                         ))
                     },
                 )?;

@@ -30,8 +30,8 @@ struct Step {
     rollout: Rollout,
     /// Bundle of the base. `None`: the base cannot be read.
     base: Option<Digest>,
-    /// Bundle that no gateway may start, while it may start the other one. All gateways should run
-    /// the other one.
+    /// Bundle of the step that gateways must leave, because it is revoked or withdrawn. All
+    /// gateways should run the other bundle of the step. `None`: both bundles may run.
     left: Option<Digest>,
 }
 

@@ -37,7 +37,7 @@ pub mod links;
 pub mod nodes;
 #[expect(clippy::disallowed_methods, reason = "reads the trust file")]
 pub mod place;
-#[expect(clippy::disallowed_methods, reason = "variables name who releases")]
+#[expect(clippy::disallowed_methods, reason = "reads the name of the user")]
 pub mod provenance;
 pub mod side;
 pub mod stores;

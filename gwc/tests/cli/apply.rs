@@ -329,7 +329,7 @@ fn edited_plan_file_is_refused_with_the_difference() {
         plan["changes"].as_array_mut().unwrap().push(more);
     })
     .with(3)
-    .contains("000000000000 would not happen");
+    .contains("the sources would not cause 000000000000");
     with(&|plan| plan["counts"]["relax"] = 0.into())
         .with(3)
         .contains("`counts`");

@@ -278,9 +278,9 @@ fn unchecked_alternative_names_what_it_opens() {
     ));
     assert_eq!(
         linted.lines(),
-        "api.yaml:9:99: warn[GW0573]: any value of `other` avoids the verifiers of 2 operations of \
-         `shop`; help: bind a verifier here (`x-gateway: {auth: NAME}`), or leave this alternative \
-         out of `security`\n"
+        "api.yaml:9:99: warn[GW0573]: any value of `other` bypasses the verifiers of 2 operations \
+         of `shop`; help: bind a verifier here (`x-gateway: {auth: NAME}`), or leave this \
+         alternative out of `security`\n"
     );
     let names: Vec<String> = related(&linted, "GW0573")
         .into_iter()

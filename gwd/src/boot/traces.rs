@@ -1,7 +1,7 @@
 //! Options of traces, and the variables of OpenTelemetry for exporters.
 //!
-//! A variable for traces alone (`OTEL_EXPORTER_OTLP_TRACES_…`) precedes the variable for all
-//! signals, as OpenTelemetry specifies. An empty variable counts as not set.
+//! A variable for traces alone (`OTEL_EXPORTER_OTLP_TRACES_…`) takes precedence over the variable
+//! for all signals, as OpenTelemetry specifies. An empty variable counts as not set.
 
 use std::time::Duration;
 
@@ -116,8 +116,8 @@ impl Given<'_> {
     }
 }
 
-/// Form of the B3 fields that `OTEL_PROPAGATORS` asks for. `None`: no B3 fields. `traceparent` and
-/// `baggage` need no setting: gwd always replaces the one, and forwards the other.
+/// Form of the B3 fields that `OTEL_PROPAGATORS` requests. `None`: no B3 fields. `traceparent` and
+/// `baggage` need no setting: gwd always replaces `traceparent`, and always forwards `baggage`.
 fn propagators(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<B3Form>> {
     let name = "OTEL_PROPAGATORS";
     let mut form = None;
@@ -152,8 +152,9 @@ fn headers(text: &str, name: &str) -> anyhow::Result<Vec<(HeaderName, HeaderValu
     fields.collect()
 }
 
-/// Attributes of the resource: `OTEL_RESOURCE_ATTRIBUTES`, and what they do not set of the name and
-/// version of the service and the name of the node. `OTEL_SERVICE_NAME` precedes them.
+/// Attributes of the resource: those of `OTEL_RESOURCE_ATTRIBUTES`. If that variable does not set
+/// them, also the name and version of the service, and the name of the node. `OTEL_SERVICE_NAME`
+/// takes precedence.
 fn resource(
     node: &str,
     variable: impl Fn(&str) -> Option<String>,

@@ -90,9 +90,9 @@ struct Compared {
 /// Result of a guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GuardResult {
-    /// The guard compares.
+    /// The guard still compares the requests before and after the switch.
     Testing,
-    /// The time of the guard has passed without an alarm.
+    /// The guard has ended without an alarm, at the end of its configured time.
     Passed,
     /// A comparison failed: the node returns to the base.
     Failed(Cause),

@@ -131,8 +131,8 @@ impl Control {
             GuardResult::Passed => (Level::Info, "the guard of a progressive release has passed"),
             GuardResult::TooFewRequests => (
                 Level::Warn,
-                "the guard of a progressive release had too few requests within its time; it goes \
-                 on",
+                "the guard of a progressive release had too few requests within its time; the \
+                 guard continues",
             ),
             GuardResult::Ended => (
                 Level::Info,

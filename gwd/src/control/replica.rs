@@ -3,7 +3,7 @@
 //! The control thread reads the copy like any store in a folder, so that a slow or missing registry
 //! never delays requests of operators. The thread polls the registry for changes at an interval
 //! with jitter, and at once after `POST /v1/notify`. While the registry cannot be reached, further
-//! registries with copies are asked in their order. While none can be reached, the interval grows.
+//! registries with copies are polled in their order. While none can be reached, the interval grows.
 //! The polls of many nodes therefore do not coincide when the registry returns.
 
 use std::collections::BTreeSet;
@@ -46,7 +46,7 @@ const WANTED_MAX: usize = 16;
 /// Registries to copy from.
 #[derive(Clone, Debug)]
 pub(crate) struct RegistryPlan {
-    /// Registry of `--store`, then those of `--registry-fallback`. Each poll asks them in this
+    /// Registry of `--store`, then those of `--registry-fallback`. Each poll tries them in this
     /// order, until one answers.
     pub(crate) sources: Vec<Source>,
     /// Interval of the polls of the registry.
@@ -454,7 +454,7 @@ impl<T> Updater<T> {
             };
             silent.push((address.clone(), why));
         }
-        // A channel without records at each registry that answers is no failure.
+        // The update has not failed if no registry that answers has records of the channel.
         (changed, !left.channel || is_empty)
     }
 

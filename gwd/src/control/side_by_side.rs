@@ -1,10 +1,11 @@
 //! Comparison of two versions that serve requests at the same time: the candidate of a progressive
 //! release with its base.
 //!
-//! Both versions have the same minutes, so that a disturbance of an upstream affects both. The
-//! share of the base is estimated again whenever its requests have doubled, with a stated error
-//! ([`Test::renewed`]). In addition, the comparison must fail with the newest share of the base,
-//! because that share can grow. A second condition only makes alarms rarer.
+//! Both versions serve requests in the same period, so that a failure of an upstream affects both.
+//! The share of the base is estimated again whenever its requests have doubled, with a stated error
+//! ([`Test::renewed`]). The share of the base can grow after an estimate. An alarm therefore also
+//! requires that the comparison fails with the newest share. This second condition only makes
+//! alarms rarer.
 
 use bundle::statement::predicate::Guard;
 

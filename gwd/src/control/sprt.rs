@@ -17,9 +17,10 @@
 //! Wilson 1927), because the share itself is only measured. Its one-sided error is [`ALPHA`], too.
 //! The false-alarm rate of one test is therefore at most 2 α = 0.02 %.
 //!
-//! While two versions serve requests at the same time, the requests of the base become more during
-//! the test. [`Test::renewed`] estimates `p0` again, for the j-th time with the error α/(j(j+1)) of
-//! bound and test. The sum of these errors is at most α, so that the rate stays the same.
+//! While two versions serve requests at the same time, the number of requests of the base grows
+//! during the test. [`Test::renewed`] estimates `p0` again, for the j-th time with the error
+//! α/(j(j+1)) of bound and test. The sum of these errors is at most α, so that the rate stays the
+//! same.
 
 /// Probability α of an alarm without an increase: 0.01 %.
 const ALPHA: f64 = 1e-4;

@@ -24,7 +24,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
 use crate::discovery::share::share_out;
-use crate::discovery::source::{Answer, DiscoveredHost, PLACES_MAX};
+use crate::discovery::source::{Answer, DiscoveredHost, HOSTS_MAX};
 
 /// Maximum time for one query with all its attempts, whatever the system's configuration says: 10s.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -267,7 +267,7 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
         let why = format!("no SRV target of `{}` has an address", name.escape_debug());
         return Answer::Absent { why };
     }
-    places.truncate(PLACES_MAX);
+    places.truncate(HOSTS_MAX);
     Answer::Found { places, ttl_ms }
 }
 

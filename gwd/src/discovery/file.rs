@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::discovery::source::{Answer, DiscoveredHost, PLACES_MAX};
+use crate::discovery::source::{Answer, DiscoveredHost, HOSTS_MAX};
 use crate::runtime::files::read_file;
 
 /// Maximum length of a file with hosts, in bytes.
@@ -92,9 +92,9 @@ pub fn places(bytes: &[u8]) -> Result<Vec<DiscoveredHost>, String> {
         };
         format!("{what} (line {line}, column {column})")
     })?;
-    if written.targets.len() > PLACES_MAX {
+    if written.targets.len() > HOSTS_MAX {
         let count = written.targets.len();
-        return Err(format!("it has {count} targets, more than {PLACES_MAX}"));
+        return Err(format!("it has {count} targets, more than {HOSTS_MAX}"));
     }
     let place = |(at, target): (usize, Target)| {
         if target.address.port() == 0 || target.address.ip().is_unspecified() {

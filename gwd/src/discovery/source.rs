@@ -16,7 +16,7 @@ use crate::discovery::times::Times;
 
 /// Maximum number of hosts of one source. Further hosts of a DNS answer are ignored; a file with
 /// more is an error.
-pub(crate) const PLACES_MAX: usize = 1_024;
+pub(crate) const HOSTS_MAX: usize = 1_024;
 
 /// Query that a source repeats.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -230,11 +230,11 @@ impl Source {
     }
 }
 
-/// Sorts the hosts, removes duplicates, and drops the hosts beyond [`PLACES_MAX`].
+/// Sorts the hosts, removes duplicates, and drops the hosts beyond [`HOSTS_MAX`].
 fn in_order(mut places: Vec<DiscoveredHost>) -> Arc<[DiscoveredHost]> {
     places.sort();
     places.dedup_by(|a, b| (a.priority, a.address) == (b.priority, b.address));
-    places.truncate(PLACES_MAX);
+    places.truncate(HOSTS_MAX);
     places.into()
 }
 

@@ -14,7 +14,7 @@
 pub(crate) mod accept;
 #[expect(
     clippy::disallowed_methods,
-    reason = "replaces the socket of the folder"
+    reason = "replaces a handover socket of an ended process"
 )]
 pub(crate) mod handover;
 pub(crate) mod inherited;

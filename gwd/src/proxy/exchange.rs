@@ -193,9 +193,9 @@ impl Version {
 }
 
 /// Chooses the version and the listener for a request with these fields, while the node serves the
-/// base and the candidate of a progressive release. A request at an address that only one of them
-/// has is served by that one. A request on a connection that was accepted under other rules than
-/// the candidate's is served by the base. `None`: no version has the listener.
+/// base and the candidate of a progressive release. If only one of the versions has the listener's
+/// address, it serves the request. A request on a connection that was accepted under other rules
+/// than the candidate's is served by the base. `None`: no version has the listener.
 fn choose(
     stream: &Stream,
     base: &Rc<View>,

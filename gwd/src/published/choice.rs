@@ -112,7 +112,7 @@ fn only_cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
 }
 
 /// Key of an address: the 4 bytes of an IPv4 address, or the first 8 bytes (the /64 prefix) of an
-/// IPv6 address, with their number.
+/// IPv6 address. The number is the length of the key in bytes.
 fn address_key(address: IpAddr) -> ([u8; 8], usize) {
     let mut key = [0; 8];
     match address.to_canonical() {

@@ -25,7 +25,7 @@ use crate::upstream::socket::{UpstreamSocket, Wire};
 
 /// Time after which a connection attempt that ends with the request's time limit counts against the
 /// host: 1s. By then, TCP has sent its first packet again (RFC 6298 §2.1).
-const TELLING_MS: u64 = 1_000;
+const COUNTED_ATTEMPT_MS: u64 = 1_000;
 
 /// Purpose of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,9 +75,9 @@ pub(crate) enum NoConnection {
     /// The connection attempt failed, which counts against the host.
     Failed(Failure),
     /// The attempt ended with the request's `timeout`, before the connect timeout. The attempt
-    /// counts against the host, because it had at least [`TELLING_MS`], or half the connect timeout
-    /// if that is less. Other requests that wait for a shared connection do not fail with this
-    /// attempt.
+    /// counts against the host, because it had at least [`COUNTED_ATTEMPT_MS`], or half the connect
+    /// timeout if that is less. Other requests that wait for a shared connection do not fail with
+    /// this attempt.
     Expired(Failure),
     /// No attempt, or an attempt with too little time to count as a failure of the host.
     NotAttempted(Failure),
@@ -259,7 +259,7 @@ async fn open_on(
             );
             // The timeout is no failure of the host if the request had waited for a permit, or if
             // little time was left for the attempt.
-            let counts = left_ms >= TELLING_MS.min(times.connect_ms / 2);
+            let counts = left_ms >= COUNTED_ATTEMPT_MS.min(times.connect_ms / 2);
             Err(match waited {
                 true => NoConnection::NotAttempted(Failure::because(Kind::Overflow, &why)),
                 false if counts => {

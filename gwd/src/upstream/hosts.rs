@@ -16,7 +16,7 @@ use bundle::ir;
 use policy::StateId;
 use policy::upstream::Lb;
 
-use crate::discovery::source::{DiscoveredHost, HostQuery, PLACES_MAX, QueryTarget, Source};
+use crate::discovery::source::{DiscoveredHost, HOSTS_MAX, HostQuery, QueryTarget, Source};
 use crate::discovery::{Discovery, Follower, share_out};
 use crate::upstream::address::Address;
 use crate::upstream::balance::Table;
@@ -198,7 +198,7 @@ impl Common {
         });
         let mut all: Vec<Member> = all.collect();
         all.sort_by_key(|member| member.priority);
-        all.truncate(PLACES_MAX);
+        all.truncate(HOSTS_MAX);
         all
     }
 }

@@ -150,7 +150,7 @@ pub(crate) struct Lease {
     /// True if the connection was handed over directly from another request.
     handed_on: bool,
     /// Time for which the connection was idle before this lease, in milliseconds.
-    rested_ms: u64,
+    idle_before_ms: u64,
     /// Count of active connections; `None` for a shared connection, which counts itself.
     _active: Option<Active>,
 }
@@ -263,7 +263,7 @@ impl Pool {
             self.gauge.idle(-1);
             if youngest.transport.is_ready() {
                 let mut lease = self.lease(youngest.transport, youngest.round);
-                lease.rested_ms = now_ms.saturating_sub(youngest.since_ms);
+                lease.idle_before_ms = now_ms.saturating_sub(youngest.since_ms);
                 return Some(lease);
             }
         }
@@ -449,7 +449,7 @@ impl Pool {
             pool: Rc::clone(self),
             round,
             handed_on: false,
-            rested_ms: 0,
+            idle_before_ms: 0,
             _active: active,
         }
     }
@@ -509,7 +509,7 @@ impl Lease {
         let took_ms = now_ms.saturating_sub(began_ms);
         self.pool
             .lifespan
-            .record_broken(self.rested_ms, took_ms, now_ms);
+            .record_broken(self.idle_before_ms, took_ms, now_ms);
     }
 
     /// Begins a request. From now on the request and its response own the connection.

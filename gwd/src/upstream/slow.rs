@@ -170,7 +170,7 @@ impl SlowReading {
 
     /// Stops counting the response as slow, because it has ended or waits for its upstream.
     pub(crate) fn ends(&self) {
-        // 0: the gateway is not waiting for the client, so that nothing was counted.
+        // With the deadline 0, the gateway is not waiting for the client, so nothing was counted.
         if self.until_ms.replace(0) == 0 {
             return;
         }

@@ -126,7 +126,7 @@ fn tests_are_sent_to_a_running_gateway() {
             "ok 4 - nobody",
             "ok 5 - write",
             "ok 6 - elsewhere # SKIP a client cannot choose `peer`",
-            "ok 7 - hidden # SKIP a client sees nothing of what the test expects",
+            "ok 7 - hidden # SKIP a client cannot see any property that the test expects",
         ]
     );
 

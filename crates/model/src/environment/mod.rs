@@ -32,8 +32,9 @@ pub enum Scope {
     /// All environments, and the project without an environment.
     #[default]
     Every,
-    /// Only the chosen one. For a run that compiles the project in every environment: its first
-    /// compilation, without an environment, has the scope `Every` and reports the unused names.
+    /// Only the chosen environment. For a run that compiles the project in every environment: its
+    /// first compilation, without an environment, has the scope `Every` and reports the unused
+    /// names.
     Chosen,
 }
 

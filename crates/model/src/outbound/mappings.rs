@@ -76,7 +76,7 @@ impl<'a> Mappings<'a> {
         })
     }
 
-    /// Mappings of the version `old` to which this version has no equal one, so that another
+    /// Mappings of the version `old` without an equal mapping in this version, so that another
     /// operation of this version can receive their requests. Leaves out mappings that do not
     /// receive all requests to their path.
     pub(super) fn removed<'o, 'b>(&self, old: &'o Mappings<'b>) -> Vec<&'o Mapping<'b>> {

@@ -87,7 +87,8 @@ pub fn new_origins<'n>(
     }
 }
 
-/// Listener, and the indices of the old operations that sent the same requests from others.
+/// Listener, and the indices of the old operations that sent the same requests from other
+/// listeners.
 type Unsent<'n> = (&'n str, Vec<usize>);
 
 /// Listeners of an operation from which no old operation sent the requests to `end`. An old

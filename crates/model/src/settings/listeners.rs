@@ -226,7 +226,8 @@ fn listener_limits(node: Option<NodeRef<'_>>) -> ir::ListenerLimits {
         header_bytes: get("header_bytes")
             .and_then(|value| read::size_bytes(value).ok())
             .unwrap_or(64 << 10)
-            // A smaller value is an error in a new version. It meant 8 KiB in an old one.
+            // The shape check refuses a smaller value. Old versions of a project may have one,
+            // which gwd treated as 8 KiB.
             .max(8 << 10),
         headers: count("headers", 100),
         header_timeout_ms: time("header_timeout", 10_000),

@@ -55,12 +55,12 @@ fn steps(release: Option<NodeRef<'_>>, sink: &mut Sink) -> Vec<Step> {
             continue;
         };
         let wrong = match steps.last() {
-            _ if step.product() == 0 => Some("a share of no gateway or no request".to_owned()),
+            _ if step.product() == 0 => Some("the share is 0 %".to_owned()),
             _ if step.nodes_ppm > ALL_PPM || step.traffic_ppm > ALL_PPM => {
-                Some("a share of more than 100 %".to_owned())
+                Some("the share is more than 100 %".to_owned())
             }
             _ if step == Step::from(ALL_PPM) => {
-                Some("the step of all gateways and requests is not listed".to_owned())
+                Some("the last step, all gateways and requests, must not be listed".to_owned())
             }
             Some(before) if before.product() >= step.product() => Some(format!(
                 "this share is not greater than {}, the share of the step before",
@@ -119,7 +119,7 @@ pub(super) fn choice(
     let field = |of, key| text(of, key).map(|name| name.to_ascii_lowercase());
     let splits = steps.iter().any(|step| step.splits_requests());
     for node in sticky.into_iter().chain(testers).filter(|_| !splits) {
-        let wrong = "a choice of the version without a step with `traffic`";
+        let wrong = "`sticky` and `testers` have no effect without a step with `traffic`";
         let help = "write a step such as `{traffic: 10%}`, or remove this key";
         sink.push(Diagnostic::new(&RELEASE_STEPS, node.span(), wrong).help(help));
     }
@@ -145,7 +145,7 @@ fn check_field(of: Option<NodeRef<'_>>, example: &str, sink: &mut Sink) {
         return;
     };
     let (why, other) = match why {
-        Unsuitable::Connection => ("it says nothing about the client", ""),
+        Unsuitable::Connection => ("it does not identify a client", ""),
         Unsuitable::Cookies => (
             "it has all cookies of the client",
             ", or `sticky: {cookie: NAME}` with the name of one cookie",

@@ -208,8 +208,8 @@ fn parameters(
     ending.collect()
 }
 
-/// Earlier of the day that a document tells and the day that the gateway enforces. A text that is
-/// no date is kept: the comparison reports it.
+/// Earlier one of the day that a document states and the day that the gateway enforces. A text that
+/// is no date is kept: the comparison reports it.
 fn earlier(documented: Option<String>, enforced: Option<String>) -> Option<String> {
     match (documented, enforced) {
         (Some(documented), Some(enforced)) => {

@@ -228,8 +228,8 @@ it",
             ),
         )
         .help(
-            "begin with names (`$.paths`), write fewer `..`, no query at `$` and no regular \
-expression in filters, or fewer actions with wildcards",
+            "begin the target with names (`$.paths`), use fewer `..`, use no query at `$` and no \
+regular expression in filters, or use fewer actions with wildcards",
         ),
     );
     None

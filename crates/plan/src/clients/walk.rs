@@ -2,8 +2,8 @@
 //! many operations reach it.
 //!
 //! A difference is reported once for each place in the source that has it: once for a component,
-//! and once for each schema that is written in place. Equal schemas of two properties are therefore
-//! two records.
+//! and once for each schema that is written in place. Two properties with equal schemas therefore
+//! have two differences.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,8 +69,8 @@ pub(super) struct Part {
 /// Edge to a pair of schemas: its outer pair, and the index among the children of that pair.
 type Edge = (usize, usize);
 
-/// Outer pair of the [`Edge`] to the schema of a part itself. The index is that of the path in
-/// [`Walk::starts`].
+/// Replaces the outer pair in an [`Edge`] to the root schema of a part, which has no outer pair.
+/// The other number of the edge is then the index of the path in [`Walk::starts`].
 const NO_OUTER: usize = usize::MAX;
 
 /// A message: body, parameter or header field of an operation.

@@ -78,7 +78,7 @@ fn used(gateway: &ir::Gateway) -> BTreeSet<String> {
     used
 }
 
-/// Names that read a value on both sides.
+/// Names of the limits or upstreams that read a value on both sides.
 fn on_both<'r>(
     [was, is]: [&'r BTreeMap<String, BTreeSet<String>>; 2],
     value: &str,

@@ -93,7 +93,7 @@ fn listener_lines(old: &ir::Gateway, new: &ir::Gateway) -> Vec<Line> {
 }
 
 /// Fields in which a listener writes the certificates of its clients for upstreams. `None` if it
-/// writes no fields, or asks clients for no certificate.
+/// writes no fields, or requests no certificates from clients.
 fn written_certificate(listener: &ir::Listener) -> Option<ir::CertificateFields> {
     let client_auth = listener.tls()?.client_auth.as_ref()?;
     let fields = listener.forward_client_cert?;
@@ -115,7 +115,8 @@ fn class_of_certificate_fields(was: &ir::Listener, is: &ir::Listener) -> Class {
 }
 
 /// Sets the class of the line about the certificate fields of a listener. Adds a line if the
-/// listener newly asks clients for certificates, so that it writes fields which it did not write.
+/// listener newly requests certificates from clients, and therefore writes fields that it did not
+/// write before.
 fn compare_certificate_fields(
     (was, is): (&ir::Listener, &ir::Listener),
     subject: &str,
@@ -203,9 +204,8 @@ fn shared_upstreams((old, new): (&ir::Gateway, &ir::Gateway), plan: &mut Plan) {
     }
 }
 
-/// Reports upstreams that are newly used for a host beside others, if the sum of the limits on
-/// concurrent requests to the host grows. Only for hosts whose old upstreams have such a limit in
-/// gateway.yaml.
+/// Reports an additional upstream for a host, if the sum of all limits on concurrent requests to
+/// the host grows. Only for hosts whose old upstreams have such a limit in gateway.yaml.
 fn request_limits((old, new): (&ir::Gateway, &ir::Gateway), lines: &mut Vec<Line>) {
     let of_host = |gateway: &ir::Gateway, host: &String| -> BTreeMap<String, u64> {
         let all = gateway.shared.upstreams.iter();

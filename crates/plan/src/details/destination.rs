@@ -141,8 +141,8 @@ fn forwarded(steps: &[Step], texts: &mut Vec<String>) {
     texts.extend(rewrites(steps));
 }
 
-/// True if the name of a split selects the upstream of a caller: the split has shares of several
-/// upstreams, and a caller keeps its share.
+/// True if the upstream of a caller depends on the name of the split: the split has several
+/// upstreams, and each caller always gets the same one.
 fn draws(split: &Settings) -> bool {
     let entries = || split.below(&["among"]);
     let has_conditions = |index: &str| {

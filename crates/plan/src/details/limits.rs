@@ -213,7 +213,7 @@ impl<'a> Counters<'a> {
     /// other side that may count the requests of the cell.
     ///
     /// If another counter of the cell on this side has the name of a candidate, the candidate is
-    /// the successor of that other counter. The candidate then counts here only if it is at least
+    /// the successor of that other counter. The candidate is then accepted only if it is at least
     /// as tight as the counter at `index`. Cells without candidates are left out: another line
     /// reports that such cells have lost their limit.
     fn candidates(&self, index: usize, other: &Self) -> Vec<(usize, Vec<usize>)> {

@@ -128,8 +128,8 @@ pub(super) fn moved(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
 }
 
 /// Lines about limits of the old plan that have a successor of another name in the new plan.
-/// `consumers`: description of the consumers with these plans, and their names. A limit of a day or
-/// a month then begins anew, whatever its number.
+/// `consumers`: description of the consumers with these plans, and their names. The counter of a
+/// daily or monthly limit then restarts, even if the number of requests is the same.
 fn restarted(
     (was, is): (&[&ir::Policy], &[&ir::Policy]),
     consumers: &str,

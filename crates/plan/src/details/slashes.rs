@@ -33,7 +33,7 @@ pub(super) fn compare(old: &Operation, new: &Operation) -> Option<Line> {
     if old.trailing_slash != new.trailing_slash {
         let shown = |operation: &Operation| name(operation.trailing_slash).to_owned();
         let class = match (old.trailing_slash, new.trailing_slash) {
-            // The gateway answered requests with the other slash itself.
+            // The old side redirected requests whose final slash differs from the declared path.
             (TrailingSlash::Redirect, TrailingSlash::Ignore) => Class::Moved,
             (TrailingSlash::Redirect, TrailingSlash::Strict) => Class::Removed,
             _ => Class::Changed,

@@ -150,7 +150,7 @@ impl Runner<'_> {
             )));
         }
         if visible(&case.expect) == 0 {
-            let why = "a client sees nothing of what the test expects";
+            let why = "a client cannot see any property that the test expects";
             return Err(Unsendable(why.to_owned()));
         }
         let oracle = &self.plain;

@@ -31,7 +31,8 @@ const RESPONSE: Checks = Checks {
     too_small: "response-property-sunset-date-too-small",
 };
 
-/// Gives properties that are deprecated now the check of their sunset and of the notice period.
+/// Replaces the check of newly deprecated properties by the check that applies to their sunset and
+/// to the notice period.
 pub(super) fn replace(
     cx: &Compared<'_>,
     pairs: &EarlierKeys,

@@ -54,9 +54,10 @@ pub(super) struct Region {
     is_described: bool,
     /// True if the new side has a mount with the base path of the route.
     is_mounted: bool,
-    /// Empty if an operation of the new side has the template of the route. Otherwise, routes of
-    /// the old side that overlap the template, one for each [`effect`]. Servers may read a path as
-    /// a path of one of these routes, although no operation describes that path in this spelling.
+    /// Routes of the old side that overlap the template of the changed route, one for each
+    /// [`effect`]. Servers may read a path as a path of one of these routes, although no operation
+    /// describes that path in this spelling. Empty if an operation of the new side has the
+    /// template.
     unspelled: Vec<u32>,
     /// Methods of the `internal` operations of the new side that match all paths of the route.
     internal: Vec<String>,
@@ -515,8 +516,8 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
                 });
                 match self.keeps_others(1, one.after) {
                     true => !is_internal && self.is_below(own, region),
-                    // The new side still refuses an undescribed path in two cases: the region is
-                    // 405 or 404 of a described path, or 404 of another mount.
+                    // The new side still refuses an undescribed path in two cases: the requests of
+                    // the region get 404 or 405 at a described path, or 404 at another mount.
                     false if is_of_rest(own) => {
                         !matches!(owner, Owner::Undeclared) && !region.is_described && !is_other
                     }

@@ -1,6 +1,6 @@
 //! Paths that upstreams and redirects receive for the same requests of clients. A rewrite names
-//! parameters of the path, and a mount removes its base path: with other names, or with another
-//! border between base path and path, the same text leads to another path.
+//! parameters of the path, and a mount removes its base path: if the names or the base path differ,
+//! the same text of a rewrite gives another path.
 //!
 //! Changed texts of rewrites and redirects are compared with the settings of the operation.
 

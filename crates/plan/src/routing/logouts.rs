@@ -31,8 +31,9 @@ impl LostLogoutPaths {
         }
         let (was, is) = (logins(old, before), logins(new, after));
         let is_lost = |(path, cookie): &(&str, &str)| {
-            // A login keeps its sessions under its cookie. If the cookie is gone, no session is
-            // left that another login at the path fails to end.
+            // The cookie identifies the sessions of a login. If no login of the new side has the
+            // cookie, its sessions are no longer valid: it is then enough that any login has the
+            // path.
             let mut own = is
                 .iter()
                 .filter(|login| login.cookie() == *cookie)

@@ -72,7 +72,7 @@ impl<'a> Changed<'a> {
         };
         if let Some(witness) = witness.as_ref().filter(|witness| closed(witness) != 1) {
             plan.bugs.push(format!(
-                "the example request `{} {}` does not show the change of the peers that the listener `{}` admits",
+                "the example request `{} {}` does not show that the listener `{}` admits other peers",
                 witness.method, witness.url, self.name
             ));
         }

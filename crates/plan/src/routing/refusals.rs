@@ -240,8 +240,8 @@ impl<'a> Cells<'_, 'a> {
             return lines;
         }
         let mut paths = self.spelled(one, (causes, index));
-        // The line about a changed `path_readings` covers paths with escapes, unless the template
-        // itself is ambiguous.
+        // If `path_readings` changed, the plan has a line about this setting. That line covers
+        // paths with escapes, unless the template itself is ambiguous.
         let readings = [was, is].map(|route| route.treatment().path_readings);
         if has_other_readings(is) && (readings[0] == readings[1] || is.is_ambiguous()) {
             paths.extend(self.escaped(one, causes));

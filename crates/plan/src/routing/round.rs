@@ -1,7 +1,7 @@
 //! Requests to upstreams that more callers can cause after a change
-//! ([`model::outbound::openings`]). An operation newly reaches the upstream path of another
-//! operation with stricter access, or replaces such an operation. Also operations that serve only
-//! requests that they did not serve before, and whose access changed.
+//! ([`model::outbound::openings`]). Such a change lets an operation reach the upstream path of
+//! another operation with stricter access, or replace such an operation. The module also reports
+//! operations whose access changed and that serve none of their old requests.
 
 mod identity;
 mod redirected;
@@ -447,8 +447,8 @@ impl<'a, 'o> Accesses<'a, 'o> {
         pairs
     }
 
-    /// Lines for all differences in access between an operation and its old version, without the
-    /// operation.
+    /// Lines for all differences in access between an operation and its old version. The caller
+    /// adds the operation to the lines.
     fn lines_of_moved(&self, (was_at, is_at): (usize, usize)) -> Vec<Change> {
         let (before, after) = (self.at(Side::Old, was_at), self.at(Side::New, is_at));
         let [was, is] = self.accesses((Side::Old, before), after);

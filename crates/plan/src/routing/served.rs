@@ -25,8 +25,8 @@ pub(crate) struct ServedPairs<'a> {
     /// Position of each pair, by the memory addresses of its operations.
     known: FxHashMap<[usize; 2], usize>,
     pairs: Vec<ServedPair<'a>>,
-    /// Old and new key of each pair, also of operations that redirect. True if both operations
-    /// match the same paths.
+    /// Old and new key of each pair, also of operations that redirect. The boolean is true if both
+    /// operations match the same paths.
     keys: FxHashMap<[&'a str; 2], bool>,
     destinations: Destinations<'a>,
 }
@@ -97,8 +97,8 @@ impl<'a> ServedPairs<'a> {
         }
     }
 
-    /// Old and new key of each pair, also of operations that redirect, and true if both operations
-    /// match the same paths.
+    /// Old and new key of each pair, also of operations that redirect. The boolean is true if both
+    /// operations match the same paths.
     pub(crate) fn keys(&self) -> impl Iterator<Item = ([&'a str; 2], bool)> {
         self.keys.iter().map(|(keys, same)| (*keys, *same))
     }

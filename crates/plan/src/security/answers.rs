@@ -395,7 +395,7 @@ fn rank(sent: &Sent, strength: Option<u64>) -> (u8, u64) {
 /// Compares sets of values whose additional members admit more. The upstream's own values are
 /// unknown. Their removal admits less, and their replacement by values of the gateway counts as
 /// admitting more. If the upstream's values newly reach clients, the new side admits more. If the
-/// gateway also drops own values, the verdict is [`Verdict::Incomparable`].
+/// gateway also drops some of its own values, the verdict is [`Verdict::Incomparable`].
 fn opened(was: &Sent, is: &Sent, before: &BTreeSet<String>, after: &BTreeSet<String>) -> Verdict {
     let within = |a: &BTreeSet<String>, b: &BTreeSet<String>| b.contains("*") || a.is_subset(b);
     let (fewer, more) = (within(before, after), within(after, before));

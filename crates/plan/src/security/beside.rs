@@ -1,8 +1,8 @@
 //! Settings of verifiers that do not affect which callers are admitted, so that the access
 //! comparison omits them.
 //!
-//! The access comparison covers every other setting of a verifier. Such a setting is either a
-//! requirement on callers, or identifies the source of credentials; with another source, the
+//! The access comparison covers every other setting of a verifier. Each of those settings is either
+//! a requirement on callers, or identifies the source of credentials. With another source, the
 //! versions are incomparable.
 
 /// Setting that the access comparison omits.

@@ -75,9 +75,9 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     differences.collect()
 }
 
-/// True in a pair: the alternative of that side (old, new) strips the credential at `place`. One
-/// element for each distinct result of the pairs of alternatives. `pairs` is `None`: any two
-/// alternatives count as a pair.
+/// Results of the pairs of alternatives (old, new), each once. A boolean is true if the alternative
+/// strips the credential at `place`. If `pairs` is `None`, each old alternative forms a pair with
+/// each new one.
 fn stripped(
     [old, new]: &[Stripping<'_>; 2],
     pairs: Option<&BTreeSet<(usize, usize)>>,
@@ -88,7 +88,7 @@ fn stripped(
     let [before, after] = [(strips.0, &was), (strips.1, &is)]
         .map(|(strips, keeping)| move |index: usize| strips && !keeping.contains(&index));
     match pairs {
-        // Without exceptions, all alternatives of a side have the same result.
+        // If no alternative of either side keeps the credential, all pairs have the same result.
         Some(pairs) if was.is_empty() && is.is_empty() => {
             pairs.first().map(|_| strips).into_iter().collect()
         }

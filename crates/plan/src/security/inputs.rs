@@ -94,8 +94,8 @@ struct Origin<'a> {
     text: String,
 }
 
-/// Origins that the old version lacks, as texts: those of a policy with another origin before, and
-/// those of a new policy that are new.
+/// Texts of the origins that are new: a policy of both versions had another text before, or a new
+/// policy has a text that no old policy had.
 fn new_origins(before: &[Origin<'_>], after: &[Origin<'_>]) -> BTreeSet<String> {
     let is_known = |origin: &Origin<'_>| {
         let same = |is_same: fn(&Origin<'_>, &Origin<'_>) -> bool| {

@@ -59,7 +59,8 @@ fn differing<'a>(was: Route<'a>, is: Route<'a>) -> BTreeMap<&'a str, [BTreeSet<S
         all.collect::<Vec<Sources<'a>>>()
     });
     let Some(pairs) = selected(was, is) else {
-        // Any two alternatives count as a pair.
+        // The pairs that both sides select are unknown: compare each alternative with every other
+        // one.
         let all = sides.iter().flatten();
         let names: BTreeSet<&str> = all.flat_map(|side| side.keys().copied()).collect();
         for name in names {

@@ -133,7 +133,7 @@ struct Principal<'a> {
     keys: BTreeSet<String>,
     /// Consumers that own a credential with an identity, if another credential or a claim of the
     /// same token can name a different consumer. The gateway refuses such a contradiction. Without
-    /// the consumer, the credential remains valid and contradicts no longer.
+    /// the consumer, the credential remains valid and the contradiction ends.
     apart: BTreeSet<&'a str>,
     /// Request fields that the schemes write, each with the credentials whose properties it
     /// contains.
@@ -184,8 +184,9 @@ impl<'a> Principal<'a> {
     ///
     /// `known` are the credentials of all alternatives of both sides that can name a consumer. A
     /// request that gets the principal of another known alternative has no difference of its own if
-    /// other callers are admitted and only the name of the consumer has an effect. Exception: both
-    /// sides still have the alternative of its other principal, so that the order changed.
+    /// other callers are admitted and only the name of the consumer has an effect. Exception: if
+    /// both sides have the alternatives of the old and of the new principal, the order of the
+    /// alternatives changed, which is a difference.
     fn compare(
         &self,
         new: &Self,

@@ -564,7 +564,8 @@ fn of_spellings([was, is]: [Access<'_>; 2]) -> Vec<Difference> {
     opens(&was.with_requests(), &is.with_requests())
 }
 
-/// Line about a condition that decides by other spellings of a path, without the operation.
+/// Line about a condition that decides by other spellings of a path. The caller adds the operation
+/// to the line.
 fn spelling_line(one: Difference) -> Change {
     let class = match one.verdict {
         Verdict::Weaken | Verdict::Equal => Class::Weaken,

@@ -40,8 +40,8 @@ pub(super) fn alternative(schemes: &ir::Alternative) -> String {
     names.join(" + ")
 }
 
-/// External processors of the chain before `reader`, with the services that they ask. `reader`: the
-/// name of a policy; `None` for the end of the chain. Empty if there is none.
+/// External processors of the chain before `reader`, with the services that they call. `reader`:
+/// the name of a policy; `None` for the end of the chain. Empty if there is none.
 pub(super) fn processors(access: &Access<'_>, reader: Option<&str>) -> String {
     let before = access
         .chain()
@@ -90,7 +90,8 @@ pub(super) fn lookalikes(decisive: &FieldNames, name: &str) -> String {
 }
 
 /// Text if a cookie is the session cookie of a login, which the gateway removes on all operations.
-/// Otherwise empty. `is_read`: true for the cookies in question.
+/// Otherwise empty. `is_read`: true for a cookie whose removal matters, because a policy or
+/// expression reads it.
 pub(super) fn session_cookies(route: Route<'_>, is_read: impl Fn(&Place) -> bool) -> String {
     let verifiers = route.gateway.shared.auth.iter();
     let cookies = verifiers.filter_map(|verifier| match &verifier.checked {
@@ -120,7 +121,7 @@ pub(super) fn override_field(route: Route<'_>, name: &str) -> String {
     }
 }
 
-/// Fields that the gateway's decision depends on about requests of a route, in lower case.
+/// Fields on which the gateway's decisions about requests of a route depend, in lower case.
 pub(super) fn decisive(route: Route<'_>) -> FieldNames {
     let mut names: BTreeSet<String> = BTreeSet::new();
     let shared = &route.gateway.shared;

@@ -261,8 +261,8 @@ pub(super) fn listener(
     let is_new = reads_certificates && mode(was) == "off";
     found.extend(
         ranked(&subject, &CLIENT_AUTH, (mode(was), mode(is))).map(|one| match is_new {
-            // Clients with a certificate of the new authority had no certificate before, and a
-            // verifier may admit them now.
+            // For the gateway, clients with a certificate of the new authority had no certificate
+            // before. A verifier may admit these clients now.
             true => Found {
                 class: Class::Incomparable,
                 ..one

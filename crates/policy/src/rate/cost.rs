@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// Divisor of the amount of work in a build with debug assertions. The times of such a build are
-/// not meaningful; it only shows that the measurement works.
-const LESS: u64 = if cfg!(debug_assertions) { 100 } else { 1 };
-/// Number of decisions of a thread in one round.
-const DECISIONS: u64 = 1_000_000 / LESS;
+/// Divisor of the number of decisions and keys in a build with debug assertions. The times of such
+/// a build are not meaningful; it only shows that the measurement works.
+const DEBUG_DIVISOR: u64 = if cfg!(debug_assertions) { 100 } else { 1 };
+/// Number of requests that each thread counts in one round.
+const DECISIONS: u64 = 1_000_000 / DEBUG_DIVISOR;
 const ROUNDS: usize = 5;
 /// Number of keys in the rows with many keys.
-const KEYS: u64 = 1_000_000 / LESS;
+const KEYS: u64 = 1_000_000 / DEBUG_DIVISOR;
 
 /// Shortest time of a decision in several rounds.
 fn decision(tokens: Tokens, threads: u64, keys: u64) -> Duration {

@@ -110,7 +110,8 @@ fn leaky_bucket_at_twice_the_limit_spaces_requests() {
     let steady = admitted(&mut (0..12_000).map(|at| SECOND + at * INTERVAL / 2));
     assert!((5_940..=6_061).contains(&steady.len()), "{}", steady.len());
     assert!(spaced(&steady));
-    // Send the same number in pairs and in groups of 20. No group gets more than one request.
+    // Send the same number of requests in pairs and in groups of 20. The limit admits at most one
+    // request of each group.
     for group in [2, 20] {
         let grouped =
             admitted(&mut (0..12_000).map(|at| SECOND + at / group * group * INTERVAL / 2));
@@ -182,7 +183,8 @@ fn keys_without_a_slot_share_one_strict_counter() {
     assert!(table.take(state, tag, fast, 1, SECOND).admitted);
     assert!(!table.take(state, tag, fast, 1, SECOND).admitted);
     assert!(table.take(state, tag, fast, 1, 2 * SECOND).admitted);
-    // A key of a limit with the same quota gets its tokens as well.
+    // The key of another limit, with the rate of the full limit, gets its tokens from another
+    // overflow counter.
     let state = apart(tokens);
     let other = table.tag(state, &[b"other"]);
     assert!(table.take(state, other, tokens, 1, SECOND).admitted);

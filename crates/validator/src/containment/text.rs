@@ -3,10 +3,10 @@
 
 use serde_json::Value as Json;
 
-/// Interpretations of the text of a value, of which a server may choose any one that its schema
-/// accepts. `None` if the value is no scalar, or if its text may be changed on its way to the
-/// server: only letters, digits and `-_` are certain. A space, for example, separates items of a
-/// list.
+/// Values that a server may read from the text of a value. The server may choose any of them that
+/// its schema accepts. `None` if the value is no scalar. Also `None` if the text has characters
+/// other than letters, digits, `-` and `_`, because servers may read these differently: a space,
+/// for example, separates items of a list.
 pub(super) fn readings(value: &Json) -> Option<Vec<Json>> {
     let text = match value {
         Json::String(text) => text.clone(),

@@ -1,7 +1,7 @@
 //! Validators of the compared schemas, compiled when they are needed first.
 //!
-//! A description of a stranger can contain thousands of schemas that each contain most of the
-//! others. Their validators would take gigabytes and minutes. Both the memory and the sum of all
+//! An untrusted description can contain thousands of schemas that each contain most of the others.
+//! Their validators would take gigabytes and minutes. Both the memory and the sum of all
 //! compilations are therefore limited.
 
 use bundle::ir::Value;

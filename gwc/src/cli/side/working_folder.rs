@@ -90,7 +90,7 @@ pub(super) struct Names<'a> {
     argument: Argument<'a>,
     /// Physical path, relative to the work tree.
     own: PathBuf,
-    /// Tracked symbolic links on ways to the working folder, by the folder that each one leads to.
+    /// Tracked symbolic links on paths to the working folder, by the folder that each one leads to.
     /// All paths are relative to the work tree.
     links: BTreeMap<PathBuf, Vec<PathBuf>>,
 }

@@ -6,8 +6,8 @@ use super::Record;
 use crate::message::failure::Blame;
 
 /// Reasons of responses with status 5xx that clients cause: invalid requests, and limits that a
-/// client reaches by itself. The share of one address of the limits of the gateway or an upstream
-/// has the same reason as the whole limit, so that its responses have [`Blame::Client`] instead.
+/// client reaches by itself. Responses at the share of one client address in a limit are not in
+/// this list: they have the reason of the whole limit, and [`Blame::Client`] distinguishes them.
 const CAUSED_BY_CLIENTS: [&str; 7] = [
     "concurrency_wait_ended",
     "dpop_proofs_full",

@@ -34,8 +34,8 @@ static PARENT_SPAN_ID: HeaderName = HeaderName::from_static("x-b3-parentspanid")
 static SAMPLED: HeaderName = HeaderName::from_static("x-b3-sampled");
 static FLAGS: HeaderName = HeaderName::from_static("x-b3-flags");
 
-/// Reads the trace context of a request, in either form. The field `b3` precedes the others. `None`
-/// without valid B3 fields.
+/// Reads the trace context of a request, in either form. The field `b3` takes precedence over the
+/// other fields. `None` without valid B3 fields.
 pub(super) fn read(headers: &HeaderMap) -> Option<Context> {
     let text = |name: &HeaderName| -> Option<&str> {
         let mut values = headers.get_all(name).iter();

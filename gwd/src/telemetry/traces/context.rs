@@ -92,7 +92,8 @@ impl Tracer {
     }
 
     /// Begins the SERVER span of a request. The parent decides about sampling; without a parent, or
-    /// if the parent leaves it open, the ratio decides. `traceparent` precedes B3 fields.
+    /// if the parent leaves it open, the ratio decides. `traceparent` takes precedence over B3
+    /// fields.
     pub(crate) fn begin(&self, headers: &HeaderMap, random: &Random) -> TraceContext {
         if let Some(parent) = trace_parent(headers) {
             return self.below(parent, random);

@@ -26,8 +26,8 @@ const HALVED_MAX: u32 = 16;
 /// milliseconds.
 const DOUBLED_EACH_MS: u64 = 60_000;
 /// Condition under which a connection counts as closed while idle: it was idle for at least
-/// `RESTED_MIN_MS`, and failed within `STALE_WITHIN_MS` after the request was sent.
-const RESTED_MIN_MS: u64 = 1_000;
+/// `IDLE_BEFORE_MIN_MS`, and failed within `STALE_WITHIN_MS` after the request was sent.
+const IDLE_BEFORE_MIN_MS: u64 = 1_000;
 const STALE_WITHIN_MS: u64 = 250;
 /// Lower bound of the estimated idle time in milliseconds, at which halving ends.
 const IDLE_MIN_MS: u64 = 1_000;
@@ -71,10 +71,10 @@ impl Lifespan {
     }
 
     /// Records that a connection ended without a response. Halves the estimate if the connection
-    /// was probably closed while idle. `rested_ms`: idle time before the request. `took_ms`: time
-    /// since the request was sent.
-    pub(super) fn record_broken(&self, rested_ms: u64, took_ms: u64, now_ms: u64) {
-        if rested_ms >= RESTED_MIN_MS && took_ms < STALE_WITHIN_MS {
+    /// was probably closed while idle. `idle_before_ms`: idle time before the request. `took_ms`:
+    /// time since the request was sent.
+    pub(super) fn record_broken(&self, idle_before_ms: u64, took_ms: u64, now_ms: u64) {
+        if idle_before_ms >= IDLE_BEFORE_MIN_MS && took_ms < STALE_WITHIN_MS {
             self.halve_estimate(now_ms);
         }
     }
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn only_connection_closed_while_idle_is_stale() {
-        for (rested_ms, took_ms, idle_ms) in [
+        for (idle_before_ms, took_ms, idle_ms) in [
             (1_000, 0, 30_000),
             (30_000, 249, 30_000),
             (999, 0, 60_000),
@@ -171,8 +171,12 @@ mod tests {
             (30_000, 250, 60_000),
         ] {
             let lifespan = Lifespan::default();
-            lifespan.record_broken(rested_ms, took_ms, 100_000);
-            assert_eq!(lifespan.idle_ms(60_000), idle_ms, "{rested_ms} {took_ms}");
+            lifespan.record_broken(idle_before_ms, took_ms, 100_000);
+            assert_eq!(
+                lifespan.idle_ms(60_000),
+                idle_ms,
+                "{idle_before_ms} {took_ms}"
+            );
         }
     }
 }

@@ -42,8 +42,9 @@ fn members(
     report(pair, (keyword, name), (&gone, &come));
 }
 
-/// Compares `oneOf` of one side with `anyOf` of the other side. The findings are those of the
-/// keywords; changed members are compared as pairs. False if the sides have the same keywords.
+/// Compares `oneOf` of one side with `anyOf` of the other side. Reports the removed and the added
+/// keyword, and compares the changed members in pairs. Returns false if both sides have the same
+/// keywords.
 fn alternatives_of_other_keyword(pair: &mut Pair<'_>, is_contained: IsContained<'_>) -> bool {
     let keys = ["anyOf", "oneOf"];
     let has = [pair.old, pair.new].map(|schema| keys.map(|key| schema.get(key).is_some()));
@@ -148,7 +149,7 @@ fn report(
 const PROOFS_MAX: usize = 64;
 
 /// Minimum similarity of two members for a pair by proof, in percent. A member that admits nearly
-/// everything also contains members that have nothing to do with it.
+/// everything also contains unrelated members.
 const RELATED: usize = 20;
 
 /// Minimum similarity of two members to form a pair, in percent.

@@ -28,7 +28,7 @@ pub(super) fn compare(pair: &mut Pair<'_>, name: &str, (old, new): (&Value, &Val
     stability(pair, name, (old, new));
 }
 
-/// Compares the stability levels. An unknown level has no rank, and therefore no line.
+/// Compares the stability levels. Reports nothing for an unknown level, because it has no rank.
 fn stability(pair: &mut Pair<'_>, name: &str, (old, new): (&Value, &Value)) {
     let direction = pair.role.direction();
     let [was, is] = [old, new].map(|one| text(pair, one, "x-stability-level"));

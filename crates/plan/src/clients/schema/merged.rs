@@ -25,8 +25,8 @@ struct Object {
     members: usize,
 }
 
-/// Returns both schemas. If only one of them has `allOf`, it is returned without it, if that keeps
-/// its meaning.
+/// Returns both schemas. If only one of them has `allOf`, returns an equivalent schema without
+/// `allOf` in its place, if there is one.
 pub(super) fn of(joint: &Joint, old: Value, new: Value) -> (Value, Value) {
     let has = |schema: &Value| schema.get("allOf").is_some();
     match (has(&old), has(&new)) {

@@ -169,7 +169,6 @@ fn removed(pair: &mut Pair<'_>, name: &str, old: &Value, (was, is): (bool, bool)
 }
 
 /// Adds a difference of a property. `id` is the id of its check.
-/// Adds a difference of a property.
 pub(super) fn push(
     pair: &mut Pair<'_>,
     id: &str,

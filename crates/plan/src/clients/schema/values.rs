@@ -6,8 +6,8 @@ use serde_json::Value as Json;
 use super::{Effect, Pair, Part};
 use vocab::checks::Level;
 
-/// Maximum number of values of one `enum` with a difference each. More values share one: a
-/// description of a stranger can contain hundreds of thousands.
+/// Maximum number of values of one `enum` with a difference each. A larger number of values shares
+/// one difference, because an untrusted description can contain hundreds of thousands.
 const EACH_MAX: usize = 100;
 
 pub(super) fn compare(pair: &mut Pair<'_>) {

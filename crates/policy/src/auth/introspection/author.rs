@@ -52,12 +52,12 @@ without introspection. Default: any.",
         Field::optional(
             "cache",
             Shape::Duration,
-            "Lifetime of the response `active` in the cache, at most until the token expires. Range: up to 1h. Default: 60s.",
+            "Lifetime of an `active` response in the cache, at most until the token expires. Range: up to 1h. Default: 60s.",
         ),
         Field::optional(
             "cache_inactive",
             Shape::Duration,
-            "Lifetime of the response `inactive` in the cache. Range: up to 1h. Default: 5s.",
+            "Lifetime of an `inactive` response in the cache. Range: up to 1h. Default: 5s.",
         ),
         Field::optional(
             "on_outage",
@@ -67,7 +67,7 @@ without introspection. Default: any.",
         Field::optional(
             "stale_for",
             Shape::Timeout,
-            "With `on_outage: cached`: time for which the last response `active` stays in use, at most until the token expires. Default: 10m.",
+            "With `on_outage: cached`: time for which the last `active` response stays in use, at most until the token expires. Default: 10m.",
         ),
         Field::optional(
             "token_bytes",
