@@ -38,6 +38,7 @@ mod operation_ref;
 mod pairs;
 mod places;
 mod reach;
+mod reachable;
 mod reaches;
 mod remainder;
 pub mod repeated_places;

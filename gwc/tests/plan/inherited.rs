@@ -145,3 +145,29 @@ fn inherited_requests_are_rewritten() {
         assert_eq!(bypasses_beside(unchanged, [&old, &opened]), [""; 0]);
     }
 }
+
+/// The removed operation also served another host than the one that inherits its requests.
+#[test]
+fn requests_of_one_host_are_inherited() {
+    let catching = item("/secret/{x}", "public: true");
+    let separating = item("/secret/1", "public: true, upstream: v");
+    let of = |hosts: &str| {
+        let gateway = GATEWAY.replace(
+            "auth:",
+            &format!("  c: {{path: c.yaml, mount: {{hosts: [{hosts}]}}}}\nauth:"),
+        );
+        let document = |items: &str| {
+            format!("openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths:\n{items}")
+        };
+        side(&[
+            ("gateway.yaml", &gateway),
+            ("api.yaml", PROTECTED),
+            ("other.yaml", &document(&catching)),
+            ("c.yaml", &document(&separating)),
+        ])
+    };
+    let plan = compare(Some(&of("b.example, c.example")), &of("c.example"));
+    let lines = lines(&plan.expect("both sides build")).into_iter();
+    let lines: Vec<String> = lines.filter(|line| line.contains("way-round")).collect();
+    assert_eq!(lines, ["security weaken way-round-added b/csecretx"]);
+}

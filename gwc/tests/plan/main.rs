@@ -36,6 +36,7 @@ mod identities;
 mod inherited;
 mod inputs;
 mod issuers;
+mod listener_senders;
 mod listener_trust;
 mod listeners;
 mod located;

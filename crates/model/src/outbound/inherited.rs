@@ -7,7 +7,7 @@
 use rustc_hash::FxHashMap;
 
 use super::ends::End;
-use super::mappings::{Mapping, covers_hosts};
+use super::mappings::Mapping;
 use super::path::{self, Path};
 use super::{Outbound, OutboundOperation, method_contains};
 
@@ -105,13 +105,14 @@ impl Wide {
     }
 }
 
-/// True if the mount of an operation has a listener and the hosts of a mapping, and the operation
+/// True if the mount of an operation has a listener and a host of a mapping, and the operation
 /// accepts its method.
 fn receives(operation: &OutboundOperation<'_>, mapping: &Mapping<'_>) -> bool {
     let place = operation.place;
     let mut listeners = place.mount.listeners.iter();
+    let mut hosts = place.mount.hosts.iter();
     place.inbound() != mapping.path
         && method_contains(place.method, mapping.method)
         && listeners.any(|name| mapping.mount.listeners.contains(name))
-        && (place.mount.hosts.is_empty() || covers_hosts(mapping.mount, place.mount))
+        && (place.mount.hosts.is_empty() || hosts.any(|host| mapping.mount.hosts.contains(host)))
 }

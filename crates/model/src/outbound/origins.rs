@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::FxHashMap;
 
 use super::ends::{End, Sent};
+use super::mappings::covers_hosts;
 use super::{
     Allowance, Exceeded, Index, NotCompared, Outbound, Place, method_contains, methods_meet,
     within_limit,
@@ -250,11 +251,13 @@ impl<'e> Senders<'e> {
         (whole, parts)
     }
 
-    /// True if the old operation at index `at` received the same client requests as the operation
-    /// of the new version.
+    /// True if the old operation at index `at` received all client requests that the operation of
+    /// the new version receives. The comparison of routes then covers its callers.
     fn has_same_clients(&self, at: usize, place: &Place<'_>) -> bool {
         let old = self.outbound.operations[at].place;
-        old.method == place.method && old.inbound() == place.inbound()
+        let is_same = (old.api, old.key) == (place.api, place.key);
+        let receives_all = !old.is_conditional && covers_hosts(place.mount, old.mount);
+        old.method == place.method && old.inbound() == place.inbound() && (is_same || receives_all)
     }
 
     fn is_at(&self, at: usize, listener: &str) -> bool {

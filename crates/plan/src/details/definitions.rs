@@ -10,8 +10,9 @@ use serde_json::Value;
 use super::line::{ApiSide, Line, named, push};
 use super::shown::{all, policy_value};
 use super::tables::{self, Table};
-use super::{fields, pages, questions, reachable, restart, verifiers};
+use super::{fields, pages, questions, restart, verifiers};
 use crate::pairs::{both, listeners};
+use crate::reachable;
 use crate::security::{self, UNSHOWN};
 use crate::{Change, Class, Plan, Section};
 

@@ -16,7 +16,6 @@ mod operations;
 mod pages;
 mod plans;
 mod questions;
-mod reachable;
 mod restart;
 mod schemes;
 mod shown;

@@ -13,6 +13,7 @@ use policy::declared::{Scalar, Settings, Value};
 use super::gateway::{hosts, peers, proxies};
 use super::{Access, Difference, Verdict, one, verifier::value_text, verifiers_of};
 use crate::Class;
+use crate::reachable;
 
 /// Reason for a missing witness: a request cannot show properties of a connection.
 pub(crate) const UNSHOWN: &str = "no request can show what happens on a connection";
@@ -369,9 +370,10 @@ pub(super) const LOST_CERTIFICATE: &str = "client-auth-changed";
 
 /// Settings of a listener that are weaker than on another listener, or not comparable.
 pub(super) fn weaker_than(known: &ir::Listener, is: &ir::Listener) -> Vec<Found> {
+    let address = wider_address(known, is);
     // Hundreds of listeners often differ only in name and address, and each pair is compared.
     if have_same_settings(known, is) {
-        return Vec::new();
+        return address.into_iter().collect();
     }
     let mut found = proxies(Some(known), Some(is));
     let mut fields = is.forwarding_fields().iter();
@@ -391,11 +393,23 @@ pub(super) fn weaker_than(known: &ir::Listener, is: &ir::Listener) -> Vec<Found>
         old: Some(peers.old),
         new: Some(peers.new),
     }));
+    found.extend(address);
     found.extend(lost_certificate(known, is));
     found.extend(certificate_fields(known, is));
     found.extend(slashes(known, is));
     found.extend(limits(known, is));
     found
+}
+
+/// Reports an address that clients of more networks can reach than that of the known listener.
+fn wider_address(known: &ir::Listener, is: &ir::Listener) -> Option<Found> {
+    reachable::is_wider(&is.address, &known.address).then(|| Found {
+        subject: format!("listener {} address", is.name),
+        class: Class::Expose,
+        id: "listener-address-changed",
+        old: Some(known.address.clone()),
+        new: Some(is.address.clone()),
+    })
 }
 
 /// True if two listeners differ at most in name and address.

@@ -97,7 +97,7 @@ fn is_same_network(one: IpAddr, other: IpAddr) -> bool {
 
 /// True if clients of more networks can reach the new listening address. Also true for an address
 /// that cannot be parsed.
-pub(super) fn is_wider(new: &str, old: &str) -> bool {
+pub(crate) fn is_wider(new: &str, old: &str) -> bool {
     match (new.parse::<SocketAddr>(), old.parse::<SocketAddr>()) {
         (Ok(new), Ok(old)) => {
             let [is, was] = [new, old].map(Networks::of);
@@ -108,7 +108,7 @@ pub(super) fn is_wider(new: &str, old: &str) -> bool {
 }
 
 /// True if every client that can reach the old listening address can also reach the new one.
-pub(super) fn covers(new: &str, old: &str) -> bool {
+pub(crate) fn covers(new: &str, old: &str) -> bool {
     let (Ok(new), Ok(old)) = (new.parse::<SocketAddr>(), old.parse::<SocketAddr>()) else {
         return false;
     };
