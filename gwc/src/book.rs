@@ -86,19 +86,21 @@ counts, also for an operation with another key on that side. `gwc diff --fail-on
 level is a change of the rules (`break-level-changed`, `lint-allow-changed`), which the gates of the\n\
 old side stop.\n\n\
 `gwc diff A B --write-baseline FILE` writes the present breaks and removed operations to a file.\n\
-`gwc diff A B --baseline FILE --fail-on break` fails only for others. An entry is the fingerprint of a change,\n\
-which covers both values. A `stale` entry is noted. Plans have acknowledgements instead.\n\n\
+`gwc diff A B --baseline FILE --fail-on break` fails only for changes that are not in the file. An\n\
+entry is the fingerprint of a change, which covers both values. gwc prints a note about an entry\n\
+that matches no change (`stale`). Plans have acknowledgements instead.\n\n\
 ## Deprecation and sunset\n\n\
 `deprecations` of gateway.yaml requires a notice before an operation is removed:\n\n\
 ```yaml\ndeprecations: {notice_days: 90, apis: {orders: 180}}\n```\n\n\
-A document states `deprecated: true` and the day: `x-sunset: 2027-01-31`, or `sunset` of `deprecated`\n\
-in `x-gateway` or of a `deprecation` policy. gwd refuses requests after the last two, so they count\n\
-without `deprecated: true`. The earliest day counts. A new sunset is at least so many days after the day of the comparison. An operation that is\n\
-removed after its sunset does not trip the gate `break`, if the old side requires a notice; the gate\n\
-`remove` applies. Before it, or without deprecation, the removal has a line of level `error`. The longer notice of\n\
-both sides applies, and another one is a change of the rules (`notice-changed`). Operations with\n\
-`x-stability-level: draft` or `alpha` need no notice. The lines come from source artifacts; operations\n\
-are compared by key.\n\n";
+A document states `deprecated: true` and the day: `x-sunset: 2027-01-31`, or `sunset` of\n\
+`deprecated` in `x-gateway` or of a `deprecation` policy. gwd refuses requests after a `sunset` in\n\
+`x-gateway` or of a policy. These days therefore count without `deprecated: true`. The earliest day\n\
+counts. A new sunset must be at least the days of the notice after the day of the comparison. An\n\
+operation that is removed after its sunset does not trip the gate `break`, if the old side requires\n\
+a notice; the gate `remove` applies. Before it, or without deprecation, the removal has a line of\n\
+level `error`. The longer notice of both sides applies, and another one is a change of the rules\n\
+(`notice-changed`). Operations with `x-stability-level: draft` or `alpha` need no notice. The lines\n\
+come from source artifacts; operations are compared by key.\n\n";
 
 /// Renders the page with every check of client contracts.
 #[must_use]
@@ -118,9 +120,9 @@ other operation's path parameter has no requests of clients: `me` if `id` is an 
 differences from several old operations are one line.\n\n\
 An operation that shares no request with the other side is compared by `operationId`, otherwise by\n\
 method and path template below the base path: within the same API, then within an API whose\n\
-operations are compared with those of its API. The last also holds for an API that only one side\n\
-has, if at least half of the operations of the smaller API are in both. It is `removed` only if no\n\
-operation serves any of its requests.\n\n\
+operations are compared with those of its API. The last step also compares a removed API with an\n\
+added API, if at least half of the operations of the smaller API are in both. An operation is\n\
+`removed` only if no operation serves any of its requests.\n\n\
 Parameters are compared by place and name, path parameters by position, bodies and responses by media\n\
 type and status. Callbacks are compared with those of the compared operations, webhooks by name:\n\
 within the same API, then within an API that was renamed, merged or split. For both, the directions\n\
@@ -151,8 +153,8 @@ Formats without a check in gwd (such as `email`) are equal to themselves only.\n
     );
     page.push_str(PROJECT_SETTINGS);
     page.push_str(
-        "## Checks\n\nIds and levels are those of [oasdiff](https://github.com/oasdiff/oasdiff), and a few of gwc.\n\
-`request-schema-…` and `response-schema-…` stand for keywords without a check of their own.\n\n\
+        "## Checks\n\nIds and levels are those of [oasdiff](https://github.com/oasdiff/oasdiff), and a few are of gwc\n\
+alone. `request-schema-…` and `response-schema-…` stand for keywords without a check of their own.\n\n\
 | Id | Level | Change |\n|---|---|---|\n",
     );
     for check in vocab::checks::ALL.iter() {
