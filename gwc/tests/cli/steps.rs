@@ -426,11 +426,11 @@ fn promote_stops_at_a_node_on_hold() {
 fn steps_that_do_not_increase_are_findings() {
     for (steps, message) in [
         ("[{nodes: 50%}, {nodes: 5%}]", "not greater than 50%"),
-        ("[{nodes: 100%}]", "is not listed"),
+        ("[{nodes: 100%}]", "must not be listed"),
         ("[{nodes: 0%}]", "no gateway"),
         ("[{nodes: 5}]", "unit"),
         ("[{traffic: 0%}]", "no request"),
-        ("[{nodes: 100%, traffic: 100%}]", "is not listed"),
+        ("[{nodes: 100%, traffic: 100%}]", "must not be listed"),
         ("[{nodes: 10%}, {traffic: 10%}]", "not greater than 10%"),
         (
             "[{nodes: 20%, traffic: 50%}, {traffic: 5%}]",

@@ -3,6 +3,7 @@
 
 use plan::{Class, Plan, compare};
 
+use crate::gates::{UPSTREAM, gateway, upstream};
 use crate::side;
 
 /// Plan between two projects, each a gateway.yaml after its first lines, and the paths of the
@@ -257,5 +258,20 @@ fn remaining_sunset_is_the_new_date() {
         let found = found.map(|change| [change.old.to_string(), change.new.to_string()]);
         let expected = dates.map(|all| all.map(str::to_owned));
         assert_eq!(found, expected, "{old} {new}: {:?}", lines(&plan));
+    }
+}
+
+/// With `preserve`, clients choose the virtual host of the server.
+#[test]
+fn host_that_clients_choose_weakens() {
+    for fixed in [", host_header: upstream", ", host_header: a.example"] {
+        let sides = (upstream(fixed), upstream(""));
+        let classes = ("weaken", "moved");
+        gateway(
+            "host-header-changed",
+            UPSTREAM,
+            (&sides.0, &sides.1),
+            classes,
+        );
     }
 }

@@ -39,7 +39,11 @@ pub(crate) fn upstream(more: &str) -> String {
 #[test]
 fn other_host_and_balance_of_an_upstream_move() {
     for (id, old, new) in [
-        ("host-header-changed", "", ", host_header: upstream"),
+        (
+            "host-header-changed",
+            ", host_header: a.example",
+            ", host_header: upstream",
+        ),
         ("upstream-setting-changed", "", ", lb: least_request"),
         (
             "upstream-setting-changed",

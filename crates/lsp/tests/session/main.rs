@@ -1,5 +1,6 @@
 //! Sessions of a client with the server: each feature on a project with two files.
 
+mod invariants;
 mod random;
 
 use std::path::Path;

@@ -169,6 +169,16 @@ fn classify_listener_lines(lines: &mut [Line]) -> BTreeSet<String> {
     wider_and_removed
 }
 
+/// Sets the class of a new `host_header: preserve`: clients then choose the `Host`, by which a server
+/// can select another, protected virtual host.
+fn classify_host_lines(lines: &mut [Line]) {
+    for line in lines {
+        if line.id == "host-header-changed" && line.new == "preserve" {
+            line.class = Class::Weaken;
+        }
+    }
+}
+
 /// Compares upstreams by name.
 fn shared_upstreams((old, new): (&ir::Gateway, &ir::Gateway), plan: &mut Plan) {
     let mut lines = Vec::new();
@@ -183,6 +193,7 @@ fn shared_upstreams((old, new): (&ir::Gateway, &ir::Gateway), plan: &mut Plan) {
             ("upstream-added", "upstream-removed"),
             &mut own,
         );
+        classify_host_lines(&mut own);
         plan.changes
             .extend(questions::decide((old, new), name, &mut own));
         lines.append(&mut own);
