@@ -23,6 +23,16 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Computes the digest of `start` followed by each of `ends`. Reads `start` only once.
+    pub fn of_each<E: AsRef<[u8]>>(
+        start: &[u8],
+        ends: impl IntoIterator<Item = E>,
+    ) -> impl Iterator<Item = Self> {
+        let start = Sha256::new_with_prefix(start);
+        ends.into_iter()
+            .map(move |end| Self(start.clone().chain_update(end).finalize().into()))
+    }
+
     /// Creates a digest from a SHA-256 that was computed elsewhere, for example over a stream.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
@@ -137,6 +147,14 @@ mod tests {
         );
         assert_eq!(digest.short(), "e3b0c44298fc");
         assert_eq!(digest.to_string().parse(), Ok(digest));
+    }
+
+    #[test]
+    fn texts_with_a_common_start_have_their_own_digests() {
+        let ends = ["", "a", "bc"];
+        let found: Vec<Digest> = Digest::of_each(b"start", ends).collect();
+        let expected = ends.map(|end| Digest::of(format!("start{end}").as_bytes()));
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -128,17 +128,20 @@ impl TestCase {
             self.listener.as_ref().map(|listener| &listener.value),
             self.at.map(|at| at.to_string()),
         ]);
-        let (context, requests) = (&context, self.requests.iter());
-        let checks = requests.flat_map(|request| {
+        // A check is the list of the context, the request and the expected property. The context
+        // can be large, and a test can have thousands of checks.
+        let checks = self.requests.iter().flat_map(|request| {
+            let request = json!(request.value);
             let expected = self.expect.iter();
-            expected.map(move |expected| json!([context, request.value, expected.value.to_json()]))
+            expected.map(move |expected| format!("{request},{}]", expected.value.to_json()))
         });
-        let digest = |check: Value| {
-            let mut digest = Digest::of(check.to_string().as_bytes()).hex();
+        let start = format!("[{context},");
+        let hex = Digest::of_each(start.as_bytes(), checks).map(|digest| {
+            let mut digest = digest.hex();
             digest.truncate(CHECK_DIGITS);
             digest
-        };
-        checks.map(digest).collect()
+        });
+        hex.collect()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use crate::Checked;
+use crate::guard::expression::Source;
 use crate::ranges::RangesCell;
 use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
 use crate::step::{NO_DOCUMENTS, Run, Setting, StateId};
@@ -27,6 +28,10 @@ impl Checked {
     /// plans. Empty for a parameter (`timeout`, `retry`) and for a kind that cannot run.
     #[must_use]
     pub fn read_fields(&self) -> Vec<HeaderName> {
+        // A filter would compile the expression at each call.
+        if let Self::Authorize(authorize) = self {
+            return authorize.expression().map_or(Vec::new(), Source::fields);
+        }
         let setting = Setting {
             name: self.kind(),
             state: StateId(0),

@@ -4,6 +4,7 @@
 //! The sender chooses the media type, and an upstream also chooses the status. A description that
 //! accepts every object, text or form therefore ends the check of all bodies of a message.
 
+use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -95,6 +96,8 @@ pub(crate) struct BodyCheck<'a> {
     pub(crate) extent: Extent,
     schema: &'a Value,
     place: Place,
+    /// Properties that the schema checks, once they are known ([`Reader::checked`]).
+    properties: OnceCell<BTreeMap<&'a str, Extent>>,
 }
 
 impl<'a> BodyCheck<'a> {
@@ -109,28 +112,31 @@ impl<'a> BodyCheck<'a> {
             extent: extent(cone, one, direction),
             schema: schema.unwrap_or(&ANY),
             place,
+            properties: OnceCell::new(),
         }
+    }
+
+    /// Properties that the schema checks, with the extents of the checks.
+    fn properties(&self) -> &BTreeMap<&'a str, Extent> {
+        let found = || Reader::new(self.cone).checked(self.schema, self.place);
+        self.properties.get_or_init(found)
     }
 
     /// True if this check of an added media type lacks a check of the body that a media type of the
     /// old description has (`was`).
     pub(crate) fn leaves_open(&self, was: &Self, direction: Direction) -> bool {
         let (before, after) = (was.extent, self.extent);
-        let [(old, wide), (new, narrow)] = [was, self].map(|one| (one.cone, one.schema));
         if before == Extent::Nothing {
             return false;
         }
-        let is_contained =
-            || ContainmentCheck::in_direction(old, new, direction).holds(wide, narrow);
-        if after > Extent::Nothing && is_contained() {
-            return false;
-        }
-        let checked = Reader::new(old).checked(wide, was.place);
-        let mut reader = Reader::new(new);
-        let mut checked = checked.into_iter();
-        let mut is_weaker =
-            |name: &str, extent: Extent| reader.property(narrow, self.place, name) < extent;
-        after < before || checked.any(|(name, extent)| is_weaker(name, extent))
+        let mut reader = Reader::new(self.cone);
+        let mut checked = was.properties().iter();
+        let is_weaker = after < before
+            || checked
+                .any(|(name, extent)| reader.property(self.schema, self.place, name) < *extent);
+        // The comparison of the schemas takes longest.
+        let mut containment = ContainmentCheck::in_direction(was.cone, self.cone, direction);
+        is_weaker && !(after > Extent::Nothing && containment.holds(was.schema, self.schema))
     }
 }
 

@@ -354,6 +354,30 @@ fn with_many_items(side: &str) -> [(&'static str, [String; 3]); 6] {
     ]
 }
 
+/// Files with many policies at one operation, as [`with_many_items`].
+fn with_many_policies(side: &str) -> [(&'static str, [String; 3]); 3] {
+    let chain = |count: usize, prefix: &str, policy: &dyn Fn(usize) -> String| {
+        let policies = listed(count, |at| format!("{prefix}{at}: {{{}}}", policy(at)));
+        let names = listed(count, |at| format!("{prefix}{at}"));
+        [
+            "{path: openapi.yaml}".to_owned(),
+            format!("{{{policies}}}"),
+            format!("policies: [{names}]"),
+        ]
+    };
+    let expression = |at: usize| {
+        format!("kind: authorize, expression: 'request.headers[\"x-{side}{at}\"] == \"a\"'")
+    };
+    let field = |at: usize| format!("kind: headers, request: {{set: {{x-{side}{at}: a}}}}");
+    let rate = if side == "b" { 5 } else { 6 };
+    let limit = |_: usize| format!("kind: rate_limit, limit: {rate}/s, key: address");
+    [
+        ("expressions", chain(80, side, &expression)),
+        ("fields", chain(900, side, &field)),
+        ("limits", chain(600, "p", &limit)),
+    ]
+}
+
 /// Comparisons of each item with all items would take minutes, or gigabytes.
 #[test]
 fn plans_of_thousands_of_items_end() {
@@ -377,11 +401,80 @@ fn plans_of_thousands_of_items_end() {
         );
     };
     let against = old.root().to_str().expect("a path").to_owned();
-    for ((name, was), (_, is)) in with_many_items("b").into_iter().zip(with_many_items("c")) {
+    let files = |side: &str| {
+        let items = with_many_items(side).into_iter();
+        items.chain(with_many_policies(side))
+    };
+    for ((name, was), (_, is)) in files("b").zip(files("c")) {
         write(&old, &was);
         write(&project, &is);
         let planned = bounded(project.root(), &["plan", "--against", &against]);
         assert_eq!(planned.code, Some(0), "{name}: {}", planned.stderr);
+        assert!(!planned.stdout.contains("No changes"), "{name}");
+    }
+}
+
+/// Files of projects with thousands of details of one operation or test: the end of gateway.yaml,
+/// the end of openapi.yaml and the file of tests.
+fn with_many_details(side: &str) -> [(&'static str, [String; 3]); 3] {
+    let operation =
+        |settings: &str| format!("paths: {{/a: {{get: {{operationId: a, {settings}}}}}}}\n");
+    let claims = listed(900, |at| format!("{side}{at}: X-{side}{at}"));
+    let secured = operation("security: [{o: [read]}], responses: {}");
+    let secured = format!(
+        "{secured}components: {{securitySchemes: {{o: {{type: oauth2, flows: {{clientCredentials: \
+         {{tokenUrl: \"https://i.example/t\", scopes: {{read: x}}}}}}, x-gateway: {{auth: j, \
+         claims_to_headers: {{{claims}}}}}}}}}}}\n"
+    );
+    let jwt = "auth: {j: {kind: jwt, issuer: \"https://i.example\", audience: [a], \
+               algorithms: [RS256]}}\n";
+    let types = listed(2_200, |at| {
+        format!("\"application/{side}{at}+json\": {{schema: {{type: object}}}}")
+    });
+    let validated = operation(&format!(
+        "x-gateway: {{public: true, validate: {{response: block}}}}, \
+         responses: {{\"200\": {{description: ok, content: {{{types}}}}}}}"
+    ));
+    let fields = listed(6_500, |at| format!("{side}{at}: x"));
+    let test = format!(
+        "- {{name: a, request: GET /, headers: {{{fields}}}, expect: {{decision: none, \
+         response: {{headers: {{{fields}}}}}}}}}\n"
+    );
+    let public = operation("x-gateway: {public: true}, responses: {}");
+    let none = String::new;
+    [
+        ("claims", [jwt.to_owned(), secured, none()]),
+        ("media types", [none(), validated, none()]),
+        ("tests", ["tests: [t.yaml]\n".to_owned(), public, test]),
+    ]
+}
+
+#[test]
+fn plans_of_thousands_of_details_end() {
+    let project = Project::new();
+    let old = Project::new();
+    let write = |project: &Project, [gateway, document, tests]: &[String; 3]| {
+        project.write(
+            "gateway.yaml",
+            format!(
+                "version: 1\nname: s\napis: {{s: {{path: openapi.yaml}}}}\n\
+                 upstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}}}\n\
+                 defaults: {{upstream: u}}\n{gateway}"
+            ),
+        );
+        let start = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\n";
+        project.write("openapi.yaml", format!("{start}{document}"));
+        project.write("t.yaml", tests);
+    };
+    let against = old.root().to_str().expect("a path").to_owned();
+    for ((name, was), (_, is)) in with_many_details("b")
+        .into_iter()
+        .zip(with_many_details("c"))
+    {
+        write(&old, &was);
+        write(&project, &is);
+        let planned = bounded(project.root(), &["plan", "--against", &against]);
+        assert!(matches!(planned.code, Some(0 | 1)), "{name}: {planned}");
         assert!(!planned.stdout.contains("No changes"), "{name}");
     }
 }

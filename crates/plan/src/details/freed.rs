@@ -6,8 +6,7 @@
 use std::collections::BTreeSet;
 
 use bundle::ir;
-use policy::auth;
-use policy::guard::expression::Expression;
+use policy::{Checked, auth};
 use serde_json::Value;
 
 use super::claims::Readers;
@@ -69,13 +68,15 @@ pub(super) fn policies(gateway: &ir::Gateway) -> impl Iterator<Item = (String, &
 fn read(gateway: &ir::Gateway) -> BTreeSet<Vec<String>> {
     let mut all = BTreeSet::new();
     for (_, policy) in policies(gateway) {
-        let settings = policy.checked.settings();
-        let Some(source) = settings.text(&["expression"]) else {
+        let Checked::Authorize(authorize) = &policy.checked else {
             continue;
         };
-        match Expression::compile(source) {
-            Ok(expression) => all.extend(expression.reads()),
-            Err(_) => {
+        let Some(expression) = authorize.expression() else {
+            continue;
+        };
+        match expression.reads() {
+            Some(paths) => all.extend(paths.iter().cloned()),
+            None => {
                 all.insert(vec!["auth".to_owned()]);
             }
         }

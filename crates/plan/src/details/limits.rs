@@ -4,6 +4,7 @@
 //! The comparison is by cells of requests (see [`crate::routing`]), so that a new name of an
 //! operation, API or policy cannot hide a change.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +44,8 @@ pub(crate) struct Cells<'a> {
 /// Counter of a policy on one side.
 struct Counter<'a> {
     policy: &'a ir::Policy,
+    /// Number of the definition ([`Definitions`]).
+    definition: usize,
     /// Name of the policy, with its API if a document defines it.
     name: String,
     /// Name of the policy for display, with its API if a document defines it, and with the
@@ -55,9 +58,68 @@ struct Counter<'a> {
 }
 
 /// Counters on one side, and for each cell of requests the counters that count it.
+#[derive(Default)]
 struct Counters<'a> {
     all: Vec<Counter<'a>>,
-    of_cell: Vec<Vec<usize>>,
+    /// Different lists of counters that count a cell.
+    lists: Vec<CounterList<'a>>,
+    /// Index of the list of each cell. Thousands of cells can have the same list.
+    of_cell: Vec<usize>,
+}
+
+/// Counters that count the same cells.
+struct CounterList<'a> {
+    /// Indices of the counters.
+    counters: Vec<usize>,
+    /// Kinds and names of their policies.
+    named: FxHashSet<(&'a str, &'a str)>,
+}
+
+/// Cells of a counter with the same candidates.
+struct CandidateCells {
+    cells: Vec<usize>,
+    candidates: Vec<usize>,
+}
+
+/// Definitions of the limits of both sides. Equal definitions have the same number, and each pair
+/// is compared only once.
+#[derive(Default)]
+struct Definitions {
+    numbers: FxHashMap<Vec<u8>, usize>,
+    tightness: RefCell<FxHashMap<(usize, usize), bool>>,
+}
+
+/// Properties of a policy that has a counter.
+#[derive(Clone, Copy)]
+struct Limit {
+    definition: usize,
+    by_route: bool,
+}
+
+impl Definitions {
+    /// Properties of a policy. `None` if it refuses no requests beyond a limit.
+    fn limit(&mut self, policy: &ir::Policy) -> Option<Limit> {
+        if !is_enforced(policy) {
+            return None;
+        }
+        let next = self.numbers.len();
+        let definition = self.numbers.entry(bundle::codec::encode(&policy.checked));
+        Some(Limit {
+            definition: *definition.or_insert(next),
+            by_route: by_route(policy),
+        })
+    }
+
+    /// Result of [`is_as_tight`].
+    fn is_as_tight(&self, old: &Counter<'_>, new: &Counter<'_>) -> bool {
+        let pair = (old.definition, new.definition);
+        let known = self.tightness.borrow().get(&pair).copied();
+        known.unwrap_or_else(|| {
+            let found = is_as_tight(old, new);
+            self.tightness.borrow_mut().insert(pair, found);
+            found
+        })
+    }
 }
 
 impl<'a> Cells<'a> {
@@ -90,18 +152,18 @@ impl<'a> Cells<'a> {
 
     /// Reports counters that are split, joined or restarted.
     pub(crate) fn compare(&self, plan: &mut Plan) {
-        let [was, is] = [0, 1].map(|side| self.counters(side));
+        let mut known = Definitions::default();
+        let [was, is] = [0, 1].map(|side| self.counters(side, &mut known));
         for (index, counter) in was.all.iter().enumerate() {
-            for (cell, successor) in was.uncounted_cells(index, &is) {
+            for (cell, successor) in was.uncounted_cells(index, &is, &known) {
                 let labels = (&*counter.label, successor);
                 self.push((Class::Relax, "limit-split"), labels, cell, plan);
             }
         }
         let mut restarted = BTreeSet::new();
         for (index, counter) in was.all.iter().enumerate() {
-            let successors = was.candidates(index, &is);
-            let successors: BTreeSet<usize> =
-                successors.into_iter().flat_map(|(_, all)| all).collect();
+            let successors = was.candidates(index, &is, &known).into_iter();
+            let successors: BTreeSet<usize> = successors.flat_map(|one| one.candidates).collect();
             let successors: Vec<&Counter<'_>> =
                 successors.into_iter().map(|at| &is.all[at]).collect();
             let same_route = |successor: &Counter<'_>| successor.route == counter.route;
@@ -127,7 +189,7 @@ impl<'a> Cells<'a> {
             }
         }
         for (index, counter) in is.all.iter().enumerate() {
-            for (cell, before) in is.uncounted_cells(index, &was) {
+            for (cell, before) in is.uncounted_cells(index, &was, &known) {
                 let labels = (&*before.label, counter);
                 self.push((Class::Tighten, "limit-joined"), labels, cell, plan);
             }
@@ -156,13 +218,12 @@ impl<'a> Cells<'a> {
     }
 
     /// Counters on one side, and for each cell of requests the counters that count it.
-    fn counters(&self, side: usize) -> Counters<'a> {
+    fn counters(&self, side: usize, definitions: &mut Definitions) -> Counters<'a> {
         let shared = &self.gateways[side].shared;
-        let mut counters = Counters {
-            all: Vec::new(),
-            of_cell: Vec::new(),
-        };
+        let mut counters = Counters::default();
+        let mut limits: FxHashMap<*const ir::Policy, Option<Limit>> = FxHashMap::default();
         let mut known: FxHashMap<(StateId, &str, String), usize> = FxHashMap::default();
+        let mut lists: FxHashMap<Vec<usize>, usize> = FxHashMap::default();
         for (cell, sides) in self.cells.iter().enumerate() {
             let OperationAt {
                 api,
@@ -171,18 +232,21 @@ impl<'a> Cells<'a> {
             } = sides[side];
             let treatment = &api.treatments[operation.treatment as usize];
             let mut own = Vec::new();
+            let mut is_own = FxHashSet::default();
             for link in &treatment.chain {
                 let (mut label, policy) = match link {
                     Link::Authenticate => continue,
                     Link::Shared(name) => (name.clone(), shared.policies.get(name)),
                     Link::Own(name) => (format!("{}/{name}", api.name), api.policies.get(name)),
                 };
-                let Some(policy) = policy.filter(|policy| is_enforced(policy)) else {
+                let Some(policy) = policy else { continue };
+                let limit = limits.entry(std::ptr::from_ref(policy));
+                let Some(limit) = *limit.or_insert_with(|| definitions.limit(policy)) else {
                     continue;
                 };
                 let name = label.clone();
                 let mut route = String::new();
-                if by_route(policy) {
+                if limit.by_route {
                     route = format!("{}@{}", operation.key, mount.name);
                     label = format!("{label} of {route}");
                 }
@@ -190,6 +254,7 @@ impl<'a> Cells<'a> {
                 let index = *known.entry(key).or_insert_with(|| {
                     counters.all.push(Counter {
                         policy,
+                        definition: limit.definition,
                         name,
                         label,
                         route,
@@ -197,18 +262,34 @@ impl<'a> Cells<'a> {
                     });
                     counters.all.len() - 1
                 });
-                if !own.contains(&index) {
+                if is_own.insert(index) {
                     own.push(index);
                     counters.all[index].cells.push(cell);
                 }
             }
-            counters.of_cell.push(own);
+            let list = match lists.get(&own) {
+                Some(list) => *list,
+                None => {
+                    lists.insert(own.clone(), counters.lists.len());
+                    counters.add_list(own)
+                }
+            };
+            counters.of_cell.push(list);
         }
         counters
     }
 }
 
 impl<'a> Counters<'a> {
+    /// Adds a list of counters and returns its index.
+    fn add_list(&mut self, counters: Vec<usize>) -> usize {
+        let policies = counters.iter().map(|at| self.all[*at].policy);
+        let named = policies.map(|policy| (policy.checked.kind(), policy.name.as_str()));
+        let named = named.collect();
+        self.lists.push(CounterList { counters, named });
+        self.lists.len() - 1
+    }
+
     /// Cells of the counter at `index`, each with its candidates: counters of the same kind on the
     /// other side that may count the requests of the cell.
     ///
@@ -216,28 +297,35 @@ impl<'a> Counters<'a> {
     /// the successor of that other counter. The candidate is then accepted only if it is at least
     /// as tight as the counter at `index`. Cells without candidates are left out: another line
     /// reports that such cells have lost their limit.
-    fn candidates(&self, index: usize, other: &Self) -> Vec<(usize, Vec<usize>)> {
+    fn candidates(
+        &self,
+        index: usize,
+        other: &Self,
+        definitions: &Definitions,
+    ) -> Vec<CandidateCells> {
         let counter = &self.all[index];
-        let mut known: FxHashMap<*const ir::Policy, bool> = FxHashMap::default();
-        let cells = counter.cells.iter().filter_map(|cell| {
+        let mut groups: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
+        for cell in &counter.cells {
+            let lists = [self.of_cell[*cell], other.of_cell[*cell]];
+            groups.entry(lists).or_default().push(*cell);
+        }
+        let groups = groups.into_iter().map(|([own, theirs], cells)| {
+            let beside = &self.lists[own].named;
             let may_succeed = |at: &usize| {
                 let new = &other.all[*at];
-                let mut beside = self.of_cell[*cell].iter().map(|at| &self.all[*at]);
+                let named = (new.policy.checked.kind(), new.policy.name.as_str());
                 is_same_kind(counter, new)
                     && (is_same_name(counter, new)
-                        || !beside.any(|one| is_same_kind(one, new) && is_same_name(one, new))
-                        || *known
-                            .entry(std::ptr::from_ref(new.policy))
-                            .or_insert_with(|| is_as_tight(counter, new)))
+                        || !beside.contains(&named)
+                        || definitions.is_as_tight(counter, new))
             };
-            let all: Vec<usize> = other.of_cell[*cell]
-                .iter()
-                .copied()
-                .filter(may_succeed)
-                .collect();
-            (!all.is_empty()).then_some((*cell, all))
+            let all = other.lists[theirs].counters.iter().copied();
+            CandidateCells {
+                cells,
+                candidates: all.filter(may_succeed).collect(),
+            }
         });
-        cells.collect()
+        groups.filter(|one| !one.candidates.is_empty()).collect()
     }
 
     /// Returns the cells of a counter that its successor on the other side does not count. Each
@@ -246,21 +334,33 @@ impl<'a> Counters<'a> {
     ///
     /// The successor is the best candidate by these criteria, in this order: the closest match
     /// ([`Closeness`]), not [`looser_candidates`], the most cells, the same name.
-    fn uncounted_cells<'o>(&self, index: usize, other: &'o Self) -> Vec<(usize, &'o Counter<'a>)> {
+    fn uncounted_cells<'o>(
+        &self,
+        index: usize,
+        other: &'o Self,
+        definitions: &Definitions,
+    ) -> Vec<(usize, &'o Counter<'a>)> {
         let counter = &self.all[index];
-        let cells = self.candidates(index, other);
+        let groups = self.candidates(index, other, definitions);
         let mut shares: BTreeMap<usize, usize> = BTreeMap::new();
-        for at in cells.iter().flat_map(|(_, all)| all) {
-            *shares.entry(*at).or_default() += 1;
+        for one in &groups {
+            for at in &one.candidates {
+                *shares.entry(*at).or_default() += one.cells.len();
+            }
+        }
+        // Whichever candidate is the successor, it counts all cells.
+        let cells: usize = groups.iter().map(|one| one.cells.len()).sum();
+        if shares.values().all(|share| *share == cells) {
+            return Vec::new();
         }
         let mut ranks: FxHashMap<*const ir::Policy, Closeness> = FxHashMap::default();
         for at in shares.keys() {
             let successor = &other.all[*at];
             let rank = ranks.entry(std::ptr::from_ref(successor.policy));
-            rank.or_insert_with(|| Closeness::of(counter, successor));
+            rank.or_insert_with(|| Closeness::of(counter, successor, definitions));
         }
         let rank = |at: usize| ranks[&std::ptr::from_ref(other.all[at].policy)];
-        let looser = looser_candidates(&cells, other, &rank);
+        let looser = looser_candidates(&groups, other, definitions, &rank);
         let order = |at: usize| {
             let successor = &other.all[at];
             let is_same = (
@@ -273,12 +373,16 @@ impl<'a> Counters<'a> {
         let Some(kept) = shares.keys().copied().max_by_key(|at| order(*at)) else {
             return Vec::new();
         };
-        let left = cells.iter().filter(|(_, all)| !all.contains(&kept));
-        let left = left.filter_map(|(cell, all)| {
-            let successor = all.iter().copied().max_by_key(|at| order(*at))?;
-            Some((*cell, &other.all[successor]))
+        let left = groups.iter().filter(|one| !one.candidates.contains(&kept));
+        let left = left.filter_map(|one| {
+            let successor = one.candidates.iter().copied();
+            let successor = successor.max_by_key(|at| order(*at))?;
+            let cells = one.cells.iter().copied();
+            Some(cells.map(move |cell| (cell, &other.all[successor])))
         });
-        left.collect()
+        let mut left: Vec<(usize, &Counter<'a>)> = left.flatten().collect();
+        left.sort_by_key(|(cell, _)| *cell);
+        left
     }
 }
 
@@ -295,8 +399,8 @@ enum Closeness {
 }
 
 impl Closeness {
-    fn of(counter: &Counter<'_>, successor: &Counter<'_>) -> Self {
-        if is_same_name(counter, successor) || is_as_tight(counter, successor) {
+    fn of(counter: &Counter<'_>, successor: &Counter<'_>, definitions: &Definitions) -> Self {
+        if is_same_name(counter, successor) || definitions.is_as_tight(counter, successor) {
             return Self::Equal;
         }
         match counts_same_callers(counter, successor) {
@@ -307,27 +411,30 @@ impl Closeness {
 }
 
 /// Candidates that are looser than another candidate of the same cell with the same closeness. Does
-/// not compare policies of [`Closeness::Equal`].
+/// not compare policies of [`Closeness::Equal`], and candidates with equal definitions only once.
 fn looser_candidates(
-    cells: &[(usize, Vec<usize>)],
+    groups: &[CandidateCells],
     other: &Counters<'_>,
+    definitions: &Definitions,
     rank: &impl Fn(usize) -> Closeness,
 ) -> FxHashSet<*const ir::Policy> {
-    let address = |at: usize| std::ptr::from_ref(other.all[at].policy);
-    let mut known = FxHashSet::default();
     let mut looser = FxHashSet::default();
-    for (_, all) in cells {
-        for (one, by) in all.iter().flat_map(|one| all.iter().map(|by| (*one, *by))) {
-            if rank(one) == Closeness::Equal
-                || rank(one) != rank(by)
-                || address(one) == address(by)
-                || !known.insert((address(one), address(by)))
-            {
-                continue;
+    for group in groups {
+        let mut alike: BTreeMap<(Closeness, usize), Vec<&Counter<'_>>> = BTreeMap::new();
+        for at in &group.candidates {
+            let (rank, one) = (rank(*at), &other.all[*at]);
+            if rank != Closeness::Equal {
+                alike.entry((rank, one.definition)).or_default().push(one);
             }
-            let (one, by) = (&other.all[one], &other.all[by]);
-            if is_as_tight(one, by) && !is_as_tight(by, one) {
-                looser.insert(std::ptr::from_ref(one.policy));
+        }
+        for ((rank, _), all) in &alike {
+            let one = all[0];
+            let mut others = alike.iter().filter(|((other, _), _)| other == rank);
+            let is_looser = others.any(|(_, by)| {
+                definitions.is_as_tight(one, by[0]) && !definitions.is_as_tight(by[0], one)
+            });
+            if is_looser {
+                looser.extend(all.iter().map(|one| std::ptr::from_ref(one.policy)));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Comparison of the limits of consumers' plans (sets of limits for a group of consumers): for each
 //! consumer, the limits of its old plan and of its new plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use policy::declared::{Scalar, Value as Written};
@@ -29,9 +29,15 @@ pub(super) fn plans(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             moves.entry(plans).or_default().push(name);
         }
     }
+    if moves.is_empty() {
+        return;
+    }
+    let known = [old, new].map(limits_by_plan);
     for (plans, consumers) in moves {
-        let [was, is] = [(old, plans[0]), (new, plans[1])]
-            .map(|(gateway, plan)| plan.map_or_else(Vec::new, |plan| limits(gateway, plan)));
+        let [was, is] = [0, 1].map(|side| {
+            let limits = plans[side].and_then(|plan| known[side].get(plan));
+            limits.cloned().unwrap_or_default()
+        });
         let class = match (is_covered(&was, &is), is_covered(&is, &was)) {
             (false, _) => Some(Class::Relax),
             (true, false) => Some(Class::Tighten),
@@ -185,6 +191,25 @@ fn shown(plan: Option<&str>, limits: &[&ir::Policy]) -> Value {
     let Some(plan) = plan else { return Value::Null };
     let names: Vec<&str> = limits.iter().map(|one| one.name.as_str()).collect();
     format!("{plan}: {}", names.join(", ")).into()
+}
+
+/// Limits of each plan. There can be thousands of plans.
+fn limits_by_plan(gateway: &ir::Gateway) -> BTreeMap<String, Vec<&ir::Policy>> {
+    let mut all: BTreeMap<String, Vec<&ir::Policy>> = BTreeMap::new();
+    for policy in &gateway.shared.policies {
+        let settings = policy.checked.settings();
+        let Some(Written::Set(plans)) = settings.get(&["plans"]) else {
+            continue;
+        };
+        let plans = plans.iter().filter_map(|plan| match plan {
+            Scalar::Text(plan) => Some(plan),
+            _ => None,
+        });
+        for plan in BTreeSet::from_iter(plans) {
+            all.entry(plan.clone()).or_default().push(policy);
+        }
+    }
+    all
 }
 
 /// Limits of a plan.

@@ -12,7 +12,7 @@ use policy::auth::Place;
 use policy::declared::{Scalar, Settings};
 use policy::guard::{ext_proc, forward_auth};
 
-use super::reads::{ChangedFields, Reads};
+use super::reads::{ChainChanges, ChangedFields, Reads};
 use super::removals;
 use super::{Access, Difference, Verdict, verifier::value_text as value};
 
@@ -77,10 +77,12 @@ impl Question {
         question: &forward_auth::Checked,
         (name, settings): (&str, &Settings),
         (access, before): (&Access<'_>, Option<&Access<'_>>),
+        changes: Option<&ChainChanges<'_>>,
     ) -> Self {
         let text = |key| settings.text(&[key]).unwrap_or_default();
         let upstream = service(text("upstream"), access, before);
-        let sent = fields_sent(access, name, Some(question.sent()));
+        let changed = changes.and_then(|changes| changes.before(name));
+        let sent = fields_sent(access, changed, Some(question.sent()));
         Self {
             service: [text("url"), upstream, text("path")].join(" "),
             sent,
@@ -97,14 +99,16 @@ impl Question {
         processor: &ext_proc::Checked,
         name: &str,
         (access, before): (&Access<'_>, Option<&Access<'_>>),
+        changes: Option<&ChainChanges<'_>>,
     ) -> Self {
         let names = processor.sent();
         let names = names.map(|names| names.iter().map(String::as_str).collect());
-        let mut sent = fields_sent(access, name, names);
+        let changed = changes.and_then(|changes| changes.before(name));
+        let mut sent = fields_sent(access, changed, names);
         if processor.reads_body() {
-            let before = removals::processors(access, Some(name));
-            let source = Some(before).filter(|before| !before.is_empty());
-            sent.insert("request body".to_owned(), source);
+            let before = changed.map(ChangedFields::processors);
+            let source = before.filter(|before| !before.is_empty());
+            sent.insert("request body".to_owned(), source.map(str::to_owned));
         }
         if processor.reads_response() {
             sent.insert("response headers".to_owned(), None);
@@ -165,15 +169,15 @@ fn service<'n>(name: &'n str, access: &Access<'_>, before: Option<&Access<'n>>) 
 }
 
 /// Request fields and query that the service of a policy receives, each with its source (`None`:
-/// the client). `names`: names of the fields; `None` for all fields.
+/// the client). `changed`: changes before the policy. `names`: names of the fields; `None` for all
+/// fields.
 fn fields_sent(
     access: &Access<'_>,
-    policy: &str,
+    changed: Option<&ChangedFields<'_>>,
     names: Option<Vec<&str>>,
 ) -> BTreeMap<String, Option<String>> {
     let some = |text: String| Some(text).filter(|text| !text.is_empty());
-    let changed = ChangedFields::before(access, policy);
-    let source = |name| some(changed.as_ref()?.described(name));
+    let source = |name| some(changed?.described(name));
     let mut sent: BTreeMap<String, Option<String>> = match names {
         Some(names) => names
             .into_iter()
@@ -221,11 +225,17 @@ impl RequiredClaims {
     /// `before`: the old side, if `access` is the new one.
     fn of(access: &Access<'_>, before: Option<&Access<'_>>) -> Self {
         let mut clauses = BTreeSet::new();
-        let authorize = access.policies("authorize");
+        let changes = changes(access);
+        let changes = changes.as_ref();
+        let mut authorize = Vec::new();
         let mut read = Vec::new();
-        for (name, settings) in &authorize {
-            let reads = |source: &str| Reads::of(source, access, name);
-            authorized(settings, reads, &mut clauses);
+        for policy in access.chain() {
+            if policy.checked.kind() == "authorize" {
+                let settings = policy.checked.settings();
+                let reads = || Reads::of(policy, access, changes);
+                authorized(&settings, reads, &mut clauses);
+                authorize.push((policy.name.as_str(), settings));
+            }
         }
         for clause in &clauses {
             if let Clause::Opaque(_, reads) = clause {
@@ -240,12 +250,14 @@ impl RequiredClaims {
                 Checked::ForwardAuth(one) => {
                     let settings = policy.checked.settings();
                     let named = (policy.name.as_str(), &settings);
-                    (Question::of(one, named, (access, before)), one.timeout_ms())
+                    let question = Question::of(one, named, (access, before), changes);
+                    (question, one.timeout_ms())
                 }
-                Checked::ExtProc(one) => (
-                    Question::of_processor(one, &policy.name, (access, before)),
-                    one.timeout_ms(),
-                ),
+                Checked::ExtProc(one) => {
+                    let name = policy.name.as_str();
+                    let question = Question::of_processor(one, name, (access, before), changes);
+                    (question, one.timeout_ms())
+                }
                 _ => continue,
             };
             if let Some(ms) = question.open_ms.filter(|ms| *ms < timeout_ms) {
@@ -308,7 +320,24 @@ impl RequiredClaims {
     }
 }
 
-fn authorized(settings: &Settings, reads: impl Fn(&str) -> Reads, clauses: &mut BTreeSet<Clause>) {
+/// Changes of the request fields before the policies whose conditions read them. `None` without
+/// such a policy.
+fn changes<'a>(access: &Access<'a>) -> Option<ChainChanges<'a>> {
+    let reads = |policy: &&ir::Policy| match &policy.checked {
+        Checked::Authorize(authorize) => authorize.expression().is_some(),
+        Checked::ForwardAuth(_) | Checked::ExtProc(_) => true,
+        _ => false,
+    };
+    let readers = access.chain().filter(reads);
+    let readers: BTreeSet<&str> = readers.map(|policy| policy.name.as_str()).collect();
+    match readers.is_empty() {
+        true => None,
+        false => ChainChanges::of(access, &readers),
+    }
+}
+
+/// Adds the conditions of an `authorize` policy. `reads`: values that its expression reads.
+fn authorized(settings: &Settings, reads: impl Fn() -> Reads, clauses: &mut BTreeSet<Clause>) {
     for one in settings.iter() {
         let path: Vec<&str> = one.path.iter().map(String::as_str).collect();
         let values = settings.texts(&path).unwrap_or_default();
@@ -317,10 +346,7 @@ fn authorized(settings: &Settings, reads: impl Fn(&str) -> Reads, clauses: &mut 
             // A setting without a key sets no condition.
             "" => {}
             "scopes" => clauses.extend(values.map(Clause::Scope)),
-            "expression" => clauses.extend(values.map(|source| {
-                let reads = reads(&source);
-                Clause::Opaque(source, reads)
-            })),
+            "expression" => clauses.extend(values.map(|source| Clause::Opaque(source, reads()))),
             _ => {
                 clauses.insert(Clause::OneOf(path.join(" "), values.collect()));
             }
@@ -380,7 +406,7 @@ mod tests {
     fn authorize_order_agrees_with_every_caller() {
         let required = |written: ListIndexes| {
             let mut clauses = BTreeSet::new();
-            authorized(&settings(written), |_| Reads::default(), &mut clauses);
+            authorized(&settings(written), Reads::default, &mut clauses);
             RequiredClaims {
                 clauses,
                 text: String::new(),

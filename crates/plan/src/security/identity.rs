@@ -6,6 +6,7 @@
 //! only fixed values are compared with each other. The query parameters that `rewrite` changes are
 //! compared in the same way.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
@@ -198,10 +199,13 @@ impl ReceivedField {
 /// Compares the request fields that the chains of both versions send to the upstream. Returns at
 /// most one difference per field.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
-    let (was, is) = (fields(old, new), fields(new, old));
+    let (was, is) = (
+        Fields::received(old, new).by_name,
+        Fields::received(new, old).by_name,
+    );
     let admitted = (admitted(old), admitted(new));
     let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
-    let asks_others = || old.who().verdict(new.who()) != Verdict::Equal;
+    let asks_others = LazyCell::new(|| old.who().verdict(new.who()) != Verdict::Equal);
     let differences = names.into_iter().flat_map(|name| {
         let got = |side: &BTreeMap<String, ReceivedField>, access: &Access<'_>| {
             let known = side.get(name);
@@ -211,7 +215,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         };
         let (mut was, mut is) = (got(&was, old), got(&is, new));
         // The line about the requirement reports other alternatives.
-        if asks_others() {
+        if *asks_others {
             was.values.remove(&WrittenValue::Nothing);
             is.values.remove(&WrittenValue::Nothing);
         }
@@ -219,7 +223,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         // reports this, but not the settings of a scheme that both sides require.
         let is_gained = was.values.is_empty() != is.values.is_empty();
         let is_of_others = || was.is_of_caller(&admitted.1) && is.is_of_caller(&admitted.0);
-        if is_gained && is_of_others() && asks_others() && !passes_otherwise(old, new, name) {
+        if is_gained && is_of_others() && *asks_others && !passes_otherwise(old, new, name) {
             return Vec::new();
         }
         let is_required = [old, new].into_iter().all(|access| requires(access, name));
@@ -299,6 +303,7 @@ fn rewritten(access: &Access<'_>) -> BTreeMap<String, ReceivedField> {
     let mut parameters = Fields {
         by_name: BTreeMap::new(),
         trusts: false,
+        is_removed: false,
     };
     for settings in policies.chain(own.map(|(_, checked)| checked.settings())) {
         let removed = settings.texts(&["query", "remove"]).unwrap_or_default();
@@ -331,24 +336,6 @@ fn not_rewritten(access: &Access<'_>, name: &str) -> ReceivedField {
 /// Subject of a difference in a request field.
 pub(super) fn subject(name: &str) -> String {
     format!("request header {}", name.to_ascii_lowercase())
-}
-
-/// True if the client's own value of a field reaches the upstream.
-pub(super) fn is_chosen_by_clients(access: &Access<'_>, name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let fields = fields(access, access);
-    let untouched = || ReceivedField::untouched(&name, trusts(access));
-    fields.get(&name).cloned().unwrap_or_else(untouched).client
-}
-
-/// True if the upstream receives the field with properties of the caller, on one of the sides.
-pub(super) fn is_written_by_schemes(sides: [&Access<'_>; 2], name: &str) -> bool {
-    let is_of_caller = |value: &WrittenValue| matches!(value, WrittenValue::Caller(..));
-    sides.into_iter().any(|side| {
-        let fields = fields(side, side);
-        let field = fields.get(name.to_ascii_lowercase().as_str());
-        field.is_some_and(|field| field.values.iter().any(is_of_caller))
-    })
 }
 
 /// True if both sides require a credential at the same place, and its schemes write different
@@ -489,86 +476,18 @@ fn service(access: &Access<'_>, other: &Access<'_>, settings: &Settings) -> Stri
     format!("{}{upstream}{}", text("url"), text("path"))
 }
 
-/// Request fields after all security schemes and policies of a chain, by name.
-fn fields(access: &Access<'_>, other: &Access<'_>) -> BTreeMap<String, ReceivedField> {
-    fields_of(access, other, access.chain(), true)
-}
-
-/// Request fields that differ from the client's fields when `policy` reads them, with descriptions
-/// of their values.
-pub(super) fn read_by(access: &Access<'_>, policy: &str) -> BTreeMap<String, String> {
-    let before = access.chain().take_while(|one| one.name != policy);
-    let reader = access.chain().find(|one| one.name == policy);
-    read(access, before, reader.is_some_and(is_after_removals))
-}
-
-/// Like [`read_by`], after the chain.
-pub(super) fn read_at_end(access: &Access<'_>) -> BTreeMap<String, String> {
-    read(access, access.chain(), true)
-}
-
-/// Fields that the gateway changes before a reader, by name, with the authority or service of each
-/// value. `removes`: the reader runs after the removal of parameters.
-fn read<'s>(
-    access: &Access<'_>,
-    before: impl Iterator<Item = &'s ir::Policy>,
-    removes: bool,
-) -> BTreeMap<String, String> {
-    // Without another side, hosts identify the services.
-    let fields = fields_of(access, &Access::none(), before, removes).into_iter();
-    let changed =
-        fields.filter(|(name, got)| *got != ReceivedField::untouched(name, trusts(access)));
-    changed
-        .map(|(name, got)| (name, got.shown_with_sources()))
-        .collect()
-}
-
 /// True for a policy that runs after the parameters with `forward: false` have been removed.
 fn is_after_removals(policy: &ir::Policy) -> bool {
     policy.checked.phase() >= Some(Phase::Transform)
 }
 
-/// Request fields after authentication and the policies in `steps`. `removes`: true to remove
-/// parameters with `forward: false` at the end, unless a policy in `steps` already runs after their
-/// removal.
-fn fields_of<'s>(
-    access: &Access<'_>,
-    other: &Access<'_>,
-    steps: impl Iterator<Item = &'s ir::Policy>,
-    removes: bool,
-) -> BTreeMap<String, ReceivedField> {
-    let mut fields = Fields {
-        by_name: BTreeMap::new(),
-        trusts: trusts(access),
-    };
-    fields.authenticate(access);
-    let mut is_removed = false;
-    for policy in steps {
-        if is_after_removals(policy) && !is_removed {
-            fields.remove_parameters(access);
-            is_removed = true;
-        }
-        let settings = || policy.checked.settings();
-        match policy.checked.kind() {
-            "forward_auth" => {
-                let settings = settings();
-                fields.ask(&settings, &service(access, other, &settings));
-            }
-            "headers" => fields.edit(&settings(), "request"),
-            _ => {}
-        }
-    }
-    if removes && !is_removed {
-        fields.remove_parameters(access);
-    }
-    fields.by_name
-}
-
 /// Request fields that differ from the fields that the client sent, by name.
-struct Fields {
+pub(super) struct Fields {
     by_name: BTreeMap<String, ReceivedField>,
     /// True if the listener forwards fields of trusted proxies.
     trusts: bool,
+    /// True if the parameters with `forward: false` are removed.
+    is_removed: bool,
 }
 
 /// True if the listener of a route has trusted proxies, and therefore forwards fields that proxies
@@ -582,6 +501,84 @@ fn trusts(access: &Access<'_>) -> bool {
 }
 
 impl Fields {
+    /// Fields after authentication, before the chain.
+    pub(super) fn authenticated(access: &Access<'_>) -> Self {
+        let mut fields = Self {
+            by_name: BTreeMap::new(),
+            trusts: trusts(access),
+            is_removed: false,
+        };
+        fields.authenticate(access);
+        fields
+    }
+
+    /// Fields as the upstream receives them.
+    pub(super) fn received(access: &Access<'_>, other: &Access<'_>) -> Self {
+        let mut fields = Self::authenticated(access);
+        for policy in access.chain() {
+            fields.reach(Some(policy), access);
+            fields.apply(policy, (access, other));
+        }
+        fields.reach(None, access);
+        fields
+    }
+
+    /// Removes the parameters with `forward: false` if `policy`, or the upstream (`None`), reads
+    /// the request after their removal. Returns true if it removed them.
+    pub(super) fn reach(&mut self, policy: Option<&ir::Policy>, access: &Access<'_>) -> bool {
+        if self.is_removed || !policy.is_none_or(is_after_removals) {
+            return false;
+        }
+        self.remove_parameters(access);
+        self.is_removed = true;
+        true
+    }
+
+    /// Applies a policy. Returns true if it can change fields.
+    pub(super) fn apply(
+        &mut self,
+        policy: &ir::Policy,
+        (access, other): (&Access<'_>, &Access<'_>),
+    ) -> bool {
+        match policy.checked.kind() {
+            "forward_auth" => {
+                let settings = policy.checked.settings();
+                self.ask(&settings, &service(access, other, &settings));
+                true
+            }
+            "headers" => {
+                self.edit(&policy.checked.settings(), "request");
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Descriptions of the changed fields, by name, with the authority or service of each value.
+    pub(super) fn described(&self) -> BTreeMap<String, String> {
+        let changed = self.by_name.iter();
+        let changed =
+            changed.filter(|(name, got)| **got != ReceivedField::untouched(name, self.trusts));
+        changed
+            .map(|(name, got)| (name.clone(), got.shown_with_sources()))
+            .collect()
+    }
+
+    /// True if the client's own value of a field is received.
+    pub(super) fn is_chosen_by_clients(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let untouched = || ReceivedField::untouched(&name, self.trusts).client;
+        let known = self.by_name.get(&name);
+        known.map_or_else(untouched, |field| field.client)
+    }
+
+    /// True if the field is received with properties of the caller.
+    pub(super) fn is_written_by_schemes(&self, name: &str) -> bool {
+        let is_of_caller = |value: &WrittenValue| matches!(value, WrittenValue::Caller(..));
+        let field = self.by_name.get(name.to_ascii_lowercase().as_str());
+        field.is_some_and(|field| field.values.iter().any(is_of_caller))
+    }
+
     fn field(&mut self, name: &str) -> &mut ReceivedField {
         let entry = self.by_name.entry(name.to_owned());
         entry.or_insert_with(|| ReceivedField::untouched(name, self.trusts))
@@ -631,8 +628,12 @@ impl Fields {
 
     /// Applies `forward_as` and `claims_to_headers` of a scheme that admits the caller.
     fn pass(&mut self, route: Route<'_>, scheme: &ir::Scheme) {
+        if scheme.passes.is_empty() {
+            return;
+        }
+        let by = authorities(route, scheme);
         let mut write = |name: &String, property: &str| {
-            let by = authorities(route, scheme).into_iter();
+            let by = by.iter().cloned();
             let values = by.map(|by| WrittenValue::Caller(property.to_owned(), by));
             self.field(name).values.extend(values);
         };

@@ -7,9 +7,7 @@
 //! it, or no longer does so. A limit then counts other callers together, and requests go to another
 //! destination. Expressions and services read fields as well: see `claims`.
 
-use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 
 use bundle::digest::Digest;
 use bundle::ir;
@@ -22,7 +20,7 @@ use policy::validation::Undeclared;
 use policy::{Checked, Phase, Protection};
 
 use super::handling::place_text;
-use super::reads::{self, ChangedFields};
+use super::reads::{self, ChainChanges, ChangedFields};
 use super::{Access, Difference, Route, Verdict, removals};
 use crate::Class;
 
@@ -165,16 +163,26 @@ fn origins<'a>(access: &Access<'a>) -> Origins<'a> {
     let Some(route) = access.route else {
         return origins;
     };
-    let decisive = LazyCell::new(|| Rc::new(removals::decisive(route)));
-    let mut add = |reads: Vec<Read>, policy: Option<&'a ir::Policy>| {
-        if reads.is_empty() {
-            return;
-        }
+    let chain = access.chain();
+    let chain = chain.map(|policy| (Some(policy), of_policy(policy, route)));
+    let all = chain.chain([(None, of_end(access, route))]);
+    let all: Vec<(Option<&ir::Policy>, Vec<Read>)> =
+        all.filter(|(_, reads)| !reads.is_empty()).collect();
+    if all.is_empty() {
+        return origins;
+    }
+    let readers = all.iter().filter_map(|(policy, _)| *policy);
+    let readers: BTreeSet<&str> = readers.map(|policy| policy.name.as_str()).collect();
+    let Some(changes) = ChainChanges::of(access, &readers) else {
+        return origins;
+    };
+    for (policy, reads) in all {
         let name = policy.map(|policy| policy.name.as_str());
         let settings = policy.map(|policy| policy.checked.settings());
         let digest = Digest::of(format!("{settings:?}").as_bytes());
+        let before = name.and_then(|name| changes.before(name));
         let changes = Changes {
-            fields: ChangedFields::of(access, route, name, Rc::clone(&decisive)),
+            fields: before.unwrap_or(changes.at_end()),
             removes: policy.is_none_or(|policy| policy.checked.phase() >= Some(Phase::Transform)),
         };
         // A policy can read the same part several times.
@@ -184,18 +192,14 @@ fn origins<'a>(access: &Access<'a>) -> Origins<'a> {
             let all = origins.entry((reader, input)).or_default();
             all.push(Origin { policy, text });
         }
-    };
-    for policy in access.chain() {
-        add(of_policy(policy, route), Some(policy));
     }
-    add(of_end(access, route), None);
     origins
 }
 
 /// Changes of requests before a setting reads them.
-struct Changes<'a> {
+struct Changes<'c, 'a> {
     /// Fields that the gateway changes.
-    fields: ChangedFields<'a>,
+    fields: &'c ChangedFields<'a>,
     /// True if parameters with `forward: false` and undeclared ones have been removed.
     removes: bool,
 }
@@ -296,7 +300,7 @@ fn place_of(key: &str) -> Option<Place> {
 
 /// Removals and values of the gateway before a setting reads this part of the request. Empty if the
 /// setting reads the client's own value.
-fn origin(route: Route<'_>, input: &Input, changes: &Changes<'_>) -> String {
+fn origin(route: Route<'_>, input: &Input, changes: &Changes<'_, '_>) -> String {
     let place = match input {
         Input::Part(place) => place,
         Input::Address => return reads::trusted(route),

@@ -33,6 +33,7 @@ mod transport;
 mod verifier;
 mod who;
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 use bundle::ir;
@@ -164,20 +165,21 @@ pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         found.extend(differences_of_refusals(old, new));
         return found;
     }
+    // There can be thousands of differences, for example one for each field.
+    let undecidable = LazyCell::new(|| old.undecidable().or_else(|| new.undecidable()));
+    let services = LazyCell::new(|| [old, new].map(Access::services).join(" "));
     let found = COMPONENTS.iter().flat_map(|(name, compare)| {
         let mut found = compare(old, new);
         // The other components also compare policies that gwc cannot run. Witnesses of such
         // differences may be impossible.
         for one in found.iter_mut().filter(|one| one.component != "who") {
-            let why = old.undecidable().or_else(|| new.undecidable());
             let browser = matches!(one.component, "browser" | "csrf");
             let browser = browser.then_some("only a page in a browser would show the change");
-            one.why_none = one.why_none.or(why).or(browser);
+            one.why_none = one.why_none.or(*undecidable).or(browser);
             // Authorization services decide about callers and their fields. An acknowledgement must
             // not cover changed definitions of the services' upstreams.
             if matches!(one.component, "claims" | "identity") {
-                one.bound
-                    .push_str(&[old, new].map(Access::services).join(" "));
+                one.bound.push_str(&services);
             }
         }
         debug_assert!(found.iter().all(|one| one.component == *name));

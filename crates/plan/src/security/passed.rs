@@ -26,16 +26,21 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     if differing.is_empty() {
         return Vec::new();
     }
-    let known = identity::compare(old, new);
+    let mut known: BTreeMap<String, Vec<Verdict>> = BTreeMap::new();
+    for one in identity::compare(old, new) {
+        known.entry(one.subject).or_default().push(one.verdict);
+    }
+    // Thousands of fields can differ.
+    let received = [old, new].map(|side| identity::Fields::received(side, side));
     let differences = differing.into_iter().flat_map(|(name, [before, after])| {
         let subject = identity::subject(name);
         // If clients could choose the value, a property of the caller only restricts them.
-        let is_known = |one: &Difference| {
-            let is_enough =
-                one.verdict != Verdict::Strengthen || identity::is_chosen_by_clients(old, name);
-            one.subject == subject && is_enough
+        let is_enough = |verdict: &Verdict| {
+            *verdict != Verdict::Strengthen || received[0].is_chosen_by_clients(name)
         };
-        if known.iter().any(is_known) || !identity::is_written_by_schemes([old, new], name) {
+        let mut verdicts = known.get(&subject).into_iter().flatten();
+        let is_known = verdicts.any(is_enough);
+        if is_known || !received.iter().any(|side| side.is_written_by_schemes(name)) {
             return Vec::new();
         }
         let shown = |all: BTreeSet<String>| Vec::from_iter(all).join("; ");

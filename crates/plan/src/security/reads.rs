@@ -5,17 +5,17 @@
 //! host and method count only if clients send other requests to the other side
 //! ([`Access::with_requests`]), or other spellings of the path ([`newly_spelled`]).
 
-use std::cell::LazyCell;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
 use bundle::ir;
 use engine::credentials_remove as removes;
-use policy::Addresses;
 use policy::auth::Place;
-use policy::guard::expression::Expression;
+use policy::guard::expression::{Paths, Source};
 use policy::managed::{self, Allowed};
+use policy::{Addresses, Checked};
 
 use super::removals::{self, FieldNames, stripped};
 use super::{
@@ -194,22 +194,31 @@ impl Reads {
         Self(named.collect())
     }
 
-    /// Values that an expression in a policy of the chain reads.
-    pub(super) fn of(source: &str, access: &Access<'_>, policy: &str) -> Self {
+    /// Values that the expression of a policy of the chain reads. `changes`: changes of the fields
+    /// before the readers of the chain.
+    pub(super) fn of(
+        policy: &ir::Policy,
+        access: &Access<'_>,
+        changes: Option<&ChainChanges<'_>>,
+    ) -> Self {
         let Some(route) = access.route else {
             return Self::default();
         };
-        let paths = match Expression::compile(source) {
-            Ok(expression) => expression.reads(),
-            // An expression that this version cannot parse may read every value.
-            Err(_) => ["auth", "request", "route"]
-                .map(|variable| vec![variable.to_owned()])
-                .into(),
+        let expression = match &policy.checked {
+            Checked::Authorize(authorize) => authorize.expression(),
+            _ => None,
         };
-        let changed = LazyCell::new(|| ChangedFields::before(access, policy));
-        let fields = |name| changed.as_ref().map(|changed| changed.described(name));
+        // An expression that this version cannot parse may read every value.
+        let every = || {
+            let all = ["auth", "request", "route"].map(|variable| vec![variable.to_owned()]);
+            Cow::Owned(Paths::from(all))
+        };
+        let paths = expression.and_then(Source::reads);
+        let paths = paths.map_or_else(every, Cow::Borrowed);
+        let changed = changes.and_then(|changes| changes.before(&policy.name));
+        let fields = |name| changed.map(|changed| changed.described(name));
         let mut reads = Self::default();
-        for path in &paths {
+        for path in &*paths {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             let is = |variable: &str, field: &str| match path.as_slice() {
                 [own] => *own == variable,
@@ -328,48 +337,97 @@ pub(super) fn trusted(route: Route<'_>) -> String {
     }
 }
 
+/// Fields that the gateway writes, as one or more readers of a chain get them.
+struct WrittenFields {
+    /// Descriptions of the values, by name of the field.
+    by_name: BTreeMap<String, String>,
+    names: FieldNames,
+}
+
+impl WrittenFields {
+    fn of(fields: &identity::Fields) -> Self {
+        let by_name = fields.described();
+        Self {
+            names: FieldNames::of(by_name.keys().cloned()),
+            by_name,
+        }
+    }
+}
+
 /// Request fields that the gateway writes or removes before a setting reads them.
 pub(super) struct ChangedFields<'a> {
     route: Route<'a>,
-    /// Written fields by name, with descriptions of their values.
-    written: BTreeMap<String, String>,
-    /// Names of the written fields.
-    names: FieldNames,
-    /// Fields whose lookalikes the gateway removes.
+    written: Rc<WrittenFields>,
+    /// Fields whose lookalikes the gateway removes ([`removals::decisive`]).
     decisive: Rc<FieldNames>,
     /// External processors before the reader.
     processors: String,
 }
 
-impl<'a> ChangedFields<'a> {
-    /// Fields before a policy reads them. `None` if no operation serves the requests.
-    pub(super) fn before(access: &Access<'a>, policy: &str) -> Option<Self> {
+/// Request fields that the gateway writes or removes before each reader of a chain. One pass over
+/// the chain computes them for all readers, because a chain can have thousands of readers.
+pub(super) struct ChainChanges<'a> {
+    /// Changes before each reader, by the name of its policy.
+    before: BTreeMap<&'a str, ChangedFields<'a>>,
+    /// Changes before the upstream.
+    at_end: ChangedFields<'a>,
+}
+
+impl<'a> ChainChanges<'a> {
+    /// Changes before the policies with these names. `None` if no operation serves the requests.
+    pub(super) fn of(access: &Access<'a>, readers: &BTreeSet<&str>) -> Option<Self> {
         let route = access.route?;
         let decisive = Rc::new(removals::decisive(route));
-        Some(Self::of(access, route, Some(policy), decisive))
-    }
-
-    /// Fields before a policy reads them, or, without `reader`, at the end of the chain. `decisive`:
-    /// [`removals::decisive`] of the route.
-    pub(super) fn of(
-        access: &Access<'_>,
-        route: Route<'a>,
-        reader: Option<&str>,
-        decisive: Rc<FieldNames>,
-    ) -> Self {
-        let written = match reader {
-            Some(policy) => identity::read_by(access, policy),
-            None => identity::read_at_end(access),
-        };
-        Self {
+        let mut fields = identity::Fields::authenticated(access);
+        // Without another side, hosts identify the services.
+        let nobody = Access::none();
+        // Readers between the same changes share the descriptions.
+        let mut written: Option<Rc<WrittenFields>> = None;
+        let mut services: Vec<&str> = Vec::new();
+        let mut before: BTreeMap<&str, ChangedFields<'a>> = BTreeMap::new();
+        let changed = |written: Rc<WrittenFields>, services: &[&str]| ChangedFields {
             route,
-            names: FieldNames::of(written.keys().cloned()),
             written,
-            decisive,
-            processors: removals::processors(access, reader),
+            decisive: Rc::clone(&decisive),
+            processors: removals::processors(services),
+        };
+        for policy in access.chain() {
+            if fields.reach(Some(policy), access) {
+                written = None;
+            }
+            let name = policy.name.as_str();
+            // A document and gateway.yaml can define policies with the same name. The first counts.
+            if readers.contains(name) && !before.contains_key(name) {
+                let known = written.get_or_insert_with(|| Rc::new(WrittenFields::of(&fields)));
+                before.insert(name, changed(Rc::clone(known), &services));
+            }
+            if fields.apply(policy, (access, &nobody)) {
+                written = None;
+            }
+            if let Checked::ExtProc(processor) = &policy.checked {
+                services.push(processor.service());
+            }
         }
+        if fields.reach(None, access) {
+            written = None;
+        }
+        let written = written.unwrap_or_else(|| Rc::new(WrittenFields::of(&fields)));
+        let at_end = changed(written, &services);
+        Some(Self { before, at_end })
     }
 
+    /// Changes before a policy. `None` if it is not among the readers.
+    pub(super) fn before(&self, policy: &str) -> Option<&ChangedFields<'a>> {
+        self.before.get(policy)
+    }
+
+    /// Changes before the upstream.
+    pub(super) fn at_end(&self) -> &ChangedFields<'a> {
+        &self.at_end
+    }
+}
+
+impl ChangedFields<'_> {
     /// External processors before the reader.
     pub(super) fn processors(&self) -> &str {
         &self.processors
@@ -377,7 +435,7 @@ impl<'a> ChangedFields<'a> {
 
     /// Description of the value of a written field.
     pub(super) fn written(&self, name: &str) -> Option<&str> {
-        self.written.get(name).map(String::as_str)
+        self.written.by_name.get(name).map(String::as_str)
     }
 
     /// Description of the changes, with the processors. With `name`: only changes of this field.
@@ -392,11 +450,14 @@ impl<'a> ChangedFields<'a> {
 /// Description of the changes without the processors. With `name`: only changes of this field.
 fn of_field(changed: &ChangedFields<'_>, name: Option<&str>) -> String {
     let route = changed.route;
-    let written = |name: &str| Some(format!("{name} {}", changed.written.get(name)?));
+    let written = |name: &str| Some(format!("{name} {}", changed.written(name)?));
     let mut parts: Vec<String> = match name {
-        Some(name) => changed.names.alike(name).filter_map(written).collect(),
+        Some(name) => {
+            let alike = changed.written.names.alike(name);
+            alike.filter_map(written).collect()
+        }
         None => {
-            let names = changed.written.keys();
+            let names = changed.written.by_name.keys();
             names.filter_map(|name| written(name)).collect()
         }
     };

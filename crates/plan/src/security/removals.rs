@@ -8,7 +8,7 @@ use policy::auth::{self, Place};
 use policy::conditions::Condition;
 use policy::{Checked, managed};
 
-use super::{Access, Route, inputs};
+use super::{Route, inputs};
 
 /// Credentials in the given fields, parameters and cookies that policies do not see, because a
 /// security scheme strips them.
@@ -40,17 +40,8 @@ pub(super) fn alternative(schemes: &ir::Alternative) -> String {
     names.join(" + ")
 }
 
-/// External processors of the chain before `reader`, with the services that they call. `reader`:
-/// the name of a policy; `None` for the end of the chain. Empty if there is none.
-pub(super) fn processors(access: &Access<'_>, reader: Option<&str>) -> String {
-    let before = access
-        .chain()
-        .take_while(|one| reader != Some(one.name.as_str()));
-    let services = before.filter_map(|policy| match &policy.checked {
-        Checked::ExtProc(processor) => Some(processor.service()),
-        _ => None,
-    });
-    let services: Vec<&str> = services.collect();
+/// External processors before a reader: the services that they call. Empty if there is none.
+pub(super) fn processors(services: &[&str]) -> String {
     match services.is_empty() {
         true => String::new(),
         false => format!("as changed by ext_proc {}", services.join(", ")),

@@ -12,6 +12,8 @@
 //! ([`super::expression`]). If its evaluation fails, the request is refused. A refusal for missing
 //! scopes is 403 `insufficient_scope` (RFC 6750 §3.1); any other is 403 `not_authorized`.
 
+use std::sync::Arc;
+
 use http::HeaderName;
 use minicbor::{Decode, Encode};
 
@@ -20,7 +22,7 @@ use crate::changes::Changes;
 use crate::changes::Direction::Access;
 use crate::cx::{Cx, Principal};
 use crate::declared::{Scalar, Settings, Value};
-use crate::guard::expression::Expression;
+use crate::guard::expression::{Expression, Source};
 use crate::head::{RequestHead, join_lines};
 use crate::no_value::NoValue;
 use crate::phase::Phase;
@@ -48,7 +50,7 @@ pub struct Checked {
     roles: Vec<String>,
     /// Condition in CEL. `None`: no condition.
     #[n(4)]
-    expression: Option<String>,
+    expression: Option<Source>,
 }
 
 /// Requirements on a caller at run time.
@@ -65,7 +67,7 @@ pub struct Filter {
 #[derive(Debug)]
 enum Condition {
     /// Expression, and the request fields that it reads.
-    Compiled(Box<Expression>, Box<[HeaderName]>),
+    Compiled(Arc<Expression>, Box<[HeaderName]>),
     /// Expression that this version of gwd cannot compile, although gwc did. All requests are
     /// refused.
     Unreadable,
@@ -98,8 +100,13 @@ static NOT_AUTHORIZED: Reject = Reject::new(
 impl Checked {
     /// True if the expression reads the path of the request.
     pub fn depends_on_path(&self) -> bool {
-        let expression = self.expression.as_deref().map(Condition::of);
-        matches!(expression, Some(Condition::Compiled(one, _)) if one.reads_path())
+        self.expression.as_ref().is_some_and(Source::reads_path)
+    }
+
+    /// Expression of the policy. `None`: no condition.
+    #[must_use]
+    pub fn expression(&self) -> Option<&Source> {
+        self.expression.as_ref()
     }
 }
 
@@ -149,7 +156,7 @@ impl Policy for Checked {
         let claims = claims.map(|(name, values)| (name.as_str(), set(values)));
         settings = settings.with_each(&["claims"], claims);
         if let Some(source) = &self.expression {
-            let source = Value::One(Scalar::Text(source.clone()));
+            let source = Value::One(Scalar::Text(source.text().to_owned()));
             settings = settings.with(&["expression"], source);
         }
         settings
@@ -165,7 +172,7 @@ impl Policy for Checked {
                 .collect(),
             groups: boxed(&self.groups),
             roles: boxed(&self.roles),
-            expression: self.expression.as_deref().map(Condition::of),
+            expression: self.expression.as_ref().map(Condition::of),
         }))
     }
 }
@@ -173,15 +180,10 @@ impl Policy for Checked {
 // === impl Condition ===
 
 impl Condition {
-    fn of(source: &str) -> Self {
-        match Expression::compile(source) {
-            Ok(expression) => {
-                let fields = expression.fields().into_iter();
-                let fields = fields.filter_map(|name| HeaderName::try_from(name).ok());
-                let fields = fields.collect();
-                Self::Compiled(Box::new(expression), fields)
-            }
-            Err(_) => Self::Unreadable,
+    fn of(source: &Source) -> Self {
+        match source.expression() {
+            Some(expression) => Self::Compiled(expression, source.fields().into()),
+            None => Self::Unreadable,
         }
     }
 
@@ -303,7 +305,7 @@ pub mod author {
     use diag::shape::{Field, Object, Rule, Shape};
     use diag::{Level, Lint, NodeRef, Sink};
 
-    use super::Checked;
+    use super::{Checked, Source};
     use crate::forms;
 
     /// Samples with every key, each a line below `policies` of gateway.yaml.
@@ -399,7 +401,7 @@ evaluation time has no limit. docs/expressions.md lists all variables and functi
             roles: list("roles"),
             expression: written("expression")
                 .and_then(NodeRef::scalar_text)
-                .map(str::to_owned),
+                .map(Source::from),
         })
     }
 }
@@ -437,7 +439,7 @@ mod tests {
     #[test]
     fn fields_of_the_expression_are_returned() {
         let mut checked = checked(&[], &[], &[], &[]);
-        checked.expression = Some("request.headers[\"x-role\"] == \"admin\"".to_owned());
+        checked.expression = Some("request.headers[\"x-role\"] == \"admin\"".into());
         assert_eq!(crate::Checked::Authorize(checked).read_fields(), ["x-role"]);
     }
 
@@ -503,7 +505,7 @@ mod tests {
         with_caller: bool,
     ) -> (&'static str, Option<NoValue>) {
         let filter = filter(&Checked {
-            expression: Some(expression.to_owned()),
+            expression: Some(expression.into()),
             ..checked(&[], &[], groups, &[])
         });
         let text = Value::One(Scalar::Text("sales".into()));
@@ -565,7 +567,7 @@ mod tests {
     #[test]
     fn lines_that_an_expression_reads_become_one() {
         let filter = filter(&Checked {
-            expression: Some("request.headers['x-role'] != 'admin'".to_owned()),
+            expression: Some("request.headers['x-role'] != 'admin'".into()),
             ..checked(&[], &[], &[], &[])
         });
         let mut head = head("/");

@@ -11,6 +11,7 @@
 mod check;
 mod letter_case;
 mod reads;
+mod source;
 mod types;
 mod values;
 
@@ -27,6 +28,7 @@ use regex::{Regex, RegexBuilder};
 use crate::cx::Cx;
 use crate::head::RequestHead;
 use crate::no_value::NoValue;
+pub use source::{Paths, Source};
 use types::Type;
 use values::{PATTERN, Pattern, Scope};
 
@@ -107,7 +109,7 @@ impl Expression {
     /// Paths of the values that the expression reads. A path is a variable, a field, and the key of
     /// a map if the key is a literal: `request.headers["x-a"]` is `request`, `headers`, `x-a`.
     #[must_use]
-    pub fn reads(&self) -> BTreeSet<Vec<String>> {
+    pub fn reads(&self) -> Paths {
         reads::of(&self.tree)
     }
 
@@ -115,25 +117,13 @@ impl Expression {
     /// because computed names are refused.
     #[must_use]
     pub fn fields(&self) -> BTreeSet<String> {
-        let reads = self.reads().into_iter();
-        let fields = reads.filter_map(|path| match path.as_slice() {
-            [request, headers, name, ..] if request == "request" && headers == "headers" => {
-                Some(name.to_ascii_lowercase())
-            }
-            _ => None,
-        });
-        fields.collect()
+        reads::fields(&self.reads())
     }
 
     /// True if the expression reads the path of the request.
     #[must_use]
     pub fn reads_path(&self) -> bool {
-        let is_path = |read: &Vec<String>| match &read[..] {
-            [variable] => variable == "request",
-            [variable, field, ..] => variable == "request" && field == "path",
-            [] => false,
-        };
-        self.reads().iter().any(is_path)
+        reads::has_path(&self.reads())
     }
 
     /// True if the expression reads the query of the request.

@@ -5,16 +5,38 @@ use std::collections::BTreeSet;
 use cel::common::ast::operators as op;
 use cel::common::ast::{Expr, IdedExpr, LiteralValue};
 
+use super::source::Paths;
 use super::types::VARIABLES;
 
 /// Paths of all values that a subexpression reads. See [`super::Expression::reads`].
-pub(super) fn of(node: &IdedExpr) -> BTreeSet<Vec<String>> {
-    let mut all = BTreeSet::new();
+pub(super) fn of(node: &IdedExpr) -> Paths {
+    let mut all = Paths::new();
     add(node, &mut all);
     all
 }
 
-fn add(node: &IdedExpr, all: &mut BTreeSet<Vec<String>>) {
+/// Names of the request fields among the paths that an expression reads, in lower case.
+pub(super) fn fields(paths: &Paths) -> BTreeSet<String> {
+    let fields = paths.iter().filter_map(|path| match path.as_slice() {
+        [request, headers, name, ..] if request == "request" && headers == "headers" => {
+            Some(name.to_ascii_lowercase())
+        }
+        _ => None,
+    });
+    fields.collect()
+}
+
+/// True if the path of the request is among the paths that an expression reads.
+pub(super) fn has_path(paths: &Paths) -> bool {
+    let is_path = |read: &Vec<String>| match &read[..] {
+        [variable] => variable == "request",
+        [variable, field, ..] => variable == "request" && field == "path",
+        [] => false,
+    };
+    paths.iter().any(is_path)
+}
+
+fn add(node: &IdedExpr, all: &mut Paths) {
     if let Some(path) = path(node) {
         all.insert(path);
         return;
