@@ -4,11 +4,8 @@
 //! Neither the inheriting operation nor its destination changed. Only a comparison of the inherited
 //! requests shows what they newly reach.
 
-use rustc_hash::FxHashMap;
-
 use super::ends::End;
 use super::mappings::Mapping;
-use super::path::{self, Path};
 use super::{Outbound, OutboundOperation, method_contains};
 
 impl Outbound<'_> {
@@ -20,12 +17,11 @@ impl Outbound<'_> {
             return self;
         }
         let mut found: Vec<(usize, End)> = Vec::new();
-        let wide = self.wide();
         for mapping in removed {
-            let path = path::raw(&mapping.path);
-            for at in wide.near(&path) {
-                let operation = &self.operations[at];
-                if wide.paths[&at].contains(&path) && receives(operation, mapping) {
+            for at in self.mappings.wider(mapping) {
+                // A mapping behind those of the operations belongs to an internal operation.
+                let operation = self.operations.get(at);
+                if let Some(operation) = operation.filter(|one| receives(one, mapping)) {
                     let ends = operation.ends.iter().filter(|end| end.is_sent());
                     let ends = ends.filter(|end| self.was_sent((at, end), old));
                     let ends = ends.filter_map(|end| self.part((at, end), mapping));
@@ -68,41 +64,6 @@ impl Outbound<'_> {
         let part = end.of_client_path(&mapping.path, method)?;
         (!self.is_separated((at, end), &part, None)).then_some(part)
     }
-
-    /// Operations whose paths have parameters.
-    fn wide(&self) -> Wide {
-        let mut wide = Wide {
-            paths: FxHashMap::default(),
-            by_first: FxHashMap::default(),
-        };
-        for (at, operation) in self.operations.iter().enumerate() {
-            let inbound = operation.place.inbound();
-            if path::is_literal(&inbound) {
-                continue;
-            }
-            let path = path::raw(&inbound);
-            let first = path.first_literal().map(str::to_owned);
-            wide.by_first.entry(first).or_default().push(at);
-            wide.paths.insert(at, path);
-        }
-        wide
-    }
-}
-
-/// Operations whose paths have parameters, by index.
-struct Wide {
-    paths: FxHashMap<usize, Path>,
-    /// Key: the first segment of the path. `None` if it is a parameter.
-    by_first: FxHashMap<Option<String>, Vec<usize>>,
-}
-
-impl Wide {
-    /// Operations whose first segment can be that of a path.
-    fn near(&self, path: &Path) -> impl Iterator<Item = usize> {
-        let first = path.first_literal().map(|first| Some(first.to_owned()));
-        let keys = [Some(None), first].into_iter().flatten();
-        keys.flat_map(|key| self.by_first.get(&key).into_iter().flatten().copied())
-    }
 }
 
 /// True if the mount of an operation has a listener and a host of a mapping, and the operation
@@ -111,8 +72,7 @@ fn receives(operation: &OutboundOperation<'_>, mapping: &Mapping<'_>) -> bool {
     let place = operation.place;
     let mut listeners = place.mount.listeners.iter();
     let mut hosts = place.mount.hosts.iter();
-    place.inbound() != mapping.path
-        && method_contains(place.method, mapping.method)
+    method_contains(place.method, mapping.method)
         && listeners.any(|name| mapping.mount.listeners.contains(name))
         && (place.mount.hosts.is_empty() || hosts.any(|host| mapping.mount.hosts.contains(host)))
 }

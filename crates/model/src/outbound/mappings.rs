@@ -13,10 +13,31 @@ pub(super) struct Mapping<'a> {
     pub(super) method: &'a str,
     /// Path with the mount's base path, in which marks replace parameters.
     pub(super) path: String,
+    /// Segments of `path`.
+    pub(super) pattern: Path,
     /// True if the operation has conditions (`match`), so that it can refuse requests at its path.
     pub(super) is_conditional: bool,
     /// Priority of the operation. The router prefers a greater one.
     pub(super) priority: i32,
+}
+
+impl<'a> Mapping<'a> {
+    /// `path`: with the mount's base path and marks. `selection`: true if the operation has
+    /// conditions, and its priority.
+    pub(super) fn new(
+        mount: &'a ir::Mount,
+        (method, path): (&'a str, String),
+        (is_conditional, priority): (bool, i32),
+    ) -> Self {
+        Self {
+            mount,
+            method,
+            pattern: path::raw(&path),
+            path,
+            is_conditional,
+            priority,
+        }
+    }
 }
 
 /// Mappings of all operations of one version, also of its internal operations.
@@ -31,7 +52,7 @@ impl<'a> Mappings<'a> {
     pub(super) fn of(all: Vec<Mapping<'a>>) -> Self {
         let mut by_path = PathIndex::new();
         for (at, mapping) in all.iter().enumerate() {
-            by_path.insert(&path::raw(&mapping.path), at);
+            by_path.insert(&mapping.pattern, at);
         }
         Self { all, by_path }
     }
@@ -42,8 +63,18 @@ impl<'a> Mappings<'a> {
 
     /// Indices of the mappings with the path and method of another version's mapping.
     pub(super) fn like(&self, mapping: &Mapping<'_>) -> impl Iterator<Item = usize> {
-        let found = self.by_path.at(&path::raw(&mapping.path)).iter().copied();
+        let found = self.by_path.at(&mapping.pattern).iter().copied();
         found.filter(|at| self.all[*at].method == mapping.method)
+    }
+
+    /// Indices of the mappings whose paths contain the path of another version's mapping, but are
+    /// not the same path.
+    pub(super) fn wider(&self, mapping: &Mapping<'_>) -> Vec<usize> {
+        let found = self.by_path.containing(&mapping.pattern).into_iter();
+        let found = found.copied();
+        found
+            .filter(|at| self.all[*at].path != mapping.path)
+            .collect()
     }
 
     /// True if other operations receive all client requests to `path` with `method` that match the
@@ -59,7 +90,6 @@ impl<'a> Mappings<'a> {
         listener: Option<&str>,
     ) -> bool {
         let own = &self.all[at];
-        let own_path = path::raw(&own.path);
         // A GET operation also receives HEAD requests that no other operation receives.
         let is_method = |other: &str| other == method || (method, other) == ("HEAD", "GET");
         let others = self.by_path.containing(&path::raw(path));
@@ -67,7 +97,7 @@ impl<'a> Mappings<'a> {
             let one = &self.all[*other];
             let is_at = |name: &str| one.mount.listeners.iter().any(|its| its == name);
             is_method(one.method)
-                && is_preferred(one, own, &own_path)
+                && is_preferred(one, own)
                 && covers_hosts(own.mount, one.mount)
                 && match listener {
                     Some(listener) => is_at(listener),
@@ -97,11 +127,11 @@ impl<'a> Mappings<'a> {
 
 /// True if the router selects the operation of the mapping `one` for requests that match both
 /// mappings.
-fn is_preferred(one: &Mapping<'_>, own: &Mapping<'_>, own_path: &Path) -> bool {
+fn is_preferred(one: &Mapping<'_>, own: &Mapping<'_>) -> bool {
     !one.is_conditional
         && one.priority >= own.priority
         && one.path != own.path
-        && own_path.contains(&path::raw(&one.path))
+        && own.pattern.contains(&one.pattern)
 }
 
 /// True if the mount `other` has all hosts of `mount`.

@@ -252,12 +252,10 @@ impl<'a> Outbound<'a> {
             ends: ends(shared, place),
             inherited: Vec::new(),
         });
-        let mappings = places.iter().map(|place| Mapping {
-            mount: place.mount,
-            method: place.method,
-            path: place.inbound(),
-            is_conditional: place.is_conditional,
-            priority: place.priority,
+        let mappings = places.iter().map(|place| {
+            let request = (place.method, place.inbound());
+            let selection = (place.is_conditional, place.priority);
+            Mapping::new(place.mount, request, selection)
         });
         let mappings = mappings.chain(shared.hidden.iter().cloned());
         Self {
@@ -560,12 +558,9 @@ pub fn of_gateway(gateway: &ir::Gateway) -> (Shared<'_>, Vec<Place<'_>>) {
     let mut places = Vec::new();
     for api in &gateway.apis {
         for mount in &api.mounts {
-            let hidden = api.hidden.iter().map(|one| Mapping {
-                mount,
-                method: &one.method,
-                path: inbound(mount, &one.template),
-                is_conditional: !one.conditions.is_empty(),
-                priority: one.priority,
+            let hidden = api.hidden.iter().map(|one| {
+                let request = (one.method.as_str(), inbound(mount, &one.template));
+                Mapping::new(mount, request, (!one.conditions.is_empty(), one.priority))
             });
             named.hidden.extend(hidden);
             for operation in &api.operations {
