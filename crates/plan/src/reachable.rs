@@ -1,6 +1,7 @@
 //! Networks whose clients can reach a listening address.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
 
 use policy::Cidr;
 
@@ -29,6 +30,14 @@ const LOCAL: [&str; 19] = [
     "2001:db8::/32",
 ];
 
+/// The ranges of [`LOCAL`]. Comparisons of listeners look them up for each pair.
+static LOCAL_RANGES: LazyLock<Vec<Cidr>> = LazyLock::new(|| {
+    LOCAL
+        .iter()
+        .filter_map(|range| Cidr::parse(range))
+        .collect()
+});
+
 /// Networks whose clients can reach an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Networks {
@@ -46,8 +55,7 @@ enum Networks {
 impl Networks {
     fn of(address: SocketAddr) -> Self {
         let ip = address.ip().to_canonical();
-        let mut ranges = LOCAL.iter().filter_map(|range| Cidr::parse(range));
-        let is_local = ranges.any(|range| range.contains(ip));
+        let is_local = LOCAL_RANGES.iter().any(|range| range.contains(ip));
         match ip {
             ip if ip.is_loopback() => Self::Machine,
             ip if ip.is_unspecified() => Self::All(ip),

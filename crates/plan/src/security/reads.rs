@@ -396,7 +396,7 @@ impl<'a> ChainChanges<'a> {
                 written = None;
             }
             let name = policy.name.as_str();
-            // A document and gateway.yaml can define policies with the same name. The first counts.
+            // Lint refuses two policies with the same name (`shadowed-name`).
             if readers.contains(name) && !before.contains_key(name) {
                 let known = written.get_or_insert_with(|| Rc::new(WrittenFields::of(&fields)));
                 before.insert(name, changed(Rc::clone(known), &services));

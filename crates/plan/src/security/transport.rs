@@ -4,11 +4,13 @@
 //! ([`super::gateway`]). [`compare`] is about requests that now go to another upstream,
 //! [`weaker_than`] about requests that another listener now sends.
 
+mod limits;
+
 use std::collections::BTreeSet;
 
 use bundle::ir;
 use policy::Policy as _;
-use policy::declared::{Scalar, Settings, Value};
+use policy::declared::{Settings, Value};
 
 use super::gateway::{hosts, peers, proxies};
 use super::{Access, Difference, Verdict, one, verifier::value_text, verifiers_of};
@@ -397,7 +399,7 @@ pub(super) fn weaker_than(known: &ir::Listener, is: &ir::Listener) -> Vec<Found>
     found.extend(lost_certificate(known, is));
     found.extend(certificate_fields(known, is));
     found.extend(slashes(known, is));
-    found.extend(limits(known, is));
+    found.extend(limits::looser(known, is));
     found
 }
 
@@ -414,12 +416,28 @@ fn wider_address(known: &ir::Listener, is: &ir::Listener) -> Option<Found> {
 
 /// True if two listeners differ at most in name and address.
 fn have_same_settings(known: &ir::Listener, is: &ir::Listener) -> bool {
-    let known = ir::Listener {
-        name: is.name.clone(),
-        address: is.address.clone(),
-        ..known.clone()
-    };
-    known == *is
+    let ir::Listener {
+        name: _,
+        address: _,
+        protocol,
+        limits,
+        trusted_proxies,
+        declared,
+        http2,
+        proxy_protocol,
+        merge_slashes,
+        forward_client_cert,
+        forwarding_fields,
+    } = known;
+    *protocol == is.protocol
+        && *limits == is.limits
+        && *trusted_proxies == is.trusted_proxies
+        && *declared == is.declared
+        && *http2 == is.http2
+        && *proxy_protocol == is.proxy_protocol
+        && *merge_slashes == is.merge_slashes
+        && *forward_client_cert == is.forward_client_cert
+        && *forwarding_fields == is.forwarding_fields
 }
 
 /// Reports a client certificate that only the known listener requires.
@@ -457,74 +475,6 @@ fn certificate_fields(known: &ir::Listener, is: &ir::Listener) -> Option<Found> 
         old: was.map(|fields| fields.word().to_owned()),
         new: Some(is_sent.word().to_owned()),
     })
-}
-
-/// Limit of a listener: its key in `limits`, the id of its changes, and its value.
-type Limit = (
-    &'static str,
-    &'static str,
-    fn(&ir::ListenerLimits) -> Scalar,
-);
-
-/// Limits whose greater value admits more.
-static UPPER_LIMITS: [Limit; 8] = [
-    ("connections", "listener-connections-changed", |one| {
-        count(one.connections)
-    }),
-    ("header_bytes", "listener-header-bytes-changed", |one| {
-        Scalar::Size(one.header_bytes)
-    }),
-    ("headers", "listener-headers-changed", |one| {
-        count(one.headers)
-    }),
-    ("header_timeout", "listener-header-timeout-changed", |one| {
-        Scalar::Duration(one.header_timeout_ms)
-    }),
-    ("idle_timeout", "listener-idle-timeout-changed", |one| {
-        Scalar::Duration(one.idle_timeout_ms)
-    }),
-    ("target_bytes", "listener-target-bytes-changed", |one| {
-        Scalar::Size(one.target_bytes)
-    }),
-    ("body_timeout", "listener-body-timeout-changed", |one| {
-        Scalar::Duration(one.body_timeout_ms)
-    }),
-    (
-        "stream_idle_timeout",
-        "listener-stream-idle-timeout-changed",
-        |one| Scalar::Duration(one.stream_idle_timeout_ms),
-    ),
-];
-
-/// Limit whose smaller value admits more.
-static MIN_RATE: Limit = ("min_rate", "listener-min-rate-changed", |one| {
-    Scalar::Size(one.min_rate_bytes)
-});
-
-fn count(number: u64) -> Scalar {
-    Scalar::Number(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-/// Limits of a listener that admit more than those of another listener.
-fn limits(known: &ir::Listener, is: &ir::Listener) -> Vec<Found> {
-    let upper = UPPER_LIMITS.iter().map(|limit| (limit, true));
-    let all = upper.chain([(&MIN_RATE, false)]);
-    let looser = all.filter_map(|(limit, is_upper)| {
-        let (key, id, value) = *limit;
-        let (before, after) = (value(&known.limits), value(&is.limits));
-        let is_looser = match is_upper {
-            true => after > before,
-            false => after < before,
-        };
-        is_looser.then(|| Found {
-            subject: format!("listener {} limits.{key}", is.name),
-            class: Class::Relax,
-            id,
-            old: Some(before.to_string()),
-            new: Some(after.to_string()),
-        })
-    });
-    looser.collect()
 }
 
 /// Reports a listener that merges slashes if the known listener does not.
