@@ -427,9 +427,9 @@ fn steps_that_do_not_increase_are_findings() {
     for (steps, message) in [
         ("[{nodes: 50%}, {nodes: 5%}]", "not greater than 50%"),
         ("[{nodes: 100%}]", "must not be listed"),
-        ("[{nodes: 0%}]", "no gateway"),
+        ("[{nodes: 0%}]", "the share is 0 %"),
         ("[{nodes: 5}]", "unit"),
-        ("[{traffic: 0%}]", "no request"),
+        ("[{traffic: 0%}]", "the share is 0 %"),
         ("[{nodes: 100%, traffic: 100%}]", "must not be listed"),
         ("[{nodes: 10%}, {traffic: 10%}]", "not greater than 10%"),
         (
