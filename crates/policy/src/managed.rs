@@ -173,16 +173,18 @@ pub fn is_hop_lookalike(name: &str) -> bool {
 /// servers do.
 #[must_use]
 pub fn alike(one: &[u8], other: &[u8]) -> bool {
-    let plain = |byte: u8| if is_folded(byte) { b'-' } else { byte };
     let mut pairs = one.iter().zip(other);
-    one.len() == other.len() && pairs.all(|(a, b)| plain(*a) == plain(*b))
+    one.len() == other.len() && pairs.all(|(a, b)| folded(*a) == folded(*b))
 }
 
 /// Form of a name that is equal for two names exactly if they are [`alike`].
 #[must_use]
 pub fn alike_form(name: &str) -> Vec<u8> {
-    let plain = |byte: u8| if is_folded(byte) { b'-' } else { byte };
-    name.bytes().map(plain).collect()
+    name.bytes().map(folded).collect()
+}
+
+fn folded(byte: u8) -> u8 {
+    if is_folded(byte) { b'-' } else { byte }
 }
 
 /// Form of a request field's name that is equal for all its lookalikes ([`alike`]): lower case,

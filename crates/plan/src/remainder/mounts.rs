@@ -25,7 +25,7 @@ fn overlap(one: &ir::Mount, other: &ir::Mount) -> bool {
 
 /// Selects the mounts that serve some of the same requests as either version of a mount.
 pub(super) fn near(was: &ir::Mount, is: &ir::Mount) -> impl Fn(&ir::Mount) -> bool {
-    move |mount| overlap(mount, was) || overlap(mount, is)
+    move |mount| mount.name == was.name || overlap(mount, was) || overlap(mount, is)
 }
 
 /// Selects all mounts, for a changed part of any other kind.

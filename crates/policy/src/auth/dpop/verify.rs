@@ -230,8 +230,9 @@ impl Verifier {
 
     /// Age of the nonce in a proof.
     ///
-    /// # Errors In gwc: the effect that checks whether the gateway made the nonce. Only gwd has the
-    /// secret.
+    /// # Errors
+    ///
+    /// In gwc: the effect that checks whether the gateway made the nonce. Only gwd has the secret.
     fn nonce_age(
         &self,
         proof: &Proof<'_>,
