@@ -30,6 +30,18 @@ struct Edits {
     /// Source location of the scheme that differs, by the operation's key. The flag is true for
     /// changes of credentials.
     schemes: RefCell<BTreeMap<(String, bool), Option<Place>>>,
+    /// Differences in the operation's chain of policies, by the operation's key and the kinds of
+    /// policies.
+    chains: RefCell<BTreeMap<(String, Vec<&'static str>), EditedChain>>,
+}
+
+/// Source locations of the first differences between two chains of policies.
+#[derive(Clone, Default)]
+struct EditedChain {
+    /// Setting of a policy that both chains contain.
+    setting: Option<Place>,
+    /// Entry of a list of policies.
+    entry: Option<Place>,
 }
 
 /// Operation of the old or the new side whose source locations are looked up.
@@ -285,17 +297,12 @@ impl<'a> OperationSide<'a> {
                 return defined(self.map, &change.subject).cloned();
             }
             _ if change.subject.starts_with("query parameter ") => {
-                let kinds = ["rewrite"];
-                return self
-                    .policy(other, &kinds)
-                    .cloned()
-                    .or_else(|| self.listed(other, &kinds))
-                    .or_else(|| self.field("rewrite"));
+                let EditedChain { setting, entry } = self.chain(other, vec!["rewrite"]);
+                return setting.or(entry).or_else(|| self.field("rewrite"));
             }
             Some("policies") => {
-                return self
-                    .listed(other, &[])
-                    .or_else(|| self.policy(other, &[]).cloned());
+                let EditedChain { setting, entry } = self.chain(other, Vec::new());
+                return entry.or(setting);
             }
             _ => {}
         }
@@ -310,8 +317,23 @@ impl<'a> OperationSide<'a> {
         if kinds.is_empty() && is_field() {
             return None;
         }
-        let policy = self.policy(other, &kinds).cloned();
-        policy.or_else(|| self.listed(other, &kinds))
+        let EditedChain { setting, entry } = self.chain(other, kinds);
+        setting.or(entry)
+    }
+
+    /// First differences between the chains of policies of the given kinds. Empty `kinds`: of all
+    /// kinds.
+    fn chain(&self, other: &OperationSide<'_>, kinds: Vec<&'static str>) -> EditedChain {
+        let key = (self.operation.key.clone(), kinds);
+        if let Some(known) = self.edits.chains.borrow().get(&key) {
+            return known.clone();
+        }
+        let found = EditedChain {
+            setting: self.policy(other, &key.1).cloned(),
+            entry: self.listed(other, &key.1),
+        };
+        self.edits.chains.borrow_mut().insert(key, found.clone());
+        found
     }
 
     /// Source location of the first differing setting that determines which requests the operation

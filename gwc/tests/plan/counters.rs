@@ -387,3 +387,33 @@ fn renamed_route_restarts_its_counters() {
         lines(&plan)
     );
 }
+
+#[test]
+fn renamed_limits_have_one_line_each() {
+    // Equal limits with these names.
+    let gateway = |names: [&str; 3]| {
+        let limits =
+            names.map(|name| format!("{name}: {{kind: quota, limit: 100, period: month}}"));
+        let gateway = edit(GATEWAY, SLOW, &limits.join("\n  "));
+        edit(
+            &gateway,
+            "[slow, edge]",
+            &format!("[{}, edge]", names.join(", ")),
+        )
+    };
+    let restarted = |names: [&str; 3]| {
+        let (old, new) = (gateway(["p", "q", "r"]), gateway(names));
+        let plan = plan((&old, DOCUMENT), (&new, DOCUMENT));
+        let changes = plan.changes.iter();
+        let changes = changes.filter(|change| change.id == "policy-restarted");
+        let shown = changes.map(|change| (change.subject.clone(), change.bound.clone()));
+        shown.collect::<Vec<_>>()
+    };
+    let all = restarted(["x", "y", "z"]);
+    let subjects: Vec<&str> = all.iter().map(|(subject, _)| subject.as_str()).collect();
+    let expected = ["p", "q", "r"].map(|name| format!("policy {name} -> x and 2 more"));
+    assert_eq!(subjects, expected);
+    // An acknowledgement covers the names that the line does not show.
+    let other = restarted(["x", "y", "w"]);
+    assert_ne!(all[0].1, other[0].1);
+}

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use bundle::digest::Digest;
 use bundle::ir::{self, Link};
 use policy::StateId;
 use policy::declared::Value as Written;
@@ -161,32 +162,8 @@ impl<'a> Cells<'a> {
             }
         }
         let mut restarted = BTreeSet::new();
-        for (index, counter) in was.all.iter().enumerate() {
-            let successors = was.candidates(index, &is, &known).into_iter();
-            let successors: BTreeSet<usize> = successors.flat_map(|one| one.candidates).collect();
-            let successors: Vec<&Counter<'_>> =
-                successors.into_iter().map(|at| &is.all[at]).collect();
-            let same_route = |successor: &Counter<'_>| successor.route == counter.route;
-            let is_known = successors.iter().any(|successor| {
-                successor.policy.state == counter.policy.state && same_route(successor)
-            });
-            // Policies with the same name are compared where they are defined.
-            let other = successors
-                .into_iter()
-                .filter(|successor| successor.name != counter.name || !same_route(successor));
-            let class = |successor: &Counter<'_>| restart::class(&successor.policy.checked);
-            for successor in other.filter(|_| !is_known && !is_concurrency(counter)) {
-                if restarted.insert((&counter.name, &successor.name)) {
-                    plan.changes.push(Change::new(
-                        Section::Policy,
-                        class(successor),
-                        restart::RESTARTED,
-                        format!("policy {} -> {}", counter.label, successor.label),
-                        "its counters".into(),
-                        "new counters".into(),
-                    ));
-                }
-            }
+        for index in 0..was.all.len() {
+            was.push_restarts(index, &is, &known, &mut restarted, plan);
         }
         for (index, counter) in is.all.iter().enumerate() {
             for (cell, before) in is.uncounted_cells(index, &was, &known) {
@@ -328,6 +305,60 @@ impl<'a> Counters<'a> {
         groups.filter(|one| !one.candidates.is_empty()).collect()
     }
 
+    /// Counter of the other side that counts all requests of the counter at `index`, for a policy
+    /// with the same kind and name. It is the successor.
+    fn namesake<'o>(&self, index: usize, other: &'o Self) -> Option<&'o Counter<'a>> {
+        let counter = &self.all[index];
+        let first = counter.cells.first()?;
+        let list = &other.lists[other.of_cell[*first]];
+        let all = list.counters.iter().map(|at| &other.all[*at]);
+        let mut same = all.filter(|new| is_same_kind(counter, new) && is_same_name(counter, new));
+        same.find(|new| {
+            let mut cells = counter.cells.iter();
+            cells.all(|cell| new.cells.binary_search(cell).is_ok())
+        })
+    }
+
+    /// Reports counters with other names that continue the counter at `index`: they begin with no
+    /// requests. `reported` has the names of the policies of all reported pairs.
+    fn push_restarts(
+        &self,
+        index: usize,
+        other: &Self,
+        definitions: &Definitions,
+        reported: &mut BTreeSet<(String, String)>,
+        plan: &mut Plan,
+    ) {
+        let counter = &self.all[index];
+        let is_continued = |successor: &Counter<'_>| {
+            successor.policy.state == counter.policy.state && successor.route == counter.route
+        };
+        if is_concurrency(counter) || self.namesake(index, other).is_some_and(is_continued) {
+            return;
+        }
+        let successors = self.candidates(index, other, definitions).into_iter();
+        let successors: BTreeSet<usize> = successors.flat_map(|one| one.candidates).collect();
+        let successors = successors.into_iter().map(|at| &other.all[at]);
+        let successors: Vec<&Counter<'_>> = successors.collect();
+        if successors.iter().any(|successor| is_continued(successor)) {
+            return;
+        }
+        let mut restarted: BTreeMap<Class, Vec<&str>> = BTreeMap::new();
+        for successor in successors {
+            // Policies with the same name are compared where they are defined.
+            let is_other = successor.name != counter.name || successor.route != counter.route;
+            let pair = || (counter.name.clone(), successor.name.clone());
+            if is_other && reported.insert(pair()) {
+                let class = restart::class(&successor.policy.checked);
+                restarted.entry(class).or_default().push(&successor.label);
+            }
+        }
+        for (class, labels) in restarted {
+            plan.changes
+                .push(restarted_as(class, &counter.label, &labels));
+        }
+    }
+
     /// Returns the cells of a counter that its successor on the other side does not count. Each
     /// cell comes with the best candidate that counts its requests. Empty if the successor counts
     /// all cells.
@@ -340,6 +371,10 @@ impl<'a> Counters<'a> {
         other: &'o Self,
         definitions: &Definitions,
     ) -> Vec<(usize, &'o Counter<'a>)> {
+        // A namesake that counts all cells precedes all other candidates.
+        if self.namesake(index, other).is_some() {
+            return Vec::new();
+        }
         let counter = &self.all[index];
         let groups = self.candidates(index, other, definitions);
         let mut shares: BTreeMap<usize, usize> = BTreeMap::new();
@@ -384,6 +419,29 @@ impl<'a> Counters<'a> {
         left.sort_by_key(|(cell, _)| *cell);
         left
     }
+}
+
+/// Change for a counter that one or more counters with other names continue. The subject has the
+/// first of these names. A digest covers all of them.
+fn restarted_as(class: Class, label: &str, successors: &[&str]) -> Change {
+    let (first, others) = (successors[0], successors.len() - 1);
+    let subject = match others {
+        0 => format!("policy {label} -> {first}"),
+        _ => format!("policy {label} -> {first} and {others} more"),
+    };
+    let (old, new) = ("its counters".into(), "new counters".into());
+    let mut change = Change::new(
+        Section::Policy,
+        class,
+        restart::RESTARTED,
+        subject,
+        old,
+        new,
+    );
+    if others > 0 {
+        change.bound = Digest::of(successors.join("\0").as_bytes()).hex();
+    }
+    change
 }
 
 /// Degree to which a counter of the other side can replace a counter.
@@ -472,11 +530,12 @@ fn is_same_name(one: &Counter<'_>, other: &Counter<'_>) -> bool {
 
 /// True if the new counter is at least as tight as the old one, for the same callers or more.
 fn is_as_tight(old: &Counter<'_>, new: &Counter<'_>) -> bool {
+    if !is_same_kind(old, new) || !counts_plans(old, new) {
+        return false;
+    }
     let mut lines: Vec<Line> = Vec::new();
     settings("", &old.policy.checked, &new.policy.checked, &mut lines);
-    is_same_kind(old, new)
-        && counts_plans(old, new)
-        && lines.iter().all(|line| line.class != Class::Relax)
+    lines.iter().all(|line| line.class != Class::Relax)
 }
 
 /// True if the new counter groups callers as the old one does, and counts the callers of each plan
