@@ -18,7 +18,8 @@ use crate::settings::Settings;
 use crate::tls;
 use crate::url::{Origin, Url, encode};
 use crate::wire::{
-    self, ERROR_BYTES_MAX, INDEX, INDEX_BYTES_MAX, IndexEntry, TAGS_BYTES_MAX, TAGS_MAX,
+    self, ERROR_BYTES_MAX, INDEX, INDEX_BYTES_MAX, IndexEntry, TAG_LIST_BYTES_MAX, TAGS_BYTES_MAX,
+    TAGS_MAX,
 };
 
 /// Number of tags that are requested in one page.
@@ -207,6 +208,7 @@ impl Repository {
     pub(crate) async fn tags(&self) -> Result<Vec<String>, Refused> {
         let mut tags: Vec<String> = Vec::new();
         let mut path = format!("tags/list?n={PAGE}");
+        let mut left = TAG_LIST_BYTES_MAX;
         for _ in 0..PAGES_MAX {
             let answer = self.get(Method::GET, &path, HeaderMap::new()).await?;
             match answer.status {
@@ -215,7 +217,14 @@ impl Repository {
                 _ => return Err(self.bad(answer).await),
             }
             let more = answer.fields.contains_key(LINK);
-            let bytes = self.body(answer, TAGS_BYTES_MAX).await?;
+            let limit = left.min(TAGS_BYTES_MAX);
+            let bytes = match self.body(answer, limit).await {
+                Err(Refused::TooLarge { .. }) if limit == left => {
+                    return Err(self.odd("the list of tags is longer than 32 MiB"));
+                }
+                read => read?,
+            };
+            left -= bytes.len() as u64;
             let page = wire::tags(&bytes).map_err(|why| self.odd(why.0))?;
             let last = page.last().cloned().filter(|_| more);
             let advances = tags.last() != page.last();

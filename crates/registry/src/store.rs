@@ -21,6 +21,8 @@ use crate::wire;
 
 /// Maximum size of the contents that are kept in memory: 64 MiB.
 const CACHE_BYTES_MAX: usize = 64 << 20;
+/// Maximum number of digests of blobs that are kept in memory.
+const BLOBS_MAX: usize = 200_000;
 /// Maximum time for all lists and links that a command reads: 10 minutes. A registry can answer each
 /// request just in time.
 const LOOKUPS: Duration = Duration::from_secs(600);
@@ -44,6 +46,33 @@ struct Known {
     bytes: usize,
     /// Digests that a known manifest lists as config or layer.
     blobs: BTreeSet<Digest>,
+}
+
+impl Known {
+    /// Adds content. Empties the cache first if it would exceed its limits.
+    fn learn(&mut self, kind: Kind, digest: Digest, bytes: Vec<u8>) {
+        if kind == Kind::Manifest
+            && let Ok(manifest) = ImageManifest::decode("manifest", &bytes)
+        {
+            let layers = manifest.layers.iter().map(|layer| layer.digest);
+            // A manifest has a maximum length, and a writer without a key chooses its layers.
+            if self.blobs.len() + layers.len() >= BLOBS_MAX {
+                self.blobs.clear();
+            }
+            self.blobs.insert(manifest.config.digest);
+            self.blobs.extend(layers);
+        }
+        if self.bytes + bytes.len() > CACHE_BYTES_MAX {
+            self.contents.clear();
+            self.bytes = 0;
+        }
+        if bytes.len() <= CACHE_BYTES_MAX {
+            self.bytes += bytes.len();
+            if let Some(replaced) = self.contents.insert(digest, bytes) {
+                self.bytes -= replaced.len();
+            }
+        }
+    }
 }
 
 /// State of a chain at the last poll: the ETag or digest of its head tag.
@@ -190,24 +219,7 @@ impl Registry {
 
     /// Adds content whose digest was verified to the cache.
     pub(crate) fn learn(&self, kind: Kind, digest: Digest, bytes: Vec<u8>) {
-        let mut known = self.known();
-        if kind == Kind::Manifest
-            && let Ok(manifest) = ImageManifest::decode("manifest", &bytes)
-        {
-            known.blobs.insert(manifest.config.digest);
-            let layers = manifest.layers.iter().map(|layer| layer.digest);
-            known.blobs.extend(layers);
-        }
-        if known.bytes + bytes.len() > CACHE_BYTES_MAX {
-            known.contents.clear();
-            known.bytes = 0;
-        }
-        if bytes.len() <= CACHE_BYTES_MAX {
-            known.bytes += bytes.len();
-            if let Some(replaced) = known.contents.insert(digest, bytes) {
-                known.bytes -= replaced.len();
-            }
-        }
+        self.known().learn(kind, digest, bytes);
     }
 
     /// Cached content with this digest.
@@ -336,6 +348,8 @@ mod tests {
     use std::io::{BufRead as _, BufReader, Write as _};
     use std::net::{SocketAddr, TcpListener};
 
+    use bundle::oci::Descriptor;
+
     use super::*;
 
     /// Stand-in for a registry that answers each request at once with a small page of tags, and a
@@ -376,6 +390,26 @@ mod tests {
         match result {
             Err(refused) => refused.to_string(),
             Ok(_) => panic!("the registry was not too slow"),
+        }
+    }
+
+    #[test]
+    fn known_blobs_have_a_maximum() {
+        let mut known = Known::default();
+        let descriptor = |text: String| Descriptor {
+            media_type: "a/b".to_owned(),
+            digest: Digest::of(text.as_bytes()),
+            size: 1,
+        };
+        for manifest in 0..60 {
+            let layers = (0..5_000).map(|layer| descriptor(format!("{manifest} {layer}")));
+            let config = descriptor(format!("{manifest}"));
+            let manifest = ImageManifest::new("a/b", config, layers.collect());
+            let bytes = manifest.encode();
+            let last = manifest.layers.last().map(|layer| layer.digest);
+            known.learn(Kind::Manifest, Digest::of(&bytes), bytes);
+            assert!(known.blobs.len() <= BLOBS_MAX);
+            assert!(last.is_some_and(|digest| known.blobs.contains(&digest)));
         }
     }
 

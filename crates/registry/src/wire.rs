@@ -9,6 +9,10 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// Maximum length of a page of tags, in bytes. Some registries send all tags in one page.
 pub const TAGS_BYTES_MAX: u64 = 16 << 20;
+/// Maximum length of all pages of a list of tags together, in bytes.
+pub const TAG_LIST_BYTES_MAX: u64 = 32 << 20;
+/// Maximum length of a tag, in bytes (OCI distribution specification 1.1, "Pulling manifests").
+const TAG_BYTES_MAX: usize = 128;
 /// Maximum number of tags of a repository.
 pub const TAGS_MAX: usize = 200_000;
 /// Maximum length of an index, in bytes.
@@ -82,14 +86,17 @@ struct Error {
 /// Reads a page of tags.
 ///
 /// # Errors
-/// The bytes are not a list of tags, or the list is too long.
+/// The bytes are not a list of tags, the list is too long, or a tag is longer than 128 bytes.
 pub fn tags(bytes: &[u8]) -> Result<Vec<String>, Unreadable> {
     check(bytes, TAGS_BYTES_MAX)?;
     let read: Tags =
         serde_json::from_slice(bytes).map_err(|_| Unreadable("the list of tags is not valid"))?;
     let tags = read.tags.unwrap_or_default();
-    match tags.len() > TAGS_MAX {
-        true => Err(Unreadable("the repository has too many tags")),
+    if tags.len() > TAGS_MAX {
+        return Err(Unreadable("the repository has too many tags"));
+    }
+    match tags.iter().any(|tag| tag.len() > TAG_BYTES_MAX) {
+        true => Err(Unreadable("the list has a tag of more than 128 bytes")),
         false => Ok(tags),
     }
 }
@@ -232,6 +239,9 @@ mod tests {
         assert!(token(&vec![b' '; TOKEN_BYTES_MAX as usize + 1]).is_err());
         let many = format!("{{\"tags\":[{}\"\"]}}", "\"\",".repeat(TAGS_MAX));
         assert!(tags(many.as_bytes()).is_err());
+        let long = |length| format!("{{\"tags\":[\"{}\"]}}", "t".repeat(length));
+        assert!(tags(long(TAG_BYTES_MAX).as_bytes()).is_ok());
+        assert!(tags(long(TAG_BYTES_MAX + 1).as_bytes()).is_err());
         assert_eq!(error(&[b' '; ERROR_BYTES_MAX as usize + 1]), None);
     }
 }

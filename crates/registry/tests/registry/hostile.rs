@@ -440,6 +440,26 @@ fn pages_of_tags_are_followed_to_their_end() {
 }
 
 #[test]
+fn pages_of_tags_have_a_limit_in_total() {
+    let pages = Arc::new(AtomicU32::new(0));
+    let server = Hostile::start(move |_, _| {
+        let number = pages.fetch_add(1, Ordering::SeqCst);
+        let page = format!(
+            "{{\"tags\":[\"rev-{number:020}\"]{}}}",
+            " ".repeat(10 << 20)
+        );
+        let next = "link: </v2/a/b/tags/list?n=1>; rel=\"next\"\r\n";
+        answer("200 OK", next, page.as_bytes())
+    });
+    let refused = why(server.open().serials(&Chain::Revocations));
+    assert!(
+        refused.contains("too large") || refused.contains("longer"),
+        "{refused}"
+    );
+    assert_eq!(server.requests().len(), 4);
+}
+
+#[test]
 fn withheld_record_is_not_an_empty_channel() {
     // The registry lists the newest record and list of revocations, but has no manifests.
     let server = Hostile::start(|request, _| match request.line.contains("/tags/list") {
