@@ -8,6 +8,7 @@
 //! allowed for each of them, too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bundle::ir;
 use vocab::checks::{self, Check, Level};
@@ -21,7 +22,7 @@ use crate::{Change, Class, Side};
 pub(super) fn apply(
     old: Option<&Side>,
     new: &Side,
-    earlier: &BTreeMap<String, BTreeSet<String>>,
+    earlier: &BTreeMap<String, BTreeSet<Arc<str>>>,
     changes: &mut Vec<Change>,
 ) {
     if ![old, Some(new)].into_iter().flatten().any(has_levels) {

@@ -40,6 +40,7 @@ mod places;
 mod reach;
 mod reachable;
 mod reaches;
+mod received_hosts;
 mod remainder;
 pub mod repeated_places;
 pub mod replay;

@@ -87,6 +87,7 @@ mod undecided;
 mod unreadable;
 mod variables;
 mod verifier_pairs;
+mod virtual_hosts;
 mod written;
 
 use gwc::assemble::assemble;

@@ -479,6 +479,8 @@ const BEGINNINGS: [(&str, &str); 7] = [
 fn beginning() -> String {
     let policies = "policies:
   away: {kind: redirect, host: b.example}
+  empty: {kind: respond, status: 204}
+  found: {kind: respond, status: 302, headers: {Location: /y}}
   closed: {kind: respond, status: 403}
   first: {kind: split, among: [{upstream: u}]}
 ";
@@ -562,7 +564,7 @@ fn later_sunset_makes_the_way_longer() {
 }
 
 #[test]
-fn removed_redirect_exposes_the_operation() {
+fn removed_reply_exposes_the_operation() {
     let gateway = beginning();
     let exposed = |old: &str, new: &str| -> Vec<String> {
         let lines = lines(&planned((&gateway, old), (&gateway, new))).into_iter();
@@ -576,13 +578,16 @@ fn removed_redirect_exposes_the_operation() {
             let own = format!("{security}, x-gateway: {{{public}policies: [{policies}]}}");
             document("", &own)
         };
-        let redirected = side("away");
-        for after in ["", "office"] {
-            let line = format!("security {class} operation-exposed a/secret");
-            assert_eq!(exposed(&redirected, &side(after)), [line], "{after}");
+        for reply in ["away", "empty", "found"] {
+            let answered = side(reply);
+            for after in ["", "office"] {
+                let line = format!("security {class} operation-exposed a/secret");
+                assert_eq!(exposed(&answered, &side(after)), [line], "{reply} {after}");
+            }
+            assert_eq!(exposed(&side(""), &answered), [""; 0], "{reply}");
+            let still = side(&format!("office, {reply}"));
+            assert_eq!(exposed(&answered, &still), [""; 0], "{reply}");
         }
-        assert_eq!(exposed(&side(""), &redirected), [""; 0]);
-        assert_eq!(exposed(&redirected, &side("office, away")), [""; 0]);
     }
 }
 

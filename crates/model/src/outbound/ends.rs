@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
+use policy::Checked;
 use policy::declared::{Scalar, Settings, Value};
 
 use super::path::{self, Path};
-use super::{Place, Shared};
+use super::{Place, Shared, answers, is_unserved};
 
 /// Part of an operation's requests that a destination receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Sent {
+pub enum Sent {
     /// No request: the gateway answers or refuses all requests, or the destination has the weight
     /// 0.
     Nothing,
@@ -184,7 +185,11 @@ pub(super) fn ends(shared: &Shared<'_>, place: &Place<'_>) -> Vec<End> {
     };
     let until = until(place);
     let mut ends: Vec<End> = Vec::new();
-    for (name, sent) in receivers(place) {
+    let mut receivers = receivers(&place.policies, &place.forwarding, place.upstream);
+    if is_unserved(place.method) {
+        stop(&mut receivers);
+    }
+    for (name, sent) in receivers {
         let Some(upstream) = shared.upstreams.get(name.as_str()) else {
             continue;
         };
@@ -252,41 +257,58 @@ fn rewrites(place: &Place<'_>) -> Vec<(Option<String>, Option<String>)> {
 }
 
 /// Upstreams of an operation, each with the part of the requests that the upstream receives.
-fn receivers(place: &Place<'_>) -> BTreeMap<String, Sent> {
+/// `policies`: policies of the chain in order. `forwarding`: settings of the operation itself.
+#[must_use]
+pub fn receivers(
+    policies: &[&Checked],
+    forwarding: &Settings,
+    upstream: &str,
+) -> BTreeMap<String, Sent> {
     let (mut splits, mut mirrors) = (Vec::new(), Vec::new());
-    for checked in &place.policies {
+    for checked in policies {
         match checked.kind() {
             "split" => splits.push(shares(&checked.settings(), "among")),
             "mirror" => mirrors.extend(mirrored(&checked.settings(), &["upstream"], &["percent"])),
             _ => {}
         }
     }
-    splits.push(shares(&place.forwarding, "split"));
+    splits.push(shares(forwarding, "split"));
     let own = [["mirror", "upstream"], ["mirror", "percent"]];
-    mirrors.extend(mirrored(&place.forwarding, &own[0], &own[1]));
-    let mut receivers = BTreeMap::from([(place.upstream.to_owned(), Sent::Requests)]);
+    mirrors.extend(mirrored(forwarding, &own[0], &own[1]));
+    let mut receivers = BTreeMap::from([(upstream.to_owned(), Sent::Requests)]);
     let add = |receivers: &mut BTreeMap<String, Sent>, (name, sent): (String, Sent)| {
         let known = receivers.entry(name).or_insert(sent);
         *known = sent.max(*known);
     };
     for split in splits.into_iter().filter(|split| !split.is_empty()) {
         // The last split selects the upstream.
-        for known in receivers.values_mut() {
-            *known = Sent::Nothing;
-        }
+        stop(&mut receivers);
         for share in split {
             add(&mut receivers, share);
         }
     }
-    for one in mirrors.into_iter().chain(others(&place.forwarding)) {
+    for one in mirrors.into_iter().chain(others(forwarding)) {
         add(&mut receivers, one);
     }
-    if place.answers() {
-        for known in receivers.values_mut() {
-            *known = Sent::Nothing;
-        }
+    if policies.iter().any(|checked| answers(checked)) {
+        stop(&mut receivers);
     }
     receivers
+}
+
+/// Sets that no upstream receives a request.
+fn stop(receivers: &mut BTreeMap<String, Sent>) {
+    for known in receivers.values_mut() {
+        *known = Sent::Nothing;
+    }
+}
+
+/// Servers of an upstream that receive requests: `host:port`, or as
+/// [`ir::Upstream::servers_and_paths`]. Leaves out targets with the weight 0.
+pub fn receiving_servers(upstream: &ir::Upstream) -> impl Iterator<Item = String> {
+    let servers = upstream.servers_and_paths().into_iter().enumerate();
+    let receiving = servers.filter(|(index, _)| has_weight(upstream, *index));
+    receiving.map(|(_, (server, _))| server)
 }
 
 /// Upstreams of a split: a share with a weight or with conditions gets requests.

@@ -23,6 +23,7 @@ use policy::{Checked, Protection as Refused};
 use sources::parallel;
 
 use self::ends::{End, ends};
+pub use self::ends::{Sent, receivers, receiving_servers};
 use self::mappings::{Mapping, Mappings, covers_hosts};
 pub use self::openings::{Extent, Opening, Openings, Side, openings};
 pub use self::path::Path;

@@ -8,6 +8,7 @@
 //! otherwise by method and path template: first within the same API, then within a renamed API.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bundle::ir;
 use model::lower::Lowered;
@@ -28,7 +29,7 @@ pub(super) struct OperationPair<'a> {
     pub(super) new: &'a str,
     /// Old and new path template. `None` if both match the same paths, or if the pair serves no
     /// common requests.
-    pub(super) templates: Option<&'a [ir::Template; 2]>,
+    pub(super) templates: Option<&'a [Arc<ir::Template>; 2]>,
     /// True if the operations serve only `HEAD` requests in common, because one operation describes
     /// `GET`.
     pub(super) is_head: bool,
@@ -73,7 +74,7 @@ impl<'a> Operations<'a> {
         &mut self,
         old: Name<'a>,
         new: Name<'a>,
-        templates: Option<&'a [ir::Template; 2]>,
+        templates: Option<&'a [Arc<ir::Template>; 2]>,
         methods: [&str; 2],
     ) {
         let pairs = self.0.entry((old.0, new.0)).or_default();

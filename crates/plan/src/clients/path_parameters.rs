@@ -1,6 +1,8 @@
 //! Path parameters of two operations, by their position in the path. A parameter of one operation
 //! may be at the position of a literal of the other one: `/users/{id}` and `/users/me`.
 
+use std::sync::Arc;
+
 use bundle::ir::{self, ParameterPlace, Segment, Template, Value};
 use model::contract::joint::Joint;
 use validator::containment;
@@ -31,7 +33,7 @@ impl PathParameters {
     /// if they match different paths.
     pub(super) fn new(
         (old, new): (&[ir::Parameter], &[ir::Parameter]),
-        templates: Option<&[Template; 2]>,
+        templates: Option<&[Arc<Template>; 2]>,
     ) -> Self {
         let in_path = |all: &[ir::Parameter]| -> Vec<ir::Parameter> {
             let all = all.iter();
@@ -73,8 +75,8 @@ impl PathParameters {
 }
 
 /// Positions of two path templates at which at least one of them has a parameter.
-fn slots(templates: &[Template; 2], parameters: [&[ir::Parameter]; 2]) -> Slots {
-    let [old, new] = templates.each_ref().map(Template::segments);
+fn slots(templates: &[Arc<Template>; 2], parameters: [&[ir::Parameter]; 2]) -> Slots {
+    let [old, new] = templates.each_ref().map(|template| template.segments());
     let index = |side: usize, name: &str| {
         let at = parameters[side].iter().position(|one| one.name == name)?;
         Some(Slot::Parameter(at))

@@ -1,10 +1,12 @@
 //! Differences of two lifecycles, and the old keys of operations.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bundle::ir;
 use jiff::civil;
 use model::source_map::{Lifecycle, OperationSource, Place, SourceMap, stability_rank};
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 use vocab::checks::{self, Level};
 
@@ -224,15 +226,18 @@ fn stability(was: &Lifecycle, is: &Lifecycle) -> Option<Found> {
     })
 }
 
+/// Keys of old operations, by the key of a new operation.
+type KeysByNewKey = BTreeMap<String, BTreeSet<Arc<str>>>;
+
 /// Keys of the old operations that served the requests of a new operation, by the new key.
 #[derive(Debug, Default)]
 pub(crate) struct EarlierKeys {
     /// Keys of the old operations whose lifecycle the new operation continues. Contains only
     /// operations that have at least one old key that differs from their own.
-    continued: BTreeMap<String, BTreeSet<String>>,
+    continued: KeysByNewKey,
     /// Keys of all old operations that served some of the requests, except the new operation's own
     /// key.
-    others: BTreeMap<String, BTreeSet<String>>,
+    others: KeysByNewKey,
 }
 
 impl EarlierKeys {
@@ -240,13 +245,15 @@ impl EarlierKeys {
     /// operation that remains counts only for new operations that match the same paths: a new
     /// operation beside it has a lifecycle of its own. A new operation id, another API, or ids that
     /// two operations exchange therefore hide no lifecycle.
-    pub(crate) fn of(new: &ir::Gateway, served: &ServedPairs<'_>) -> Self {
+    pub(crate) fn of<'a>(new: &ir::Gateway, served: &ServedPairs<'a>) -> Self {
         let operations = new.apis.iter().flat_map(|api| &api.operations);
         let remaining: BTreeSet<&str> = operations.map(|one| &*one.key).collect();
         let mut all = Self::default();
-        let add = |keys: &mut BTreeMap<String, BTreeSet<String>>, [was, is]: [&str; 2]| {
-            let known = keys.entry(is.to_owned()).or_default();
-            known.insert(was.to_owned());
+        // Thousands of operations can have served requests of one new operation.
+        let mut shared: FxHashMap<&str, Arc<str>> = FxHashMap::default();
+        let mut add = |keys: &mut KeysByNewKey, [was, is]: [&'a str; 2]| {
+            let was = shared.entry(was).or_insert_with(|| was.into());
+            keys.entry(is.to_owned()).or_default().insert(was.clone());
         };
         for (keys, same_paths) in served.keys().filter(|([was, is], _)| was != is) {
             add(&mut all.others, keys);
@@ -255,8 +262,8 @@ impl EarlierKeys {
             }
         }
         for ([was, is], _) in served.keys().filter(|([was, is], _)| was == is) {
-            if let Some(keys) = all.continued.get_mut(is) {
-                keys.insert(was.to_owned());
+            if all.continued.contains_key(is) {
+                add(&mut all.continued, [was, is]);
             }
         }
         all
@@ -264,7 +271,7 @@ impl EarlierKeys {
 
     /// Keys of the other old operations that served some of the requests of a new operation, by the
     /// new key.
-    pub(crate) fn others(&self) -> &BTreeMap<String, BTreeSet<String>> {
+    pub(crate) fn others(&self) -> &BTreeMap<String, BTreeSet<Arc<str>>> {
         &self.others
     }
 
@@ -274,7 +281,7 @@ impl EarlierKeys {
         let earlier = self.continued.get(key);
         let own = earlier.is_none().then_some(key);
         own.into_iter()
-            .chain(earlier.into_iter().flatten().map(String::as_str))
+            .chain(earlier.into_iter().flatten().map(AsRef::as_ref))
     }
 }
 

@@ -470,7 +470,7 @@ fn bordering<'r>(
             Tier::Described => !route.serves || route.is_ambiguous(),
             Tier::Unmatched | Tier::Undeclared | Tier::Withheld => false,
         });
-        let templates = bordering.map(|(route, signature)| (signature, &route.template));
+        let templates = bordering.map(|(route, signature)| (signature, &*route.template));
         templates.collect::<BTreeMap<&Signature, &ir::Template>>()
     };
     let (was, is) = (of(old, old_signed), of(new, new_signed));

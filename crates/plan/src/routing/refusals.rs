@@ -172,7 +172,7 @@ impl<'a> Cells<'_, 'a> {
             }
         }
         let tables = self.tables.map(|table| table.routes);
-        let cases = LetterCases::of(described(tables).map(|route| &route.template));
+        let cases = LetterCases::of(described(tables).map(|route| &*route.template));
         let neighbours = all.iter().flat_map(|cause| {
             let route = self.cause(*cause);
             let templates = match route.tier {

@@ -3,8 +3,8 @@
 //! another operation with stricter access, or replace such an operation. The module also reports
 //! operations whose access changed and that serve none of their old requests.
 
+mod answered;
 mod identity;
-mod redirected;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -75,7 +75,7 @@ pub(crate) fn compare<'a>(
     accesses.leave_out_moved(&moved, &mut found.all);
     plan.notes.extend(found.not_compared.gap());
     accesses.not_compared(&found.not_compared.keys().collect(), plan);
-    accesses.redirected(plan);
+    accesses.answered(plan);
     accesses.bypasses(&found.all, plan);
     let successors = accesses.successors(&found.all, plan);
     accesses.moved(&moved, plan);

@@ -1,6 +1,8 @@
 //! Pairs of operations that serve the same requests before and after a release. The comparison of
 //! contracts uses these pairs, because clients call paths and not names of operations.
 
+use std::sync::Arc;
+
 use bundle::ir;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -15,7 +17,7 @@ pub(crate) struct ServedPair<'a> {
     pub(crate) old: OperationAt<'a>,
     pub(crate) new: OperationAt<'a>,
     /// Old and new path template, with base path. `None` if both match the same paths.
-    pub(crate) templates: Option<[ir::Template; 2]>,
+    pub(crate) templates: Option<[Arc<ir::Template>; 2]>,
 }
 
 /// All pairs of operations that serve the same requests. An operation is in several pairs if
@@ -71,7 +73,7 @@ impl<'a> ServedPairs<'a> {
             self.pairs.push(ServedPair {
                 old: old.operation_at(),
                 new: new.operation_at(),
-                templates: (!same).then(|| [old.template.clone(), new.template.clone()]),
+                templates: (!same).then(|| [&old.template, &new.template].map(Arc::clone)),
             });
         } else if same {
             self.pairs[at].templates = None;

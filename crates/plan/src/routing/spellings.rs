@@ -246,7 +246,7 @@ pub(super) fn escaped_to(template: &Template, other: &str) -> Option<String> {
 /// True if the gateway may refuse requests of a route because of another route of these tables.
 pub(super) fn may_refuse(tables: [&[Route<'_>]; 2]) -> bool {
     let routes = || tables.into_iter().flatten();
-    let cases = LetterCases::of(described(tables).map(|route| &route.template));
+    let cases = LetterCases::of(described(tables).map(|route| &*route.template));
     cases.has_final_slash()
         || routes().any(|route| {
             has_other_readings(route)

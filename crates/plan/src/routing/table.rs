@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use bundle::ir::{self, Segment, Template, TrailingSlash};
 use engine::router::{compare_conditions, compare_templates};
@@ -123,7 +123,7 @@ pub(super) struct Route<'a> {
     /// HTTP method. `None`: any method.
     pub(super) method: Option<&'a str>,
     /// Path template, with the base path of the mount.
-    pub(super) template: Template,
+    pub(super) template: Arc<Template>,
     /// True if the template is the trailing-slash variant of the declared path.
     pub(super) twin: bool,
     /// Precedence tier of the route.
@@ -239,7 +239,7 @@ fn of_logins<'a>(
                 mount,
                 operation: &UNSERVED,
                 method: None,
-                template,
+                template: Arc::new(template),
                 twin: false,
                 tier: Tier::Login,
                 conditions: &[],
@@ -285,7 +285,7 @@ fn rest<'a>(api: &'a ir::Api, mount: &'a ir::Mount) -> Vec<Route<'a>> {
         mount,
         operation: gets.unwrap_or(&UNSERVED),
         method: None,
-        template: template.behind(&mount.base_path),
+        template: Arc::new(template.behind(&mount.base_path)),
         twin: false,
         tier,
         conditions: &[],
@@ -329,7 +329,7 @@ fn described<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'a>> {
                 mount,
                 operation,
                 method: Some(&operation.method),
-                template: template.behind(&mount.base_path),
+                template: Arc::new(template.behind(&mount.base_path)),
                 twin,
                 tier: Tier::Described,
                 conditions: &operation.conditions,
@@ -343,7 +343,7 @@ fn described<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'a>> {
                 mount,
                 operation: &UNSERVED,
                 method: Some(&hidden.method),
-                template: template.behind(&mount.base_path),
+                template: Arc::new(template.behind(&mount.base_path)),
                 twin,
                 tier: Tier::Described,
                 conditions: &hidden.conditions,

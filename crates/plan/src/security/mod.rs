@@ -41,6 +41,7 @@ use policy::Addresses;
 use policy::declared::{Scalar, Settings};
 use serde_json::Value;
 
+use crate::received_hosts::{Sender, newly_chosen};
 use crate::{Class, Section};
 
 pub(crate) use answers::{executed, is_sending};
@@ -153,6 +154,7 @@ const COMPONENTS: &[Component] = &[
     ("inputs", inputs::compare),
     ("answers", answers::compare),
     ("readings", readings::compare),
+    ("host", received_host),
     ("transport", transport::compare),
 ];
 
@@ -186,6 +188,43 @@ pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         found
     });
     found.collect()
+}
+
+/// Reason for a missing witness of a `Host` that clients choose.
+const VIRTUAL_HOSTS: &str = "no example: gwc cannot know the virtual hosts of the server";
+
+/// Compares the `Host` that servers receive. Reports servers whose virtual host clients newly
+/// choose.
+fn received_host(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    let senders = [old, new].map(|access| {
+        let route = access.route?;
+        Some(Sender {
+            gateway: route.gateway,
+            treatment: route.treatment,
+            policies: access.chain().map(|policy| &policy.checked).collect(),
+        })
+    });
+    let [Some(was), Some(is)] = &senders else {
+        return Vec::new();
+    };
+    let lines = newly_chosen(was, is)
+        .into_iter()
+        .flat_map(|(server, fixed)| {
+            let values = (fixed, "preserve".to_owned());
+            let subject = format!("Host at {server}");
+            one(
+                "host",
+                Verdict::Weaken,
+                "host-header-changed",
+                &subject,
+                values,
+            )
+        });
+    let mut lines: Vec<Difference> = lines.collect();
+    for line in &mut lines {
+        line.why_none = Some(VIRTUAL_HOSTS);
+    }
+    lines
 }
 
 /// Differences in the responses of a route that refuses every request: their fields, and the

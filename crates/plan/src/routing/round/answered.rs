@@ -1,6 +1,6 @@
-//! Requests that a `redirect` policy of the old side answered, and that the new side sends to an
-//! upstream. The upstream got no such request before, so callers have new access, as to a new
-//! operation. The comparison of routes reports requests that the old side refused.
+//! Requests that a policy of the old side answered (`redirect`, `respond`), and that the new side
+//! sends to an upstream. The upstream got no such request before, so callers have new access, as to a
+//! new operation. The comparison of routes reports requests that the old side answered with an error.
 
 use policy::Checked;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -13,14 +13,15 @@ use crate::{Change, Plan};
 use model::outbound::{Side, answers};
 
 /// Reason for a missing witness.
-const REDIRECTED: &str = "no example: the old side redirected the requests of every caller";
+const ANSWERED: &str = "no example: the old side answered the requests of every caller itself";
 
 impl Accesses<'_, '_> {
-    /// Reports operations of the new side that send requests which the old side redirected.
-    pub(super) fn redirected(&self, plan: &mut Plan) {
+    /// Reports operations of the new side that send requests which the old side answered
+    /// itself.
+    pub(super) fn answered(&self, plan: &mut Plan) {
         let mut olds: FxHashMap<String, Vec<OperationAt<'_>>> = FxHashMap::default();
         let places = self.places[number(Side::Old)].iter();
-        for before in places.filter(|one| self.redirects(**one)) {
+        for before in places.filter(|one| self.is_answered(**one)) {
             let template = before.operation.template.to_string();
             olds.entry(template).or_default().push(*before);
         }
@@ -50,20 +51,22 @@ impl Accesses<'_, '_> {
                 let section = one.section();
                 let mut change = Change::new(section, class, id, one.subject, one.old, one.new);
                 change.bound = format!("{}; {}", digest(*before), digest(*after));
-                change.why_none = Some(REDIRECTED);
+                change.why_none = Some(ANSWERED);
                 let operation = reference(after.api, after.operation);
                 plan.changes.push(change.of(operation));
             }
         }
     }
 
-    /// True if the first policy that answers the requests of an old operation is a `redirect`.
-    fn redirects(&self, one: OperationAt<'_>) -> bool {
+    /// True if a policy answers the requests of an old operation, and not with an error status.
+    fn is_answered(&self, one: OperationAt<'_>) -> bool {
         let gateway = self.gateways[number(Side::Old)];
         let chain = policies(gateway, one.api, treatment(one));
         let mut replies = chain.map(|policy| &policy.checked);
         let first = replies.find(|checked| answers(checked));
-        matches!(first, Some(Checked::Redirect(_)))
+        let is_error =
+            |checked: &&Checked| matches!(checked, Checked::Respond(one) if one.status() >= 400);
+        first.is_some_and(|first| !is_error(&first))
     }
 }
 
