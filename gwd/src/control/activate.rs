@@ -23,7 +23,7 @@ const FIRST_HOSTS: Duration = Duration::from_secs(5);
 const HOSTS: Duration = Duration::from_secs(1);
 /// Maximum time for fetching the key sets that a version adds, at a start and at other activations:
 /// 5s. A rollback or a switch by an operator does not wait.
-const KEYS: Duration = Duration::from_secs(5);
+pub(super) const KEYS: Duration = Duration::from_secs(5);
 /// Maximum time for compiling validators before a switch to a new version (2s), and before a
 /// rollback (200ms).
 const WARM: Duration = Duration::from_secs(2);

@@ -13,7 +13,7 @@ use bundle::store::Blobs as _;
 use bundle::store::folder::Folder;
 use serde_json::{Value, json};
 
-use super::activate::what;
+use super::activate::{KEYS, what};
 use super::share::{Beside, NodeRollout};
 use super::{Control, Resident};
 use crate::metrics::registry::totals::Served;
@@ -23,8 +23,9 @@ impl Control {
     /// Activates the candidate beside the base, or stops it, as the progressive release of the head
     /// requires. A failure leaves all requests to the base.
     pub(super) fn follow_candidate(&mut self) {
-        let Some(head) = self.wanted_candidate() else {
-            return self.stop_candidate("the release no longer requires it on this node");
+        let head = match self.wanted_candidate() {
+            Ok(head) => head,
+            Err(why) => return self.stop_candidate(why),
         };
         let candidate = head.bundle();
         let known = self.beside.as_ref();
@@ -51,16 +52,33 @@ impl Control {
         self.serve_candidate(&head);
     }
 
-    /// Record of the candidate that should serve a share of the requests now. `None`: the running
-    /// bundle should serve all of them.
-    fn wanted_candidate(&self) -> Option<Accepted> {
-        let node = self.rollout.as_ref().filter(|node| node.serves_two())?;
+    /// Record of the candidate that should serve a share of the requests now.
+    ///
+    /// # Errors
+    /// The reason why the running bundle should serve all requests.
+    fn wanted_candidate(&self) -> Result<Accepted, &'static str> {
         let head = self.head.as_ref();
-        let head = head.filter(|head| head.pointer() == node.head)?;
-        let runs_base = self.running.map(|running| running.bundle) == node.follows;
-        let is_usable = self.banned(&node.candidate).is_none();
-        let is_wanted = runs_base && is_usable && !self.is_blocked_by_hold(head);
-        is_wanted.then(|| head.clone())
+        let node = self.rollout.as_ref().filter(|node| node.serves_two());
+        let (Some(node), Some(head)) = (node, head) else {
+            let is_head = head.map(Accepted::bundle) == self.node.candidate();
+            return Err(match is_head {
+                true => "the release requires it for all requests, and it does not run yet",
+                false => "the release no longer requires it on this node",
+            });
+        };
+        if head.pointer() != node.head {
+            return Err("the head of the channel changed");
+        }
+        if self.running.map(|running| running.bundle) != node.follows {
+            return Err("this node does not run the base");
+        }
+        if self.banned(&node.candidate).is_some() {
+            return Err("it is revoked or withdrawn");
+        }
+        if self.is_blocked_by_hold(head) {
+            return Err("a hold keeps this node from serving it");
+        }
+        Ok(head.clone())
     }
 
     /// Bundle of the candidate that is tried again if it was refused. `None`: this node serves no
@@ -83,6 +101,8 @@ impl Control {
         if kept.size(&head.bundle()).is_ok_and(|size| size.is_some())
             && let Ok(resident) = self.prepare(&kept, head, None)
         {
+            // The base serves all requests meanwhile.
+            self.node.fetch_keys(&resident.version, KEYS);
             return Ok(resident);
         }
         let store = Folder::open(&self.plan.store)?;
