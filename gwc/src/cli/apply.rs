@@ -114,11 +114,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let head = release::head(store, trust.as_ref(), &place.channel)?;
     if !args.merge {
         let newest = head.as_ref().map_or(0, |head| head.pointer.serial);
-        check_floor(&place, trust.as_ref(), newest)?;
+        check_floor(&place, store, trust.as_ref(), newest)?;
     }
     let old = head.as_ref();
     let old = old.map(|head| side_of_head(store, trust.as_ref(), &place.channel, head));
-    approvals::note_head(&place, store, trust.as_ref(), head.as_ref());
+    approvals::check_head(&place, store, trust.as_ref())?;
     let sides = sides(&mut built, old.transpose()?)?;
     let sides = (sides.0.as_ref(), &sides.1);
     let planned = PlannedMove::new(&place, head.as_ref(), sides, &args.review, GateScope::Every)?;
@@ -198,7 +198,7 @@ impl Apply<'_> {
         } else {
             BTreeSet::new()
         };
-        self.movement.check_floor(&merges)?;
+        self.movement.check_floor(store, &merges)?;
         let same = head.filter(|head| head.bundle == id);
         self.check_all_nodes(same)?;
         let is_idle = merges.is_empty() && !planned.changes_rules;

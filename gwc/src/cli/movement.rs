@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::say;
 use crate::release::{self, AnyStore, Place, provenance};
 use bundle::approval;
-use bundle::channel::Context;
+use bundle::channel::{self, Context};
 use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::keys::PrivateKey;
@@ -15,7 +15,7 @@ use bundle::refused::Refused;
 use bundle::revocation;
 use bundle::statement::Statement;
 use bundle::statement::predicate::{Pointer, Record, RecordKind, Role, Rollout};
-use bundle::store::{Store, WriteError};
+use bundle::store::{Chain, Store, WriteError};
 use bundle::trust::{KeyState, Trust, When};
 use diag::text::printable;
 use model::exit::{Exit, Failure};
@@ -57,10 +57,29 @@ pub(super) struct RecordFields {
 /// Refuses a store whose newest record of the channel has a serial below the minimum in the trust
 /// file. Such a store is outdated, or hides records. A plan against it would compare with an older
 /// version or with none, so gates would not apply. `newest`: 0 if the channel has no record.
-pub(super) fn check_floor(place: &Place, trust: Option<&Trust>, newest: u64) -> anyhow::Result<()> {
+///
+/// A revoked key may have signed the record that the minimum names. The store then still has this
+/// record, and commands skip it.
+pub(super) fn check_floor(
+    place: &Place,
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    newest: u64,
+) -> anyhow::Result<()> {
     let Some((floor, message)) = below_floor(place, trust, newest) else {
         return Ok(());
     };
+    if is_skipped(place, store, trust, floor)? {
+        let compared = match newest {
+            0 => "there is no older record, so the whole gateway counts as new".to_owned(),
+            older => format!("the newest other record is {older}"),
+        };
+        say::note_once(&format!(
+            "warning: a revoked key signed record {floor} of channel {}; {compared}",
+            place.channel
+        ));
+        return Ok(());
+    }
     let serial = newest;
     Err(refused(&Refused::BelowFloor { serial, floor }, &message))
 }
@@ -71,6 +90,27 @@ pub(super) fn note_floor(place: &Place, trust: Option<&Trust>, head: Option<&Ent
     if let Some((_, message)) = below_floor(place, trust, newest) {
         say::note(&format!("warning: {message}"));
     }
+}
+
+/// True if a revoked key signed the record with this serial.
+fn is_skipped(
+    place: &Place,
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    serial: u64,
+) -> anyhow::Result<bool> {
+    let chain = Chain::Channel(place.channel.clone());
+    let (Some(trust), Some(digest)) = (trust, store.link(&chain, serial)?) else {
+        return Ok(false);
+    };
+    let context = Context {
+        trust,
+        channel: &place.channel,
+        now: release::now(),
+    };
+    let pointer = Pointer { digest, serial };
+    let verified = channel::verify(store, &context, pointer, When::Ever);
+    Ok(matches!(verified, Err(Refused::RevokedKey)))
 }
 
 /// Minimum serial of the channel in the trust file, and a message. `None` if the serial of the
@@ -102,7 +142,7 @@ impl Movement<'_> {
         store: &dyn Store,
         merges: &BTreeSet<Pointer>,
     ) -> anyhow::Result<()> {
-        self.check_floor(merges)?;
+        self.check_floor(store, merges)?;
         let trial = Target {
             bundle: Digest::of(b""),
             kind: RecordKind::Release,
@@ -193,11 +233,15 @@ impl Movement<'_> {
 
     /// Runs [`check_floor`] for the channel's newest record. `merges`: records that the store has
     /// lost. The newest of them counts instead, if it is newer.
-    pub(super) fn check_floor(&self, merges: &BTreeSet<Pointer>) -> anyhow::Result<()> {
+    pub(super) fn check_floor(
+        &self,
+        store: &dyn Store,
+        merges: &BTreeSet<Pointer>,
+    ) -> anyhow::Result<()> {
         let head = self.head.map_or(0, |head| head.pointer.serial);
         let merged = merges.iter().map(|pointer| pointer.serial).max();
         let newest = merged.map_or(head, |merged| merged.max(head));
-        check_floor(self.place, self.trust, newest)
+        check_floor(self.place, store, self.trust, newest)
     }
 
     fn draft(&self, target: Target) -> Draft {

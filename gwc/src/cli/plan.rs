@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use bundle::store::memory::Memory;
 use serde_json::Value;
 
+use super::approvals::check_head;
 use super::channels;
 use super::environments::{self, ComparedEnvironment};
 use super::limits::LimitOptions;
@@ -493,30 +495,26 @@ fn base(
         ..subject
     };
     let Some(store) = place.open_if_there()? else {
-        check_floor(place, trust.as_ref(), 0)?;
+        check_floor(place, &Memory::default(), trust.as_ref(), 0)?;
         say::note_once(&format!(
             "note: no store at `{}`: the plan compares with nothing\nhelp: if releases exist, name their store with --store or `release.store` of gateway.yaml",
             say::store(&place.store)
         ));
         return Ok((None, subject));
     };
-    let head = release::head(&store, trust.as_ref(), &place.channel)?;
-    let newest = head.as_ref().map_or(0, |head| head.pointer.serial);
-    check_floor(place, trust.as_ref(), newest)?;
     let verifier = trust.as_ref().map(|trust| BundleVerifier {
         store: &store,
         trust,
         channel: &place.channel,
     });
-    let left = verifier.map(|verifier| verifier.without_revoked_keys());
-    let head = match left {
-        Some(Ok(left)) if Some(&left) != trust.as_ref() => {
-            release::head(&store, Some(&left), &place.channel)?
-        }
-        // If the revocation list cannot be verified, no keys count as revoked here. `gwc apply`
-        // reports the error.
-        Some(Ok(_) | Err(_)) | None => head,
-    };
+    // If the revocation list cannot be verified, no keys count as revoked here. `gwc apply` reports
+    // the error.
+    let left = verifier.and_then(|verifier| verifier.without_revoked_keys().ok());
+    let trust = left.or(trust);
+    let head = release::head(&store, trust.as_ref(), &place.channel)?;
+    let newest = head.as_ref().map_or(0, |head| head.pointer.serial);
+    check_floor(place, &store, trust.as_ref(), newest)?;
+    check_head(place, &store, trust.as_ref())?;
     let Some(head) = head else {
         if let Some(doubt) = place.doubt(&store) {
             say::note_once(&doubt);

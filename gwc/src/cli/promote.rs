@@ -10,6 +10,7 @@ use bundle::trust::Trust;
 use serde_json::json;
 
 use super::apply::check_revoked;
+use super::approvals::check_head;
 use super::fleet::{self, Allowed};
 use super::movement::{Movement, Target};
 use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
@@ -80,6 +81,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         keys: &keys,
         head: Some(head),
     };
+    check_head(&place, &store, trust.as_ref())?;
     movement.check_newest_list(&store)?;
     check_revoked(&store, trust.as_ref(), &place.channel, head.bundle)?;
     check_fleet(args, &nodes, (&place, &store, trust.as_ref()))?;

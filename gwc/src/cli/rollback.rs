@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::name::ChannelName;
+use bundle::refused::Refused;
 use bundle::statement::predicate::RecordKind;
 use bundle::trust::Trust;
 use serde_json::json;
 
 use super::advice::Advice;
+use super::approvals::acceptance;
 use super::movement::{Movement, RecordFields, Target, refused};
 use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
 use super::planned::{GateScope, PlannedMove};
@@ -20,7 +22,7 @@ use super::side::side_in;
 use super::steps::{Wanted, step_text};
 use crate::release::approvals::carried;
 use crate::release::evidence::{self, BundleVerifier};
-use crate::release::{self, AnyStore, Place, back};
+use crate::release::{self, AnyStore, Place, back, refusals};
 use model::exit::{Exit, Failure};
 use model::lower::Lowered;
 
@@ -92,7 +94,7 @@ pub(super) fn go_back(
     let advice = Advice::new(context, &args.at, &place.root, &args.key);
     let rollback = Rollback::new(place, store, trust, (target, &advice))?;
     let (head, target) = (&rollback.head, rollback.target);
-    if head.bundle == target {
+    if head.bundle == target && !rollback.is_head_refused {
         report_idle(args, &rollback);
         return Ok(Exit::OK);
     }
@@ -184,6 +186,8 @@ pub(super) struct Rollback<'a> {
     store: &'a AnyStore,
     /// Newest record of the channel.
     pub(super) head: Entry,
+    /// True if gateways refuse the newest record.
+    is_head_refused: bool,
     entries: Vec<Entry>,
     /// Bundle to which the channel moves.
     pub(super) target: Digest,
@@ -201,6 +205,7 @@ impl<'a> Rollback<'a> {
         (text, advice): (&str, &'a Advice),
     ) -> anyhow::Result<Self> {
         let entries = evidence::entries(store, trust, &place.channel)?;
+        let refusals = refusals::of_records(store, trust, &place.channel, &entries);
         let head = entries.first().cloned().ok_or_else(|| {
             Failure::new(
                 Exit::INPUT,
@@ -212,7 +217,10 @@ impl<'a> Rollback<'a> {
             )
         })?;
         let target = match text.strip_prefix('-') {
-            None => released(&entries, release::resolve_id(store, text)?, &place.channel)?,
+            None => {
+                let target = release::resolve_id(store, text)?;
+                released(&entries, &refusals, target, &place.channel)?
+            }
             Some(steps) => {
                 let steps: usize = steps.parse().ok().filter(|steps| *steps > 0).ok_or_else(
                     || {
@@ -221,23 +229,11 @@ impl<'a> Rollback<'a> {
                         ))
                     },
                 )?;
-                back::target(&entries, steps).ok_or_else(|| {
-                    let versions = back::path(&entries).len() - 1;
-                    let channel = &place.channel;
-                    let why = match versions {
-                        0 => format!(
-                            "channel {channel} runs its first version, so there is no earlier one; \
-                             `gwc history` lists later ones (`gwc rollback ID`), `gwc apply` \
-                             releases another"
-                        ),
-                        1 => format!(
-                            "channel {channel} has one version before this one; `gwc history` lists it"
-                        ),
-                        _ => format!(
-                            "channel {channel} has {versions} versions before this one; `gwc history` lists them"
-                        ),
-                    };
-                    Failure::new(Exit::INPUT, "no-such-bundle", why)
+                let path = back::path(&entries, &refusals);
+                let target = back::target(&path, &refusals, steps);
+                target.ok_or_else(|| {
+                    let versions = back::steps(&path, 0, &refusals);
+                    too_far_back(versions, &place.channel)
                 })?
             }
         };
@@ -266,6 +262,7 @@ impl<'a> Rollback<'a> {
             place,
             store,
             head,
+            is_head_refused: matches!(refusals.first(), Some(Some(_))),
             entries,
             target,
             evidence,
@@ -392,20 +389,52 @@ impl<'a> Rollback<'a> {
     }
 }
 
-/// Checks that a record of the channel has the bundle, because other bundles did not pass the
-/// channel's gates.
-fn released(entries: &[Entry], target: Digest, channel: &ChannelName) -> Result<Digest, Failure> {
-    match entries.iter().any(|entry| entry.bundle == target) {
-        true => Ok(target),
-        false => Err(Failure::new(
+/// Error for `-N` with more versions than the channel has before the running one.
+fn too_far_back(versions: usize, channel: &ChannelName) -> Failure {
+    let why = match versions {
+        0 => format!(
+            "channel {channel} runs its first version, so there is no earlier one; `gwc history` \
+             lists later ones (`gwc rollback ID`), `gwc apply` releases another"
+        ),
+        1 => format!("channel {channel} has one version before this one; `gwc history` lists it"),
+        _ => format!(
+            "channel {channel} has {versions} versions before this one; `gwc history` lists them"
+        ),
+    };
+    Failure::new(Exit::INPUT, "no-such-bundle", why)
+}
+
+/// Checks that a record of the channel has the bundle, and that gateways accept such a record.
+/// Other bundles did not pass the channel's gates.
+fn released(
+    entries: &[Entry],
+    refusals: &[Option<Refused>],
+    target: Digest,
+    channel: &ChannelName,
+) -> anyhow::Result<Digest> {
+    let records = entries.iter().zip(refusals);
+    let mut records = records.filter(|(entry, _)| entry.bundle == target);
+    let bundle = target.short();
+    match records.next() {
+        None => Err(Failure::new(
             Exit::INPUT,
             "no-such-bundle",
             format!(
-                "channel {channel} never had bundle {}, so a rollback to it is impossible; `gwc \
-                 history` lists earlier versions, `gwc apply` releases another",
-                target.short()
+                "channel {channel} never had bundle {bundle}, so a rollback to it is impossible; \
+                 `gwc history` lists earlier versions, `gwc apply` releases another"
+            ),
+        )
+        .into()),
+        Some((entry, Some(why))) if records.all(|(_, refused)| refused.is_some()) => Err(refused(
+            why,
+            &format!(
+                "gateways refuse record {} with bundle {bundle}, so a rollback to it is \
+                 impossible{}",
+                entry.pointer.serial,
+                acceptance(why)
             ),
         )),
+        Some(_) => Ok(target),
     }
 }
 

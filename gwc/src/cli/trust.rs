@@ -8,7 +8,7 @@ use bundle::trust::{APPROVALS_MAX, Floors, Trust};
 use diag::count::counted;
 use serde_json::{Value, json};
 
-use super::approvals::record_json;
+use super::approvals::{check_head, record_json};
 use super::options::{FormatOption, StoreOptions};
 use super::replace::replace;
 use super::say::{self, Context, Format};
@@ -74,6 +74,7 @@ fn floor(args: &Floor, context: &Context) -> anyhow::Result<Exit> {
     let store = place.open()?;
     let channel = &place.channel;
     let head = release::head(&store, Some(&trust), channel)?;
+    check_head(&place, &store, Some(&trust))?;
     let verifier = BundleVerifier {
         store: &store,
         trust: &trust,

@@ -8,6 +8,7 @@
 //! | [`mod@side`] | content of a bundle, and its sources |
 //! | [`provenance`], [`evidence`] | origin of a bundle, and its verification |
 //! | [`approvals`] | approvals of changes and of records |
+//! | [`refusals`] | records that gateways refuse |
 //! | [`key`] | signing keys |
 //! | [`stores`] | folders and registries |
 //! | [`nodes`] | admin interfaces of gateways |
@@ -39,6 +40,7 @@ pub mod nodes;
 pub mod place;
 #[expect(clippy::disallowed_methods, reason = "reads the name of the user")]
 pub mod provenance;
+pub mod refusals;
 pub mod side;
 pub mod stores;
 

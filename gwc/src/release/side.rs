@@ -11,6 +11,7 @@ use bundle::trust::Trust;
 use bundle::verify::Unverified;
 
 use super::evidence;
+use super::refusals::without_refused;
 use crate::assemble::disassemble;
 use model::lower::Lowered;
 use model::source_map::SourceMap;
@@ -44,7 +45,8 @@ pub fn side(
 }
 
 /// Reads the bundle of a channel's newest record as [`side`] does. The release rules are those of
-/// the newest record that is no rollback, because a rollback changes the bundle and not the rules.
+/// the newest record that is no rollback and that gateways accept, because a rollback changes the
+/// bundle and not the rules.
 ///
 /// # Errors
 /// Returns an error if the bundle is missing, damaged, or in an unsupported format. After a
@@ -60,6 +62,7 @@ pub fn side_of_head(
         return Ok((lowered, map));
     }
     let entries = evidence::entries(store, trust, channel)?;
+    let entries = without_refused(store, trust, channel, &entries);
     let mut applied = entries.iter();
     let applied = applied.find(|entry| entry.record.kind != RecordKind::Rollback);
     let applied = applied.and_then(|entry| read_map(store, &entry.record.source?));

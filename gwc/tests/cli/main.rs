@@ -39,6 +39,7 @@ mod past;
 mod patterns;
 mod project;
 mod reach;
+mod refused_head;
 mod replay;
 mod repository;
 mod revision_links;

@@ -1,0 +1,172 @@
+//! Channels whose newest record gateways refuse, because approvals or signatures of owners are
+//! missing, or because a revoked key signed it. A plan against such a record hides changes.
+
+use crate::project::{Ended, Project};
+
+const RELEASE: [&str; 3] = ["--key", "keys/release.pem", "--yes"];
+
+fn run(project: &Project, command: &[&str], more: &[&str]) -> Ended {
+    project.run(&[command, &RELEASE, more].concat())
+}
+
+/// Releases the sources with an acknowledgement of each change.
+fn release(project: &Project, more: &[&str]) {
+    let trust: Vec<&str> = match more {
+        ["--trust", file] => vec!["--trust", file],
+        _ => Vec::new(),
+    };
+    let plan = project.run(&[&["plan", "--format", "json"], &trust[..]].concat());
+    let changes = plan.json("plan/v1")["changes"].clone();
+    let changes = changes.as_array().expect("a list").iter();
+    let acks: Vec<String> = changes
+        .map(|change| format!("{}=x", change["fingerprint"].as_str().expect("a text")))
+        .collect();
+    let acks: Vec<&str> = acks.iter().flat_map(|ack| ["--ack", ack]).collect();
+    run(project, &["apply"], &[more, &acks].concat()).with(0);
+}
+
+/// Opens an operation of the sources to everyone.
+fn open(project: &Project) {
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [], x-gateway: {public: true},",
+    );
+}
+
+/// Commands that compare with the newest record, or continue its release, are refused.
+fn is_refused(project: &Project, code: &str) {
+    let code = format!("error[{code}]");
+    let plan = project.run(&["plan"]).with(4);
+    plan.contains(&code)
+        .contains("would hide changes")
+        .contains("`gwc rollback`");
+    run(project, &["apply"], &[]).with(4).contains(&code);
+    project.run(&["trust", "floor"]).with(4).contains(&code);
+}
+
+#[test]
+fn record_without_approvals_is_no_base_of_a_plan() {
+    let project = Project::new();
+    for owner in ["ann", "bob"] {
+        let keygen = ["keygen", owner, "--roles", "approve"];
+        project.run(&keygen).with(0);
+    }
+    project.edit("gateway.yaml", "gates: [weaken]", "gates: []");
+    run(&project, &["apply"], &[]).with(0);
+    let first = project.history()[0].1.clone();
+    project.write("open.json", project.read("trust.json"));
+    project.run(&["trust", "approvals", "2"]).with(0);
+    let before = project.read("orders.yaml");
+    open(&project);
+    release(&project, &["--trust", "open.json"]);
+    project.change("6s");
+    is_refused(&project, "approvals-missing");
+    let approve = ["approve", "--key", "keys/ann.pem", "--yes"];
+    let approve = project.run(&approve).with(4);
+    approve
+        .contains("error[approvals-missing]")
+        .contains("--accept-head");
+    // The version before is the one that gateways run.
+    run(&project, &["rollback"], &[]).with(0);
+    assert_eq!(project.history()[0].1, first);
+    let plan = project.run(&["plan"]);
+    plan.contains("open to everyone").contains("timeout");
+    project.write("orders.yaml", before);
+    let plan = project.run(&["plan"]);
+    assert!(!plan.out.contains("everyone"), "{}", plan.out);
+    // A rollback goes past a refused record in the middle of the history, too.
+    project.change("7s");
+    for owner in ["ann", "bob"] {
+        let key = format!("keys/{owner}.pem");
+        project.run(&["approve", "--key", &key, "--yes"]).with(0);
+    }
+    release(&project, &[]);
+    open(&project);
+    release(&project, &["--trust", "open.json"]);
+    project.run(&["trust", "approvals", "2"]).with(4);
+    run(&project, &["rollback", "-2"], &[]).with(0);
+    assert_eq!(project.history()[0].1, first);
+}
+
+/// The rules of the refused record do not decide about the next plan, either.
+#[test]
+fn rules_of_a_refused_record_do_not_count() {
+    let project = Project::new();
+    project
+        .run(&["keygen", "ann", "--roles", "approve"])
+        .with(0);
+    run(&project, &["apply"], &[]).with(0);
+    project.write("open.json", project.read("trust.json"));
+    project.run(&["trust", "approvals", "1"]).with(0);
+    project.edit("gateway.yaml", "gates: [weaken]", "gates: []");
+    project.change("9s");
+    release(&project, &["--trust", "open.json"]);
+    run(&project, &["rollback"], &[]).with(0);
+    open(&project);
+    project.run(&["plan"]).contains("gate `weaken` is tripped");
+    let approve = ["approve", "--key", "keys/ann.pem", "--yes"];
+    project.run(&approve).with(1).contains("gate-tripped");
+}
+
+#[test]
+fn record_with_too_few_owners_is_no_base_of_a_plan() {
+    let project = Project::released();
+    project
+        .run(&["keygen", "second", "--owner", "second"])
+        .with(0);
+    let one = project.read("trust.json");
+    let two = one.replace("\"release\": 1", "\"release\": 2");
+    assert_ne!(one, two);
+    project.write("trust.json", &two);
+    project.write("one.json", &one);
+    let both = ["--key", "keys/second.pem"];
+    project.change("6s");
+    // The threshold is new: the record before it is the base.
+    release(&project, &both);
+    let good = project.history()[0].1.clone();
+    open(&project);
+    release(&project, &["--trust", "one.json"]);
+    let bad = project.history()[0].1.clone();
+    project.change("7s");
+    is_refused(&project, "below-threshold");
+    run(&project, &["apply"], &both).with(4);
+    run(&project, &["rollback", &bad], &both)
+        .with(4)
+        .contains("is impossible");
+    run(&project, &["rollback"], &both).with(0);
+    assert_eq!(project.history()[0].1, good);
+    project.run(&["plan"]).contains("open to everyone");
+}
+
+/// The minimum serial of the trust file is that of a record whose key was stolen.
+#[test]
+fn stolen_key_of_the_floor_blocks_no_release() {
+    let project = Project::new();
+    project.run(&["keygen", "ops"]).with(0);
+    let stolen: serde_json::Value =
+        serde_json::from_str(&project.read("trust.json")).expect("JSON");
+    let mut keys = stolen["keys"].as_array().expect("a list").iter();
+    let stolen = keys.find(|key| key["owner"] == "release").expect("its key");
+    let stolen = stolen["id"].as_str().expect("an id").to_owned();
+    run(&project, &["apply"], &[]).with(0);
+    project.change("6s");
+    run(&project, &["apply"], &[]).with(0);
+    project
+        .run(&["trust", "floor"])
+        .with(0)
+        .contains("min_serial 2");
+    let ops = ["--key", "keys/ops.pem", "--yes"];
+    let revoke = ["revoke", "--signing-key", &stolen];
+    project.run(&[&revoke[..], &ops].concat()).with(0);
+    let warning = "a revoked key signed record 2 of channel prod";
+    project.run(&["plan"]).with(0).contains(warning);
+    let applied = project.run(&[&["apply"], &ops[..]].concat()).with(0);
+    applied.contains(warning).contains("serial 3");
+    // Without the record of the minimum, the store is still an outdated one.
+    for serial in [2, 3] {
+        let link = format!("releases/channels/prod/{serial:020}");
+        std::fs::remove_file(project.file(&link)).expect("a link");
+    }
+    project.run(&["plan"]).with(4).contains("below-floor");
+}
