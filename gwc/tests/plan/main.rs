@@ -69,6 +69,7 @@ mod refused_paths;
 mod relaxations;
 mod remainders;
 mod replaced;
+mod replies;
 mod resembling;
 mod responses;
 mod rest;

@@ -56,7 +56,7 @@ impl<'a> Operations<'a> {
             paired[0].insert(was);
             paired[1].insert(is);
             let methods = [&pair.old, &pair.new].map(|at| at.operation.method.as_str());
-            pairs.push(was, is, pair.templates.as_ref(), methods);
+            pairs.push(was, is, pair.templates, methods);
         }
         let mut left =
             [(old, &paired[0]), (new, &paired[1])].map(|(side, paired)| Unpaired::of(side, paired));

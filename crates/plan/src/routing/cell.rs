@@ -353,7 +353,7 @@ impl<'a> Cells<'_, 'a> {
     ) {
         let (was, is) = (self.before(before), self.after(after));
         // If a policy of the old route refused every caller, no caller had access before.
-        let is_refusing = self.pairs.before(was).is_unserved();
+        let is_refusing = self.pairs.earlier(was, is).is_unserved();
         for difference in &pair.access {
             let is_exposed = is_refusing && difference.component == "who";
             let opened = is_exposed.then(|| self.pairs.after(is).is_open());
@@ -385,7 +385,7 @@ impl<'a> Cells<'_, 'a> {
             };
             let mut witness = None;
             if difference.component == "who" && difference.why_none.is_none() {
-                let (old_who, new_who) = (self.pairs.before(was), self.pairs.after(is));
+                let (old_who, new_who) = (self.pairs.earlier(was, is), self.pairs.after(is));
                 // Find a caller that only one side admits: the new side, unless the change only
                 // makes access stricter.
                 let opens = class != Class::Strengthen;

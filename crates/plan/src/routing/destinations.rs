@@ -6,7 +6,7 @@
 
 use bundle::ir::{self, Segment};
 use policy::declared::Settings;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
 use super::table::Route;
@@ -18,8 +18,10 @@ use crate::{Change, Class, Section};
 #[derive(Debug, Default)]
 pub(super) struct Destinations<'a> {
     gateways: Option<[&'a ir::Gateway; 2]>,
-    /// Compared pairs: addresses of the operations and the mounts.
-    compared: FxHashSet<[usize; 4]>,
+    /// Number of each operation at a mount, by their memory addresses.
+    numbers: [FxHashMap<(usize, usize), u32>; 2],
+    /// Compared pairs of operations at mounts.
+    compared: FxHashSet<[u32; 2]>,
     changes: Vec<Change>,
 }
 
@@ -43,12 +45,14 @@ impl<'a> Destinations<'a> {
         if old.template == new.template && old.mount.base_path == new.mount.base_path {
             return;
         }
-        let address = |route: &Route<'_>| {
+        let mut number = |side: usize, route: &Route<'_>| {
             let operation = std::ptr::from_ref(route.operation) as usize;
-            (operation, std::ptr::from_ref(route.mount) as usize)
+            let address = (operation, std::ptr::from_ref(route.mount) as usize);
+            let numbers = &mut self.numbers[side];
+            let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+            *numbers.entry(address).or_insert(next)
         };
-        let ((was, from), (is, to)) = (address(old), address(new));
-        if self.compared.insert([was, is, from, to]) {
+        if self.compared.insert([number(0, old), number(1, new)]) {
             self.paths(gateways, (old, new));
             self.log(old, new);
         }

@@ -22,6 +22,7 @@ mod logouts;
 mod new_refusals;
 mod peers;
 mod refusals;
+mod replies;
 mod round;
 mod search;
 mod served;
@@ -53,6 +54,7 @@ use engines::Engines;
 use found::Found;
 use index::{Entry, Index};
 use model::lower::Lowered;
+use replies::{GATEWAY, REPLIED, answer, are_newly_sent, refuses};
 use search::{Owner, Relation, STEPS_OF_CELL, STEPS_OF_PAIR, Table, smallest};
 pub(super) use served::ServedPairs;
 use settings::{ChangedRoutes, Settings};
@@ -548,8 +550,13 @@ impl<'a> Pairs<'a> {
             return Arc::clone(pair);
         }
         let (was, is) = (before.treatment(), after.treatment());
-        let sides = (self.before(before), self.after(after));
-        let access = security::differences(&sides.0, &sides.1);
+        let sides = (self.earlier(before, after), self.after(after));
+        let mut access = security::differences(&sides.0, &sides.1);
+        if are_newly_sent(self.sides, before, after) {
+            access
+                .iter_mut()
+                .for_each(|one| one.why_none = Some(REPLIED));
+        }
         let descriptions = (describe(&was.security), describe(&is.security));
         let is_who_changed = access
             .iter()
@@ -599,6 +606,19 @@ impl<'a> Pairs<'a> {
         match self.sides.0 {
             Some(side) => self.access((side, &self.identities.old), route),
             None => Access::none(),
+        }
+    }
+
+    /// Like [`Self::before`]. If a policy of the old route answered all requests and the new route
+    /// sends them to an upstream, no caller had this access before.
+    fn earlier<'r>(&self, before: &Route<'r>, after: &Route<'_>) -> Access<'r>
+    where
+        'a: 'r,
+    {
+        let access = self.before(before);
+        match are_newly_sent(self.sides, before, after) {
+            true => access.refused(),
+            false => access,
         }
     }
 
@@ -671,29 +691,4 @@ fn same(side: &Lowered, route: &Route<'_>) -> Same {
             (address, operation, std::ptr::from_ref(route.mount) as usize)
         }
     }
-}
-
-/// Destination shown for requests to which a policy responds.
-const GATEWAY: &str = "the gateway itself";
-
-/// Status with which a `respond` policy of the chain answers every request, if any.
-fn answer(side: &Lowered, route: &Route<'_>) -> Option<u16> {
-    let shared = &side.gateway.shared.policies;
-    let links = route.treatment().chain.iter();
-    let policies = links.filter_map(|link| match link {
-        ir::Link::Authenticate => None,
-        ir::Link::Shared(name) => shared.get(name),
-        ir::Link::Own(name) => route.api.policies.get(name),
-    });
-    policies
-        .into_iter()
-        .find_map(|policy| match &policy.checked {
-            policy::Checked::Respond(respond) => Some(respond.status()),
-            _ => None,
-        })
-}
-
-/// True if a policy of the route's chain refuses all requests.
-fn refuses(side: &Lowered, route: &Route<'_>) -> bool {
-    answer(side, route).is_some_and(|status| status >= 400)
 }

@@ -3,7 +3,6 @@
 //! another operation with stricter access, or replace such an operation. The module also reports
 //! operations whose access changed and that serve none of their old requests.
 
-mod answered;
 mod identity;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +74,6 @@ pub(crate) fn compare<'a>(
     accesses.leave_out_moved(&moved, &mut found.all);
     plan.notes.extend(found.not_compared.gap());
     accesses.not_compared(&found.not_compared.keys().collect(), plan);
-    accesses.answered(plan);
     accesses.bypasses(&found.all, plan);
     let successors = accesses.successors(&found.all, plan);
     accesses.moved(&moved, plan);

@@ -8,28 +8,67 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::destinations::Destinations;
 use super::table::{Route, Tier};
-use crate::details::OperationAt;
 use crate::{Change, OperationRef};
 
+/// Operation of one side, with its API.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServedOperation<'a> {
+    pub(crate) api: &'a ir::Api,
+    pub(crate) operation: &'a ir::Operation,
+}
+
 /// Old operation and new operation that serve some of the same requests.
-#[derive(Clone, Debug)]
-pub(crate) struct ServedPair<'a> {
-    pub(crate) old: OperationAt<'a>,
-    pub(crate) new: OperationAt<'a>,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServedPair<'a, 's> {
+    pub(crate) old: ServedOperation<'a>,
+    pub(crate) new: ServedOperation<'a>,
     /// Old and new path template, with base path. `None` if both match the same paths.
-    pub(crate) templates: Option<[Arc<ir::Template>; 2]>,
+    pub(crate) templates: Option<&'s [Arc<ir::Template>; 2]>,
+}
+
+/// Pair in the list. There can be millions.
+#[derive(Debug)]
+struct StoredPair {
+    /// Indices of the old and the new operation.
+    operations: [u32; 2],
+    /// True if both operations match the same paths, for some of the requests.
+    same_paths: bool,
+    /// True if both operations serve requests. False if one of them only redirects.
+    serves: bool,
+    /// As [`ServedPair::templates`].
+    templates: Option<[Arc<ir::Template>; 2]>,
+}
+
+/// Operations of one side, numbered.
+#[derive(Debug, Default)]
+struct Operations<'a> {
+    /// Index of each operation, by its memory address.
+    indices: FxHashMap<usize, u32>,
+    all: Vec<ServedOperation<'a>>,
+}
+
+impl<'a> Operations<'a> {
+    fn index(&mut self, route: &Route<'a>) -> u32 {
+        let address = std::ptr::from_ref(route.operation) as usize;
+        let next = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        *self.indices.entry(address).or_insert_with(|| {
+            self.all.push(ServedOperation {
+                api: route.api,
+                operation: route.operation,
+            });
+            next
+        })
+    }
 }
 
 /// All pairs of operations that serve the same requests. An operation is in several pairs if
 /// several operations of the other side serve its requests.
 #[derive(Debug, Default)]
 pub(crate) struct ServedPairs<'a> {
-    /// Position of each pair, by the memory addresses of its operations.
-    known: FxHashMap<[usize; 2], usize>,
-    pairs: Vec<ServedPair<'a>>,
-    /// Old and new key of each pair, also of operations that redirect. The boolean is true if both
-    /// operations match the same paths.
-    keys: FxHashMap<[&'a str; 2], bool>,
+    operations: [Operations<'a>; 2],
+    /// Position of each pair, by the indices of its operations.
+    known: FxHashMap<[u32; 2], u32>,
+    pairs: Vec<StoredPair>,
     destinations: Destinations<'a>,
 }
 
@@ -57,27 +96,31 @@ impl<'a> ServedPairs<'a> {
             return;
         }
         let same = matches_same_paths(&old.template, &new.template);
-        let keys = routes.map(|route| route.operation.key.as_str());
-        *self.keys.entry(keys).or_default() |= same;
-        if routes.iter().any(|route| route.redirects()) {
+        let serves = !routes.iter().any(|route| route.redirects());
+        let [olds, news] = &mut self.operations;
+        let operations = [olds.index(old), news.index(new)];
+        let next = u32::try_from(self.pairs.len()).unwrap_or(u32::MAX);
+        let at = *self.known.entry(operations).or_insert(next);
+        if at == next {
+            self.pairs.push(StoredPair {
+                operations,
+                same_paths: false,
+                serves: false,
+                templates: None,
+            });
+        }
+        let pair = &mut self.pairs[at as usize];
+        pair.same_paths |= same;
+        if !serves {
             return;
         }
-        self.destinations.add(old, new);
-        let address = |route: &Route<'_>| std::ptr::from_ref(route.operation) as usize;
-        let next = self.pairs.len();
-        let at = *self
-            .known
-            .entry([address(old), address(new)])
-            .or_insert(next);
-        if at == next {
-            self.pairs.push(ServedPair {
-                old: old.operation_at(),
-                new: new.operation_at(),
-                templates: (!same).then(|| [&old.template, &new.template].map(Arc::clone)),
-            });
-        } else if same {
-            self.pairs[at].templates = None;
+        if same {
+            pair.templates = None;
+        } else if !pair.serves {
+            pair.templates = Some([&old.template, &new.template].map(Arc::clone));
         }
+        pair.serves = true;
+        self.destinations.add(old, new);
     }
 
     /// Changes the id of lines about removed operations. An operation is removed for clients only
@@ -87,7 +130,7 @@ impl<'a> ServedPairs<'a> {
         if !changes.iter().any(is_removed) {
             return;
         }
-        let olds = self.pairs.iter().map(|pair| pair.old);
+        let olds = self.iter().map(|pair| pair.old);
         let olds: FxHashSet<(&str, &str)> = olds
             .map(|old| (old.api.name.as_str(), old.operation.key.as_str()))
             .collect();
@@ -102,7 +145,12 @@ impl<'a> ServedPairs<'a> {
     /// Old and new key of each pair, also of operations that redirect. The boolean is true if both
     /// operations match the same paths.
     pub(crate) fn keys(&self) -> impl Iterator<Item = ([&'a str; 2], bool)> {
-        self.keys.iter().map(|(keys, same)| (*keys, *same))
+        let pairs = self.pairs.iter();
+        pairs.map(|pair| {
+            let [old, new] = self.operations(pair);
+            let keys = [old, new].map(|one| one.operation.key.as_str());
+            (keys, pair.same_paths)
+        })
     }
 
     /// Keys of the operations that serve some of the same requests on both sides.
@@ -111,8 +159,21 @@ impl<'a> ServedPairs<'a> {
         same.map(|([key, _], _)| key).collect()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &ServedPair<'a>> {
-        self.pairs.iter()
+    /// Pairs of operations that serve requests.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = ServedPair<'a, '_>> {
+        let serving = self.pairs.iter().filter(|pair| pair.serves);
+        serving.map(|pair| {
+            let [old, new] = self.operations(pair);
+            ServedPair {
+                old,
+                new,
+                templates: pair.templates.as_ref(),
+            }
+        })
+    }
+
+    fn operations(&self, pair: &StoredPair) -> [ServedOperation<'a>; 2] {
+        [0, 1].map(|side| self.operations[side].all[pair.operations[side] as usize])
     }
 }
 
