@@ -51,8 +51,8 @@ TABLE = re.compile(r"(?=.*-)(?=.*[|:])[ >*+\-\d.)|:]+")
 LINK = re.compile(r"\]\(https?://[^\s()<>]*\)")
 # Any other destination of a link. It could contain the backtick that opens a code span.
 OTHER_LINK = re.compile(r"\]\((?!https?://[^\s()<>]*\))")
-# End of a text that GitHub turns into a link (GFM 6.9). Such a link takes a backtick that follows.
-AUTOLINK = re.compile(r"(?:://|www\.)[^ \t<]*\Z", re.IGNORECASE)
+# Text that GitHub turns into a link, up to a blank or `<` (GFM 6.9).
+AUTOLINK = re.compile(r"://|www\.", re.IGNORECASE)
 
 
 class Failed(Exception):
@@ -171,6 +171,10 @@ def shown(text):
     text = text if text.startswith(MARKER) else f"{MARKER}\n{text}"
     lines, fence, before, left, is_html = [], None, "", CHARS_MAX, False
     for line in text.split("\n"):
+        # No step shortens a line. The time of some steps grows faster than the length of a line.
+        if len(line) >= left:
+            left = -1
+            break
         # Only spaces and tabs are blank (CommonMark 2.1), other spaces are text.
         is_html = bool(line.strip(" \t")) and (is_html or bool(BLOCK.match(line))) and not fence
         if line == MARKER and not lines:
@@ -214,7 +218,9 @@ def outside_of_code(line):
     for index, part in enumerate(parts):
         if index % 3 == 0:
             part = without_markup(part)
-            if index + 1 < len(parts) and AUTOLINK.search(part):
+            # A link at the end of the text takes the backtick that follows.
+            end = max(part.rfind(" "), part.rfind("\t"), part.rfind("<")) + 1
+            if index + 1 < len(parts) and AUTOLINK.search(part, end):
                 part += "<!-- -->"
         if index % 3 != 2:
             kept.append(part)

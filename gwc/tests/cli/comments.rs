@@ -286,6 +286,20 @@ fn comment_beyond_the_limit_is_cut() {
     assert!(posted.ends_with(end), "{}", &posted[posted.len() - 200..]);
 }
 
+/// A line of the artifact could take hours, if steps looked at it again and again.
+#[test]
+fn line_of_a_megabyte_is_cut_at_once() {
+    if !prerequisite::program("python3") {
+        return;
+    }
+    let hub = Hub::start();
+    for begin in ["://", "www.", "`` ` ", "](http://", "[", "@", "<b>"] {
+        let line = format!("{} `x`", begin.repeat((1 << 20) / begin.len() - 16));
+        let posted = hub.posted(line.as_bytes());
+        assert!(posted.contains("does not fit here"), "{begin}");
+    }
+}
+
 #[test]
 fn markup_of_a_pull_request_is_disabled() {
     if !prerequisite::program("python3") {
