@@ -18,7 +18,7 @@ use crate::oci::{Descriptor, EMPTY_BLOB, MANIFEST_BYTES_MAX};
 use crate::refused::{Blame, Refused};
 use crate::revocation::{self, Revocations};
 use crate::source;
-use crate::statement::predicate::Pointer;
+use crate::statement::predicate::{Pointer, Record};
 use crate::statement::stored;
 use crate::store::{self, Batch, Blobs, Chain, Link, Store, WriteError};
 use crate::trust::{Floors, When};
@@ -261,12 +261,27 @@ pub fn bundle(
     }
     let unverified = Unverified::open(blobs, id)?;
     unverified.config().check_needs(features)?;
-    let record = accepted.record();
+    let revocations = accepted.revocations();
+    verify_of_record(blobs, context, &unverified, accepted.record(), revocations)
+}
+
+/// Verifies the bundle named in a record. The bundle may need features that this program lacks.
+///
+/// # Errors
+/// As [`bundle`].
+pub fn verify_of_record(
+    blobs: &dyn Blobs,
+    context: &Context<'_>,
+    unverified: &Unverified,
+    record: &Record,
+    revocations: &Revocations,
+) -> Result<Verified, Refused> {
+    let id = unverified.id();
     let criteria = VerificationCriteria {
         trust: context.trust,
         channel: Some(context.channel),
         evidence: &record.evidence,
-        revocations: accepted.revocations(),
+        revocations,
         when: When::Past(record.created),
     };
     let first = match unverified.clone().verify(blobs, &criteria) {

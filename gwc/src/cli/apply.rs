@@ -9,17 +9,17 @@ use bundle::keys::PrivateKey;
 use bundle::name::ChannelName;
 use bundle::publish;
 use bundle::refused::Refused;
-use bundle::statement::predicate::{RecordKind, Rollout};
+use bundle::statement::predicate::{RecordKind, Role, Rollout};
 use bundle::store::memory::Memory;
 use bundle::store::{Chain, Store};
-use bundle::trust::{Trust, When};
+use bundle::trust::{KeyState, Scope, Signers, Trust, When};
 use serde_json::{Value, json};
 
 use super::advice::Advice;
 use super::approvals::{self, ApprovalsOfChange};
 use super::build::BuiltProject;
 use super::claim;
-use super::fleet::{self, Allowed};
+use super::fleet::{self, Allowed, Lost};
 use super::limits::LimitOptions;
 use super::movement::{Movement, RecordFields, Target, check_floor, refused};
 use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
@@ -28,14 +28,16 @@ use super::rehearsal::RollbackCheck;
 use super::review::ReviewOptions;
 use super::rollout::{ExpectedRelease, WaitOption};
 use super::say::{self, Context, Format};
-use super::side::side_of_head;
+use super::side::{side_in, side_of_head};
 use super::steps::{self, Wanted, step_json, step_text};
 use crate::release::approvals::carried;
 use crate::release::evidence::{self, BundleVerifier};
 use crate::release::nodes::Nodes;
+use crate::release::refusals;
 use crate::release::{self, AnyStore, Place, provenance};
 use ::plan::Side;
 use model::exit::{Exit, Failure};
+use model::source_map::SourceMap;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -75,6 +77,10 @@ pub(super) struct Args {
     /// Continue from the records that the --node gateways have accepted and this store has lost
     #[arg(long, requires = "node")]
     merge: bool,
+    /// With --merge: proceed although the store lacks a bundle that gateways run, so that no plan
+    /// compares with it
+    #[arg(long, requires = "merge")]
+    merge_uncompared: bool,
     /// Proceed only if a rollback to the version that runs now is possible
     #[arg(long)]
     require_rollback: bool,
@@ -118,7 +124,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let old = head.as_ref();
     let old = old.map(|head| side_of_head(store, trust.as_ref(), &place.channel, head));
-    approvals::check_head(&place, store, trust.as_ref())?;
+    approvals::check_head(
+        &place,
+        store,
+        trust.as_ref(),
+        head.as_ref(),
+        Some(built.bundle.id()),
+    )?;
     let sides = sides(&mut built, old.transpose()?)?;
     let sides = (sides.0.as_ref(), &sides.1);
     let planned = PlannedMove::new(&place, head.as_ref(), sides, &args.review, GateScope::Every)?;
@@ -159,6 +171,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         build_keys: &build_keys,
         built: &built,
         nodes: &nodes,
+        sides,
     };
     apply.run(store, there.as_ref(), (claimed.as_ref(), &advice))
 }
@@ -170,6 +183,22 @@ struct Apply<'a> {
     build_keys: &'a [PrivateKey],
     built: &'a BuiltProject,
     nodes: &'a Nodes,
+    /// Old and new side of the plan.
+    sides: (Option<&'a Side>, &'a Side),
+}
+
+/// Error for a bundle that gateways run and the store lacks.
+fn uncompared(bundle: Digest) -> Failure {
+    Failure::new(
+        Exit::UNVERIFIED,
+        "uncompared",
+        format!(
+            "gateways that accepted lost records run bundle {}, which the store lacks, so no plan \
+             shows what changes for them; copy it from another store (`gwc pull`), or pass \
+             --merge-uncompared",
+            bundle.short()
+        ),
+    )
 }
 
 impl Apply<'_> {
@@ -193,27 +222,24 @@ impl Apply<'_> {
             over_guard: false,
             merge: args.merge,
         };
-        let merges = if args.merge {
+        let lost = if args.merge {
             fleet::ask(self.nodes, place, &entries, lists, allowed)?
         } else {
-            BTreeSet::new()
+            Lost::default()
         };
-        self.movement.check_floor(store, &merges)?;
+        self.movement.check_floor(store, &lost.records)?;
         let same = head.filter(|head| head.bundle == id);
         self.check_all_nodes(same)?;
-        let is_idle = merges.is_empty() && !planned.changes_rules;
-        if let Some(head) = same.filter(|_| is_idle) {
+        let is_idle = lost.records.is_empty() && !planned.changes_rules;
+        if let Some(head) = same.filter(|head| is_idle && self.is_signed(store, head)) {
             return self.nothing_to_do(head, lists);
         }
-        if let Err(blocked) = planned.check_gates() {
-            if claimed.is_some_and(claim::has_acks) {
-                say::note(
-                    "note: the acknowledgements in the plan file are ignored; repeat them with --ack FINGERPRINT=REASON, or in the acknowledgement file",
-                );
-            }
-            self.report.document("blocked", None);
-            say::note(&format!("error[{}]: {blocked}", blocked.code));
-            return Ok(blocked.exit);
+        let blocked = match planned.check_gates() {
+            Ok(()) => self.check_running(store, &lost)?,
+            Err(blocked) => Some(blocked),
+        };
+        if let Some(blocked) = blocked {
+            return Ok(self.report_blocked(&blocked, claimed));
         }
         check_revoked(store, self.movement.trust, &place.channel, id)?;
         if !self.nodes.is_empty() && !args.merge {
@@ -223,7 +249,7 @@ impl Apply<'_> {
             self.report.back.require(advice)?;
         }
         let mut fields = args.record.record_fields(there, id)?;
-        fields.merges = merges;
+        fields.merges = lost.records;
         if let Some(head) = same {
             // A withdrawal applies only while the newest record lists it. Repeat the withdrawals of
             // the previous record, so that they continue to apply.
@@ -274,6 +300,60 @@ impl Apply<'_> {
         let evidence = found.found.evidence.clone();
         self.report.approvals = Some(found);
         Ok(evidence)
+    }
+
+    /// False if gateways no longer accept the build statements of the bundle that a record names.
+    fn is_signed(&self, store: &dyn Store, head: &Entry) -> bool {
+        let channel = &self.report.place.channel;
+        refusals::of_build(store, self.movement.trust, channel, head).is_none()
+    }
+
+    /// Prints why the release is blocked. Returns the exit code.
+    fn report_blocked(&mut self, blocked: &Failure, claimed: Option<&Value>) -> Exit {
+        if claimed.is_some_and(claim::has_acks) {
+            say::note(
+                "note: the acknowledgements in the plan file are ignored; repeat them with --ack FINGERPRINT=REASON, or in the acknowledgement file",
+            );
+        }
+        self.report.document("blocked", None);
+        say::note(&format!("error[{}]: {blocked}", blocked.code));
+        blocked.exit
+    }
+
+    /// Compares the bundles of gateways that accepted lost records with the new bundle, shows the
+    /// plans, and returns an error if a gate blocks one of them. The plan against the channel's
+    /// newest record does not show what changes for these gateways.
+    fn check_running(&self, store: &dyn Store, lost: &Lost) -> anyhow::Result<Option<Failure>> {
+        let Report { args, place, .. } = self.report;
+        let head = self.movement.head;
+        let (old, new) = self.sides;
+        for bundle in &lost.running {
+            if head.is_some_and(|head| head.bundle == *bundle) || *bundle == new.bundle {
+                continue;
+            }
+            let source = release::source_of(store, bundle)?;
+            let Ok(mut running) = side_in(store, *bundle, source) else {
+                if args.merge_uncompared {
+                    continue;
+                }
+                return Ok(Some(uncompared(*bundle)));
+            };
+            // The source artifact of a bundle without a record is not verified: the release rules
+            // are those of the newest record.
+            let rules = old.and_then(|old| old.source.as_ref()?.rules.clone());
+            running.source = running.source.map(|map| SourceMap { rules, ..map });
+            let sides = (Some(&running), new);
+            let planned = PlannedMove::new(place, head, sides, &args.review, GateScope::Every)?;
+            self.report.line(&format!(
+                "gateways that accepted lost records run {}; the plan against this bundle:",
+                bundle.short()
+            ));
+            self.report.line(&planned.human);
+            if let Err(blocked) = planned.check_gates() {
+                return Ok(Some(blocked));
+            }
+        }
+        Ok(None)
     }
 
     /// Refuses `--all-nodes` for the bundle of a progressive release in progress. `same`: newest
@@ -465,7 +545,9 @@ impl Evidence<'_> {
         let now = When::First(release::now());
         let (known, _) = evidence::known(self.store, &id, &entries)?;
         let counting = evidence::counting(&verifier, id, &known, now);
-        if verifier.bundle(id, &counting, now).is_ok() && self.keys.0.is_empty() {
+        if let Ok(verified) = verifier.bundle(id, &counting, now)
+            && !self.adds_signature(trust, verified.builders())
+        {
             return Ok(counting);
         }
         let mut all = counting;
@@ -478,6 +560,22 @@ impl Evidence<'_> {
             )
         })?;
         Ok(all)
+    }
+
+    /// True if a statement of the given keys adds a key to the valid build statements. The bundle
+    /// then stays valid if one of the other keys is revoked.
+    fn adds_signature(&self, trust: &Trust, builders: &Signers) -> bool {
+        let (build_keys, release_keys) = self.keys;
+        let own = Scope::Channel(self.place.channel.clone());
+        let may_build = |key: &&PrivateKey| {
+            trust.key(&key.public().id()).is_some_and(|key| {
+                let in_channel = key.channels.contains(&own) || key.channels.contains(&Scope::All);
+                let is_valid = key.state == KeyState::Active && release::now() < key.not_after;
+                key.roles.contains(&Role::Build) && in_channel && is_valid
+            })
+        };
+        let mut new = release_keys.iter().filter(may_build);
+        !build_keys.is_empty() || new.any(|key| !builders.keys.contains(&key.public().id()))
     }
 
     fn sign(&self) -> anyhow::Result<Digest> {

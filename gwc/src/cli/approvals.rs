@@ -14,7 +14,7 @@ use super::advice::Advice;
 use super::movement::refused;
 use super::say;
 use crate::release::approvals::{self, Found, PendingChange};
-use crate::release::{self, Place, evidence, refusals};
+use crate::release::{self, Place, refusals};
 use diag::text::printable;
 
 /// Approvals of the change that a command is about to make.
@@ -169,36 +169,43 @@ pub(super) fn pending_json(change: &PendingChange) -> Value {
     json!({"bundle": change.bundle, "plan": change.plan, "owners": change.owners, "expires": change.expires})
 }
 
-/// Refuses a channel whose newest record gateways refuse. They run the bundle of an earlier record,
-/// so a plan against the newest record would hide what changes for them.
+/// Refuses a channel whose newest record gateways refuse. They run another version, so a plan against
+/// the newest record would hide what changes for them. `built`: bundle to which the channel moves. If
+/// it is that of the newest record, and the key of its build statement was revoked meanwhile, the
+/// command may sign the bundle again.
 pub(super) fn check_head(
     place: &Place,
     store: &dyn Store,
     trust: Option<&Trust>,
+    head: Option<&Entry>,
+    built: Option<Digest>,
 ) -> anyhow::Result<()> {
-    let Some((serial, why)) = refused_head(place, store, trust)? else {
+    let refusal = |head: &Entry| refusals::of_head(store, trust, &place.channel, head);
+    let Some((head, why)) = head.and_then(|head| Some((head, refusal(head)?))) else {
         return Ok(());
     };
+    if why == Refused::RevokedKey && built == Some(head.bundle) {
+        return Ok(());
+    }
     Err(refused(
         &why,
         &format!(
-            "gateways refuse record {serial} of channel {} and run an earlier version, so a plan \
-             against this record would hide changes; `gwc rollback` moves the channel back to the \
-             version before it{}",
+            "gateways that have not accepted record {} of channel {} refuse it, so a plan against \
+             it may hide changes; `gwc rollback` moves the channel to another version{}",
+            head.pointer.serial,
             place.channel,
             acceptance(&why)
         ),
     ))
 }
 
-/// Advice for a refused record that may run. Empty if there is none.
-pub(super) fn acceptance(why: &Refused) -> &'static str {
-    match why {
-        Refused::ApprovalsMissing { .. } => {
-            "; if the record may run, `gwc trust approvals N --accept-head` accepts it"
-        }
-        _ => "",
-    }
+/// Advice for a refused record that may run.
+pub(super) fn acceptance(why: &Refused) -> String {
+    let command = match why {
+        Refused::ApprovalsMissing { .. } => "gwc trust approvals N --accept-head",
+        _ => "gwc trust floor --accept-head",
+    };
+    format!("; if the records until now may run, `{command}` accepts them")
 }
 
 /// Prints a warning under the condition of [`check_head`], for commands that only show records.
@@ -206,30 +213,18 @@ pub(super) fn note_head(
     place: &Place,
     store: &dyn Store,
     trust: Option<&Trust>,
-) -> anyhow::Result<()> {
-    if let Some((serial, why)) = refused_head(place, store, trust)? {
+    head: Option<&Entry>,
+) {
+    let Some(head) = head else { return };
+    if let Some(why) = refusals::of_head(store, trust, &place.channel, head) {
         say::note(&format!(
-            "warning: gateways that have not accepted record {serial} of channel {} refuse it \
+            "warning: gateways that have not accepted record {} of channel {} refuse it \
              ({}: {why})",
+            head.pointer.serial,
             place.channel,
             why.reason()
         ));
     }
-    Ok(())
-}
-
-/// Serial of the channel's newest record, and the reason why gateways refuse it. `None` if they
-/// accept it.
-fn refused_head(
-    place: &Place,
-    store: &dyn Store,
-    trust: Option<&Trust>,
-) -> Result<Option<(u64, Refused)>, Refused> {
-    let channel = &place.channel;
-    let entries = evidence::entries(store, trust, channel)?;
-    let refusals = refusals::of_records(store, trust, channel, &entries);
-    let newest = entries.first().zip(refusals.into_iter().next().flatten());
-    Ok(newest.map(|(head, why)| (head.pointer.serial, why)))
 }
 
 /// Change of a channel from its newest record to a bundle, with the current time.

@@ -26,6 +26,14 @@ pub(super) struct Allowed {
     pub(super) merge: bool,
 }
 
+/// Records that gateways have accepted but the store lacks, and the bundles of these gateways.
+#[derive(Default)]
+pub(super) struct Lost {
+    pub(super) records: BTreeSet<Pointer>,
+    /// Bundles that the gateways run.
+    pub(super) running: BTreeSet<Digest>,
+}
+
 /// Queries all gateways. Returns the records that gateways have accepted but the store lacks. The
 /// next record must merge these records. `lists`: serial of the store's newest revocation list.
 pub(super) fn ask(
@@ -34,11 +42,11 @@ pub(super) fn ask(
     entries: &[Entry],
     lists: u64,
     allowed: Allowed,
-) -> anyhow::Result<BTreeSet<Pointer>> {
+) -> anyhow::Result<Lost> {
     let mut on_hold = Vec::new();
     let mut failed = Vec::new();
     let mut untested = Vec::new();
-    let mut lost = BTreeSet::new();
+    let mut lost = Lost::default();
     let mut lost_serials = Vec::new();
     let states = nodes.status();
     warn_of_same_names(&states);
@@ -49,7 +57,8 @@ pub(super) fn ask(
         }
         if let Some(pointer) = accepted(&status).filter(|pointer| !has(entries, *pointer)) {
             lost_serials.push(format!("{name} has accepted serial {}", pointer.serial));
-            lost.insert(pointer);
+            lost.records.insert(pointer);
+            lost.running.extend(running(&status));
         }
         let list = status.all["revocations"].as_u64().unwrap_or(0);
         if list > lists {
@@ -66,7 +75,7 @@ pub(super) fn ask(
             on_hold.push(format!("{name}{}", self::hold(&hold)));
         }
     }
-    if !lost.is_empty() && !allowed.merge {
+    if !lost.records.is_empty() && !allowed.merge {
         let head = entries.first().map_or(0, |head| head.pointer.serial);
         return Err(Failure::new(
             Exit::UNVERIFIED,
@@ -218,6 +227,11 @@ fn accepted(status: &Status) -> Option<Pointer> {
     let digest: Digest = accepted["record"].as_str()?.parse().ok()?;
     let serial = accepted["serial"].as_u64()?;
     Some(Pointer { digest, serial })
+}
+
+/// Bundle that a gateway runs.
+fn running(status: &Status) -> Option<Digest> {
+    status.all["bundle"].as_str()?.parse().ok()
 }
 
 fn has(entries: &[Entry], pointer: Pointer) -> bool {

@@ -16,7 +16,7 @@ use super::say::{self, Context, Format};
 use super::steps::{step_json, step_text};
 use crate::release::nodes::{Nodes, PastRun};
 use crate::release::{AnyStore, approvals};
-use crate::release::{back, evidence::BundleVerifier, refusals};
+use crate::release::{back, evidence::BundleVerifier};
 use diag::text::printable;
 use model::exit::{Exit, Failure};
 
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .revocations()
     });
     let revoked = revoked.transpose()?.unwrap_or_default();
-    let refusals = refusals::of_records(&store, trust.as_ref(), &place.channel, &history.entries);
+    let path = back::path(&history.entries);
     let limit = args.limit.map_or(usize::MAX, |limit| {
         usize::try_from(limit).unwrap_or(usize::MAX)
     });
@@ -97,8 +97,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Format::Human => {
             let lines = Lines {
                 shown,
-                path: &back::path(&history.entries, &refusals),
-                refusals: &refusals,
+                path: &path,
                 approved: &approved,
                 fleet: &fleet,
                 advice: &advice,
@@ -124,7 +123,6 @@ struct Lines<'a> {
     shown: &'a [Entry],
     /// Bundles to which rollbacks go, see [`back::path`].
     path: &'a [Digest],
-    refusals: &'a [Option<Refused>],
     approved: &'a [Result<Approved, Refused>],
     fleet: &'a Fleet,
     advice: &'a Advice,
@@ -136,11 +134,10 @@ impl Lines<'_> {
         let lines = entries.map(|(at, entry)| {
             let revoked = revoked.has_bundle(&entry.bundle);
             let gone = !matches!(store.size(&entry.bundle), Ok(Some(_)));
-            let mut path = self.path.iter();
+            let mut path = self.path.iter().rev();
             let back = path
-                .rposition(|known| *known == entry.bundle)
-                .filter(|_| self.is_newest(at))
-                .map(|index| back::steps(self.path, index, self.refusals));
+                .position(|known| *known == entry.bundle)
+                .filter(|_| entry_is_newest(self.shown, at));
             let mut line = line(entry, back, (revoked, gone), (self.fleet, self.advice));
             if let Some(text) = record_text(&self.approved[at]) {
                 line.push_str(&format!("\n       {text}"));
@@ -148,13 +145,6 @@ impl Lines<'_> {
             line
         });
         lines.collect::<Vec<_>>().join("\n")
-    }
-
-    /// True if the record is the newest one with its bundle among those that gateways accept.
-    fn is_newest(&self, at: usize) -> bool {
-        let accepted = |index: usize| self.refusals[index].is_none();
-        let same = |index: &usize| self.shown[*index].bundle == self.shown[at].bundle;
-        accepted(at) && !(0..at).filter(same).any(accepted)
     }
 }
 
@@ -208,6 +198,12 @@ impl Fleet {
 }
 
 /// True if no newer record has the same bundle as the record `entries[at]`.
+fn entry_is_newest(entries: &[Entry], at: usize) -> bool {
+    !entries[..at]
+        .iter()
+        .any(|newer| newer.bundle == entries[at].bundle)
+}
+
 fn record(entry: &Entry, revoked: bool, fleet: &Fleet) -> Value {
     let record = &entry.record;
     let build = entry.build.as_ref();

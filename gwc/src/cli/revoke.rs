@@ -7,6 +7,7 @@ use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::keys::{KeyId, PrivateKey};
 use bundle::publish::{self, Revocation};
+use bundle::refused::Refused;
 use bundle::statement::Statement;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
 use bundle::trust::{Trust, When};
@@ -21,7 +22,7 @@ use super::revocations::{self, Known};
 use super::rollback::Rollback;
 use super::say::{self, Context, Format};
 use super::steps::Wanted;
-use crate::release::{self, AnyStore, Place};
+use crate::release::{self, AnyStore, Place, refusals};
 use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -278,7 +279,7 @@ fn doubts(
         let after = release::head(store, Some(&left), &place.channel)
             .ok()
             .flatten();
-        match (head, after) {
+        match (head, &after) {
             (Some(_), None) => doubts.push(format!(
                 "warning: every record of channel {} was signed by such a key, so no valid record \
 remains: gateways keep serving their current version (alarm `running-untrusted`), but cannot \
@@ -293,6 +294,15 @@ restart until `gwc apply` with another key",
                 after.bundle.short()
             )),
             _ => {}
+        }
+        let build = |after: &Entry| refusals::of_build(store, Some(&left), &place.channel, after);
+        if after.as_ref().and_then(build) == Some(Refused::RevokedKey) {
+            doubts.push(format!(
+                "warning: such a key signed the bundle of the newest valid record of channel {}: \
+gateways keep serving their current version (alarm `running-untrusted`), but cannot restart until \
+`gwc apply` with another key signs the bundle again",
+                place.channel
+            ));
         }
     }
     doubts

@@ -94,7 +94,8 @@ pub(super) fn go_back(
     let advice = Advice::new(context, &args.at, &place.root, &args.key);
     let rollback = Rollback::new(place, store, trust, (target, &advice))?;
     let (head, target) = (&rollback.head, rollback.target);
-    if head.bundle == target && !rollback.is_head_refused {
+    let channel = &place.channel;
+    if head.bundle == target && refusals::of_head(store, trust, channel, head).is_none() {
         report_idle(args, &rollback);
         return Ok(Exit::OK);
     }
@@ -186,8 +187,6 @@ pub(super) struct Rollback<'a> {
     store: &'a AnyStore,
     /// Newest record of the channel.
     pub(super) head: Entry,
-    /// True if gateways refuse the newest record.
-    is_head_refused: bool,
     entries: Vec<Entry>,
     /// Bundle to which the channel moves.
     pub(super) target: Digest,
@@ -205,7 +204,6 @@ impl<'a> Rollback<'a> {
         (text, advice): (&str, &'a Advice),
     ) -> anyhow::Result<Self> {
         let entries = evidence::entries(store, trust, &place.channel)?;
-        let refusals = refusals::of_records(store, trust, &place.channel, &entries);
         let head = entries.first().cloned().ok_or_else(|| {
             Failure::new(
                 Exit::INPUT,
@@ -217,10 +215,7 @@ impl<'a> Rollback<'a> {
             )
         })?;
         let target = match text.strip_prefix('-') {
-            None => {
-                let target = release::resolve_id(store, text)?;
-                released(&entries, &refusals, target, &place.channel)?
-            }
+            None => released(&entries, release::resolve_id(store, text)?, &place.channel)?,
             Some(steps) => {
                 let steps: usize = steps.parse().ok().filter(|steps| *steps > 0).ok_or_else(
                     || {
@@ -229,10 +224,8 @@ impl<'a> Rollback<'a> {
                         ))
                     },
                 )?;
-                let path = back::path(&entries, &refusals);
-                let target = back::target(&path, &refusals, steps);
-                target.ok_or_else(|| {
-                    let versions = back::steps(&path, 0, &refusals);
+                back::target(&entries, steps).ok_or_else(|| {
+                    let versions = back::path(&entries).len() - 1;
                     too_far_back(versions, &place.channel)
                 })?
             }
@@ -256,13 +249,16 @@ impl<'a> Rollback<'a> {
                 counting
             }
         };
+        let among = (&*entries, target);
+        if let Some((entry, why)) = refusals::of_bundle(store, trust, &place.channel, among) {
+            return Err(refused_target(entry, &why));
+        }
         // A rollback needs no new approvals: it lists those with which the target was released.
         evidence.extend(carried(store, &entries, target));
         Ok(Self {
             place,
             store,
             head,
-            is_head_refused: matches!(refusals.first(), Some(Some(_))),
             entries,
             target,
             evidence,
@@ -404,38 +400,33 @@ fn too_far_back(versions: usize, channel: &ChannelName) -> Failure {
     Failure::new(Exit::INPUT, "no-such-bundle", why)
 }
 
-/// Checks that a record of the channel has the bundle, and that gateways accept such a record.
-/// Other bundles did not pass the channel's gates.
-fn released(
-    entries: &[Entry],
-    refusals: &[Option<Refused>],
-    target: Digest,
-    channel: &ChannelName,
-) -> anyhow::Result<Digest> {
-    let records = entries.iter().zip(refusals);
-    let mut records = records.filter(|(entry, _)| entry.bundle == target);
-    let bundle = target.short();
-    match records.next() {
-        None => Err(Failure::new(
+/// Checks that a record of the channel has the bundle, because other bundles did not pass the
+/// channel's gates.
+fn released(entries: &[Entry], target: Digest, channel: &ChannelName) -> Result<Digest, Failure> {
+    match entries.iter().any(|entry| entry.bundle == target) {
+        true => Ok(target),
+        false => Err(Failure::new(
             Exit::INPUT,
             "no-such-bundle",
             format!(
-                "channel {channel} never had bundle {bundle}, so a rollback to it is impossible; \
-                 `gwc history` lists earlier versions, `gwc apply` releases another"
-            ),
-        )
-        .into()),
-        Some((entry, Some(why))) if records.all(|(_, refused)| refused.is_some()) => Err(refused(
-            why,
-            &format!(
-                "gateways refuse record {} with bundle {bundle}, so a rollback to it is \
-                 impossible{}",
-                entry.pointer.serial,
-                acceptance(why)
+                "channel {channel} never had bundle {}, so a rollback to it is impossible; `gwc \
+                 history` lists earlier versions, `gwc apply` releases another",
+                target.short()
             ),
         )),
-        Some(_) => Ok(target),
     }
+}
+
+/// Error for a target whose records gateways refuse. It may never have passed the channel's gates.
+fn refused_target(entry: &Entry, why: &Refused) -> anyhow::Error {
+    let message = format!(
+        "gateways that have not accepted record {} with bundle {} refuse it, so a rollback to it is \
+         impossible; `gwc history` lists other versions{}",
+        entry.pointer.serial,
+        entry.bundle.short(),
+        acceptance(why)
+    );
+    refused(why, &message)
 }
 
 fn credentials(lowered: &Lowered) -> BTreeSet<Digest> {

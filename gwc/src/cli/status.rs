@@ -125,7 +125,7 @@ pub(super) fn compare(
         }
     }
     note_floor(&place, trust.as_ref(), head.as_ref());
-    note_head(&place, &store, trust.as_ref())?;
+    note_head(&place, &store, trust.as_ref(), head.as_ref());
     for key in &ending {
         say::note(&expiry::warning(key, now, context.project.as_deref()));
     }

@@ -5,21 +5,18 @@
 
 use bundle::digest::Digest;
 use bundle::history::Entry;
-use bundle::refused::Refused;
 use bundle::statement::predicate::RecordKind;
 
-#[cfg(doc)]
-use super::refusals;
-
 /// Returns the bundles of a channel that are possible rollback targets, oldest first, without
-/// bundles that a rollback has undone, and without those of records that gateways refuse. The last
-/// bundle is the running one: that of the newest record that gateways accept. `refusals`: result of
-/// [`refusals::of_records`].
+/// bundles that a rollback has undone. The last bundle is the bundle of the channel's newest
+/// record.
 #[must_use]
-pub fn path(entries: &[Entry], refusals: &[Option<Refused>]) -> Vec<Digest> {
-    let records = entries.iter().zip(refusals).rev();
-    let accepted = records.filter(|(_, refused)| refused.is_none());
-    walk(accepted.map(|(entry, _)| (entry.bundle, entry.record.kind)))
+pub fn path(entries: &[Entry]) -> Vec<Digest> {
+    let steps = entries
+        .iter()
+        .rev()
+        .map(|entry| (entry.bundle, entry.record.kind));
+    walk(steps)
 }
 
 fn walk(steps: impl Iterator<Item = (Digest, RecordKind)>) -> Vec<Digest> {
@@ -38,20 +35,13 @@ fn walk(steps: impl Iterator<Item = (Digest, RecordKind)>) -> Vec<Digest> {
     path
 }
 
-/// Number of versions to go back from the newest record to the bundle at this index of [`path`].
-/// 0 for the running one, 1 if gateways refuse the newest record.
+/// Returns the bundle that is `steps` before the last bundle of [`path`]. `None` if there is none.
 #[must_use]
-pub fn steps(path: &[Digest], index: usize, refusals: &[Option<Refused>]) -> usize {
-    let is_refused = matches!(refusals.first(), Some(Some(_)));
-    path.len().saturating_sub(1 + index) + usize::from(is_refused)
-}
-
-/// Returns the bundle that is this number of [`steps`] back. `None` if there is none.
-#[must_use]
-pub fn target(path: &[Digest], refusals: &[Option<Refused>], back: usize) -> Option<Digest> {
-    let indices = 0..path.len();
-    let mut indices = indices.filter(|index| steps(path, *index, refusals) == back);
-    indices.next().map(|index| path[index])
+pub fn target(entries: &[Entry], steps: usize) -> Option<Digest> {
+    let path = path(entries);
+    path.len()
+        .checked_sub(1 + steps)
+        .and_then(|at| path.get(at).copied())
 }
 
 #[cfg(test)]

@@ -478,6 +478,53 @@ fn store_with_lost_records_is_reported_before_a_move() {
     assert_eq!(project.history().len(), 3);
 }
 
+/// The plan against the store's newest record does not show what changes for the gateways.
+#[test]
+fn merge_compares_with_what_gateways_run() {
+    let project = Project::released();
+    project.change("9s");
+    apply(&project, &[]).with(0);
+    let open = |project: &Project| {
+        project.edit(
+            "orders.yaml",
+            "operationId: listOrders,",
+            "operationId: listOrders, security: [], x-gateway: {public: true},",
+        );
+    };
+    let closed = project.history()[0].1.clone();
+    let document = project.read("orders.yaml");
+    open(&project);
+    let plan = project.run(&["plan", "--format", "json"]).json("plan/v1");
+    let fingerprint = plan["changes"][0]["fingerprint"].as_str().expect("a text");
+    let ack = format!("{fingerprint}=x");
+    apply(&project, &["--ack", &ack]).with(0);
+    project.write("orders.yaml", document);
+    project.change("8s");
+    apply(&project, &[]).with(0);
+    // The store is an older copy: the operation is still open there.
+    let link = format!("releases/channels/prod/{:020}", 4);
+    std::fs::remove_file(project.file(&link)).expect("a link");
+    open(&project);
+    project.change("7s");
+    let gateway = Gateway::new(status(&closed));
+    let lost = format!("sha256:{}", "ab".repeat(32));
+    gateway.say("accepted", json!({"serial": 9, "record": lost}));
+    let merge = ["--merge", "--node", &gateway.at, "--wait", "0s"];
+    apply(&project, &merge)
+        .with(1)
+        .contains("the plan against this bundle")
+        .contains("open to everyone")
+        .contains("gate-tripped");
+    let unknown = format!("sha256:{}", "cd".repeat(32));
+    gateway.say("bundle", json!(unknown));
+    apply(&project, &merge)
+        .with(4)
+        .contains("error[uncompared]")
+        .contains("--merge-uncompared");
+    let forced = [&merge[..], &["--merge-uncompared"]].concat();
+    apply(&project, &forced).with(0);
+}
+
 #[test]
 fn status_of_a_foreign_service_is_an_error() {
     let project = Project::released();

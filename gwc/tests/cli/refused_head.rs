@@ -39,7 +39,7 @@ fn is_refused(project: &Project, code: &str) {
     let code = format!("error[{code}]");
     let plan = project.run(&["plan"]).with(4);
     plan.contains(&code)
-        .contains("would hide changes")
+        .contains("may hide changes")
         .contains("`gwc rollback`");
     run(project, &["apply"], &[]).with(4).contains(&code);
     project.run(&["trust", "floor"]).with(4).contains(&code);
@@ -122,7 +122,10 @@ fn record_with_too_few_owners_is_no_base_of_a_plan() {
     project.write("one.json", &one);
     let both = ["--key", "keys/second.pem"];
     project.change("6s");
-    // The threshold is new: the record before it is the base.
+    // The threshold is new. An operator accepts the records before it.
+    is_refused(&project, "below-threshold");
+    let accept = ["trust", "floor", "--accept-head"];
+    project.run(&accept).with(0).contains("min_serial 1");
     release(&project, &both);
     let good = project.history()[0].1.clone();
     open(&project);
@@ -136,6 +139,30 @@ fn record_with_too_few_owners_is_no_base_of_a_plan() {
         .contains("is impossible");
     run(&project, &["rollback"], &both).with(0);
     assert_eq!(project.history()[0].1, good);
+    project.run(&["plan"]).contains("open to everyone");
+}
+
+/// The key of the record is trusted, and that of its build statement is not.
+#[test]
+fn record_with_an_untrusted_build_is_no_base() {
+    let project = Project::released();
+    project.write("evil.json", project.read("trust.json"));
+    let keygen = ["keygen", "evil", "--roles", "build", "--trust", "evil.json"];
+    project.run(&keygen).with(0);
+    open(&project);
+    let evil = ["--trust", "evil.json", "--build-key", "keys/evil.pem"];
+    let tripped = run(&project, &["apply"], &evil).with(1);
+    let acks: Vec<String> = tripped
+        .err
+        .split(['(', ')', ',', ' '])
+        .filter(|word| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        .map(|word| format!("{word}=x"))
+        .collect();
+    let acks: Vec<&str> = acks.iter().flat_map(|ack| ["--ack", ack]).collect();
+    run(&project, &["apply"], &[&evil[..], &acks].concat()).with(0);
+    project.change("7s");
+    is_refused(&project, "unknown-key");
+    run(&project, &["rollback"], &[]).with(0);
     project.run(&["plan"]).contains("open to everyone");
 }
 

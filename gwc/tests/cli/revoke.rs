@@ -86,6 +86,46 @@ fn revoked_signing_key_invalidates_its_records() {
         .contains("serial 3");
 }
 
+/// The newest record is valid, and the bundle that it names was built with the stolen key.
+#[test]
+fn bundle_of_a_stolen_key_is_signed_again() {
+    let project = Project::new();
+    project.run(&["keygen", "second"]).with(0);
+    project.apply("first").with(0);
+    project.change("6s");
+    project.apply("second").with(0);
+    let second = ["--key", "keys/second.pem", "--yes"];
+    project.run(&[&["rollback"], &second[..]].concat()).with(0);
+    let trust: serde_json::Value = serde_json::from_str(&project.read("trust.json")).unwrap();
+    let keys = trust["keys"].as_array().unwrap().iter();
+    let mut stolen = keys.filter(|key| key["owner"] == "release");
+    let stolen = stolen.next().unwrap()["id"].as_str().unwrap().to_owned();
+    project
+        .run(&[&["revoke", "--signing-key", &stolen], &second[..]].concat())
+        .with(0)
+        .contains("cannot restart until `gwc apply` with another key signs the bundle again");
+    project
+        .run(&["plan"])
+        .with(4)
+        .contains("error[revoked-key]");
+    // The sources of the running bundle.
+    project.edit("gateway.yaml", "timeout: 6s", "timeout: 5s");
+    let bundle = project.history()[0].1.clone();
+    assert_eq!(project.build(), bundle);
+    // The rules of the records before are unknown, because the stolen key signed them.
+    let tripped = project.run(&[&["apply"], &second[..]].concat()).with(1);
+    let ack = tripped.err.split(['(', ')']).nth(1).unwrap().to_owned() + "=x";
+    project
+        .run(&[&["apply", "--ack", &ack], &second[..]].concat())
+        .with(0)
+        .contains("serial 4");
+    assert_eq!(project.history()[0].1, bundle);
+    project.run(&["verify", &bundle]).with(0);
+    project.run(&["plan"]).with(0);
+    let again = project.run(&[&["apply"], &second[..]].concat()).with(0);
+    again.contains("nothing to do");
+}
+
 #[test]
 fn credential_is_revoked_by_its_hash_only() {
     let project = Project::released();
