@@ -207,7 +207,8 @@ impl Control {
         let requests = beside.map(|beside| {
             let now = self.node.registry.totals();
             let count = |served| now.of(served).since(beside.before.of(served)).requests();
-            json!({"base": count(Served::Base), "candidate": count(Served::Candidate)})
+            let sum = |versions: [Served; 2]| versions.map(count).iter().sum::<u64>();
+            json!({"base": sum(Served::OF_BASE), "candidate": sum(Served::OF_CANDIDATE)})
         });
         (json!(refused), json!(requests))
     }

@@ -155,7 +155,9 @@ impl Conversation {
                 return Ok(Some(message));
             }
             if self.has_ended {
-                return Ok(None);
+                // The rest is a part of a message, which could be a refusal.
+                let is_complete = self.received.is_empty();
+                return is_complete.then_some(None).ok_or(Outage::Failed);
             }
             let frame = poll_fn(|cx| Pin::new(&mut self.body).poll_frame(cx)).await;
             let frame = frame.ok_or(Outage::Failed)?.map_err(|_| Outage::Failed)?;

@@ -210,18 +210,26 @@ fn choose(
             true => Served::Candidate,
             false => Served::Base,
         };
-        return Some((view, listener, served));
+        // The client selected the version by the address.
+        return Some((view, listener, served.selected()));
     };
     let rules = &base.current().loaded.snapshot.listeners()[of_base];
     let client = || edge::client_address(headers, rules, stream.peer);
     let choice = &base.current().candidate.as_ref()?.choice;
-    let is_candidate = choice.version(headers, client) == Served::Candidate;
-    Some(
-        match is_candidate && accepts(stream, candidate, of_candidate) {
-            true => (Rc::clone(candidate), of_candidate, Served::Candidate),
-            false => (Rc::clone(base), of_base, Served::Base),
-        },
-    )
+    let chosen = choice.version(headers, client);
+    let (view, listener, served) = match chosen {
+        Served::Candidate if accepts(stream, candidate, of_candidate) => {
+            (candidate, of_candidate, Served::Candidate)
+        }
+        _ => (base, of_base, Served::Base),
+    };
+    let is_selected = served != chosen || choice.is_selected(headers);
+    let served = if is_selected {
+        served.selected()
+    } else {
+        served
+    };
+    Some((Rc::clone(view), listener, served))
 }
 
 /// True if the client's connection was accepted under the same rules as those of this listener, so

@@ -80,6 +80,11 @@ impl RequestChoice {
         }
     }
 
+    /// True if a request with these fields selects its version itself.
+    pub(crate) fn is_selected(&self, headers: &HeaderMap) -> bool {
+        self.selected(headers).is_some()
+    }
+
     /// Version that the request selects itself. `None`: it selects none.
     fn selected(&self, headers: &HeaderMap) -> Option<Served> {
         let value = only_field(headers, self.testers.as_ref()?)?;

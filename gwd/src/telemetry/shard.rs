@@ -103,11 +103,35 @@ pub(crate) enum Served {
     Base,
     /// The candidate of a progressive release, beside its base.
     Candidate,
+    /// The base, which the request selected itself (`release.testers`).
+    SelectedBase,
+    /// The candidate, which the request selected itself.
+    SelectedCandidate,
 }
 
 impl Served {
     /// All values, in the order of [`Self::index`].
-    pub(crate) const ALL: [Self; 3] = [Self::Alone, Self::Base, Self::Candidate];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Alone,
+        Self::Base,
+        Self::Candidate,
+        Self::SelectedBase,
+        Self::SelectedCandidate,
+    ];
+    /// Values of the base and of the candidate.
+    pub(crate) const OF_BASE: [Self; 2] = [Self::Base, Self::SelectedBase];
+    pub(crate) const OF_CANDIDATE: [Self; 2] = [Self::Candidate, Self::SelectedCandidate];
+
+    /// The same version for a request that selected it. Guards do not compare such requests: any
+    /// client could send its errors to one version only.
+    #[must_use]
+    pub(crate) const fn selected(self) -> Self {
+        match self {
+            Self::Base => Self::SelectedBase,
+            Self::Candidate => Self::SelectedCandidate,
+            Self::Alone | Self::SelectedBase | Self::SelectedCandidate => self,
+        }
+    }
 
     /// Index in [`Self::ALL`].
     pub(crate) const fn index(self) -> usize {

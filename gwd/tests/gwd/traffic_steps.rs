@@ -522,10 +522,16 @@ fn slow_uploads_of_a_client_fail_no_guard() {
     let gwd = split.begun();
     let clients = || [(); 16].map(|()| Client::connect(gwd.public()));
     let (mut base, mut uploads) = (clients(), clients());
-    let head = |method: &str, version: &str, rest: &str| {
-        format!("{method} /a HTTP/1.1\r\nhost: shop\r\nx-release: {version}\r\n{rest}\r\n")
+    let user = |is_candidate| {
+        let mut users = 0..USERS;
+        let user = users.find(|user| split.belongs(*user, SHARES[0]) == is_candidate);
+        user.expect("a user of each version")
     };
-    let upload = head("POST", "candidate", "content-length: 2\r\n") + "a";
+    let (of_base, of_candidate) = (user(false), user(true));
+    let head = |method: &str, user: u32, rest: &str| {
+        format!("{method} /a HTTP/1.1\r\nhost: shop\r\nx-user: user-{user}\r\n{rest}\r\n")
+    };
+    let upload = head("POST", of_candidate, "content-length: 2\r\n") + "a";
     for _ in 0..1_000 {
         for client in &mut uploads {
             client.send(&upload);
@@ -533,7 +539,7 @@ fn slow_uploads_of_a_client_fail_no_guard() {
         // The uploads last ten times as long as a request to the base.
         for _ in 0..10 {
             for client in &mut base {
-                client.send(&head("GET", "base", ""));
+                client.send(&head("GET", of_base, ""));
             }
             for client in &mut base {
                 assert_eq!(client.answer().status, 200);
@@ -552,6 +558,33 @@ fn slow_uploads_of_a_client_fail_no_guard() {
         }
     }
     panic!("the guard has no result");
+}
+
+/// A client could otherwise send its errors to the candidate only, and block each release.
+#[test]
+fn requests_that_select_their_version_fail_no_guard() {
+    let status = Arc::new(AtomicUsize::new(500));
+    let split = guarded(&Upstream::telling(&status), 600_000);
+    let gwd = split.begun();
+    let mut client = Client::connect(gwd.public());
+    for _ in 0..500 {
+        for version in ["base", "candidate"] {
+            client.send(&format!(
+                "GET /a HTTP/1.1\r\nhost: shop\r\nx-release: {version}\r\n\r\n"
+            ));
+            client.answer();
+        }
+    }
+    eventually("the requests are counted", || {
+        requests(&gwd, "candidate") >= 500.0
+    });
+    let rollout = notify(&gwd)["rollout"].clone();
+    assert_eq!(rollout["requests"], json!({"base": 500, "candidate": 500}));
+    assert_eq!(rollout["guard"]["result"], "testing", "{rollout:#}");
+    let counted = &rollout["guard"]["errors"]["after"]["requests"];
+    assert_eq!(counted.as_u64().unwrap_or_default(), 0, "{rollout:#}");
+    // Requests of users fail the guard.
+    assert_eq!(until_result(&gwd)["result"], "failed");
 }
 
 #[test]

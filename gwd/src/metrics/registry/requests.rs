@@ -110,10 +110,14 @@ fn active(series: &Series) -> Numbers {
 /// versions since its start.
 fn by_version(series: &Series) -> Numbers {
     let totals = series.totals();
-    let versions = [("base", Served::Base), ("candidate", Served::Candidate)];
+    let versions = [
+        ("base", Served::OF_BASE),
+        ("candidate", Served::OF_CANDIDATE),
+    ];
     let counts = versions.map(|(name, served)| {
         let labels = vec![("version", name.to_owned())];
-        (labels, totals.of(served).requests() as f64)
+        let requests = served.map(|served| totals.of(served).requests());
+        (labels, requests.iter().sum::<u64>() as f64)
     });
     match counts.iter().any(|(_, count)| *count > 0.0) {
         true => Numbers::from(counts),
