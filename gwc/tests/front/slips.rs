@@ -175,6 +175,36 @@ fn empty_list_is_refused() {
     );
 }
 
+/// Each request with a wrong password costs as many hashes as the user has passwords.
+#[test]
+fn user_with_many_passwords_is_a_finding() {
+    let password = |at: usize| {
+        let salt = ["c2FsdHNhbHQ", "c2FsdHNhbHR"][at % 2];
+        let hash = "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI";
+        format!(
+            "{{user: u, argon2id: \"$argon2id$v=19$m={},t=1,p=1${salt}${hash}\"}}",
+            7168 + at
+        )
+    };
+    let findings = |count: usize| {
+        let all: Vec<String> = (0..count).map(password).collect();
+        let (first, rest) = all.split_at(2);
+        let text = format!(
+            "{}consumers: {{one: {{basic: [{}]}}, two: {{basic: [{}]}}}}\n",
+            gateway("", FINE),
+            first.join(", "),
+            rest.join(", ")
+        );
+        let found = findings_of(&text);
+        let wanted = "the user `u` has more than 4 passwords";
+        let many = found
+            .iter()
+            .filter(|(_, message)| message.ends_with(wanted));
+        many.count()
+    };
+    assert_eq!([4, 5, 7].map(findings), [0, 1, 3]);
+}
+
 #[test]
 fn useless_credential_store_or_condition_is_found() {
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

@@ -19,6 +19,10 @@ const EMPTY: [u8; 32] = [
     0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
+/// Maximum number of passwords (`argon2id`) of a user name. gwd computes as many hashes for each wrong
+/// password.
+const PASSWORDS_MAX: usize = 4;
+
 /// Reads all consumers. Also returns the names of the consumers in `consumers_file`.
 pub(super) fn consumers(
     own: Option<NodeRef<'_>>,
@@ -48,7 +52,7 @@ pub(super) fn consumers(
         shape::check(*file, &vocab::gateway::CONSUMERS, sink);
         true
     });
-    let mut seen: BTreeMap<(&str, [u8; 32]), Span> = BTreeMap::new();
+    let mut known = Known::default();
     let mut certified: BTreeMap<String, Span> = BTreeMap::new();
     let mut holders: BTreeMap<(String, ir::HolderName), Span> = BTreeMap::new();
     let mut names: BTreeMap<&str, Span> = BTreeMap::new();
@@ -68,45 +72,8 @@ pub(super) fn consumers(
             continue;
         }
         names.insert(&entry.key, entry.key_span);
-        let mut lists = [Vec::new(), Vec::new()];
-        for (list, key) in lists.iter_mut().zip(["keys", "basic"]) {
-            for item in node.get(key).into_iter().flat_map(NodeRef::items) {
-                let Some((hash, sha256, password)) = credential(item) else {
-                    continue;
-                };
-                if sha256 == EMPTY {
-                    sink.push(
-                        Diagnostic::new(
-                            &BAD_VALUE,
-                            hash.span(),
-                            "this is the sha256 of the empty string",
-                        )
-                        .label("an empty credential is never valid")
-                        .help("print one with `printf %s \"$CREDENTIAL\" | sha256sum`, and check that `$CREDENTIAL` is set"),
-                    );
-                    continue;
-                }
-                let not_after = not_after(item);
-                if let Some(first) = seen.insert((key, sha256), hash.span()) {
-                    sink.push(
-                        Diagnostic::new(
-                            &CREDENTIAL_TWICE,
-                            hash.span(),
-                            "this credential occurs twice",
-                        )
-                        .related(first, "the first one is here")
-                        .help("remove it from one of them: a credential identifies one consumer"),
-                    );
-                    continue;
-                }
-                list.push(ir::Credential {
-                    sha256,
-                    not_after,
-                    password,
-                });
-            }
-            list.sort();
-        }
+        let mut lists = ["keys", "basic"].map(|key| known.credentials(node, key, sink));
+        lists.iter_mut().for_each(|list| list.sort());
         let [keys, basic] = lists;
         let certificates = certificates(node, &mut certified, sink);
         let tokens = tokens(node, &mut holders, sink);
@@ -142,6 +109,85 @@ pub(super) fn consumers(
     }
     let in_file = file.map(|file| file.entries().map(|(entry, _)| entry.key.to_string()));
     (consumers, in_file.map(Iterator::collect))
+}
+
+/// Credentials of all consumers read so far, to report duplicates.
+#[derive(Default)]
+struct Known {
+    /// Key of the list and SHA-256 of each credential.
+    seen: BTreeMap<(&'static str, [u8; 32]), Span>,
+    /// Number of passwords by user name.
+    passwords: BTreeMap<String, usize>,
+}
+
+impl Known {
+    /// Reads the credentials in a list of a consumer.
+    fn credentials(
+        &mut self,
+        node: NodeRef<'_>,
+        key: &'static str,
+        sink: &mut Sink,
+    ) -> Vec<ir::Credential> {
+        let mut list = Vec::new();
+        for item in node.get(key).into_iter().flat_map(NodeRef::items) {
+            let Some((hash, sha256, password)) = credential(item) else {
+                continue;
+            };
+            if sha256 == EMPTY {
+                sink.push(
+                    Diagnostic::new(
+                        &BAD_VALUE,
+                        hash.span(),
+                        "this is the sha256 of the empty string",
+                    )
+                    .label("an empty credential is never valid")
+                    .help("print one with `printf %s \"$CREDENTIAL\" | sha256sum`, and check that `$CREDENTIAL` is set"),
+                );
+                continue;
+            }
+            if let Some(password) = &password {
+                let count = self
+                    .passwords
+                    .entry(password.user.clone())
+                    .or_insert(0_usize);
+                *count += 1;
+                if *count > PASSWORDS_MAX {
+                    sink.push(too_many_passwords(hash.span(), &password.user));
+                    continue;
+                }
+            }
+            let not_after = not_after(item);
+            if let Some(first) = self.seen.insert((key, sha256), hash.span()) {
+                sink.push(
+                    Diagnostic::new(
+                        &CREDENTIAL_TWICE,
+                        hash.span(),
+                        "this credential occurs twice",
+                    )
+                    .related(first, "the first one is here")
+                    .help("remove it from one of them: a credential identifies one consumer"),
+                );
+                continue;
+            }
+            list.push(ir::Credential {
+                sha256,
+                not_after,
+                password,
+            });
+        }
+        list
+    }
+}
+
+fn too_many_passwords(at: Span, user: &str) -> Diagnostic {
+    let user = user.escape_debug();
+    Diagnostic::new(
+        &BAD_VALUE,
+        at,
+        format!("the user `{user}` has more than {PASSWORDS_MAX} passwords"),
+    )
+    .label("each wrong password costs as many hashes as a user has passwords")
+    .help("remove old passwords, or give the others a user name of their own")
 }
 
 /// Time at which a credential expires (Unix time, seconds). `None`: the credential does not expire.
