@@ -124,13 +124,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let old = head.as_ref();
     let old = old.map(|head| side_of_head(store, trust.as_ref(), &place.channel, head));
-    approvals::check_head(
-        &place,
-        store,
-        trust.as_ref(),
-        head.as_ref(),
-        Some(built.bundle.id()),
-    )?;
+    approvals::check_head(&place, store, trust.as_ref(), head.as_ref())?;
     let sides = sides(&mut built, old.transpose()?)?;
     let sides = (sides.0.as_ref(), &sides.1);
     let planned = PlannedMove::new(&place, head.as_ref(), sides, &args.review, GateScope::Every)?;

@@ -170,23 +170,17 @@ pub(super) fn pending_json(change: &PendingChange) -> Value {
 }
 
 /// Refuses a channel whose newest record gateways refuse. They run another version, so a plan against
-/// the newest record would hide what changes for them. `built`: bundle to which the channel moves. If
-/// it is that of the newest record, and the key of its build statement was revoked meanwhile, the
-/// command may sign the bundle again.
+/// the newest record would hide what changes for them.
 pub(super) fn check_head(
     place: &Place,
     store: &dyn Store,
     trust: Option<&Trust>,
     head: Option<&Entry>,
-    built: Option<Digest>,
 ) -> anyhow::Result<()> {
     let refusal = |head: &Entry| refusals::of_head(store, trust, &place.channel, head);
     let Some((head, why)) = head.and_then(|head| Some((head, refusal(head)?))) else {
         return Ok(());
     };
-    if why == Refused::RevokedKey && built == Some(head.bundle) {
-        return Ok(());
-    }
     Err(refused(
         &why,
         &format!(

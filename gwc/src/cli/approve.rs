@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let head = release::head(store, trust.as_ref(), &place.channel)?;
     let newest = head.as_ref().map_or(0, |head| head.pointer.serial);
     check_floor(&place, store, trust.as_ref(), newest)?;
-    check_head(&place, store, trust.as_ref(), head.as_ref(), None)?;
+    check_head(&place, store, trust.as_ref(), head.as_ref())?;
     let old = head.as_ref();
     let old = old.map(|head| side_of_head(store, trust.as_ref(), &place.channel, head));
     let (old, new) = sides(&mut built, old.transpose()?)?;

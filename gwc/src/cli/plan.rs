@@ -514,7 +514,7 @@ fn base(
     let head = release::head(&store, trust.as_ref(), &place.channel)?;
     let newest = head.as_ref().map_or(0, |head| head.pointer.serial);
     check_floor(place, &store, trust.as_ref(), newest)?;
-    check_head(place, &store, trust.as_ref(), head.as_ref(), None)?;
+    check_head(place, &store, trust.as_ref(), head.as_ref())?;
     let Some(head) = head else {
         if let Some(doubt) = place.doubt(&store) {
             say::note_once(&doubt);

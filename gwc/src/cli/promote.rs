@@ -81,7 +81,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         keys: &keys,
         head: Some(head),
     };
-    check_head(&place, &store, trust.as_ref(), Some(head), None)?;
+    check_head(&place, &store, trust.as_ref(), Some(head))?;
     movement.check_newest_list(&store)?;
     check_revoked(&store, trust.as_ref(), &place.channel, head.bundle)?;
     check_fleet(args, &nodes, (&place, &store, trust.as_ref()))?;

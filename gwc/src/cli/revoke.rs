@@ -300,7 +300,8 @@ restart until `gwc apply` with another key",
             doubts.push(format!(
                 "warning: such a key signed the bundle of the newest valid record of channel {}: \
 gateways keep serving their current version (alarm `running-untrusted`), but cannot restart until \
-`gwc apply` with another key signs the bundle again",
+`gwc apply` with another key signs the bundle again. If this version may run, accept it first: `gwc \
+trust floor --accept-head`",
                 place.channel
             ));
         }

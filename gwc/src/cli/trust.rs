@@ -39,8 +39,8 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Floor {
-    /// Let the channel's newest record and all records before it count as accepted, although
-    /// gateways that have not accepted them refuse them
+    /// Let the channel's newest record and all records before it count as accepted
+    /// (`accepted_until`), although gateways that have not accepted them refuse them
     #[arg(long)]
     accept_head: bool,
     #[command(flatten)]
@@ -78,8 +78,10 @@ fn floor(args: &Floor, context: &Context) -> anyhow::Result<Exit> {
     let store = place.open()?;
     let channel = &place.channel;
     let head = release::head(&store, Some(&trust), channel)?;
-    if !args.accept_head {
-        check_head(&place, &store, Some(&trust), head.as_ref(), None)?;
+    let accepted = head.as_ref().filter(|_| args.accept_head);
+    let accepted = accepted.map(|head| head.pointer.digest);
+    if accepted.is_none() {
+        check_head(&place, &store, Some(&trust), head.as_ref())?;
     }
     let verifier = BundleVerifier {
         store: &store,
@@ -98,9 +100,15 @@ fn floor(args: &Floor, context: &Context) -> anyhow::Result<Exit> {
     let file = file(&args.at, &place);
     // Also write minimum serials of zero. They show a new gateway that no revocation list exists
     // yet.
-    let changed = floors != before || !trust.has_floors(channel);
+    let is_accepted = accepted.is_none() || accepted == trust.accepted_until(channel);
+    let changed = floors != before || !trust.has_floors(channel) || !is_accepted;
     if changed {
-        write(&file, &trust.with_floors(channel.clone(), floors)?)?;
+        let floored = trust.clone().with_floors(channel.clone(), floors)?;
+        let floored = match accepted {
+            Some(record) => floored.with_accepted_until(channel.clone(), record)?,
+            None => floored,
+        };
+        write(&file, &floored)?;
     }
     match args.format.format {
         Format::Human => {

@@ -1,6 +1,9 @@
 //! Channels whose newest record gateways refuse, because approvals or signatures of owners are
 //! missing, or because a revoked key signed it. A plan against such a record hides changes.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use crate::project::{Ended, Project};
 
 const RELEASE: [&str; 3] = ["--key", "keys/release.pem", "--yes"];
@@ -142,6 +145,56 @@ fn record_with_too_few_owners_is_no_base_of_a_plan() {
     project.run(&["plan"]).contains("open to everyone");
 }
 
+/// A minimum serial names no record: somebody can put another record in its place.
+#[test]
+fn minimum_serial_accepts_no_record() {
+    let project = Project::released();
+    project
+        .run(&["keygen", "second", "--owner", "second"])
+        .with(0);
+    let one = project.read("trust.json");
+    project.write("one.json", &one);
+    project.write(
+        "trust.json",
+        one.replace("\"release\": 1", "\"release\": 2"),
+    );
+    project.run(&["trust", "floor", "--accept-head"]).with(0);
+    let accepted = project.read("trust.json");
+    let both = ["--key", "keys/second.pem"];
+    project.change("6s");
+    release(&project, &both);
+    project
+        .run(&["trust", "floor"])
+        .with(0)
+        .contains("min_serial 2");
+    assert!(accepted.contains("accepted_until"), "{accepted}");
+    let link = format!("releases/channels/prod/{:020}", 2);
+    std::fs::remove_file(project.file(&link)).expect("a link");
+    open(&project);
+    release(&project, &["--trust", "one.json"]);
+    project.change("7s");
+    is_refused(&project, "below-threshold");
+}
+
+/// Every gateway refuses a record of a revoked bundle.
+#[test]
+fn record_of_a_revoked_bundle_is_no_base() {
+    let project = Project::released();
+    let opened = project.history()[0].1.clone();
+    project.change("6s");
+    run(&project, &["apply"], &[]).with(0);
+    let running = project.history()[0].1.clone();
+    run(&project, &["revoke", &opened], &[]).with(0);
+    let trust = project.file("trust.json");
+    std::fs::rename(&trust, project.file("away.json")).expect("a trust file");
+    run(&project, &["rollback", &opened], &[]).with(0);
+    std::fs::rename(project.file("away.json"), &trust).expect("a trust file");
+    project.change("7s");
+    is_refused(&project, "revoked");
+    run(&project, &["rollback", &running], &[]).with(0);
+    project.run(&["plan"]).with(0);
+}
+
 /// The key of the record is trusted, and that of its build statement is not.
 #[test]
 fn record_with_an_untrusted_build_is_no_base() {
@@ -159,9 +212,23 @@ fn record_with_an_untrusted_build_is_no_base() {
         .map(|word| format!("{word}=x"))
         .collect();
     let acks: Vec<&str> = acks.iter().flat_map(|ack| ["--ack", ack]).collect();
+    let blobs = || -> BTreeSet<PathBuf> {
+        let folder = std::fs::read_dir(project.file("releases/blobs/sha256"));
+        let files = folder.expect("blobs").map(|entry| entry.expect("a blob"));
+        files.map(|entry| entry.path()).collect()
+    };
+    let before = blobs();
     run(&project, &["apply"], &[&evil[..], &acks].concat()).with(0);
     project.change("7s");
     is_refused(&project, "unknown-key");
+    // Who can write to the store can also delete what shows this.
+    let away = project.file("away");
+    for blob in blobs().difference(&before) {
+        std::fs::rename(blob, &away).expect("a blob");
+        let planned = project.run(&["plan"]);
+        assert!(planned.code > 1, "{}: {}", blob.display(), planned.out);
+        std::fs::rename(&away, blob).expect("a blob");
+    }
     run(&project, &["rollback"], &[]).with(0);
     project.run(&["plan"]).contains("open to everyone");
 }

@@ -39,6 +39,8 @@ pub(super) struct ChannelSettings {
     pub(super) approvals: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) approvals_after: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) accepted_until: Option<Digest>,
 }
 
 impl ChannelSettings {

@@ -232,6 +232,14 @@ impl Trust {
         })
     }
 
+    /// Newest record of a channel that an operator accepted with all records before it
+    /// (`accepted_until`), although gateways without state refuse them. Only gwc reads this. `None`:
+    /// none.
+    #[must_use]
+    pub fn accepted_until(&self, channel: &ChannelName) -> Option<Digest> {
+        self.channels.get(channel)?.accepted_until
+    }
+
     /// Owners of keys that can approve changes of a channel at this time.
     #[must_use]
     pub fn approvers(&self, channel: &ChannelName, now: Moment) -> BTreeSet<&str> {
@@ -294,6 +302,20 @@ impl Trust {
         let settings = self.channels.entry(channel).or_default();
         settings.approvals = owners;
         settings.approvals_after = after;
+        self.checked()
+    }
+
+    /// Sets [`Self::accepted_until`].
+    ///
+    /// # Errors
+    /// [`Refused::Malformed`] if the trust file is not valid (see [`Trust::parse`]).
+    pub fn with_accepted_until(
+        mut self,
+        channel: ChannelName,
+        record: Digest,
+    ) -> Result<Self, Refused> {
+        let settings = self.channels.entry(channel).or_default();
+        settings.accepted_until = Some(record);
         self.checked()
     }
 
