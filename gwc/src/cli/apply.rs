@@ -35,8 +35,9 @@ use crate::release::evidence::{self, BundleVerifier};
 use crate::release::nodes::Nodes;
 use crate::release::refusals;
 use crate::release::{self, AnyStore, Place, provenance};
-use ::plan::Side;
+use ::plan::{Side, review::GATES};
 use model::exit::{Exit, Failure};
+use model::rules::Rules;
 use model::source_map::SourceMap;
 
 #[derive(Debug, clap::Args)]
@@ -332,10 +333,17 @@ impl Apply<'_> {
                 }
                 return Ok(Some(uncompared(*bundle)));
             };
-            // The source artifact of a bundle without a record is not verified: the release rules
-            // are those of the newest record.
+            // The source artifact of a bundle without a record is not verified, so the release rules
+            // are unknown: every gate counts.
             let rules = old.and_then(|old| old.source.as_ref()?.rules.clone());
-            running.source = running.source.map(|map| SourceMap { rules, ..map });
+            let rules = Rules {
+                gates: GATES.map(str::to_owned).into(),
+                ..rules.unwrap_or_default()
+            };
+            running.source = Some(SourceMap {
+                rules: Some(rules),
+                ..running.source.unwrap_or_default()
+            });
             let sides = (Some(&running), new);
             let planned = PlannedMove::new(place, head, sides, &args.review, GateScope::Every)?;
             self.report.line(&format!(

@@ -1,14 +1,23 @@
 //! Command `gwc gc`: removes bundles that are not in the retained history of any channel.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bundle::channel;
+use bundle::digest::Digest;
 use bundle::moment::Moment;
+use bundle::name::ChannelName;
+use bundle::store::Store as _;
+use bundle::store::folder::Folder;
 use bundle::sweep::{self, Garbage, Kind};
+use bundle::trust::Trust;
 use serde_json::json;
 
 use super::options::{FormatOption, duration};
 use super::say::{self, Context, Format};
+use crate::release::evidence::{self, BundleVerifier};
+use crate::release::refusals::without_refused;
 use crate::release::{self, AnyStore, Place, StoreName};
 use model::exit::{Exit, Failure};
 
@@ -43,9 +52,12 @@ pub(super) struct Args {
 impl super::Arguments for Args {}
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let store = match &args.store {
-        Some(name) => StoreName::parse(name)?.open()?,
-        None => Place::read(context.sought(&context.root()?), None, None)?.open()?,
+    let (store, trust) = match &args.store {
+        Some(name) => (StoreName::parse(name)?.open()?, None),
+        None => {
+            let place = Place::read(context.sought(&context.root()?), None, None)?;
+            (place.open()?, release::trust(&place.root, None)?)
+        }
     };
     let store = match store {
         AnyStore::Folder(folder) => folder,
@@ -64,7 +76,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let young_since = release::now()
         .unix_s()
         .saturating_sub(args.older_than.as_secs());
-    let kept = sweep::retained(&store, args.keep as usize)?;
+    let mut kept = sweep::retained(&store, args.keep as usize)?;
+    if let Some(trust) = &trust {
+        kept.extend(accepted(&store, trust, args.keep as usize)?);
+    }
     let garbage = sweep::garbage(&store, &kept, Moment::from_unix_s(young_since))?;
     if !args.dry_run {
         sweep::remove(&store, &garbage)?;
@@ -91,6 +106,39 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         )),
     }
     Ok(Exit::OK)
+}
+
+/// Bundles that the newest `keep` records of each channel name, without records that gateways
+/// refuse or skip. Anybody with one of several needed keys, or with a key that is revoked later, can
+/// publish such records: they must not displace the bundles that gateways run.
+fn accepted(store: &Folder, trust: &Trust, keep: usize) -> anyhow::Result<BTreeSet<Digest>> {
+    let mut bundles = BTreeSet::new();
+    for name in store.channels()? {
+        let Ok(channel) = name.parse::<ChannelName>() else {
+            continue;
+        };
+        let verifier = BundleVerifier {
+            store,
+            trust,
+            channel: &channel,
+        };
+        // Without valid lists, no key counts as revoked.
+        let trust = verifier.without_revoked_keys();
+        let trust = trust.unwrap_or_else(|_| verifier.trust.clone());
+        let Ok(entries) = evidence::entries(store, Some(&trust), &channel) else {
+            continue;
+        };
+        let entries = without_refused(store, Some(&trust), &channel, &entries);
+        for entry in entries.iter().take(keep) {
+            bundles.insert(entry.bundle);
+            if let Some(rollout) = &entry.record.rollout
+                && let Ok(base) = channel::read(store, &rollout.base.digest)
+            {
+                bundles.insert(base.bundle);
+            }
+        }
+    }
+    Ok(bundles)
 }
 
 fn temporary(garbage: &[Garbage]) -> usize {

@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::keys::{KeyId, PrivateKey};
+use bundle::name::ChannelName;
 use bundle::publish::{self, Revocation};
 use bundle::refused::Refused;
 use bundle::statement::Statement;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
-use bundle::trust::{Trust, When};
+use bundle::store::Store as _;
+use bundle::trust::{Scope, Trust, When};
 use policy::auth::token_digest;
 use serde_json::{Value, json};
 
@@ -61,6 +63,9 @@ pub(super) struct Args {
     /// Reason; with --then kept in the history
     #[arg(long)]
     reason: Option<String>,
+    /// Proceed although other channels of the store run the bundle, or do not accept the keys
+    #[arg(long)]
+    all_channels: bool,
     /// Proceed without confirmation
     #[arg(long)]
     yes: bool,
@@ -94,13 +99,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let head = release::head(&store, trust.as_ref(), &place.channel)?;
     let runs = head.as_ref().map(|head| head.bundle);
     if then.is_none() && bundle.is_some() && bundle == runs {
-        return Err(Failure::usage(format!(
-            "channel {} runs this bundle; name the next bundle: --then rollback:-1, or --then rollback:ID",
-            place.channel
-        ))
-        .into());
+        return Err(without_next(&place).into());
     }
     check_keys(&place, trust.as_ref(), &stolen, &keys)?;
+    check_channels(args, &place, (&store, trust.as_ref()), (bundle, &keys))?;
     let whole = Movement {
         place: &place,
         trust: trust.as_ref(),
@@ -406,6 +408,54 @@ fn check_keys(
             ),
         )
     })?;
+    Ok(())
+}
+
+fn without_next(place: &Place) -> Failure {
+    Failure::usage(format!(
+        "channel {} runs this bundle; name the next bundle: --then rollback:-1, or --then rollback:ID",
+        place.channel
+    ))
+}
+
+/// Refuses a list that other channels of the store do not expect: the bundle is that of their newest
+/// record, or their gateways do not accept the keys. One chain of lists is for all channels, and an
+/// untrusted list blocks later ones.
+fn check_channels(
+    args: &Args,
+    place: &Place,
+    (store, trust): (&AnyStore, Option<&Trust>),
+    (bundle, keys): (Option<Digest>, &[PrivateKey]),
+) -> anyhow::Result<()> {
+    if args.all_channels {
+        return Ok(());
+    }
+    let names = store.channels()?.into_iter();
+    let channels = names.filter_map(|name| name.parse::<ChannelName>().ok());
+    for channel in channels.filter(|channel| *channel != place.channel) {
+        let head = release::head(store, trust, &channel).ok().flatten();
+        if bundle.is_some() && head.map(|head| head.bundle) == bundle {
+            return Err(Failure::usage(format!(
+                "channel {channel} of the same store runs this bundle, too, and its gateways could \
+                 not start any more; move it first (`gwc rollback --channel {channel}`), or pass \
+                 --all-channels"
+            ))
+            .into());
+        }
+        let own = Scope::Channel(channel.clone());
+        let serves = |key: &PrivateKey| {
+            let key = trust?.key(&key.public().id())?;
+            Some(key.channels.contains(&Scope::All) || key.channels.contains(&own))
+        };
+        if keys.iter().any(|key| serves(key) == Some(false)) {
+            return Err(Failure::usage(format!(
+                "a revocation list is for all channels of the store, and a key is not for channel \
+                 {channel}: its gateways would refuse this list and all later ones; use a key for \
+                 all channels, or pass --all-channels"
+            ))
+            .into());
+        }
+    }
     Ok(())
 }
 

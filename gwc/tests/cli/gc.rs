@@ -146,6 +146,47 @@ fn a_damaged_record_keeps_everything() {
     assert_eq!(files(&project.file("releases")), before);
 }
 
+/// Anybody with a key that is revoked later can publish many records.
+#[test]
+fn gc_keeps_what_gateways_accept() {
+    let project = Project::new();
+    project.run(&["keygen", "stolen"]).with(0);
+    project.apply("first").with(0);
+    let running = project.history()[0].1.clone();
+    for timeout in ["6s", "7s", "8s"] {
+        project.change(timeout);
+        let stolen = ["apply", "--key", "keys/stolen.pem", "--yes"];
+        project.run(&stolen).with(0);
+    }
+    let trust: serde_json::Value = serde_json::from_str(&project.read("trust.json")).unwrap();
+    let mut keys = trust["keys"].as_array().unwrap().iter();
+    let stolen = keys.find(|key| key["owner"] == "stolen").unwrap();
+    let id = stolen["id"].as_str().unwrap();
+    let revoke = [
+        "revoke",
+        "--signing-key",
+        id,
+        "--key",
+        "keys/release.pem",
+        "--yes",
+    ];
+    project.run(&revoke).with(0);
+    let gc = [
+        "gc",
+        "--keep",
+        "1",
+        "--older-than",
+        "0s",
+        "--format",
+        "json",
+    ];
+    let removed = project.run(&gc).with(0).json("gc/v1")["bundles"].clone();
+    let removed = removed.as_array().unwrap();
+    assert!(!removed.contains(&running.clone().into()), "{removed:?}");
+    project.run(&["plan"]).with(0);
+    assert_eq!(project.history()[0].1, running);
+}
+
 #[test]
 fn gc_needs_only_a_store_and_valid_options() {
     let project = aged();

@@ -126,6 +126,46 @@ fn bundle_of_a_stolen_key_is_signed_again() {
     again.contains("nothing to do");
 }
 
+/// All channels of a store have the same revocation lists.
+#[test]
+fn other_channels_of_the_store_are_considered() {
+    let project = Project::released();
+    let bundle = project.history()[0].1.clone();
+    let key = ["--key", "keys/release.pem", "--yes"];
+    let other = ["--channel", "test"];
+    project
+        .run(&[&["apply"], &key[..], &other].concat())
+        .with(0);
+    project.change("6s");
+    project
+        .run(&[&["apply"], &key[..], &other].concat())
+        .with(0);
+    let revoke = [&["revoke", &bundle], &key[..], &other].concat();
+    project
+        .run(&revoke)
+        .with(64)
+        .contains("channel prod of the same store runs this bundle, too")
+        .contains("--all-channels");
+    let keygen = [
+        "keygen",
+        "tester",
+        "--roles",
+        "revoke",
+        "--channels",
+        "test",
+    ];
+    project.run(&keygen).with(0);
+    let hash = "ab".repeat(32);
+    let tester = ["--key", "keys/tester.pem", "--yes"];
+    let credential = [&["revoke", "--credential", &hash], &tester[..], &other].concat();
+    project
+        .run(&credential)
+        .with(64)
+        .contains("a key is not for channel prod");
+    let forced = [&revoke[..], &["--all-channels"]].concat();
+    project.run(&forced).with(0);
+}
+
 #[test]
 fn credential_is_revoked_by_its_hash_only() {
     let project = Project::released();

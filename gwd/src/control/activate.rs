@@ -287,6 +287,8 @@ impl Control {
             replica.want(accepted.pointer().digest);
         }
         self.refusals.add(bundle, refused.clone(), now_ms);
+        let record = accepted.pointer().digest;
+        self.refusals.set_record(&bundle, record);
         self.count_activation("failed", &refused.reason());
         self.note_error(Some(bundle), refused);
         let record = accepted.record();

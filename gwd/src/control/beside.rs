@@ -34,6 +34,8 @@ impl Control {
             return;
         }
         if self.resident(&candidate).is_none() {
+            let record = head.pointer().digest;
+            self.refusals.forget_other_record(&candidate, record);
             if self.refusals.waits(&candidate, self.now_ms()) {
                 return self.stop_candidate("it cannot be activated");
             }

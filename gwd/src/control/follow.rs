@@ -138,6 +138,8 @@ impl Control {
         let awaited = self.awaited_hold();
         self.refusals
             .await_only(&awaited.into_iter().chain([bundle]).collect());
+        let record = followed.pointer().digest;
+        self.refusals.forget_other_record(&bundle, record);
         if self.refusals.waits(&bundle, self.now_ms()) {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::digest::Digest;
-use bundle::refused::Refused;
+use bundle::refused::{Blame, Refused};
 
 /// Wait after the first temporary refusal: 1s. The wait doubles with each refusal, up to 60s.
 const FIRST_WAIT_MS: u64 = 1_000;
@@ -25,6 +25,8 @@ pub(crate) struct Entry {
     pub(crate) retry_at_ms: Option<u64>,
     pub(crate) tries: u32,
     at_ms: u64,
+    /// Record whose bundle was refused. `None`: an operator's order, or a hold.
+    record: Option<Digest>,
 }
 
 impl Refusals {
@@ -38,6 +40,7 @@ impl Refusals {
             retry_at_ms,
             tries,
             at_ms: now_ms,
+            record: None,
         };
         self.0.insert(bundle, entry);
         while self.0.len() > REFUSED_MAX {
@@ -46,6 +49,26 @@ impl Refusals {
                 return;
             };
             self.0.remove(&oldest);
+        }
+    }
+
+    /// Sets the record of a bundle's refusal.
+    pub(crate) fn set_record(&mut self, bundle: &Digest, record: Digest) {
+        if let Some(entry) = self.0.get_mut(bundle) {
+            entry.record = Some(record);
+        }
+    }
+
+    /// Removes a permanent refusal of a bundle because of its signatures, if another record names
+    /// the bundle now. The statements that this record names may count, and anybody with a key for
+    /// records could otherwise make a bundle unusable before its release.
+    pub(crate) fn forget_other_record(&mut self, bundle: &Digest, record: Digest) {
+        let is_other = |entry: &Entry| {
+            let is_about_signatures = entry.refused.blame() == Blame::Signer;
+            entry.record != Some(record) && entry.retry_at_ms.is_none() && is_about_signatures
+        };
+        if self.0.get(bundle).is_some_and(is_other) {
+            self.forget(bundle);
         }
     }
 
@@ -108,6 +131,21 @@ mod tests {
         assert_eq!(refusals.next_ms(), None);
         refusals.forget_all();
         assert!(!refusals.waits(&bundle, 0));
+    }
+
+    #[test]
+    fn another_record_may_have_better_signatures() {
+        let mut refusals = Refusals::default();
+        let [bundle, one, two] = [b"1", b"2", b"3"].map(|id| Digest::of(id));
+        let structural = Refused::NotABundle { what: "manifest" };
+        for (refused, is_tried) in [(Refused::UnknownKey, true), (structural, false)] {
+            refusals.add(bundle, refused, 0);
+            refusals.set_record(&bundle, one);
+            refusals.forget_other_record(&bundle, one);
+            assert!(refusals.waits(&bundle, u64::MAX), "the same record");
+            refusals.forget_other_record(&bundle, two);
+            assert_eq!(!refusals.waits(&bundle, u64::MAX), is_tried);
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub(crate) mod compute;
 pub(crate) mod deadlines;
 pub(crate) mod escapes;
 pub(crate) mod files;
+pub(crate) mod informational;
 pub(crate) mod log_format;
 pub(crate) mod program_log;
 pub(crate) mod random;

@@ -16,6 +16,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use policy::upstream::{Active, ActiveKind};
 
+use crate::runtime::informational::InformationalLimit;
 use crate::tls::connector::{Connector, Offer};
 use crate::upstream::connect::{Dial, NewConnection, Purpose, dial};
 use crate::upstream::hosts::Endpoint;
@@ -91,9 +92,11 @@ async fn http(
     request.headers_mut().insert(HOST, value(host)?);
     let handshake = http1::handshake(TokioIo::new(opened.socket)).await;
     let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;
+    let limit = InformationalLimit::of(&mut request);
     let exchange = async {
-        let answer = sender.send_request(request).await;
-        check_response(active, answer.map_err(|error| broken(&error))?).await
+        let answer = sender.send_request(request);
+        let answer = async { answer.await.map_err(|error| broken(&error)) };
+        check_response(active, limit.within(answer).await?).await
     };
     alongside(connection, exchange).await
 }

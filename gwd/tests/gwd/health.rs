@@ -242,6 +242,26 @@ fn the_answer_of_a_check_must_contain_what_is_written() {
     }
 }
 
+/// One thread makes all checks: a host that answers without an end would starve the others.
+#[test]
+fn endless_informational_responses_fail_a_check() {
+    let liar = Upstream::start(|_, stream| {
+        use std::io::Write as _;
+        let hints = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1_000);
+        while stream.write_all(hints.as_bytes()).is_ok() {}
+        Then::Close
+    });
+    let mut shop = shop(liar.address, vec![op("GET", "/a")]);
+    shop.upstreams[0].health.active = checked(|all| text(all, "path", "/health"));
+    let world = World::new();
+    world.release(&shop.gateway());
+    let gwd = world.start();
+    let why = || gwd.status()["upstreams"][0]["hosts"][0]["why"].clone();
+    eventually("the check fails", || {
+        why() == "more than 16 informational responses"
+    });
+}
+
 #[test]
 fn a_tcp_check_asks_for_a_connection_and_no_more() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

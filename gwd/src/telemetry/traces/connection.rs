@@ -1,8 +1,5 @@
 //! HTTP/1.1 connection to a collector of traces.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
@@ -12,15 +9,13 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
 use super::{Endpoint, Settings};
 use crate::runtime::clock::delta_seconds;
+use crate::runtime::informational::InformationalLimit;
 
 /// Maximum length of a collector's response body, in bytes.
 const RESPONSE_BYTES_MAX: usize = 64 << 10;
-/// Maximum number of informational responses (1xx) before the response to a request.
-const INFORMATIONAL_MAX: usize = 16;
 
 /// HTTP/1.1 connection to a collector.
 pub(super) struct Connection(SendRequest<Full<Bytes>>);
@@ -72,23 +67,19 @@ impl Connection {
     /// Sends a batch and returns the collector's response.
     ///
     /// # Errors
-    /// If the connection breaks, if the response is not valid, or after more than
-    /// [`INFORMATIONAL_MAX`] informational responses. The error is the reason.
+    /// If the connection breaks, if the response is not valid, or after too many informational
+    /// responses. The error is the reason.
     pub(super) async fn post(
         &mut self,
         settings: &Settings,
         body: Bytes,
     ) -> Result<Response, String> {
         let mut request = request(settings, body)?;
-        let too_many = notify_of_flood(&mut request);
+        let limit = InformationalLimit::of(&mut request);
         let reason = |error: hyper::Error| error.to_string();
         self.0.ready().await.map_err(reason)?;
-        let response = tokio::select! {
-            response = self.0.send_request(request) => response.map_err(reason)?,
-            () = too_many.notified() => {
-                return Err(format!("more than {INFORMATIONAL_MAX} informational responses"));
-            }
-        };
+        let sent = self.0.send_request(request);
+        let response = limit.within(async { sent.await.map_err(reason) }).await?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, RESPONSE_BYTES_MAX).collect().await;
         let body = body.map_err(|error| format!("its response: {error}"))?;
@@ -99,19 +90,6 @@ impl Connection {
             body: body.to_bytes(),
         })
     }
-}
-
-/// Counts the informational responses to a request. Returns the notification of the first one
-/// above [`INFORMATIONAL_MAX`].
-fn notify_of_flood(request: &mut Request<Full<Bytes>>) -> Arc<Notify> {
-    let (too_many, received) = (Arc::new(Notify::new()), AtomicUsize::new(0));
-    let notify = Arc::clone(&too_many);
-    hyper::ext::on_informational(request, move |_| {
-        if received.fetch_add(1, Ordering::Relaxed) >= INFORMATIONAL_MAX {
-            notify.notify_one();
-        }
-    });
-    too_many
 }
 
 /// Request with a batch of spans.
