@@ -22,7 +22,7 @@ use super::approvals::{ApprovalsOfChange, change, check_head};
 use super::build::BuiltProject;
 use super::claim;
 use super::limits::LimitOptions;
-use super::movement::{check_floor, known, refused};
+use super::movement::{check_floor, check_newest_list, known, refused};
 use super::options::{FormatOption, StoreOptions, confirm, duration, keys};
 use super::planned::{GateScope, PlannedMove};
 use super::review::ReviewOptions;
@@ -100,6 +100,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let newest = head.as_ref().map_or(0, |head| head.pointer.serial);
     check_floor(&place, store, trust.as_ref(), newest)?;
     check_head(&place, store, trust.as_ref(), head.as_ref())?;
+    check_newest_list(&place, store, trust.as_ref(), head.as_ref())?;
     let old = head.as_ref();
     let old = old.map(|head| side_of_head(store, trust.as_ref(), &place.channel, head));
     let (old, new) = sides(&mut built, old.transpose()?)?;

@@ -84,6 +84,23 @@ pub(super) fn check_floor(
     Err(refused(&Refused::BelowFloor { serial, floor }, &message))
 }
 
+/// Refuses a store that lacks the revocation list of the channel's newest record, or whose newest list
+/// is below the minimum serial in the trust file. A record of a revoked key could otherwise count.
+pub(super) fn check_newest_list(
+    place: &Place,
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    head: Option<&Entry>,
+) -> anyhow::Result<()> {
+    let movement = Movement {
+        place,
+        trust,
+        keys: &[],
+        head,
+    };
+    movement.check_newest_list(store)
+}
+
 /// Prints a warning under the condition of [`check_floor`], for commands that only show records.
 pub(super) fn note_floor(place: &Place, trust: Option<&Trust>, head: Option<&Entry>) {
     let newest = head.map_or(0, |head| head.pointer.serial);

@@ -14,7 +14,7 @@ use super::environments::{self, ComparedEnvironment};
 use super::limits::LimitOptions;
 use super::links::LinkOptions;
 use super::logs::{self, Defaults};
-use super::movement::check_floor;
+use super::movement::{check_floor, check_newest_list};
 use super::options::StoreOptions;
 use super::progress;
 use super::replace::output;
@@ -515,6 +515,7 @@ fn base(
     let newest = head.as_ref().map_or(0, |head| head.pointer.serial);
     check_floor(place, &store, trust.as_ref(), newest)?;
     check_head(place, &store, trust.as_ref(), head.as_ref())?;
+    check_newest_list(place, &store, trust.as_ref(), head.as_ref())?;
     let Some(head) = head else {
         if let Some(doubt) = place.doubt(&store) {
             say::note_once(&doubt);

@@ -293,6 +293,8 @@ fn moves_nothing(project: &Project, says: &str) {
             .contains(says);
         assert_eq!(links(), before, "{command:?}");
     }
+    let plan = project.run(&["plan"]).with(4);
+    plan.contains("error[revocations-withheld]").contains(says);
 }
 
 #[test]

@@ -179,8 +179,7 @@ fn empty_list_is_refused() {
 #[test]
 fn user_with_many_passwords_is_a_finding() {
     let password = |at: usize| {
-        let salt = ["c2FsdHNhbHQ", "c2FsdHNhbHR"][at % 2];
-        let hash = "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI";
+        let (salt, hash) = ("c2FsdHNhbHQ", "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI");
         format!(
             "{{user: u, argon2id: \"$argon2id$v=19$m={},t=1,p=1${salt}${hash}\"}}",
             7168 + at
