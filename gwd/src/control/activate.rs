@@ -286,9 +286,8 @@ impl Control {
         if let (Some(replica), Refused::BlobMissing { .. }) = (&self.replica, refused) {
             replica.want(accepted.pointer().digest);
         }
-        self.refusals.add(bundle, refused.clone(), now_ms);
-        let record = accepted.pointer().digest;
-        self.refusals.set_record(&bundle, record);
+        let record = Some(accepted.pointer().digest);
+        self.refusals.add(bundle, record, refused.clone(), now_ms);
         self.count_activation("failed", &refused.reason());
         self.note_error(Some(bundle), refused);
         let record = accepted.record();

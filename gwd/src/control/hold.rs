@@ -66,7 +66,7 @@ impl Control {
         self.count_activation("failed", &refused.reason());
         self.note_error(Some(bundle), &refused);
         if stays {
-            self.refusals.add(bundle, refused, now_ms);
+            self.refusals.add(bundle, None, refused, now_ms);
         } else {
             self.refusals.forget(&bundle);
             self.end_hold(&refused.reason());

@@ -30,8 +30,15 @@ pub(crate) struct Entry {
 }
 
 impl Refusals {
-    /// Stores the refusal of a bundle, with the time of the next attempt to run the bundle.
-    pub(crate) fn add(&mut self, bundle: Digest, refused: Refused, now_ms: u64) {
+    /// Stores the refusal of a bundle, with the time of the next attempt to run the bundle. `record`:
+    /// see [`Entry::record`].
+    pub(crate) fn add(
+        &mut self,
+        bundle: Digest,
+        record: Option<Digest>,
+        refused: Refused,
+        now_ms: u64,
+    ) {
         let tries = self.0.get(&bundle).map_or(0, |entry| entry.tries) + 1;
         let wait_ms = FIRST_WAIT_MS << (tries - 1).min(16);
         let retry_at_ms = (!refused.permanent()).then(|| now_ms + wait_ms.min(LONGEST_WAIT_MS));
@@ -40,7 +47,7 @@ impl Refusals {
             retry_at_ms,
             tries,
             at_ms: now_ms,
-            record: None,
+            record,
         };
         self.0.insert(bundle, entry);
         while self.0.len() > REFUSED_MAX {
@@ -49,13 +56,6 @@ impl Refusals {
                 return;
             };
             self.0.remove(&oldest);
-        }
-    }
-
-    /// Sets the record of a bundle's refusal.
-    pub(crate) fn set_record(&mut self, bundle: &Digest, record: Digest) {
-        if let Some(entry) = self.0.get_mut(bundle) {
-            entry.record = Some(record);
         }
     }
 
@@ -120,13 +120,13 @@ mod tests {
         };
         let mut waits = Vec::new();
         for _ in 0..9 {
-            refusals.add(bundle, busy.clone(), 0);
+            refusals.add(bundle, None, busy.clone(), 0);
             waits.push(refusals.next_ms().unwrap() / 1_000);
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert!(refusals.waits(&bundle, 59_999));
         assert!(!refusals.waits(&bundle, 60_000));
-        refusals.add(bundle, Refused::BadSignature, 0);
+        refusals.add(bundle, None, Refused::BadSignature, 0);
         assert!(refusals.waits(&bundle, u64::MAX), "never again");
         assert_eq!(refusals.next_ms(), None);
         refusals.forget_all();
@@ -139,8 +139,7 @@ mod tests {
         let [bundle, one, two] = [b"1", b"2", b"3"].map(|id| Digest::of(id));
         let structural = Refused::NotABundle { what: "manifest" };
         for (refused, is_tried) in [(Refused::UnknownKey, true), (structural, false)] {
-            refusals.add(bundle, refused, 0);
-            refusals.set_record(&bundle, one);
+            refusals.add(bundle, Some(one), refused, 0);
             refusals.forget_other_record(&bundle, one);
             assert!(refusals.waits(&bundle, u64::MAX), "the same record");
             refusals.forget_other_record(&bundle, two);
@@ -155,9 +154,9 @@ mod tests {
         let passing = || Refused::PortBusy {
             address: "a".into(),
         };
-        refusals.add(one, passing(), 0);
-        refusals.add(two, passing(), 500);
-        refusals.add(never, Refused::BadSignature, 0);
+        refusals.add(one, None, passing(), 0);
+        refusals.add(two, None, passing(), 500);
+        refusals.add(never, None, Refused::BadSignature, 0);
         refusals.await_only(&[two].into());
         assert_eq!(refusals.next_ms(), Some(1_500));
         refusals.await_only(&BTreeSet::new());
@@ -165,7 +164,7 @@ mod tests {
         assert!(refusals.waits(&never, u64::MAX));
         for number in 0..1_000_u64 {
             let bundle = Digest::of(&number.to_le_bytes());
-            refusals.add(bundle, Refused::BadSignature, 10 + number);
+            refusals.add(bundle, None, Refused::BadSignature, 10 + number);
         }
         assert_eq!(refusals.iter().count(), REFUSED_MAX);
     }

@@ -217,17 +217,11 @@ fn choose(
     let client = || edge::client_address(headers, rules, stream.peer);
     let choice = &base.current().candidate.as_ref()?.choice;
     let chosen = choice.version(headers, client);
-    let (view, listener, served) = match chosen {
-        Served::Candidate if accepts(stream, candidate, of_candidate) => {
-            (candidate, of_candidate, Served::Candidate)
-        }
-        _ => (base, of_base, Served::Base),
-    };
-    let is_selected = served != chosen || choice.is_selected(headers);
-    let served = if is_selected {
-        served.selected()
-    } else {
-        served
+    let (view, listener, served) = match Served::OF_CANDIDATE.contains(&chosen) {
+        false => (base, of_base, chosen),
+        true if accepts(stream, candidate, of_candidate) => (candidate, of_candidate, chosen),
+        // The client selected the version by its connection.
+        true => (base, of_base, Served::SelectedBase),
     };
     Some((Rc::clone(view), listener, served))
 }

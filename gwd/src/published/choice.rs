@@ -80,18 +80,14 @@ impl RequestChoice {
         }
     }
 
-    /// True if a request with these fields selects its version itself.
-    pub(crate) fn is_selected(&self, headers: &HeaderMap) -> bool {
-        self.selected(headers).is_some()
-    }
-
     /// Version that the request selects itself. `None`: it selects none.
     fn selected(&self, headers: &HeaderMap) -> Option<Served> {
         let value = only_field(headers, self.testers.as_ref()?)?;
         if value.eq_ignore_ascii_case(CANDIDATE) {
-            return Some(Served::Candidate);
+            return Some(Served::SelectedCandidate);
         }
-        value.eq_ignore_ascii_case(BASE).then_some(Served::Base)
+        let is_base = value.eq_ignore_ascii_case(BASE);
+        is_base.then_some(Served::SelectedBase)
     }
 }
 
@@ -198,9 +194,9 @@ mod tests {
             let fields: Vec<_> = values.iter().map(|value| ("x-release", *value)).collect();
             choice.version(&headers(&fields), || [192, 0, 2, 1].into())
         };
-        assert_eq!(with(&none, &["candidate"]), Served::Candidate);
-        assert_eq!(with(&none, &["Candidate"]), Served::Candidate);
-        assert_eq!(with(&all, &["base"]), Served::Base);
+        assert_eq!(with(&none, &["candidate"]), Served::SelectedCandidate);
+        assert_eq!(with(&none, &["Candidate"]), Served::SelectedCandidate);
+        assert_eq!(with(&all, &["base"]), Served::SelectedBase);
         for ignored in [&[][..], &[""], &["other"], &["candidate", "candidate"]] {
             assert_eq!(with(&none, ignored), Served::Base, "{ignored:?}");
         }

@@ -72,9 +72,7 @@ pub(super) fn consumers(
             continue;
         }
         names.insert(&entry.key, entry.key_span);
-        let mut lists = ["keys", "basic"].map(|key| known.credentials(node, key, sink));
-        lists.iter_mut().for_each(|list| list.sort());
-        let [keys, basic] = lists;
+        let [keys, basic] = ["keys", "basic"].map(|key| known.credentials(node, key, sink));
         let certificates = certificates(node, &mut certified, sink);
         let tokens = tokens(node, &mut holders, sink);
         let value = ir::Consumer {
@@ -121,7 +119,7 @@ struct Known {
 }
 
 impl Known {
-    /// Reads the credentials in a list of a consumer.
+    /// Reads the credentials in a list of a consumer, sorted.
     fn credentials(
         &mut self,
         node: NodeRef<'_>,
@@ -146,10 +144,7 @@ impl Known {
                 continue;
             }
             if let Some(password) = &password {
-                let count = self
-                    .passwords
-                    .entry(password.user.clone())
-                    .or_insert(0_usize);
+                let count = self.passwords.entry(password.user.clone()).or_default();
                 *count += 1;
                 if *count > PASSWORDS_MAX {
                     sink.push(too_many_passwords(hash.span(), &password.user));
@@ -175,6 +170,7 @@ impl Known {
                 password,
             });
         }
+        list.sort();
         list
     }
 }
