@@ -12,7 +12,7 @@ use bundle::refused::Refused;
 use bundle::statement::predicate::{RecordKind, Role, Rollout};
 use bundle::store::memory::Memory;
 use bundle::store::{Chain, Store};
-use bundle::trust::{KeyState, Scope, Signers, Trust, When};
+use bundle::trust::{Signers, Trust, When};
 use serde_json::{Value, json};
 
 use super::advice::Advice;
@@ -568,13 +568,10 @@ impl Evidence<'_> {
     /// then stays valid if one of the other keys is revoked.
     fn adds_signature(&self, trust: &Trust, builders: &Signers) -> bool {
         let (build_keys, release_keys) = self.keys;
-        let own = Scope::Channel(self.place.channel.clone());
+        let (channel, now) = (Some(&self.place.channel), When::First(release::now()));
         let may_build = |key: &&PrivateKey| {
-            trust.key(&key.public().id()).is_some_and(|key| {
-                let in_channel = key.channels.contains(&own) || key.channels.contains(&Scope::All);
-                let is_valid = key.state == KeyState::Active && release::now() < key.not_after;
-                key.roles.contains(&Role::Build) && in_channel && is_valid
-            })
+            let key = trust.key(&key.public().id());
+            key.is_some_and(|key| key.counts(Role::Build, channel, now).is_ok())
         };
         let mut new = release_keys.iter().filter(may_build);
         !build_keys.is_empty() || new.any(|key| !builders.keys.contains(&key.public().id()))

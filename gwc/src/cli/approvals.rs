@@ -11,7 +11,7 @@ use bundle::trust::Trust;
 use serde_json::{Value, json};
 
 use super::advice::Advice;
-use super::movement::refused;
+use super::movement::{check_floor, check_newest_list, refused};
 use super::say;
 use crate::release::approvals::{self, Found, PendingChange};
 use crate::release::{self, Place, refusals};
@@ -191,6 +191,20 @@ pub(super) fn check_head(
             acceptance(&why)
         ),
     ))
+}
+
+/// Checks that a plan may compare with the channel's newest record: the store is not outdated, and
+/// gateways accept the record.
+pub(super) fn check_base(
+    place: &Place,
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    head: Option<&Entry>,
+) -> anyhow::Result<()> {
+    let newest = head.map_or(0, |head| head.pointer.serial);
+    check_floor(place, store, trust, newest)?;
+    check_head(place, store, trust, head)?;
+    check_newest_list(place, store, trust, head)
 }
 
 /// Advice for a refused record that may run.

@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 
 use super::advice::Advice;
 use super::apply::{check_revoked, sides};
-use super::approvals::{ApprovalsOfChange, change, check_head};
+use super::approvals::{ApprovalsOfChange, change, check_base};
 use super::build::BuiltProject;
 use super::claim;
 use super::limits::LimitOptions;
-use super::movement::{check_floor, check_newest_list, known, refused};
+use super::movement::{known, refused};
 use super::options::{FormatOption, StoreOptions, confirm, duration, keys};
 use super::planned::{GateScope, PlannedMove};
 use super::review::ReviewOptions;
@@ -97,10 +97,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let nothing = Memory::default();
     let store: &dyn Store = there.as_ref().map_or(&nothing, |store| store);
     let head = release::head(store, trust.as_ref(), &place.channel)?;
-    let newest = head.as_ref().map_or(0, |head| head.pointer.serial);
-    check_floor(&place, store, trust.as_ref(), newest)?;
-    check_head(&place, store, trust.as_ref(), head.as_ref())?;
-    check_newest_list(&place, store, trust.as_ref(), head.as_ref())?;
+    check_base(&place, store, trust.as_ref(), head.as_ref())?;
     let old = head.as_ref();
     let old = old.map(|head| side_of_head(store, trust.as_ref(), &place.channel, head));
     let (old, new) = sides(&mut built, old.transpose()?)?;

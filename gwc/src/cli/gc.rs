@@ -17,8 +17,7 @@ use serde_json::json;
 use super::options::{FormatOption, duration};
 use super::say::{self, Context, Format};
 use crate::release::evidence::{self, BundleVerifier};
-use crate::release::refusals::without_refused;
-use crate::release::{self, AnyStore, Place, StoreName};
+use crate::release::{self, AnyStore, Place, StoreName, refusals};
 use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -128,8 +127,7 @@ fn accepted(store: &Folder, trust: &Trust, keep: usize) -> anyhow::Result<BTreeS
         let Ok(entries) = evidence::entries(store, Some(&trust), &channel) else {
             continue;
         };
-        let entries = without_refused(store, Some(&trust), &channel, &entries);
-        for entry in entries.iter().take(keep) {
+        for entry in refusals::accepted(store, Some(&trust), &channel, &entries).take(keep) {
             bundles.insert(entry.bundle);
             if let Some(rollout) = &entry.record.rollout
                 && let Ok(base) = channel::read(store, &rollout.base.digest)

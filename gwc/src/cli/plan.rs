@@ -8,13 +8,13 @@ use anyhow::Context as _;
 use bundle::store::memory::Memory;
 use serde_json::Value;
 
-use super::approvals::check_head;
+use super::approvals::check_base;
 use super::channels;
 use super::environments::{self, ComparedEnvironment};
 use super::limits::LimitOptions;
 use super::links::LinkOptions;
 use super::logs::{self, Defaults};
-use super::movement::{check_floor, check_newest_list};
+use super::movement::check_floor;
 use super::options::StoreOptions;
 use super::progress;
 use super::replace::output;
@@ -512,10 +512,7 @@ fn base(
     let left = verifier.and_then(|verifier| verifier.without_revoked_keys().ok());
     let trust = left.or(trust);
     let head = release::head(&store, trust.as_ref(), &place.channel)?;
-    let newest = head.as_ref().map_or(0, |head| head.pointer.serial);
-    check_floor(place, &store, trust.as_ref(), newest)?;
-    check_head(place, &store, trust.as_ref(), head.as_ref())?;
-    check_newest_list(place, &store, trust.as_ref(), head.as_ref())?;
+    check_base(place, &store, trust.as_ref(), head.as_ref())?;
     let Some(head) = head else {
         if let Some(doubt) = place.doubt(&store) {
             say::note_once(&doubt);

@@ -12,7 +12,7 @@ use bundle::refused::Refused;
 use bundle::statement::Statement;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
 use bundle::store::Store as _;
-use bundle::trust::{Scope, Trust, When};
+use bundle::trust::{Trust, When};
 use policy::auth::token_digest;
 use serde_json::{Value, json};
 
@@ -411,6 +411,7 @@ fn check_keys(
     Ok(())
 }
 
+/// Error for a bundle that the channel runs, without the next one.
 fn without_next(place: &Place) -> Failure {
     Failure::usage(format!(
         "channel {} runs this bundle; name the next bundle: --then rollback:-1, or --then rollback:ID",
@@ -442,12 +443,12 @@ fn check_channels(
             ))
             .into());
         }
-        let own = Scope::Channel(channel.clone());
-        let serves = |key: &PrivateKey| {
-            let key = trust?.key(&key.public().id())?;
-            Some(key.channels.contains(&Scope::All) || key.channels.contains(&own))
+        let is_of_others = |key: &PrivateKey| {
+            let key = trust.and_then(|trust| trust.key(&key.public().id()));
+            let counts = key.map(|key| key.counts(Role::Revoke, Some(&channel), When::Ever));
+            matches!(counts, Some(Err(Refused::WrongChannel { .. })))
         };
-        if keys.iter().any(|key| serves(key) == Some(false)) {
+        if keys.iter().any(is_of_others) {
             return Err(Failure::usage(format!(
                 "a revocation list is for all channels of the store, and a key is not for channel \
                  {channel}: its gateways would refuse this list and all later ones; use a key for \

@@ -22,23 +22,23 @@ use super::approvals::of_entries;
 use super::clock;
 use super::evidence::BundleVerifier;
 
-/// Reasons why a gateway without state refuses the records of a channel, newest first. `None`: it
-/// accepts the record, an operator accepted it, or there is no trust file.
-#[must_use]
-pub fn of_records(
-    store: &dyn Store,
-    trust: Option<&Trust>,
-    channel: &ChannelName,
-    entries: &[Entry],
-) -> Vec<Option<Refused>> {
-    let Some(trust) = trust else {
-        return vec![None; entries.len()];
-    };
-    let records = not_accepted(store, trust, channel, entries);
-    let records = entries.iter().zip(records);
-    records
-        .map(|(entry, approved)| of_record(store, trust, channel, entry, approved?))
-        .collect()
+/// Records of a channel, newest first, that a gateway without state accepts, or that an operator
+/// accepted. All records without a trust file. Verifies a record only when it is reached.
+pub fn accepted<'a>(
+    store: &'a dyn Store,
+    trust: Option<&'a Trust>,
+    channel: &'a ChannelName,
+    entries: &'a [Entry],
+) -> impl Iterator<Item = &'a Entry> {
+    let checks = trust.map(|trust| Checks::of(store, trust, channel));
+    let approvals = checks.as_ref().map(|checks| checks.approvals(entries));
+    let approvals = approvals.unwrap_or_else(|| vec![None; entries.len()]);
+    let records = entries.iter().zip(approvals);
+    let accepted = records.filter(move |(entry, approved)| match (&checks, approved) {
+        (Some(checks), Some(approved)) => checks.record(entry, approved).is_none(),
+        _ => true,
+    });
+    accepted.map(|(entry, _)| entry)
 }
 
 /// Newest record with a bundle, and the reason why a gateway without state refuses it. `None`: the
@@ -50,12 +50,11 @@ pub fn of_bundle<'e>(
     channel: &ChannelName,
     (entries, bundle): (&'e [Entry], Digest),
 ) -> Option<(&'e Entry, Refused)> {
-    let trust = trust?;
-    let records = not_accepted(store, trust, channel, entries);
-    let records = entries.iter().zip(records);
+    let checks = Checks::of(store, trust?, channel);
+    let records = entries.iter().zip(checks.approvals(entries));
     let mut first = None;
     for (entry, approved) in records.filter(|(entry, _)| entry.bundle == bundle) {
-        let why = of_record(store, trust, channel, entry, approved?)?;
+        let why = checks.record(entry, &approved?)?;
         first = first.or(Some((entry, why)));
     }
     first
@@ -69,91 +68,101 @@ pub fn of_head(
     channel: &ChannelName,
     head: &Entry,
 ) -> Option<Refused> {
-    let mut refusals = of_records(store, trust, channel, std::slice::from_ref(head));
-    refusals.pop().flatten()
-}
-
-/// Approvals of records, newest first. `None`: an operator accepted the record.
-fn not_accepted(
-    store: &dyn Store,
-    trust: &Trust,
-    channel: &ChannelName,
-    entries: &[Entry],
-) -> Vec<Option<Result<Approved, Refused>>> {
-    let until = trust.accepted_until(channel);
-    let mut is_accepted = false;
-    let records = entries
-        .iter()
-        .zip(of_entries(store, trust, channel, entries));
-    let records = records.map(|(entry, approved)| {
-        is_accepted |= Some(entry.pointer.digest) == until;
-        (!is_accepted).then_some(approved)
-    });
-    records.collect()
-}
-
-fn of_record(
-    store: &dyn Store,
-    trust: &Trust,
-    channel: &ChannelName,
-    entry: &Entry,
-    approved: Result<Approved, Refused>,
-) -> Option<Refused> {
-    let owners = || match entry.signed.clone()? {
-        Err(why @ Refused::BelowThreshold { .. }) => Some(why),
-        _ => None,
-    };
-    approved
-        .err()
-        .or_else(owners)
-        .or_else(|| of_created(entry.record.created))
-        .or_else(|| of_build(store, Some(trust), channel, entry))
-}
-
-/// Reason why gateways refuse the time at which a record was created: a clock is wrong.
-fn of_created(created: Moment) -> Option<Refused> {
-    (created > clock::now().plus_s(CLOCK_SKEW_S)).then_some(Refused::FromTheFuture { created })
+    let refused = of_bundle(
+        store,
+        trust,
+        channel,
+        (std::slice::from_ref(head), head.bundle),
+    );
+    refused.map(|(_, why)| why)
 }
 
 /// Reason why gateways refuse the bundle of a record: it is revoked, no build statement counts, or
 /// the store lacks a part of them. `None` without a trust file.
+#[must_use]
 pub fn of_build(
     store: &dyn Store,
     trust: Option<&Trust>,
     channel: &ChannelName,
     entry: &Entry,
 ) -> Option<Refused> {
-    let trust = trust?;
-    let verify = || {
+    Checks::of(store, trust?, channel).build(entry)
+}
+
+/// Checks of records as a gateway without state makes them.
+struct Checks<'a> {
+    verifier: BundleVerifier<'a>,
+    /// Newest revocation list, read once.
+    revocations: Result<Revocations, Refused>,
+}
+
+impl<'a> Checks<'a> {
+    fn of(store: &'a dyn Store, trust: &'a Trust, channel: &'a ChannelName) -> Self {
         let verifier = BundleVerifier {
             store,
             trust,
             channel,
         };
-        let revocations: Revocations = verifier.revocations()?;
-        let context = Context {
+        Self {
+            revocations: verifier.revocations(),
+            verifier,
+        }
+    }
+
+    /// Approvals of records, newest first. `None`: an operator accepted the record.
+    fn approvals(&self, entries: &[Entry]) -> Vec<Option<Result<Approved, Refused>>> {
+        let BundleVerifier {
+            store,
             trust,
             channel,
-            now: clock::now(),
+        } = self.verifier;
+        let until = trust.accepted_until(channel);
+        let mut is_accepted = false;
+        let records = entries
+            .iter()
+            .zip(of_entries(store, trust, channel, entries));
+        let records = records.map(|(entry, approved)| {
+            is_accepted |= Some(entry.pointer.digest) == until;
+            (!is_accepted).then_some(approved)
+        });
+        records.collect()
+    }
+
+    fn record(&self, entry: &Entry, approved: &Result<Approved, Refused>) -> Option<Refused> {
+        let owners = || match entry.signed.clone()? {
+            Err(why @ Refused::BelowThreshold { .. }) => Some(why),
+            _ => None,
         };
-        let unverified = Unverified::open(store, entry.bundle)?;
-        follow::verify_of_record(store, &context, &unverified, &entry.record, &revocations)
-    };
-    verify().err()
+        let approvals = approved.as_ref().err().cloned();
+        approvals
+            .or_else(owners)
+            .or_else(|| of_created(entry.record.created))
+            .or_else(|| self.build(entry))
+    }
+
+    fn build(&self, entry: &Entry) -> Option<Refused> {
+        let BundleVerifier {
+            store,
+            trust,
+            channel,
+        } = self.verifier;
+        let verify = || {
+            let revocations = self.revocations.as_ref().map_err(Clone::clone)?;
+            let context = Context {
+                trust,
+                channel,
+                now: clock::now(),
+            };
+            let unverified = Unverified::open(store, entry.bundle)?;
+            follow::verify_of_record(store, &context, &unverified, &entry.record, revocations)
+        };
+        verify().err()
+    }
 }
 
-/// Records of a channel, newest first, without those that gateways refuse ([`of_records`]).
-#[must_use]
-pub fn without_refused(
-    store: &dyn Store,
-    trust: Option<&Trust>,
-    channel: &ChannelName,
-    entries: &[Entry],
-) -> Vec<Entry> {
-    let refusals = of_records(store, trust, channel, entries);
-    let accepted = entries.iter().zip(refusals);
-    let accepted = accepted.filter(|(_, refused)| refused.is_none());
-    accepted.map(|(entry, _)| entry.clone()).collect()
+/// Reason why gateways refuse the time at which a record was created: a clock is wrong.
+fn of_created(created: Moment) -> Option<Refused> {
+    (created > clock::now().plus_s(CLOCK_SKEW_S)).then_some(Refused::FromTheFuture { created })
 }
 
 #[cfg(test)]

@@ -158,10 +158,7 @@ fn gc_keeps_what_gateways_accept() {
         let stolen = ["apply", "--key", "keys/stolen.pem", "--yes"];
         project.run(&stolen).with(0);
     }
-    let trust: serde_json::Value = serde_json::from_str(&project.read("trust.json")).unwrap();
-    let mut keys = trust["keys"].as_array().unwrap().iter();
-    let stolen = keys.find(|key| key["owner"] == "stolen").unwrap();
-    let id = stolen["id"].as_str().unwrap();
+    let id = &*project.key_id("stolen");
     let revoke = [
         "revoke",
         "--signing-key",

@@ -215,6 +215,14 @@ impl Project {
         run(command(self.path()).args(arguments))
     }
 
+    /// Id of the owner's key in the trust file.
+    pub(crate) fn key_id(&self, owner: &str) -> String {
+        let trust: Value = serde_json::from_str(&self.read("trust.json")).expect("JSON");
+        let mut keys = trust["keys"].as_array().expect("a list").iter();
+        let key = keys.find(|key| key["owner"] == owner).expect("its key");
+        key["id"].as_str().expect("an id").to_owned()
+    }
+
     /// Releases the current sources without a prompt.
     pub(crate) fn apply(&self, reason: &str) -> Ended {
         self.run(&[

@@ -112,17 +112,19 @@ fn rules_of_a_refused_record_do_not_count() {
     project.run(&approve).with(1).contains("gate-tripped");
 }
 
+/// Creates a released project whose next records need two owners. `one.json`: trust file before.
+fn with_two_owners() -> Project {
+    let project = Project::released();
+    let keygen = ["keygen", "second", "--owner", "second"];
+    project.run(&keygen).with(0);
+    project.write("one.json", project.read("trust.json"));
+    project.edit("trust.json", "\"release\": 1", "\"release\": 2");
+    project
+}
+
 #[test]
 fn record_with_too_few_owners_is_no_base_of_a_plan() {
-    let project = Project::released();
-    project
-        .run(&["keygen", "second", "--owner", "second"])
-        .with(0);
-    let one = project.read("trust.json");
-    let two = one.replace("\"release\": 1", "\"release\": 2");
-    assert_ne!(one, two);
-    project.write("trust.json", &two);
-    project.write("one.json", &one);
+    let project = with_two_owners();
     let both = ["--key", "keys/second.pem"];
     project.change("6s");
     // The threshold is new. An operator accepts the records before it.
@@ -148,16 +150,7 @@ fn record_with_too_few_owners_is_no_base_of_a_plan() {
 /// A minimum serial names no record: somebody can put another record in its place.
 #[test]
 fn minimum_serial_accepts_no_record() {
-    let project = Project::released();
-    project
-        .run(&["keygen", "second", "--owner", "second"])
-        .with(0);
-    let one = project.read("trust.json");
-    project.write("one.json", &one);
-    project.write(
-        "trust.json",
-        one.replace("\"release\": 1", "\"release\": 2"),
-    );
+    let project = with_two_owners();
     project.run(&["trust", "floor", "--accept-head"]).with(0);
     let accepted = project.read("trust.json");
     let both = ["--key", "keys/second.pem"];
@@ -238,11 +231,7 @@ fn record_with_an_untrusted_build_is_no_base() {
 fn stolen_key_of_the_floor_blocks_no_release() {
     let project = Project::new();
     project.run(&["keygen", "ops"]).with(0);
-    let stolen: serde_json::Value =
-        serde_json::from_str(&project.read("trust.json")).expect("JSON");
-    let mut keys = stolen["keys"].as_array().expect("a list").iter();
-    let stolen = keys.find(|key| key["owner"] == "release").expect("its key");
-    let stolen = stolen["id"].as_str().expect("an id").to_owned();
+    let stolen = project.key_id("release");
     run(&project, &["apply"], &[]).with(0);
     project.change("6s");
     run(&project, &["apply"], &[]).with(0);

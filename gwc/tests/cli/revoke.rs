@@ -96,10 +96,7 @@ fn bundle_of_a_stolen_key_is_signed_again() {
     project.apply("second").with(0);
     let second = ["--key", "keys/second.pem", "--yes"];
     project.run(&[&["rollback"], &second[..]].concat()).with(0);
-    let trust: serde_json::Value = serde_json::from_str(&project.read("trust.json")).unwrap();
-    let keys = trust["keys"].as_array().unwrap().iter();
-    let mut stolen = keys.filter(|key| key["owner"] == "release");
-    let stolen = stolen.next().unwrap()["id"].as_str().unwrap().to_owned();
+    let stolen = project.key_id("release");
     project
         .run(&[&["revoke", "--signing-key", &stolen], &second[..]].concat())
         .with(0)

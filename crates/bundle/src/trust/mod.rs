@@ -494,7 +494,16 @@ fn wrong(why: &str) -> Refused {
 // === impl TrustedKey ===
 
 impl TrustedKey {
-    fn counts(&self, role: Role, channel: Option<&ChannelName>, when: When) -> Result<(), Refused> {
+    /// Checks if signatures of the key count in a role. `channel`: `None` accepts any channel.
+    ///
+    /// # Errors
+    /// The reason why they do not count: state, role, channel or time.
+    pub fn counts(
+        &self,
+        role: Role,
+        channel: Option<&ChannelName>,
+        when: When,
+    ) -> Result<(), Refused> {
         if self.state == KeyState::Revoked {
             return Err(Refused::RevokedKey);
         }
