@@ -185,7 +185,7 @@ pub(super) fn check_head(
         &why,
         &format!(
             "gateways that have not accepted record {} of channel {} refuse it, so a plan against \
-             it may hide changes; `gwc rollback` moves the channel to another version{}",
+             it may hide changes; {}. Otherwise go back to another version with `gwc rollback`",
             head.pointer.serial,
             place.channel,
             acceptance(&why)
@@ -213,7 +213,7 @@ pub(super) fn acceptance(why: &Refused) -> String {
         Refused::ApprovalsMissing { .. } => "gwc trust approvals N --accept-head",
         _ => "gwc trust floor --accept-head",
     };
-    format!("; if the records until now may run, `{command}` accepts them")
+    format!("if the records until now may run, `{command}` accepts them")
 }
 
 /// Prints a warning under the condition of [`check_head`], for commands that only show records.

@@ -421,7 +421,7 @@ fn released(entries: &[Entry], target: Digest, channel: &ChannelName) -> Result<
 fn refused_target(entry: &Entry, why: &Refused) -> anyhow::Error {
     let message = format!(
         "gateways that have not accepted record {} with bundle {} refuse it, so a rollback to it is \
-         impossible; `gwc history` lists other versions{}",
+         impossible; `gwc history` lists other versions; {}",
         entry.pointer.serial,
         entry.bundle.short(),
         acceptance(why)
