@@ -4,7 +4,7 @@
 //! same bytes. Reading accepts only regular files at paths of the layout, within limits, and checks
 //! each blob against its digest. Paths in an archive are never used as paths on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
 use crate::digest::Digest;
@@ -102,6 +102,7 @@ pub fn read(bytes: &[u8]) -> Result<Memory, Refused> {
     let not_a_tar = |_| Refused::malformed(WHAT, "not a tar archive, or truncated");
     let mut content = Content::default();
     let mut has_layout = false;
+    let mut derived = BTreeSet::new();
     let mut archive = tar::Archive::new(bytes);
     for (count, entry) in archive.entries().map_err(not_a_tar)?.enumerate() {
         let mut entry = entry.map_err(not_a_tar)?;
@@ -133,7 +134,8 @@ pub fn read(bytes: &[u8]) -> Result<Memory, Refused> {
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).map_err(not_a_tar)?;
         let repeated = match place {
-            Place::Derived | Place::Above => false,
+            Place::Above => false,
+            Place::Derived => !derived.insert(path.to_owned()),
             Place::Layout => {
                 folder::check_layout(&bytes)?;
                 std::mem::replace(&mut has_layout, true)

@@ -543,7 +543,7 @@ fn newer_list(
         }
         let digest = store.listed_link(&Chain::Revocations, serial)?;
         match revocation::accept(store, context, known, Pointer { digest, serial }) {
-            Err(Refused::RevokedKey) => {}
+            Err(why) if revocation::is_skipped(&why) => {}
             result => return result,
         }
     }

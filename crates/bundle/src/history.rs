@@ -50,7 +50,7 @@ pub struct History {
 /// highest serial that is not signed by a revoked key. `None` for a channel without records.
 ///
 /// # Errors
-/// A record at the head cannot be read, or its signatures are not valid.
+/// A record at the head cannot be read, or its signatures are not valid: [`Refused::AtLink`].
 pub fn head(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -68,13 +68,14 @@ pub(crate) fn find_head(
     let mut skipped = BTreeSet::new();
     let chain = Chain::Channel(channel.clone());
     for serial in store.serials(&chain)?.into_iter().rev() {
-        let digest = store.listed_link(&chain, serial)?;
-        let entry = entry(store, trust, channel, digest)?;
+        let at_link = |why: Refused| chain.at_link(serial, why);
+        let digest = store.listed_link(&chain, serial).map_err(at_link)?;
+        let entry = entry(store, trust, channel, digest).map_err(at_link)?;
         if entry.pointer.serial != serial {
-            return Err(Refused::Mislinked {
+            return Err(at_link(Refused::Mislinked {
                 serial: entry.pointer.serial,
                 link: serial,
-            });
+            }));
         }
         match entry.signed {
             Some(Err(Refused::RevokedKey)) => {
@@ -85,7 +86,7 @@ pub(crate) fn find_head(
             Some(Err(Refused::BelowThreshold { .. }) | Ok(_)) | None => {
                 return Ok((Some(entry), skipped));
             }
-            Some(Err(refused)) => return Err(refused),
+            Some(Err(refused)) => return Err(at_link(refused)),
         }
     }
     Ok((None, skipped))
@@ -119,7 +120,11 @@ pub fn walk(
     Ok(history)
 }
 
-fn entry(
+/// Reads the record with a digest, as an entry of the history.
+///
+/// # Errors
+/// The record cannot be read.
+pub fn entry(
     blobs: &dyn Blobs,
     trust: Option<&Trust>,
     channel: &ChannelName,

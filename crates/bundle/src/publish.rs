@@ -64,7 +64,7 @@ pub struct Draft {
     pub streams: Option<Streams>,
 }
 
-/// Additions to the revocation list.
+/// Entries of a revocation list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revocation {
     /// Bundles that must never run.
@@ -73,6 +73,26 @@ pub struct Revocation {
     pub credentials: BTreeSet<Digest>,
     /// Revoked keys. Their signatures are refused.
     pub keys: BTreeSet<KeyId>,
+}
+
+impl Revocation {
+    /// Adds the entries of a list.
+    pub fn extend(&mut self, list: &Revoke) {
+        self.bundles.extend(&list.bundles);
+        self.credentials.extend(&list.credentials);
+        self.keys.extend(&list.keys);
+    }
+
+    /// Entries that a list does not have.
+    #[must_use]
+    pub fn without(&self, list: &Revoke) -> Self {
+        let mut left = self.clone();
+        left.bundles.retain(|one| !list.bundles.contains(one));
+        left.credentials
+            .retain(|one| !list.credentials.contains(one));
+        left.keys.retain(|one| !list.keys.contains(one));
+        left
+    }
 }
 
 /// Stores a bundle.
@@ -212,7 +232,7 @@ pub fn prepare(
     }
     let above = draft.merges.iter().map(|merged| merged.serial).max();
     let serial = free_serial(head, &skipped)?.max(above.unwrap_or(0).saturating_add(1));
-    let revocations = revocation::find_head(store, trust)?.list;
+    let revocations = revocation::newest(store, trust, &draft.channel)?;
     let statement = Statement {
         subject: vec![draft.bundle],
         predicate: Record {
@@ -229,7 +249,7 @@ pub fn prepare(
             plan: draft.plan,
             source: draft.source,
             evidence: draft.evidence,
-            revocations: revocations.map(|(pointer, _)| pointer),
+            revocations,
             rollout: draft.rollout,
             withdraw: draft.withdraw,
             streams: draft.streams,
@@ -281,38 +301,35 @@ pub fn release(
     publish(store, &sign(&statement, keys)?)
 }
 
-/// Publishes a new revocation list: the newest list with the entries of `added`.
+/// Publishes a new revocation list. `entries`: all its entries, with those of the lists that it
+/// replaces. `known`: these lists, one for each channel that accepts the new list.
 ///
 /// # Errors
 /// [`WriteError::Conflict`] if another writer was faster, [`Refused::Malformed`] if the list would
-/// be empty.
+/// be empty; the errors of [`revocation::predecessor`].
 pub fn revoke(
     store: &dyn Store,
     trust: Option<&Trust>,
     project: ProjectName,
-    added: Revocation,
+    (known, entries): (&BTreeSet<Pointer>, Revocation),
     created: Moment,
     keys: &[&PrivateKey],
 ) -> Result<Pointer, WriteError> {
     let Newest {
         list: head,
         skipped,
-    } = revocation::find_head(store, trust)?;
-    let serial = free_serial(head.as_ref().map(|(pointer, _)| *pointer), &skipped)?;
-    let mut list = Revoke {
+    } = revocation::predecessor(store, trust, None, known)?;
+    let head = head.map(|(pointer, _)| pointer);
+    let serial = free_serial(head, &skipped)?;
+    let list = Revoke {
         project,
         serial,
-        previous: head.as_ref().map(|(pointer, _)| pointer.digest),
+        previous: head.map(|pointer| pointer.digest),
         created,
-        bundles: added.bundles,
-        credentials: added.credentials,
-        keys: added.keys,
+        bundles: entries.bundles,
+        credentials: entries.credentials,
+        keys: entries.keys,
     };
-    if let Some((_, known)) = head {
-        list.bundles.extend(known.bundles);
-        list.credentials.extend(known.credentials);
-        list.keys.extend(known.keys);
-    }
     let previous = list.previous;
     let statement = Statement {
         subject: list.subject(),

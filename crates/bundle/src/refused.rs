@@ -187,6 +187,17 @@ pub enum Refused {
         bundle: Digest,
     },
 
+    /// The newest record of a channel, or the newest revocation list, cannot be used. Names its link.
+    /// Has the reason code of `why`.
+    AtLink {
+        /// Channel of the record. `None`: a revocation list.
+        channel: Option<ChannelName>,
+        /// Serial of the link.
+        serial: u64,
+        /// Reason why the record or list cannot be used.
+        why: Box<Refused>,
+    },
+
     // --- Reasons of activation (reported by `engine` and `gwd`)
     /// Two listeners have overlapping addresses.
     ListenerConflict {
@@ -268,32 +279,33 @@ impl Refused {
     /// Stable reason code. Only `needs:X` has a parameter.
     #[must_use]
     pub fn reason(&self) -> Cow<'static, str> {
-        if let Self::Needs { feature } = self {
-            return format!("needs:{feature}").into();
+        match self {
+            Self::Needs { feature } => format!("needs:{feature}").into(),
+            Self::AtLink { why, .. } => why.reason(),
+            _ => self.row().0.into(),
         }
-        self.row().0.into()
     }
 
     /// Reason code without parameter, for metric labels.
     #[must_use]
-    pub const fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         self.row().0
     }
 
     /// Role that must act after this refusal.
     #[must_use]
-    pub const fn blame(&self) -> Blame {
+    pub fn blame(&self) -> Blame {
         self.row().1
     }
 
     /// True if a retry with the same bundle and trust file cannot succeed (release.md §6). Other
     /// refusals may end, for example when a missing blob arrives, and are retried with back-off.
     #[must_use]
-    pub const fn permanent(&self) -> bool {
+    pub fn permanent(&self) -> bool {
         matches!(self.row().2, Retry::Never)
     }
 
-    const fn row(&self) -> (&'static str, Blame, Retry) {
+    fn row(&self) -> (&'static str, Blame, Retry) {
         use Retry::{Later, Never};
         match self {
             Self::NotABundle { .. } => ("not-a-bundle", Blame::Bundle, Never),
@@ -329,6 +341,7 @@ impl Refused {
             Self::BadRollout { .. } => ("bad-rollout", Blame::Signer, Never),
             Self::Revoked { .. } => ("revoked", Blame::Signer, Never),
             Self::Withdrawn { .. } => ("withdrawn", Blame::Signer, Never),
+            Self::AtLink { why, .. } => why.row(),
             Self::ListenerConflict { .. } => ("listener-conflict", Blame::Bundle, Never),
             Self::RouteConflict { .. } => ("route-conflict", Blame::Bundle, Never),
             Self::SecretUnusable { .. } => ("secret-unusable", Blame::Operator, Later),
@@ -348,16 +361,37 @@ enum Retry {
     Later,
 }
 
+/// Message of [`Refused::AtLink`]: the record or list, its link in a folder and in a registry, and the
+/// reason.
+fn at_link(
+    f: &mut fmt::Formatter<'_>,
+    channel: Option<&ChannelName>,
+    serial: u64,
+    why: &Refused,
+) -> fmt::Result {
+    match channel {
+        Some(channel) => write!(
+            f,
+            "record {serial} of channel {channel} cannot be used (link \
+             `channels/{channel}/{serial:020}`, in a registry tag `ch-{channel}-{serial:020}`): \
+             {why}"
+        ),
+        None => write!(
+            f,
+            "revocation list {serial} cannot be used (link `revocations/{serial:020}`, in a \
+             registry tag `rev-{serial:020}`): {why}"
+        ),
+    }
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotABundle { what } => write!(f, "this is not a valid {what}"),
-            Self::Needs { feature } => {
-                write!(
-                    f,
-                    "the bundle needs `{feature}`, which this program does not have"
-                )
-            }
+            Self::Needs { feature } => write!(
+                f,
+                "the bundle needs `{feature}`, which this program does not have"
+            ),
             Self::TooLarge { what, limit } => write!(f, "{what} is over the limit of {limit}"),
             Self::BadDigest { expected } => write!(
                 f,
@@ -369,12 +403,10 @@ impl fmt::Display for Refused {
             Self::NotCanonical { what } => write!(f, "{what} is not in canonical form"),
             Self::BadSignature => f.write_str("the signature does not match the signed bytes"),
             Self::UnknownKey => f.write_str("no key of the trust file signed the statement"),
-            Self::WrongRole { wanted } => {
-                write!(
-                    f,
-                    "the statement is not signed in the role `{wanted}` by a key trusted for it"
-                )
-            }
+            Self::WrongRole { wanted } => write!(
+                f,
+                "the statement is not signed in the role `{wanted}` by a key trusted for it"
+            ),
             Self::RevokedKey => f.write_str("the statement is signed by a key that was revoked"),
             Self::KeyExpired => f.write_str(
                 "the statement is signed by a key that is retired or past its `not_after`; sign with \
@@ -398,12 +430,10 @@ impl fmt::Display for Refused {
             Self::WrongProject { expected } => {
                 write!(f, "the bundle or statement does not belong to project `{expected}`")
             }
-            Self::WrongChannel { expected } => {
-                write!(
-                    f,
-                    "the statement is not for channel `{expected}`, or its key is not trusted for this channel"
-                )
-            }
+            Self::WrongChannel { expected } => write!(
+                f,
+                "the statement is not for channel `{expected}`, or its key is not trusted for this channel"
+            ),
             Self::Expired { at } => write!(f, "the record expired at {at}"),
             Self::Replayed { serial, remembered } => write!(
                 f,
@@ -446,6 +476,11 @@ impl fmt::Display for Refused {
             }
             Self::Revoked { bundle } => write!(f, "bundle {bundle} was revoked"),
             Self::Withdrawn { bundle } => write!(f, "bundle {bundle} was withdrawn"),
+            Self::AtLink {
+                channel,
+                serial,
+                why,
+            } => at_link(f, channel.as_ref(), *serial, why),
             Self::ListenerConflict { what } => write!(
                 f,
                 "the listeners {what} have overlapping addresses; use different ports"

@@ -3,7 +3,8 @@
 //!
 //! The target gets the same blobs, statements and links, so that its readers verify the same chain.
 //! Links that the target has already are compared: another record with the same serial is a fork,
-//! and nothing of the chain is copied. Bundles that the source no longer has are left out.
+//! and nothing of the chain is copied. Bundles that the source no longer has, or has in part only
+//! (the state folder of a gateway has no contracts), are left out.
 
 use std::collections::BTreeSet;
 
@@ -26,6 +27,8 @@ pub struct Copied {
     pub links: usize,
     /// Bundles that the target did not have.
     pub bundles: usize,
+    /// Bundles that neither store has completely.
+    pub incomplete: usize,
     /// Approvals of the next change of a channel that the target did not have.
     pub approvals: usize,
     /// Number of bytes of blobs that the target did not have.
@@ -128,7 +131,7 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// Copies a bundle. Returns false if the source does not have the bundle.
+    /// Copies a bundle. Returns false if the source does not have the whole bundle.
     fn bundle(&mut self, id: &Digest) -> Result<bool, WriteError> {
         if self.from.size(id)?.is_none() {
             return Ok(false);
@@ -136,8 +139,15 @@ impl Copy<'_> {
         let bundle = Unverified::open(self.from, *id)?;
         let is_new = self.to.size(id)?.is_none();
         let config = std::iter::once(bundle.config_blob());
-        for layer in bundle.layers().iter().chain(config) {
-            self.blob(layer)?;
+        let blobs: Vec<&Descriptor> = bundle.layers().iter().chain(config).collect();
+        for blob in &blobs {
+            if self.from.size(&blob.digest)?.is_none() && self.to.size(&blob.digest)?.is_none() {
+                self.copied.incomplete += 1;
+                return Ok(false);
+            }
+        }
+        for blob in blobs {
+            self.blob(blob)?;
         }
         self.to.commit(&Batch::of([bundle.manifest()]))?;
         self.copied.bundles += usize::from(is_new);

@@ -11,6 +11,7 @@ use crate::context::{Context, check_created};
 use crate::digest::Digest;
 use crate::keys::KeyId;
 use crate::moment::Moment;
+use crate::name::ChannelName;
 use crate::refused::Refused;
 use crate::statement::Statement;
 use crate::statement::predicate::{Pointer, Revoke, Role};
@@ -158,62 +159,121 @@ pub fn recall(
     })
 }
 
-/// Result of [`find_head`]: the newest list, and the serials of newer lists that are skipped.
-pub(crate) struct Newest {
-    pub(crate) list: Option<(Pointer, Revoke)>,
-    pub(crate) skipped: BTreeSet<u64>,
+/// Result of [`predecessor`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Newest {
+    /// Position and content of the list. `None`: there is none.
+    pub list: Option<(Pointer, Revoke)>,
+    /// Serials of newer lists.
+    pub skipped: BTreeSet<u64>,
 }
 
-/// Position of the newest list of a store. With a trust file: of the newest list with valid
-/// signatures. `None`: the store has no such list.
+/// Position of the list in force in a channel, found as by [`newest_list`].
 ///
 /// # Errors
-/// The list cannot be read, or its signatures are not valid.
-pub fn newest(store: &dyn Store, trust: Option<&Trust>) -> Result<Option<Pointer>, Refused> {
-    Ok(newest_list(store, trust)?.map(|(pointer, _)| pointer))
+/// As [`newest_list`].
+pub fn newest(
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    channel: &ChannelName,
+) -> Result<Option<Pointer>, Refused> {
+    Ok(newest_list(store, trust, channel)?.map(|(pointer, _)| pointer))
 }
 
-/// Position and content of the newest list, found as by [`newest`].
+/// Position and content of the list in force in a channel, for a reader that has not accepted a
+/// list before: the newest list with valid signatures. Skips lists by keys of other channels, and by
+/// keys that were revoked later. Without a trust file: the newest list. `None`: no list is in force.
 ///
 /// # Errors
-/// As [`newest`].
+/// The list cannot be read, or its signatures are not valid: [`Refused::AtLink`].
 pub fn newest_list(
     store: &dyn Store,
     trust: Option<&Trust>,
+    channel: &ChannelName,
 ) -> Result<Option<(Pointer, Revoke)>, Refused> {
-    Ok(find_head(store, trust)?.list)
+    let serials = store.serials(&Chain::Revocations)?;
+    for serial in serials.into_iter().rev() {
+        if let Some(found) = read_head(store, trust, Some(channel), serial)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
-/// Finds the newest list of a store, for a reader that has not accepted a list before. Also returns
-/// the serials of newer lists that are skipped, because their key was revoked later.
+/// Finds the list before a new one: the newest list whose chain contains all `known` lists, the
+/// lists in force in the channels that accept the new one. `channel`: the list must be in force in
+/// this channel. `None`: its keys may be for any channel, whose gateways then find their list in the
+/// chain, too.
 ///
 /// # Errors
-/// The newest list cannot be read, or its signatures are not valid.
-pub(crate) fn find_head(store: &dyn Store, trust: Option<&Trust>) -> Result<Newest, Refused> {
+/// As [`newest_list`]; [`Refused::Forked`] if no list continues all known lists.
+pub fn predecessor(
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    channel: Option<&ChannelName>,
+    known: &BTreeSet<Pointer>,
+) -> Result<Newest, Refused> {
     let mut skipped = BTreeSet::new();
     let serials = store.serials(&Chain::Revocations)?;
     for serial in serials.into_iter().rev() {
+        if let Some((list, content)) = read_head(store, trust, channel, serial)?
+            && known
+                .iter()
+                .all(|known| leads_to(store, *known, &list, &content))
+        {
+            let list = Some((list, content));
+            return Ok(Newest { list, skipped });
+        }
+        skipped.insert(serial);
+    }
+    match known.iter().map(|known| known.serial).max() {
+        Some(serial) => Err(Refused::Forked { serial }),
+        None => Ok(Newest {
+            list: None,
+            skipped,
+        }),
+    }
+}
+
+/// True if a list is the known list, or a successor of it.
+fn leads_to(blobs: &dyn Blobs, known: Pointer, list: &Pointer, content: &Revoke) -> bool {
+    *list == known || check_chain(blobs, known, list, content).is_ok()
+}
+
+/// Reads the list with a serial, and checks its signatures. `None`: its key was revoked, or is for
+/// other channels.
+fn read_head(
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    channel: Option<&ChannelName>,
+    serial: u64,
+) -> Result<Option<(Pointer, Revoke)>, Refused> {
+    let read = || {
         let digest = store.listed_link(&Chain::Revocations, serial)?;
         let envelope = stored::open(store, &digest)?;
         if let Some(trust) = trust {
-            match trust.authorized_signers(&envelope, Role::Revoke, None, When::Ever) {
-                Err(Refused::RevokedKey) => {
-                    skipped.insert(serial);
-                    continue;
-                }
-                result => result?,
-            };
+            trust.authorized_signers(&envelope, Role::Revoke, channel, When::Ever)?;
         }
         let list: Revoke = Statement::decode(envelope.payload())?.predicate;
-        return Ok(Newest {
-            list: Some((Pointer { digest, serial }, list)),
-            skipped,
-        });
+        if list.serial != serial {
+            return Err(Refused::Mislinked {
+                serial: list.serial,
+                link: serial,
+            });
+        }
+        Ok((Pointer { digest, serial }, list))
+    };
+    match read() {
+        Ok(found) => Ok(Some(found)),
+        Err(why) if is_skipped(&why) => Ok(None),
+        Err(why) => Err(Chain::Revocations.at_link(serial, why)),
     }
-    Ok(Newest {
-        list: None,
-        skipped,
-    })
+}
+
+/// True if readers skip a list for this reason: its key was revoked later, or is for other channels.
+#[must_use]
+pub const fn is_skipped(why: &Refused) -> bool {
+    matches!(why, Refused::RevokedKey | Refused::WrongChannel { .. })
 }
 
 fn verify(

@@ -57,7 +57,8 @@ pub fn retained(folder: &Folder, records: usize) -> Result<BTreeSet<Digest>, Ref
         }
         for serial in folder.serials(&chain)?.into_iter().rev().take(records) {
             if let Some(digest) = folder.link(&chain, serial)? {
-                let linked = channel::read(folder, &digest)?;
+                let linked = channel::read(folder, &digest);
+                let linked = linked.map_err(|why| chain.at_link(serial, why))?;
                 bundles.insert(linked.bundle);
                 // A state folder can lack the base: a node of the share does not need it.
                 if let Some(rollout) = linked.record.rollout
@@ -112,7 +113,8 @@ pub fn garbage(
     for chain in folder.chains()? {
         for serial in folder.serials(&chain)? {
             if let Some(digest) = folder.link(&chain, serial)? {
-                mark_chain(folder, &chain, digest, &kept, &mut needed)?;
+                mark_chain(folder, &chain, digest, &kept, &mut needed)
+                    .map_err(|why| chain.at_link(serial, why))?;
                 if chain != Chain::Revocations {
                     mark_rules(folder, digest, &kept, &mut needed)?;
                 }

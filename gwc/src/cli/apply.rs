@@ -225,7 +225,10 @@ impl Apply<'_> {
         self.movement.check_floor(store, &lost.records)?;
         let same = head.filter(|head| head.bundle == id);
         self.check_all_nodes(same)?;
-        let is_idle = lost.records.is_empty() && !planned.changes_rules;
+        let mut fields = args.record.record_fields(there, id)?;
+        let is_idle = lost.records.is_empty()
+            && !planned.changes_rules
+            && same.is_none_or(|head| !fields.adds_to(head));
         if let Some(head) = same.filter(|head| is_idle && self.is_signed(store, head)) {
             return self.nothing_to_do(head, lists);
         }
@@ -243,7 +246,6 @@ impl Apply<'_> {
         if args.require_rollback && same.is_none() {
             self.report.back.require(advice)?;
         }
-        let mut fields = args.record.record_fields(there, id)?;
         fields.merges = lost.records;
         if let Some(head) = same {
             // A withdrawal applies only while the newest record lists it. Repeat the withdrawals of

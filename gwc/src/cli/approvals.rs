@@ -181,6 +181,14 @@ pub(super) fn check_head(
     let Some((head, why)) = head.and_then(|head| Some((head, refusal(head)?))) else {
         return Ok(());
     };
+    if let Refused::AtLink { .. } = &why {
+        return Err(refused(
+            &why,
+            "gateways keep the last revocation list that they accepted. Restore the list from \
+             another copy of the store, or from the state folder of a gateway. If the project did \
+             not publish this list, remove its link from the store",
+        ));
+    }
     Err(refused(
         &why,
         &format!(
@@ -224,6 +232,15 @@ pub(super) fn note_head(
     head: Option<&Entry>,
 ) {
     let Some(head) = head else { return };
+    if let Some((base, why)) = refusals::of_base(store, trust, &place.channel, head) {
+        say::note(&format!(
+            "warning: gateways that start refuse bundle {}, the base of the progressive release of \
+             channel {} ({}: {why})",
+            base.short(),
+            place.channel,
+            why.reason()
+        ));
+    }
     if let Some(why) = refusals::of_head(store, trust, &place.channel, head) {
         say::note(&format!(
             "warning: gateways that have not accepted record {} of channel {} refuse it \

@@ -69,8 +69,11 @@ impl CopyOptions {
         Ok(others)
     }
 
-    /// Copies the channels from one store to another.
-    pub(super) fn copy(&self, from: &dyn Store, to: &StoreName) -> anyhow::Result<Copy> {
+    /// Names of the channels of the source that are copied.
+    ///
+    /// # Errors
+    /// If the source does not have a channel of `--channel`.
+    pub(super) fn channels(&self, from: &dyn Store) -> anyhow::Result<Vec<ChannelName>> {
         let known = from.channels()?;
         let mut channels: Vec<ChannelName> = Vec::new();
         for name in &self.channel {
@@ -84,6 +87,12 @@ impl CopyOptions {
             // Folders of the store whose names are no channel names are left out.
             channels.extend(known.iter().filter_map(|name| name.parse().ok()));
         }
+        Ok(channels)
+    }
+
+    /// Copies the channels from one store to another.
+    pub(super) fn copy(&self, from: &dyn Store, to: &StoreName) -> anyhow::Result<Copy> {
+        let channels = self.channels(from)?;
         let target = to.create()?;
         let copied = replicate(from, &target, &channels).map_err(|error| match error {
             WriteError::Conflict { serial } => Failure::new(
@@ -110,6 +119,7 @@ impl CopyOptions {
                     let Copied {
                         links,
                         bundles,
+                        incomplete,
                         approvals,
                         bytes,
                     } = copied;
@@ -117,10 +127,18 @@ impl CopyOptions {
                         0 => String::new(),
                         _ => format!(", {approvals} approvals"),
                     };
-                    match links + approvals {
+                    let line = match links + approvals {
                         0 => format!("{to} has everything already"),
                         _ => format!(
                             "copied to {to}: {links} records and lists, {bundles} bundles{pending}, {bytes} bytes"
+                        ),
+                    };
+                    match incomplete {
+                        0 => line,
+                        _ => format!(
+                            "{line}\nwarning: {incomplete} bundles were left out, because neither \
+                             store has all their parts (the state folder of a gateway has no \
+                             contracts); copy them from another store"
                         ),
                     }
                 });
@@ -128,7 +146,7 @@ impl CopyOptions {
             }
             Format::Json => {
                 let copies = copies.iter().map(|Copy { to, copied }| {
-                    json!({"store": to, "links": copied.links, "bundles": copied.bundles, "approvals": copied.approvals, "bytes": copied.bytes})
+                    json!({"store": to, "links": copied.links, "bundles": copied.bundles, "incomplete": copied.incomplete, "approvals": copied.approvals, "bytes": copied.bytes})
                 });
                 say::json(&say::document(
                     schema,

@@ -26,10 +26,12 @@ use model::exit::{Exit, Failure};
 If a record cannot be read, nothing is removed. While another process writes to the
 store, clean-up waits up to 10 s and then ends with exit code 69.
 
+With the trust file, the bundles of the newest records that gateways accept stay as well.
+
 Examples:
   gwc gc --dry-run                    show what would be removed
   gwc gc --keep 50                    each channel can go back 50 records
-  gwc gc --store /srv/releases        a store without its project"
+  gwc gc --store /srv/releases --trust /srv/trust.json   a store without its project"
 )]
 pub(super) struct Args {
     /// Keep the bundles that are named in the newest N records of each channel
@@ -44,6 +46,9 @@ pub(super) struct Args {
     /// The store's folder, instead of `release.store`
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
+    /// Trust file of the gateways [default: `trust.json` of the project]
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
     #[command(flatten)]
     format: FormatOption,
 }
@@ -51,13 +56,24 @@ pub(super) struct Args {
 impl super::Arguments for Args {}
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (store, trust) = match &args.store {
-        Some(name) => (StoreName::parse(name)?.open()?, None),
+    let (store, root) = match &args.store {
+        Some(name) => (StoreName::parse(name)?.open()?, context.root().ok()),
         None => {
             let place = Place::read(context.sought(&context.root()?), None, None)?;
-            (place.open()?, release::trust(&place.root, None)?)
+            (place.open()?, Some(place.root))
         }
     };
+    let named = args.trust.as_deref();
+    let trust = match (root, named) {
+        (None, None) => None,
+        (root, _) => release::trust(&root.unwrap_or_default(), named)?,
+    };
+    if trust.is_none() {
+        say::note(
+            "warning: there is no trust file, so records that gateways refuse count among the \
+             newest, too, and can displace bundles that gateways run; pass --trust FILE",
+        );
+    }
     let store = match store {
         AnyStore::Folder(folder) => folder,
         AnyStore::Registry(_) => {

@@ -15,6 +15,7 @@ mod completions;
 mod copy;
 mod diff;
 mod drift;
+mod effects;
 mod environments;
 mod expiry;
 mod explain;

@@ -54,6 +54,14 @@ pub(super) struct RecordFields {
     pub(super) expires_in: Option<Duration>,
 }
 
+impl RecordFields {
+    /// True if a record with these fields withdraws bundles that the channel's newest record does not
+    /// withdraw, or expires.
+    pub(super) fn adds_to(&self, head: &Entry) -> bool {
+        !self.withdraw.is_subset(&head.record.withdraw) || self.expires_in.is_some()
+    }
+}
+
 /// Refuses a store whose newest record of the channel has a serial below the minimum in the trust
 /// file. Such a store is outdated, or hides records. A plan against it would compare with an older
 /// version or with none, so gates would not apply. `newest`: 0 if the channel has no record.
@@ -244,7 +252,7 @@ impl Movement<'_> {
     /// Runs [`Self::check_lists`] with the newest revocation list of the store, before the command
     /// decides whether to move the channel.
     pub(super) fn check_newest_list(&self, store: &dyn Store) -> anyhow::Result<()> {
-        let newest = revocation::newest(store, self.trust)?;
+        let newest = revocation::newest(store, self.trust, &self.place.channel)?;
         self.check_lists(store, newest)
     }
 

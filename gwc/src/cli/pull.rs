@@ -2,19 +2,25 @@
 
 use std::path::PathBuf;
 
+use bundle::name::ChannelName;
 use bundle::refused::Refused;
+use bundle::store::Store as _;
+use bundle::trust::Trust;
+use bundle::{history, revocation};
 
 use super::copy::CopyOptions;
+use super::movement::refused;
 use super::say::{self, Context};
-use crate::release::{AnyStore, StoreName};
-use bundle::store::Store as _;
+use crate::release::{self, AnyStore, StoreName};
 use model::exit::Exit;
 
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Copies records, revocation lists, bundles and statements that the project's store does not
 have, from the first source that can be reached. A record with the serial of another record is
-a fork: nothing of the channel is copied, and gwc ends with exit code 3.
+a fork: nothing of the channel is copied, and gwc ends with exit code 3. If the trust file of the
+project does not accept the newest record of a channel, or the newest revocation list, nothing is
+copied, and gwc ends with exit code 4.
 
 Examples:
   gwc pull oci://registry.example/shop/releases
@@ -35,9 +41,51 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let to = args.options.store(context)?;
     let sources = CopyOptions::others(&to, &args.from)?;
     let (from, source) = first(&sources)?;
+    if let Some(trust) = trust(context)? {
+        let channels = args.options.channels(&source)?;
+        check_source(from, &source, &trust, &channels)?;
+    }
     let copy = args.options.copy(&source, &to)?;
     args.options.print("pull/v1", from, &[copy]);
     Ok(Exit::OK)
+}
+
+/// Trust file of the project. `None` outside a project, or without a trust file.
+fn trust(context: &Context) -> anyhow::Result<Option<Trust>> {
+    match context.root() {
+        Ok(root) => release::trust(&root, None),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Refuses a source whose newest revocation list, or whose newest record of a channel, the trust
+/// file does not accept. In the project's store it would block all later releases.
+fn check_source(
+    from: &StoreName,
+    source: &AnyStore,
+    trust: &Trust,
+    channels: &[ChannelName],
+) -> anyhow::Result<()> {
+    let check = || {
+        for channel in channels {
+            let list = revocation::newest_list(source, Some(trust), channel)?;
+            let revoked = list.map(|(_, list)| list.keys).unwrap_or_default();
+            let trust = trust.clone().with_revoked(&revoked);
+            history::head(source, Some(&trust), channel)?;
+        }
+        Ok(())
+    };
+    check().map_err(|why: Refused| {
+        if let Refused::StoreUnreachable { .. } = why {
+            return why.into();
+        }
+        let advice = format!(
+            "the source `{}` is not trusted, so nothing was copied; check that it is the right \
+             store, and that the trust file of the project is current",
+            say::store(from)
+        );
+        refused(&why, &advice)
+    })
 }
 
 /// Returns the first source that can be reached.

@@ -52,7 +52,7 @@ impl Known {
             };
             verifier.revocations()?;
         }
-        Ok(Self(revocation::newest_list(store, trust)?))
+        Ok(Self(revocation::newest_list(store, trust, &place.channel)?))
     }
 
     /// Serial of the list, or 0 if there is no list.
@@ -62,14 +62,10 @@ impl Known {
 
     /// Returns the entries of `wanted` that are not on the list.
     pub(super) fn lacks(&self, wanted: &Revocation) -> Revocation {
-        let mut left = wanted.clone();
-        if let Some((_, list)) = &self.0 {
-            left.bundles.retain(|one| !list.bundles.contains(one));
-            left.credentials
-                .retain(|one| !list.credentials.contains(one));
-            left.keys.retain(|one| !list.keys.contains(one));
+        match &self.0 {
+            Some((_, list)) => wanted.without(list),
+            None => wanted.clone(),
         }
-        left
     }
 
     fn shown(&self) -> String {

@@ -6,25 +6,23 @@ use std::collections::BTreeSet;
 use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::keys::{KeyId, PrivateKey};
-use bundle::name::ChannelName;
 use bundle::publish::{self, Revocation};
-use bundle::refused::Refused;
 use bundle::statement::Statement;
+use bundle::statement::envelope::Envelope;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
-use bundle::store::Store as _;
 use bundle::trust::{Trust, When};
 use policy::auth::token_digest;
 use serde_json::{Value, json};
 
 use super::advice::Advice;
+use super::effects::{NextList, Scope};
 use super::movement::{Movement, RecordFields, known, refused};
 use super::options::{FormatOption, StoreOptions, confirm, keys};
 use super::review::ReviewOptions;
 use super::revocations::{self, Known};
 use super::rollback::Rollback;
 use super::say::{self, Context, Format};
-use super::steps::Wanted;
-use crate::release::{self, AnyStore, Place, refusals};
+use crate::release::{self, AnyStore, Place};
 use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -54,8 +52,8 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["id", "credential", "token", "signing_key", "then", "key", "reason", "yes"])]
     list: bool,
     /// Rollback after the revocation, as `rollback:ID`; required for the bundle that the channel
-    /// runs
-    #[arg(long, value_name = "rollback:ID")]
+    /// runs. `none`: no rollback, although gateways keep serving a version by a stolen key
+    #[arg(long, value_name = "rollback:ID|none")]
     then: Option<String>,
     /// Key that signs the list: a file, or env:NAME; repeat it if several owners must sign
     #[arg(long, value_name = "FILE|env:NAME", required_unless_present = "list")]
@@ -63,7 +61,7 @@ pub(super) struct Args {
     /// Reason; with --then kept in the history
     #[arg(long)]
     reason: Option<String>,
-    /// Proceed although other channels of the store run the bundle, or do not accept the keys
+    /// Proceed although this changes what gateways of other channels run, or prevents their restart
     #[arg(long)]
     all_channels: bool,
     /// Proceed without confirmation
@@ -76,6 +74,13 @@ pub(super) struct Args {
 }
 
 impl super::Arguments for Args {}
+
+impl Args {
+    /// Argument of `--then`, unless it is `none`.
+    fn next(&self) -> Option<&str> {
+        self.then.as_deref().filter(|text| *text != "none")
+    }
+}
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.list {
@@ -101,8 +106,23 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if then.is_none() && bundle.is_some() && bundle == runs {
         return Err(without_next(&place).into());
     }
-    check_keys(&place, trust.as_ref(), &stolen, &keys)?;
-    check_channels(args, &place, (&store, trust.as_ref()), (bundle, &keys))?;
+    let scope = Scope {
+        place: &place,
+        store: &store,
+        trust: trust.as_ref(),
+        left: trust.clone().map(|trust| trust.with_revoked(&stolen)),
+    };
+    let trial = check_keys(&scope, &stolen, &keys)?;
+    let wanted = Revocation {
+        bundles: bundle.into_iter().collect(),
+        credentials: credentials.union(&tokens).copied().collect(),
+        keys: stolen.clone(),
+    };
+    if args.then.is_none() && !stolen.is_empty() && scope.leads_below_floor() {
+        return Err(below_floor(&scope, head.as_ref(), &stolen).into());
+    }
+    let next = scope.next_list(&wanted, &trial)?;
+    check_channels(args, &scope, &next)?;
     let whole = Movement {
         place: &place,
         trust: trust.as_ref(),
@@ -126,24 +146,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
         movement(&place, trust.as_ref(), &keys, rollback).check_keys(&store, &BTreeSet::new())?;
     }
-    for doubt in doubts(
-        args,
-        &place,
-        &store,
-        trust.as_ref(),
-        head.as_ref(),
-        (bundle, &credentials, &stolen),
-    ) {
+    for doubt in doubts(args, &scope, head.as_ref(), (&wanted, &credentials)) {
         say::note(&doubt);
     }
-    let wanted = Revocation {
-        bundles: bundle.into_iter().collect(),
-        credentials: credentials.union(&tokens).copied().collect(),
-        keys: stolen.clone(),
-    };
     let known = Known::read(&place, &store, trust.as_ref())?;
-    let added = known.lacks(&wanted);
-    let is_known = revocations::is_empty(&added);
+    let is_known = revocations::is_empty(&known.lacks(&wanted));
     if !is_known || rollback.is_some() {
         confirm(args.yes, "this cannot be undone; continue?")?;
     }
@@ -159,7 +166,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             (list, message)
         }
         false => {
-            let list = write(&place, &store, trust.as_ref(), added, &keys)?.serial;
+            let list = write(&scope, next, &keys)?.serial;
             (list, format!("revocation list {list} is published"))
         }
     };
@@ -197,7 +204,7 @@ struct Named<'a> {
 
 impl<'a> Named<'a> {
     fn of(args: &'a Args) -> anyhow::Result<Self> {
-        let then = args.then.as_deref().map(|text| {
+        let then = args.next().map(|text| {
             text.strip_prefix("rollback:")
                 .filter(|target| !target.is_empty())
                 .ok_or_else(|| Failure::usage(format!("`--then {text}`: write --then rollback:ID")))
@@ -238,30 +245,23 @@ fn roll_back(
 /// Notes and warnings that `gwc revoke` shows before it publishes a revocation list.
 fn doubts(
     args: &Args,
-    place: &Place,
-    store: &AnyStore,
-    trust: Option<&Trust>,
+    scope: &Scope<'_>,
     head: Option<&Entry>,
-    (bundle, credentials, stolen): (Option<Digest>, &BTreeSet<Digest>, &BTreeSet<KeyId>),
+    (wanted, credentials): (&Revocation, &BTreeSet<Digest>),
 ) -> Vec<String> {
+    let channel = &scope.place.channel;
+    let warning = |effect: String| format!("warning: {effect}");
     let mut doubts = Vec::new();
-    if let Some(head) = head.filter(|_| args.then.is_none())
-        && bundle.is_some()
-        && Wanted::of(store, head).base() == bundle
-    {
-        doubts.push(format!(
-            "warning: the gateways outside of the share of the progressive release run this \
-             bundle; they change to {} at once",
-            head.bundle.short()
-        ));
+    if let Some(head) = head.filter(|_| args.next().is_none()) {
+        doubts.extend(scope.of_base(channel, head, wanted).map(warning));
     }
-    if args.reason.is_some() && args.then.is_none() {
+    if args.reason.is_some() && args.next().is_none() {
         doubts.push(
             "note: a revocation list does not store a reason; only the record of --then does"
                 .to_owned(),
         );
     }
-    let runs = head.and_then(|head| release::side(store, head.bundle, None).ok());
+    let runs = head.and_then(|head| release::side(scope.store, head.bundle, None).ok());
     if let Some((lowered, _)) = runs {
         let consumers = lowered.gateway.shared.consumers.iter();
         let known: BTreeSet<Digest> = consumers
@@ -270,44 +270,13 @@ fn doubts(
             .collect();
         for strange in credentials.difference(&known) {
             doubts.push(format!(
-                "warning: no consumer of the bundle of channel {} has the credential {}…; check the hash",
-                place.channel,
+                "warning: no consumer of the bundle of channel {channel} has the credential {}…; check the hash",
                 &strange.hex()[..12]
             ));
         }
     }
-    if let Some(trust) = trust.filter(|_| !stolen.is_empty()) {
-        let left = trust.clone().with_revoked(stolen);
-        let after = release::head(store, Some(&left), &place.channel)
-            .ok()
-            .flatten();
-        match (head, &after) {
-            (Some(_), None) => doubts.push(format!(
-                "warning: every record of channel {} was signed by such a key, so no valid record \
-remains: gateways keep serving their current version (alarm `running-untrusted`), but cannot \
-restart until `gwc apply` with another key",
-                place.channel
-            )),
-            (Some(before), Some(after)) if before.pointer != after.pointer => doubts.push(format!(
-                "note: channel {} goes back from serial {} to serial {} ({})",
-                place.channel,
-                before.pointer.serial,
-                after.pointer.serial,
-                after.bundle.short()
-            )),
-            _ => {}
-        }
-        let build = |after: &Entry| refusals::of_build(store, Some(&left), &place.channel, after);
-        if after.as_ref().and_then(build) == Some(Refused::RevokedKey) {
-            doubts.push(format!(
-                "warning: such a key signed the bundle of the newest valid record of channel {}: \
-gateways keep serving their current version (alarm `running-untrusted`), but cannot restart until \
-`gwc apply` with another key signs the bundle again. If this version may run, accept it first: `gwc \
-trust floor --accept-head`",
-                place.channel
-            ));
-        }
-    }
+    let of_keys = scope.of_keys(channel, head, &wanted.keys);
+    doubts.extend(of_keys.into_iter().map(warning));
     doubts
 }
 
@@ -362,21 +331,21 @@ digits"
 }
 
 /// Checks that gateways with this trust file would accept a revocation list signed by these keys.
-/// `stolen`: keys that the list revokes; their signatures do not count.
+/// `stolen`: keys that the list revokes; their signatures do not count. Returns a list with the
+/// signatures of these keys, which is not published.
 fn check_keys(
-    place: &Place,
-    trust: Option<&Trust>,
+    scope: &Scope<'_>,
     stolen: &BTreeSet<KeyId>,
     keys: &[PrivateKey],
-) -> anyhow::Result<()> {
-    let Some(trust) = trust else { return Ok(()) };
-    if let Some(unknown) = stolen.iter().find(|id| trust.key(id).is_none()) {
+) -> anyhow::Result<Envelope> {
+    let place = scope.place;
+    let unknown = |trust: &&Trust| stolen.iter().find(|id| trust.key(id).is_none()).copied();
+    if let Some(unknown) = scope.trust.as_ref().and_then(unknown) {
         return Err(Failure::usage(format!(
             "the trust file has no key {unknown}, so gateways do not trust that key anyway"
         ))
         .into());
     }
-    let left = trust.clone().with_revoked(stolen);
     let now = release::now();
     let trial = Revoke {
         project: place.project.clone(),
@@ -392,6 +361,9 @@ fn check_keys(
         predicate: trial,
     };
     let envelope = publish::sign(&statement, &keys.iter().collect::<Vec<_>>())?;
+    let Some(left) = &scope.left else {
+        return Ok(envelope);
+    };
     let signers = left.authorized_signers(
         &envelope,
         Role::Revoke,
@@ -404,11 +376,22 @@ fn check_keys(
             &format!(
                 "gateways with this trust file would refuse the list, so it was not published; \
                  give the --key of an owner whose key has the role `revoke`{}",
-                known(&left, keys)
+                known(left, keys)
             ),
         )
     })?;
-    Ok(())
+    Ok(envelope)
+}
+
+/// Error for stolen keys whose revocation leaves gateways with the current version, because the
+/// trust file excludes the version before it.
+fn below_floor(scope: &Scope<'_>, head: Option<&Entry>, stolen: &BTreeSet<KeyId>) -> Failure {
+    let effects = scope.of_keys(&scope.place.channel, head, stolen);
+    Failure::usage(format!(
+        "{}. Publish the record with the same command: `--then rollback:-1` or `--then \
+         rollback:ID`. To publish the list only: `--then none`",
+        effects.join("; ")
+    ))
 }
 
 /// Error for a bundle that the channel runs, without the next one.
@@ -419,61 +402,30 @@ fn without_next(place: &Place) -> Failure {
     ))
 }
 
-/// Refuses a list that other channels of the store do not expect: the bundle is that of their newest
-/// record, or their gateways do not accept the keys. One chain of lists is for all channels, and an
-/// untrusted list blocks later ones.
-fn check_channels(
-    args: &Args,
-    place: &Place,
-    (store, trust): (&AnyStore, Option<&Trust>),
-    (bundle, keys): (Option<Digest>, &[PrivateKey]),
-) -> anyhow::Result<()> {
-    if args.all_channels {
+/// Refuses a list that changes what gateways of other channels run, or prevents their restart. With
+/// `--all-channels`, prints these effects as warnings.
+fn check_channels(args: &Args, scope: &Scope<'_>, next: &NextList) -> anyhow::Result<()> {
+    let effects = scope.on_others(next);
+    if args.all_channels || effects.is_empty() {
+        for effect in effects {
+            say::note(&format!("warning: {effect}"));
+        }
         return Ok(());
     }
-    let names = store.channels()?.into_iter();
-    let channels = names.filter_map(|name| name.parse::<ChannelName>().ok());
-    for channel in channels.filter(|channel| *channel != place.channel) {
-        let head = release::head(store, trust, &channel).ok().flatten();
-        if bundle.is_some() && head.map(|head| head.bundle) == bundle {
-            return Err(Failure::usage(format!(
-                "channel {channel} of the same store runs this bundle, too, and its gateways could \
-                 not start any more; move it first (`gwc rollback --channel {channel}`), or pass \
-                 --all-channels"
-            ))
-            .into());
-        }
-        let is_of_others = |key: &PrivateKey| {
-            let key = trust.and_then(|trust| trust.key(&key.public().id()));
-            let counts = key.map(|key| key.counts(Role::Revoke, Some(&channel), When::Ever));
-            matches!(counts, Some(Err(Refused::WrongChannel { .. })))
-        };
-        if keys.iter().any(is_of_others) {
-            return Err(Failure::usage(format!(
-                "a revocation list is for all channels of the store, and a key is not for channel \
-                 {channel}: its gateways would refuse this list and all later ones; use a key for \
-                 all channels, or pass --all-channels"
-            ))
-            .into());
-        }
-    }
-    Ok(())
+    Err(Failure::usage(format!(
+        "the list is for other channels of the store, too: {}. To proceed, pass --all-channels",
+        effects.join("; ")
+    ))
+    .into())
 }
 
-fn write(
-    place: &Place,
-    store: &AnyStore,
-    trust: Option<&Trust>,
-    added: Revocation,
-    keys: &[PrivateKey],
-) -> anyhow::Result<Pointer> {
+fn write(scope: &Scope<'_>, next: NextList, keys: &[PrivateKey]) -> anyhow::Result<Pointer> {
     let keys: Vec<&PrivateKey> = keys.iter().collect();
-    let project = place.project.clone();
     Ok(publish::revoke(
-        store,
-        trust,
-        project,
-        added,
+        scope.store,
+        scope.trust,
+        scope.place.project.clone(),
+        (&next.known, next.entries),
         release::now(),
         &keys,
     )?)

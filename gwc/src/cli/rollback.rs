@@ -243,14 +243,19 @@ impl<'a> Rollback<'a> {
                 verifier.bundle(target, &counting, when).map_err(|error| {
                     refused(
                         &error,
-                        "gateways with this trust file would refuse the bundle, so the channel was not moved",
+                        &format!(
+                            "gateways with this trust file would refuse the bundle, so the channel \
+                             was not moved; if you have its sources, sign it again (`gwc sign {} \
+                             --key FILE`)",
+                            target.short()
+                        ),
                     )
                 })?;
                 counting
             }
         };
         let among = (&*entries, target);
-        if let Some((entry, why)) = refusals::of_bundle(store, trust, &place.channel, among) {
+        if let Some((entry, why)) = refusals::of_target(store, trust, &place.channel, among) {
             return Err(refused_target(entry, &why));
         }
         // A rollback needs no new approvals: it lists those with which the target was released.

@@ -1,22 +1,31 @@
 //! Command `gwc trust`: changes the minimum serials and the required approvals of the trust file.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use bundle::approval::Approved;
+use bundle::digest::Digest;
+use bundle::history::Entry;
 use bundle::name::ChannelName;
 use bundle::refused::Refused;
+use bundle::statement::predicate::RecordKind;
 use bundle::trust::{APPROVALS_MAX, Floors, Trust};
 use diag::count::counted;
+use diag::text::printable;
 use serde_json::{Value, json};
 
-use super::approvals::{check_head, record_json};
+use super::approvals::{check_head, names, record_json};
 use super::options::{FormatOption, StoreOptions};
 use super::replace::replace;
 use super::say::{self, Context, Format};
-use crate::release::approvals;
-use crate::release::evidence::BundleVerifier;
-use crate::release::{self, Place};
+use crate::release::evidence::{self, BundleVerifier};
+use crate::release::{self, AnyStore, Place};
+use crate::release::{approvals, refusals};
 use model::exit::{Exit, Failure};
 use sources::project::TRUST_FILE;
+
+/// Maximum number of bundles in a message of refused records.
+const REFUSED_SHOWN_MAX: usize = 20;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -39,8 +48,9 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Floor {
-    /// Let the channel's newest record and all records before it count as accepted
-    /// (`accepted_until`), although gateways that have not accepted them refuse them
+    /// Let the channel's newest record count as accepted (`accepted_until`), although gateways that
+    /// have not accepted it refuse it. So do earlier records with at least as many signatures and
+    /// approvals
     #[arg(long)]
     accept_head: bool,
     #[command(flatten)]
@@ -57,6 +67,10 @@ struct Approvals {
     /// Let the channel's newest record and all records before it need no approvals
     #[arg(long)]
     accept_head: bool,
+    /// With --accept-head: proceed although gateways refused earlier records, whose approvals were
+    /// missing
+    #[arg(long, requires = "accept_head")]
+    accept_refused: bool,
     #[command(flatten)]
     at: StoreOptions,
     #[command(flatten)]
@@ -77,17 +91,20 @@ fn floor(args: &Floor, context: &Context) -> anyhow::Result<Exit> {
     let trust = args.at.needed_trust(&place.root)?;
     let store = place.open()?;
     let channel = &place.channel;
-    let head = release::head(&store, Some(&trust), channel)?;
-    let accepted = head.as_ref().filter(|_| args.accept_head);
-    let accepted = accepted.map(|head| head.pointer.digest);
-    if accepted.is_none() {
-        check_head(&place, &store, Some(&trust), head.as_ref())?;
-    }
     let verifier = BundleVerifier {
         store: &store,
         trust: &trust,
         channel,
     };
+    // Records of revoked keys are skipped. They must not become the minimum.
+    let left = verifier.without_revoked_keys()?;
+    let head = release::head(&store, Some(&left), channel)?;
+    let accepted_head = head.as_ref().filter(|_| args.accept_head);
+    let accepted = accepted_head.map(|head| head.pointer.digest);
+    match accepted_head {
+        Some(head) => note_accepted(&place, &store, &left, head),
+        None => check_head(&place, &store, Some(&left), head.as_ref())?,
+    }
     let before = trust.floors(channel);
     // Minimum serials never decrease. A store with smaller serials is an outdated copy.
     let floors = Floors {
@@ -127,7 +144,8 @@ fn floor(args: &Floor, context: &Context) -> anyhow::Result<Exit> {
             "trust-floor/v1",
             "ok",
             json!({"trust": file, "channel": channel, "min_serial": floors.min_serial,
-                   "min_revocations": floors.min_revocations, "approvals": needed, "changed": changed}),
+                   "min_revocations": floors.min_revocations, "approvals": needed,
+                   "accepted_until": accepted, "changed": changed}),
         )),
     }
     Ok(Exit::OK)
@@ -139,10 +157,23 @@ fn approvals(args: &Approvals, context: &Context) -> anyhow::Result<Exit> {
     let channel = &place.channel;
     check_owners(&trust, channel, args.owners)?;
     let store = place.open_if_there()?;
-    let head = match &store {
-        Some(store) => release::head(store, Some(&trust), channel)?,
-        None => None,
-    };
+    let mut head = None;
+    let mut left = trust.clone();
+    if let Some(store) = &store {
+        let verifier = BundleVerifier {
+            store,
+            trust: &trust,
+            channel,
+        };
+        left = verifier.without_revoked_keys()?;
+        head = release::head(store, Some(&left), channel)?;
+        if let Some(head) = head.as_ref().filter(|_| args.accept_head) {
+            note_accepted(&place, store, &left, head);
+            if !args.accept_refused {
+                check_before(&place, store, &trust, head)?;
+            }
+        }
+    }
     let newest = head.as_ref().map(|head| head.pointer);
     let after = match trust.approvals(channel) {
         _ if args.owners == 0 => None,
@@ -152,7 +183,8 @@ fn approvals(args: &Approvals, context: &Context) -> anyhow::Result<Exit> {
     let trust = trust.with_approvals(channel.clone(), args.owners, after)?;
     let mut record = None;
     if let (Some(store), Some(head)) = (&store, &head) {
-        let approved = approvals::of_head(store, Some(&trust), channel, head);
+        let left = left.with_approvals(channel.clone(), args.owners, after)?;
+        let approved = approvals::of_head(store, Some(&left), channel, head);
         if let Err(why @ Refused::ApprovalsMissing { .. }) = &approved {
             return Err(Failure::new(
                 Exit::UNVERIFIED,
@@ -188,6 +220,83 @@ fn approvals(args: &Approvals, context: &Context) -> anyhow::Result<Exit> {
         )),
     }
     Ok(Exit::OK)
+}
+
+/// Prints which record `--accept-head` accepts, and why gateways refuse it.
+fn note_accepted(place: &Place, store: &AnyStore, trust: &Trust, head: &Entry) {
+    let kind = match head.record.kind {
+        RecordKind::Release => "release",
+        RecordKind::Rollback => "rollback",
+        RecordKind::Pin => "pin",
+    };
+    let signers = match &head.signed {
+        Some(Ok(signers)) => names(&signers.owners),
+        _ => "fewer owners than the trust file requires".to_owned(),
+    };
+    let refusal = refusals::of_head(store, Some(trust), &place.channel, head);
+    let refusal = match refusal {
+        Some(why) => format!("; gateways that have not accepted it refuse it ({why})"),
+        None => String::new(),
+    };
+    say::note(&format!(
+        "note: this accepts record {} of channel {}: {kind} of bundle {}, {}, signed by {signers}, \
+         reason: {}{refusal}",
+        head.pointer.serial,
+        place.channel,
+        head.bundle.short(),
+        head.record.created,
+        printable(&head.record.reason)
+    ));
+}
+
+/// Refuses `--accept-head` if records before the newest one have fewer approvals than it, and the
+/// rule in force required them. Gateways refused these records. Afterwards, a rollback to their
+/// bundles would need no approvals.
+fn check_before(
+    place: &Place,
+    store: &AnyStore,
+    trust: &Trust,
+    head: &Entry,
+) -> anyhow::Result<()> {
+    let channel = &place.channel;
+    let entries = evidence::entries(store, Some(trust), channel)?;
+    let approved = approvals::of_entries(store, trust, channel, &entries);
+    let records = || entries.iter().zip(&approved);
+    let of_head = records().find(|(entry, _)| entry.pointer == head.pointer);
+    let least = of_head.map_or(0, |(_, approved)| refusals::approvers(approved));
+    let is_refused = |approved: &Result<Approved, Refused>| {
+        approved.is_err() && refusals::approvers(approved) < least
+    };
+    let accepted: BTreeSet<Digest> = records()
+        .filter(|(_, approved)| !is_refused(approved))
+        .map(|(entry, _)| entry.bundle)
+        .collect();
+    let mut refused: BTreeMap<Digest, u64> = BTreeMap::new();
+    for (entry, approved) in records() {
+        if is_refused(approved)
+            && !accepted.contains(&entry.bundle)
+            && !evidence::is_revoked(store, Some(trust), channel, entry.bundle)?
+        {
+            refused.insert(entry.bundle, entry.pointer.serial);
+        }
+    }
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let list = refused.iter().take(REFUSED_SHOWN_MAX);
+    let list = list.map(|(bundle, serial)| format!("{} (record {serial})", bundle.short()));
+    Err(Failure::new(
+        Exit::UNVERIFIED,
+        "approvals-missing",
+        format!(
+            "gateways refused {} of channel {channel}, because approvals were missing: {}. \
+             Afterwards a rollback to them would need no approvals. Revoke them first (`gwc revoke \
+             ID --key FILE`). If they may run, pass --accept-refused",
+            counted(refused.len(), "bundle"),
+            list.collect::<Vec<_>>().join(", ")
+        ),
+    )
+    .into())
 }
 
 /// Refuses a number of owners that the keys of the trust file cannot reach.

@@ -28,21 +28,25 @@ pub struct BundleVerifier<'a> {
 }
 
 impl BundleVerifier<'_> {
-    /// Reads the newest valid revocation list. Skips lists whose signing keys were revoked later.
+    /// Reads the revocation list in force in the channel. Skips lists whose signing keys were revoked
+    /// later, or are for other channels.
     ///
     /// # Errors
-    /// Returns an error if a list cannot be read or verified.
+    /// Returns [`Refused::AtLink`] if a list cannot be read or verified.
     pub fn revocations(&self) -> Result<Revocations, Refused> {
         let context = Context {
             trust: self.trust,
             channel: self.channel,
             now: clock::now(),
         };
-        for serial in self.store.serials(&Chain::Revocations)?.into_iter().rev() {
-            let digest = self.store.listed_link(&Chain::Revocations, serial)?;
-            match revocation::recall(self.store, &context, Pointer { digest, serial }) {
-                Err(Refused::RevokedKey) => {}
-                result => return result,
+        let chain = Chain::Revocations;
+        for serial in self.store.serials(&chain)?.into_iter().rev() {
+            let recalled = self.store.listed_link(&chain, serial).and_then(|digest| {
+                revocation::recall(self.store, &context, Pointer { digest, serial })
+            });
+            match recalled {
+                Err(why) if revocation::is_skipped(&why) => {}
+                result => return result.map_err(|why| chain.at_link(serial, why)),
             }
         }
         Ok(Revocations::none())

@@ -9,7 +9,7 @@ use bundle::approval::Approved;
 use bundle::channel::{CLOCK_SKEW_S, Context};
 use bundle::digest::Digest;
 use bundle::follow;
-use bundle::history::Entry;
+use bundle::history::{self, Entry};
 use bundle::moment::Moment;
 use bundle::name::ChannelName;
 use bundle::refused::Refused;
@@ -41,10 +41,11 @@ pub fn accepted<'a>(
     accepted.map(|(entry, _)| entry)
 }
 
-/// Newest record with a bundle, and the reason why a gateway without state refuses it. `None`: the
-/// gateway accepts one of the records with the bundle, or there is none.
+/// Newest record with a bundle, and the reason why a gateway without state refuses it: missing
+/// approvals or signatures, or its time. Does not check the bundle: a new record can name new build
+/// statements. `None`: the gateway accepts one of the records with the bundle, or there is none.
 #[must_use]
-pub fn of_bundle<'e>(
+pub fn of_target<'e>(
     store: &dyn Store,
     trust: Option<&Trust>,
     channel: &ChannelName,
@@ -54,7 +55,7 @@ pub fn of_bundle<'e>(
     let records = entries.iter().zip(checks.approvals(entries));
     let mut first = None;
     for (entry, approved) in records.filter(|(entry, _)| entry.bundle == bundle) {
-        let why = checks.record(entry, &approved?)?;
+        let why = Checks::rules(entry, &approved?)?;
         first = first.or(Some((entry, why)));
     }
     first
@@ -68,13 +69,28 @@ pub fn of_head(
     channel: &ChannelName,
     head: &Entry,
 ) -> Option<Refused> {
-    let refused = of_bundle(
-        store,
-        trust,
-        channel,
-        (std::slice::from_ref(head), head.bundle),
-    );
-    refused.map(|(_, why)| why)
+    let checks = Checks::of(store, trust?, channel);
+    let approved = checks.approvals(std::slice::from_ref(head));
+    checks.record(head, &approved.into_iter().next()??)
+}
+
+/// Bundle of the gateways outside of the share of a progressive release, and the reason why
+/// gateways that start refuse it. `None` without a progressive release, or without a trust file.
+#[must_use]
+pub fn of_base(
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    channel: &ChannelName,
+    head: &Entry,
+) -> Option<(Digest, Refused)> {
+    let trust = trust?;
+    let base = head.record.rollout.as_ref()?.base;
+    let entry = history::entry(store, Some(trust), channel, base.digest).ok()?;
+    let why = match &entry.signed {
+        Some(Err(why)) if !matches!(why, Refused::BelowThreshold { .. }) => Some(why.clone()),
+        _ => of_build(store, Some(trust), channel, &entry),
+    };
+    Some((entry.bundle, why?))
 }
 
 /// Reason why gateways refuse the bundle of a record: it is revoked, no build statement counts, or
@@ -109,7 +125,9 @@ impl<'a> Checks<'a> {
         }
     }
 
-    /// Approvals of records, newest first. `None`: an operator accepted the record.
+    /// Approvals of records, newest first. `None`: an operator accepted the record. An accepted record
+    /// stands for the records before it with at least as many signatures and approvals. Gateways may
+    /// have refused the others at any time.
     fn approvals(&self, entries: &[Entry]) -> Vec<Option<Result<Approved, Refused>>> {
         let BundleVerifier {
             store,
@@ -117,18 +135,27 @@ impl<'a> Checks<'a> {
             channel,
         } = self.verifier;
         let until = trust.accepted_until(channel);
-        let mut is_accepted = false;
+        let mut least = None;
         let records = entries
             .iter()
             .zip(of_entries(store, trust, channel, entries));
         let records = records.map(|(entry, approved)| {
-            is_accepted |= Some(entry.pointer.digest) == until;
+            let owners = (signers(entry), approvers(&approved));
+            if Some(entry.pointer.digest) == until {
+                least = Some(owners);
+            }
+            let is_accepted = least
+                .is_some_and(|least: (usize, usize)| owners.0 >= least.0 && owners.1 >= least.1);
             (!is_accepted).then_some(approved)
         });
         records.collect()
     }
 
     fn record(&self, entry: &Entry, approved: &Result<Approved, Refused>) -> Option<Refused> {
+        Self::rules(entry, approved).or_else(|| self.build(entry))
+    }
+
+    fn rules(entry: &Entry, approved: &Result<Approved, Refused>) -> Option<Refused> {
         let owners = || match entry.signed.clone()? {
             Err(why @ Refused::BelowThreshold { .. }) => Some(why),
             _ => None,
@@ -137,7 +164,6 @@ impl<'a> Checks<'a> {
         approvals
             .or_else(owners)
             .or_else(|| of_created(entry.record.created))
-            .or_else(|| self.build(entry))
     }
 
     fn build(&self, entry: &Entry) -> Option<Refused> {
@@ -157,6 +183,27 @@ impl<'a> Checks<'a> {
             follow::verify_of_record(store, &context, &unverified, &entry.record, revocations)
         };
         verify().err()
+    }
+}
+
+/// Number of owners that signed a record. The maximum if no signature is checked.
+fn signers(entry: &Entry) -> usize {
+    match &entry.signed {
+        None => usize::MAX,
+        Some(Ok(signers)) => signers.owners.len(),
+        Some(Err(Refused::BelowThreshold { owners, .. })) => *owners as usize,
+        Some(Err(_)) => 0,
+    }
+}
+
+/// Number of owners that approved a record. The maximum if the record needs no approvals.
+#[must_use]
+pub fn approvers(approved: &Result<Approved, Refused>) -> usize {
+    match approved {
+        Ok(Approved::NotRequired | Approved::Before) => usize::MAX,
+        Ok(Approved::By(owners)) => owners.len(),
+        Err(Refused::ApprovalsMissing { owners, .. }) => *owners as usize,
+        Err(_) => 0,
     }
 }
 

@@ -466,3 +466,21 @@ fn comment_that_moves_a_change_keeps_its_plan_valid() {
         .with(0)
         .contains("serial 2");
 }
+
+/// The sources are those of the running version.
+#[test]
+fn withdrawal_needs_no_other_change() {
+    let project = Project::released();
+    let first = project.history()[0].1.clone();
+    project.change("6s");
+    project.apply("second").with(0);
+    let key = ["--key", "keys/release.pem", "--yes"];
+    let withdraw = [&["apply", "--withdraw", &first], &key[..]].concat();
+    project.run(&withdraw).with(0);
+    assert_eq!(project.history().len(), 3);
+    let newest = project.run(&["history", "--format", "json"]).with(0);
+    let newest = newest.json("history/v1")["records"][0].clone();
+    assert_eq!(newest["withdraw"][0], first.as_str());
+    project.run(&withdraw).with(0).contains("nothing to do");
+    assert_eq!(project.history().len(), 3);
+}

@@ -328,7 +328,9 @@ fn unapproved_head_is_reported() {
     same.contains("`approvals_after` is unchanged");
     back(&bundle).with(4);
     let accept = ["trust", "approvals", "2", "--accept-head"];
-    project.run(&accept).with(0).contains("after record 3");
+    project.run(&accept).with(4).contains("(record 2)");
+    let refused = [&accept[..], &["--accept-refused"]].concat();
+    project.run(&refused).with(0).contains("after record 3");
     back(&bundle).with(0);
 }
 

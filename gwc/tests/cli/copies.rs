@@ -151,3 +151,53 @@ fn token_is_sent_to_one_registry_only() {
     assert!(refused.err.contains("one registry"), "{}", refused.err);
     assert_eq!((own.requests().0, other.requests().0), (0, 0));
 }
+
+/// A source with a record of a key that the project does not trust.
+#[test]
+fn pull_copies_nothing_from_an_untrusted_source() {
+    let project = Project::released();
+    project.run(&["push", "mirror"]).with(0);
+    let trusted = project.read("trust.json");
+    project.run(&["keygen", "stranger"]).with(0);
+    project.change("6s");
+    let plan = project.run(&["plan", "--format", "json"]);
+    let new_key = plan.json("plan/v1")["changes"][0]["fingerprint"].clone();
+    let ack = format!("{}=x", new_key.as_str().unwrap());
+    let apply = ["apply", "--store", "mirror", "--yes", "--ack", &ack];
+    project
+        .run(&[&apply[..], &["--key", "keys/stranger.pem"]].concat())
+        .with(0);
+    project.write("trust.json", &trusted);
+    let refused = project.run(&["pull", "mirror"]).with(4);
+    for part in [
+        "error[unknown-key]",
+        "record 2 of channel prod",
+        "`channels/prod/00000000000000000002`",
+        "`ch-prod-00000000000000000002`",
+        "nothing was copied",
+    ] {
+        assert!(refused.err.contains(part), "{part}: {}", refused.err);
+    }
+    assert_eq!(project.history().len(), 1);
+    project.apply("second").with(0);
+}
+
+/// As in the state folder of a gateway, which has no contracts.
+#[test]
+fn bundles_without_all_parts_are_left_out() {
+    let project = Project::released();
+    project.run(&["push", "mirror"]).with(0);
+    let blob = |digest: &str| format!("mirror/blobs/sha256/{}", digest.replace("sha256:", ""));
+    let manifest = project.read(&blob(&project.history()[0].1));
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let layers = manifest["layers"].as_array().unwrap().iter();
+    let contracts = layers.filter(|layer| layer["mediaType"] == bundle::manifest::CONTRACT);
+    for layer in contracts {
+        std::fs::remove_file(project.file(&blob(layer["digest"].as_str().unwrap()))).unwrap();
+    }
+    std::fs::remove_dir_all(project.file("releases")).unwrap();
+    let pulled = project.run(&["pull", "mirror"]).with(0);
+    let pulled = pulled.contains("1 records and lists, 0 bundles");
+    pulled.contains("1 bundles were left out");
+    project.run(&["status"]).with(0);
+}

@@ -253,3 +253,125 @@ fn stolen_key_of_the_floor_blocks_no_release() {
     }
     project.run(&["plan"]).with(4).contains("below-floor");
 }
+
+/// Gateways do not go back below the minimum serial, so the revocation alone would leave them with
+/// the version of the thief.
+#[test]
+fn stolen_key_above_the_floor_needs_a_new_record() {
+    let project = Project::new();
+    project.run(&["keygen", "ops"]).with(0);
+    let stolen = project.key_id("release");
+    let ops = ["--key", "keys/ops.pem", "--yes"];
+    project.run(&[&["apply"], &ops[..]].concat()).with(0);
+    let good = project.history()[0].1.clone();
+    project.change("6s");
+    run(&project, &["apply"], &[]).with(0);
+    project.run(&["trust", "floor"]).with(0);
+    let revoke = [&["revoke", "--signing-key", &stolen], &ops[..]].concat();
+    project
+        .run(&revoke)
+        .with(64)
+        .contains("below the minimum 2 in the trust file")
+        .contains("--then rollback:-1");
+    let then = |then: &str| project.run(&[&revoke[..], &["--then", then]].concat());
+    then("rollback:-1").with(0).contains("serial 3");
+    assert_eq!(project.history()[0].1, good);
+    project.run(&["status"]).with(0);
+}
+
+/// The next minimum serial, and the accepted record, are those of records that gateways do not skip.
+#[test]
+fn floor_and_acceptance_skip_revoked_records() {
+    let project = Project::new();
+    project.run(&["keygen", "ops"]).with(0);
+    project
+        .run(&["keygen", "ann", "--roles", "approve"])
+        .with(0);
+    let stolen = project.key_id("release");
+    let ops = ["--key", "keys/ops.pem", "--yes"];
+    project.run(&[&["apply"], &ops[..]].concat()).with(0);
+    project.change("6s");
+    run(&project, &["apply"], &[]).with(0);
+    let revoke = [&["revoke", "--signing-key", &stolen], &ops[..]].concat();
+    project
+        .run(&revoke)
+        .with(0)
+        .contains("goes back from serial 2 to serial 1");
+    let floor = project.run(&["trust", "floor", "--accept-head"]).with(0);
+    floor
+        .contains("min_serial 1, min_revocations 1")
+        .contains("this accepts record 1 of channel prod: release of bundle");
+    let approvals = ["trust", "approvals", "1", "--accept-head"];
+    project.run(&approvals).with(0).contains("after record 1");
+    project.run(&["plan"]).with(0);
+}
+
+/// An accepted record does not stand for records with fewer signatures: all gateways refused them.
+#[test]
+fn acceptance_does_not_cover_fewer_signatures() {
+    let project = with_two_owners();
+    let both = ["--key", "keys/second.pem"];
+    project.run(&["trust", "floor", "--accept-head"]).with(0);
+    project.change("6s");
+    release(&project, &both);
+    let gated = project.read("gateway.yaml");
+    project.edit("gateway.yaml", "gates: [weaken]", "gates: []");
+    project.change("7s");
+    release(&project, &["--trust", "one.json"]);
+    let bad = project.history()[0].1.clone();
+    run(&project, &["rollback"], &both).with(0);
+    // Later the threshold is raised again.
+    let keygen = ["keygen", "third", "--owner", "third"];
+    project.run(&keygen).with(0);
+    project.edit("trust.json", "\"release\": 2", "\"release\": 3");
+    project.run(&["plan"]).with(4);
+    project.run(&["trust", "floor", "--accept-head"]).with(0);
+    project.write("gateway.yaml", gated);
+    open(&project);
+    project.run(&["plan"]).contains("gate `weaken` is tripped");
+    let three = [&both[..], &["--key", "keys/third.pem"]].concat();
+    run(&project, &["rollback", &bad], &three)
+        .with(4)
+        .contains("is impossible");
+}
+
+/// After `--accept-head`, a rollback to records before the newest one needs no approvals.
+#[test]
+fn acceptance_needs_refused_bundles_to_be_revoked() {
+    let project = Project::new();
+    for owner in ["ann", "bob", "cid"] {
+        let keygen = ["keygen", owner, "--roles", "approve"];
+        project.run(&keygen).with(0);
+    }
+    project.run(&["keygen", "ops", "--roles", "revoke"]).with(0);
+    run(&project, &["apply"], &[]).with(0);
+    project.write("open.json", project.read("trust.json"));
+    project.run(&["trust", "approvals", "2"]).with(0);
+    project.change("6s");
+    for owner in ["ann", "bob"] {
+        let key = format!("keys/{owner}.pem");
+        project.run(&["approve", "--key", &key, "--yes"]).with(0);
+    }
+    release(&project, &[]);
+    project.change("7s");
+    release(&project, &["--trust", "open.json"]);
+    let bad = project.history()[0].1.clone();
+    run(&project, &["rollback"], &[]).with(0);
+    let ann = project.key_id("ann");
+    let ops = ["--key", "keys/ops.pem", "--yes"];
+    let revoke = |what: &[&str]| project.run(&[&["revoke"], what, &ops[..]].concat()).with(0);
+    revoke(&["--signing-key", &ann]).contains("such a key approved record 4 of channel prod");
+    project.run(&["plan"]).with(4).contains("--accept-head");
+    let accept = ["trust", "approvals", "2", "--accept-head"];
+    let refused = project.run(&accept).with(4);
+    refused
+        .contains("gateways refused 1 bundle of channel prod")
+        .contains("(record 3)");
+    revoke(&[&bad]);
+    project
+        .run(&accept)
+        .with(0)
+        .contains("this accepts record 4 of channel prod: rollback");
+    project.run(&["plan"]).with(1).contains("approvals_after");
+    run(&project, &["rollback", &bad], &[]).with(4);
+}

@@ -112,8 +112,13 @@ fn bundle_of_a_stolen_key_is_signed_again() {
     // Gateways run this version: an operator says so.
     project.run(&[&["apply"], &second[..]].concat()).with(4);
     project.run(&["trust", "floor", "--accept-head"]).with(0);
+    // The stolen key signed the records with the release rules, so nobody vouches for them.
+    let plan = project.run(&["plan", "--format", "json"]).with(1);
+    let plan = plan.json("plan/v1");
+    assert_eq!(plan["changes"][0]["id"], "rules-unknown");
+    let ack = format!("{}=x", plan["changes"][0]["fingerprint"].as_str().unwrap());
     project
-        .run(&[&["apply"], &second[..]].concat())
+        .run(&[&["apply", "--ack", &ack], &second[..]].concat())
         .with(0)
         .contains("serial 4");
     assert_eq!(project.history()[0].1, bundle);
@@ -141,26 +146,108 @@ fn other_channels_of_the_store_are_considered() {
     project
         .run(&revoke)
         .with(64)
-        .contains("channel prod of the same store runs this bundle, too")
+        .contains("channel prod of the same store runs bundle ")
         .contains("--all-channels");
-    let keygen = [
-        "keygen",
-        "tester",
-        "--roles",
-        "revoke",
-        "--channels",
-        "test",
-    ];
-    project.run(&keygen).with(0);
-    let hash = "ab".repeat(32);
-    let tester = ["--key", "keys/tester.pem", "--yes"];
-    let credential = [&["revoke", "--credential", &hash], &tester[..], &other].concat();
+    // What gateways of a channel run is unknown if its newest record cannot be read.
+    let newest = project.file("releases/channels/prod/00000000000000000001");
+    let kept = std::fs::read(&newest).unwrap();
+    project.write(
+        "releases/channels/prod/00000000000000000001",
+        format!("sha256:{}\n", "0".repeat(64)),
+    );
     project
-        .run(&credential)
+        .run(&revoke)
         .with(64)
-        .contains("a key is not for channel prod");
+        .contains("it is unknown what the gateways of channel prod run");
+    std::fs::write(&newest, kept).unwrap();
     let forced = [&revoke[..], &["--all-channels"]].concat();
-    project.run(&forced).with(0);
+    let forced = project.run(&forced).with(0);
+    forced.contains("warning: channel prod of the same store runs bundle ");
+}
+
+/// A stolen key that signed the newest record of another channel.
+#[test]
+fn keys_of_other_channels_are_considered() {
+    let project = Project::new();
+    project.run(&["keygen", "second"]).with(0);
+    let key = ["--key", "keys/release.pem", "--yes"];
+    project
+        .run(&[&["apply"], &key[..], &["--channel", "test"]].concat())
+        .with(0);
+    project
+        .run(&["apply", "--key", "keys/second.pem", "--yes"])
+        .with(0);
+    let id = project.key_id("second");
+    let revoke = ["revoke", "--signing-key", &id, "--channel", "test"];
+    let revoke = [&revoke[..], &key].concat();
+    project
+        .run(&revoke)
+        .with(64)
+        .contains("every record of channel prod was signed by such a key");
+    project
+        .run(&[&revoke[..], &["--all-channels"]].concat())
+        .with(0)
+        .contains("warning: every record of channel prod");
+}
+
+/// A list counts only in the channels of its keys, and blocks no other channel.
+#[test]
+fn lists_count_in_the_channels_of_their_keys() {
+    let project = Project::released();
+    for channel in ["test", "prod"] {
+        let roles = ["--roles", "build,release,revoke", "--channels", channel];
+        project
+            .run(&[&["keygen", channel], &roles[..]].concat())
+            .with(0);
+    }
+    let key = |name: &str| format!("keys/{name}.pem");
+    let signed = |command: &[&str], name: &str| {
+        let key = key(name);
+        project.run(&[command, &["--key", &key, "--yes"]].concat())
+    };
+    let plan = project.run(&["plan", "--format", "json"]).json("plan/v1");
+    let changes = plan["changes"].as_array().unwrap().iter();
+    let acks: Vec<String> = changes
+        .map(|change| format!("{}=x", change["fingerprint"].as_str().unwrap()))
+        .collect();
+    let acks: Vec<&str> = acks.iter().flat_map(|ack| ["--ack", ack]).collect();
+    signed(&[&["apply"], &acks[..]].concat(), "release").with(0);
+    signed(&["apply", "--channel", "test"], "test").with(0);
+    let hashes: Vec<String> = ["a", "b", "c", "d"].map(|digit| digit.repeat(64)).into();
+    let revoke = |channel: &str, hash: &str, name: &str| {
+        let command = ["revoke", "--channel", channel, "--credential", hash];
+        signed(&command, name).with(0);
+    };
+    let in_force = |channel: &str| -> (u64, Vec<String>) {
+        let list = ["revoke", "--list", "--channel", channel, "--format", "json"];
+        let list = project.run(&list).with(0).json("revocations/v1");
+        let credentials = list["credentials"].as_array().unwrap().iter();
+        let credentials = credentials.map(|one| one.as_str().unwrap()[..1].to_owned());
+        (list["list"].as_u64().unwrap(), credentials.collect())
+    };
+    let entries = |text: &str| text.chars().map(String::from).collect::<Vec<_>>();
+    revoke("test", &hashes[0], "test");
+    assert_eq!(in_force("test"), (1, entries("a")));
+    assert_eq!(in_force("prod"), (0, entries("")));
+    // The list of the other channel blocks nothing here.
+    project.change("6s");
+    project.run(&["plan"]).with(0);
+    signed(&["apply"], "prod").with(0);
+    signed(&["rollback"], "prod").with(0);
+    project.run(&["trust", "floor"]).with(0);
+    revoke("prod", &hashes[1], "prod");
+    assert_eq!(in_force("prod"), (2, entries("b")));
+    assert_eq!(in_force("test"), (1, entries("a")));
+    // A list for all channels repeats the lists of all channels.
+    revoke("prod", &hashes[2], "release");
+    assert_eq!(in_force("prod"), (3, entries("abc")));
+    assert_eq!(in_force("test"), (3, entries("abc")));
+    revoke("test", &hashes[3], "test");
+    assert_eq!(in_force("test"), (4, entries("abcd")));
+    assert_eq!(in_force("prod"), (3, entries("abc")));
+    for channel in ["test", "prod"] {
+        signed(&["apply", "--channel", channel], channel).with(0);
+    }
 }
 
 #[test]
@@ -338,6 +425,46 @@ fn store_that_lost_its_list_moves_no_channel() {
     std::fs::rename(project.file("gone"), &folder).unwrap();
     project.change("9s");
     project.apply("fourth").with(0);
+}
+
+/// Anyone who can write to the store can add such a link. Every message names it.
+#[test]
+fn unusable_list_is_named() {
+    let project = Project::released();
+    project.change("6s");
+    project.apply("second").with(0);
+    std::fs::create_dir(project.file("releases/revocations")).unwrap();
+    let link = "releases/revocations/00000000000000000001";
+    project.write(link, format!("sha256:{}\n", "0".repeat(64)));
+    project.change("7s");
+    let credential = "1".repeat(64);
+    let key = ["--key", "keys/release.pem", "--yes"];
+    for command in [
+        &["plan"][..],
+        &["apply"],
+        &["approve"],
+        &["rollback"],
+        &["revoke", "--credential", &credential],
+        &["trust", "floor"],
+        &["gc"],
+        &["history"],
+    ] {
+        let keys = match command[0] {
+            "plan" | "gc" | "history" | "trust" => &[][..],
+            "approve" => &key[..2],
+            _ => &key[..],
+        };
+        let ended = project.run(&[command, keys].concat()).with(4);
+        let error = ended.err.split("error[").last().unwrap();
+        assert!(
+            error.contains("`revocations/00000000000000000001`"),
+            "{command:?}: {}",
+            ended.err
+        );
+        assert!(!error.contains("--accept-head"), "{command:?}: {error}");
+    }
+    std::fs::remove_file(project.file(link)).unwrap();
+    project.apply("third").with(0);
 }
 
 #[test]

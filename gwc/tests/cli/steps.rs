@@ -644,3 +644,41 @@ fn guard_without_effect_is_a_finding() {
         project.run(&["lint"]).with(1).contains(message);
     }
 }
+
+/// The bundle of the gateways outside of the share was signed by a stolen key.
+#[test]
+fn revoked_key_of_the_base_can_be_replaced() {
+    let project = Project::new();
+    project.run(&["keygen", "old"]).with(0);
+    let store = "release: {store: releases, ";
+    let steps = format!("{store}steps: [{{nodes: 5%}}, {{nodes: 50%}}], ");
+    project.edit("gateway.yaml", store, &steps);
+    project
+        .run(&["apply", "--key", "keys/old.pem", "--yes"])
+        .with(0);
+    let base = records(&project)[0]["bundle"].as_str().unwrap().to_owned();
+    project.change("6s");
+    with(&project, "apply", &[]).with(0);
+    // Another channel of the store.
+    let id = project.key_id("old");
+    let other = ["--signing-key", &id, "--channel", "test"];
+    let other = with(&project, "revoke", &other).with(64);
+    other.contains("the base of the progressive release in channel prod");
+    let other = with(&project, "revoke", &[&base, "--channel", "test"]).with(64);
+    other.contains("the gateways outside of the share of the progressive release in channel prod");
+    let revoked = with(&project, "revoke", &["--signing-key", &id]).with(0);
+    revoked
+        .contains("the base of the progressive release in channel prod")
+        .contains("`gwc sign ");
+    let status = project.run(&["status"]).with(0);
+    status.contains("warning: gateways that start refuse bundle");
+    with(&project, "abort", &[]).with(4).contains("`gwc sign ");
+    project.edit("gateway.yaml", "6s", "5s");
+    project
+        .run(&["sign", &base, "--key", "keys/release.pem"])
+        .with(0);
+    with(&project, "abort", &[]).with(0);
+    assert_eq!(records(&project)[0]["bundle"], base.as_str());
+    let status = project.run(&["status"]).with(0);
+    assert!(!status.err.contains("warning"), "{}", status.err);
+}

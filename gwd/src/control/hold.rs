@@ -107,7 +107,7 @@ impl Control {
 
 /// True if the cause of the refusal can disappear without an operator, so that the held bundle can
 /// run later. A damaged or missing copy in the state folder is not such a cause.
-const fn is_temporary(refused: &Refused) -> bool {
+fn is_temporary(refused: &Refused) -> bool {
     let damaged = matches!(
         refused,
         Refused::BadDigest { .. } | Refused::BlobMissing { .. } | Refused::ChainIncomplete { .. }

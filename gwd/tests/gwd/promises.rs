@@ -97,7 +97,16 @@ fn a_revocation_list_that_cannot_be_taken_is_an_alarm() {
     };
     let at = crate::world::now();
     let project = "shop".parse().unwrap();
-    publish::revoke(&world.store, None, project, added, at, &[&key("mallory")]).unwrap();
+    let none = Default::default();
+    publish::revoke(
+        &world.store,
+        None,
+        project,
+        (&none, added),
+        at,
+        &[&key("mallory")],
+    )
+    .unwrap();
     eventually("the alarm is raised", || {
         gwd.status()["alarms"] == json!(["revocations-refused"])
     });

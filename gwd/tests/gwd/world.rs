@@ -15,6 +15,7 @@ use bundle::keys::PrivateKey;
 use bundle::manifest::{ApiPart, Bundle, Config, FORMAT, Parts};
 use bundle::moment::Moment;
 use bundle::publish::{self, Draft, Revocation};
+use bundle::revocation;
 use bundle::statement::predicate::{Build, Builder, Pointer, RecordKind, Role};
 use bundle::store::folder::Folder;
 use bundle::trust::{KeyState, Scope, Trust, TrustedKey};
@@ -233,13 +234,19 @@ impl World {
         std::fs::rename(fresh, self.path("trust.json")).unwrap();
     }
 
-    pub(crate) fn revoke(&self, added: Revocation) {
+    /// Publishes a revocation list: the newest list with the entries of `added`.
+    pub(crate) fn revoke(&self, mut added: Revocation) {
+        let channel = "prod".parse().unwrap();
+        let newest = revocation::newest_list(&self.store, None, &channel).unwrap();
+        if let Some((_, newest)) = newest {
+            added.extend(&newest);
+        }
         let project = "shop".parse().unwrap();
         publish::revoke(
             &self.store,
             Some(&self.trust),
             project,
-            added,
+            (&BTreeSet::new(), added),
             now(),
             &[&key("rob")],
         )

@@ -1,6 +1,7 @@
 //! Tests of `ext_proc` with a third-party processor: grpcio with the classes that Envoy's `.proto`
 //! files define (`tests/peers/ext_proc.py`).
 
+use bytes::Bytes;
 use e2e::client::Response;
 use e2e::gateway::{Gateway, Options};
 use e2e::peers::{MISSING, Peer};
@@ -36,33 +37,73 @@ fn upstream(seen: &Seen) -> Answer {
     answer
 }
 
+/// Releases a project with policies that ask the processor at this port.
+fn released(main: &Upstream, processor: &str) -> Project {
+    let gateway = format!(
+        "version: 1\nname: s\napis: {{s: {{path: openapi.yaml}}}}\n\
+         listeners: {{public: {{address: \"127.0.0.1:8080\"}}}}\n\
+         upstreams:\n  main: {{targets: {{a: {{url: \"{}\"}}}}}}\n  \
+           waf: {{protocol: h2c, targets: {{a: {{url: \"http://127.0.0.1:{}\"}}}}}}\n\
+         auth: {{keys: {{kind: api_key}}}}\n\
+         consumers: {{alice: {{keys: [{{sha256: {}}}]}}}}\n\
+         policies:\n  \
+           headers: {{kind: ext_proc, upstream: waf, timeout: 500ms}}\n  \
+           open: {{kind: ext_proc, upstream: waf, timeout: 500ms, on_outage: open}}\n  \
+           some: {{kind: ext_proc, upstream: waf, request_headers: [X-Test]}}\n  \
+           all: {{kind: ext_proc, upstream: waf, request_body: buffered, max_body: 1KiB, response: headers}}\n  \
+           late: {{kind: ext_proc, upstream: waf, response: headers, on_outage: open}}\n\
+         defaults: {{upstream: main}}\nrelease: {{store: releases, channel: prod}}\n",
+        main.url(),
+        processor,
+        // SHA-256 of `secret`.
+        "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b",
+    );
+    let project = Project::with(&gateway, DOCUMENT);
+    project.keygen();
+    project.apply();
+    project
+}
+
+/// Starts a processor that ends each stream with OK in the middle of a message. Returns its port.
+fn processor_of_partial_messages() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let answer = |mut reply: h2::server::SendResponse<Bytes>| {
+        let head = http::Response::builder().header("content-type", "application/grpc");
+        let head = head.body(()).expect("a head");
+        let mut stream = reply.send_response(head, false)?;
+        // The message would have nine bytes.
+        stream.send_data(Bytes::from_static(b"\0\0\0\0\x09ab"), false)?;
+        let trailers = [(
+            "grpc-status".parse().expect("a name"),
+            "0".parse().expect("a value"),
+        )];
+        stream.send_trailers(trailers.into_iter().collect())
+    };
+    let serve = async move {
+        listener.set_nonblocking(true).expect("a socket");
+        let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime");
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.expect("HTTP/2");
+                while let Some(Ok((_, reply))) = connection.accept().await {
+                    let _gone = answer(reply);
+                }
+            });
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().expect("a runtime");
+    std::thread::spawn(move || runtime.block_on(serve));
+    port
+}
+
 impl Scene {
     /// Starts processor, upstream and gateway. `None` if the packages of Python are missing.
     fn new() -> Option<Self> {
         let processor = Peer::python("ext_proc.py", &["0"])?;
         let main = Upstream::scripted(upstream);
-        let gateway = format!(
-            "version: 1\nname: s\napis: {{s: {{path: openapi.yaml}}}}\n\
-             listeners: {{public: {{address: \"127.0.0.1:8080\"}}}}\n\
-             upstreams:\n  main: {{targets: {{a: {{url: \"{}\"}}}}}}\n  \
-               waf: {{protocol: h2c, targets: {{a: {{url: \"http://127.0.0.1:{}\"}}}}}}\n\
-             auth: {{keys: {{kind: api_key}}}}\n\
-             consumers: {{alice: {{keys: [{{sha256: {}}}]}}}}\n\
-             policies:\n  \
-               headers: {{kind: ext_proc, upstream: waf, timeout: 500ms}}\n  \
-               open: {{kind: ext_proc, upstream: waf, timeout: 500ms, on_outage: open}}\n  \
-               some: {{kind: ext_proc, upstream: waf, request_headers: [X-Test]}}\n  \
-               all: {{kind: ext_proc, upstream: waf, request_body: buffered, max_body: 1KiB, response: headers}}\n  \
-               late: {{kind: ext_proc, upstream: waf, response: headers, on_outage: open}}\n\
-             defaults: {{upstream: main}}\nrelease: {{store: releases, channel: prod}}\n",
-            main.url(),
-            processor.greeting()["port"],
-            // SHA-256 of `secret`.
-            "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b",
-        );
-        let project = Project::with(&gateway, DOCUMENT);
-        project.keygen();
-        project.apply();
+        let project = released(&main, &processor.greeting()["port"].to_string());
         Some(Self {
             gateway: Options::of(&project).start(),
             main,
@@ -298,6 +339,20 @@ fn outage_refuses_unless_it_is_open() {
         let logged = metrics.sum("gwd_rejections_logged_total", &logged);
         assert_eq!(logged, 5.0);
     });
+}
+
+/// The rest of the message could be a refusal.
+#[test]
+fn partial_message_before_a_clean_end_is_an_outage() {
+    let main = Upstream::scripted(upstream);
+    let project = released(&main, &processor_of_partial_messages().to_string());
+    let gateway = Options::of(&project).start();
+    let ask = |path: &str| gateway.ask(&format!("GET {path} HTTP/1.1\nhost: shop.test"));
+    let closed = ask("/headers");
+    assert_eq!(closed.status, 503);
+    assert_eq!(closed.json()["code"], "ext_proc_unavailable");
+    assert!(main.take().is_empty());
+    assert_eq!(ask("/open").status, 200);
 }
 
 #[test]

@@ -165,6 +165,25 @@ pub enum Chain {
     Revocations,
 }
 
+impl Chain {
+    /// Adds the link of the chain to the reason why its record or list cannot be used. Errors of an
+    /// unreachable store stay as they are.
+    #[must_use]
+    pub fn at_link(&self, serial: u64, why: Refused) -> Refused {
+        match why {
+            Refused::StoreUnreachable { .. } | Refused::AtLink { .. } => why,
+            why => Refused::AtLink {
+                channel: match self {
+                    Self::Channel(channel) => Some(channel.clone()),
+                    Self::Revocations => None,
+                },
+                serial,
+                why: Box::new(why),
+            },
+        }
+    }
+}
+
 /// Reason why a write failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteError {

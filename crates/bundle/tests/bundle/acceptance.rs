@@ -318,7 +318,7 @@ fn revocation_lists_only_grow() {
             store,
             Some(&trust()),
             project(),
-            added,
+            (&Default::default(), added),
             NOON,
             &[&key("rob")],
         )
@@ -405,7 +405,8 @@ fn list_that_breaks_the_chain_is_a_fork() {
             bundles: [Digest::of(name)].into(),
             ..publish::Revocation::default()
         };
-        publish::revoke(store, None, project(), added, NOON, &[&key("rob")]).unwrap()
+        let none = Default::default();
+        publish::revoke(store, None, project(), (&none, added), NOON, &[&key("rob")]).unwrap()
     };
     let one = revoke(&here, b"1");
     let other = revoke(&there, b"2");

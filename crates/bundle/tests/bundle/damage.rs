@@ -22,7 +22,16 @@ fn content() -> (Content, Digest) {
         credentials: [Digest::of(b"secret")].into(),
         ..Revocation::default()
     };
-    publish::revoke(&store, None, project(), added, NOON, &[&key("rob")]).unwrap();
+    let none = Default::default();
+    publish::revoke(
+        &store,
+        None,
+        project(),
+        (&none, added),
+        NOON,
+        &[&key("rob")],
+    )
+    .unwrap();
     let two = bundle("two");
     let descriptor = publish::put_bundle(&store, &two).unwrap();
     let source = source::put(&store, b"{\"explains\":1}", descriptor.clone()).unwrap();

@@ -118,7 +118,15 @@ fn revoked_bundle_never_runs_and_credential_is_known() {
         credentials: BTreeSet::from([credential]),
         ..Revocation::default()
     };
-    let list = publish::revoke(&store, Some(&trust), project(), added, NOON, &[&key("rob")]);
+    let none = Default::default();
+    let list = publish::revoke(
+        &store,
+        Some(&trust),
+        project(),
+        (&none, added),
+        NOON,
+        &[&key("rob")],
+    );
     let list = list.unwrap();
     let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
     assert_eq!(head.accepted.revocations().pointer(), Some(list));

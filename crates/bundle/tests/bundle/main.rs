@@ -8,6 +8,7 @@ mod fixture;
 mod folder;
 mod keeping;
 mod life;
+mod lists;
 mod openssl;
 mod recovery;
 mod rollouts;

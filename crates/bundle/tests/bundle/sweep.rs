@@ -28,7 +28,16 @@ fn old_bundles_go_and_records_stay() {
         bundles: BTreeSet::from([bundle("one").id()]),
         ..publish::Revocation::default()
     };
-    publish::revoke(&store, None, project(), added, NOON, &[&key("rob")]).unwrap();
+    let none = Default::default();
+    publish::revoke(
+        &store,
+        None,
+        project(),
+        (&none, added),
+        NOON,
+        &[&key("rob")],
+    )
+    .unwrap();
 
     let keep = sweep::retained(&store, 2).unwrap();
     assert_eq!(

@@ -133,7 +133,7 @@ fn revoke(store: &Registry) {
         store,
         Some(&trust),
         fixture::project(),
-        revocation,
+        (&Default::default(), revocation),
         NOON,
         &[&rob],
     )

@@ -1,0 +1,109 @@
+//! Revocation lists by keys for one channel, in a store with several channels.
+
+use std::collections::BTreeSet;
+
+use bundle::channel::{Context, Memory};
+use bundle::digest::Digest;
+use bundle::follow;
+use bundle::publish::{self, Revocation};
+use bundle::refused::Refused;
+use bundle::revocation;
+use bundle::statement::Statement;
+use bundle::statement::predicate::{Pointer, Revoke, Role};
+use bundle::store::memory::Memory as Store;
+use bundle::store::{Chain, Store as _};
+use bundle::trust::{Scope, Trust};
+
+use crate::fixture::*;
+
+/// Trust file in which `tia` may revoke in the channel `test`, and `rob` in all channels.
+fn with_tester() -> Trust {
+    let mut tia = trusted("tia", &[Role::Revoke]);
+    tia.channels = [Scope::Channel("test".parse().unwrap())].into();
+    trust_of(vec![
+        trusted("ci", &[Role::Build]),
+        trusted("rita", &[Role::Release]),
+        trusted("rob", &[Role::Revoke]),
+        tia,
+    ])
+}
+
+fn credential(name: &str) -> Revocation {
+    Revocation {
+        credentials: [Digest::of(name.as_bytes())].into(),
+        ..Revocation::default()
+    }
+}
+
+fn publish(store: &Store, known: &[Pointer], entry: &str, signer: &str) -> Pointer {
+    let known: BTreeSet<Pointer> = known.iter().copied().collect();
+    let list = (&known, credential(entry));
+    let trust = with_tester();
+    publish::revoke(store, Some(&trust), project(), list, NOON, &[&key(signer)]).unwrap()
+}
+
+/// Adds a list that continues no other list.
+fn forge(store: &Store, serial: u64, signer: &str) -> Pointer {
+    let Revocation { credentials, .. } = credential("forged");
+    let list = Revoke {
+        project: project(),
+        serial,
+        previous: None,
+        created: NOON,
+        bundles: BTreeSet::new(),
+        credentials,
+        keys: BTreeSet::new(),
+    };
+    let statement = Statement {
+        subject: list.subject(),
+        predicate: list,
+    };
+    let envelope = publish::sign(&statement, &[&key(signer)]).unwrap();
+    let digest = publish::put_statement(store, &envelope, None).unwrap();
+    store
+        .create_link(&Chain::Revocations, serial, &digest)
+        .unwrap();
+    Pointer { digest, serial }
+}
+
+#[test]
+fn list_counts_in_the_channels_of_its_keys() {
+    let trust = with_tester();
+    let (prod, test) = (prod(), "test".parse().unwrap());
+    let context = context(&trust, &prod);
+    let of_test = Context {
+        channel: &test,
+        ..context
+    };
+    let store = Store::default();
+    ship(&store, "one");
+    let accept = |context: &Context<'_>, revocations| {
+        let memory = Memory {
+            revocations,
+            ..nothing()
+        };
+        follow::revocations(&store, context, &memory).map(|list| list.pointer())
+    };
+    let none = revocation::Revocations::none;
+    let one = publish(&store, &[], "one", "tia");
+    let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
+    assert_eq!(head.revocations_refused, None);
+    assert_eq!(head.accepted.revocations().serial(), 0);
+    assert_eq!(accept(&of_test, none()), Ok(Some(one)));
+    // A gateway of each channel accepts the next list.
+    let known_one = revocation::recall(&store, &of_test, one).unwrap();
+    let two = publish(&store, &[one], "two", "rob");
+    assert_eq!(two.serial, 2);
+    assert_eq!(accept(&context, none()), Ok(Some(two)));
+    assert_eq!(accept(&of_test, known_one), Ok(Some(two)));
+    // A list that continues no other list is not continued.
+    let known_two = revocation::recall(&store, &context, two).unwrap();
+    let forged = forge(&store, 3, "tia");
+    let four = publish(&store, &[two], "four", "rob");
+    assert_eq!(four.serial, 4);
+    assert_eq!(accept(&context, known_two.clone()), Ok(Some(four)));
+    assert_eq!(accept(&of_test, known_two), Ok(Some(four)));
+    let known = [two, forged].into();
+    let conflict = revocation::predecessor(&store, Some(&trust), None, &known);
+    assert_eq!(conflict, Err(Refused::Forked { serial: 3 }));
+}

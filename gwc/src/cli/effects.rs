@@ -1,0 +1,259 @@
+//! New revocation list of `gwc revoke`: the lists that it replaces, its entries, and its effects on
+//! the channels of the store.
+//!
+//! One chain of lists is for all channels, but a list counts only in the channels of its keys. A
+//! new list therefore repeats the lists in force in all channels that accept it.
+
+use std::collections::BTreeSet;
+
+use bundle::history::Entry;
+use bundle::keys::KeyId;
+use bundle::name::ChannelName;
+use bundle::publish::Revocation;
+use bundle::refused::Refused;
+use bundle::revocation;
+use bundle::statement::envelope::Envelope;
+use bundle::statement::predicate::{Pointer, Role};
+use bundle::store::Store as _;
+use bundle::trust::{Trust, When};
+
+use super::movement::refused;
+use super::steps::Wanted;
+use crate::release::{self, AnyStore, Place, approvals, refusals};
+
+/// Store and channel of a revocation, with the keys that count before and after it.
+pub(super) struct Scope<'a> {
+    pub(super) place: &'a Place,
+    pub(super) store: &'a AnyStore,
+    /// `None`: no signature is checked.
+    pub(super) trust: Option<&'a Trust>,
+    /// Trust file without the keys that the new list revokes.
+    pub(super) left: Option<Trust>,
+}
+
+/// New list before it is signed.
+pub(super) struct NextList {
+    /// Lists that the new list replaces.
+    pub(super) known: BTreeSet<Pointer>,
+    /// All entries of the new list.
+    pub(super) entries: Revocation,
+    /// Other channels of the store that accept the new list, with the entries that are new there.
+    others: Vec<(ChannelName, Revocation)>,
+}
+
+impl Scope<'_> {
+    /// Determines the next list with the entries `wanted`. `trial`: list with the signatures of the
+    /// new list's keys.
+    ///
+    /// # Errors
+    /// If a list in force cannot be read, or if the lists in force in two channels do not continue
+    /// each other.
+    pub(super) fn next_list(
+        &self,
+        wanted: &Revocation,
+        trial: &Envelope,
+    ) -> anyhow::Result<NextList> {
+        let own = &self.place.channel;
+        let mut entries = wanted.clone();
+        let mut known = BTreeSet::new();
+        let mut in_force = Vec::new();
+        for channel in self.others(trial)? {
+            let list = revocation::newest_list(self.store, self.left.as_ref(), &channel)?;
+            if let Some((pointer, list)) = &list {
+                known.insert(*pointer);
+                entries.extend(list);
+            }
+            in_force.push((channel, list.map(|(_, list)| list)));
+        }
+        let mut known_here = BTreeSet::new();
+        known_here.extend(revocation::newest(self.store, self.left.as_ref(), own)?);
+        // A list by a key that is revoked now may be in force here, and stays in force.
+        let here = revocation::predecessor(self.store, self.trust, Some(own), &known_here)?;
+        if let Some((_, list)) = &here.list {
+            entries.extend(list);
+        }
+        known.extend(known_here);
+        if let Err(why) = revocation::predecessor(self.store, self.trust, None, &known) {
+            return Err(refused(
+                &why,
+                "the revocation lists of the channels that accept this key do not continue each \
+                 other; revoke the key that signed the newest one (`gwc revoke --signing-key ID`), \
+                 or use a key for one channel only",
+            ));
+        }
+        let others = in_force.into_iter().map(|(channel, list)| {
+            let new = match list {
+                Some(list) => entries.without(&list),
+                None => entries.clone(),
+            };
+            (channel, new)
+        });
+        let others = others.collect();
+        Ok(NextList {
+            known,
+            entries,
+            others,
+        })
+    }
+
+    /// Other channels of the store that accept the new list.
+    fn others(&self, trial: &Envelope) -> anyhow::Result<Vec<ChannelName>> {
+        let names = self.store.channels()?.into_iter();
+        let others = names
+            .filter_map(|name| name.parse::<ChannelName>().ok())
+            .filter(|channel| *channel != self.place.channel);
+        let when = When::First(release::now());
+        let accept = |channel: &ChannelName| {
+            self.left.as_ref().is_none_or(|left| {
+                let signers = left.authorized_signers(trial, Role::Revoke, Some(channel), when);
+                signers.is_ok()
+            })
+        };
+        Ok(others.filter(accept).collect())
+    }
+
+    /// Effects of the new list on the other channels that accept it, as sentences.
+    pub(super) fn on_others(&self, next: &NextList) -> Vec<String> {
+        let others = next.others.iter();
+        others
+            .flat_map(|(channel, new)| self.on_other(channel, new))
+            .collect()
+    }
+
+    fn on_other(&self, channel: &ChannelName, new: &Revocation) -> Vec<String> {
+        if new.bundles.is_empty() && new.keys.is_empty() {
+            return Vec::new();
+        }
+        let head = match release::head(self.store, self.trust, channel) {
+            Ok(None) => return Vec::new(),
+            Ok(Some(head)) => head,
+            Err(why) => {
+                return vec![format!(
+                    "it is unknown what the gateways of channel {channel} run: {why}"
+                )];
+            }
+        };
+        let mut effects = Vec::new();
+        if new.bundles.contains(&head.bundle) {
+            effects.push(format!(
+                "channel {channel} of the same store runs bundle {}, too, and its gateways could \
+                 not start any more; move it first (`gwc rollback --channel {channel}`)",
+                head.bundle.short()
+            ));
+        }
+        effects.extend(self.of_base(channel, &head, new));
+        effects.extend(self.of_keys(channel, Some(&head), &new.keys));
+        effects
+    }
+
+    /// Effect if the list revokes the base of a progressive release.
+    pub(super) fn of_base(
+        &self,
+        channel: &ChannelName,
+        head: &Entry,
+        new: &Revocation,
+    ) -> Option<String> {
+        let base = Wanted::of(self.store, head).base()?;
+        new.bundles.contains(&base).then(|| {
+            format!(
+                "the gateways outside of the share of the progressive release in channel {channel} \
+                 run bundle {}; they change to {} at once",
+                base.short(),
+                head.bundle.short()
+            )
+        })
+    }
+
+    /// True if a record's serial is below the minimum in the trust file.
+    fn is_below_floor(&self, channel: &ChannelName, record: &Entry) -> bool {
+        let floors = self.trust.map(|trust| trust.floors(channel));
+        floors.is_some_and(|floors| record.pointer.serial < floors.min_serial)
+    }
+
+    /// True if, without these keys, the newest valid record of the channel is below the minimum in the
+    /// trust file. Gateways then do not go back to it.
+    pub(super) fn leads_below_floor(&self) -> bool {
+        let head = release::head(self.store, self.left.as_ref(), &self.place.channel);
+        head.ok()
+            .flatten()
+            .is_some_and(|head| self.is_below_floor(&self.place.channel, &head))
+    }
+
+    /// Effects of revoked keys on the records and bundles of a channel. `head`: its newest record
+    /// before the revocation.
+    pub(super) fn of_keys(
+        &self,
+        channel: &ChannelName,
+        head: Option<&Entry>,
+        keys: &BTreeSet<KeyId>,
+    ) -> Vec<String> {
+        let Some(trust) = self.trust.filter(|_| !keys.is_empty()) else {
+            return Vec::new();
+        };
+        let left = trust.clone().with_revoked(keys);
+        let after = release::head(self.store, Some(&left), channel);
+        let after = after.ok().flatten();
+        let mut effects = Vec::new();
+        match (head, &after) {
+            (Some(_), None) => effects.push(format!(
+                "every record of channel {channel} was signed by such a key, so no valid record \
+                 remains: gateways keep serving their current version (alarm \
+                 `running-untrusted`), but cannot restart until `gwc apply` with another key"
+            )),
+            (Some(before), Some(after)) if self.is_below_floor(channel, after) => {
+                effects.push(format!(
+                    "the newest valid record of channel {channel} would be {}, below the minimum \
+                     {} in the trust file: gateways would keep serving serial {} ({}) and could \
+                     not restart, until a new record is published",
+                    after.pointer.serial,
+                    trust.floors(channel).min_serial,
+                    before.pointer.serial,
+                    before.bundle.short()
+                ));
+            }
+            (Some(before), Some(after)) if before.pointer != after.pointer => {
+                effects.push(format!(
+                    "channel {channel} goes back from serial {} to serial {} ({})",
+                    before.pointer.serial,
+                    after.pointer.serial,
+                    after.bundle.short()
+                ))
+            }
+            _ => {}
+        }
+        let build = |after: &Entry| refusals::of_build(self.store, Some(&left), channel, after);
+        if after.as_ref().and_then(build) == Some(Refused::RevokedKey) {
+            effects.push(format!(
+                "such a key signed the bundle of the newest valid record of channel {channel}: \
+                 gateways keep serving their current version (alarm `running-untrusted`), but \
+                 cannot restart until `gwc apply` with another key signs the bundle again. If this \
+                 version may run, accept it first: `gwc trust floor --accept-head`"
+            ));
+        }
+        let refusal =
+            |trust, head: &Entry| approvals::of_head(self.store, Some(trust), channel, head).err();
+        if let Some(after) = after
+            .as_ref()
+            .filter(|after| refusal(trust, after).is_none())
+            && let Some(why) = refusal(&left, after)
+        {
+            effects.push(format!(
+                "such a key approved record {} of channel {channel}: gateways that start refuse \
+                 it ({}), until `gwc trust approvals N --accept-head` accepts it",
+                after.pointer.serial,
+                why.reason()
+            ));
+        }
+        let base = |after| refusals::of_base(self.store, Some(&left), channel, after);
+        if let Some((base, _)) = after.as_ref().and_then(base) {
+            effects.push(format!(
+                "such a key signed bundle {0}, the base of the progressive release in channel \
+                 {channel}, or its record: gateways cannot restart until the release ends. End it \
+                 first (`gwc abort` or `gwc promote --to-all`). Otherwise sign the bundle again \
+                 from its sources (`gwc sign {0} --key FILE`), then run `gwc abort`",
+                base.short()
+            ));
+        }
+        effects
+    }
+}
