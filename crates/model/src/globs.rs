@@ -8,7 +8,7 @@ use diag::{Diagnostic, Sink, Span, Spanned};
 
 use crate::Defined;
 use crate::settings::{ApiEntry, Settings};
-use sources::project::files::Files;
+use sources::project::files::{Files, Listed, Skipped};
 use sources::project::lints::{API_NAME_CLASH, GLOB_MATCHES_NOTHING};
 
 /// Adds an API for each file that matches a pattern and is not in `apis`. Excludes files that
@@ -16,8 +16,12 @@ use sources::project::lints::{API_NAME_CLASH, GLOB_MATCHES_NOTHING};
 pub fn expand(files: &mut Files, settings: &mut Settings, sink: &mut Sink) {
     let known = settings.apis.len();
     let examples = "`apis/*.yaml`, `teams/**/*.api.yaml`";
-    let taken = &settings.other_files;
-    let found = files_of(files, &settings.apis_glob, (taken, examples), sink);
+    let search = Search {
+        taken: &settings.other_files,
+        named: settings.apis.iter().map(|api| &*api.path.value).collect(),
+        examples,
+    };
+    let found = files_of(files, &settings.apis_glob, &search, sink);
     let paths: Vec<String> = found.iter().map(|file| file.value.clone()).collect();
     files.read_all(&paths);
     for file in found {
@@ -26,31 +30,51 @@ pub fn expand(files: &mut Files, settings: &mut Settings, sink: &mut Sink) {
     settings.apis.sort_by(|a, b| a.name.cmp(&b.name));
 }
 
-/// Finds the files that match the patterns and are not in `taken`, each once. A pattern that begins
-/// with `!` excludes files. Reports a pattern that matches no file, with `examples` as example
-/// patterns in the help.
+/// Files that a search for patterns leaves out, and texts for its findings.
+pub struct Search<'s> {
+    /// Files that gateway.yaml uses for another purpose.
+    pub taken: &'s BTreeSet<String>,
+    /// Files that gateway.yaml names for the same purpose. A link among them gets no finding.
+    pub named: BTreeSet<&'s str>,
+    /// Example patterns for the help.
+    pub examples: &'s str,
+}
+
+/// Finds the files that match the patterns and are not taken, each once. A pattern that begins with
+/// `!` excludes files. Reports a pattern that matches no file, or that matches links and special
+/// files, which it skips.
 pub fn files_of(
     files: &Files,
     patterns: &[Spanned<String>],
-    (taken, examples): (&BTreeSet<String>, &str),
+    search: &Search<'_>,
     sink: &mut Sink,
 ) -> Vec<Spanned<String>> {
     let (without, with): (Vec<_>, Vec<_>) = patterns
         .iter()
         .partition(|pattern| pattern.value.starts_with('!'));
-    let mut taken = taken.clone();
+    let examples = search.examples;
+    let mut taken = search.taken.clone();
     for pattern in without {
         let inner = Spanned::new(pattern.value[1..].to_owned(), pattern.span);
-        taken.extend(matching(files, &inner, sink).into_iter().flatten());
+        let listed = matching(files, &inner, sink).unwrap_or_default();
+        taken.extend(listed.files);
+        taken.extend(listed.skipped.into_iter().map(|(path, _)| path));
     }
     let mut found: Vec<Spanned<String>> = Vec::new();
     let mut seen = BTreeSet::new();
     for pattern in with {
-        let Some(mut paths) = matching(files, pattern, sink) else {
+        let Some(Listed { files, skipped }) = matching(files, pattern, sink) else {
             continue;
         };
-        paths.retain(|path| !taken.contains(path));
-        if paths.is_empty() {
+        let is_free = |path: &String| !taken.contains(path);
+        let paths: Vec<String> = files.into_iter().filter(is_free).collect();
+        let is_new = |path: &String| is_free(path) && !search.named.contains(path.as_str());
+        let mut skipped = skipped.into_iter().filter(|(path, _)| is_new(path));
+        let first = skipped.next();
+        if let Some((path, kind)) = &first {
+            sink.push(skips((path, *kind), skipped.count(), pattern.span));
+        }
+        if paths.is_empty() && first.is_none() {
             let message = format!("no file matches `{}`", pattern.value.escape_debug());
             sink.push(
                 Diagnostic::new(&GLOB_MATCHES_NOTHING, pattern.span, message).help(format!(
@@ -67,8 +91,27 @@ pub fn files_of(
     found
 }
 
-/// Returns the files that match a pattern, sorted. `None` if the pattern is invalid.
-fn matching(files: &Files, pattern: &Spanned<String>, sink: &mut Sink) -> Option<Vec<String>> {
+/// Finding about a pattern that matches entries which are not regular files: the first one, and the
+/// number of `more` entries.
+fn skips((path, kind): (&str, Skipped), more: usize, span: Span) -> Diagnostic {
+    let kind = match kind {
+        Skipped::Link => "a symbolic link",
+        Skipped::Special => "not a regular file",
+    };
+    let rest = match more {
+        0 => String::new(),
+        1 => "; 1 more entry is skipped".to_owned(),
+        more => format!("; {more} more entries are skipped"),
+    };
+    let message = format!("`{}` is {kind} and is skipped{rest}", path.escape_debug());
+    Diagnostic::new(&GLOB_MATCHES_NOTHING, span, message).help(
+        "patterns find regular files only: name the file that is meant, or exclude the entry by a pattern with `!` in front",
+    )
+}
+
+/// Returns the files that match a pattern, sorted, and the other entries that match. `None` if the
+/// pattern is invalid.
+fn matching(files: &Files, pattern: &Spanned<String>, sink: &mut Sink) -> Option<Listed> {
     let glob = globset::GlobBuilder::new(&pattern.value)
         .literal_separator(true)
         .build();
@@ -92,12 +135,11 @@ fn matching(files: &Files, pattern: &Spanned<String>, sink: &mut Sink) -> Option
     let literal = &pattern.value[..literal.unwrap_or(pattern.value.len())];
     let folder = literal.rsplit_once('/').map_or("", |(folder, _)| folder);
     match files.list(folder) {
-        Ok(paths) => Some(
-            paths
-                .into_iter()
-                .filter(|path| glob.is_match(path))
-                .collect(),
-        ),
+        Ok(mut listed) => {
+            listed.files.retain(|path| glob.is_match(path));
+            listed.skipped.retain(|(path, _)| glob.is_match(path));
+            Some(listed)
+        }
         Err(refusal) => {
             sink.push(refusal.finding(folder, pattern.span));
             None

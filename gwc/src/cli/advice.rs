@@ -86,7 +86,12 @@ pub(super) fn in_project(project: Option<&Path>, words: &[&str]) -> String {
 /// Finds the private key in the project's folder `keys` and returns its path, quoted for a shell.
 /// `None` unless there is exactly one private key.
 fn usual_key(root: &Path) -> Option<String> {
-    let entries = std::fs::read_dir(root.join(KEYS)).ok()?;
+    let folder = root.join(KEYS);
+    // A link may be part of a pull request, and may lead to keys outside of the project.
+    if !folder.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        return None;
+    }
+    let entries = std::fs::read_dir(folder).ok()?;
     let mut keys: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {

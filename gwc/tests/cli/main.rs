@@ -23,6 +23,7 @@ mod findings;
 mod fix;
 mod gc;
 mod git;
+mod globs;
 mod init;
 mod invalid_bundles;
 mod invariant_settings;

@@ -6,7 +6,7 @@ mod resolve;
 mod skip;
 mod whole;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -465,8 +465,12 @@ pub fn settings(
     if let Some(named) = settings.acknowledge.clone() {
         settings.acknowledgements = acknowledge::read_file(files, (&named.value, named.span), sink);
     }
-    let taken = (&settings.other_files, "`tests/*.yaml`");
-    settings.tests.files = globs::files_of(files, &settings.tests.patterns, taken, sink);
+    let search = globs::Search {
+        taken: &settings.other_files,
+        named: BTreeSet::new(),
+        examples: "`tests/*.yaml`",
+    };
+    settings.tests.files = globs::files_of(files, &settings.tests.patterns, &search, sink);
     let tests = settings.tests.files.iter().map(|file| file.value.clone());
     settings.other_files.extend(tests);
     globs::expand(files, &mut settings, sink);

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::files::{LISTED_MAX, join};
+use super::files::{Listed, Skipped, join};
+use super::inner_path;
 use super::key_material;
 use super::reach::{self, GitFiles};
 use super::refusal::Refusal;
@@ -51,9 +52,9 @@ pub(super) struct Content {
 }
 
 impl Disk {
-    pub(super) fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
-        let folder_of_disk = match self {
-            Self::Folder(folder) => folder,
+    pub(super) fn list(&self, folder: &str) -> Result<Listed, Refusal> {
+        match self {
+            Self::Folder(of_disk) => of_disk.list(folder),
             Self::Memory(files) => {
                 let inside = |path: &&String| {
                     folder.is_empty()
@@ -61,50 +62,13 @@ impl Disk {
                             .strip_prefix(folder)
                             .is_some_and(|rest| rest.starts_with('/'))
                 };
-                return Ok(files.keys().filter(inside).cloned().collect());
+                Ok(Listed {
+                    files: files.keys().filter(inside).cloned().collect(),
+                    skipped: Vec::new(),
+                })
             }
-            Self::Revision(revision) => return revision.list(folder),
-        };
-        let unreadable = |error: std::io::Error| Refusal::Unreadable(error.to_string());
-        let mut found = Vec::new();
-        // The listed folder itself may be in a nested repository, whose files are not sources.
-        let inside = folder_of_disk.below(folder).join(GATEWAY_FILE);
-        if folder_of_disk.nested(&inside)?.is_some() {
-            return Ok(found);
+            Self::Revision(revision) => revision.list(folder),
         }
-        let mut waiting = vec![folder.to_owned()];
-        while let Some(folder) = waiting.pop() {
-            let entries = match std::fs::read_dir(folder_of_disk.root.join(&folder)) {
-                Err(error)
-                    if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) =>
-                {
-                    continue;
-                }
-                entries => entries.map_err(unreadable)?,
-            };
-            for entry in entries {
-                let entry = entry.map_err(unreadable)?;
-                let name = entry.file_name();
-                let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else {
-                    continue;
-                };
-                let path = join(&folder, name)?;
-                let kind = entry.file_type().map_err(unreadable)?;
-                if kind.is_dir() {
-                    if !folder_of_disk.is_nested(&entry.path(), &path)? {
-                        waiting.push(path);
-                    }
-                } else if kind.is_file() && !folder_of_disk.ignores_inside(&path)? {
-                    found.push(path);
-                }
-                if found.len() + waiting.len() > LISTED_MAX {
-                    return Err(Refusal::Unreadable(format!(
-                        "the folder has more than {LISTED_MAX} files"
-                    )));
-                }
-            }
-        }
-        Ok(found)
     }
 
     /// Returns the content of a source. Refuses files that are not sources; see [`reach`].
@@ -168,15 +132,68 @@ impl Folder {
         self.tracked = OnceLock::new();
     }
 
+    /// Lists the files below a folder; see [`super::files::Files::list`].
+    ///
+    /// The folder may be a symbolic link to another folder of the project. Rules for names and
+    /// Git's ignore rules apply to the end of the link.
+    fn list(&self, folder: &str) -> Result<Listed, Refusal> {
+        let unreadable = |error: std::io::Error| inner_path::unreadable(&error);
+        let mut listed = Listed::default();
+        reach::check_visible(folder)?;
+        let real = match inner_path::resolve(&self.root, &self.outer, folder) {
+            Err(Refusal::Missing) => return Ok(listed),
+            real => real?,
+        };
+        let inside = real
+            .strip_prefix(&self.root)
+            .map_err(|_| Refusal::Outside)?;
+        let inside = inside.to_str().ok_or(Refusal::Missing)?.to_owned();
+        reach::check_visible(&inside)?;
+        // The listed folder itself may be in a nested repository, whose files are not sources.
+        if !real.is_dir()
+            || self
+                .nested(&self.below(&inside).join(GATEWAY_FILE))?
+                .is_some()
+        {
+            return Ok(listed);
+        }
+        // Pairs of a folder's path without links and its path below the listed folder.
+        let mut waiting = vec![(inside, folder.to_owned())];
+        while let Some((inside, folder)) = waiting.pop() {
+            let entries = std::fs::read_dir(self.root.join(&inside));
+            let entries = match entries.map_err(unreadable) {
+                Err(Refusal::Missing) => continue,
+                entries => entries?,
+            };
+            for entry in entries {
+                let entry = entry.map_err(unreadable)?;
+                let name = entry.file_name();
+                let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else {
+                    continue;
+                };
+                let (inside, path) = (join(&inside, name)?, join(&folder, name)?);
+                let kind = entry.file_type().map_err(unreadable)?;
+                if kind.is_dir() {
+                    if !self.is_nested(&entry.path(), &inside)? {
+                        waiting.push((inside, path));
+                    }
+                } else if !self.ignores_inside(&inside)? {
+                    match (kind.is_file(), kind.is_symlink()) {
+                        (true, _) => listed.files.push(path),
+                        (false, true) => listed.skipped.push((path, Skipped::Link)),
+                        (false, false) => listed.skipped.push((path, Skipped::Special)),
+                    }
+                }
+                listed.check_size(waiting.len())?;
+            }
+        }
+        Ok(listed)
+    }
+
     fn source(&self, path: &str, is_named: bool, bytes_max: usize) -> Result<Content, Refusal> {
-        let unreadable = |error: std::io::Error| match error.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => Refusal::Missing,
-            _ => Refusal::Unreadable(error.to_string()),
-        };
-        let real = self.root.join(path).canonicalize().map_err(unreadable)?;
-        let Ok(below) = real.strip_prefix(&self.outer) else {
-            return Err(Refusal::Outside);
-        };
+        let unreadable = |error: std::io::Error| inner_path::unreadable(&error);
+        let real = inner_path::resolve(&self.root, &self.outer, path)?;
+        let below = real.strip_prefix(&self.outer).unwrap_or(&real);
         // Check the file type before opening: opening a pipe blocks until its other end is opened.
         if !real.metadata().map_err(unreadable)?.is_file() {
             return Err(Refusal::NotAFile);

@@ -23,7 +23,36 @@ use crate::parallel;
 use crate::syntax::{self, Limits};
 
 /// Maximum number of files and folders that a pattern is matched against.
-pub(super) const LISTED_MAX: usize = 100_000;
+const LISTED_MAX: usize = 100_000;
+
+/// Files below a folder; see [`Files::list`].
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// Paths of regular files.
+    pub files: Vec<String>,
+    /// Paths of entries that are neither regular files nor folders.
+    pub skipped: Vec<(String, Skipped)>,
+}
+
+/// Kind of an entry that a pattern never finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Skipped {
+    /// Symbolic link.
+    Link,
+    /// Pipe, socket or device.
+    Special,
+}
+
+impl Listed {
+    /// Refuses more than [`LISTED_MAX`] entries. `waiting` is the number of folders to be read.
+    pub(super) fn check_size(&self, waiting: usize) -> Result<(), Refusal> {
+        if self.files.len() + self.skipped.len() + waiting <= LISTED_MAX {
+            return Ok(());
+        }
+        let why = format!("the folder has more than {LISTED_MAX} files");
+        Err(Refusal::Unreadable(why))
+    }
+}
 
 /// Source files of one run: texts, nodes, and refused paths.
 pub struct Files {
@@ -282,15 +311,17 @@ impl Files {
 
     /// Lists the files below a folder, sorted, as paths relative to the root. Empty if the folder
     /// does not exist. Leaves out hidden files, files that Git ignores and nested repositories, and
-    /// does not follow symbolic links.
+    /// does not follow symbolic links below the folder.
     ///
     /// # Errors
-    /// Returns an error if the folder is outside the project, unreadable, or has too many files.
-    pub fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
+    /// Returns an error if the folder is outside the project, hidden, unreadable, or has too many
+    /// files.
+    pub fn list(&self, folder: &str) -> Result<Listed, Refusal> {
         let folder = join("", folder)?;
-        let mut paths = self.disk.list(&folder)?;
-        paths.sort_unstable();
-        Ok(paths)
+        let mut listed = self.disk.list(&folder)?;
+        listed.files.sort_unstable();
+        listed.skipped.sort_unstable();
+        Ok(listed)
     }
 
     /// Limits on files and documents of this run.

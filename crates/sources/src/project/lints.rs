@@ -43,8 +43,8 @@ pub static OUTSIDE_PROJECT: Lint = Lint {
     level: Level::Error,
     summary: "a reference to a file outside the project's folder",
     explain: "Everything that becomes part of a bundle is inside the project's folder, so that a reviewer sees it and a \
-rebuild finds it. `..` beyond the folder and symbolic links that lead out of it are refused; copy the \
-file into the project.",
+rebuild finds it. `..` beyond the folder and symbolic links that lead out of it are refused, also as the folder of \
+a pattern; nothing behind such a link is read or named. Copy the file into the project.",
     bad: v30!("paths:\n  /a: {$ref: '../a.yaml'}\n"),
     good: v30!("paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n"),
 };
@@ -95,9 +95,10 @@ pub static GLOB_MATCHES_NOTHING: Lint = Lint {
     code: "GW0219",
     name: "glob-matches-nothing",
     level: Level::Warn,
-    summary: "a pattern of `apis_glob` that no file matches",
+    summary: "a pattern of `apis_glob` that no file matches, or that matches something other than a file",
     explain: "The pattern adds no API. Patterns are relative to the project's folder; `*` stays within a folder, `**` does \
-not, and hidden files and folders are left out.",
+not, and hidden files and folders are left out. Patterns find regular files only: a symbolic link, a pipe or a socket \
+that matches adds nothing, so an API whose file was replaced by a link disappears. Name such a link under `apis`.",
     bad: &[
         (
             "gateway.yaml",

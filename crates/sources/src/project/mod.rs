@@ -9,6 +9,7 @@ mod der_key;
 #[expect(clippy::disallowed_methods, reason = "reads the files of the project")]
 mod disk;
 pub mod files;
+mod inner_path;
 mod key_material;
 mod line_ends;
 pub mod lints;

@@ -25,12 +25,18 @@ use super::revision::NoRevision;
 /// File extensions of sources.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
+/// Refuses a path with a hidden name. `/` separates names.
+pub(super) fn check_visible(path: &str) -> Result<(), Refusal> {
+    let mut parts = path.split('/').skip_while(|part| *part == "..");
+    match parts.any(|part| part.starts_with('.')) {
+        true => Err(Refusal::Hidden),
+        false => Ok(()),
+    }
+}
+
 /// Checks each name in a path, and the extension. `/` separates names.
 pub(super) fn check_name(path: &str) -> Result<(), Refusal> {
-    let mut parts = path.split('/').skip_while(|part| *part == "..");
-    if parts.any(|part| part.starts_with('.')) {
-        return Err(Refusal::Hidden);
-    }
+    check_visible(path)?;
     let extension = path.rsplit('/').next().and_then(|file| {
         let (stem, extension) = file.rsplit_once('.')?;
         (!stem.is_empty()).then_some(extension)

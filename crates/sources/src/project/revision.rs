@@ -8,8 +8,9 @@ use std::sync::Mutex;
 
 use git2::{ErrorCode, ObjectType, Oid, Repository};
 
-use super::files::{LISTED_MAX, Refusal, join};
+use super::files::{Listed, Refusal, Skipped, join};
 use super::line_ends::is_same_text;
+use super::reach::check_visible;
 use super::repository::WorkTree;
 use super::tree_path::{FOLDER, Found, Objects, SUBMODULE, SYMLINK, unreadable};
 
@@ -218,19 +219,22 @@ impl Revision {
     }
 
     /// Lists the files below a subfolder; see [`super::files::Files::list`].
-    pub(super) fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
+    pub(super) fn list(&self, folder: &str) -> Result<Listed, Refusal> {
+        check_visible(folder)?;
         let from = join(&self.folder, &format!("./{folder}"))?;
         let mut objects = self.lock();
         let start = match objects.resolve(self.root, &from) {
             Ok((Found::Folder(id), end)) => {
                 self.check_inside(&end)?;
+                let own = end.strip_prefix(&*self.folder).unwrap_or(&end);
+                check_visible(own.trim_start_matches('/'))?;
                 id
             }
-            Ok((Found::Blob(_), _)) | Err(Refusal::Missing) => return Ok(Vec::new()),
+            Ok((Found::Blob(_), _)) | Err(Refusal::Missing) => return Ok(Listed::default()),
             Err(refusal) => return Err(refusal),
         };
         let repository = objects.repository();
-        let mut found = Vec::new();
+        let mut listed = Listed::default();
         let mut waiting = vec![(folder.to_owned(), start)];
         while let Some((folder, id)) = waiting.pop() {
             let tree = repository
@@ -242,17 +246,14 @@ impl Revision {
                 let path = join(&folder, &format!("./{name}"))?;
                 match entry.filemode() {
                     FOLDER => waiting.push((path, entry.id())),
-                    SYMLINK | SUBMODULE => {}
-                    _ => found.push(path),
+                    SYMLINK => listed.skipped.push((path, Skipped::Link)),
+                    SUBMODULE => {}
+                    _ => listed.files.push(path),
                 }
-                if found.len() + waiting.len() > LISTED_MAX {
-                    return Err(Refusal::Unreadable(format!(
-                        "the folder has more than {LISTED_MAX} files"
-                    )));
-                }
+                listed.check_size(waiting.len())?;
             }
         }
-        Ok(found)
+        Ok(listed)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Objects> {
