@@ -138,11 +138,15 @@ impl Definitions {
         let upstreams = extension.map_or_else(Vec::new, |root| {
             upstreams(root, &settings.name.value, Some(&entry.name), sink)
         });
-        let policies = own_policies(entry, extension, &names, settings, sink);
+        // Reading a policy can compile its expression.
+        let checked = extension.map_or(Ok(()), |root| expressions::check(root, files, sink));
+        let policies = match checked {
+            Ok(()) => own_policies(entry, extension, &names, settings, sink),
+            Err(expressions::TooManyPatterns) => Vec::new(),
+        };
         if let Some(root) = extension {
             let verifiers = settings.auth.iter().chain(described.verifiers.iter());
             claims::check(root, &settings.consumers, verifiers, sink);
-            expressions::check(root, files, sink);
         }
         Self {
             names,

@@ -9,8 +9,24 @@ use policy::guard::expression::{Expression, Fault};
 use sources::project::files::Files;
 use vocab::lints::CASE_SENSITIVE_EXCLUSION;
 
+/// Maximum size of the compiled patterns of all expressions of a run, in bytes. Compiling patterns
+/// of this size takes 1 to 4 s.
+const PATTERN_BYTES_MAX: usize = 64 << 20;
+
+/// Error: the patterns of all expressions exceed the limit. The other expressions must not be
+/// compiled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TooManyPatterns;
+
 /// Checks the policies under `policies` of gateway.yaml, or of the root `x-gateway` of a document.
-pub(crate) fn check(root: NodeRef<'_>, files: &Files, sink: &mut Sink) {
+///
+/// # Errors
+/// Returns an error, and reports it, if the patterns of all expressions of this run are too large.
+pub(crate) fn check(
+    root: NodeRef<'_>,
+    files: &Files,
+    sink: &mut Sink,
+) -> Result<(), TooManyPatterns> {
     let policies = root.get("policies").into_iter().flat_map(NodeRef::entries);
     for (_, policy) in policies {
         let kind = policy.get("kind").and_then(NodeRef::scalar_text);
@@ -21,7 +37,13 @@ pub(crate) fn check(root: NodeRef<'_>, files: &Files, sink: &mut Sink) {
         let Some(source) = node.as_str() else {
             continue;
         };
-        let faults = match Expression::compile(source) {
+        if !files.patterns.admits(source, PATTERN_BYTES_MAX) {
+            sink.push(too_many(node.span()));
+            return Err(TooManyPatterns);
+        }
+        let (compiled, bytes) = Expression::shared(source);
+        files.patterns.add(source, bytes);
+        let faults = match compiled {
             Ok(expression) => {
                 if expression.excludes_paths() {
                     sink.push(excluded(node.span()));
@@ -30,13 +52,24 @@ pub(crate) fn check(root: NodeRef<'_>, files: &Files, sink: &mut Sink) {
             }
             Err(faults) => faults,
         };
-        for fault in faults {
+        for fault in faults.iter() {
             let (start, end) = fault.at;
             let text = files.sources.text(node.span());
             let span = part(node.span(), text, source, start..end);
-            sink.push(finding(&fault, span));
+            sink.push(finding(fault, span));
         }
     }
+    Ok(())
+}
+
+fn too_many(span: Span) -> Diagnostic {
+    let mebibytes = PATTERN_BYTES_MAX >> 20;
+    let message = format!(
+        "the compiled patterns of all expressions before this one are larger than {mebibytes} MiB"
+    );
+    Diagnostic::new(&BAD_EXPRESSION, span, message).help(
+        "write fewer or shorter counted repetitions; `startsWith`, `endsWith` and `in` need no pattern",
+    )
 }
 
 fn excluded(span: Span) -> Diagnostic {

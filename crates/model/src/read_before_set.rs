@@ -99,8 +99,8 @@ fn of_operation(
 /// Names of the request fields that an expression reads, in lower case.
 pub(super) fn read(checked: &Checked) -> BTreeSet<String> {
     let settings = checked.settings();
-    let expression = settings.text(&["expression"]).map(Expression::compile);
-    let Some(Ok(expression)) = expression else {
+    let expression = settings.text(&["expression"]).map(Expression::shared);
+    let Some((Ok(expression), _)) = expression else {
         return BTreeSet::new();
     };
     expression.fields()

@@ -1,6 +1,8 @@
 //! Limits on input. Input at the limit is accepted; input above it is refused with the name of the
 //! option.
 
+use std::time::{Duration, Instant};
+
 use crate::project::Project;
 
 const HEAD: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\n";
@@ -112,4 +114,43 @@ fn invalid_limit_is_refused_and_valid_ones_hold() {
     project
         .run(&["lint", "deep.yaml", "--max-depth", "250"])
         .with(0);
+}
+
+/// Maximum time of a command that a limit ends.
+const ENDS_IN: Duration = Duration::from_secs(40);
+
+#[test]
+fn sum_of_expression_patterns_is_limited() {
+    let project = Project::new();
+    let gateway = project.read("gateway.yaml");
+    let environments: Vec<String> = (0..64)
+        .map(|number| format!("e{number}: {{release: {{channel: c{number}}}}}"))
+        .collect();
+    let with = |count: usize, pattern: &str| {
+        let policies: Vec<String> = (0..count)
+            .map(|number| {
+                let pattern = pattern.replace('N', &number.to_string());
+                format!("p{number}: {{kind: authorize, expression: 'request.path.matches(\"{pattern}\")'}}")
+            })
+            .collect();
+        let policies = format!("policies: {{{}, ", policies.join(", "));
+        let environments = format!("environments: {{{}}}\n", environments.join(", "));
+        project.write(
+            "gateway.yaml",
+            gateway.replace("policies: {slow", &format!("{policies}slow")) + &environments,
+        );
+        project.run(&["lint", "--format", "concise"])
+    };
+    let message = "patterns of all expressions";
+    // Small patterns stay far below the limit.
+    let small = with(200, "^/a/[0-9]+/bN$").with(0).out;
+    assert!(!small.contains(message), "{small}");
+    // The first pattern compiles to almost 1 MiB. The second one exceeds this limit of a pattern.
+    for pattern in ["<(a|b|c?){50} sixty times>N", r"(\\p{L}{80}xN)"] {
+        let start = Instant::now();
+        let pattern = pattern.replace("<(a|b|c?){50} sixty times>", &"(a|b|c?){50}".repeat(60));
+        let out = with(100, &pattern).with(1).out;
+        assert!(start.elapsed() < ENDS_IN, "{:?}", start.elapsed());
+        assert_eq!(out.matches(message).count(), 1, "{out}");
+    }
 }

@@ -456,7 +456,7 @@ pub fn settings(
             invisible_character::name(name.as_str().unwrap_or_default(), name.span(), sink);
         }
     }
-    expressions::check(root, files, sink);
+    expressions::check(root, files, sink).ok()?;
     let mut settings = settings::read(root, consumers, sink)?;
     for verifier in &mut settings.auth {
         verifiers::add_keys(files, verifier, sink);

@@ -16,6 +16,7 @@ use super::GATEWAY_FILE;
 use super::disk::{Disk, Folder};
 use super::parsed::{Loaded, Text};
 use super::parses::{Parses, Place};
+use super::pattern_sizes::PatternSizes;
 pub use super::percent::percent_decoded;
 pub use super::refusal::{FETCH_OBJECTS, Refusal};
 use super::revision::Revision;
@@ -63,6 +64,8 @@ pub struct Files {
     /// Number of search steps that the overlays of this run have taken. All overlays share one
     /// limit.
     pub overlay_steps: usize,
+    /// Size of the compiled patterns of this run. All expressions share one limit.
+    pub patterns: PatternSizes,
     disk: Disk,
     limits: Limits,
     loaded: Vec<Loaded>,
@@ -150,6 +153,7 @@ impl Files {
             sources: Sources::default(),
             tree: Tree::default(),
             overlay_steps: 0,
+            patterns: PatternSizes::default(),
             disk,
             limits,
             loaded: Vec::new(),

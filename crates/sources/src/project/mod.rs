@@ -15,6 +15,7 @@ mod line_ends;
 pub mod lints;
 mod parsed;
 pub mod parses;
+pub mod pattern_sizes;
 #[expect(
     clippy::disallowed_methods,
     reason = "measures the time of libgit2 and reads the ignore rules"

@@ -7,9 +7,9 @@ use cel::ParseErrors;
 use cel::common::ast::operators as op;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr, SourceInfo};
 
-use super::Fault;
 use super::reads::{self, Unnamed};
 use super::types::{GLOBALS, MEMBERS, Named, Type, VARIABLES, WALKS};
+use super::{BadPattern, Fault, Patterns};
 
 /// Converts the errors of the parser to errors of the expression.
 pub(super) fn syntax(source: &str, errors: &ParseErrors) -> Vec<Fault> {
@@ -52,12 +52,13 @@ fn offset(source: &str, (line, column): (isize, isize)) -> usize {
     start + inside.unwrap_or(rest.len())
 }
 
-/// Finds all errors in a parsed expression.
-pub(super) fn check(tree: &IdedExpr, places: &SourceInfo, source: &str) -> Vec<Fault> {
+/// Finds all errors in a parsed expression, and compiles its patterns.
+pub(super) fn check(tree: &IdedExpr, places: &SourceInfo, source: &str) -> (Vec<Fault>, Patterns) {
     let mut checker = Checker {
         places,
         source,
         faults: Vec::new(),
+        patterns: Patterns::default(),
     };
     if let Some(found) = checker.type_of(tree)
         && found != Type::Bool
@@ -72,13 +73,14 @@ pub(super) fn check(tree: &IdedExpr, places: &SourceInfo, source: &str) -> Vec<F
     if checker.faults.is_empty() {
         checker.fields(tree);
     }
-    checker.faults
+    (checker.faults, checker.patterns)
 }
 
 struct Checker<'c> {
     places: &'c SourceInfo,
     source: &'c str,
     faults: Vec<Fault>,
+    patterns: Patterns,
 }
 
 impl Checker<'_> {
@@ -370,15 +372,23 @@ that an expression names",
             );
             return None;
         };
-        if super::pattern(text.inner()).is_none() {
-            self.fault(
-                node,
+        let (message, help) = match self.patterns.add(text.inner()) {
+            Ok(()) => return Some(()),
+            Err(BadPattern::Invalid) => (
                 "the pattern cannot be read",
                 "write a regular expression without look-around and back-references",
-            );
-            return None;
-        }
-        Some(())
+            ),
+            Err(BadPattern::TooLarge) => (
+                "the compiled pattern is larger than 1 MiB",
+                "write fewer or shorter counted repetitions, or `[a-z]` in place of `\\w` and `\\p{L}`",
+            ),
+            Err(BadPattern::TooMany) => (
+                "the compiled patterns of the expression are larger than 16 MiB",
+                "write fewer patterns, or split the expression into several policies",
+            ),
+        };
+        self.fault(node, message, help);
+        None
     }
 
     fn unknown(

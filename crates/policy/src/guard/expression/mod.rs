@@ -10,16 +10,18 @@
 
 mod check;
 mod letter_case;
+#[cfg(feature = "author")]
+mod memo;
 mod reads;
 mod source;
 mod types;
 mod values;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
-use cel::common::ast::{Expr, IdedExpr, LiteralValue};
+use cel::common::ast::{Expr, IdedExpr, LiteralValue, SourceInfo};
 use cel::common::types::{BOOL_TYPE, CelBool, CelString, STRING_TYPE};
 use cel::common::value::CowVal;
 use cel::{Context, Env, ExecutionError, Value};
@@ -36,6 +38,12 @@ use values::{PATTERN, Pattern, Scope};
 pub const BYTES_MAX: usize = 4 << 10;
 /// Maximum size of a compiled pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
+/// Size limits with which a pattern is compiled in turn, in bytes. The first sufficient limit is the
+/// size that is counted, because the regex engine does not tell the size.
+const PATTERN_BYTES_STEPS: [usize; 5] =
+    [8 << 10, 32 << 10, 128 << 10, 512 << 10, PATTERN_BYTES_MAX];
+/// Maximum size of all compiled patterns of an expression, in bytes.
+const PATTERNS_BYTES_MAX: usize = 16 << 20;
 
 /// Compiled expression.
 pub struct Expression {
@@ -69,6 +77,41 @@ impl Expression {
     /// # Errors
     /// All errors that were found, at least one.
     pub fn compile(source: &str) -> Result<Self, Vec<Fault>> {
+        Self::compile_counted(source).0
+    }
+
+    /// Compiles an expression, or returns the result of an earlier call in this process. The second
+    /// value is the size of its compiled patterns, in bytes.
+    ///
+    /// A project has the same expressions in each environment and on both sides of a plan. Large
+    /// patterns take up to 50 ms each to compile.
+    #[cfg(feature = "author")]
+    pub fn shared(source: &str) -> (Result<Arc<Self>, Arc<[Fault]>>, usize) {
+        memo::compiled(source)
+    }
+
+    /// Compiles an expression, and returns the size of all its patterns that were compiled.
+    fn compile_counted(source: &str) -> (Result<Self, Vec<Fault>>, usize) {
+        let (mut tree, places) = match Self::parse(source) {
+            Ok(parsed) => parsed,
+            Err(faults) => return (Err(faults), 0),
+        };
+        let (faults, found) = check::check(&tree, &places, source);
+        if !faults.is_empty() {
+            return (Err(faults), found.bytes);
+        }
+        let excludes_paths = letter_case::excludes_paths(&tree);
+        let mut patterns = Vec::new();
+        take_patterns(&mut tree, &found, &mut patterns);
+        let expression = Self {
+            tree,
+            excludes_paths,
+            patterns: patterns.into(),
+        };
+        (Ok(expression), found.bytes)
+    }
+
+    fn parse(source: &str) -> Result<(IdedExpr, SourceInfo), Vec<Fault>> {
         if source.len() > BYTES_MAX {
             return Err(vec![Fault {
                 at: (BYTES_MAX.min(source.len()), source.len()),
@@ -82,28 +125,14 @@ impl Expression {
         let parsed = catch_unwind(AssertUnwindSafe(|| {
             ENV.parser().parse_with_source_info(source)
         }));
-        let (mut tree, places) = match parsed {
-            Ok(Ok(parsed)) => parsed,
-            Ok(Err(errors)) => return Err(check::syntax(source, &errors)),
-            Err(_) => {
-                return Err(check::syntax(
-                    source,
-                    &cel::ParseErrors { errors: Vec::new() },
-                ));
-            }
-        };
-        let faults = check::check(&tree, &places, source);
-        if !faults.is_empty() {
-            return Err(faults);
+        match parsed {
+            Ok(Ok(parsed)) => Ok(parsed),
+            Ok(Err(errors)) => Err(check::syntax(source, &errors)),
+            Err(_) => Err(check::syntax(
+                source,
+                &cel::ParseErrors { errors: Vec::new() },
+            )),
         }
-        let excludes_paths = letter_case::excludes_paths(&tree);
-        let mut patterns = Vec::new();
-        take_patterns(&mut tree, &mut patterns);
-        Ok(Self {
-            tree,
-            excludes_paths,
-            patterns: patterns.into(),
-        })
     }
 
     /// Paths of the values that the expression reads. A path is a variable, a field, and the key of
@@ -239,27 +268,64 @@ fn environment() -> Env {
     env
 }
 
-/// Compiles the literal patterns of `matches` in an expression, and replaces each one by the name
-/// of an internal variable.
-fn take_patterns(node: &mut IdedExpr, patterns: &mut Vec<Pattern>) {
+/// Replaces the literal patterns of `matches` in an expression by names of internal variables, and
+/// collects the compiled patterns.
+fn take_patterns(node: &mut IdedExpr, found: &Patterns, patterns: &mut Vec<Pattern>) {
     if let Expr::Call(call) = &mut node.expr
         && call.func_name == "matches"
         && let [argument] = &mut call.args[..]
         && let Expr::Literal(LiteralValue::String(text)) = &argument.expr
-        && let Some(pattern) = pattern(text.inner())
+        && let Some(pattern) = found.compiled.get(text.inner())
     {
         argument.expr = Expr::Ident(values::pattern_name(patterns.len()));
-        patterns.push(Pattern(pattern));
+        patterns.push(Pattern(pattern.clone()));
     }
     for child in children(node) {
-        take_patterns(child, patterns);
+        take_patterns(child, found, patterns);
     }
 }
 
-/// Compiles a pattern of `matches`. `None` if it is invalid or too large.
-fn pattern(text: &str) -> Option<Regex> {
-    let mut builder = RegexBuilder::new(text);
-    builder.size_limit(PATTERN_BYTES_MAX).build().ok()
+/// Compiled patterns of an expression.
+#[derive(Default)]
+struct Patterns {
+    compiled: BTreeMap<String, Regex>,
+    /// Size of all patterns, including patterns that were refused, in bytes.
+    bytes: usize,
+}
+
+/// Reason why a pattern of `matches` is refused.
+#[derive(Clone, Copy)]
+enum BadPattern {
+    Invalid,
+    /// The compiled pattern has more than [`PATTERN_BYTES_MAX`] bytes.
+    TooLarge,
+    /// The compiled patterns of the expression have more than [`PATTERNS_BYTES_MAX`] bytes.
+    TooMany,
+}
+
+impl Patterns {
+    /// Compiles a pattern, once for each text.
+    fn add(&mut self, text: &str) -> Result<(), BadPattern> {
+        if self.compiled.contains_key(text) {
+            return Ok(());
+        }
+        if self.bytes >= PATTERNS_BYTES_MAX {
+            return Err(BadPattern::TooMany);
+        }
+        for bytes in PATTERN_BYTES_STEPS {
+            match RegexBuilder::new(text).size_limit(bytes).build() {
+                Ok(pattern) => {
+                    self.bytes += bytes;
+                    self.compiled.insert(text.to_owned(), pattern);
+                    return Ok(());
+                }
+                Err(regex::Error::CompiledTooBig(_)) => {}
+                Err(_) => return Err(BadPattern::Invalid),
+            }
+        }
+        self.bytes += PATTERN_BYTES_MAX;
+        Err(BadPattern::TooLarge)
+    }
 }
 
 fn children(node: &mut IdedExpr) -> Vec<&mut IdedExpr> {

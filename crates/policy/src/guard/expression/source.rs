@@ -48,14 +48,14 @@ impl Source {
 
     /// Compiles the expression at the first call.
     fn compiled(&self) -> Option<&Compiled> {
-        let compile = || {
-            let expression = Expression::compile(&self.text).ok()?;
+        let compiled = || {
+            let expression = compile(&self.text)?;
             Some(Compiled {
                 reads: expression.reads(),
-                expression: Arc::new(expression),
+                expression,
             })
         };
-        self.compiled.get_or_init(compile).as_ref()
+        self.compiled.get_or_init(compiled).as_ref()
     }
 
     /// Names of the request fields that the expression reads.
@@ -71,6 +71,18 @@ impl Source {
     pub(crate) fn reads_path(&self) -> bool {
         self.reads().is_some_and(reads::has_path)
     }
+}
+
+/// Compiles an expression. A process that checks a project compiles each text once.
+#[cfg(feature = "author")]
+fn compile(text: &str) -> Option<Arc<Expression>> {
+    Expression::shared(text).0.ok()
+}
+
+/// Compiles an expression.
+#[cfg(not(feature = "author"))]
+fn compile(text: &str) -> Option<Arc<Expression>> {
+    Expression::compile(text).ok().map(Arc::new)
 }
 
 impl From<&str> for Source {
