@@ -40,6 +40,7 @@ pub mod lower;
 mod media_types;
 mod merged_paths;
 mod mixed_identity;
+mod mounted;
 mod names;
 mod not_forwarded;
 pub mod open;

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::git::committed;
 use crate::project::Project;
 
 const HEAD: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\n";
@@ -153,4 +154,31 @@ fn sum_of_expression_patterns_is_limited() {
         assert!(start.elapsed() < ENDS_IN, "{:?}", start.elapsed());
         assert_eq!(out.matches(message).count(), 1, "{out}");
     }
+}
+
+#[test]
+fn routes_of_further_mounts_are_limited() {
+    let project = committed();
+    let mounts: Vec<String> = (0..3000)
+        .map(|number| format!("{{name: m{number}, base_path: /m{number}}}"))
+        .collect();
+    let mounts = format!("{{path: orders.yaml, mounts: [{}]}}", mounts.join(", "));
+    project.edit("gateway.yaml", "{path: orders.yaml}", &mounts);
+    let paths: String = (0..30)
+        .map(|number| {
+            format!("  /p{number}: {{get: {{operationId: p{number}, responses: {{\"200\": {{description: fine}}}}}}}}\n")
+        })
+        .collect();
+    project.edit("orders.yaml", "paths:\n", &format!("paths:\n{paths}"));
+    let start = Instant::now();
+    let message = "at most 50000 routes of further mounts, this one has 95968";
+    project
+        .run(&["lint", "--format", "concise"])
+        .with(1)
+        .contains(message);
+    project
+        .run(&["plan", "--against", "git:HEAD"])
+        .with(1)
+        .contains(message);
+    assert!(start.elapsed() < ENDS_IN / 4, "{:?}", start.elapsed());
 }

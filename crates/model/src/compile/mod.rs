@@ -20,7 +20,7 @@ use crate::exit::Failure;
 use crate::lower::{self, Lowered};
 use crate::verifiers::{self, Own};
 use crate::{Model, api, routes, settings};
-use crate::{expressions, globs};
+use crate::{expressions, globs, mounted};
 pub use openapi::lint::Levels;
 use openapi::lint::find::find as rule;
 use openapi::lint::rules::invisible_character;
@@ -353,6 +353,10 @@ pub fn project_in_scope(
         is_complete,
         overlay_failed,
     } = resolve::resolved(&files, described, (&settings, environment), &mut sink);
+    if mounted::check(&apis, &mut sink).is_err() {
+        let sink = merge_findings(sink, elsewhere, &origins);
+        return Ok(without_settings(files, root, origins, (&levels, sink)));
+    }
     let gateway = Whole {
         files: &files,
         settings: &settings,
