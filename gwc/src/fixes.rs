@@ -6,10 +6,36 @@
 
 use std::collections::BTreeMap;
 
+use diag::Diagnostic;
 use diag::diagnostic::Edit;
 
 use model::compile::Compiled;
-use sources::project::files::Texts;
+use sources::project::files::{Files, Texts};
+
+/// Rules whose edits can change who may call an operation: they choose a security scheme, a
+/// verifier, a scope or an open operation by a similar name.
+const ACCESS_RULES: [&str; 5] = [
+    "misspelt-extension",
+    "undeclared-scope",
+    "undefined-security-scheme",
+    "unknown-auth",
+    "unmatched-allow-public",
+];
+
+/// Keys that decide who may call an operation, or which requests are served.
+const ACCESS_KEYS: [&str; 8] = [
+    "allow_public",
+    "auth",
+    "internal",
+    "match",
+    "public",
+    "security",
+    "undeclared_methods",
+    "unmatched",
+];
+
+/// Values that decide who may call an operation, or which requests are served.
+const ACCESS_VALUES: [&str; 4] = ["off", "optional", "pass", "upstream"];
 
 /// Maximum number of rounds. An edit may make further edits possible.
 pub const ROUNDS_MAX: usize = 10;
@@ -88,7 +114,7 @@ fn chosen(compiled: &Compiled) -> Chosen {
             let others = chosen.edits.get(&edit.span.file).into_iter().flatten();
             others.into_iter().all(|other| apart(edit, other))
         });
-        if finding.fix.is_empty() || !free {
+        if finding.fix.is_empty() || !free || changes_access(finding, &compiled.files) {
             continue;
         }
         chosen.findings += 1;
@@ -101,6 +127,20 @@ fn chosen(compiled: &Compiled) -> Chosen {
         edits.sort_by_key(|edit| edit.span);
     }
     chosen
+}
+
+/// True if the edits of a finding can change who may call an operation. The text that they correct
+/// had no effect before, so the edits could open an operation. They are only suggestions.
+fn changes_access(finding: &Diagnostic, files: &Files) -> bool {
+    let is_value = ["bad-value", "unknown-value"].contains(&finding.lint.name);
+    let is_access =
+        |text: &str| ACCESS_KEYS.contains(&text) || is_value && ACCESS_VALUES.contains(&text);
+    // An edit that only adds a space after the colon of `public:true` does not contain the key.
+    let key = || files.sources.text(finding.span).split(':').next();
+    let is_space = |edit: &Edit| edit.text == " " && key().is_some_and(is_access);
+    let mut edits = finding.fix.iter();
+    ACCESS_RULES.contains(&finding.lint.name)
+        || edits.any(|edit| is_access(&edit.text) || is_space(edit))
 }
 
 fn apart(one: &Edit, other: &Edit) -> bool {

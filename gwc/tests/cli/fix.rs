@@ -227,12 +227,6 @@ const MENDED: &[(&str, &str, &str, &str)] = &[
         "paths: {}\ncomponents: {securitySchemes: {s: {type: http, scheme: basic, bearerFormat: JWT}}}\n",
     ),
     (
-        "undeclared-scope",
-        "3.0.3",
-        "security: [{s: ['raed']}]\npaths: {}\ncomponents: {securitySchemes: {s: {type: oauth2, flows: {clientCredentials: {tokenUrl: 'https://a.test/t', scopes: {read: r}}}}}}\n",
-        "security: [{s: ['read']}]\npaths: {}\ncomponents: {securitySchemes: {s: {type: oauth2, flows: {clientCredentials: {tokenUrl: 'https://a.test/t', scopes: {read: r}}}}}}\n",
-    ),
-    (
         "unknown-http-scheme",
         "3.0.3",
         "paths: {}\ncomponents: {securitySchemes: {s: {type: http, scheme: \"baerer\"}}}\n",
@@ -413,4 +407,38 @@ fn key_without_space_keeps_its_value() {
     assert_eq!(fixed(&kept, &wanted), (kept, wanted.clone()));
     let lines = "version: 1\nname: shop\ndefaults:\n  timeout:5s:\n";
     assert_eq!(fixed(lines, &wanted).0, lines);
+}
+
+#[test]
+fn fix_that_changes_access_is_only_suggested() {
+    let project = Project::bare();
+    let gateway = project.read("gateway.yaml");
+    let orders = project.read("orders.yaml");
+    let get = "operationId: listOrders,";
+    for changed in [
+        "operationId: listOrders, x-gatway: {public: true},",
+        "operationId: listOrders, x-gateway: {publik: true},",
+        "operationId: listOrders, x-gateway: {public:true},",
+        "operationId: listOrders, securty: [],",
+        "operationId: listOrders, security: [{keey: []}],",
+    ] {
+        let document = orders.replace(get, changed);
+        assert_ne!(document, orders);
+        project.write("orders.yaml", &document);
+        let ended = project.run(&["lint", "--fix"]);
+        assert_eq!(project.read("orders.yaml"), document, "{ended:?}");
+        assert!(ended.out.contains("did you mean") || ended.out.contains("no space"));
+    }
+    project.write("orders.yaml", &orders);
+    for (old, changed) in [
+        ("timeout: 5s}", "timeout: 5s, security: upstraem}"),
+        ("timeout: 5s}", "timeout: 5s, securty: upstream}"),
+        ("gates: [weaken]", "required: {allow_publc: [x]}"),
+    ] {
+        let text = gateway.replace(old, changed);
+        assert_ne!(text, gateway);
+        project.write("gateway.yaml", &text);
+        let ended = project.run(&["lint", "--fix"]);
+        assert_eq!(project.read("gateway.yaml"), text, "{ended:?}");
+    }
 }
