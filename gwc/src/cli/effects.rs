@@ -41,7 +41,22 @@ pub(super) struct NextList {
     others: Vec<(ChannelName, Revocation)>,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    /// Creates the scope of a list that revokes the keys `stolen`.
+    pub(super) fn new(
+        place: &'a Place,
+        store: &'a AnyStore,
+        trust: Option<&'a Trust>,
+        stolen: &BTreeSet<KeyId>,
+    ) -> Self {
+        Self {
+            place,
+            store,
+            trust,
+            left: trust.map(|trust| trust.clone().with_revoked(stolen)),
+        }
+    }
+
     /// Determines the next list with the entries `wanted`. `trial`: list with the signatures of the
     /// new list's keys.
     ///

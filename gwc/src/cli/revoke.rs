@@ -106,12 +106,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if then.is_none() && bundle.is_some() && bundle == runs {
         return Err(without_next(&place).into());
     }
-    let scope = Scope {
-        place: &place,
-        store: &store,
-        trust: trust.as_ref(),
-        left: trust.clone().map(|trust| trust.with_revoked(&stolen)),
-    };
+    let scope = Scope::new(&place, &store, trust.as_ref(), &stolen);
     let trial = check_keys(&scope, &stolen, &keys)?;
     let wanted = Revocation {
         bundles: bundle.into_iter().collect(),
