@@ -195,7 +195,7 @@ pub enum Refused {
         /// Serial of the link.
         serial: u64,
         /// Reason why the record or list cannot be used.
-        why: Box<Refused>,
+        why: Box<Self>,
     },
 
     // --- Reasons of activation (reported by `engine` and `gwd`)

@@ -476,10 +476,19 @@ impl Trust {
     }
 }
 
-/// Keeps the more specific of two reasons: a reason about a known key replaces `UnknownKey`.
+/// Keeps the more important of two reasons, and the first of two equally important ones. Readers skip
+/// statements by revoked keys and by keys of other channels, whatever other signatures they have.
 fn note(worst: &mut Option<Refused>, refused: Refused) {
-    let keep = matches!(worst, Some(known) if *known != Refused::UnknownKey);
-    if !keep {
+    let importance = |refused: &Refused| match refused {
+        Refused::UnknownKey => 0,
+        Refused::RevokedKey => 3,
+        Refused::WrongChannel { .. } => 2,
+        _ => 1,
+    };
+    if worst
+        .as_ref()
+        .is_none_or(|known| importance(known) < importance(&refused))
+    {
         *worst = Some(refused);
     }
 }

@@ -12,7 +12,7 @@ use bundle::statement::Statement;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
 use bundle::store::memory::Memory as Store;
 use bundle::store::{Chain, Store as _};
-use bundle::trust::{Scope, Trust};
+use bundle::trust::{KeyState, Scope, Trust, When};
 
 use crate::fixture::*;
 
@@ -106,4 +106,33 @@ fn list_counts_in_the_channels_of_its_keys() {
     let known = [two, forged].into();
     let conflict = revocation::predecessor(&store, Some(&trust), None, &known);
     assert_eq!(conflict, Err(Refused::Forked { serial: 3 }));
+}
+
+/// A release with several keys, one of which was stolen. Signatures are sorted by key.
+#[test]
+fn revoked_key_among_others_is_the_reason() {
+    let mut rita = trusted("rita", &[Role::Release]);
+    rita.state = KeyState::Revoked;
+    let mut tia = trusted("tia", &[Role::Release]);
+    tia.channels = [Scope::Channel("test".parse().unwrap())].into();
+    let record = Statement {
+        subject: vec![bundle("one").id()],
+        predicate: crate::acceptance::record(1, None),
+    };
+    let prod = prod();
+    for builder in ["ci", "b1", "b2", "b3", "b4", "b5"] {
+        let trusted = vec![trusted(builder, &[Role::Build]), rita.clone(), tia.clone()];
+        let trust = trust_of(trusted);
+        let reason = |keys: &[&str]| {
+            let keys: Vec<_> = keys.iter().map(|name| key(name)).collect();
+            let envelope = publish::sign(&record, &keys.iter().collect::<Vec<_>>()).unwrap();
+            trust.signers(&envelope, Role::Release, Some(&prod), When::Ever)
+        };
+        let all = reason(&[builder, "rita", "tia", "stranger"]);
+        assert_eq!(all, Err(Refused::RevokedKey), "{builder}");
+        let channel = Refused::WrongChannel {
+            expected: prod.clone(),
+        };
+        assert_eq!(reason(&[builder, "tia"]), Err(channel), "{builder}");
+    }
 }

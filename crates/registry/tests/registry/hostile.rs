@@ -465,8 +465,11 @@ fn withheld_record_is_not_an_empty_channel() {
     });
     let registry = server.open();
     let missing = |serial| Refused::LinkMissing { serial };
-    assert_eq!(history::head(&registry, None, &prod()), Err(missing(1)));
-    assert_eq!(revocation::newest(&registry, None), Err(missing(2)));
+    let at = |chain: Chain, serial| Err(chain.at_link(serial, missing(serial)));
+    let head = history::head(&registry, None, &prod());
+    assert_eq!(head.map(|_| ()), at(Chain::Channel(prod()), 1));
+    let newest = revocation::newest(&registry, None, &prod());
+    assert_eq!(newest.map(|_| ()), at(Chain::Revocations, 2));
     // The copy of gwd counts the registry as failed, so that another one is queried.
     let folder = tempfile::tempdir().unwrap();
     let mut mirror = Mirror::new(registry, folder.path(), prod());
