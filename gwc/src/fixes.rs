@@ -23,11 +23,15 @@ const ACCESS_RULES: [&str; 5] = [
 ];
 
 /// Keys that decide who may call an operation, or which requests are served.
-const ACCESS_KEYS: [&str; 8] = [
+const ACCESS_KEYS: [&str; 12] = [
     "allow_public",
     "auth",
+    "claims",
+    "groups",
     "internal",
+    "keys",
     "match",
+    "path_readings",
     "public",
     "security",
     "undeclared_methods",
@@ -35,7 +39,7 @@ const ACCESS_KEYS: [&str; 8] = [
 ];
 
 /// Values that decide who may call an operation, or which requests are served.
-const ACCESS_VALUES: [&str; 4] = ["off", "optional", "pass", "upstream"];
+const ACCESS_VALUES: [&str; 5] = ["keep", "off", "optional", "pass", "upstream"];
 
 /// Maximum number of rounds. An edit may make further edits possible.
 pub const ROUNDS_MAX: usize = 10;

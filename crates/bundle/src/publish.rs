@@ -86,12 +86,21 @@ impl Revocation {
     /// Entries that a list does not have.
     #[must_use]
     pub fn without(&self, list: &Revoke) -> Self {
-        let mut left = self.clone();
-        left.bundles.retain(|one| !list.bundles.contains(one));
-        left.credentials
-            .retain(|one| !list.credentials.contains(one));
-        left.keys.retain(|one| !list.keys.contains(one));
-        left
+        let mut entries = Self::default();
+        entries.extend(list);
+        self.minus(&entries)
+    }
+
+    /// Entries that are not among other entries.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        Self {
+            bundles: self.bundles.difference(&other.bundles).copied().collect(),
+            credentials: (self.credentials.difference(&other.credentials))
+                .copied()
+                .collect(),
+            keys: self.keys.difference(&other.keys).copied().collect(),
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use bundle::digest::Digest;
 use engine::BuildError;
 use serde_json::Value;
 
@@ -207,6 +208,9 @@ impl Plan {
     }
 }
 
+/// Changes of the rules that the line of a new environment describes.
+const OF_CHANNEL: [&str; 3] = ["channel-changed", "environment-changed", "rules-unknown"];
+
 /// Returns the change for a new environment, and the changes of its rules. The class of the change
 /// is the most severe of two groups: classes that admit more callers than some existing
 /// environment, and gated differences from the environments that it may replace.
@@ -242,15 +246,15 @@ fn added(
     for (pair, plan) in &replaced {
         differences.add(plan, &REPLACEMENT_CLASSES, &pair.environment);
     }
-    // A new environment always has its own channel and store, so these differences are not
-    // reported.
-    let is_own = |change: &&Change| {
-        change.section == Section::Rules
-            && !["channel-changed", "environment-changed", "rules-unknown"].contains(&change.id)
-    };
     let mut rules: Vec<Change> = Vec::new();
     let against = replaced.iter().copied().chain(base.or(nearest));
-    for change in against.flat_map(|(_, plan)| plan.changes.iter().filter(is_own)) {
+    let of_rules = against.flat_map(|(_, plan)| {
+        let changes = plan.changes.iter();
+        // Lists channel and environment of a new environment once, in its own line.
+        changes
+            .filter(|change| change.section == Section::Rules && !OF_CHANNEL.contains(&change.id))
+    });
+    for change in of_rules {
         // A rule that a replaced environment already has is not new, even if the project without an
         // environment lacks it.
         let is_known = is_addition(change) && !replaced.iter().all(|(_, plan)| has(plan, change));
@@ -259,18 +263,12 @@ fn added(
         }
     }
     let id = new.bundle;
-    let mut description = format!("bundle {}", id.short());
-    for (found, how) in [
-        (&wider, "which admits more than"),
-        (
-            &differences,
-            "which removes, moves, relaxes or breaks parts of",
-        ),
-    ] {
-        if !found.most.is_empty() {
-            description.push_str(&format!(", {how} {}", found.summary()));
-        }
-    }
+    let mut description = admitted(id, &wider, &differences);
+    let taken = plans.iter().filter(|(pair, _)| is_named(pair));
+    description.push_str(&released_to(
+        new,
+        taken.map(|(pair, _)| pair.environment.as_str()),
+    ));
     wider.most.append(&mut differences.most);
     let wider = wider.most;
     let class = wider.keys().next().copied().unwrap_or(Class::Added);
@@ -289,6 +287,36 @@ fn added(
     change.stands_for = wider.into_keys().collect();
     change.bound = id.to_string();
     Ok((of(change, name), rules))
+}
+
+/// Bundle of a new environment, and the environments that it differs from, for its line.
+fn admitted(id: Digest, wider: &Found, differences: &Found) -> String {
+    let mut description = format!("bundle {}", id.short());
+    for (found, how) in [
+        (wider, "which admits more than"),
+        (
+            differences,
+            "which removes, moves, relaxes or breaks parts of",
+        ),
+    ] {
+        if !found.most.is_empty() {
+            description.push_str(&format!(", {how} {}", found.summary()));
+        }
+    }
+    description
+}
+
+/// Channel of a new environment, and the environments that its next release replaces, for its line.
+/// An acknowledgement of the line is for this channel only.
+fn released_to<'a>(new: &Side, replaced: impl Iterator<Item = &'a str>) -> String {
+    let Some((_, channel)) = channel(new) else {
+        return String::new();
+    };
+    let replaced: Vec<String> = replaced.map(called).collect();
+    match replaced.is_empty() {
+        true => format!("; channel {channel}"),
+        false => format!("; channel {channel}, replaces {}", replaced.join(", ")),
+    }
 }
 
 /// True for an added rule, such as a gate. Such a rule only blocks more changes.

@@ -13,13 +13,17 @@ use bundle::publish::Revocation;
 use bundle::refused::Refused;
 use bundle::revocation;
 use bundle::statement::envelope::Envelope;
-use bundle::statement::predicate::{Pointer, Role};
+use bundle::statement::predicate::{Pointer, Revoke, Role};
 use bundle::store::Store as _;
 use bundle::trust::{Trust, When};
 
+use super::approvals::acceptance;
 use super::movement::refused;
 use super::steps::Wanted;
-use crate::release::{self, AnyStore, Place, approvals, refusals};
+use crate::release::{self, AnyStore, Place, refusals};
+
+/// Maximum number of repeated entries in a message.
+const REPEATED_SHOWN_MAX: usize = 20;
 
 /// Store and channel of a revocation, with the keys that count before and after it.
 pub(super) struct Scope<'a> {
@@ -39,6 +43,9 @@ pub(super) struct NextList {
     pub(super) entries: Revocation,
     /// Other channels of the store that accept the new list, with the entries that are new there.
     others: Vec<(ChannelName, Revocation)>,
+    /// All channels that accept the new list, with the entries that only lists of other channels
+    /// have until now.
+    repeated: Vec<(ChannelName, Revocation)>,
 }
 
 impl<'a> Scope<'a> {
@@ -96,18 +103,22 @@ impl<'a> Scope<'a> {
                  or use a key for one channel only",
             ));
         }
-        let others = in_force.into_iter().map(|(channel, list)| {
-            let new = match list {
-                Some(list) => entries.without(&list),
-                None => entries.clone(),
-            };
-            (channel, new)
-        });
-        let others = others.collect();
+        let new = |list: Option<&Revoke>| match list {
+            Some(list) => entries.without(list),
+            None => entries.clone(),
+        };
+        let others: Vec<_> = in_force
+            .into_iter()
+            .map(|(channel, list)| (channel, new(list.as_ref())))
+            .collect();
+        let here = new(here.list.as_ref().map(|(_, list)| list));
+        let all = std::iter::once((own, &here)).chain(others.iter().map(|(name, new)| (name, new)));
+        let repeated = all.map(|(channel, new)| (channel.clone(), new.minus(wanted)));
         Ok(NextList {
             known,
-            entries,
+            repeated: repeated.collect(),
             others,
+            entries,
         })
     }
 
@@ -127,12 +138,14 @@ impl<'a> Scope<'a> {
         Ok(others.filter(accept).collect())
     }
 
-    /// Effects of the new list on the other channels that accept it, as sentences.
-    pub(super) fn on_others(&self, next: &NextList) -> Vec<String> {
+    /// Effects of the new list on the other channels that accept it, and entries that it repeats from
+    /// the lists of other channels, as sentences.
+    pub(super) fn on_channels(&self, next: &NextList) -> Vec<String> {
         let others = next.others.iter();
-        others
-            .flat_map(|(channel, new)| self.on_other(channel, new))
-            .collect()
+        let effects = others.flat_map(|(channel, new)| self.on_other(channel, new));
+        let repeated = next.repeated.iter();
+        let repeated = repeated.filter_map(|(channel, new)| repeated_text(channel, new));
+        effects.chain(repeated).collect()
     }
 
     fn on_other(&self, channel: &ChannelName, new: &Revocation) -> Vec<String> {
@@ -245,18 +258,17 @@ impl<'a> Scope<'a> {
                  version may run, accept it first: `gwc trust floor --accept-head`"
             ));
         }
-        let refusal =
-            |trust, head: &Entry| approvals::of_head(self.store, Some(trust), channel, head).err();
-        if let Some(after) = after
-            .as_ref()
-            .filter(|after| refusal(trust, after).is_none())
-            && let Some(why) = refusal(&left, after)
+        let refusal = |trust, head| refusals::of_head(self.store, Some(trust), channel, head);
+        let was_accepted = head.is_some_and(|head| refusal(trust, head).is_none());
+        if let Some(after) = after.as_ref().filter(|_| was_accepted)
+            && let Some(why @ (Refused::ApprovalsMissing { .. } | Refused::BelowThreshold { .. })) =
+                refusal(&left, after)
         {
             effects.push(format!(
-                "such a key approved record {} of channel {channel}: gateways that start refuse \
-                 it ({}), until `gwc trust approvals N --accept-head` accepts it",
+                "record {} of channel {channel} needs such a key: gateways that start refuse it \
+                 ({why}), until a new record is published; {}",
                 after.pointer.serial,
-                why.reason()
+                acceptance(&why)
             ));
         }
         let base = |after| refusals::of_base(self.store, Some(&left), channel, after);
@@ -271,4 +283,30 @@ impl<'a> Scope<'a> {
         }
         effects
     }
+}
+
+/// Sentence about entries that come into force in a channel, because the new list repeats the list of
+/// another channel. `None`: there are none.
+fn repeated_text(channel: &ChannelName, new: &Revocation) -> Option<String> {
+    let bundles = new
+        .bundles
+        .iter()
+        .map(|id| format!("bundle {}", id.short()));
+    let keys = new.keys.iter().map(|id| format!("signing key {id}"));
+    let credentials = new.credentials.iter();
+    let credentials = credentials.map(|sha256| format!("credential {}", sha256.hex()));
+    let all: Vec<String> = bundles.chain(keys).chain(credentials).collect();
+    let more = match all.len().saturating_sub(REPEATED_SHOWN_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let shown = &all[..all.len().min(REPEATED_SHOWN_MAX)];
+    (!all.is_empty()).then(|| {
+        format!(
+            "the new list repeats entries of another channel, which are not in force in channel \
+             {channel} until now: {}{more}. If they are wrong, revoke the key that signed them \
+             (`gwc revoke --signing-key ID`), or use a key for one channel only",
+            shown.join(", ")
+        )
+    })
 }

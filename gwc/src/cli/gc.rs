@@ -17,7 +17,8 @@ use serde_json::json;
 use super::options::{FormatOption, duration};
 use super::say::{self, Context, Format};
 use crate::release::evidence::{self, BundleVerifier};
-use crate::release::{self, AnyStore, Place, StoreName, refusals};
+use crate::release::refusals::{self, Accepted};
+use crate::release::{self, AnyStore, Place, StoreName};
 use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -143,7 +144,9 @@ fn accepted(store: &Folder, trust: &Trust, keep: usize) -> anyhow::Result<BTreeS
         let Ok(entries) = evidence::entries(store, Some(&trust), &channel) else {
             continue;
         };
-        for entry in refusals::accepted(store, Some(&trust), &channel, &entries).take(keep) {
+        let extent = Accepted::WithEarlier;
+        let accepted = refusals::accepted(store, Some(&trust), &channel, &entries, extent);
+        for entry in accepted.take(keep) {
             bundles.insert(entry.bundle);
             if let Some(rollout) = &entry.record.rollout
                 && let Ok(base) = channel::read(store, &rollout.base.digest)

@@ -69,9 +69,17 @@ fn check_source(
     let check = || {
         for channel in channels {
             let list = revocation::newest_list(source, Some(trust), channel)?;
+            let serial = list.as_ref().map_or(0, |(pointer, _)| pointer.serial);
             let revoked = list.map(|(_, list)| list.keys).unwrap_or_default();
             let trust = trust.clone().with_revoked(&revoked);
-            history::head(source, Some(&trust), channel)?;
+            let head = history::head(source, Some(&trust), channel)?;
+            let named = head.and_then(|head| head.record.revocations);
+            if let Some(known) = named.filter(|named| named.serial > serial) {
+                return Err(Refused::RevocationsWithheld {
+                    serial,
+                    known: known.serial,
+                });
+            }
         }
         Ok(())
     };

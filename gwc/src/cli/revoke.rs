@@ -61,7 +61,8 @@ pub(super) struct Args {
     /// Reason; with --then kept in the history
     #[arg(long)]
     reason: Option<String>,
-    /// Proceed although this changes what gateways of other channels run, or prevents their restart
+    /// Proceed although this changes what gateways of other channels run, prevents their restart, or
+    /// repeats entries of one channel in others
     #[arg(long)]
     all_channels: bool,
     /// Proceed without confirmation
@@ -129,18 +130,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let rollback = then
         .map(|target| Rollback::new(&place, &store, trust.as_ref(), (target, &advice)))
         .transpose()?;
-    let mut plan = json!(null);
-    if let Some(rollback) = &rollback {
-        if bundle == Some(rollback.target) {
-            return Err(Failure::usage("a rollback to a revoked bundle is impossible").into());
-        }
-        let shown = rollback.plan(&ReviewOptions::default())?;
-        plan = shown.json;
-        if args.format.format == Format::Human {
-            say::result(&shown.human);
-        }
-        movement(&place, trust.as_ref(), &keys, rollback).check_keys(&store, &BTreeSet::new())?;
-    }
+    let plan = match &rollback {
+        Some(rollback) => check_then(args, &scope, (rollback, bundle), &keys)?,
+        None => json!(null),
+    };
     for doubt in doubts(args, &scope, head.as_ref(), (&wanted, &credentials)) {
         say::note(&doubt);
     }
@@ -214,6 +207,33 @@ impl<'a> Named<'a> {
             stolen: stolen.collect::<anyhow::Result<_>>()?,
         })
     }
+}
+
+/// Shows the plan of the rollback (`--then`), and checks that gateways accept it, also after the
+/// revocation. Returns the plan.
+fn check_then(
+    args: &Args,
+    scope: &Scope<'_>,
+    (rollback, bundle): (&Rollback<'_>, Option<Digest>),
+    keys: &[PrivateKey],
+) -> anyhow::Result<Value> {
+    if bundle == Some(rollback.target) {
+        return Err(Failure::usage("a rollback to a revoked bundle is impossible").into());
+    }
+    let shown = rollback.plan(&ReviewOptions::default())?;
+    if args.format.format == Format::Human {
+        say::result(&shown.human);
+    }
+    let check = |trust| {
+        let movement = movement(scope.place, trust, keys, rollback);
+        movement.check_keys(scope.store, &BTreeSet::new())
+    };
+    check(scope.trust)?;
+    if let Some(left) = &scope.left {
+        rollback.check_with(left)?;
+        check(Some(left))?;
+    }
+    Ok(shown.json)
 }
 
 /// Publishes the record of the rollback (`--then`) after the revocation list was written.
@@ -400,7 +420,7 @@ fn without_next(place: &Place) -> Failure {
 /// Refuses a list that changes what gateways of other channels run, or prevents their restart. With
 /// `--all-channels`, prints these effects as warnings.
 fn check_channels(args: &Args, scope: &Scope<'_>, next: &NextList) -> anyhow::Result<()> {
-    let effects = scope.on_others(next);
+    let effects = scope.on_channels(next);
     if args.all_channels || effects.is_empty() {
         for effect in effects {
             say::note(&format!("warning: {effect}"));
@@ -408,7 +428,7 @@ fn check_channels(args: &Args, scope: &Scope<'_>, next: &NextList) -> anyhow::Re
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "the list is for other channels of the store, too: {}. To proceed, pass --all-channels",
+        "the list is for several channels of the store: {}. To proceed, pass --all-channels",
         effects.join("; ")
     ))
     .into())

@@ -7,7 +7,7 @@ use bundle::history::Entry;
 use bundle::name::ChannelName;
 use bundle::refused::Refused;
 use bundle::statement::predicate::RecordKind;
-use bundle::trust::Trust;
+use bundle::trust::{Trust, When};
 use serde_json::json;
 
 use super::advice::Advice;
@@ -233,26 +233,7 @@ impl<'a> Rollback<'a> {
         let (known, when) = evidence::known(store, &target, &entries)?;
         let mut evidence = match trust {
             None => known,
-            Some(trust) => {
-                let verifier = BundleVerifier {
-                    store,
-                    trust,
-                    channel: &place.channel,
-                };
-                let counting = evidence::counting(&verifier, target, &known, when);
-                verifier.bundle(target, &counting, when).map_err(|error| {
-                    refused(
-                        &error,
-                        &format!(
-                            "gateways with this trust file would refuse the bundle, so the channel \
-                             was not moved; if you have its sources, sign it again (`gwc sign {} \
-                             --key FILE`)",
-                            target.short()
-                        ),
-                    )
-                })?;
-                counting
-            }
+            Some(trust) => check_target(place, store, trust, (target, &known, when))?,
         };
         let among = (&*entries, target);
         if let Some((entry, why)) = refusals::of_target(store, trust, &place.channel, among) {
@@ -270,6 +251,19 @@ impl<'a> Rollback<'a> {
             trust,
             advice,
         })
+    }
+
+    /// Checks that gateways accept the target with another trust file, for example without keys that
+    /// are revoked before the rollback.
+    pub(super) fn check_with(&self, trust: &Trust) -> anyhow::Result<()> {
+        let (place, store) = (self.place, self.store);
+        let (known, when) = evidence::known(store, &self.target, &self.entries)?;
+        check_target(place, store, trust, (self.target, &known, when))?;
+        let among = (&*self.entries, self.target);
+        match refusals::of_target(store, Some(trust), &place.channel, among) {
+            Some((entry, why)) => Err(refused_target(entry, &why)),
+            None => Ok(()),
+        }
     }
 
     /// Computes the plan of the rollback, with the credentials that the target admits again.
@@ -461,4 +455,30 @@ fn print_result(
                    "no_op": from == to, "plan": plan}),
         )),
     }
+}
+
+/// Checks the target of a rollback with its evidence. Returns the statements that count.
+fn check_target(
+    place: &Place,
+    store: &AnyStore,
+    trust: &Trust,
+    (target, known, when): (Digest, &BTreeSet<Digest>, When),
+) -> anyhow::Result<BTreeSet<Digest>> {
+    let verifier = BundleVerifier {
+        store,
+        trust,
+        channel: &place.channel,
+    };
+    let counting = evidence::counting(&verifier, target, known, when);
+    verifier.bundle(target, &counting, when).map_err(|error| {
+        refused(
+            &error,
+            &format!(
+                "gateways with this trust file would refuse the bundle, so the channel was not \
+                 moved; if you have its sources, sign it again (`gwc sign {} --key FILE`)",
+                target.short()
+            ),
+        )
+    })?;
+    Ok(counting)
 }

@@ -263,12 +263,16 @@ fn check_before(
     let approved = approvals::of_entries(store, trust, channel, &entries);
     let records = || entries.iter().zip(&approved);
     let of_head = records().find(|(entry, _)| entry.pointer == head.pointer);
-    let least = of_head.map_or(0, |(_, approved)| refusals::approvers(approved));
+    // If the newest record is refused itself, its approvals say nothing about the others.
+    let least = match of_head {
+        Some((_, approved @ Ok(_))) => refusals::approvers(approved),
+        _ => usize::MAX,
+    };
     let is_refused = |approved: &Result<Approved, Refused>| {
         approved.is_err() && refusals::approvers(approved) < least
     };
     let accepted: BTreeSet<Digest> = records()
-        .filter(|(_, approved)| !is_refused(approved))
+        .filter(|(entry, approved)| entry.pointer == head.pointer || !is_refused(approved))
         .map(|(entry, _)| entry.bundle)
         .collect();
     let mut refused: BTreeMap<Digest, u64> = BTreeMap::new();

@@ -22,6 +22,15 @@ use super::approvals::of_entries;
 use super::clock;
 use super::evidence::BundleVerifier;
 
+/// Records that the accepted record of the trust file (`accepted_until`) stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// Only the record itself. Gateways may have refused any record before it.
+    Alone,
+    /// Also the records before it with at least as many signatures and approvals.
+    WithEarlier,
+}
+
 /// Records of a channel, newest first, that a gateway without state accepts, or that an operator
 /// accepted. All records without a trust file. Verifies a record only when it is reached.
 pub fn accepted<'a>(
@@ -29,9 +38,12 @@ pub fn accepted<'a>(
     trust: Option<&'a Trust>,
     channel: &'a ChannelName,
     entries: &'a [Entry],
+    extent: Accepted,
 ) -> impl Iterator<Item = &'a Entry> {
     let checks = trust.map(|trust| Checks::of(store, trust, channel));
-    let approvals = checks.as_ref().map(|checks| checks.approvals(entries));
+    let approvals = checks
+        .as_ref()
+        .map(|checks| checks.approvals(entries, extent));
     let approvals = approvals.unwrap_or_else(|| vec![None; entries.len()]);
     let records = entries.iter().zip(approvals);
     let accepted = records.filter(move |(entry, approved)| match (&checks, approved) {
@@ -52,7 +64,8 @@ pub fn of_target<'e>(
     (entries, bundle): (&'e [Entry], Digest),
 ) -> Option<(&'e Entry, Refused)> {
     let checks = Checks::of(store, trust?, channel);
-    let records = entries.iter().zip(checks.approvals(entries));
+    let approvals = checks.approvals(entries, Accepted::WithEarlier);
+    let records = entries.iter().zip(approvals);
     let mut first = None;
     for (entry, approved) in records.filter(|(entry, _)| entry.bundle == bundle) {
         let why = Checks::rules(entry, &approved?)?;
@@ -70,7 +83,7 @@ pub fn of_head(
     head: &Entry,
 ) -> Option<Refused> {
     let checks = Checks::of(store, trust?, channel);
-    let approved = checks.approvals(std::slice::from_ref(head));
+    let approved = checks.approvals(std::slice::from_ref(head), Accepted::Alone);
     checks.record(head, &approved.into_iter().next()??)
 }
 
@@ -125,10 +138,12 @@ impl<'a> Checks<'a> {
         }
     }
 
-    /// Approvals of records, newest first. `None`: an operator accepted the record. An accepted record
-    /// stands for the records before it with at least as many signatures and approvals. Gateways may
-    /// have refused the others at any time.
-    fn approvals(&self, entries: &[Entry]) -> Vec<Option<Result<Approved, Refused>>> {
+    /// Approvals of records, newest first. `None`: an operator accepted the record.
+    fn approvals(
+        &self,
+        entries: &[Entry],
+        extent: Accepted,
+    ) -> Vec<Option<Result<Approved, Refused>>> {
         let BundleVerifier {
             store,
             trust,
@@ -141,12 +156,13 @@ impl<'a> Checks<'a> {
             .zip(of_entries(store, trust, channel, entries));
         let records = records.map(|(entry, approved)| {
             let owners = (signers(entry), approvers(&approved));
-            if Some(entry.pointer.digest) == until {
+            let is_named = Some(entry.pointer.digest) == until;
+            if is_named && extent == Accepted::WithEarlier {
                 least = Some(owners);
             }
-            let is_accepted = least
+            let has_enough = least
                 .is_some_and(|least: (usize, usize)| owners.0 >= least.0 && owners.1 >= least.1);
-            (!is_accepted).then_some(approved)
+            (!is_named && !has_enough).then_some(approved)
         });
         records.collect()
     }

@@ -11,7 +11,7 @@ use bundle::trust::Trust;
 use bundle::verify::Unverified;
 
 use super::evidence;
-use super::refusals::accepted;
+use super::refusals::{Accepted, accepted};
 use crate::assemble::disassemble;
 use model::lower::Lowered;
 use model::source_map::SourceMap;
@@ -62,7 +62,7 @@ pub fn side_of_head(
         return Ok((lowered, map));
     }
     let entries = evidence::entries(store, trust, channel)?;
-    let mut applied = accepted(store, trust, channel, &entries);
+    let mut applied = accepted(store, trust, channel, &entries, Accepted::Alone);
     let applied = applied.find(|entry| entry.record.kind != RecordKind::Rollback);
     let applied = applied.and_then(|entry| read_map(store, &entry.record.source?));
     let map = SourceMap {

@@ -201,3 +201,25 @@ fn bundles_without_all_parts_are_left_out() {
     pulled.contains("1 bundles were left out");
     project.run(&["status"]).with(0);
 }
+
+/// The list that the newest record names is withheld.
+#[test]
+fn pull_needs_the_lists_that_records_name() {
+    let project = Project::released();
+    let key = ["--key", "keys/release.pem", "--yes"];
+    let credential = "1".repeat(64);
+    let revoke = ["revoke", "--credential", &credential];
+    project.run(&[&revoke[..], &key].concat()).with(0);
+    project.change("6s");
+    project.apply("second").with(0);
+    project.run(&["push", "mirror"]).with(0);
+    std::fs::remove_dir_all(project.file("mirror/revocations")).unwrap();
+    std::fs::remove_dir_all(project.file("releases")).unwrap();
+    let refused = project.run(&["pull", "mirror"]).with(4);
+    assert!(
+        refused.err.contains("revocations-withheld"),
+        "{}",
+        refused.err
+    );
+    assert!(!exists(&project, "releases/channels/prod"));
+}

@@ -167,6 +167,29 @@ fn new_environment_that_opens_trips_until_acked() {
     plan(&project, &["--ack", &ack]).with(1);
 }
 
+/// The acknowledgement of an environment on a channel of its own is not for another channel.
+#[test]
+fn new_environment_names_its_channel() {
+    let project = project();
+    project.write(
+        "open.yaml",
+        "listeners: {public: {address: \"127.0.0.1:8080\", trusted_proxies: [10.0.0.0/8]}}\n",
+    );
+    project.edit(
+        "gateway.yaml",
+        "  prod: {patch",
+        "  own: {patch: open.yaml, release: {channel: own}}\n  prod: {patch",
+    );
+    let own = plan(&project, &[]).with(1).contains("; channel own");
+    let changes = own.json("plan/v1")["changes"].clone();
+    let fingerprint = changes[0]["fingerprint"].as_str().expect("digits");
+    let ack = ["--ack", &format!("{fingerprint}=seen")];
+    plan(&project, &ack).with(0);
+    project.edit("gateway.yaml", "channel: own", "channel: prod");
+    let taken = plan(&project, &ack).with(1);
+    taken.contains("; channel prod, replaces prod");
+}
+
 #[test]
 fn renamed_environment_hides_no_gated_change() {
     for (patch, class) in [

@@ -434,6 +434,7 @@ fn fix_that_changes_access_is_only_suggested() {
         ("timeout: 5s}", "timeout: 5s, security: upstraem}"),
         ("timeout: 5s}", "timeout: 5s, securty: upstream}"),
         ("gates: [weaken]", "required: {allow_publc: [x]}"),
+        ("gates: [weaken]", "consumers: {alice: {grups: [x]}}"),
     ] {
         let text = gateway.replace(old, changed);
         assert_ne!(text, gateway);

@@ -144,3 +144,21 @@ fn make_pipe(path: &Path) {
     let made = std::process::Command::new("mkfifo").arg(path).status();
     assert!(made.expect("mkfifo runs").success());
 }
+
+/// An absolute link is not resolved, so it does not tell which folders outside exist.
+#[test]
+fn link_through_an_outside_folder_is_refused() {
+    let project = Project::bare();
+    let orders = fs::canonicalize(project.path().join("orders.yaml")).expect("it is there");
+    let orders = orders.display();
+    let link = project.path().join("link.yaml");
+    project.edit("gateway.yaml", "orders.yaml", "link.yaml");
+    for outside in ["/usr/..", "/usr/there-is-none/../.."] {
+        symlink(format!("{outside}{orders}"), &link).expect("linked");
+        let ended = project.run(&["lint"]).with(65);
+        ended.contains("outside-project");
+        fs::remove_file(&link).expect("it is a link");
+    }
+    symlink(orders.to_string(), &link).expect("linked");
+    project.run(&["lint"]).with(0);
+}

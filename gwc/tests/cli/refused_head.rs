@@ -279,6 +279,31 @@ fn stolen_key_above_the_floor_needs_a_new_record() {
     project.run(&["status"]).with(0);
 }
 
+/// The stolen key also signed the bundle to which the channel would go back.
+#[test]
+fn rollback_after_a_revocation_needs_a_valid_target() {
+    let project = Project::new();
+    project.run(&["keygen", "ops"]).with(0);
+    let stolen = project.key_id("release");
+    let ops = ["--key", "keys/ops.pem", "--yes"];
+    run(&project, &["apply"], &[]).with(0);
+    let good = project.history()[0].1.clone();
+    project.change("6s");
+    run(&project, &["apply"], &[]).with(0);
+    let revoke = ["revoke", "--signing-key", &stolen, "--then", "rollback:-1"];
+    let revoke = [&revoke[..], &ops].concat();
+    project.run(&revoke).with(4).contains("`gwc sign ");
+    let list = project.run(&["revoke", "--list"]).with(0);
+    list.contains("nothing is revoked");
+    project.change("5s");
+    project
+        .run(&["sign", &good, "--key", "keys/ops.pem"])
+        .with(0);
+    project.run(&revoke).with(0);
+    assert_eq!(project.history()[0].1, good);
+    project.run(&["verify", &good]).with(0);
+}
+
 /// The next minimum serial, and the accepted record, are those of records that gateways do not skip.
 #[test]
 fn floor_and_acceptance_skip_revoked_records() {
@@ -328,7 +353,11 @@ fn acceptance_does_not_cover_fewer_signatures() {
     project.run(&["trust", "floor", "--accept-head"]).with(0);
     project.write("gateway.yaml", gated);
     open(&project);
-    project.run(&["plan"]).contains("gate `weaken` is tripped");
+    // Nobody vouches for release rules before the rollback.
+    let plan = project.run(&["plan"]).with(1);
+    plan.contains("open to everyone")
+        .contains("unknown (bundle")
+        .contains("gate `rules` is tripped");
     let three = [&both[..], &["--key", "keys/third.pem"]].concat();
     run(&project, &["rollback", &bad], &three)
         .with(4)
@@ -360,7 +389,7 @@ fn acceptance_needs_refused_bundles_to_be_revoked() {
     let ann = project.key_id("ann");
     let ops = ["--key", "keys/ops.pem", "--yes"];
     let revoke = |what: &[&str]| project.run(&[&["revoke"], what, &ops[..]].concat()).with(0);
-    revoke(&["--signing-key", &ann]).contains("such a key approved record 4 of channel prod");
+    revoke(&["--signing-key", &ann]).contains("record 4 of channel prod needs such a key");
     project.run(&["plan"]).with(4).contains("--accept-head");
     let accept = ["trust", "approvals", "2", "--accept-head"];
     let refused = project.run(&accept).with(4);
@@ -374,4 +403,39 @@ fn acceptance_needs_refused_bundles_to_be_revoked() {
         .contains("this accepts record 4 of channel prod: rollback");
     project.run(&["plan"]).with(1).contains("approvals_after");
     run(&project, &["rollback", &bad], &[]).with(4);
+}
+
+/// The approvers of the newest record have left, so its approvals say nothing about the others.
+#[test]
+fn acceptance_without_approvers_needs_a_review() {
+    let project = Project::new();
+    for owner in ["ann", "bob"] {
+        let keygen = ["keygen", owner, "--roles", "approve"];
+        project.run(&keygen).with(0);
+    }
+    run(&project, &["apply"], &[]).with(0);
+    project.write("open.json", project.read("trust.json"));
+    project.run(&["trust", "approvals", "2"]).with(0);
+    project.change("6s");
+    for owner in ["ann", "bob"] {
+        let key = format!("keys/{owner}.pem");
+        project.run(&["approve", "--key", &key, "--yes"]).with(0);
+    }
+    release(&project, &[]);
+    project.change("7s");
+    release(&project, &["--trust", "open.json"]);
+    run(&project, &["rollback"], &[]).with(0);
+    let mut left: serde_json::Value = serde_json::from_str(&project.read("trust.json")).unwrap();
+    let keys = left["keys"].as_array_mut().unwrap();
+    keys.retain(|key| key["owner"] != "ann" && key["owner"] != "bob");
+    project.write("trust.json", serde_json::to_string(&left).unwrap());
+    for owner in ["cid", "dan"] {
+        let keygen = ["keygen", owner, "--roles", "approve"];
+        project.run(&keygen).with(0);
+    }
+    let accept = ["trust", "approvals", "2", "--accept-head"];
+    let refused = project.run(&accept).with(4);
+    refused.contains("(record 3)").contains("--accept-refused");
+    let accepted = [&accept[..], &["--accept-refused"]].concat();
+    project.run(&accepted).with(0);
 }

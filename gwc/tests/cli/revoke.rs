@@ -238,8 +238,14 @@ fn lists_count_in_the_channels_of_their_keys() {
     revoke("prod", &hashes[1], "prod");
     assert_eq!(in_force("prod"), (2, entries("b")));
     assert_eq!(in_force("test"), (1, entries("a")));
-    // A list for all channels repeats the lists of all channels.
-    revoke("prod", &hashes[2], "release");
+    // A list for all channels repeats the lists of all channels, if an operator agrees: somebody
+    // with a key for one channel could otherwise revoke what the others run.
+    let all = ["revoke", "--credential", &hashes[2]];
+    let refused = signed(&all, "release").with(64);
+    refused
+        .contains("not in force in channel prod until now: credential aaa")
+        .contains("not in force in channel test until now: credential bbb");
+    signed(&[&all[..], &["--all-channels"]].concat(), "release").with(0);
     assert_eq!(in_force("prod"), (3, entries("abc")));
     assert_eq!(in_force("test"), (3, entries("abc")));
     revoke("test", &hashes[3], "test");

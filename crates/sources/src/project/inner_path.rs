@@ -45,25 +45,15 @@ pub(super) fn resolve(root: &Path, outer: &Path, path: &str) -> Result<PathBuf, 
         }
         let target = next.read_link().map_err(|error| unreadable(&error))?;
         if target.is_absolute() {
-            real = root_of(&target, outer)?;
-            let rest = target.strip_prefix(outer).unwrap_or(Path::new(""));
-            waiting.extend(names(rest)?);
+            // The target is not resolved: the result would tell which folders outside exist.
+            let inner = target.strip_prefix(outer).map_err(|_| Refusal::Outside)?;
+            waiting.extend(names(inner)?);
+            outer.clone_into(&mut real);
         } else {
             waiting.extend(names(&target)?);
         }
     }
     Ok(real)
-}
-
-/// Returns the folder from which the rest of an absolute target is resolved: `outer`, or the end of
-/// a target that leads into `outer` by another path.
-fn root_of(target: &Path, outer: &Path) -> Result<PathBuf, Refusal> {
-    if target.starts_with(outer) {
-        return Ok(outer.to_owned());
-    }
-    let end = target.canonicalize().ok();
-    let end = end.filter(|end| end.starts_with(outer));
-    end.ok_or(Refusal::Outside)
 }
 
 /// Names of a relative path, the last one first.
