@@ -240,7 +240,9 @@ pub fn prepare(
         return Err(WriteError::Conflict { serial });
     }
     let above = draft.merges.iter().map(|merged| merged.serial).max();
-    let serial = free_serial(head, &skipped)?.max(above.unwrap_or(0).saturating_add(1));
+    let least = above.unwrap_or(0).saturating_add(1);
+    let floor = trust.map_or(0, |trust| trust.floors(&draft.channel).min_serial);
+    let serial = free_serial(head, &skipped, least.max(floor))?;
     let revocations = revocation::newest(store, trust, &draft.channel)?;
     let statement = Statement {
         subject: vec![draft.bundle],
@@ -310,8 +312,9 @@ pub fn release(
     publish(store, &sign(&statement, keys)?)
 }
 
-/// Publishes a new revocation list. `entries`: all its entries, with those of the lists that it
-/// replaces. `known`: these lists, one for each channel that accepts the new list.
+/// Publishes a new revocation list. `channel`: the publisher's channel. `known`: the lists that the
+/// new list replaces, one for each channel that accepts it. `entries`: all entries of the new list,
+/// with those of the lists that it replaces.
 ///
 /// # Errors
 /// [`WriteError::Conflict`] if another writer was faster, [`Refused::Malformed`] if the list would
@@ -320,16 +323,17 @@ pub fn revoke(
     store: &dyn Store,
     trust: Option<&Trust>,
     project: ProjectName,
-    (known, entries): (&BTreeSet<Pointer>, Revocation),
+    (channel, known, entries): (&ChannelName, &BTreeSet<Pointer>, Revocation),
     created: Moment,
     keys: &[&PrivateKey],
 ) -> Result<Pointer, WriteError> {
     let Newest {
         list: head,
         skipped,
-    } = revocation::predecessor(store, trust, None, known)?;
+    } = revocation::predecessor(store, trust, channel, known)?;
     let head = head.map(|(pointer, _)| pointer);
-    let serial = free_serial(head, &skipped)?;
+    let floor = trust.map_or(0, |trust| trust.floors(channel).min_revocations);
+    let serial = free_serial(head, &skipped, floor)?;
     let list = Revoke {
         project,
         serial,
@@ -351,11 +355,12 @@ pub fn revoke(
     put_link(store, &envelope, subject, (Chain::Revocations, serial))
 }
 
-/// Lowest serial above the head that is not in `skipped`. Links above the head exist only if a key
-/// was stolen: they are records that the key signed before it was revoked. If another writer adds a
-/// link after the head was read, creating a link with the same serial fails as a conflict.
-fn free_serial(head: Option<Pointer>, skipped: &BTreeSet<u64>) -> Result<u64, Refused> {
-    let mut serial = head.map_or(0, |pointer| pointer.serial) + 1;
+/// Lowest serial above the head that is not in `skipped`, at least `least`. Links above the head exist
+/// only if a key was stolen: they are records that the key signed before it was revoked. If another
+/// writer adds a link after the head was read, creating a link with the same serial fails as a
+/// conflict.
+fn free_serial(head: Option<Pointer>, skipped: &BTreeSet<u64>, least: u64) -> Result<u64, Refused> {
+    let mut serial = (head.map_or(0, |pointer| pointer.serial) + 1).max(least);
     while skipped.contains(&serial) {
         serial += 1;
     }

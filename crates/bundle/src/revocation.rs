@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::context::{Context, check_created};
 use crate::digest::Digest;
+use crate::json::INTEGER_MAX;
 use crate::keys::KeyId;
 use crate::moment::Moment;
 use crate::name::ChannelName;
@@ -18,6 +19,10 @@ use crate::statement::predicate::{Pointer, Revoke, Role};
 use crate::statement::stored;
 use crate::store::{Blobs, Chain, Store};
 use crate::trust::{Signers, Trust, When};
+
+/// Maximum distance of a serial by a key of other channels to the known serials: 2^20. Somebody with
+/// such a key could otherwise use up all serials.
+const SERIALS_AHEAD_MAX: u64 = 1 << 20;
 
 /// Newest accepted revocation list. Empty before the first list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -159,7 +164,7 @@ pub fn recall(
     })
 }
 
-/// Result of [`predecessor`].
+/// Result of [`successor`] and [`predecessor`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Newest {
     /// Position and content of the list. `None`: there is none.
@@ -200,23 +205,59 @@ pub fn newest_list(
     Ok(None)
 }
 
-/// Finds the list before a new one: the newest list whose chain contains all `known` lists, the
-/// lists in force in the channels that accept the new one. `channel`: the list must be in force in
-/// this channel. `None`: its keys may be for any channel, whose gateways then find their list in the
-/// chain, too.
+/// Finds the newest list in force in a channel whose chain contains all `known` lists.
 ///
 /// # Errors
 /// As [`newest_list`]; [`Refused::Forked`] if no list continues all known lists.
+pub fn successor(
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    channel: &ChannelName,
+    known: &BTreeSet<Pointer>,
+) -> Result<Newest, Refused> {
+    let in_force = |serial| read_head(store, trust, Some(channel), serial);
+    newest_after(store, known, in_force)
+}
+
+/// Finds the list before a new one: the newest list whose chain contains all `known` lists, the
+/// lists in force in the channels that accept the new one. The keys of the list may be for other
+/// channels, whose gateways then find their list in the chain, too. Such a list is skipped if it
+/// cannot be read, or if its serial is far above the known ones.
+///
+/// # Errors
+/// As [`successor`].
 pub fn predecessor(
     store: &dyn Store,
     trust: Option<&Trust>,
-    channel: Option<&ChannelName>,
+    channel: &ChannelName,
     known: &BTreeSet<Pointer>,
+) -> Result<Newest, Refused> {
+    let highest = highest(known).saturating_add(SERIALS_AHEAD_MAX);
+    let any = |serial| match read_head(store, trust, Some(channel), serial)? {
+        Some(found) => Ok(Some(found)),
+        None if serial > highest => Ok(None),
+        None => match read_head(store, trust, None, serial) {
+            Err(why @ Refused::StoreUnreachable { .. }) => Err(why),
+            other => Ok(other.ok().flatten()),
+        },
+    };
+    newest_after(store, known, any)
+}
+
+fn highest(known: &BTreeSet<Pointer>) -> u64 {
+    known.iter().map(|known| known.serial).max().unwrap_or(0)
+}
+
+fn newest_after(
+    store: &dyn Store,
+    known: &BTreeSet<Pointer>,
+    read: impl Fn(u64) -> Result<Option<(Pointer, Revoke)>, Refused>,
 ) -> Result<Newest, Refused> {
     let mut skipped = BTreeSet::new();
     let serials = store.serials(&Chain::Revocations)?;
     for serial in serials.into_iter().rev() {
-        if let Some((list, content)) = read_head(store, trust, channel, serial)?
+        if let Some((list, content)) = read(serial)?
+            && serial < INTEGER_MAX
             && known
                 .iter()
                 .all(|known| leads_to(store, *known, &list, &content))
@@ -226,11 +267,13 @@ pub fn predecessor(
         }
         skipped.insert(serial);
     }
-    match known.iter().map(|known| known.serial).max() {
-        Some(serial) => Err(Refused::Forked { serial }),
-        None => Ok(Newest {
+    match known.is_empty() {
+        true => Ok(Newest {
             list: None,
             skipped,
+        }),
+        false => Err(Refused::Forked {
+            serial: highest(known),
         }),
     }
 }
@@ -254,7 +297,17 @@ fn read_head(
         if let Some(trust) = trust {
             trust.authorized_signers(&envelope, Role::Revoke, channel, When::Ever)?;
         }
-        let list: Revoke = Statement::decode(envelope.payload())?.predicate;
+        let statement = Statement::<Revoke>::decode(envelope.payload())?;
+        let list = statement.predicate;
+        if statement.subject != list.subject() {
+            return Err(Refused::WrongSubject);
+        }
+        if let Some(expected) = trust.map(Trust::project)
+            && list.project != *expected
+        {
+            let expected = expected.clone();
+            return Err(Refused::WrongProject { expected });
+        }
         if list.serial != serial {
             return Err(Refused::Mislinked {
                 serial: list.serial,

@@ -18,7 +18,6 @@ use bundle::store::Store as _;
 use bundle::trust::{Trust, When};
 
 use super::approvals::acceptance;
-use super::movement::refused;
 use super::steps::Wanted;
 use crate::release::{self, AnyStore, Place, refusals};
 
@@ -46,6 +45,9 @@ pub(super) struct NextList {
     /// All channels that accept the new list, with the entries that only lists of other channels
     /// have until now.
     repeated: Vec<(ChannelName, Revocation)>,
+    /// Other channels that accept the new list, with the serial of a list in force there that the new
+    /// list cannot continue.
+    forked: Vec<(ChannelName, u64)>,
 }
 
 impl<'a> Scope<'a> {
@@ -68,8 +70,7 @@ impl<'a> Scope<'a> {
     /// new list's keys.
     ///
     /// # Errors
-    /// If a list in force cannot be read, or if the lists in force in two channels do not continue
-    /// each other.
+    /// If a list in force cannot be read.
     pub(super) fn next_list(
         &self,
         wanted: &Revocation,
@@ -78,30 +79,28 @@ impl<'a> Scope<'a> {
         let own = &self.place.channel;
         let mut entries = wanted.clone();
         let mut known = BTreeSet::new();
+        known.extend(revocation::newest(self.store, self.left.as_ref(), own)?);
+        // A list by a key that is revoked now may be in force here, and stays in force.
+        let here = revocation::successor(self.store, self.trust, own, &known)?.list;
+        let here = here.map(|(_, list)| list);
+        here.iter().for_each(|list| entries.extend(list));
         let mut in_force = Vec::new();
+        let mut forked = Vec::new();
         for channel in self.others(trial)? {
             let list = revocation::newest_list(self.store, self.left.as_ref(), &channel)?;
             if let Some((pointer, list)) = &list {
-                known.insert(*pointer);
-                entries.extend(list);
+                let mut all = known.clone();
+                all.insert(*pointer);
+                match revocation::predecessor(self.store, self.trust, own, &all) {
+                    Ok(_) => {
+                        known = all;
+                        entries.extend(list);
+                    }
+                    Err(Refused::Forked { .. }) => forked.push((channel.clone(), pointer.serial)),
+                    Err(why) => return Err(why.into()),
+                }
             }
             in_force.push((channel, list.map(|(_, list)| list)));
-        }
-        let mut known_here = BTreeSet::new();
-        known_here.extend(revocation::newest(self.store, self.left.as_ref(), own)?);
-        // A list by a key that is revoked now may be in force here, and stays in force.
-        let here = revocation::predecessor(self.store, self.trust, Some(own), &known_here)?;
-        if let Some((_, list)) = &here.list {
-            entries.extend(list);
-        }
-        known.extend(known_here);
-        if let Err(why) = revocation::predecessor(self.store, self.trust, None, &known) {
-            return Err(refused(
-                &why,
-                "the revocation lists of the channels that accept this key do not continue each \
-                 other; revoke the key that signed the newest one (`gwc revoke --signing-key ID`), \
-                 or use a key for one channel only",
-            ));
         }
         let new = |list: Option<&Revoke>| match list {
             Some(list) => entries.without(list),
@@ -111,13 +110,14 @@ impl<'a> Scope<'a> {
             .into_iter()
             .map(|(channel, list)| (channel, new(list.as_ref())))
             .collect();
-        let here = new(here.list.as_ref().map(|(_, list)| list));
+        let here = new(here.as_ref());
         let all = std::iter::once((own, &here)).chain(others.iter().map(|(name, new)| (name, new)));
         let repeated = all.map(|(channel, new)| (channel.clone(), new.minus(wanted)));
         Ok(NextList {
             known,
             repeated: repeated.collect(),
             others,
+            forked,
             entries,
         })
     }
@@ -145,7 +145,15 @@ impl<'a> Scope<'a> {
         let effects = others.flat_map(|(channel, new)| self.on_other(channel, new));
         let repeated = next.repeated.iter();
         let repeated = repeated.filter_map(|(channel, new)| repeated_text(channel, new));
-        effects.chain(repeated).collect()
+        let forked = next.forked.iter().map(|(channel, serial)| {
+            format!(
+                "list {serial}, in force in channel {channel}, does not continue the list in force \
+                 in channel {}, so gateways of {channel} that accepted it refuse the new list. If a \
+                 stolen key signed it, revoke this key",
+                self.place.channel
+            )
+        });
+        effects.chain(repeated).chain(forked).collect()
     }
 
     fn on_other(&self, channel: &ChannelName, new: &Revocation) -> Vec<String> {

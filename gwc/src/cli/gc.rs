@@ -138,12 +138,9 @@ fn accepted(store: &Folder, trust: &Trust, keep: usize) -> anyhow::Result<BTreeS
             trust,
             channel: &channel,
         };
-        // Without valid lists, no key counts as revoked.
-        let trust = verifier.without_revoked_keys();
-        let trust = trust.unwrap_or_else(|_| verifier.trust.clone());
-        let Ok(entries) = evidence::entries(store, Some(&trust), &channel) else {
-            continue;
-        };
+        // If it is unknown what gateways accept, nothing is removed.
+        let trust = verifier.without_revoked_keys()?;
+        let entries = evidence::entries(store, Some(&trust), &channel)?;
         let extent = Accepted::WithEarlier;
         let accepted = refusals::accepted(store, Some(&trust), &channel, &entries, extent);
         for entry in accepted.take(keep) {

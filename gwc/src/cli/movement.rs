@@ -403,8 +403,8 @@ pub(super) fn refused(refused: &Refused, what: &str) -> anyhow::Error {
     .into()
 }
 
-/// Converts a write conflict to an error with advice.
-fn conflict(error: WriteError) -> anyhow::Error {
+/// Converts a write conflict, or a serial over the limit, to an error with advice.
+pub(super) fn conflict(error: WriteError) -> anyhow::Error {
     match error {
         WriteError::Conflict { .. } => Failure::new(
             Exit::STALE,
@@ -412,7 +412,13 @@ fn conflict(error: WriteError) -> anyhow::Error {
             "another process moved the channel meanwhile; check `gwc history` and plan again",
         )
         .into(),
-        refused @ WriteError::Refused(_) => refused.into(),
+        WriteError::Refused(why @ Refused::TooLarge { what: "serial", .. }) => refused(
+            &why,
+            "a stolen key used up the serials, or the minimum in the trust file is one of its \
+             serials; lower `min_serial` or `min_revocations` of the channel in trust.json to the \
+             last valid one, on every gateway, too",
+        ),
+        other @ WriteError::Refused(_) => other.into(),
     }
 }
 

@@ -7,6 +7,7 @@ use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::keys::{KeyId, PrivateKey};
 use bundle::publish::{self, Revocation};
+use bundle::revocation;
 use bundle::statement::Statement;
 use bundle::statement::envelope::Envelope;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::advice::Advice;
 use super::effects::{NextList, Scope};
-use super::movement::{Movement, RecordFields, known, refused};
+use super::movement::{Movement, RecordFields, conflict, known, refused};
 use super::options::{FormatOption, StoreOptions, confirm, keys};
 use super::review::ReviewOptions;
 use super::revocations::{self, Known};
@@ -97,15 +98,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let place = args.at.place(context)?;
     let trust = args.at.trust(&place)?;
     let store = place.open()?;
-    let bundle = args
-        .id
-        .as_deref()
+    let trust = usable(&place, &store, trust, &stolen);
+    let bundle = args.id.as_deref();
+    let bundle = bundle
         .map(|id| release::resolve_id(&store, id))
         .transpose()?;
     let head = release::head(&store, trust.as_ref(), &place.channel)?;
-    let runs = head.as_ref().map(|head| head.bundle);
-    if then.is_none() && bundle.is_some() && bundle == runs {
-        return Err(without_next(&place).into());
+    if then.is_none() {
+        check_running(&place, head.as_ref(), bundle)?;
     }
     let scope = Scope::new(&place, &store, trust.as_ref(), &stolen);
     let trial = check_keys(&scope, &stolen, &keys)?;
@@ -207,6 +207,24 @@ impl<'a> Named<'a> {
             stolen: stolen.collect::<anyhow::Result<_>>()?,
         })
     }
+}
+
+/// Trust file with which the newest record and list can be read: without the stolen keys if one of
+/// them signed a record or list that cannot be used.
+fn usable(
+    place: &Place,
+    store: &AnyStore,
+    trust: Option<Trust>,
+    stolen: &BTreeSet<KeyId>,
+) -> Option<Trust> {
+    let trust = trust?;
+    let channel = &place.channel;
+    let is_usable = release::head(store, Some(&trust), channel).is_ok()
+        && revocation::newest(store, Some(&trust), channel).is_ok();
+    Some(match is_usable {
+        true => trust,
+        false => trust.with_revoked(stolen),
+    })
 }
 
 /// Shows the plan of the rollback (`--then`), and checks that gateways accept it, also after the
@@ -409,12 +427,19 @@ fn below_floor(scope: &Scope<'_>, head: Option<&Entry>, stolen: &BTreeSet<KeyId>
     ))
 }
 
-/// Error for a bundle that the channel runs, without the next one.
-fn without_next(place: &Place) -> Failure {
-    Failure::usage(format!(
+/// Refuses to revoke the bundle that the channel runs, without the next one.
+fn check_running(
+    place: &Place,
+    head: Option<&Entry>,
+    bundle: Option<Digest>,
+) -> Result<(), Failure> {
+    if bundle.is_none() || head.map(|head| head.bundle) != bundle {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
         "channel {} runs this bundle; name the next bundle: --then rollback:-1, or --then rollback:ID",
         place.channel
-    ))
+    )))
 }
 
 /// Refuses a list that changes what gateways of other channels run, or prevents their restart. With
@@ -436,12 +461,13 @@ fn check_channels(args: &Args, scope: &Scope<'_>, next: &NextList) -> anyhow::Re
 
 fn write(scope: &Scope<'_>, next: NextList, keys: &[PrivateKey]) -> anyhow::Result<Pointer> {
     let keys: Vec<&PrivateKey> = keys.iter().collect();
-    Ok(publish::revoke(
+    let list = publish::revoke(
         scope.store,
         scope.trust,
         scope.place.project.clone(),
-        (&next.known, next.entries),
+        (&scope.place.channel, &next.known, next.entries),
         release::now(),
         &keys,
-    )?)
+    );
+    list.map_err(conflict)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bundle::approval::Approved;
 use bundle::digest::Digest;
-use bundle::history::Entry;
+use bundle::history::{self, Entry, History};
 use bundle::name::ChannelName;
 use bundle::refused::Refused;
 use bundle::statement::predicate::RecordKind;
@@ -15,6 +15,7 @@ use diag::text::printable;
 use serde_json::{Value, json};
 
 use super::approvals::{check_head, names, record_json};
+use super::movement::refused;
 use super::options::{FormatOption, StoreOptions};
 use super::replace::replace;
 use super::say::{self, Context, Format};
@@ -259,7 +260,15 @@ fn check_before(
     head: &Entry,
 ) -> anyhow::Result<()> {
     let channel = &place.channel;
-    let entries = evidence::entries(store, Some(trust), channel)?;
+    let History { entries, broken } = history::walk(store, Some(trust), channel, usize::MAX)?;
+    if let Some(why) = broken {
+        return Err(refused(
+            &why,
+            "a record before the newest one cannot be read, so it is unknown whether gateways \
+             refused it; restore it from another copy of the store. If all records may run, pass \
+             --accept-refused",
+        ));
+    }
     let approved = approvals::of_entries(store, trust, channel, &entries);
     let records = || entries.iter().zip(&approved);
     let of_head = records().find(|(entry, _)| entry.pointer == head.pointer);
@@ -275,19 +284,19 @@ fn check_before(
         .filter(|(entry, approved)| entry.pointer == head.pointer || !is_refused(approved))
         .map(|(entry, _)| entry.bundle)
         .collect();
-    let mut refused: BTreeMap<Digest, u64> = BTreeMap::new();
+    let mut bundles: BTreeMap<Digest, u64> = BTreeMap::new();
     for (entry, approved) in records() {
         if is_refused(approved)
             && !accepted.contains(&entry.bundle)
             && !evidence::is_revoked(store, Some(trust), channel, entry.bundle)?
         {
-            refused.insert(entry.bundle, entry.pointer.serial);
+            bundles.insert(entry.bundle, entry.pointer.serial);
         }
     }
-    if refused.is_empty() {
+    if bundles.is_empty() {
         return Ok(());
     }
-    let list = refused.iter().take(REFUSED_SHOWN_MAX);
+    let list = bundles.iter().take(REFUSED_SHOWN_MAX);
     let list = list.map(|(bundle, serial)| format!("{} (record {serial})", bundle.short()));
     Err(Failure::new(
         Exit::UNVERIFIED,
@@ -296,7 +305,7 @@ fn check_before(
             "gateways refused {} of channel {channel}, because approvals were missing: {}. \
              Afterwards a rollback to them would need no approvals. Revoke them first (`gwc revoke \
              ID --key FILE`). If they may run, pass --accept-refused",
-            counted(refused.len(), "bundle"),
+            counted(bundles.len(), "bundle"),
             list.collect::<Vec<_>>().join(", ")
         ),
     )

@@ -9,7 +9,6 @@ use bundle::name::ChannelName;
 use bundle::publish;
 use bundle::refused::Refused;
 use bundle::revocation::{self, Revocations};
-use bundle::statement::predicate::Pointer;
 use bundle::store::{Chain, Store};
 use bundle::trust::{Trust, When};
 use bundle::verify::{EVIDENCE_MAX, Unverified, VerificationCriteria, Verified};
@@ -29,7 +28,7 @@ pub struct BundleVerifier<'a> {
 
 impl BundleVerifier<'_> {
     /// Reads the revocation list in force in the channel. Skips lists whose signing keys were revoked
-    /// later, or are for other channels.
+    /// later, or are for other channels. A list by too few owners is an error.
     ///
     /// # Errors
     /// Returns [`Refused::AtLink`] if a list cannot be read or verified.
@@ -39,17 +38,12 @@ impl BundleVerifier<'_> {
             channel: self.channel,
             now: clock::now(),
         };
-        let chain = Chain::Revocations;
-        for serial in self.store.serials(&chain)?.into_iter().rev() {
-            let recalled = self.store.listed_link(&chain, serial).and_then(|digest| {
-                revocation::recall(self.store, &context, Pointer { digest, serial })
-            });
-            match recalled {
-                Err(why) if revocation::is_skipped(&why) => {}
-                result => return result.map_err(|why| chain.at_link(serial, why)),
-            }
-        }
-        Ok(Revocations::none())
+        let newest = revocation::newest(self.store, Some(self.trust), self.channel)?;
+        let Some(pointer) = newest else {
+            return Ok(Revocations::none());
+        };
+        revocation::recall(self.store, &context, pointer)
+            .map_err(|why| Chain::Revocations.at_link(pointer.serial, why))
     }
 
     /// Returns the trust file without the keys that the newest revocation list revokes.

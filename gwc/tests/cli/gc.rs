@@ -186,6 +186,23 @@ fn gc_keeps_what_gateways_accept() {
     }
     project.run(&["plan"]).with(0);
     assert_eq!(project.history()[0].1, running);
+    // If the newest record cannot be verified, it is unknown what gateways run.
+    let trusted = project.read("trust.json");
+    project.run(&["keygen", "stranger"]).with(0);
+    project.change("9s");
+    let stranger = ["apply", "--key", "keys/stranger.pem", "--yes"];
+    let plan = project.run(&["plan", "--format", "json"]).json("plan/v1");
+    let changes = plan["changes"].as_array().unwrap().iter();
+    let acks: Vec<String> = changes
+        .map(|change| format!("{}=x", change["fingerprint"].as_str().unwrap()))
+        .collect();
+    let acks: Vec<&str> = acks.iter().flat_map(|ack| ["--ack", ack]).collect();
+    project.run(&[&stranger[..], &acks].concat()).with(0);
+    project.write("trust.json", trusted);
+    project
+        .run(&gc)
+        .with(4)
+        .contains("record 5 of channel prod");
 }
 
 #[test]

@@ -436,6 +436,81 @@ fn acceptance_without_approvers_needs_a_review() {
     let accept = ["trust", "approvals", "2", "--accept-head"];
     let refused = project.run(&accept).with(4);
     refused.contains("(record 3)").contains("--accept-refused");
+    // Somebody takes the record away for a moment.
+    let link = project.read(&format!("releases/channels/prod/{:020}", 3));
+    let blob = link.trim().replace("sha256:", "releases/blobs/sha256/");
+    std::fs::rename(project.file(&blob), project.file("away")).unwrap();
+    let refused = project.run(&accept).with(4);
+    refused.contains("before the newest one cannot be read");
+    std::fs::rename(project.file("away"), project.file(&blob)).unwrap();
     let accepted = [&accept[..], &["--accept-refused"]].concat();
     project.run(&accepted).with(0);
+}
+
+/// One of two needed keys publishes a list. Gateways refuse it, so its entries are not in force.
+#[test]
+fn list_by_too_few_owners_is_not_in_force() {
+    let project = Project::released();
+    for owner in ["one", "two", "three"] {
+        let keygen = ["keygen", owner, "--roles", "revoke", "--owner", owner];
+        project.run(&keygen).with(0);
+    }
+    project.write("thief.json", project.read("trust.json"));
+    project.edit("trust.json", "\"revoke\": 1", "\"revoke\": 2");
+    let (release, one) = (project.key_id("release"), project.key_id("one"));
+    let revoke = |key: &str, keys: &[&str]| {
+        let command = ["revoke", "--yes", "--signing-key", key];
+        project.run(&[&command, keys].concat())
+    };
+    let thief = ["--key", "keys/one.pem", "--trust", "thief.json"];
+    revoke(&release, &thief).with(0);
+    for command in [&["plan"][..], &["trust", "floor"]] {
+        let ended = project.run(command).with(4);
+        ended
+            .contains("error[below-threshold]")
+            .contains("`revocations/00000000000000000001`");
+    }
+    let both = ["--key", "keys/two.pem", "--key", "keys/three.pem"];
+    revoke(&one, &both).with(0);
+    let plan = project.run(&["plan", "--gate", "remove"]);
+    assert!(!plan.err.contains("below-threshold"), "{}", plan.err);
+    let list = project.run(&["revoke", "--list"]).with(0);
+    assert!(!list.out.contains(&release), "{}", list.out);
+}
+
+/// A stolen key without the role signs a record. Its revocation needs no readable head.
+#[test]
+fn key_that_blocks_a_channel_can_be_revoked() {
+    let project = Project::released();
+    for (owner, roles) in [("ci", "build"), ("ops", "revoke")] {
+        let keygen = ["keygen", owner, "--roles", roles];
+        project.run(&keygen).with(0);
+    }
+    let ci = project.key_id("ci");
+    let mut thief: serde_json::Value = serde_json::from_str(&project.read("trust.json")).unwrap();
+    for key in thief["keys"].as_array_mut().unwrap() {
+        key["roles"] = serde_json::json!(["build", "release", "revoke"]);
+    }
+    project.write("thief.json", serde_json::to_string(&thief).unwrap());
+    project.change("6s");
+    let plan = ["plan", "--format", "json", "--trust", "thief.json"];
+    let changes = project.run(&plan).json("plan/v1")["changes"].clone();
+    let changes = changes.as_array().unwrap().iter();
+    let acks: Vec<String> = changes
+        .map(|change| format!("{}=x", change["fingerprint"].as_str().unwrap()))
+        .collect();
+    let acks: Vec<&str> = acks.iter().flat_map(|ack| ["--ack", ack]).collect();
+    let apply = ["apply", "--yes", "--key", "keys/ci.pem"];
+    let thief = ["--trust", "thief.json"];
+    project.run(&[&apply[..], &thief, &acks].concat()).with(0);
+    project
+        .run(&["plan"])
+        .with(4)
+        .contains("record 2 of channel prod");
+    let revoke = ["revoke", "--yes", "--signing-key", &ci];
+    project
+        .run(&[&revoke[..], &["--key", "keys/ops.pem"]].concat())
+        .with(0);
+    let plan = project.run(&["plan"]);
+    plan.contains("against channel prod, serial 1");
 }

@@ -1,5 +1,13 @@
 //! `gwc revoke`.
 
+use std::collections::BTreeSet;
+
+use bundle::digest::Digest;
+use bundle::keys::PrivateKey;
+use bundle::moment::Moment;
+use bundle::publish;
+use bundle::statement::Statement;
+use bundle::statement::predicate::Revoke;
 use bundle::store::folder::Folder;
 use bundle::store::{Chain, Store as _};
 
@@ -545,4 +553,44 @@ fn known_revocation_makes_no_list() {
     assert_eq!(list(run(&[&two, &one])), (Some(2), Some(true)));
     let store = Folder::open(&project.file("releases")).unwrap();
     assert_eq!(store.serials(&Chain::Revocations).unwrap(), [1, 2]);
+}
+
+/// A list of another channel that continues no list: one list cannot continue both.
+#[test]
+fn forked_list_of_another_channel_is_named() {
+    let project = Project::released();
+    let keygen = ["keygen", "tester", "--channels", "test"];
+    project.run(&keygen).with(0);
+    let tester = ["apply", "--channel", "test", "--key", "keys/tester.pem"];
+    project.run(&[&tester[..], &["--yes"]].concat()).with(0);
+    let key = ["--key", "keys/release.pem", "--yes"];
+    let revoke = |what: &[&str]| project.run(&[&["revoke"], what, &key[..]].concat());
+    let hashes = ["1".repeat(64), "2".repeat(64)];
+    revoke(&["--credential", &hashes[0]]).with(0);
+    let pem = project.read("keys/tester.pem");
+    let stolen = PrivateKey::from_pem(&pem).unwrap();
+    let list = Revoke {
+        project: "shop".parse().unwrap(),
+        serial: 2,
+        previous: None,
+        created: Moment::from_unix_s(1_800_000_000),
+        bundles: BTreeSet::new(),
+        credentials: [Digest::of(b"x")].into(),
+        keys: BTreeSet::new(),
+    };
+    let statement = Statement {
+        subject: list.subject(),
+        predicate: list,
+    };
+    let store = Folder::open(&project.file("releases")).unwrap();
+    let envelope = publish::sign(&statement, &[&stolen]).unwrap();
+    let digest = publish::put_statement(&store, &envelope, None).unwrap();
+    store.create_link(&Chain::Revocations, 2, &digest).unwrap();
+    revoke(&["--credential", &hashes[1]])
+        .with(64)
+        .contains("list 2, in force in channel test, does not continue the list in force");
+    let id = project.key_id("tester");
+    let stolen = ["--signing-key", &id, "--all-channels"];
+    revoke(&stolen).with(0).contains("revocation list 3");
+    revoke(&["--credential", &hashes[1]]).with(0);
 }

@@ -102,7 +102,7 @@ fn a_revocation_list_that_cannot_be_taken_is_an_alarm() {
         &world.store,
         None,
         project,
-        (&none, added),
+        (&"prod".parse().unwrap(), &none, added),
         at,
         &[&key("mallory")],
     )

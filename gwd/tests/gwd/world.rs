@@ -246,7 +246,7 @@ impl World {
             &self.store,
             Some(&self.trust),
             project,
-            (&BTreeSet::new(), added),
+            (&"prod".parse().unwrap(), &BTreeSet::new(), added),
             now(),
             &[&key("rob")],
         )

@@ -318,7 +318,7 @@ fn revocation_lists_only_grow() {
             store,
             Some(&trust()),
             project(),
-            (&Default::default(), added),
+            (&prod(), &Default::default(), added),
             NOON,
             &[&key("rob")],
         )
@@ -406,7 +406,15 @@ fn list_that_breaks_the_chain_is_a_fork() {
             ..publish::Revocation::default()
         };
         let none = Default::default();
-        publish::revoke(store, None, project(), (&none, added), NOON, &[&key("rob")]).unwrap()
+        publish::revoke(
+            store,
+            None,
+            project(),
+            (&prod(), &none, added),
+            NOON,
+            &[&key("rob")],
+        )
+        .unwrap()
     };
     let one = revoke(&here, b"1");
     let other = revoke(&there, b"2");

@@ -27,7 +27,7 @@ fn content() -> (Content, Digest) {
         &store,
         None,
         project(),
-        (&none, added),
+        (&prod(), &none, added),
         NOON,
         &[&key("rob")],
     )

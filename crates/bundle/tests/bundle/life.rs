@@ -123,7 +123,7 @@ fn revoked_bundle_never_runs_and_credential_is_known() {
         &store,
         Some(&trust),
         project(),
-        (&none, added),
+        (&crate::fixture::prod(), &none, added),
         NOON,
         &[&key("rob")],
     );

@@ -12,7 +12,7 @@ use bundle::statement::Statement;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
 use bundle::store::memory::Memory as Store;
 use bundle::store::{Chain, Store as _};
-use bundle::trust::{KeyState, Scope, Trust, When};
+use bundle::trust::{Floors, KeyState, Scope, Trust, When};
 
 use crate::fixture::*;
 
@@ -37,7 +37,7 @@ fn credential(name: &str) -> Revocation {
 
 fn publish(store: &Store, known: &[Pointer], entry: &str, signer: &str) -> Pointer {
     let known: BTreeSet<Pointer> = known.iter().copied().collect();
-    let list = (&known, credential(entry));
+    let list = (&prod(), &known, credential(entry));
     let trust = with_tester();
     publish::revoke(store, Some(&trust), project(), list, NOON, &[&key(signer)]).unwrap()
 }
@@ -104,8 +104,16 @@ fn list_counts_in_the_channels_of_its_keys() {
     assert_eq!(accept(&context, known_two.clone()), Ok(Some(four)));
     assert_eq!(accept(&of_test, known_two), Ok(Some(four)));
     let known = [two, forged].into();
-    let conflict = revocation::predecessor(&store, Some(&trust), None, &known);
+    let conflict = revocation::predecessor(&store, Some(&trust), &prod, &known);
     assert_eq!(conflict, Err(Refused::Forked { serial: 3 }));
+    // A list of the other channel whose serial is far ahead is not continued.
+    forge(&store, bundle::json::INTEGER_MAX, "tia");
+    let five = publish(&store, &[four], "five", "rob");
+    assert_eq!(five.serial, 5);
+    let missing = Digest::of(b"missing");
+    store.create_link(&Chain::Revocations, 6, &missing).unwrap();
+    let unusable = revocation::newest(&store, Some(&trust), &prod).unwrap_err();
+    assert_eq!(unusable.reason(), "blob-missing");
 }
 
 /// A release with several keys, one of which was stolen. Signatures are sorted by key.
@@ -135,4 +143,23 @@ fn revoked_key_among_others_is_the_reason() {
         };
         assert_eq!(reason(&[builder, "tia"]), Err(channel), "{builder}");
     }
+}
+
+/// A stolen key can raise the minimum serial of a trust file far above the last valid record.
+#[test]
+fn next_serial_is_not_below_the_floor() {
+    let floors = Floors {
+        min_serial: 1_000,
+        min_revocations: 2_000,
+    };
+    let trust = with_tester().with_floors(prod(), floors).unwrap();
+    let store = Store::default();
+    let evidence = put(&store, &bundle("one"));
+    let next = draft(bundle("one").id(), &[evidence]);
+    let rita = key("rita");
+    let record = publish::release(&store, Some(&trust), next, None, &[&rita]).unwrap();
+    assert_eq!(record.serial, 1_000);
+    let list = (&prod(), &BTreeSet::new(), credential("one"));
+    let list = publish::revoke(&store, Some(&trust), project(), list, NOON, &[&key("rob")]);
+    assert_eq!(list.unwrap().serial, 2_000);
 }

@@ -144,7 +144,7 @@ fn a_list_is_taken_even_if_the_head_is_refused() {
         &store,
         None,
         project(),
-        (&none, added),
+        (&crate::fixture::prod(), &none, added),
         NOON,
         &[&key("rob")],
     )
@@ -175,7 +175,7 @@ fn a_key_on_the_revocation_list_no_longer_counts() {
         &store,
         None,
         project(),
-        (&none, added),
+        (&crate::fixture::prod(), &none, added),
         NOON,
         &[&key("rob")],
     )
@@ -309,7 +309,7 @@ fn list_published_without_a_record_reaches_a_gateway() {
         &store,
         None,
         project(),
-        (&none, added),
+        (&crate::fixture::prod(), &none, added),
         NOON,
         &[&key("rob")],
     )
@@ -332,7 +332,7 @@ fn list_published_without_a_record_reaches_a_gateway() {
         &store,
         None,
         project(),
-        (&none, added),
+        (&crate::fixture::prod(), &none, added),
         NOON,
         &[&key("rita")],
     )
@@ -355,7 +355,7 @@ fn list_vouched_by_a_record_outlives_its_retired_key() {
         &store,
         None,
         project(),
-        (&none, added),
+        (&prod(), &none, added),
         NOON,
         &[&key("rob")],
     )
@@ -408,7 +408,7 @@ fn list_with_too_few_owners_counts_for_nothing() {
         &store,
         None,
         project(),
-        (&none, added),
+        (&prod(), &none, added),
         NOON,
         &[&key("rob")],
     )

@@ -33,7 +33,7 @@ fn old_bundles_go_and_records_stay() {
         &store,
         None,
         project(),
-        (&none, added),
+        (&prod(), &none, added),
         NOON,
         &[&key("rob")],
     )

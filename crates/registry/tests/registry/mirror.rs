@@ -133,7 +133,7 @@ fn revoke(store: &Registry) {
         store,
         Some(&trust),
         fixture::project(),
-        (&Default::default(), revocation),
+        (&prod(), &Default::default(), revocation),
         NOON,
         &[&rob],
     )
