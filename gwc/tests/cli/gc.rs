@@ -191,12 +191,8 @@ fn gc_keeps_what_gateways_accept() {
     project.run(&["keygen", "stranger"]).with(0);
     project.change("9s");
     let stranger = ["apply", "--key", "keys/stranger.pem", "--yes"];
-    let plan = project.run(&["plan", "--format", "json"]).json("plan/v1");
-    let changes = plan["changes"].as_array().unwrap().iter();
-    let acks: Vec<String> = changes
-        .map(|change| format!("{}=x", change["fingerprint"].as_str().unwrap()))
-        .collect();
-    let acks: Vec<&str> = acks.iter().flat_map(|ack| ["--ack", ack]).collect();
+    let acks = project.acks(&[]);
+    let acks: Vec<&str> = acks.iter().map(String::as_str).collect();
     project.run(&[&stranger[..], &acks].concat()).with(0);
     project.write("trust.json", trusted);
     project

@@ -223,6 +223,17 @@ impl Project {
         key["id"].as_str().expect("an id").to_owned()
     }
 
+    /// Options that acknowledge each change of a plan. `more`: further options of the plan.
+    pub(crate) fn acks(&self, more: &[&str]) -> Vec<String> {
+        let plan = self.run(&[&["plan", "--format", "json"], more].concat());
+        let plan = plan.json("plan/v1");
+        let changes = plan["changes"].as_array().expect("a list").iter();
+        let fingerprints = changes.map(|change| change["fingerprint"].as_str().expect("a text"));
+        fingerprints
+            .flat_map(|one| ["--ack".to_owned(), format!("{one}=x")])
+            .collect()
+    }
+
     /// Releases the current sources without a prompt.
     pub(crate) fn apply(&self, reason: &str) -> Ended {
         self.run(&[

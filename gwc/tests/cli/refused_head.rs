@@ -18,13 +18,8 @@ fn release(project: &Project, more: &[&str]) {
         ["--trust", file] => vec!["--trust", file],
         _ => Vec::new(),
     };
-    let plan = project.run(&[&["plan", "--format", "json"], &trust[..]].concat());
-    let changes = plan.json("plan/v1")["changes"].clone();
-    let changes = changes.as_array().expect("a list").iter();
-    let acks: Vec<String> = changes
-        .map(|change| format!("{}=x", change["fingerprint"].as_str().expect("a text")))
-        .collect();
-    let acks: Vec<&str> = acks.iter().flat_map(|ack| ["--ack", ack]).collect();
+    let acks = project.acks(&trust);
+    let acks: Vec<&str> = acks.iter().map(String::as_str).collect();
     run(project, &["apply"], &[more, &acks].concat()).with(0);
 }
 
@@ -493,13 +488,8 @@ fn key_that_blocks_a_channel_can_be_revoked() {
     }
     project.write("thief.json", serde_json::to_string(&thief).unwrap());
     project.change("6s");
-    let plan = ["plan", "--format", "json", "--trust", "thief.json"];
-    let changes = project.run(&plan).json("plan/v1")["changes"].clone();
-    let changes = changes.as_array().unwrap().iter();
-    let acks: Vec<String> = changes
-        .map(|change| format!("{}=x", change["fingerprint"].as_str().unwrap()))
-        .collect();
-    let acks: Vec<&str> = acks.iter().flat_map(|ack| ["--ack", ack]).collect();
+    let acks = project.acks(&["--trust", "thief.json"]);
+    let acks: Vec<&str> = acks.iter().map(String::as_str).collect();
     let apply = ["apply", "--yes", "--key", "keys/ci.pem"];
     let thief = ["--trust", "thief.json"];
     project.run(&[&apply[..], &thief, &acks].concat()).with(0);

@@ -213,12 +213,8 @@ fn lists_count_in_the_channels_of_their_keys() {
         let key = key(name);
         project.run(&[command, &["--key", &key, "--yes"]].concat())
     };
-    let plan = project.run(&["plan", "--format", "json"]).json("plan/v1");
-    let changes = plan["changes"].as_array().unwrap().iter();
-    let acks: Vec<String> = changes
-        .map(|change| format!("{}=x", change["fingerprint"].as_str().unwrap()))
-        .collect();
-    let acks: Vec<&str> = acks.iter().flat_map(|ack| ["--ack", ack]).collect();
+    let acks = project.acks(&[]);
+    let acks: Vec<&str> = acks.iter().map(String::as_str).collect();
     signed(&[&["apply"], &acks[..]].concat(), "release").with(0);
     signed(&["apply", "--channel", "test"], "test").with(0);
     let hashes: Vec<String> = ["a", "b", "c", "d"].map(|digit| digit.repeat(64)).into();

@@ -405,16 +405,7 @@ fn list_that_breaks_the_chain_is_a_fork() {
             bundles: [Digest::of(name)].into(),
             ..publish::Revocation::default()
         };
-        let none = Default::default();
-        publish::revoke(
-            store,
-            None,
-            project(),
-            (&prod(), &none, added),
-            NOON,
-            &[&key("rob")],
-        )
-        .unwrap()
+        revoke(store, added, "rob")
     };
     let one = revoke(&here, b"1");
     let other = revoke(&there, b"2");

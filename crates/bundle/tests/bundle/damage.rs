@@ -22,16 +22,7 @@ fn content() -> (Content, Digest) {
         credentials: [Digest::of(b"secret")].into(),
         ..Revocation::default()
     };
-    let none = Default::default();
-    publish::revoke(
-        &store,
-        None,
-        project(),
-        (&prod(), &none, added),
-        NOON,
-        &[&key("rob")],
-    )
-    .unwrap();
+    revoke(&store, added, "rob");
     let two = bundle("two");
     let descriptor = publish::put_bundle(&store, &two).unwrap();
     let source = source::put(&store, b"{\"explains\":1}", descriptor.clone()).unwrap();

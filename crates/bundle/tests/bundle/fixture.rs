@@ -8,7 +8,7 @@ use bundle::keys::PrivateKey;
 use bundle::manifest::{ApiPart, Bundle, Config, FORMAT, Parts};
 use bundle::moment::Moment;
 use bundle::name::{ChannelName, ProjectName};
-use bundle::publish::{self, Draft};
+use bundle::publish::{self, Draft, Revocation};
 use bundle::statement::predicate::{Build, Builder, Git, Pointer, RecordKind, Role};
 use bundle::store::{Store, WriteError};
 use bundle::trust::{KeyState, Scope, Trust, TrustedKey};
@@ -43,6 +43,12 @@ pub(crate) fn trusted(owner: &str, roles: &[Role]) -> TrustedKey {
         not_after: NOON.plus_s(100 * DAY_S),
         state: KeyState::Active,
     }
+}
+
+/// Publishes a revocation list with these entries only, signed by an owner.
+pub(crate) fn revoke(store: &dyn Store, entries: Revocation, signer: &str) -> Pointer {
+    let list = (&prod(), &BTreeSet::new(), entries);
+    publish::revoke(store, None, project(), list, NOON, &[&key(signer)]).unwrap()
 }
 
 /// Trust file in which `ci` builds, `rita` releases and `rob` revokes.

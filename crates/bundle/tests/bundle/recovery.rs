@@ -139,16 +139,7 @@ fn a_list_is_taken_even_if_the_head_is_refused() {
         keys: [key("rita").public().id()].into(),
         ..Revocation::default()
     };
-    let none = Default::default();
-    publish::revoke(
-        &store,
-        None,
-        project(),
-        (&crate::fixture::prod(), &none, added),
-        NOON,
-        &[&key("rob")],
-    )
-    .unwrap();
+    revoke(&store, added, "rob");
     assert!(follow::head(&store, &context, &memory).is_err());
     let list = follow::revocations(&store, &context, &memory).unwrap();
     assert_eq!(list.serial(), 1);
@@ -170,16 +161,7 @@ fn a_key_on_the_revocation_list_no_longer_counts() {
         keys: [key("rita").public().id()].into(),
         ..Revocation::default()
     };
-    let none = Default::default();
-    publish::revoke(
-        &store,
-        None,
-        project(),
-        (&crate::fixture::prod(), &none, added),
-        NOON,
-        &[&key("rob")],
-    )
-    .unwrap();
+    revoke(&store, added, "rob");
     ship(&store, "two");
     for memory in [nothing(), memory] {
         let refused = follow::head(&store, &context, &memory).unwrap_err();
@@ -304,16 +286,7 @@ fn list_published_without_a_record_reaches_a_gateway() {
         credentials: [secret].into(),
         ..Revocation::default()
     };
-    let none = Default::default();
-    publish::revoke(
-        &store,
-        None,
-        project(),
-        (&crate::fixture::prod(), &none, added),
-        NOON,
-        &[&key("rob")],
-    )
-    .unwrap();
+    revoke(&store, added, "rob");
     let memory = follow::remember(&state, &context).unwrap();
     let head = follow::head(&store, &context, &memory).unwrap().unwrap();
     assert_eq!(Some(head.accepted.pointer()), memory.record);
@@ -327,16 +300,7 @@ fn list_published_without_a_record_reaches_a_gateway() {
         credentials: [Digest::of(b"other")].into(),
         ..Revocation::default()
     };
-    let none = Default::default();
-    publish::revoke(
-        &store,
-        None,
-        project(),
-        (&crate::fixture::prod(), &none, added),
-        NOON,
-        &[&key("rita")],
-    )
-    .unwrap();
+    revoke(&store, added, "rita");
     let head = follow::head(&store, &context, &memory).unwrap().unwrap();
     assert_eq!(head.revocations_refused.unwrap().reason(), "wrong-role");
     assert!(head.accepted.revocations().has_credential(&secret));
@@ -350,16 +314,7 @@ fn list_vouched_by_a_record_outlives_its_retired_key() {
         credentials: [Digest::of(b"leaked")].into(),
         ..Revocation::default()
     };
-    let none = Default::default();
-    publish::revoke(
-        &store,
-        None,
-        project(),
-        (&prod(), &none, added),
-        NOON,
-        &[&key("rob")],
-    )
-    .unwrap();
+    revoke(&store, added, "rob");
     let with = |state: KeyState| {
         let mut rob = trusted("rob", &[Role::Revoke]);
         rob.state = state;
@@ -403,16 +358,7 @@ fn list_with_too_few_owners_counts_for_nothing() {
         credentials: [Digest::of(b"leaked")].into(),
         ..Revocation::default()
     };
-    let none = Default::default();
-    publish::revoke(
-        &store,
-        None,
-        project(),
-        (&prod(), &none, added),
-        NOON,
-        &[&key("rob")],
-    )
-    .unwrap();
+    revoke(&store, added, "rob");
     ship(&store, "one");
     let two = Thresholds {
         build: 1,

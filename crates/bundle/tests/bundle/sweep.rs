@@ -28,16 +28,7 @@ fn old_bundles_go_and_records_stay() {
         bundles: BTreeSet::from([bundle("one").id()]),
         ..publish::Revocation::default()
     };
-    let none = Default::default();
-    publish::revoke(
-        &store,
-        None,
-        project(),
-        (&prod(), &none, added),
-        NOON,
-        &[&key("rob")],
-    )
-    .unwrap();
+    revoke(&store, added, "rob");
 
     let keep = sweep::retained(&store, 2).unwrap();
     assert_eq!(
