@@ -91,6 +91,20 @@ impl Revocation {
         self.minus(&entries)
     }
 
+    /// True if there are no entries.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bundles.is_empty() && self.credentials.is_empty() && self.keys.is_empty()
+    }
+
+    /// Entries of a list that are not among these entries.
+    #[must_use]
+    pub fn lacking(&self, list: &Revoke) -> Self {
+        let mut entries = Self::default();
+        entries.extend(list);
+        entries.minus(self)
+    }
+
     /// Entries that are not among other entries.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {

@@ -15,10 +15,11 @@ use crate::moment::Moment;
 use crate::name::ChannelName;
 use crate::refused::Refused;
 use crate::statement::Statement;
+use crate::statement::envelope::Envelope;
 use crate::statement::predicate::{Pointer, Revoke, Role};
 use crate::statement::stored;
 use crate::store::{Blobs, Chain, Store};
-use crate::trust::{Signers, Trust, When};
+use crate::trust::{KeyState, Signers, Trust, When};
 
 /// Maximum distance of a serial by a key of other channels to the known serials: 2^20. Somebody with
 /// such a key could otherwise use up all serials.
@@ -221,8 +222,8 @@ pub fn successor(
 
 /// Finds the list before a new one: the newest list whose chain contains all `known` lists, the
 /// lists in force in the channels that accept the new one. The keys of the list may be for other
-/// channels, whose gateways then find their list in the chain, too. Such a list is skipped if it
-/// cannot be read, or if its serial is far above the known ones.
+/// channels, or revoked later, so that gateways that accepted the list find it in the chain. Such a
+/// list is skipped if it cannot be read, or if its serial is far above the known ones.
 ///
 /// # Errors
 /// As [`successor`].
@@ -233,15 +234,80 @@ pub fn predecessor(
     known: &BTreeSet<Pointer>,
 ) -> Result<Newest, Refused> {
     let highest = highest(known).saturating_add(SERIALS_AHEAD_MAX);
+    let active = trust.cloned().map(Trust::with_all_active);
     let any = |serial| match read_head(store, trust, Some(channel), serial)? {
         Some(found) => Ok(Some(found)),
         None if serial > highest => Ok(None),
-        None => match read_head(store, trust, None, serial) {
-            Err(why @ Refused::StoreUnreachable { .. }) => Err(why),
-            other => Ok(other.ok().flatten()),
-        },
+        None => readable(read_head(store, active.as_ref(), None, serial)),
     };
     newest_after(store, known, any)
+}
+
+/// Newest list by keys that were revoked later that fulfils a condition, if no newer list is in force
+/// in the channel. Its entries do not count. Ignores such lists that cannot be read. `None`: there is
+/// none.
+///
+/// # Errors
+/// As [`newest_list`].
+pub fn newest_revoked(
+    store: &dyn Store,
+    trust: &Trust,
+    channel: &ChannelName,
+    condition: impl Fn(&Revoke) -> bool,
+) -> Result<Option<(Pointer, Revoke)>, Refused> {
+    for serial in store.serials(&Chain::Revocations)?.into_iter().rev() {
+        if read_head(store, Some(trust), Some(channel), serial)?.is_some() {
+            return Ok(None);
+        }
+        let found = read_revoked(store, trust, channel, serial)?;
+        if let Some(found) = found.filter(|(_, list)| condition(list)) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// Revoked keys that signed a list.
+///
+/// # Errors
+/// The reason why the list cannot be read.
+pub fn revoked_signers(
+    store: &dyn Store,
+    trust: &Trust,
+    list: &Pointer,
+) -> Result<BTreeSet<KeyId>, Refused> {
+    let envelope = stored::open(store, &list.digest)?;
+    let active = trust.clone().with_all_active();
+    let mut keys = active
+        .signers(&envelope, Role::Revoke, None, When::Ever)?
+        .keys;
+    keys.retain(|id| (trust.key(id)).is_some_and(|key| key.state == KeyState::Revoked));
+    Ok(keys)
+}
+
+/// List with this serial, if its keys were revoked later. `None`: there is none, or it cannot be read.
+///
+/// # Errors
+/// [`Refused::StoreUnreachable`].
+pub fn read_revoked(
+    store: &dyn Store,
+    trust: &Trust,
+    channel: &ChannelName,
+    serial: u64,
+) -> Result<Option<(Pointer, Revoke)>, Refused> {
+    let read = |trust| readable(read_head(store, Some(trust), Some(channel), serial));
+    if read(trust)?.is_some() {
+        return Ok(None);
+    }
+    read(&trust.clone().with_all_active())
+}
+
+/// Replaces every error except an unreachable store by `None`.
+fn readable<T>(read: Result<Option<T>, Refused>) -> Result<Option<T>, Refused> {
+    match read {
+        Err(why @ Refused::StoreUnreachable { .. }) => Err(why),
+        other => Ok(other.ok().flatten()),
+    }
 }
 
 fn highest(known: &BTreeSet<Pointer>) -> u64 {
@@ -295,7 +361,8 @@ fn read_head(
         let digest = store.listed_link(&Chain::Revocations, serial)?;
         let envelope = stored::open(store, &digest)?;
         if let Some(trust) = trust {
-            trust.authorized_signers(&envelope, Role::Revoke, channel, When::Ever)?;
+            let signers = trust.signers(&envelope, Role::Revoke, channel, When::Ever)?;
+            enough(trust, &envelope, channel, &signers)?;
         }
         let statement = Statement::<Revoke>::decode(envelope.payload())?;
         let list = statement.predicate;
@@ -336,8 +403,27 @@ fn verify(
     when: When,
 ) -> Result<Revoke, Refused> {
     let (list, signers) = read_signed(blobs, context, pointer, when)?;
-    context.trust.enough(Role::Revoke, &signers)?;
+    let envelope = stored::open(blobs, &pointer.digest)?;
+    enough(context.trust, &envelope, Some(context.channel), &signers)?;
     Ok(list)
+}
+
+/// Checks the threshold of signers. [`Refused::RevokedKey`] if enough owners signed, and a key of one
+/// of them was revoked later.
+fn enough(
+    trust: &Trust,
+    envelope: &Envelope,
+    channel: Option<&ChannelName>,
+    signers: &Signers,
+) -> Result<(), Refused> {
+    let Err(below) = trust.enough(Role::Revoke, signers) else {
+        return Ok(());
+    };
+    let active = trust.clone().with_all_active();
+    match active.authorized_signers(envelope, Role::Revoke, channel, When::Ever) {
+        Ok(_) => Err(Refused::RevokedKey),
+        Err(_) => Err(below),
+    }
 }
 
 /// Reads a list, and checks its signatures, subject, project and serial. Does not check the

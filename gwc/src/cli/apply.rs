@@ -162,6 +162,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             trust: trust.as_ref(),
             keys: &release_keys,
             head: head.as_ref(),
+            publishes_list: false,
         },
         build_keys: &build_keys,
         built: &built,

@@ -14,10 +14,12 @@ use bundle::refused::Refused;
 use bundle::revocation;
 use bundle::statement::envelope::Envelope;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
-use bundle::store::Store as _;
+use bundle::store::Store;
 use bundle::trust::{Trust, When};
 
 use super::approvals::acceptance;
+use super::revocations::Known;
+use super::revoked_lists::{self, RepeatList};
 use super::steps::Wanted;
 use crate::release::{self, AnyStore, Place, refusals};
 
@@ -67,23 +69,27 @@ impl<'a> Scope<'a> {
     }
 
     /// Determines the next list with the entries `wanted`. `trial`: list with the signatures of the
-    /// new list's keys.
+    /// new list's keys. `decision`: about lists by revoked keys.
     ///
     /// # Errors
-    /// If a list in force cannot be read.
+    /// If a list in force cannot be read, or `decision` is needed or wrong.
     pub(super) fn next_list(
         &self,
         wanted: &Revocation,
         trial: &Envelope,
+        decision: Option<RepeatList>,
     ) -> anyhow::Result<NextList> {
         let own = &self.place.channel;
-        let mut entries = wanted.clone();
+        let mut own_entries = wanted.clone();
         let mut known = BTreeSet::new();
-        known.extend(revocation::newest(self.store, self.left.as_ref(), own)?);
-        // A list by a key that is revoked now may be in force here, and stays in force.
+        if let Some((pointer, list)) = self.list_that_remains()? {
+            own_entries.extend(&list);
+            known.insert(pointer);
+        }
+        let mut entries = own_entries.clone();
+        // A list by a key that is revoked now may be in force here.
         let here = revocation::successor(self.store, self.trust, own, &known)?.list;
         let here = here.map(|(_, list)| list);
-        here.iter().for_each(|list| entries.extend(list));
         let mut in_force = Vec::new();
         let mut forked = Vec::new();
         for channel in self.others(trial)? {
@@ -102,6 +108,11 @@ impl<'a> Scope<'a> {
             }
             in_force.push((channel, list.map(|(_, list)| list)));
         }
+        let mut named = wanted.clone();
+        let at: (&dyn Store, _, _) = (self.store, self.left.as_ref(), own);
+        if let Some(list) = revoked_lists::repeat(at, decision, here.as_ref(), &mut entries)? {
+            named.extend(&list);
+        }
         let new = |list: Option<&Revoke>| match list {
             Some(list) => entries.without(list),
             None => entries.clone(),
@@ -110,9 +121,11 @@ impl<'a> Scope<'a> {
             .into_iter()
             .map(|(channel, list)| (channel, new(list.as_ref())))
             .collect();
-        let here = new(here.as_ref());
-        let all = std::iter::once((own, &here)).chain(others.iter().map(|(name, new)| (name, new)));
-        let repeated = all.map(|(channel, new)| (channel.clone(), new.minus(wanted)));
+        let others_repeat = others.iter();
+        let others_repeat =
+            others_repeat.map(|(channel, new)| (channel.clone(), new.minus(&named)));
+        let here = new(here.as_ref()).minus(&named).minus(&own_entries);
+        let repeated = std::iter::once((own.clone(), here)).chain(others_repeat);
         Ok(NextList {
             known,
             repeated: repeated.collect(),
@@ -120,6 +133,18 @@ impl<'a> Scope<'a> {
             forked,
             entries,
         })
+    }
+
+    /// Newest list that is in force without the revoked keys.
+    fn list_that_remains(&self) -> Result<Option<(Pointer, Revoke)>, Refused> {
+        revocation::newest_list(self.store, self.left.as_ref(), &self.place.channel)
+    }
+
+    /// True if the list in force contains these entries, and stays in force without the revoked keys.
+    pub(super) fn is_known(&self, known: &Known, wanted: &Revocation) -> Result<bool, Refused> {
+        let newest = revocation::newest(self.store, self.trust, &self.place.channel)?;
+        let remains = self.list_that_remains()?.map(|(pointer, _)| pointer);
+        Ok(known.lacks(wanted).is_empty() && newest == remains)
     }
 
     /// Other channels of the store that accept the new list.

@@ -50,6 +50,7 @@ mod reproduce;
 mod review;
 mod revocations;
 mod revoke;
+mod revoked_lists;
 mod rollback;
 mod rollout;
 mod route;

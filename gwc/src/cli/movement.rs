@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::say;
+use super::{revoked_lists, say};
 use crate::release::{self, AnyStore, Place, provenance};
 use bundle::approval;
 use bundle::channel::{self, Context};
@@ -27,6 +27,9 @@ pub(super) struct Movement<'a> {
     pub(super) keys: &'a [PrivateKey],
     /// Newest record of the channel. `None` if there is no record yet.
     pub(super) head: Option<&'a Entry>,
+    /// True if the command publishes a new revocation list first. The newest one may then be by a
+    /// revoked key.
+    pub(super) publishes_list: bool,
 }
 
 /// Bundle to which the channel moves, with the fields of the new record that come from the plan and
@@ -105,6 +108,7 @@ pub(super) fn check_newest_list(
         trust,
         keys: &[],
         head,
+        publishes_list: false,
     };
     movement.check_newest_list(store)
 }
@@ -200,7 +204,8 @@ impl Movement<'_> {
     }
 
     /// Refuses to move the channel if the store lacks the revocation list of the channel's newest
-    /// record. Also refuses this if the newest list is below the minimum serial in the trust file.
+    /// record, or if this list is by a revoked key. Also refuses this if the newest list is below the
+    /// minimum serial in the trust file.
     /// Otherwise gateways would refuse the new record, and a new gateway would admit revoked
     /// bundles and credentials.
     fn check_lists(&self, store: &dyn Store, newest: Option<Pointer>) -> anyhow::Result<()> {
@@ -218,6 +223,13 @@ impl Movement<'_> {
         };
         if serial >= known && !is_other && !is_gone {
             return Ok(());
+        }
+        let refusal = || revoked_lists::refusal(self.place, store, self.trust, known);
+        if !is_gone && let Some((why, advice)) = refusal()? {
+            return match self.publishes_list {
+                true => Ok(()),
+                false => Err(refused(&why, &advice)),
+            };
         }
         let by = match named.filter(|list| list.serial >= floor) {
             Some(list) => format!(
@@ -253,7 +265,12 @@ impl Movement<'_> {
     /// decides whether to move the channel.
     pub(super) fn check_newest_list(&self, store: &dyn Store) -> anyhow::Result<()> {
         let newest = revocation::newest(store, self.trust, &self.place.channel)?;
-        self.check_lists(store, newest)
+        self.check_lists(store, newest)?;
+        let warning = revoked_lists::warning(self.place, store, self.trust)?;
+        if let Some(warning) = warning.filter(|_| !self.publishes_list) {
+            say::note_once(&warning);
+        }
+        Ok(())
     }
 
     /// Runs [`check_floor`] for the channel's newest record. `merges`: records that the store has

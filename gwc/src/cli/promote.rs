@@ -80,6 +80,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         trust: trust.as_ref(),
         keys: &keys,
         head: Some(head),
+        publishes_list: false,
     };
     check_head(&place, &store, trust.as_ref(), Some(head))?;
     movement.check_newest_list(&store)?;

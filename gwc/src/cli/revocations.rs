@@ -152,8 +152,3 @@ pub(super) fn credential(option: &str, text: &str) -> anyhow::Result<Digest> {
         .into()
     })
 }
-
-/// True if a revocation contains no entries.
-pub(super) fn is_empty(revocation: &Revocation) -> bool {
-    revocation.bundles.is_empty() && revocation.credentials.is_empty() && revocation.keys.is_empty()
-}

@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 
 use bundle::digest::Digest;
 use bundle::history::Entry;
+use bundle::json::INTEGER_MAX;
 use bundle::keys::{KeyId, PrivateKey};
 use bundle::publish::{self, Revocation};
+use bundle::refused::Refused;
 use bundle::revocation;
 use bundle::statement::Statement;
 use bundle::statement::envelope::Envelope;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
+use bundle::store::WriteError;
 use bundle::trust::{Trust, When};
 use policy::auth::token_digest;
 use serde_json::{Value, json};
@@ -21,6 +24,7 @@ use super::movement::{Movement, RecordFields, conflict, known, refused};
 use super::options::{FormatOption, StoreOptions, confirm, keys};
 use super::review::ReviewOptions;
 use super::revocations::{self, Known};
+use super::revoked_lists::RepeatList;
 use super::rollback::Rollback;
 use super::say::{self, Context, Format};
 use crate::release::{self, AnyStore, Place};
@@ -50,12 +54,16 @@ pub(super) struct Args {
     #[arg(long, value_name = "KEYID")]
     signing_key: Vec<String>,
     /// Print the newest revocation list and change nothing
-    #[arg(long, conflicts_with_all = ["id", "credential", "token", "signing_key", "then", "key", "reason", "yes"])]
+    #[arg(long, conflicts_with_all = ["id", "credential", "token", "signing_key", "then", "repeat_list", "key", "reason", "yes"])]
     list: bool,
     /// Rollback after the revocation, as `rollback:ID`; required for the bundle that the channel
     /// runs. `none`: no rollback, although gateways keep serving a version by a stolen key
     #[arg(long, value_name = "rollback:ID|none")]
     then: Option<String>,
+    /// Entries of a list by a revoked key that the new list repeats: its serial, or `none`. Default: a
+    /// list in force is repeated, also if this command revokes its key
+    #[arg(long, value_name = "SERIAL|none")]
+    repeat_list: Option<RepeatList>,
     /// Key that signs the list: a file, or env:NAME; repeat it if several owners must sign
     #[arg(long, value_name = "FILE|env:NAME", required_unless_present = "list")]
     key: Vec<String>,
@@ -99,10 +107,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let trust = args.at.trust(&place)?;
     let store = place.open()?;
     let trust = usable(&place, &store, trust, &stolen);
-    let bundle = args.id.as_deref();
-    let bundle = bundle
-        .map(|id| release::resolve_id(&store, id))
-        .transpose()?;
+    let resolve = |id| release::resolve_id(&store, id);
+    let bundle = args.id.as_deref().map(resolve).transpose()?;
     let head = release::head(&store, trust.as_ref(), &place.channel)?;
     if then.is_none() {
         check_running(&place, head.as_ref(), bundle)?;
@@ -117,13 +123,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.then.is_none() && !stolen.is_empty() && scope.leads_below_floor() {
         return Err(below_floor(&scope, head.as_ref(), &stolen).into());
     }
-    let next = scope.next_list(&wanted, &trial)?;
+    let next = scope.next_list(&wanted, &trial, args.repeat_list)?;
     check_channels(args, &scope, &next)?;
     let whole = Movement {
         place: &place,
         trust: trust.as_ref(),
         keys: &keys,
         head: head.as_ref(),
+        publishes_list: true,
     };
     whole.check_newest_list(&store)?;
     let advice = Advice::new(context, &args.at, &place.root, &args.key);
@@ -138,7 +145,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         say::note(&doubt);
     }
     let known = Known::read(&place, &store, trust.as_ref())?;
-    let is_known = revocations::is_empty(&known.lacks(&wanted));
+    let is_known = args.repeat_list.is_none() && scope.is_known(&known, &wanted)?;
     if !is_known || rollback.is_some() {
         confirm(args.yes, "this cannot be undone; continue?")?;
     }
@@ -324,6 +331,7 @@ fn movement<'a>(
         trust,
         keys,
         head: Some(&rollback.head),
+        publishes_list: true,
     }
 }
 
@@ -469,5 +477,13 @@ fn write(scope: &Scope<'_>, next: NextList, keys: &[PrivateKey]) -> anyhow::Resu
         release::now(),
         &keys,
     );
-    list.map_err(conflict)
+    list.map_err(|error| match error {
+        WriteError::Refused(why @ Refused::TooLarge { limit, .. }) if limit < INTEGER_MAX => refused(
+            &why,
+            "the new list repeats the entries in force, which are too many; nothing was written. If \
+             a stolen key signed the list in force, revoke this key with `--repeat-list none`, or \
+             with the serial of a list before it",
+        ),
+        other => conflict(other),
+    })
 }

@@ -118,6 +118,7 @@ pub(super) fn go_back(
         trust,
         keys: &keys,
         head: Some(head),
+        publishes_list: false,
     };
     movement.check_keys(store, &BTreeSet::new())?;
     confirm(

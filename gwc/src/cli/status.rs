@@ -12,6 +12,7 @@ use super::fleet;
 use super::movement::{note_floor, short};
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::progress;
+use super::revoked_lists;
 use super::say::{self, Context, Format};
 use super::steps::{self, Wanted, place_text, step_json, step_text};
 use super::troubles::troubles;
@@ -126,6 +127,10 @@ pub(super) fn compare(
     }
     note_floor(&place, trust.as_ref(), head.as_ref());
     note_head(&place, &store, trust.as_ref(), head.as_ref());
+    match revoked_lists::warning(&place, &store, trust.as_ref()) {
+        Ok(warning) => warning.iter().for_each(|warning| say::note(warning)),
+        Err(why) => say::note(&format!("warning: {why}")),
+    }
     for key in &ending {
         say::note(&expiry::warning(key, now, context.project.as_deref()));
     }

@@ -45,6 +45,7 @@ mod replay;
 mod repository;
 mod revision_links;
 mod revoke;
+mod revoked_lists;
 mod rollback;
 mod route;
 mod route_credentials;

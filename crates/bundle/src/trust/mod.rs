@@ -339,6 +339,15 @@ impl Trust {
         self
     }
 
+    /// Marks all keys as active, to read statements by keys that were revoked later.
+    #[must_use]
+    pub fn with_all_active(mut self) -> Self {
+        for key in &mut self.keys {
+            key.state = KeyState::Active;
+        }
+        self
+    }
+
     /// Owners and keys with accepted signatures on this envelope, for the role, channel and time.
     /// Fails if there are fewer owners than the threshold. Does not decode the payload.
     ///

@@ -12,7 +12,7 @@ use bundle::statement::Statement;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
 use bundle::store::memory::Memory as Store;
 use bundle::store::{Chain, Store as _};
-use bundle::trust::{Floors, KeyState, Scope, Trust, When};
+use bundle::trust::{Floors, KeyState, Scope, Thresholds, Trust, When};
 
 use crate::fixture::*;
 
@@ -114,6 +114,54 @@ fn list_counts_in_the_channels_of_its_keys() {
     store.create_link(&Chain::Revocations, 6, &missing).unwrap();
     let unusable = revocation::newest(&store, Some(&trust), &prod).unwrap_err();
     assert_eq!(unusable.reason(), "blob-missing");
+}
+
+/// Two owners signed the list in force, and one of their keys is revoked later: readers skip the list.
+/// Gateways that accepted it find it in the chain of the next list.
+#[test]
+fn list_of_two_owners_one_of_them_revoked_is_skipped() {
+    let owners = ["rob", "ria", "rex"].map(|owner| trusted(owner, &[Role::Revoke]));
+    let both = Thresholds {
+        revoke: 2,
+        ..Thresholds::ONE
+    };
+    let trust = trust_of(owners.to_vec()).with_thresholds(both).unwrap();
+    let store = Store::default();
+    let sign = |trust: &Trust, known: &[Pointer], entry: &str, signers: [&str; 2]| {
+        let known = known.iter().copied().collect();
+        let list = (&prod(), &known, credential(entry));
+        let [one, two] = signers.map(key);
+        publish::revoke(&store, Some(trust), project(), list, NOON, &[&one, &two]).unwrap()
+    };
+    let one = sign(&trust, &[], "one", ["rob", "ria"]);
+    let left = trust
+        .clone()
+        .with_revoked(&[key("rob").public().id()].into());
+    let prod = prod();
+    let newest = |trust: &Trust| revocation::newest(&store, Some(trust), &prod);
+    assert_eq!(newest(&trust), Ok(Some(one)));
+    assert_eq!(newest(&left), Ok(None));
+    let revoked = revocation::newest_revoked(&store, &left, &prod, |_| true).unwrap();
+    assert_eq!(revoked.map(|(pointer, _)| pointer), Some(one));
+    let signers = revocation::revoked_signers(&store, &left, &one);
+    assert_eq!(signers, Ok([key("rob").public().id()].into()));
+    let of_left = context(&left, &prod);
+    let accept = |known: &revocation::Revocations| {
+        let memory = Memory {
+            revocations: known.clone(),
+            ..nothing()
+        };
+        follow::revocations(&store, &of_left, &memory).map(|list| list.pointer())
+    };
+    let none = revocation::Revocations::none();
+    assert_eq!(accept(&none), Ok(None));
+    let known = revocation::recall(&store, &context(&trust, &prod), one).unwrap();
+    let two = sign(&left, &[], "two", ["ria", "rex"]);
+    assert_eq!(accept(&none), Ok(Some(two)));
+    assert_eq!(accept(&known), Ok(Some(two)));
+    let one_signer = forge(&store, 3, "ria");
+    assert!(newest(&left).is_err_and(|why| why.reason() == "below-threshold"));
+    assert_eq!(one_signer.serial, 3);
 }
 
 /// A release with several keys, one of which was stolen. Signatures are sorted by key.

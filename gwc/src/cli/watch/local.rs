@@ -132,6 +132,7 @@ impl LocalReleases {
             trust: Some(&self.trust),
             keys: std::slice::from_ref(&self.key),
             head: head.as_ref(),
+            publishes_list: false,
         };
         let target = Target {
             bundle,

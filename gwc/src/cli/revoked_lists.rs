@@ -1,0 +1,182 @@
+//! Revocation lists whose signing keys were revoked later. Their entries do not count. A new list
+//! repeats them only if an operator says so (`gwc revoke --repeat-list`).
+
+use bundle::keys::KeyId;
+use bundle::name::ChannelName;
+use bundle::publish::Revocation;
+use bundle::refused::Refused;
+use bundle::revocation;
+use bundle::statement::predicate::{Pointer, Revoke};
+use bundle::store::Store;
+use bundle::trust::Trust;
+use model::exit::Failure;
+
+use crate::release::Place;
+
+/// Decision of an operator about lists by revoked keys (`--repeat-list`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RepeatList {
+    /// Repeat the entries of the list with this serial.
+    Serial(u64),
+    /// Repeat no such list.
+    None,
+}
+
+impl std::str::FromStr for RepeatList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            serial => serial
+                .parse()
+                .map(Self::Serial)
+                .map_err(|_| "write the serial of a revocation list, or none".to_owned()),
+        }
+    }
+}
+
+/// Adds to a new list the entries of lists by revoked keys. `revoked_now`: list in force until now, by
+/// a key that the new list revokes. Without a decision, it is repeated. Returns the list that the
+/// decision names.
+///
+/// # Errors
+/// If a decision is needed, or names a list that is not by a revoked key.
+pub(super) fn repeat(
+    (store, left, channel): (&dyn Store, Option<&Trust>, &ChannelName),
+    decision: Option<RepeatList>,
+    revoked_now: Option<&Revoke>,
+    entries: &mut Revocation,
+) -> anyhow::Result<Option<Revoke>> {
+    let Some(left) = left else {
+        revoked_now.iter().for_each(|list| entries.extend(list));
+        return Ok(None);
+    };
+    match decision {
+        Some(RepeatList::None) => Ok(None),
+        Some(RepeatList::Serial(serial)) => {
+            let list = revocation::read_revoked(store, left, channel, serial)?;
+            let (_, list) = list.ok_or_else(|| {
+                Failure::usage(format!(
+                    "--repeat-list {serial}: the store has no readable list {serial} by a revoked \
+                     key. The list in force is repeated without this option"
+                ))
+            })?;
+            entries.extend(&list);
+            Ok(Some(list))
+        }
+        None => {
+            revoked_now.iter().for_each(|list| entries.extend(list));
+            if let Some((pointer, list)) = dropped(store, left, channel, entries)? {
+                return Err(Failure::usage(format!(
+                    "a key that was revoked later signed revocation list {0}, so {1} of it do not \
+                     count. To repeat the entries, pass `--repeat-list {0}`. If a thief signed the \
+                     list, pass `--repeat-list none`, or the serial of a list before it",
+                    pointer.serial,
+                    count(&entries.lacking(&list)),
+                ))
+                .into());
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// Newest list by revoked keys that is newer than the list in force, and has entries that are not
+/// among `entries`.
+fn dropped(
+    store: &dyn Store,
+    trust: &Trust,
+    channel: &ChannelName,
+    entries: &Revocation,
+) -> Result<Option<(Pointer, Revoke)>, Refused> {
+    let adds = |list: &Revoke| !entries.lacking(list).is_empty();
+    revocation::newest_revoked(store, trust, channel, adds)
+}
+
+/// Warning if entries of a list by a revoked key do not count. `None`: there are none.
+pub(super) fn warning(
+    place: &Place,
+    store: &dyn Store,
+    trust: Option<&Trust>,
+) -> Result<Option<String>, Refused> {
+    let Some(trust) = trust else { return Ok(None) };
+    let mut entries = Revocation::default();
+    let in_force = revocation::newest_list(store, Some(trust), &place.channel)?;
+    in_force.iter().for_each(|(_, list)| entries.extend(list));
+    let dropped = dropped(store, trust, &place.channel, &entries)?;
+    Ok(dropped.map(|(pointer, list)| {
+        format!(
+            "warning: a key that was revoked later signed revocation list {0}, so {1} of it do not \
+             count in channel {2}. If the project published the list, repeat it: `{3}`",
+            pointer.serial,
+            count(&entries.lacking(&list)),
+            place.channel,
+            command(store, trust, pointer),
+        )
+    }))
+}
+
+/// Reason and advice if the list that the channel's newest record or the trust file names is by a
+/// revoked key.
+pub(super) fn refusal(
+    place: &Place,
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    serial: u64,
+) -> Result<Option<(Refused, String)>, Refused> {
+    let Some(trust) = trust else { return Ok(None) };
+    let list = revocation::read_revoked(store, trust, &place.channel, serial)?;
+    Ok(list.map(|(pointer, _)| {
+        let advice = format!(
+            "its entries do not count, and gateways without state cannot start; nothing was \
+             written. If the project published the list, repeat it: `{}`. If a thief signed it, \
+             replace {serial} by none, or by the serial of a list before it",
+            command(store, trust, pointer)
+        );
+        (Refused::RevocationsUntrusted { serial }, advice)
+    }))
+}
+
+/// Command that repeats a list.
+fn command(store: &dyn Store, trust: &Trust, list: Pointer) -> String {
+    let keys = revocation::revoked_signers(store, trust, &list);
+    let keys = keys.unwrap_or_default().into_iter();
+    let keys: Vec<String> = keys
+        .map(|id: KeyId| format!("--signing-key {id} "))
+        .collect();
+    let serial = list.serial;
+    format!(
+        "gwc revoke {}--repeat-list {serial} --key FILE",
+        keys.concat()
+    )
+}
+
+fn count(entries: &Revocation) -> String {
+    let (bundles, credentials) = (entries.bundles.len(), entries.credentials.len());
+    let keys = entries.keys.len();
+    let one = |count: usize, what: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {what}")),
+        _ => Some(format!("{count} {what}s")),
+    };
+    let parts = [
+        one(bundles, "bundle"),
+        one(credentials, "credential"),
+        one(keys, "signing key"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    parts.join(" and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decision_is_a_serial_or_none() {
+        assert_eq!("none".parse(), Ok(RepeatList::None));
+        assert_eq!("7".parse(), Ok(RepeatList::Serial(7)));
+        assert!("latest".parse::<RepeatList>().is_err());
+    }
+}
