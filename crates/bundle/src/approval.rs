@@ -69,7 +69,7 @@ pub enum NotCounted {
     Refused(Refused),
 }
 
-/// Checks whether an approval counts for a change. Returns the owners and keys of its signatures.
+/// Checks whether an approval counts for a change that is not published yet. Returns the owners and keys of its signatures.
 ///
 /// # Errors
 /// The reason why it does not count.
@@ -80,7 +80,8 @@ pub fn count(
     envelope: &Envelope,
 ) -> Result<Signers, NotCounted> {
     let statement = decode(trust, channel, envelope)?;
-    count_decoded(trust, channel, change, (envelope, &statement))
+    let when = When::First(change.created);
+    count_decoded(trust, channel, (change, when), (envelope, &statement))
 }
 
 /// Decodes an approval with an accepted signature. The validity period of the keys is not checked.
@@ -104,7 +105,7 @@ fn decode(
 fn count_decoded(
     trust: &Trust,
     channel: &ChannelName,
-    change: &Change,
+    (change, when): (&Change, When),
     (envelope, statement): (&Envelope, &Statement<Approve>),
 ) -> Result<Signers, NotCounted> {
     let Approve {
@@ -120,7 +121,6 @@ fn count_decoded(
     if !is_base || !is_subject || project != trust.project() || named != channel {
         return Err(NotCounted::OtherChange);
     }
-    let when = When::Past(change.created);
     let signers = trust.signers(envelope, Role::Approve, Some(channel), when);
     let signers = signers.map_err(NotCounted::Refused)?;
     let owners = signers.owners.clone();
@@ -154,14 +154,31 @@ pub fn check(
     bundle: Digest,
     record: &Record,
 ) -> Result<Approved, Refused> {
+    check_since(blobs, context, digest, (bundle, record), None)
+}
+
+/// Like [`check`], for a gateway that has accepted the record with the serial `known`. Later records
+/// are new: keys that are retired or expired now do not approve them. `None`: the gateway has accepted
+/// no record, and a key must have been valid when the record was created.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_since(
+    blobs: &dyn Blobs,
+    context: &Context<'_>,
+    digest: Option<Digest>,
+    (bundle, record): (Digest, &Record),
+    known: Option<u64>,
+) -> Result<Approved, Refused> {
     let Some(rule) = context.trust.approvals(context.channel) else {
         return Ok(Approved::NotRequired);
     };
-    let approved = check_alone(blobs, context, digest, (bundle, record))?;
+    let approved = check_alone(blobs, (context, known), digest, (bundle, record))?;
     if let Some(rollout) = &record.rollout {
         let base = rollout.base.digest;
         let linked = read(blobs, base)?;
-        let checked = check_alone(blobs, context, Some(base), (linked.bundle, &linked.record));
+        let base_record = (linked.bundle, &linked.record);
+        let checked = check_alone(blobs, (context, known), Some(base), base_record);
         match checked {
             Err(Refused::ApprovalsMissing { .. })
                 if is_between(blobs, rule.after, (digest, record), base)? => {}
@@ -199,7 +216,7 @@ fn is_between(
 /// Checks a record without the base of its progressive release.
 fn check_alone(
     blobs: &dyn Blobs,
-    context: &Context<'_>,
+    (context, known): (&Context<'_>, Option<u64>),
     digest: Option<Digest>,
     (bundle, record): (Digest, &Record),
 ) -> Result<Approved, Refused> {
@@ -227,7 +244,11 @@ fn check_alone(
                 plan: entry.record.plan,
                 created: entry.record.created,
             };
-            let owners = owners((trust, channel), &change, &approvals);
+            let when = match known.is_some_and(|known| entry.record.serial > known) {
+                true => When::First(context.now),
+                false => When::Past(change.created),
+            };
+            let owners = owners((trust, channel), (&change, when), &approvals);
             let number = u32::try_from(owners.len()).unwrap_or(u32::MAX);
             if number >= rule.owners {
                 return Ok(Approved::By(owners));
@@ -255,7 +276,7 @@ fn check_alone(
 /// Owners whose approvals count for a change.
 fn owners(
     (trust, channel): (&Trust, &ChannelName),
-    change: &Change,
+    change: (&Change, When),
     approvals: &[(Envelope, Statement<Approve>)],
 ) -> BTreeSet<String> {
     let counted = approvals.iter().filter_map(|(envelope, statement)| {

@@ -191,7 +191,8 @@ pub fn accept_with_store_list(
     if let Some(known) = memory.record {
         check_chain(blobs, known, &signed)?;
     }
-    check_approvals(blobs, context, &revocations, &signed)?;
+    let known = memory.record.map(|known| known.serial);
+    check_approvals(blobs, context, (&revocations, known), &signed)?;
     Ok(Accepted {
         pointer: candidate,
         bundle: signed.bundle,
@@ -207,14 +208,14 @@ pub fn accept_with_store_list(
 fn check_approvals(
     blobs: &dyn Blobs,
     context: &Context<'_>,
-    revocations: &Revocations,
+    (revocations, known): (&Revocations, Option<u64>),
     signed: &SignedRecord,
 ) -> Result<(), Refused> {
     let trust = &context.trust.clone().with_revoked(&revocations.keys());
     let context = &Context { trust, ..*context };
     let SignedRecord { bundle, record, .. } = signed;
     let digest = Some(signed.pointer.digest);
-    approval::check(blobs, context, digest, *bundle, record).map(drop)
+    approval::check_since(blobs, context, digest, (*bundle, record), known).map(drop)
 }
 
 /// Reads a record that was accepted earlier, from a state folder or a store. The record stays

@@ -17,6 +17,7 @@ use crate::manifest::CONTRACT;
 use crate::oci::{Descriptor, EMPTY_BLOB, MANIFEST_BYTES_MAX};
 use crate::refused::{Blame, Refused};
 use crate::revocation::{self, Revocations};
+use crate::serials;
 use crate::source;
 use crate::statement::predicate::{Pointer, Record};
 use crate::statement::stored;
@@ -67,7 +68,7 @@ pub struct FolderRecords {
 /// [`Refused::StoreUnreachable`] if the folder cannot be read. Damaged links are skipped;
 /// [`stored_records`] reports them.
 pub fn remember(state: &dyn Store, context: &Context<'_>) -> Result<Memory, Refused> {
-    let revocations = newest_list(state, context)?;
+    let revocations = accepted_lists(state, context)?;
     remember_under(state, context, revocations)
 }
 
@@ -161,18 +162,22 @@ pub fn stored_records(
     Ok(kept)
 }
 
-/// Newest revocation list of a store if it may replace the known list, otherwise the known list. A
+/// Known revocation lists, and the newer ones of a store that are accepted. A
 /// list is accepted even if the channel's head is refused, so that a stolen release key can be
 /// revoked.
 ///
 /// # Errors
-/// The reason why the newest list is refused. The known list stays in force.
+/// The reason why the newest list is refused, if no list is added. The known lists stay in force.
 pub fn revocations(
     store: &dyn Store,
     context: &Context<'_>,
     memory: &Memory,
 ) -> Result<Revocations, Refused> {
-    newer_list(store, &context.after(memory), &memory.revocations)
+    let known = &memory.revocations;
+    match revocation::accept_newer(store, &context.after(memory), known)? {
+        (lists, Some(why)) if lists == *known => Err(why),
+        (lists, _) => Ok(lists),
+    }
 }
 
 /// Reads the newest acceptable record of a channel in a store. `None` if the channel has no
@@ -208,8 +213,11 @@ pub fn head_past(
             skipped.push(serial);
         }
     };
+    let floor = context.trust.floors(context.channel).min_serial;
+    let known = memory.record.map_or(0, |known| known.serial);
+    let reachable = serials::reachable(&serials, known.max(floor));
     // Skip all records by a revoked key, because a stolen key may have signed any number of them.
-    for serial in serials.into_iter().rev() {
+    for &serial in reachable.iter().rev() {
         let digest = store.listed_link(&chain, serial)?;
         if skipped_records.has(&digest) {
             skip(serial, digest, skipped_records);
@@ -426,7 +434,7 @@ pub fn keep_list(
     revocations: &Revocations,
 ) -> Result<(), WriteError> {
     let mut copy = Copy::new(from, state);
-    copy.list(revocations)?;
+    copy.lists(revocations)?;
     state.commit(&copy.into_batch()?)
 }
 
@@ -493,78 +501,55 @@ fn with_newest_list(
     accepted: Accepted,
 ) -> (Result<Accepted, Refused>, Option<Refused>) {
     let known = accepted.revocations().clone();
-    match newer_list(store, context, &known) {
-        Err(refused) => (Ok(accepted), Some(refused)),
-        Ok(list) if list == known => (Ok(accepted), None),
-        Ok(list) => {
-            let memory = Memory {
-                revocations: list,
-                ..accepted.memory()
-            };
-            let pointer = accepted.pointer();
-            let context = context.after(&memory);
-            (channel::recall(store, &context, &memory, pointer), None)
-        }
-    }
+    let (lists, refused) = match revocation::accept_newer(store, context, &known) {
+        Err(refused) => return (Ok(accepted), Some(refused)),
+        Ok((lists, refused)) if lists == known => return (Ok(accepted), refused),
+        Ok(newer) => newer,
+    };
+    let memory = Memory {
+        revocations: lists,
+        ..accepted.memory()
+    };
+    let pointer = accepted.pointer();
+    let context = context.after(&memory);
+    (channel::recall(store, &context, &memory, pointer), refused)
 }
 
-/// Reads the serial of the store's newest revocation list. 0 unless the list is the known list or a
-/// successor of it.
+/// Serial of the newest revocation list that the store has and that is known or accepted. 0 if there is
+/// none.
 fn shown_list(
     store: &dyn Store,
     context: &Context<'_>,
     known: &Revocations,
 ) -> Result<u64, Refused> {
-    match newer_list(store, context, known) {
-        Ok(newer) if newer != *known => return Ok(newer.serial()),
-        Err(refused @ Refused::StoreUnreachable { .. }) => return Err(refused),
-        Ok(_) | Err(_) => {}
+    let (newer, _) = revocation::accept_newer(store, context, known)?;
+    if newer.serial() > known.serial() {
+        return Ok(newer.serial());
     }
-    let Some(pointer) = known.pointer() else {
-        return Ok(0);
-    };
-    let linked = store.link(&Chain::Revocations, pointer.serial)?;
-    Ok(if linked == Some(pointer.digest) {
-        pointer.serial
-    } else {
-        0
-    })
-}
-
-fn newer_list(
-    store: &dyn Store,
-    context: &Context<'_>,
-    known: &Revocations,
-) -> Result<Revocations, Refused> {
-    let serials = store.serials(&Chain::Revocations)?;
-    for serial in serials.into_iter().rev() {
-        if serial <= known.serial() {
-            break;
-        }
-        let digest = store.listed_link(&Chain::Revocations, serial)?;
-        match revocation::accept(store, context, known, Pointer { digest, serial }) {
-            Err(why) if revocation::is_skipped(&why) => {}
-            result => return result,
+    for Pointer { digest, serial } in known.pointers().rev() {
+        if store.link(&Chain::Revocations, serial)? == Some(digest) {
+            return Ok(serial);
         }
     }
-    Ok(known.clone())
+    Ok(0)
 }
 
-/// Reads the newest revocation list in a state folder that has valid signatures.
-/// [`Revocations::none`] if the folder has no such list.
+/// Reads the revocation lists in a state folder that have valid signatures. [`Revocations::none`] if
+/// the folder has no such list.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`] if the folder cannot be read.
-pub fn newest_list(state: &dyn Store, context: &Context<'_>) -> Result<Revocations, Refused> {
-    for serial in state.serials(&Chain::Revocations)?.into_iter().rev() {
+pub fn accepted_lists(state: &dyn Store, context: &Context<'_>) -> Result<Revocations, Refused> {
+    let mut all = Revocations::none();
+    for serial in state.serials(&Chain::Revocations)? {
         let Ok(Some(digest)) = state.link(&Chain::Revocations, serial) else {
             continue;
         };
         if let Ok(list) = revocation::recall(state, context, Pointer { digest, serial }) {
-            return Ok(list);
+            all.extend(list)?;
         }
     }
-    Ok(Revocations::none())
+    Ok(all)
 }
 
 const fn is_about_time(refused: &Refused) -> bool {
@@ -625,19 +610,26 @@ impl<'a> Copy<'a> {
         Ok(())
     }
 
-    fn list(&mut self, revocations: &Revocations) -> Result<(), Refused> {
-        match revocations.pointer() {
-            None => Ok(()),
-            Some(pointer) => {
+    /// Adds the lists that the state folder does not have.
+    fn lists(&mut self, revocations: &Revocations) -> Result<(), Refused> {
+        for pointer in revocations.pointers() {
+            let link = self.to.link(&Chain::Revocations, pointer.serial);
+            if link.map_err(not_durable)? != Some(pointer.digest)
+                || self
+                    .to
+                    .size(&pointer.digest)
+                    .map_err(not_durable)?
+                    .is_none()
+            {
                 self.statement(&pointer.digest)?;
                 self.link(Chain::Revocations, pointer);
-                Ok(())
             }
         }
+        Ok(())
     }
 
     fn record(&mut self, accepted: &Accepted) -> Result<(), Refused> {
-        self.list(accepted.revocations())?;
+        self.lists(accepted.revocations())?;
         let pointer = accepted.pointer();
         self.statement(&pointer.digest)?;
         self.link(Chain::Channel(accepted.record().channel.clone()), pointer);

@@ -10,6 +10,7 @@ use crate::digest::Digest;
 use crate::moment::Moment;
 use crate::name::ChannelName;
 use crate::refused::Refused;
+use crate::serials;
 use crate::statement::predicate::{Build, Pointer, Record, Role};
 use crate::statement::{Statement, claimed_role, stored};
 use crate::store::{Blobs, Chain, Store};
@@ -47,7 +48,8 @@ pub struct History {
 }
 
 /// Head of a channel, for a reader that has not accepted a record before: the record with the
-/// highest serial that is not signed by a revoked key. `None` for a channel without records.
+/// highest serial that is not signed by a revoked key. Ignores records whose serial is more than 2^20
+/// above the one before. `None` for a channel without records.
 ///
 /// # Errors
 /// A record at the head cannot be read, or its signatures are not valid: [`Refused::AtLink`].
@@ -59,15 +61,22 @@ pub fn head(
     Ok(find_head(store, trust, channel)?.0)
 }
 
+/// Minimum serial of a record in the trust file.
+fn floor(trust: Option<&Trust>, channel: &ChannelName) -> u64 {
+    trust.map_or(0, |trust| trust.floors(channel).min_serial)
+}
+
 /// Finds the head of a channel. Also returns the serials above the head that were skipped.
 pub(crate) fn find_head(
     store: &dyn Store,
     trust: Option<&Trust>,
     channel: &ChannelName,
 ) -> Result<(Option<Entry>, BTreeSet<u64>), Refused> {
-    let mut skipped = BTreeSet::new();
     let chain = Chain::Channel(channel.clone());
-    for serial in store.serials(&chain)?.into_iter().rev() {
+    let serials = store.serials(&chain)?;
+    let reachable = serials::reachable(&serials, floor(trust, channel));
+    let mut skipped: BTreeSet<u64> = serials[reachable.len()..].iter().copied().collect();
+    for &serial in reachable.iter().rev() {
         let at_link = |why: Refused| chain.at_link(serial, why);
         let digest = store.listed_link(&chain, serial).map_err(at_link)?;
         let entry = entry(store, trust, channel, digest).map_err(at_link)?;
@@ -90,6 +99,40 @@ pub(crate) fn find_head(
         }
     }
     Ok((None, skipped))
+}
+
+/// Revocation list that the newest record by active keys names. `None`: there is no such record, or it
+/// names none. `now`: current time.
+///
+/// # Errors
+/// [`Refused::StoreUnreachable`].
+pub(crate) fn named_list(
+    store: &dyn Store,
+    trust: &Trust,
+    channel: &ChannelName,
+    now: Moment,
+) -> Result<Option<Pointer>, Refused> {
+    let context = Context {
+        trust,
+        channel,
+        now,
+    };
+    let chain = Chain::Channel(channel.clone());
+    let serials = store.serials(&chain)?;
+    let reachable = serials::reachable(&serials, floor(Some(trust), channel));
+    for &serial in reachable.iter().rev() {
+        let read = || {
+            let digest = store.listed_link(&chain, serial)?;
+            let pointer = Pointer { digest, serial };
+            channel::verify(store, &context, pointer, When::First(now))
+        };
+        match read() {
+            Ok(signed) => return Ok(signed.record.revocations),
+            Err(why @ Refused::StoreUnreachable { .. }) => return Err(why),
+            Err(_) => {}
+        }
+    }
+    Ok(None)
 }
 
 /// Records of a channel from the head backwards, at most `limit`.

@@ -12,12 +12,12 @@ use crate::digest::Digest;
 use crate::history;
 use crate::json::INTEGER_MAX;
 use crate::keys::{KeyId, PrivateKey};
+use crate::lists;
 use crate::manifest::Bundle;
 use crate::moment::Moment;
 use crate::name::{ChannelName, ProjectName};
 use crate::oci::{self, Descriptor, MANIFEST_BYTES_MAX};
 use crate::refused::Refused;
-use crate::revocation::{self, Newest};
 use crate::statement::Statement;
 use crate::statement::envelope::Envelope;
 use crate::statement::predicate::{
@@ -256,8 +256,10 @@ pub fn prepare(
     let above = draft.merges.iter().map(|merged| merged.serial).max();
     let least = above.unwrap_or(0).saturating_add(1);
     let floor = trust.map_or(0, |trust| trust.floors(&draft.channel).min_serial);
-    let serial = free_serial(head, &skipped, least.max(floor))?;
-    let revocations = revocation::newest(store, trust, &draft.channel)?;
+    let last = head.map_or(0, |pointer| pointer.serial);
+    let serial = free_serial(last, &skipped, least.max(floor))?;
+    let lists = lists::in_force(store, trust, &draft.channel, draft.created)?;
+    let revocations = lists.pointer();
     let statement = Statement {
         subject: vec![draft.bundle],
         predicate: Record {
@@ -326,28 +328,23 @@ pub fn release(
     publish(store, &sign(&statement, keys)?)
 }
 
-/// Publishes a new revocation list. `channel`: the publisher's channel. `known`: the lists that the
-/// new list replaces, one for each channel that accepts it. `entries`: all entries of the new list,
-/// with those of the lists that it replaces.
+/// Publishes a new revocation list. `channel`: the publisher's channel. `entries`: all entries of the
+/// new list.
 ///
 /// # Errors
 /// [`WriteError::Conflict`] if another writer was faster, [`Refused::Malformed`] if the list would
-/// be empty; the errors of [`revocation::predecessor`].
+/// be empty, [`Refused::TooLarge`] if the serials are used up.
 pub fn revoke(
     store: &dyn Store,
     trust: Option<&Trust>,
     project: ProjectName,
-    (channel, known, entries): (&ChannelName, &BTreeSet<Pointer>, Revocation),
+    (channel, entries): (&ChannelName, Revocation),
     created: Moment,
     keys: &[&PrivateKey],
 ) -> Result<Pointer, WriteError> {
-    let Newest {
-        list: head,
-        skipped,
-    } = revocation::predecessor(store, trust, channel, known)?;
-    let head = head.map(|(pointer, _)| pointer);
     let floor = trust.map_or(0, |trust| trust.floors(channel).min_revocations);
-    let serial = free_serial(head, &skipped, floor)?;
+    let (head, last, used) = lists::before_next(store, floor)?;
+    let serial = free_serial(last, &used, floor)?;
     let list = Revoke {
         project,
         serial,
@@ -369,12 +366,12 @@ pub fn revoke(
     put_link(store, &envelope, subject, (Chain::Revocations, serial))
 }
 
-/// Lowest serial above the head that is not in `skipped`, at least `least`. Links above the head exist
+/// Lowest serial above `last` that is not in `skipped`, at least `least`. Links above the head exist
 /// only if a key was stolen: they are records that the key signed before it was revoked. If another
 /// writer adds a link after the head was read, creating a link with the same serial fails as a
 /// conflict.
-fn free_serial(head: Option<Pointer>, skipped: &BTreeSet<u64>, least: u64) -> Result<u64, Refused> {
-    let mut serial = (head.map_or(0, |pointer| pointer.serial) + 1).max(least);
+fn free_serial(last: u64, skipped: &BTreeSet<u64>, least: u64) -> Result<u64, Refused> {
+    let mut serial = (last + 1).max(least);
     while skipped.contains(&serial) {
         serial += 1;
     }

@@ -226,8 +226,8 @@ fn trust(bytes: &[u8]) -> (BTreeMap<String, String>, BTreeMap<String, u64>) {
             ("channels", Value::Object(channels)) => {
                 for (channel, kinds) in channels {
                     for (kind, value) in kinds.as_object().into_iter().flatten() {
-                        if kind == "approvals_after" {
-                            let name = format!("approvals_after of channel {channel}");
+                        if matches!(kind.as_str(), "approvals_after" | "accepted_until") {
+                            let name = format!("{kind} of channel {channel}");
                             parts.insert(name, value.to_string());
                             continue;
                         }

@@ -1,24 +1,24 @@
-//! New revocation list of `gwc revoke`: the lists that it replaces, its entries, and its effects on
-//! the channels of the store.
+//! New revocation list of `gwc revoke`: its entries, and its effects on the channels of the store.
 //!
 //! One chain of lists is for all channels, but a list counts only in the channels of its keys. A
-//! new list therefore repeats the lists in force in all channels that accept it.
+//! new list repeats the entries in force in all channels that accept it, so that they stay in force if
+//! an older list is lost, or its key is revoked.
 
 use std::collections::BTreeSet;
 
 use bundle::history::Entry;
 use bundle::keys::KeyId;
+use bundle::lists;
 use bundle::name::ChannelName;
 use bundle::publish::Revocation;
 use bundle::refused::Refused;
-use bundle::revocation;
+use bundle::revocation::Revocations;
 use bundle::statement::envelope::Envelope;
-use bundle::statement::predicate::{Pointer, Revoke, Role};
+use bundle::statement::predicate::Role;
 use bundle::store::Store;
 use bundle::trust::{Trust, When};
 
 use super::approvals::acceptance;
-use super::revocations::Known;
 use super::revoked_lists::{self, RepeatList};
 use super::steps::Wanted;
 use crate::release::{self, AnyStore, Place, refusals};
@@ -38,8 +38,6 @@ pub(super) struct Scope<'a> {
 
 /// New list before it is signed.
 pub(super) struct NextList {
-    /// Lists that the new list replaces.
-    pub(super) known: BTreeSet<Pointer>,
     /// All entries of the new list.
     pub(super) entries: Revocation,
     /// Other channels of the store that accept the new list, with the entries that are new there.
@@ -47,9 +45,6 @@ pub(super) struct NextList {
     /// All channels that accept the new list, with the entries that only lists of other channels
     /// have until now.
     repeated: Vec<(ChannelName, Revocation)>,
-    /// Other channels that accept the new list, with the serial of a list in force there that the new
-    /// list cannot continue.
-    forked: Vec<(ChannelName, u64)>,
 }
 
 impl<'a> Scope<'a> {
@@ -80,71 +75,53 @@ impl<'a> Scope<'a> {
         decision: Option<RepeatList>,
     ) -> anyhow::Result<NextList> {
         let own = &self.place.channel;
+        let now = release::now();
         let mut own_entries = wanted.clone();
-        let mut known = BTreeSet::new();
-        if let Some((pointer, list)) = self.list_that_remains()? {
-            own_entries.extend(&list);
-            known.insert(pointer);
-        }
+        let remains = lists::in_force(self.store, self.left.as_ref(), own, now)?;
+        remains
+            .list()
+            .iter()
+            .for_each(|list| own_entries.extend(list));
         let mut entries = own_entries.clone();
-        // A list by a key that is revoked now may be in force here.
-        let here = revocation::successor(self.store, self.trust, own, &known)?.list;
-        let here = here.map(|(_, list)| list);
         let mut in_force = Vec::new();
-        let mut forked = Vec::new();
         for channel in self.others(trial)? {
-            let list = revocation::newest_list(self.store, self.left.as_ref(), &channel)?;
-            if let Some((pointer, list)) = &list {
-                let mut all = known.clone();
-                all.insert(*pointer);
-                match revocation::predecessor(self.store, self.trust, own, &all) {
-                    Ok(_) => {
-                        known = all;
-                        entries.extend(list);
-                    }
-                    Err(Refused::Forked { .. }) => forked.push((channel.clone(), pointer.serial)),
-                    Err(why) => return Err(why.into()),
-                }
-            }
-            in_force.push((channel, list.map(|(_, list)| list)));
+            let lists = lists::in_force(self.store, self.left.as_ref(), &channel, now)?;
+            lists.list().iter().for_each(|list| entries.extend(list));
+            in_force.push((channel, lists));
         }
+        // Also the lists by keys that are revoked now.
+        let here = lists::in_force(self.store, self.trust, own, now)?;
         let mut named = wanted.clone();
         let at: (&dyn Store, _, _) = (self.store, self.left.as_ref(), own);
-        if let Some(list) = revoked_lists::repeat(at, decision, here.as_ref(), &mut entries)? {
+        if let Some(list) = revoked_lists::repeat(at, decision, here.list(), &mut entries)? {
             named.extend(&list);
         }
-        let new = |list: Option<&Revoke>| match list {
+        let new = |lists: &Revocations| match lists.list() {
             Some(list) => entries.without(list),
             None => entries.clone(),
         };
         let others: Vec<_> = in_force
             .into_iter()
-            .map(|(channel, list)| (channel, new(list.as_ref())))
+            .map(|(channel, lists)| (channel, new(&lists)))
             .collect();
         let others_repeat = others.iter();
         let others_repeat =
             others_repeat.map(|(channel, new)| (channel.clone(), new.minus(&named)));
-        let here = new(here.as_ref()).minus(&named).minus(&own_entries);
+        let here = new(&here).minus(&named).minus(&own_entries);
         let repeated = std::iter::once((own.clone(), here)).chain(others_repeat);
         Ok(NextList {
-            known,
             repeated: repeated.collect(),
             others,
-            forked,
             entries,
         })
     }
 
-    /// Newest list that is in force without the revoked keys.
-    fn list_that_remains(&self) -> Result<Option<(Pointer, Revoke)>, Refused> {
-        revocation::newest_list(self.store, self.left.as_ref(), &self.place.channel)
-    }
-
-    /// True if the list in force contains these entries, and stays in force without the revoked keys.
-    pub(super) fn is_known(&self, known: &Known, wanted: &Revocation) -> Result<bool, Refused> {
-        let newest = revocation::newest(self.store, self.trust, &self.place.channel)?;
-        let remains = self.list_that_remains()?.map(|(pointer, _)| pointer);
-        Ok(known.lacks(wanted).is_empty() && newest == remains)
+    /// True if the lists in force contain these entries, also without the revoked keys.
+    pub(super) fn is_known(&self, wanted: &Revocation) -> Result<bool, Refused> {
+        let (left, channel) = (self.left.as_ref(), &self.place.channel);
+        let remains = lists::in_force(self.store, left, channel, release::now())?;
+        let lacks = remains.list().map(|list| wanted.without(list));
+        Ok(lacks.as_ref().unwrap_or(wanted).is_empty())
     }
 
     /// Other channels of the store that accept the new list.
@@ -170,15 +147,7 @@ impl<'a> Scope<'a> {
         let effects = others.flat_map(|(channel, new)| self.on_other(channel, new));
         let repeated = next.repeated.iter();
         let repeated = repeated.filter_map(|(channel, new)| repeated_text(channel, new));
-        let forked = next.forked.iter().map(|(channel, serial)| {
-            format!(
-                "list {serial}, in force in channel {channel}, does not continue the list in force \
-                 in channel {}, so gateways of {channel} that accepted it refuse the new list. If a \
-                 stolen key signed it, revoke this key",
-                self.place.channel
-            )
-        });
-        effects.chain(repeated).chain(forked).collect()
+        effects.chain(repeated).collect()
     }
 
     fn on_other(&self, channel: &ChannelName, new: &Revocation) -> Vec<String> {
@@ -310,7 +279,7 @@ impl<'a> Scope<'a> {
                 "such a key signed bundle {0}, the base of the progressive release in channel \
                  {channel}, or its record: gateways cannot restart until the release ends. End it \
                  first (`gwc abort` or `gwc promote --to-all`). Otherwise sign the bundle again \
-                 from its sources (`gwc sign {0} --key FILE`), then run `gwc abort`",
+                 from its sources (`gwc build`, then `gwc sign {0} --key FILE`), then run `gwc abort`",
                 base.short()
             ));
         }

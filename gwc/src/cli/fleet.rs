@@ -34,6 +34,41 @@ pub(super) struct Lost {
     pub(super) running: BTreeSet<Digest>,
 }
 
+/// Refuses a store that lacks records which reachable gateways have accepted. They would refuse a new
+/// record.
+pub(super) fn check_records(nodes: &Nodes, place: &Place, entries: &[Entry]) -> anyhow::Result<()> {
+    let states = nodes.status().into_iter();
+    let reachable = states.filter_map(|(name, status)| Some((name, status.ok()?)));
+    let followers = reachable.filter(|(_, status)| follows_another(status, place).is_none());
+    let lost: Vec<String> = followers
+        .filter_map(|(name, status)| {
+            let pointer = accepted(&status).filter(|pointer| !has(entries, *pointer))?;
+            Some(format!("{name} has accepted serial {}", pointer.serial))
+        })
+        .collect();
+    match lost.is_empty() {
+        true => Ok(()),
+        false => Err(lost_records(place, entries, &lost)),
+    }
+}
+
+fn lost_records(place: &Place, entries: &[Entry], lost: &[String]) -> anyhow::Error {
+    let head = entries.first().map_or(0, |head| head.pointer.serial);
+    Failure::new(
+        Exit::UNVERIFIED,
+        "forked",
+        format!(
+            "the store has lost records: its channel {} is at serial {head}, but {}; gateways \
+             would refuse a new record. If this is an older copy of the store, restore the \
+             newer one. If the newer one is lost, `gwc apply --merge` with every gateway as \
+             --node writes a record that all of them accept",
+            place.channel,
+            lost.join(", ")
+        ),
+    )
+    .into()
+}
+
 /// Queries all gateways. Returns the records that gateways have accepted but the store lacks. The
 /// next record must merge these records. `lists`: serial of the store's newest revocation list.
 pub(super) fn ask(
@@ -76,20 +111,7 @@ pub(super) fn ask(
         }
     }
     if !lost.records.is_empty() && !allowed.merge {
-        let head = entries.first().map_or(0, |head| head.pointer.serial);
-        return Err(Failure::new(
-            Exit::UNVERIFIED,
-            "forked",
-            format!(
-                "the store has lost records: its channel {} is at serial {head}, but {}; gateways \
-                 would refuse a new record. If this is an older copy of the store, restore the \
-                 newer one. If the newer one is lost, `gwc apply --merge` with every gateway as \
-                 --node writes a record that all of them accept",
-                place.channel,
-                lost_serials.join(", ")
-            ),
-        )
-        .into());
+        return Err(lost_records(place, entries, &lost_serials));
     }
     check_progress(&failed, &untested, &on_hold, allowed)?;
     for one in on_hold {

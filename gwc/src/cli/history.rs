@@ -259,7 +259,10 @@ fn line(
     let mark = match (back, revoked) {
         (_, true) => "  REVOKED".to_owned(),
         (Some(0), _) => "  <- runs".to_owned(),
-        (Some(_), _) if gone => "  (`gwc gc` removed its bundle; build it again)".to_owned(),
+        (Some(_), _) if gone => {
+            "  (the store has no such bundle; `gwc build` of its sources stores it again)"
+                .to_owned()
+        }
         (Some(steps), _) => {
             let steps = format!("-{steps}");
             format!("  ({})", advice.command(&["rollback", &steps]))

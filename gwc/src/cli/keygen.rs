@@ -119,7 +119,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         )),
     }
     say::note(&format!(
-        "Commit the trust file. Never commit `{}`: anyone who has it can release.",
+        "Commit the trust file. Never commit `{}`: anyone who has it can sign in your name.",
         say::path(&private_file)
     ));
     if provenance::would_commit(&private_file) {

@@ -10,9 +10,9 @@ use bundle::channel::{self, Context};
 use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::keys::PrivateKey;
+use bundle::lists;
 use bundle::publish::{self, Draft};
 use bundle::refused::Refused;
-use bundle::revocation;
 use bundle::statement::Statement;
 use bundle::statement::predicate::{Pointer, Record, RecordKind, Role, Rollout};
 use bundle::store::{Chain, Store, WriteError};
@@ -264,8 +264,8 @@ impl Movement<'_> {
     /// Runs [`Self::check_lists`] with the newest revocation list of the store, before the command
     /// decides whether to move the channel.
     pub(super) fn check_newest_list(&self, store: &dyn Store) -> anyhow::Result<()> {
-        let newest = revocation::newest(store, self.trust, &self.place.channel)?;
-        self.check_lists(store, newest)?;
+        let lists = lists::in_force(store, self.trust, &self.place.channel, release::now())?;
+        self.check_lists(store, lists.pointer())?;
         let warning = revoked_lists::warning(self.place, store, self.trust)?;
         if let Some(warning) = warning.filter(|_| !self.publishes_list) {
             say::note_once(&warning);
@@ -357,7 +357,8 @@ impl Movement<'_> {
         };
         let record = &prepared.predicate;
         for bundle in &prepared.subject {
-            let checked = approval::check(store, &context, None, *bundle, record);
+            let known = Some(self.head.map_or(0, |head| head.pointer.serial));
+            let checked = approval::check_since(store, &context, None, (*bundle, record), known);
             checked.map_err(|error| refused(&error, unapproved(record.kind)))?;
         }
         Ok(())

@@ -6,7 +6,7 @@ use bundle::name::ChannelName;
 use bundle::refused::Refused;
 use bundle::store::Store as _;
 use bundle::trust::Trust;
-use bundle::{history, revocation};
+use bundle::{history, lists};
 
 use super::copy::CopyOptions;
 use super::movement::refused;
@@ -68,10 +68,9 @@ fn check_source(
 ) -> anyhow::Result<()> {
     let check = || {
         for channel in channels {
-            let list = revocation::newest_list(source, Some(trust), channel)?;
-            let serial = list.as_ref().map_or(0, |(pointer, _)| pointer.serial);
-            let revoked = list.map(|(_, list)| list.keys).unwrap_or_default();
-            let trust = trust.clone().with_revoked(&revoked);
+            let lists = lists::in_force(source, Some(trust), channel, release::now())?;
+            let serial = lists.serial();
+            let trust = trust.clone().with_revoked(&lists.keys());
             let head = history::head(source, Some(&trust), channel)?;
             let named = head.and_then(|head| head.record.revocations);
             if let Some(known) = named.filter(|named| named.serial > serial) {

@@ -4,20 +4,18 @@
 use std::collections::BTreeSet;
 
 use bundle::digest::Digest;
-use bundle::publish::Revocation;
-use bundle::revocation;
-use bundle::statement::predicate::{Pointer, Revoke};
+use bundle::lists;
+use bundle::revocation::Revocations;
 use bundle::trust::Trust;
 use serde_json::{Value, json};
 
 use super::options::StoreOptions;
 use super::say::{self, Context, Format};
-use crate::release::evidence::BundleVerifier;
 use crate::release::{self, AnyStore, Place};
 use model::exit::{Exit, Failure};
 
-/// Newest revocation list of a store. `None` if the store has no list.
-pub(super) struct Known(Option<(Pointer, Revoke)>);
+/// Revocation lists of a store that are in force in a channel.
+pub(super) struct Known(Revocations);
 
 /// Prints the newest revocation list. Verifies it if there is a trust file.
 pub(super) fn list(at: &StoreOptions, format: Format, context: &Context) -> anyhow::Result<Exit> {
@@ -25,7 +23,7 @@ pub(super) fn list(at: &StoreOptions, format: Format, context: &Context) -> anyh
     let trust = at.trust(&place)?;
     let known = match place.open_if_there()? {
         Some(store) => Known::read(&place, &store, trust.as_ref())?,
-        None => Known(None),
+        None => Known(Revocations::none()),
     };
     match format {
         Format::Human => say::result(&known.shown()),
@@ -35,46 +33,33 @@ pub(super) fn list(at: &StoreOptions, format: Format, context: &Context) -> anyh
 }
 
 impl Known {
-    /// Reads the newest revocation list.
+    /// Reads the lists.
     ///
     /// # Errors
-    /// Returns an error if a list cannot be read or, with a trust file, verified.
+    /// Returns an error if the newest list cannot be read or, with a trust file, verified.
     pub(super) fn read(
         place: &Place,
         store: &AnyStore,
         trust: Option<&Trust>,
     ) -> anyhow::Result<Self> {
-        if let Some(trust) = trust {
-            let verifier = BundleVerifier {
-                store,
-                trust,
-                channel: &place.channel,
-            };
-            verifier.revocations()?;
-        }
-        Ok(Self(revocation::newest_list(store, trust, &place.channel)?))
+        let lists = lists::in_force(store, trust, &place.channel, release::now())?;
+        Ok(Self(lists))
     }
 
-    /// Serial of the list, or 0 if there is no list.
+    /// Serial of the newest list, or 0 if there is no list.
     pub(super) fn serial(&self) -> u64 {
-        self.0.as_ref().map_or(0, |(pointer, _)| pointer.serial)
-    }
-
-    /// Returns the entries of `wanted` that are not on the list.
-    pub(super) fn lacks(&self, wanted: &Revocation) -> Revocation {
-        match &self.0 {
-            Some((_, list)) => wanted.without(list),
-            None => wanted.clone(),
-        }
+        self.0.serial()
     }
 
     fn shown(&self) -> String {
-        let Some((pointer, list)) = &self.0 else {
+        let Some(list) = self.0.list() else {
             return "nothing is revoked: the store has no revocation list".to_owned();
         };
         let mut lines = vec![format!(
             "revocation list {} of project {}, signed {}",
-            pointer.serial, list.project, list.created
+            self.serial(),
+            list.project,
+            list.created
         )];
         lines.extend(list.bundles.iter().map(|id| format!("  bundle       {id}")));
         let credentials = list.credentials.iter();
@@ -84,7 +69,7 @@ impl Known {
     }
 
     fn json(&self) -> Value {
-        let list = self.0.as_ref().map(|(_, list)| list);
+        let list = self.0.list();
         let credentials = list.into_iter().flat_map(|list| &list.credentials);
         json!({
             "list": self.serial(),
@@ -114,14 +99,16 @@ impl InForce {
             list: "--revoked".to_owned(),
         };
         match newest(at, context) {
-            Ok(Known(Some((pointer, list)))) => {
-                found.hashes.extend(list.credentials);
+            Ok(Known(lists)) => {
+                let Some(list) = lists.list() else {
+                    return found;
+                };
+                found.hashes.extend(&list.credentials);
                 found.list = match named.is_empty() {
-                    true => format!("revocation list {}", pointer.serial),
-                    false => format!("--revoked or revocation list {}", pointer.serial),
+                    true => format!("revocation list {}", lists.serial()),
+                    false => format!("--revoked or revocation list {}", lists.serial()),
                 };
             }
-            Ok(Known(None)) => {}
             Err(error) => say::note(&format!(
                 "warning: the store's revocation list is not used: {error:#}"
             )),
@@ -133,12 +120,12 @@ impl InForce {
 /// Newest revocation list of the project's store. Empty without a project or a store.
 fn newest(at: &StoreOptions, context: &Context) -> anyhow::Result<Known> {
     let Ok(place) = at.place(context) else {
-        return Ok(Known(None));
+        return Ok(Known(Revocations::none()));
     };
     let trust = release::trust(&place.root, at.trust.as_deref())?;
     match place.open_if_there()? {
         Some(store) => Known::read(&place, &store, trust.as_ref()),
-        None => Ok(Known(None)),
+        None => Ok(Known(Revocations::none())),
     }
 }
 

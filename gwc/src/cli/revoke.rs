@@ -7,9 +7,9 @@ use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::json::INTEGER_MAX;
 use bundle::keys::{KeyId, PrivateKey};
+use bundle::lists;
 use bundle::publish::{self, Revocation};
 use bundle::refused::Refused;
-use bundle::revocation;
 use bundle::statement::Statement;
 use bundle::statement::envelope::Envelope;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
@@ -38,7 +38,7 @@ use model::exit::{Exit, Failure};
   gwc revoke --credential 9f86d081… --key keys/release.pem --reason \"key of acme was stolen\"
   gwc revoke --token env:STOLEN --key keys/release.pem       a JWT, with any signature
   gwc revoke --signing-key 5be1… --key keys/second.pem       invalidate all its signatures")]
-#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["id", "credential", "token", "signing_key", "list"])))]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["id", "credential", "token", "signing_key", "repeat_list", "list"])))]
 pub(super) struct Args {
     /// The bundle: its id, or the beginning of it
     id: Option<String>,
@@ -60,8 +60,8 @@ pub(super) struct Args {
     /// runs. `none`: no rollback, although gateways keep serving a version by a stolen key
     #[arg(long, value_name = "rollback:ID|none")]
     then: Option<String>,
-    /// Entries of a list by a revoked key that the new list repeats: its serial, or `none`. Default: a
-    /// list in force is repeated, also if this command revokes its key
+    /// Entries of a list by a key that no longer counts that the new list repeats: its serial, or
+    /// `none`. Default: the lists in force are repeated, also if this command revokes their key
     #[arg(long, value_name = "SERIAL|none")]
     repeat_list: Option<RepeatList>,
     /// Key that signs the list: a file, or env:NAME; repeat it if several owners must sign
@@ -145,7 +145,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         say::note(&doubt);
     }
     let known = Known::read(&place, &store, trust.as_ref())?;
-    let is_known = args.repeat_list.is_none() && scope.is_known(&known, &wanted)?;
+    let is_known = args.repeat_list.is_none() && scope.is_known(&wanted)?;
     if !is_known || rollback.is_some() {
         confirm(args.yes, "this cannot be undone; continue?")?;
     }
@@ -227,7 +227,7 @@ fn usable(
     let trust = trust?;
     let channel = &place.channel;
     let is_usable = release::head(store, Some(&trust), channel).is_ok()
-        && revocation::newest(store, Some(&trust), channel).is_ok();
+        && lists::in_force(store, Some(&trust), channel, release::now()).is_ok();
     Some(match is_usable {
         true => trust,
         false => trust.with_revoked(stolen),
@@ -473,7 +473,7 @@ fn write(scope: &Scope<'_>, next: NextList, keys: &[PrivateKey]) -> anyhow::Resu
         scope.store,
         scope.trust,
         scope.place.project.clone(),
-        (&scope.place.channel, &next.known, next.entries),
+        (&scope.place.channel, next.entries),
         release::now(),
         &keys,
     );

@@ -1,17 +1,21 @@
-//! Revocation lists whose signing keys were revoked later. Their entries do not count. A new list
-//! repeats them only if an operator says so (`gwc revoke --repeat-list`).
+//! Lapsed revocation lists: their keys were revoked, or are retired or expired and no record by active
+//! keys names the list. Their entries do not count. A new list repeats them only if an operator says so
+//! (`gwc revoke --repeat-list`).
 
 use bundle::keys::KeyId;
+use bundle::lists;
 use bundle::name::ChannelName;
 use bundle::publish::Revocation;
 use bundle::refused::Refused;
-use bundle::revocation;
 use bundle::statement::predicate::{Pointer, Revoke};
 use bundle::store::Store;
 use bundle::trust::Trust;
 use model::exit::Failure;
 
-use crate::release::Place;
+use crate::release::{self, Place};
+
+/// Subject of messages about lapsed lists.
+const LAPSED: &str = "a key that is revoked, retired or expired now";
 
 /// Decision of an operator about lists by revoked keys (`--repeat-list`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +59,18 @@ pub(super) fn repeat(
     match decision {
         Some(RepeatList::None) => Ok(None),
         Some(RepeatList::Serial(serial)) => {
-            let list = revocation::read_revoked(store, left, channel, serial)?;
-            let (_, list) = list.ok_or_else(|| {
-                Failure::usage(format!(
-                    "--repeat-list {serial}: the store has no readable list {serial} by a revoked \
-                     key. The list in force is repeated without this option"
+            let now = release::now();
+            let Some((_, list)) = lists::lapsed(store, left, channel, now, serial)? else {
+                let in_force = lists::in_force(store, Some(left), channel, now)?;
+                let serials = in_force.pointers().map(|pointer| pointer.serial);
+                if serials.into_iter().any(|known| known == serial) {
+                    return Ok(None);
+                }
+                return Err(Failure::usage(format!(
+                    "--repeat-list {serial}: the store has no readable list {serial}"
                 ))
-            })?;
+                .into());
+            };
             entries.extend(&list);
             Ok(Some(list))
         }
@@ -69,11 +78,12 @@ pub(super) fn repeat(
             revoked_now.iter().for_each(|list| entries.extend(list));
             if let Some((pointer, list)) = dropped(store, left, channel, entries)? {
                 return Err(Failure::usage(format!(
-                    "a key that was revoked later signed revocation list {0}, so {1} of it do not \
-                     count. To repeat the entries, pass `--repeat-list {0}`. If a thief signed the \
-                     list, pass `--repeat-list none`, or the serial of a list before it",
+                    "{2} signed revocation list {0}, so {1} of it do not count. To repeat the \
+                     entries, pass `--repeat-list {0}`. If a thief signed the list, pass \
+                     `--repeat-list none`, or the serial of another list",
                     pointer.serial,
                     count(&entries.lacking(&list)),
+                    LAPSED,
                 ))
                 .into());
             }
@@ -91,7 +101,7 @@ fn dropped(
     entries: &Revocation,
 ) -> Result<Option<(Pointer, Revoke)>, Refused> {
     let adds = |list: &Revoke| !entries.lacking(list).is_empty();
-    revocation::newest_revoked(store, trust, channel, adds)
+    lists::newest_lapsed(store, trust, channel, release::now(), adds)
 }
 
 /// Warning if entries of a list by a revoked key do not count. `None`: there are none.
@@ -102,17 +112,18 @@ pub(super) fn warning(
 ) -> Result<Option<String>, Refused> {
     let Some(trust) = trust else { return Ok(None) };
     let mut entries = Revocation::default();
-    let in_force = revocation::newest_list(store, Some(trust), &place.channel)?;
-    in_force.iter().for_each(|(_, list)| entries.extend(list));
+    let in_force = lists::in_force(store, Some(trust), &place.channel, release::now())?;
+    in_force.list().iter().for_each(|list| entries.extend(list));
     let dropped = dropped(store, trust, &place.channel, &entries)?;
     Ok(dropped.map(|(pointer, list)| {
         format!(
-            "warning: a key that was revoked later signed revocation list {0}, so {1} of it do not \
-             count in channel {2}. If the project published the list, repeat it: `{3}`",
+            "warning: {4} signed revocation list {0}, so {1} of it do not count in channel {2}. If \
+             the project published the list, repeat it: `{3}`",
             pointer.serial,
             count(&entries.lacking(&list)),
             place.channel,
             command(store, trust, pointer),
+            LAPSED,
         )
     }))
 }
@@ -126,12 +137,12 @@ pub(super) fn refusal(
     serial: u64,
 ) -> Result<Option<(Refused, String)>, Refused> {
     let Some(trust) = trust else { return Ok(None) };
-    let list = revocation::read_revoked(store, trust, &place.channel, serial)?;
+    let list = lists::lapsed(store, trust, &place.channel, release::now(), serial)?;
     Ok(list.map(|(pointer, _)| {
         let advice = format!(
             "its entries do not count, and gateways without state cannot start; nothing was \
              written. If the project published the list, repeat it: `{}`. If a thief signed it, \
-             replace {serial} by none, or by the serial of a list before it",
+             replace {serial} by none, or by the serial of another list",
             command(store, trust, pointer)
         );
         (Refused::RevocationsUntrusted { serial }, advice)
@@ -140,7 +151,7 @@ pub(super) fn refusal(
 
 /// Command that repeats a list.
 fn command(store: &dyn Store, trust: &Trust, list: Pointer) -> String {
-    let keys = revocation::revoked_signers(store, trust, &list);
+    let keys = lists::revoked_signers(store, trust, &list);
     let keys = keys.unwrap_or_default().into_iter();
     let keys: Vec<String> = keys
         .map(|id: KeyId| format!("--signing-key {id} "))

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::advice::Advice;
 use super::approvals::acceptance;
+use super::fleet;
 use super::movement::{Movement, RecordFields, Target, refused};
 use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
 use super::planned::{GateScope, PlannedMove};
@@ -121,6 +122,13 @@ pub(super) fn go_back(
         publishes_list: false,
     };
     movement.check_keys(store, &BTreeSet::new())?;
+    if !nodes.is_empty() {
+        fleet::check_records(
+            &nodes,
+            place,
+            &evidence::entries(store, trust, &place.channel)?,
+        )?;
+    }
     confirm(
         args.yes,
         &format!(
@@ -476,7 +484,7 @@ fn check_target(
             &error,
             &format!(
                 "gateways with this trust file would refuse the bundle, so the channel was not \
-                 moved; if you have its sources, sign it again (`gwc sign {} --key FILE`)",
+                 moved; if you have its sources, build and sign it again (`gwc build`, then `gwc sign {} --key FILE`)",
                 target.short()
             ),
         )

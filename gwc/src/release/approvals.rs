@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bundle::approval::{self, Approved, Change, NotCounted};
 use bundle::channel::Context;
 use bundle::digest::Digest;
-use bundle::history::Entry;
+use bundle::history::{self, Entry};
 use bundle::moment::Moment;
 use bundle::name::ChannelName;
 use bundle::pending::{self, StoredApproval};
@@ -14,6 +14,9 @@ use bundle::store::{Blobs, Store};
 use bundle::trust::Trust;
 
 use super::clock;
+
+/// Maximum number of records that are read to find one that active keys approve.
+const RECORDS_MAX: usize = 1_000;
 
 /// Approvals of one change.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -113,7 +116,8 @@ pub fn pending(
     Ok(all)
 }
 
-/// Checks the approvals of records, newest first, as a gateway without state does.
+/// Checks the approvals of records, newest first, as a gateway that follows the channel does. Keys that
+/// are retired or expired now do not approve the records after the newest one that active keys approve.
 #[must_use]
 pub fn of_entries(
     blobs: &dyn Blobs,
@@ -121,13 +125,10 @@ pub fn of_entries(
     channel: &ChannelName,
     entries: &[Entry],
 ) -> Vec<Result<Approved, Refused>> {
-    let after = trust.approvals(channel).and_then(|rule| rule.after);
+    let rule = trust.approvals(channel);
+    let after = rule.and_then(|rule| rule.after);
+    let known = rule.map_or(0, |_| approved_by_active(blobs, trust, channel, entries));
     let mut is_before = false;
-    let context = Context {
-        trust,
-        channel,
-        now: clock::now(),
-    };
     let entries = entries.iter();
     entries
         .map(|entry| {
@@ -135,10 +136,58 @@ pub fn of_entries(
             if is_before {
                 return Ok(Approved::Before);
             }
-            let digest = Some(entry.pointer.digest);
-            approval::check(blobs, &context, digest, entry.bundle, &entry.record)
+            let known = (entry.pointer.serial > known).then_some(known);
+            of_entry(blobs, trust, channel, entry, known)
         })
         .collect()
+}
+
+fn of_entry(
+    blobs: &dyn Blobs,
+    trust: &Trust,
+    channel: &ChannelName,
+    entry: &Entry,
+    known: Option<u64>,
+) -> Result<Approved, Refused> {
+    let context = Context {
+        trust,
+        channel,
+        now: clock::now(),
+    };
+    let digest = Some(entry.pointer.digest);
+    approval::check_since(
+        blobs,
+        &context,
+        digest,
+        (entry.bundle, &entry.record),
+        known,
+    )
+}
+
+/// Serial of the newest record that active keys approve. Looks also at the records before `entries`. 0
+/// if there is none.
+fn approved_by_active(
+    blobs: &dyn Blobs,
+    trust: &Trust,
+    channel: &ChannelName,
+    entries: &[Entry],
+) -> u64 {
+    let is_approved = |entry: &&Entry| of_entry(blobs, trust, channel, entry, Some(0)).is_ok();
+    if let Some(entry) = entries.iter().find(is_approved) {
+        return entry.pointer.serial;
+    }
+    let mut previous = entries.last().and_then(|entry| entry.record.previous);
+    for _ in 0..RECORDS_MAX {
+        let Some(digest) = previous else { break };
+        let Ok(entry) = history::entry(blobs, Some(trust), channel, digest) else {
+            break;
+        };
+        if is_approved(&&entry) {
+            return entry.pointer.serial;
+        }
+        previous = entry.record.previous;
+    }
+    0
 }
 
 /// Checks the approvals of a channel's newest record, as a gateway without state does.

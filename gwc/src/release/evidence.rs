@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use bundle::channel::Context;
 use bundle::digest::Digest;
 use bundle::history::{self, Entry};
+use bundle::lists;
 use bundle::name::ChannelName;
 use bundle::publish;
 use bundle::refused::Refused;
-use bundle::revocation::{self, Revocations};
-use bundle::store::{Chain, Store};
+use bundle::revocation::Revocations;
+use bundle::store::Store;
 use bundle::trust::{Trust, When};
 use bundle::verify::{EVIDENCE_MAX, Unverified, VerificationCriteria, Verified};
 
@@ -27,23 +27,12 @@ pub struct BundleVerifier<'a> {
 }
 
 impl BundleVerifier<'_> {
-    /// Reads the revocation list in force in the channel. Skips lists whose signing keys were revoked
-    /// later, or are for other channels. A list by too few owners is an error.
+    /// Reads the revocation lists in force in the channel.
     ///
     /// # Errors
     /// Returns [`Refused::AtLink`] if a list cannot be read or verified.
     pub fn revocations(&self) -> Result<Revocations, Refused> {
-        let context = Context {
-            trust: self.trust,
-            channel: self.channel,
-            now: clock::now(),
-        };
-        let newest = revocation::newest(self.store, Some(self.trust), self.channel)?;
-        let Some(pointer) = newest else {
-            return Ok(Revocations::none());
-        };
-        revocation::recall(self.store, &context, pointer)
-            .map_err(|why| Chain::Revocations.at_link(pointer.serial, why))
+        lists::in_force(self.store, Some(self.trust), self.channel, clock::now())
     }
 
     /// Returns the trust file without the keys that the newest revocation list revokes.

@@ -33,7 +33,7 @@ pub fn resolve_id(store: &AnyStore, text: &str) -> anyhow::Result<Digest> {
             Exit::INPUT,
             "no-such-bundle",
             format!(
-                "the store `{}` has no bundle `{text}` (`gwc history` lists those that the channel named)",
+                "the store `{}` has no bundle `{text}`; `gwc history` lists those that the channel named, and `gwc build` of the same sources stores one again",
                 store.name()
             ),
         )

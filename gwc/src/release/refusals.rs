@@ -6,7 +6,7 @@
 //! cannot know this. An operator states it in the trust file: `accepted_until`.
 
 use bundle::approval::Approved;
-use bundle::channel::{CLOCK_SKEW_S, Context};
+use bundle::channel::{self, CLOCK_SKEW_S, Context};
 use bundle::digest::Digest;
 use bundle::follow;
 use bundle::history::{self, Entry};
@@ -14,8 +14,9 @@ use bundle::moment::Moment;
 use bundle::name::ChannelName;
 use bundle::refused::Refused;
 use bundle::revocation::Revocations;
+use bundle::statement::predicate::RecordKind;
 use bundle::store::Store;
-use bundle::trust::Trust;
+use bundle::trust::{Trust, When};
 use bundle::verify::Unverified;
 
 use super::approvals::of_entries;
@@ -46,8 +47,11 @@ pub fn accepted<'a>(
         .map(|checks| checks.approvals(entries, extent));
     let approvals = approvals.unwrap_or_else(|| vec![None; entries.len()]);
     let records = entries.iter().zip(approvals);
+    let mut vouched = Vouched::default();
     let accepted = records.filter(move |(entry, approved)| match (&checks, approved) {
-        (Some(checks), Some(approved)) => checks.record(entry, approved).is_none(),
+        (Some(checks), Some(approved)) => {
+            checks.keys(entry, &mut vouched).is_none() && checks.record(entry, approved).is_none()
+        }
         _ => true,
     });
     accepted.map(|(entry, _)| entry)
@@ -67,9 +71,13 @@ pub fn of_target<'e>(
     let approvals = checks.approvals(entries, Accepted::WithEarlier);
     let records = entries.iter().zip(approvals);
     let mut first = None;
-    for (entry, approved) in records.filter(|(entry, _)| entry.bundle == bundle) {
-        let why = Checks::rules(entry, &approved?)?;
-        first = first.or(Some((entry, why)));
+    let mut vouched = Vouched::default();
+    for (entry, approved) in records {
+        let keys = checks.keys(entry, &mut vouched);
+        if entry.bundle == bundle {
+            let why = keys.or_else(|| Checks::rules(entry, approved.as_ref()?))?;
+            first = first.or(Some((entry, why)));
+        }
     }
     first
 }
@@ -84,7 +92,9 @@ pub fn of_head(
 ) -> Option<Refused> {
     let checks = Checks::of(store, trust?, channel);
     let approved = checks.approvals(std::slice::from_ref(head), Accepted::Alone);
-    checks.record(head, &approved.into_iter().next()??)
+    let approved = approved.into_iter().next()??;
+    let keys = checks.keys(head, &mut Vouched::default());
+    keys.or_else(|| checks.record(head, &approved))
 }
 
 /// Bundle of the gateways outside of the share of a progressive release, and the reason why
@@ -116,6 +126,15 @@ pub fn of_build(
     entry: &Entry,
 ) -> Option<Refused> {
     Checks::of(store, trust?, channel).build(entry)
+}
+
+/// Records for which a newer record by active keys vouches: the records before it, or before the target
+/// of a rollback.
+#[derive(Default)]
+struct Vouched {
+    all: bool,
+    /// Target of a rollback.
+    from: Option<Digest>,
 }
 
 /// Checks of records as a gateway without state makes them.
@@ -165,6 +184,40 @@ impl<'a> Checks<'a> {
             (!is_named && !has_enough).then_some(approved)
         });
         records.collect()
+    }
+
+    /// Reason why a gateway without state refuses the keys of a record: they are retired or expired.
+    /// Records are checked newest first.
+    fn keys(&self, entry: &Entry, vouched: &mut Vouched) -> Option<Refused> {
+        vouched.all |= vouched.from == Some(entry.bundle);
+        if vouched.all {
+            return None;
+        }
+        let BundleVerifier {
+            store,
+            trust,
+            channel,
+        } = self.verifier;
+        let now = clock::now();
+        let context = Context {
+            trust,
+            channel,
+            now,
+        };
+        let verified = channel::verify(store, &context, entry.pointer, When::First(now));
+        match (verified, &entry.signed) {
+            (Ok(_), _) if entry.record.kind == RecordKind::Rollback => {
+                vouched.from = Some(entry.bundle);
+                None
+            }
+            (Ok(_), _) => {
+                vouched.all = true;
+                None
+            }
+            // The bundle of a record by a revoked key can be signed again.
+            (Err(Refused::RevokedKey), _) | (_, None | Some(Err(_))) => None,
+            (Err(why), Some(Ok(_))) => Some(why),
+        }
     }
 
     fn record(&self, entry: &Entry, approved: &Result<Approved, Refused>) -> Option<Refused> {

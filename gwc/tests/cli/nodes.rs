@@ -476,6 +476,14 @@ fn store_with_lost_records_is_reported_before_a_move() {
         .contains("revocations-withheld")
         .contains("STATE/revocations/");
     assert_eq!(project.history().len(), 3);
+    // A rollback would be refused by the gateway, too.
+    gateway.say("accepted", json!({"serial": 9, "record": lost}));
+    let rollback = ["rollback", "--key", "keys/release.pem", "--yes"];
+    project
+        .run(&[&rollback[..], &["--node", &gateway.at]].concat())
+        .with(4)
+        .contains("has accepted serial 9");
+    assert_eq!(project.history().len(), 3);
 }
 
 /// The plan against the store's newest record does not show what changes for the gateways.

@@ -323,7 +323,97 @@ fn floor_and_acceptance_skip_revoked_records() {
         .contains("this accepts record 1 of channel prod: release of bundle");
     let approvals = ["trust", "approvals", "1", "--accept-head"];
     project.run(&approvals).with(0).contains("after record 1");
-    project.run(&["plan"]).with(0);
+    // The accepted record is a rule: a pull request that adds one is reviewed.
+    let rules = project.run(&["plan"]).with(1);
+    rules.contains("trust accepted_until of channel prod");
+}
+
+/// Sets the state of a key in the trust file.
+fn set_state(project: &Project, owner: &str, state: &str) {
+    let id = project.key_id(owner);
+    let mut trust: serde_json::Value = serde_json::from_str(&project.read("trust.json")).unwrap();
+    for key in trust["keys"].as_array_mut().unwrap() {
+        if key["id"] == id.as_str() {
+            key["state"] = state.into();
+        }
+    }
+    project.write("trust.json", serde_json::to_string(&trust).unwrap());
+}
+
+/// Gateways that follow the channel refuse the record: the key was retired before.
+#[test]
+fn record_by_a_retired_key_is_no_base() {
+    let project = Project::new();
+    project.run(&["keygen", "old", "--owner", "old"]).with(0);
+    project.write("thief.json", project.read("trust.json"));
+    set_state(&project, "old", "retired");
+    project.apply("first").with(0);
+    project.change("6s");
+    let thief = ["--trust", "thief.json"];
+    let acks = project.acks(&thief);
+    let acks: Vec<&str> = acks.iter().map(String::as_str).collect();
+    let apply = ["apply", "--yes", "--key", "keys/old.pem"];
+    project.run(&[&apply[..], &thief, &acks].concat()).with(0);
+    is_refused(&project, "key-expired");
+    let rollback = ["rollback", "--yes", "--key", "keys/release.pem"];
+    project.run(&rollback).with(0);
+    let stolen = project.history()[1].1.clone();
+    let target = [&rollback[..], &[stolen.as_str()]].concat();
+    project.run(&target).with(4).contains("error[key-expired]");
+    project
+        .run(&["plan"])
+        .contains("against channel prod, serial 3");
+}
+
+/// A new record vouches for the records before it.
+#[test]
+fn records_before_a_new_key_stay_targets() {
+    let project = Project::new();
+    project.run(&["keygen", "old", "--owner", "old"]).with(0);
+    let old = ["apply", "--yes", "--key", "keys/old.pem"];
+    project.run(&old).with(0);
+    project.change("6s");
+    project.apply("new key").with(0);
+    set_state(&project, "old", "retired");
+    let rollback = ["rollback", "--yes", "--key", "keys/release.pem"];
+    project.run(&rollback).with(0);
+}
+
+/// A list by a retired key is neither named by the next record nor repeated.
+#[test]
+fn list_by_a_retired_key_is_not_in_force() {
+    let project = Project::new();
+    project.run(&["keygen", "old", "--roles", "revoke"]).with(0);
+    project.apply("first").with(0);
+    project.write("thief.json", project.read("trust.json"));
+    set_state(&project, "old", "retired");
+    let (theirs, ours) = ("1".repeat(64), "2".repeat(64));
+    let thief = ["--key", "keys/old.pem", "--trust", "thief.json"];
+    let revoke = |what: &str, by: &[&str]| {
+        let command = ["revoke", "--yes", "--credential", what];
+        project.run(&[&command, by].concat())
+    };
+    revoke(&theirs, &thief).with(0);
+    project.change("6s");
+    let acks = project.acks(&[]);
+    let acks: Vec<&str> = acks.iter().map(String::as_str).collect();
+    let apply = ["apply", "--yes", "--key", "keys/release.pem"];
+    let applied = project.run(&[&apply[..], &acks].concat()).with(0);
+    applied.contains("signed revocation list 1, so 1 credential of it do not count");
+    let history = project.run(&["history", "--format", "json"]).with(0);
+    let history = history.json("history/v1");
+    assert_eq!(
+        history["records"][0]["revocations"],
+        serde_json::json!(null)
+    );
+    let release = ["--key", "keys/release.pem"];
+    revoke(&ours, &release)
+        .with(64)
+        .contains("--repeat-list none");
+    let none = [&release[..], &["--repeat-list", "none"]].concat();
+    revoke(&ours, &none).with(0);
+    let list = project.run(&["revoke", "--list"]).with(0);
+    list.contains(&ours).lacks(&theirs);
 }
 
 /// An accepted record does not stand for records with fewer signatures: all gateways refused them.

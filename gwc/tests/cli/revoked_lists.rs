@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use bundle::digest::Digest;
 use bundle::keys::PrivateKey;
-use bundle::moment::Moment;
 use bundle::publish;
 use bundle::statement::Statement;
 use bundle::statement::predicate::Revoke;
@@ -130,7 +129,7 @@ fn full_list_by_a_stolen_key_can_be_left_out() {
             project: "shop".parse().unwrap(),
             serial: 2,
             previous: first,
-            created: Moment::from_unix_s(1_800_000_000),
+            created: gwc::release::now(),
             bundles: BTreeSet::new(),
             credentials: (0..entries)
                 .map(|entry| Digest::of(&entry.to_be_bytes()))

@@ -1,11 +1,14 @@
 //! Reloading the trust file and verifying accepted records again (release.md §4, §5, §6).
 
-use bundle::channel::{self, Accepted, Memory};
+use std::collections::BTreeSet;
+
+use bundle::channel::{self, Accepted, Context, Memory};
 use bundle::digest::Digest;
 use bundle::follow::{self, SkippedRecords};
 use bundle::ir::provides;
 use bundle::refused::{Blame, Refused};
-use bundle::revocation;
+use bundle::revocation::{self, Revocations};
+use bundle::statement::predicate::Pointer;
 use bundle::trust::Trust;
 use serde_json::json;
 
@@ -101,15 +104,8 @@ impl Control {
         let layout = &self.state.layout;
         let blobs = self.blobs();
         let context = self.context();
-        let on_disk = follow::newest_list(layout, &context)?;
-        let ahead = self.memory.revocations.pointer();
-        let ahead = ahead.filter(|pointer| pointer.serial > on_disk.serial());
-        let list = match ahead.map(|pointer| revocation::recall(&blobs, &context, pointer)) {
-            Some(Ok(list)) => list,
-            Some(Err(refused)) if !is_verdict(&refused) => self.memory.revocations.clone(),
-            Some(Err(_)) | None => on_disk,
-        };
-        let mut memory = follow::remember_under(layout, &context, list)?;
+        let lists = self.verified_lists(&context)?;
+        let mut memory = follow::remember_under(layout, &context, lists)?;
         memory.require_serial(self.lost_record);
         let known = memory.record.map_or(0, |pointer| pointer.serial);
         let ahead = self.memory.record.filter(|ahead| ahead.serial > known);
@@ -121,6 +117,23 @@ impl Control {
             }
         }
         Ok(memory)
+    }
+
+    /// Accepted revocation lists without those whose key the trust file revokes. If a list no longer
+    /// counts for another reason, such as a removed key, all accepted lists stay in force: a change of
+    /// the trust file does not admit a credential again unless it says so.
+    fn verified_lists(&self, context: &Context<'_>) -> Result<Revocations, Refused> {
+        let mut lists = follow::accepted_lists(&self.state.layout, context)?;
+        let verified: BTreeSet<Pointer> = lists.pointers().collect();
+        let in_memory = self.memory.revocations.pointers();
+        for pointer in in_memory.filter(|pointer| !verified.contains(pointer)) {
+            match revocation::recall(&self.blobs(), context, pointer) {
+                Ok(list) => lists.extend(list)?,
+                Err(Refused::RevokedKey) => {}
+                Err(_) => return Ok(self.memory.revocations.clone()),
+            }
+        }
+        Ok(lists)
     }
 
     /// Newest accepted record, if it can be read. The bundles that this record withdraws must not

@@ -97,12 +97,11 @@ fn a_revocation_list_that_cannot_be_taken_is_an_alarm() {
     };
     let at = crate::world::now();
     let project = "shop".parse().unwrap();
-    let none = Default::default();
     publish::revoke(
         &world.store,
         None,
         project,
-        (&"prod".parse().unwrap(), &none, added),
+        (&"prod".parse().unwrap(), added),
         at,
         &[&key("mallory")],
     )

@@ -12,10 +12,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bundle::digest::Digest;
 use bundle::ir;
 use bundle::keys::PrivateKey;
+use bundle::lists;
 use bundle::manifest::{ApiPart, Bundle, Config, FORMAT, Parts};
 use bundle::moment::Moment;
 use bundle::publish::{self, Draft, Revocation};
-use bundle::revocation;
 use bundle::statement::predicate::{Build, Builder, Pointer, RecordKind, Role};
 use bundle::store::folder::Folder;
 use bundle::trust::{KeyState, Scope, Trust, TrustedKey};
@@ -237,16 +237,14 @@ impl World {
     /// Publishes a revocation list: the newest list with the entries of `added`.
     pub(crate) fn revoke(&self, mut added: Revocation) {
         let channel = "prod".parse().unwrap();
-        let newest = revocation::newest_list(&self.store, None, &channel).unwrap();
-        if let Some((_, newest)) = newest {
-            added.extend(&newest);
-        }
+        let lists = lists::in_force(&self.store, None, &channel, now()).unwrap();
+        lists.list().iter().for_each(|list| added.extend(list));
         let project = "shop".parse().unwrap();
         publish::revoke(
             &self.store,
             Some(&self.trust),
             project,
-            (&"prod".parse().unwrap(), &BTreeSet::new(), added),
+            (&channel, added),
             now(),
             &[&key("rob")],
         )

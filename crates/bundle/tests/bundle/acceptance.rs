@@ -318,7 +318,7 @@ fn revocation_lists_only_grow() {
             store,
             Some(&trust()),
             project(),
-            (&prod(), &Default::default(), added),
+            (&prod(), added),
             NOON,
             &[&key("rob")],
         )
@@ -395,7 +395,7 @@ fn revocation_lists_only_grow() {
 }
 
 #[test]
-fn list_that_breaks_the_chain_is_a_fork() {
+fn another_list_with_a_known_serial_is_a_fork() {
     let channel = prod();
     let trust = trust();
     let context = context(&trust, &channel);
@@ -411,10 +411,16 @@ fn list_that_breaks_the_chain_is_a_fork() {
     let other = revoke(&there, b"2");
     let other_second = revoke(&there, b"3");
     let known = bundle::revocation::accept(&here, &context, &Revocations::none(), one).unwrap();
-    for pointer in [other, other_second] {
-        let refused = bundle::revocation::accept(&there, &context, &known, pointer).unwrap_err();
-        assert_eq!(refused.reason(), "forked");
-    }
+    let refused = bundle::revocation::accept(&there, &context, &known, other).unwrap_err();
+    assert_eq!(refused.reason(), "forked");
+    // A list that continues another list adds its entries.
+    let all = bundle::revocation::accept(&there, &context, &known, other_second).unwrap();
+    assert!(
+        [b"1", b"3"]
+            .iter()
+            .all(|name| all.has_bundle(&Digest::of(*name)))
+    );
+    assert!(!all.has_bundle(&Digest::of(b"2")));
 }
 
 #[test]

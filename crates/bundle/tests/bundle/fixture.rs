@@ -47,7 +47,7 @@ pub(crate) fn trusted(owner: &str, roles: &[Role]) -> TrustedKey {
 
 /// Publishes a revocation list with these entries only, signed by an owner.
 pub(crate) fn revoke(store: &dyn Store, entries: Revocation, signer: &str) -> Pointer {
-    let list = (&prod(), &BTreeSet::new(), entries);
+    let list = (&prod(), entries);
     publish::revoke(store, None, project(), list, NOON, &[&key(signer)]).unwrap()
 }
 

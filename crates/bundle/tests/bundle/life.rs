@@ -118,12 +118,11 @@ fn revoked_bundle_never_runs_and_credential_is_known() {
         credentials: BTreeSet::from([credential]),
         ..Revocation::default()
     };
-    let none = Default::default();
     let list = publish::revoke(
         &store,
         Some(&trust),
         project(),
-        (&crate::fixture::prod(), &none, added),
+        (&crate::fixture::prod(), added),
         NOON,
         &[&key("rob")],
     );

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use bundle::channel::{Context, Memory};
 use bundle::digest::Digest;
 use bundle::follow;
+use bundle::lists;
 use bundle::publish::{self, Revocation};
 use bundle::refused::Refused;
-use bundle::revocation;
+use bundle::revocation::Revocations;
 use bundle::statement::Statement;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
 use bundle::store::memory::Memory as Store;
@@ -35,11 +36,23 @@ fn credential(name: &str) -> Revocation {
     }
 }
 
-fn publish(store: &Store, known: &[Pointer], entry: &str, signer: &str) -> Pointer {
-    let known: BTreeSet<Pointer> = known.iter().copied().collect();
-    let list = (&prod(), &known, credential(entry));
+fn publish(store: &Store, entry: &str, signer: &str) -> Pointer {
+    let list = (&prod(), credential(entry));
     let trust = with_tester();
     publish::revoke(store, Some(&trust), project(), list, NOON, &[&key(signer)]).unwrap()
+}
+
+/// Lists that a gateway accepts. `known`: lists that it has accepted before.
+fn accept(store: &Store, context: &Context<'_>, known: &Revocations) -> Revocations {
+    let memory = Memory {
+        revocations: known.clone(),
+        ..nothing()
+    };
+    follow::revocations(store, context, &memory).unwrap()
+}
+
+fn has(lists: &Revocations, entry: &str) -> bool {
+    lists.has_credential(&Digest::of(entry.as_bytes()))
 }
 
 /// Adds a list that continues no other list.
@@ -77,47 +90,131 @@ fn list_counts_in_the_channels_of_its_keys() {
     };
     let store = Store::default();
     ship(&store, "one");
-    let accept = |context: &Context<'_>, revocations| {
-        let memory = Memory {
-            revocations,
-            ..nothing()
-        };
-        follow::revocations(&store, context, &memory).map(|list| list.pointer())
-    };
-    let none = revocation::Revocations::none;
-    let one = publish(&store, &[], "one", "tia");
+    let none = Revocations::none();
+    publish(&store, "one", "tia");
     let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
     assert_eq!(head.revocations_refused, None);
     assert_eq!(head.accepted.revocations().serial(), 0);
-    assert_eq!(accept(&of_test, none()), Ok(Some(one)));
-    // A gateway of each channel accepts the next list.
-    let known_one = revocation::recall(&store, &of_test, one).unwrap();
-    let two = publish(&store, &[one], "two", "rob");
+    let known_one = accept(&store, &of_test, &none);
+    assert!(has(&known_one, "one"));
+    // The entries of all lists are in force, whatever a later list repeats.
+    let two = publish(&store, "two", "rob");
     assert_eq!(two.serial, 2);
-    assert_eq!(accept(&context, none()), Ok(Some(two)));
-    assert_eq!(accept(&of_test, known_one), Ok(Some(two)));
-    // A list that continues no other list is not continued.
-    let known_two = revocation::recall(&store, &context, two).unwrap();
-    let forged = forge(&store, 3, "tia");
-    let four = publish(&store, &[two], "four", "rob");
+    let in_prod = accept(&store, &context, &none);
+    assert_eq!(in_prod.pointer(), Some(two));
+    assert!(has(&in_prod, "two") && !has(&in_prod, "one"));
+    for known in [&none, &known_one] {
+        let in_test = accept(&store, &of_test, known);
+        assert!(has(&in_test, "one") && has(&in_test, "two"));
+    }
+    // A list that continues no other list ends nothing.
+    forge(&store, 3, "tia");
+    let four = publish(&store, "four", "rob");
     assert_eq!(four.serial, 4);
-    assert_eq!(accept(&context, known_two.clone()), Ok(Some(four)));
-    assert_eq!(accept(&of_test, known_two), Ok(Some(four)));
-    let known = [two, forged].into();
-    let conflict = revocation::predecessor(&store, Some(&trust), &prod, &known);
-    assert_eq!(conflict, Err(Refused::Forked { serial: 3 }));
-    // A list of the other channel whose serial is far ahead is not continued.
-    forge(&store, bundle::json::INTEGER_MAX, "tia");
-    let five = publish(&store, &[four], "five", "rob");
-    assert_eq!(five.serial, 5);
+    for context in [&context, &of_test] {
+        let lists = accept(&store, context, &in_prod);
+        assert!(has(&lists, "two") && has(&lists, "four"));
+    }
     let missing = Digest::of(b"missing");
-    store.create_link(&Chain::Revocations, 6, &missing).unwrap();
-    let unusable = revocation::newest(&store, Some(&trust), &prod).unwrap_err();
+    store.create_link(&Chain::Revocations, 5, &missing).unwrap();
+    let unusable = lists::in_force(&store, Some(&trust), &prod, NOON).unwrap_err();
     assert_eq!(unusable.reason(), "blob-missing");
 }
 
+/// A stolen key that may only revoke.
+#[test]
+fn no_list_removes_the_entry_of_another_one() {
+    let trust = with_tester();
+    let prod = prod();
+    let context = context(&trust, &prod);
+    let store = Store::default();
+    publish(&store, "ours", "rob");
+    let known = accept(&store, &context, &Revocations::none());
+    forge(&store, 2, "rob");
+    let read = lists::in_force(&store, Some(&trust), &prod, NOON).unwrap();
+    for lists in [
+        accept(&store, &context, &Revocations::none()),
+        accept(&store, &context, &known),
+        read,
+    ] {
+        assert!(has(&lists, "ours") && has(&lists, "forged"));
+    }
+}
+
+/// A thief removes his list again, so that the next list gets its serial.
+#[test]
+fn replaced_list_is_reported() {
+    let trust = with_tester();
+    let prod = prod();
+    let context = context(&trust, &prod);
+    let (store, emptied) = (Store::default(), Store::default());
+    forge(&store, 1, "rob");
+    let known = accept(&store, &context, &Revocations::none());
+    publish(&emptied, "one", "rob");
+    let memory = Memory {
+        revocations: known.clone(),
+        ..nothing()
+    };
+    let refused = follow::revocations(&emptied, &context, &memory).unwrap_err();
+    assert_eq!(refused.reason(), "forked");
+    publish(&emptied, "two", "rob");
+    let lists = accept(&emptied, &context, &known);
+    assert!(has(&lists, "forged") && has(&lists, "two"));
+}
+
+/// One list cannot use up the serials, whichever key signed it.
+#[test]
+fn list_with_a_serial_far_ahead_is_ignored() {
+    let trust = with_tester();
+    let prod = prod();
+    let context = context(&trust, &prod);
+    let store = Store::default();
+    publish(&store, "one", "rob");
+    let known = accept(&store, &context, &Revocations::none());
+    forge(&store, bundle::json::INTEGER_MAX - 1, "rob");
+    let memory = Memory {
+        revocations: known.clone(),
+        ..nothing()
+    };
+    let refused = follow::revocations(&store, &context, &memory).unwrap_err();
+    assert_eq!(refused.reason(), "forked");
+    let two = publish(&store, "two", "rob");
+    assert_eq!(two.serial, 2);
+    let lists = accept(&store, &context, &known);
+    assert_eq!(lists.pointer(), Some(two));
+    assert!(has(&lists, "two") && !has(&lists, "forged"));
+}
+
+/// The key is retired: a gateway that sees the list for the first time refuses it, and so does gwc.
+#[test]
+fn list_by_a_retired_key_needs_a_record() {
+    let prod = prod();
+    let store = Store::default();
+    let one = publish(&store, "one", "rob");
+    let mut rob = trusted("rob", &[Role::Revoke]);
+    rob.state = KeyState::Retired;
+    let trust = trust_of(vec![
+        trusted("ci", &[Role::Build]),
+        trusted("rita", &[Role::Release]),
+        rob,
+    ]);
+    let context = context(&trust, &prod);
+    let refused = follow::revocations(&store, &context, &nothing()).unwrap_err();
+    assert_eq!(refused.reason(), "key-expired");
+    let in_force = || lists::in_force(&store, Some(&trust), &prod, NOON).unwrap();
+    assert_eq!(in_force().pointer(), None);
+    let lapsed = lists::lapsed(&store, &trust, &prod, NOON, 1).unwrap();
+    assert_eq!(lapsed.map(|(pointer, _)| pointer), Some(one));
+    // A record by an active key that was signed when the list was in force.
+    let evidence = put(&store, &bundle("one"));
+    let next = draft(bundle("one").id(), &[evidence]);
+    publish::release(&store, Some(&with_tester()), next, None, &[&key("rita")]).unwrap();
+    assert_eq!(in_force().pointer(), Some(one));
+    let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
+    assert!(has(head.accepted.revocations(), "one"));
+}
+
 /// Two owners signed the list in force, and one of their keys is revoked later: readers skip the list.
-/// Gateways that accepted it find it in the chain of the next list.
 #[test]
 fn list_of_two_owners_one_of_them_revoked_is_skipped() {
     let owners = ["rob", "ria", "rex"].map(|owner| trusted(owner, &[Role::Revoke]));
@@ -127,38 +224,34 @@ fn list_of_two_owners_one_of_them_revoked_is_skipped() {
     };
     let trust = trust_of(owners.to_vec()).with_thresholds(both).unwrap();
     let store = Store::default();
-    let sign = |trust: &Trust, known: &[Pointer], entry: &str, signers: [&str; 2]| {
-        let known = known.iter().copied().collect();
-        let list = (&prod(), &known, credential(entry));
+    let sign = |trust: &Trust, entry: &str, signers: [&str; 2]| {
+        let list = (&prod(), credential(entry));
         let [one, two] = signers.map(key);
         publish::revoke(&store, Some(trust), project(), list, NOON, &[&one, &two]).unwrap()
     };
-    let one = sign(&trust, &[], "one", ["rob", "ria"]);
+    let one = sign(&trust, "one", ["rob", "ria"]);
     let left = trust
         .clone()
         .with_revoked(&[key("rob").public().id()].into());
     let prod = prod();
-    let newest = |trust: &Trust| revocation::newest(&store, Some(trust), &prod);
+    let newest = |trust: &Trust| {
+        let lists = lists::in_force(&store, Some(trust), &prod, NOON);
+        lists.map(|lists| lists.pointer())
+    };
     assert_eq!(newest(&trust), Ok(Some(one)));
     assert_eq!(newest(&left), Ok(None));
-    let revoked = revocation::newest_revoked(&store, &left, &prod, |_| true).unwrap();
-    assert_eq!(revoked.map(|(pointer, _)| pointer), Some(one));
-    let signers = revocation::revoked_signers(&store, &left, &one);
+    let lapsed = lists::newest_lapsed(&store, &left, &prod, NOON, |_| true).unwrap();
+    assert_eq!(lapsed.map(|(pointer, _)| pointer), Some(one));
+    let signers = lists::revoked_signers(&store, &left, &one);
     assert_eq!(signers, Ok([key("rob").public().id()].into()));
     let of_left = context(&left, &prod);
-    let accept = |known: &revocation::Revocations| {
-        let memory = Memory {
-            revocations: known.clone(),
-            ..nothing()
-        };
-        follow::revocations(&store, &of_left, &memory).map(|list| list.pointer())
-    };
-    let none = revocation::Revocations::none();
-    assert_eq!(accept(&none), Ok(None));
-    let known = revocation::recall(&store, &context(&trust, &prod), one).unwrap();
-    let two = sign(&left, &[], "two", ["ria", "rex"]);
-    assert_eq!(accept(&none), Ok(Some(two)));
-    assert_eq!(accept(&known), Ok(Some(two)));
+    let none = Revocations::none();
+    assert_eq!(accept(&store, &of_left, &none).pointer(), None);
+    let known = accept(&store, &context(&trust, &prod), &none);
+    let two = sign(&left, "two", ["ria", "rex"]);
+    for known in [none, known] {
+        assert_eq!(accept(&store, &of_left, &known).pointer(), Some(two));
+    }
     let one_signer = forge(&store, 3, "ria");
     assert!(newest(&left).is_err_and(|why| why.reason() == "below-threshold"));
     assert_eq!(one_signer.serial, 3);
@@ -207,7 +300,7 @@ fn next_serial_is_not_below_the_floor() {
     let rita = key("rita");
     let record = publish::release(&store, Some(&trust), next, None, &[&rita]).unwrap();
     assert_eq!(record.serial, 1_000);
-    let list = (&prod(), &BTreeSet::new(), credential("one"));
+    let list = (&prod(), credential("one"));
     let list = publish::revoke(&store, Some(&trust), project(), list, NOON, &[&key("rob")]);
     assert_eq!(list.unwrap().serial, 2_000);
 }

@@ -10,7 +10,7 @@ use bundle::oci::{EMPTY_BLOB, ImageManifest, MANIFEST_BYTES_MAX};
 use bundle::publish;
 use bundle::refused::Refused;
 use bundle::store::{self, Blobs as _, Chain, Store as _, WriteError};
-use bundle::{history, revocation};
+use bundle::{history, lists};
 use registry::mirror::{Behind, Chains, Extent, Mirror, ReaderNeeds};
 use registry::{Registry, Settings};
 
@@ -468,7 +468,7 @@ fn withheld_record_is_not_an_empty_channel() {
     let at = |chain: Chain, serial| Err(chain.at_link(serial, missing(serial)));
     let head = history::head(&registry, None, &prod());
     assert_eq!(head.map(|_| ()), at(Chain::Channel(prod()), 1));
-    let newest = revocation::newest(&registry, None, &prod());
+    let newest = lists::in_force(&registry, None, &prod(), fixture::NOON);
     assert_eq!(newest.map(|_| ()), at(Chain::Revocations, 2));
     // The copy of gwd counts the registry as failed, so that another one is queried.
     let folder = tempfile::tempdir().unwrap();

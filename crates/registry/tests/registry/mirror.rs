@@ -133,7 +133,7 @@ fn revoke(store: &Registry) {
         store,
         Some(&trust),
         fixture::project(),
-        (&prod(), &Default::default(), revocation),
+        (&prod(), revocation),
         NOON,
         &[&rob],
     )
