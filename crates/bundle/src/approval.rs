@@ -48,6 +48,17 @@ pub enum Approved {
     By(BTreeSet<String>),
 }
 
+/// Records that are new to a reader. Keys that are retired or expired now do not approve them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// A reader without memory: a key must have been valid when the record was created.
+    Unknown,
+    /// All records are new.
+    Nothing,
+    /// All records are new, except this one and those before it.
+    Record(Digest),
+}
+
 /// Reason why an approval does not count for a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotCounted {
@@ -154,12 +165,10 @@ pub fn check(
     bundle: Digest,
     record: &Record,
 ) -> Result<Approved, Refused> {
-    check_since(blobs, context, digest, (bundle, record), None)
+    check_since(blobs, context, digest, (bundle, record), Since::Unknown)
 }
 
-/// Like [`check`], for a gateway that has accepted the record with the serial `known`. Later records
-/// are new: keys that are retired or expired now do not approve them. `None`: the gateway has accepted
-/// no record, and a key must have been valid when the record was created.
+/// Like [`check`], for a reader that knows which records are new.
 ///
 /// # Errors
 /// As [`check`].
@@ -168,7 +177,7 @@ pub fn check_since(
     context: &Context<'_>,
     digest: Option<Digest>,
     (bundle, record): (Digest, &Record),
-    known: Option<u64>,
+    known: Since,
 ) -> Result<Approved, Refused> {
     let Some(rule) = context.trust.approvals(context.channel) else {
         return Ok(Approved::NotRequired);
@@ -216,7 +225,7 @@ fn is_between(
 /// Checks a record without the base of its progressive release.
 fn check_alone(
     blobs: &dyn Blobs,
-    (context, known): (&Context<'_>, Option<u64>),
+    (context, known): (&Context<'_>, Since),
     digest: Option<Digest>,
     (bundle, record): (Digest, &Record),
 ) -> Result<Approved, Refused> {
@@ -225,6 +234,11 @@ fn check_alone(
         return Ok(Approved::NotRequired);
     };
     let approvals = decoded(blobs, (trust, channel), &record.evidence)?;
+    let accepted = match known {
+        Since::Record(known) => chain_of(blobs, known)?,
+        Since::Unknown | Since::Nothing => BTreeSet::new(),
+    };
+    let mut branches = BTreeSet::new();
     let mut most = 0;
     let mut is_before = false;
     let mut at = digest;
@@ -232,9 +246,11 @@ fn check_alone(
         bundle,
         record: record.clone(),
     };
-    for _ in 0..RECORDS_MAX {
+    for depth in 0..RECORDS_MAX {
+        let is_accepted = at.is_some_and(|at| accepted.contains(&at));
         is_before |= at.is_some() && at == rule.after;
-        if entry.bundle == bundle {
+        let can_count = depth == 0 || is_accepted || is_common(blobs, at, &branches)?;
+        if entry.bundle == bundle && can_count {
             if is_before {
                 return Ok(Approved::Before);
             }
@@ -244,9 +260,9 @@ fn check_alone(
                 plan: entry.record.plan,
                 created: entry.record.created,
             };
-            let when = match known.is_some_and(|known| entry.record.serial > known) {
-                true => When::First(context.now),
-                false => When::Past(change.created),
+            let when = match known == Since::Unknown || is_accepted {
+                true => When::Past(change.created),
+                false => When::First(context.now),
             };
             let owners = owners((trust, channel), (&change, when), &approvals);
             let number = u32::try_from(owners.len()).unwrap_or(u32::MAX);
@@ -260,6 +276,7 @@ fn check_alone(
         let Some(previous) = entry.record.previous.filter(|_| is_repeated && can_repeat) else {
             break;
         };
+        branches.extend(&entry.record.merges);
         let serial = entry.record.serial;
         entry = read(blobs, previous)?;
         if entry.record.serial >= serial {
@@ -271,6 +288,38 @@ fn check_alone(
         owners: most,
         needed: rule.owners,
     })
+}
+
+/// True if a record is also in the chains of the records that were merged after it. A record of one
+/// branch only was not accepted by the gateways of the other one.
+fn is_common(
+    blobs: &dyn Blobs,
+    record: Option<Digest>,
+    branches: &BTreeSet<Digest>,
+) -> Result<bool, Refused> {
+    for branch in branches {
+        let chain = chain_of(blobs, *branch)?;
+        if record.is_none_or(|record| !chain.contains(&record)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Digests of a record and of the records before it.
+fn chain_of(blobs: &dyn Blobs, record: Digest) -> Result<BTreeSet<Digest>, Refused> {
+    let mut chain = BTreeSet::new();
+    let mut next = Some(record);
+    while let Some(digest) = next.filter(|_| chain.len() < RECORDS_MAX) {
+        chain.insert(digest);
+        next = match read(blobs, digest) {
+            Ok(linked) => linked.record.previous,
+            // A state folder and an older copy of a store lack some records.
+            Err(Refused::ChainIncomplete { .. }) => None,
+            Err(why) => return Err(why),
+        };
+    }
+    Ok(chain)
 }
 
 /// Owners whose approvals count for a change.

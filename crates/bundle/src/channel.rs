@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::approval;
+use crate::approval::{self, Since};
 use crate::context::check_created;
 use crate::digest::Digest;
 use crate::linked::decode;
@@ -17,6 +17,7 @@ pub use crate::context::{CLOCK_SKEW_S, Context};
 pub use crate::linked::{LinkedRecord, read};
 use crate::refused::Refused;
 use crate::revocation::{self, Revocations};
+use crate::serials::is_far;
 use crate::statement::predicate::{Pointer, Record, Role};
 use crate::statement::stored;
 use crate::store::Blobs;
@@ -191,7 +192,8 @@ pub fn accept_with_store_list(
     if let Some(known) = memory.record {
         check_chain(blobs, known, &signed)?;
     }
-    let known = memory.record.map(|known| known.serial);
+    let known = memory.record;
+    let known = known.map_or(Since::Unknown, |known| Since::Record(known.digest));
     check_approvals(blobs, context, (&revocations, known), &signed)?;
     Ok(Accepted {
         pointer: candidate,
@@ -208,7 +210,7 @@ pub fn accept_with_store_list(
 fn check_approvals(
     blobs: &dyn Blobs,
     context: &Context<'_>,
-    (revocations, known): (&Revocations, Option<u64>),
+    (revocations, known): (&Revocations, Since),
     signed: &SignedRecord,
 ) -> Result<(), Refused> {
     let trust = &context.trust.clone().with_revoked(&revocations.keys());
@@ -333,6 +335,10 @@ fn check_serial(context: &Context<'_>, memory: &Memory, candidate: Pointer) -> R
     if serial < floor {
         return Err(Refused::BelowFloor { serial, floor });
     }
+    let known = memory.record.map_or(0, |known| known.serial);
+    if is_far(serial, known.max(floor)) {
+        return Err(Refused::Forked { serial });
+    }
     Ok(())
 }
 
@@ -358,17 +364,18 @@ fn newer_list(
     }
     match record.revocations {
         None => Ok(known.clone()),
-        Some(pointer) if pointer.serial < known.serial() => Ok(known.clone()),
         Some(pointer) => {
-            let list = revocation::accept_named_by_record(blobs, context, known, pointer);
-            list.map_err(|refused| match refused {
+            let is_newer = pointer.serial > known.serial();
+            match revocation::accept_named_by_record(blobs, context, known, pointer) {
+                // A later list replaces the named one, whose key was revoked.
+                Err(why) if !is_newer && revocation::is_skipped(&why) => Ok(known.clone()),
                 // Report another reason, because the revoked key signed the list and not the
                 // record. Otherwise the record would be skipped, and an older one used.
-                Refused::RevokedKey => Refused::RevocationsUntrusted {
+                Err(Refused::RevokedKey) => Err(Refused::RevocationsUntrusted {
                     serial: pointer.serial,
-                },
+                }),
                 other => other,
-            })
+            }
         }
     }
 }

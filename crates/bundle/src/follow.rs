@@ -17,7 +17,6 @@ use crate::manifest::CONTRACT;
 use crate::oci::{Descriptor, EMPTY_BLOB, MANIFEST_BYTES_MAX};
 use crate::refused::{Blame, Refused};
 use crate::revocation::{self, Revocations};
-use crate::serials;
 use crate::source;
 use crate::statement::predicate::{Pointer, Record};
 use crate::statement::stored;
@@ -174,7 +173,7 @@ pub fn revocations(
     memory: &Memory,
 ) -> Result<Revocations, Refused> {
     let known = &memory.revocations;
-    match revocation::accept_newer(store, &context.after(memory), known)? {
+    match revocation::accept_newest(store, &context.after(memory), known)? {
         (lists, Some(why)) if lists == *known => Err(why),
         (lists, _) => Ok(lists),
     }
@@ -213,11 +212,8 @@ pub fn head_past(
             skipped.push(serial);
         }
     };
-    let floor = context.trust.floors(context.channel).min_serial;
-    let known = memory.record.map_or(0, |known| known.serial);
-    let reachable = serials::reachable(&serials, known.max(floor));
     // Skip all records by a revoked key, because a stolen key may have signed any number of them.
-    for &serial in reachable.iter().rev() {
+    for serial in serials.into_iter().rev() {
         let digest = store.listed_link(&chain, serial)?;
         if skipped_records.has(&digest) {
             skip(serial, digest, skipped_records);
@@ -501,7 +497,7 @@ fn with_newest_list(
     accepted: Accepted,
 ) -> (Result<Accepted, Refused>, Option<Refused>) {
     let known = accepted.revocations().clone();
-    let (lists, refused) = match revocation::accept_newer(store, context, &known) {
+    let (lists, refused) = match revocation::accept_newest(store, context, &known) {
         Err(refused) => return (Ok(accepted), Some(refused)),
         Ok((lists, refused)) if lists == known => return (Ok(accepted), refused),
         Ok(newer) => newer,
@@ -522,7 +518,7 @@ fn shown_list(
     context: &Context<'_>,
     known: &Revocations,
 ) -> Result<u64, Refused> {
-    let (newer, _) = revocation::accept_newer(store, context, known)?;
+    let (newer, _) = revocation::accept_newest(store, context, known)?;
     if newer.serial() > known.serial() {
         return Ok(newer.serial());
     }

@@ -48,22 +48,17 @@ pub struct History {
 }
 
 /// Head of a channel, for a reader that has not accepted a record before: the record with the
-/// highest serial that is not signed by a revoked key. Ignores records whose serial is more than 2^20
-/// above the one before. `None` for a channel without records.
+/// highest serial that is not signed by a revoked key. `None` for a channel without records.
 ///
 /// # Errors
-/// A record at the head cannot be read, or its signatures are not valid: [`Refused::AtLink`].
+/// A record at the head cannot be read, its signatures are not valid, or its serial is more than 2^20
+/// above the one before and above the minimum in the trust file: [`Refused::AtLink`].
 pub fn head(
     store: &dyn Store,
     trust: Option<&Trust>,
     channel: &ChannelName,
 ) -> Result<Option<Entry>, Refused> {
     Ok(find_head(store, trust, channel)?.0)
-}
-
-/// Minimum serial of a record in the trust file.
-fn floor(trust: Option<&Trust>, channel: &ChannelName) -> u64 {
-    trust.map_or(0, |trust| trust.floors(channel).min_serial)
 }
 
 /// Finds the head of a channel. Also returns the serials above the head that were skipped.
@@ -74,9 +69,10 @@ pub(crate) fn find_head(
 ) -> Result<(Option<Entry>, BTreeSet<u64>), Refused> {
     let chain = Chain::Channel(channel.clone());
     let serials = store.serials(&chain)?;
-    let reachable = serials::reachable(&serials, floor(trust, channel));
-    let mut skipped: BTreeSet<u64> = serials[reachable.len()..].iter().copied().collect();
-    for &serial in reachable.iter().rev() {
+    let floor = trust.map_or(0, |trust| trust.floors(channel).min_serial);
+    let reachable = serials::reachable(&serials, floor).last().copied();
+    let mut skipped = BTreeSet::new();
+    for serial in serials.into_iter().rev() {
         let at_link = |why: Refused| chain.at_link(serial, why);
         let digest = store.listed_link(&chain, serial).map_err(at_link)?;
         let entry = entry(store, trust, channel, digest).map_err(at_link)?;
@@ -93,7 +89,10 @@ pub(crate) fn find_head(
             // Use this record even if the trust file now requires more signers. The new threshold
             // applies to later records.
             Some(Err(Refused::BelowThreshold { .. }) | Ok(_)) | None => {
-                return Ok((Some(entry), skipped));
+                return match reachable < Some(serial) {
+                    true => Err(at_link(Refused::Forked { serial })),
+                    false => Ok((Some(entry), skipped)),
+                };
             }
             Some(Err(refused)) => return Err(at_link(refused)),
         }
@@ -118,9 +117,7 @@ pub(crate) fn named_list(
         now,
     };
     let chain = Chain::Channel(channel.clone());
-    let serials = store.serials(&chain)?;
-    let reachable = serials::reachable(&serials, floor(Some(trust), channel));
-    for &serial in reachable.iter().rev() {
+    for serial in store.serials(&chain)?.into_iter().rev() {
         let read = || {
             let digest = store.listed_link(&chain, serial)?;
             let pointer = Pointer { digest, serial };

@@ -17,6 +17,9 @@ use crate::statement::stored;
 use crate::store::{Chain, Store};
 use crate::trust::{KeyState, Trust, When};
 
+/// Maximum number of lists beyond a gap of serials that are read.
+const FAR_MAX: usize = 128;
+
 /// Lists in force in a channel, for a reader that has not accepted a list before: all lists in the
 /// store that count. `now`: current time. Without a trust file: all lists.
 ///
@@ -24,7 +27,8 @@ use crate::trust::{KeyState, Trust, When};
 /// or expired and no record by active keys names the list.
 ///
 /// # Errors
-/// The newest list cannot be read, or its signatures are not valid: [`Refused::AtLink`].
+/// The newest list, or the one that a record names, cannot be read, or its signatures are not valid:
+/// [`Refused::AtLink`].
 pub fn in_force(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -45,7 +49,19 @@ pub fn in_force(
             Err(why) => unusable = Some(Chain::Revocations.at_link(serial, why)),
         }
     }
-    unusable.map_or(Ok(all), Err)
+    if let Some(why) = unusable {
+        return Err(why);
+    }
+    reader.check_far()?;
+    // The store may hide the link of a list that a record names.
+    if let Some(named) = reader.named()?.filter(|named| !all.has(*named)) {
+        match reader.read_with(trust, named, When::Ever) {
+            Ok(list) => all.extend(Revocations::one(named, list))?,
+            Err(why) if is_skipped(&why) => {}
+            Err(why) => return Err(Chain::Revocations.at_link(named.serial, why)),
+        }
+    }
+    Ok(all)
 }
 
 /// Newest lapsed list that fulfils a condition, if no newer list is in force in the channel. Its
@@ -162,6 +178,7 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Serials that readers reach.
     fn serials(&self) -> impl DoubleEndedIterator<Item = u64> {
         let trust = self.trust;
         let floor = trust.map_or(0, |trust| trust.floors(self.channel).min_revocations);
@@ -177,7 +194,7 @@ impl<'a> Reader<'a> {
             Err(why) => why,
         };
         match self.read_with(self.trust, pointer, When::Ever) {
-            Ok(list) if self.is_named(pointer)? => Ok(Some(Revocations::one(pointer, list))),
+            Ok(list) if self.named()? == Some(pointer) => Ok(Some(Revocations::one(pointer, list))),
             Ok(_) => Ok(None),
             Err(_) => Err(why),
         }
@@ -224,15 +241,27 @@ impl<'a> Reader<'a> {
         Ok(list)
     }
 
-    /// True if the newest record by active keys names the list.
-    fn is_named(&self, list: Pointer) -> Result<bool, Refused> {
+    /// Refuses a store with lists that count and that readers do not reach: a key was stolen, or links
+    /// before them were removed.
+    fn check_far(&self) -> Result<(), Refused> {
+        let far = self.serials.iter().skip(self.serials().count());
+        for &serial in far.rev().take(FAR_MAX) {
+            if let Ok(Some(_)) = self.read(serial) {
+                return Err(Chain::Revocations.at_link(serial, Refused::Forked { serial }));
+            }
+        }
+        Ok(())
+    }
+
+    /// List that the newest record by active keys names. `None` without a trust file.
+    fn named(&self) -> Result<Option<Pointer>, Refused> {
         if let Some(named) = self.named.get() {
-            return Ok(*named == Some(list));
+            return Ok(*named);
         }
         let named = match self.trust {
             Some(trust) => history::named_list(self.store, trust, self.channel, self.now)?,
             None => None,
         };
-        Ok(*self.named.get_or_init(|| named) == Some(list))
+        Ok(*self.named.get_or_init(|| named))
     }
 }

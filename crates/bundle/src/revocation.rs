@@ -6,7 +6,7 @@
 //! that sees a list for the first time requires active keys, or a record by active keys that names
 //! the list. gwc repeats the entries in force in each new list. release.md §2, §5, §7.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::context::{Context, check_created};
 use crate::digest::Digest;
@@ -22,14 +22,18 @@ use crate::statement::stored;
 use crate::store::{Blobs, Chain, Store};
 use crate::trust::{Signers, Trust, When};
 
+/// Maximum number of lists of a store that a gateway looks at. Somebody who can write to the store could
+/// otherwise keep it busy.
+const LISTS_MAX: usize = 128;
+
 /// Maximum number of entries in force in a channel: 2^20. Further lists are refused.
 const ENTRIES_MAX: usize = 1 << 20;
 
 /// Revocation lists in force in a channel. Empty before the first list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revocations {
-    /// Digests of the lists' manifests by serial.
-    lists: BTreeMap<u64, Digest>,
+    /// Serials of the lists, and the digests of their manifests.
+    lists: BTreeSet<(u64, Digest)>,
     /// Newest list, with the entries of all lists.
     list: Option<Revoke>,
 }
@@ -50,7 +54,13 @@ impl Revocations {
     /// Positions of all lists, in the order of their serials.
     pub fn pointers(&self) -> impl DoubleEndedIterator<Item = Pointer> {
         let lists = self.lists.iter();
-        lists.map(|(&serial, &digest)| Pointer { digest, serial })
+        lists.map(|&(serial, digest)| Pointer { digest, serial })
+    }
+
+    /// True if this list is one of the lists.
+    #[must_use]
+    pub fn has(&self, list: Pointer) -> bool {
+        self.lists.contains(&(list.serial, list.digest))
     }
 
     /// Serial of the newest list. 0 if there is no list.
@@ -94,7 +104,7 @@ impl Revocations {
         list.map(|list| list.keys.clone()).unwrap_or_default()
     }
 
-    /// Adds lists to the lists in force, unless they have a list with the same serial.
+    /// Adds lists to the lists in force.
     ///
     /// # Errors
     /// [`Refused::TooLarge`] if there would be more than 2^20 entries. Nothing is added then.
@@ -102,7 +112,7 @@ impl Revocations {
         let Some(list) = other.list else {
             return Ok(());
         };
-        let is_newer = other.lists.keys().next_back() > self.lists.keys().next_back();
+        let is_newer = other.lists.last() > self.lists.last();
         let merged = match self.list.take() {
             None => list,
             Some(known) => {
@@ -127,15 +137,13 @@ impl Revocations {
             }
         };
         self.list = Some(merged);
-        for (serial, digest) in other.lists {
-            self.lists.entry(serial).or_insert(digest);
-        }
+        self.lists.extend(other.lists);
         Ok(())
     }
 
     pub(crate) fn one(pointer: Pointer, list: Revoke) -> Self {
         Self {
-            lists: BTreeMap::from([(pointer.serial, pointer.digest)]),
+            lists: BTreeSet::from([(pointer.serial, pointer.digest)]),
             list: Some(list),
         }
     }
@@ -146,8 +154,7 @@ impl Revocations {
 /// # Errors
 /// The reason why the signatures are not valid; [`Refused::WrongProject`] for a list of another
 /// project; [`Refused::RevocationsWithheld`] if the list is older than the minimum in the trust file,
-/// and no newer one is known; [`Refused::Forked`] if another list with this serial is known, or the
-/// serial is too far ahead; [`Refused::FromTheFuture`] if `created` is too far ahead of the clock.
+/// and no newer one is known; [`Refused::Forked`] if the serial is too far ahead; [`Refused::FromTheFuture`] if `created` is too far ahead of the clock.
 pub fn accept(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -178,11 +185,9 @@ fn take(
     candidate: Pointer,
     when: When,
 ) -> Result<Revocations, Refused> {
-    let Pointer { digest, serial } = candidate;
-    match known.lists.get(&serial) {
-        Some(known_digest) if *known_digest == digest => return Ok(known.clone()),
-        Some(_) => return Err(Refused::Forked { serial }),
-        None => {}
+    let serial = candidate.serial;
+    if known.has(candidate) {
+        return Ok(known.clone());
     }
     let floor = context.trust.floors(context.channel).min_revocations;
     if serial < floor && known.serial() < floor {
@@ -214,46 +219,47 @@ fn read_new(
     Ok(Revocations::one(candidate, list))
 }
 
-/// Adds the lists of a store that are newer than the known ones. Leaves out lists that are refused,
-/// and returns the reason why the newest list is refused. Lists by revoked keys and by keys of other
-/// channels are no reason.
+/// Adds the unknown lists among the newest 128 of a store. Leaves out lists that are refused, and
+/// returns the reason why a list that is newer than the accepted ones is refused. Lists by revoked keys
+/// and by keys of other channels are no reason.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
-pub fn accept_newer(
+pub fn accept_newest(
     store: &dyn Store,
     context: &Context<'_>,
     known: &Revocations,
 ) -> Result<(Revocations, Option<Refused>), Refused> {
     let floor = context.trust.floors(context.channel).min_revocations;
     let serials = store.serials(&Chain::Revocations)?;
-    let last = reachable(&serials, known.serial().max(floor))
-        .last()
-        .copied();
+    let newest = serials.last().copied();
+    let serials = reachable(&serials, known.serial().max(floor));
     let mut all = known.clone();
-    let mut refused = replaced(store, known, last)?;
-    for serial in serials {
-        if serial <= known.serial() {
-            continue;
-        }
+    let is_far = serials.last().copied() < newest;
+    let mut refused = newest
+        .filter(|_| is_far)
+        .map(|serial| Refused::Forked { serial });
+    let mut is_accepted = is_far;
+    for &serial in serials.iter().rev().take(LISTS_MAX) {
         let read = || {
             let digest = store.listed_link(&Chain::Revocations, serial)?;
             let list = Pointer { digest, serial };
-            let list = read_new(store, context, known, list, When::First(context.now))?;
-            match last < Some(serial) {
-                true => Err(Refused::Forked { serial }),
-                false => Ok(list),
+            match known.has(list) {
+                true => Ok(Revocations::none()),
+                false => read_new(store, context, known, list, When::First(context.now)),
             }
         };
         match read().and_then(|list| all.extend(list)) {
-            Ok(()) => refused = None,
+            Ok(()) => is_accepted = true,
             Err(why @ Refused::StoreUnreachable { .. }) => return Err(why),
-            Err(why) if is_skipped(&why) => {}
-            Err(why) => refused = Some(why),
+            Err(why) if is_accepted || is_skipped(&why) => {}
+            Err(why) => {
+                refused = refused.or(Some(why));
+            }
         }
     }
     let serial = all.serial();
-    if serial > known.serial() && serial < floor {
+    if all != *known && serial < floor {
         let withheld = Refused::RevocationsWithheld {
             serial,
             known: floor,
@@ -261,24 +267,6 @@ pub fn accept_newer(
         return Ok((known.clone(), Some(withheld)));
     }
     Ok((all, refused))
-}
-
-/// [`Refused::Forked`] if the newest list of a store has the serial of a known list, but is another one.
-fn replaced(
-    store: &dyn Store,
-    known: &Revocations,
-    newest: Option<u64>,
-) -> Result<Option<Refused>, Refused> {
-    let Some((serial, digest)) = newest.and_then(|serial| known.lists.get_key_value(&serial))
-    else {
-        return Ok(None);
-    };
-    match store.link(&Chain::Revocations, *serial) {
-        Ok(linked) if linked == Some(*digest) => Ok(None),
-        Ok(_) => Ok(Some(Refused::Forked { serial: *serial })),
-        Err(why @ Refused::StoreUnreachable { .. }) => Err(why),
-        Err(why) => Ok(Some(why)),
-    }
 }
 
 /// Reads a list that was accepted earlier from a state folder.

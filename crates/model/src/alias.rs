@@ -5,18 +5,44 @@ use std::borrow::Cow;
 use bundle::ir;
 use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, suggest};
 
+use engine::router::compare_templates;
+
 use super::Operation;
-use openapi::spec::Spec;
+use super::overlap::{subset, witness};
+use openapi::spec::{self, Spec};
 use vocab::lints::{ALIAS_DIFFERS, UNKNOWN_ALIAS};
 
 /// Operation with `alias_of`: it only documents the requests of another operation.
 pub(super) struct Alias {
     /// Path of the operation that serves the requests, with the source location of `alias_of`.
-    pub(super) of: Spanned<String>,
-    pub(super) key: String,
-    pub(super) method: Cow<'static, str>,
-    pub(super) span: Span,
-    pub(super) security: ir::Security,
+    of: Spanned<String>,
+    key: String,
+    method: Cow<'static, str>,
+    span: Span,
+    security: ir::Security,
+    /// True if the gateway must not serve the documented operation.
+    internal: bool,
+    template: ir::Template,
+}
+
+impl Alias {
+    /// Creates the alias of an operation with this key and template. `access`: its security, and true if
+    /// it is internal.
+    pub(super) fn new(
+        of: Spanned<String>,
+        (key, operation, template): (String, &spec::Operation, &ir::Template),
+        (security, internal): (ir::Security, bool),
+    ) -> Self {
+        Self {
+            of,
+            key,
+            method: operation.method.0.clone(),
+            span: operation.key_span,
+            security,
+            internal,
+            template: template.clone(),
+        }
+    }
 }
 
 pub(super) fn of(extension: Option<NodeRef<'_>>) -> Option<Spanned<String>> {
@@ -45,9 +71,8 @@ pub(super) fn check(aliases: &[Alias], spec: &Spec, operations: &[Operation], si
             });
             continue;
         }
-        let same = operations
-            .iter()
-            .find(|operation| operation.path == path && operation.method == alias.method);
+        let of_method = || operations.iter().filter(|one| one.method == alias.method);
+        let same = of_method().find(|operation| operation.path == path);
         match same {
             None => sink.push(
                 Diagnostic::new(
@@ -75,7 +100,61 @@ pub(super) fn check(aliases: &[Alias], spec: &Spec, operations: &[Operation], si
                 .related(operation.span, format!("`{}` is served", operation.key))
                 .help("write the same `security` at both"),
             ),
-            Some(_) => {}
+            Some(operation) if alias.internal && !operation.internal => sink.push(
+                Diagnostic::new(
+                    &ALIAS_DIFFERS,
+                    alias.span,
+                    format!(
+                        "`{}` is internal, and `{}` is not",
+                        alias.key, operation.key
+                    ),
+                )
+                .label("requests are served by the other path")
+                .related(operation.span, format!("`{}` is served", operation.key))
+                .help("write the same `internal` at both"),
+            ),
+            Some(operation) => {
+                if let Some(why) = not_served(alias, operation, of_method()) {
+                    sink.push(
+                        Diagnostic::new(&UNKNOWN_ALIAS, alias.of.span, why)
+                            .label("its requests would go to another operation, or to none")
+                            .related(operation.path_span, "the named path")
+                            .help(
+                                "remove `alias_of`, so that the path is served by itself, or name \
+                                 the path that matches its requests",
+                            ),
+                    );
+                }
+            }
         }
     }
+}
+
+/// Reason why the named operation does not serve all requests of an alias. `None`: it serves them.
+fn not_served<'a>(
+    alias: &Alias,
+    named: &Operation,
+    mut of_method: impl Iterator<Item = &'a Operation>,
+) -> Option<String> {
+    let path = alias.of.value.escape_debug();
+    if !subset(&alias.template, &named.template) {
+        return Some(format!(
+            "`{path}` does not match the requests of `{}`",
+            alias.key
+        ));
+    }
+    // Other paths can be closer to all requests of a path that both describe.
+    if subset(&named.template, &alias.template) {
+        return None;
+    }
+    let closer = of_method.find(|other| {
+        other.path != named.path
+            && compare_templates(&other.template, &named.template).is_gt()
+            && witness(&alias.template, &other.template).is_some()
+    })?;
+    Some(format!(
+        "`{}` matches requests of `{}` before `{path}`",
+        closer.path.escape_debug(),
+        alias.key
+    ))
 }

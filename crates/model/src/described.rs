@@ -115,13 +115,9 @@ fn one(
         check_rewrite(path, &described.path.template, sink);
     }
     if let Some(of) = alias::of(described.of_path) {
-        found.aliases.push(Alias {
-            of,
-            key: described.key,
-            method: operation.method.0.clone(),
-            span: operation.key_span,
-            security: security.value,
-        });
+        let security = (security.value, internal);
+        let documented = (described.key, operation, &described.path.template);
+        found.aliases.push(Alias::new(of, documented, security));
         return None;
     }
     let conditions = described.conditions(sink);

@@ -554,14 +554,14 @@ on the query. The condition wins over the plain path."
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
 
     UNKNOWN_ALIAS "GW0610" "unknown-alias" Error
-    "an `alias_of` that names an absent path or method"
-    "A path with `x-gateway: {alias_of: PATH}` is documentation only: the named path serves the \
-requests. That path must be in the same document and have the same methods."
+    "an `alias_of` that names a path or method which does not serve its requests"
+    "A path with `x-gateway: {alias_of: PATH}` is documentation only: the named path serves the requests. It \
+must be in the same document, match all of them before any other path, and have the same methods."
     bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n  /a#new: {x-gateway: {alias_of: /b}, get: {responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n  /a#new: {x-gateway: {alias_of: /a}, get: {responses: {\"200\": {description: fine}}}}\n");
 
     ALIAS_DIFFERS "GW0611" "alias-differs" Error
-    "an alias that requires other credentials than the path that it names"
+    "an alias that requires other credentials than the path that it names, or is internal"
     "A path with `alias_of` is not served by itself; its requests are checked by the other path's \
 `security`. So that readers of the document are not misled, both paths must have the same \
 `security`."

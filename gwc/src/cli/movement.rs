@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{revoked_lists, say};
 use crate::release::{self, AnyStore, Place, provenance};
-use bundle::approval;
+use bundle::approval::{self, Since};
 use bundle::channel::{self, Context};
 use bundle::digest::Digest;
 use bundle::history::Entry;
@@ -215,13 +215,18 @@ impl Movement<'_> {
             .map_or(0, |trust| trust.floors(&self.place.channel).min_revocations);
         let known = named.map_or(0, |list| list.serial).max(floor);
         let serial = newest.map_or(0, |list| list.serial);
-        let is_other = matches!((named, newest), (Some(named), Some(newest))
-            if named.serial == newest.serial && named.digest != newest.digest);
+        let linked = match named {
+            Some(named) => store.link(&Chain::Revocations, named.serial)?,
+            None => None,
+        };
+        let is_other =
+            matches!((named, linked), (Some(named), Some(linked)) if named.digest != linked);
+        let is_unlinked = named.is_some() && linked.is_none();
         let is_gone = match named {
             Some(list) => store.size(&list.digest)?.is_none(),
             None => false,
         };
-        if serial >= known && !is_other && !is_gone {
+        if serial >= known && !is_other && !is_unlinked && !is_gone {
             return Ok(());
         }
         let refusal = || revoked_lists::refusal(self.place, store, self.trust, known);
@@ -241,14 +246,22 @@ impl Movement<'_> {
                 self.place.channel
             ),
         };
-        let has = match (is_other, serial) {
-            (true, _) => format!("another list {serial}"),
-            (false, serial) if serial >= known => {
-                format!("list {known}, but not the content of the list")
-            }
-            (false, 0) => "no list".to_owned(),
-            (false, serial) => format!("list {serial} as its newest list"),
+        let newest = match is_unlinked {
+            true => store
+                .serials(&Chain::Revocations)?
+                .last()
+                .copied()
+                .unwrap_or(0),
+            false => serial,
         };
+        let has = match newest {
+            _ if is_other => format!("another list {known}"),
+            0 => "no list".to_owned(),
+            newest if newest >= known && is_unlinked => format!("no list {known}"),
+            newest if newest >= known => format!("list {known}, but not the content of the list"),
+            newest => format!("list {newest} as its newest list"),
+        };
+        let serial = newest;
         Err(refused(
             &Refused::RevocationsWithheld { serial, known },
             &format!(
@@ -357,7 +370,10 @@ impl Movement<'_> {
         };
         let record = &prepared.predicate;
         for bundle in &prepared.subject {
-            let known = Some(self.head.map_or(0, |head| head.pointer.serial));
+            let known = match self.head {
+                Some(head) if record.merges.is_empty() => Since::Record(head.pointer.digest),
+                _ => Since::Nothing,
+            };
             let checked = approval::check_since(store, &context, None, (*bundle, record), known);
             checked.map_err(|error| refused(&error, unapproved(record.kind)))?;
         }

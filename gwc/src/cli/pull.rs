@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use bundle::name::ChannelName;
 use bundle::refused::Refused;
-use bundle::store::Store as _;
+use bundle::statement::predicate::Pointer;
+use bundle::store::{Chain, Store as _};
 use bundle::trust::Trust;
 use bundle::{history, lists};
 
@@ -73,7 +74,12 @@ fn check_source(
             let trust = trust.clone().with_revoked(&lists.keys());
             let head = history::head(source, Some(&trust), channel)?;
             let named = head.and_then(|head| head.record.revocations);
-            if let Some(known) = named.filter(|named| named.serial > serial) {
+            let linked = |named: &Pointer| source.link(&Chain::Revocations, named.serial);
+            let hidden = match named {
+                Some(named) => linked(&named)? != Some(named.digest),
+                None => false,
+            };
+            if let Some(known) = named.filter(|_| hidden) {
                 return Err(Refused::RevocationsWithheld {
                     serial,
                     known: known.serial,

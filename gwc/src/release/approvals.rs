@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bundle::approval::{self, Approved, Change, NotCounted};
+use bundle::approval::{self, Approved, Change, NotCounted, Since};
 use bundle::channel::Context;
 use bundle::digest::Digest;
 use bundle::history::{self, Entry};
@@ -10,6 +10,7 @@ use bundle::moment::Moment;
 use bundle::name::ChannelName;
 use bundle::pending::{self, StoredApproval};
 use bundle::refused::Refused;
+use bundle::statement::predicate::Pointer;
 use bundle::store::{Blobs, Store};
 use bundle::trust::Trust;
 
@@ -127,7 +128,8 @@ pub fn of_entries(
 ) -> Vec<Result<Approved, Refused>> {
     let rule = trust.approvals(channel);
     let after = rule.and_then(|rule| rule.after);
-    let known = rule.map_or(0, |_| approved_by_active(blobs, trust, channel, entries));
+    let known = rule.and_then(|_| approved_by_active(blobs, trust, channel, entries));
+    let serial = known.map_or(0, |known| known.serial);
     let mut is_before = false;
     let entries = entries.iter();
     entries
@@ -136,7 +138,11 @@ pub fn of_entries(
             if is_before {
                 return Ok(Approved::Before);
             }
-            let known = (entry.pointer.serial > known).then_some(known);
+            let known = match known {
+                _ if entry.pointer.serial <= serial => Since::Unknown,
+                Some(known) if entry.record.merges.is_empty() => Since::Record(known.digest),
+                _ => Since::Nothing,
+            };
             of_entry(blobs, trust, channel, entry, known)
         })
         .collect()
@@ -147,7 +153,7 @@ fn of_entry(
     trust: &Trust,
     channel: &ChannelName,
     entry: &Entry,
-    known: Option<u64>,
+    known: Since,
 ) -> Result<Approved, Refused> {
     let context = Context {
         trust,
@@ -164,17 +170,18 @@ fn of_entry(
     )
 }
 
-/// Serial of the newest record that active keys approve. Looks also at the records before `entries`. 0
-/// if there is none.
+/// Newest record that active keys approve. Looks also at the records before `entries`. `None`: there is
+/// none.
 fn approved_by_active(
     blobs: &dyn Blobs,
     trust: &Trust,
     channel: &ChannelName,
     entries: &[Entry],
-) -> u64 {
-    let is_approved = |entry: &&Entry| of_entry(blobs, trust, channel, entry, Some(0)).is_ok();
+) -> Option<Pointer> {
+    let known = Since::Nothing;
+    let is_approved = |entry: &&Entry| of_entry(blobs, trust, channel, entry, known).is_ok();
     if let Some(entry) = entries.iter().find(is_approved) {
-        return entry.pointer.serial;
+        return Some(entry.pointer);
     }
     let mut previous = entries.last().and_then(|entry| entry.record.previous);
     for _ in 0..RECORDS_MAX {
@@ -183,11 +190,11 @@ fn approved_by_active(
             break;
         };
         if is_approved(&&entry) {
-            return entry.pointer.serial;
+            return Some(entry.pointer);
         }
         previous = entry.record.previous;
     }
-    0
+    None
 }
 
 /// Checks the approvals of a channel's newest record, as a gateway without state does.

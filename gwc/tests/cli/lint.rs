@@ -537,3 +537,41 @@ fn timeout_of_zero_is_refused() {
         project.run(&["lint"]).with(0);
     }
 }
+
+/// Otherwise the requests of an alias go to whatever other path matches them.
+#[test]
+fn alias_must_be_served_by_the_named_path() {
+    let project = Project::bare();
+    let document = |paths: &str| {
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: orders, version: '1'}}\nsecurity: []\npaths:\n{paths}"
+        )
+    };
+    let get = "x-gateway: {public: true}, responses: {'200': {description: fine}}";
+    let named = format!("  /users/current: {{get: {{operationId: current, {get}}}}}\n");
+    let name = format!(
+        "  /users/{{name}}: {{parameters: [{{name: name, in: path, required: true, schema: {{type: \
+         string}}}}], get: {{operationId: profile, {get}}}}}\n"
+    );
+    let alias = |path: &str, of: &str| {
+        format!("  {path}: {{x-gateway: {{alias_of: {of:?}}}, get: {{{get}}}}}\n")
+    };
+    let lint = |paths: &str| {
+        project.write("orders.yaml", document(paths));
+        project.run(&["lint", "--format", "concise"])
+    };
+    let me = alias("/users/me", "/users/current");
+    let found = lint(&format!("{named}{name}{me}")).with(1);
+    found.contains("`/users/current` does not match the requests of `GET orders:/users/me`");
+    let fragment = alias("'/users/current#new'", "/users/current");
+    lint(&format!("{named}{name}{fragment}")).with(0);
+    // A part of the requests of the named path, unless another path is closer.
+    let me = alias("/users/me", "/users/{name}");
+    lint(&format!("{name}{me}")).with(0);
+    let current = alias("'/users/current#old'", "/users/{name}");
+    let found = lint(&format!("{named}{name}{current}")).with(1);
+    found.contains("`/users/current` matches requests of");
+    let internal = alias("/users/me", "/users/{name}").replace("public", "internal");
+    let found = lint(&format!("{name}{internal}")).with(1);
+    found.contains("is internal, and");
+}

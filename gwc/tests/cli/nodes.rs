@@ -477,6 +477,7 @@ fn store_with_lost_records_is_reported_before_a_move() {
         .contains("STATE/revocations/");
     assert_eq!(project.history().len(), 3);
     // A rollback would be refused by the gateway, too.
+    let lost = format!("sha256:{}", "cd".repeat(32));
     gateway.say("accepted", json!({"serial": 9, "record": lost}));
     let rollback = ["rollback", "--key", "keys/release.pem", "--yes"];
     project

@@ -313,14 +313,36 @@ fn key_counts_only_while_it_is_valid() {
         .filter(|key| key.owner == "bob")
         .for_each(elsewhere);
     assert_eq!(world.accept_next(&two(keys), &evidence), missing(1));
-    // A gateway that follows the channel sees the record when it is made.
     assert_eq!(with(|key| key.state = KeyState::Retired), missing(1));
     // A gateway without state cannot know when an approval was made.
     let mut keys = self::keys();
-    let bob = keys.iter_mut().find(|key| key.owner == "bob").unwrap();
-    bob.state = KeyState::Retired;
+    let mut of_bob = keys.iter_mut().filter(|key| key.owner == "bob");
+    of_bob.for_each(|key| key.state = KeyState::Retired);
     let pointer = world.forge(world.new, world.next(&evidence));
     assert_eq!(world.accept(&two(keys), None, pointer), Ok(()));
+}
+
+/// A thief of a release key merges the accepted record into a branch with an approved change.
+#[test]
+fn record_beside_the_accepted_ones_approves_nothing() {
+    let world = World::new();
+    let evidence = world.approvals(&["ann", "bob"]);
+    let released = world.forge(Digest::of(b"other"), record(2, Some(world.base)));
+    let beside = world.forge(world.new, world.next(&evidence));
+    let mut stolen = Record {
+        kind: RecordKind::Rollback,
+        serial: 3,
+        previous: Some(beside.digest),
+        ..world.next(&evidence)
+    };
+    let unmerged = world.forge(world.new, stolen.clone());
+    stolen.merges.insert(released.digest);
+    let merged = world.forge(world.new, stolen);
+    let trust = two(keys());
+    for known in [Some(released), Some(world.base), None] {
+        assert_eq!(world.accept(&trust, known, merged), missing(0));
+    }
+    assert_eq!(world.accept(&trust, Some(world.base), unmerged), Ok(()));
 }
 
 #[test]

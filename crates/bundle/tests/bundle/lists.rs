@@ -8,7 +8,7 @@ use bundle::follow;
 use bundle::lists;
 use bundle::publish::{self, Revocation};
 use bundle::refused::Refused;
-use bundle::revocation::Revocations;
+use bundle::revocation::{self, Revocations};
 use bundle::statement::Statement;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
 use bundle::store::memory::Memory as Store;
@@ -143,7 +143,7 @@ fn no_list_removes_the_entry_of_another_one() {
 
 /// A thief removes his list again, so that the next list gets its serial.
 #[test]
-fn replaced_list_is_reported() {
+fn list_with_the_serial_of_another_one_is_accepted() {
     let trust = with_tester();
     let prod = prod();
     let context = context(&trust, &prod);
@@ -151,15 +151,65 @@ fn replaced_list_is_reported() {
     forge(&store, 1, "rob");
     let known = accept(&store, &context, &Revocations::none());
     publish(&emptied, "one", "rob");
+    let lists = accept(&emptied, &context, &known);
+    assert!(has(&lists, "forged") && has(&lists, "one"));
+}
+
+/// A thief with a key shows his list first, and hides the owners' one, which a record names.
+#[test]
+fn list_that_a_record_names_is_read() {
+    let trust = with_tester();
+    let prod = prod();
+    let context = context(&trust, &prod);
+    let store = Store::default();
+    ship(&store, "one");
+    publish(&store, "ours", "rob");
+    ship(&store, "two");
+    forge(&store, 3, "rob");
+    let third = revocation::accept(
+        &store,
+        &context,
+        &Revocations::none(),
+        Pointer {
+            digest: store.link(&Chain::Revocations, 3).unwrap().unwrap(),
+            serial: 3,
+        },
+    );
+    let third = third.unwrap();
+    assert!(!has(&third, "ours"));
     let memory = Memory {
-        revocations: known.clone(),
+        revocations: third,
         ..nothing()
     };
-    let refused = follow::revocations(&emptied, &context, &memory).unwrap_err();
-    assert_eq!(refused.reason(), "forked");
-    publish(&emptied, "two", "rob");
-    let lists = accept(&emptied, &context, &known);
-    assert!(has(&lists, "forged") && has(&lists, "two"));
+    let head = follow::head(&store, &context, &memory).unwrap().unwrap();
+    assert!(has(head.accepted.revocations(), "ours"));
+    assert!(has(&accept(&store, &context, &memory.revocations), "ours"));
+}
+
+/// Reason why gwc refuses the lists of a store.
+fn revocation_error(store: &Store, trust: &Trust) -> String {
+    let refused = lists::in_force(store, Some(trust), &prod(), NOON).unwrap_err();
+    refused.reason().into_owned()
+}
+
+/// A writer without a key cannot keep a gateway busy.
+#[test]
+fn only_the_newest_lists_of_a_store_are_read() {
+    let trust = with_tester();
+    let prod = prod();
+    let context = context(&trust, &prod);
+    let store = Store::default();
+    let one = publish(&store, "one", "rob");
+    for serial in 2..1_000 {
+        store
+            .create_link(&Chain::Revocations, serial, &one.digest)
+            .unwrap();
+    }
+    let memory = nothing();
+    let refused = follow::revocations(&store, &context, &memory).unwrap_err();
+    assert_eq!(refused.reason(), "replayed");
+    let known = revocation::accept(&store, &context, &Revocations::none(), one).unwrap();
+    assert!(has(&known, "one"));
 }
 
 /// One list cannot use up the serials, whichever key signed it.
@@ -178,6 +228,8 @@ fn list_with_a_serial_far_ahead_is_ignored() {
     };
     let refused = follow::revocations(&store, &context, &memory).unwrap_err();
     assert_eq!(refused.reason(), "forked");
+    let read = revocation_error(&store, &trust);
+    assert_eq!(read, "forked");
     let two = publish(&store, "two", "rob");
     assert_eq!(two.serial, 2);
     let lists = accept(&store, &context, &known);
