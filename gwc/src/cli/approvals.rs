@@ -218,6 +218,11 @@ pub(super) fn check_base(
 /// Advice for a refused record that may run.
 pub(super) fn acceptance(why: &Refused) -> String {
     let command = match why {
+        Refused::BlobMissing { .. } => {
+            return "`gwc build` of its sources stores it again, and `gwc pull` copies it from \
+                    another store"
+                .to_owned();
+        }
         Refused::ApprovalsMissing { .. } => "gwc trust approvals N --accept-head",
         _ => "gwc trust floor --accept-head",
     };

@@ -10,6 +10,7 @@ use bundle::trust::Trust;
 use serde_json::{Value, json};
 
 use super::options::StoreOptions;
+use super::revoked_lists;
 use super::say::{self, Context, Format};
 use crate::release::{self, AnyStore, Place};
 use model::exit::{Exit, Failure};
@@ -22,7 +23,11 @@ pub(super) fn list(at: &StoreOptions, format: Format, context: &Context) -> anyh
     let place = at.place(context)?;
     let trust = at.trust(&place)?;
     let known = match place.open_if_there()? {
-        Some(store) => Known::read(&place, &store, trust.as_ref())?,
+        Some(store) => {
+            let warning = revoked_lists::warning(&place, &store, trust.as_ref())?;
+            warning.iter().for_each(|warning| say::note(warning));
+            Known::read(&place, &store, trust.as_ref())?
+        }
         None => Known(Revocations::none()),
     };
     match format {
@@ -53,7 +58,7 @@ impl Known {
 
     fn shown(&self) -> String {
         let Some(list) = self.0.list() else {
-            return "nothing is revoked: the store has no revocation list".to_owned();
+            return "nothing is revoked: no revocation list is in force".to_owned();
         };
         let mut lines = vec![format!(
             "revocation list {} of project {}, signed {}",

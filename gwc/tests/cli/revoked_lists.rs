@@ -58,8 +58,8 @@ fn new_list_needs_a_decision_about_a_revoked_one() {
     let project = with_a_list(&first);
     set_state(&project, "ann", "revoked");
     let warning = "signed revocation list 1, so 1 credential of it do not count in channel prod";
-    for command in ["plan", "status"] {
-        let ended = project.run(&[command]);
+    for command in [&["plan"][..], &["status"], &["revoke", "--list"]] {
+        let ended = project.run(command);
         ended.contains(warning).contains("--repeat-list 1");
     }
     let more = ["--credential", second.as_str()];

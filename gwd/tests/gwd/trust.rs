@@ -158,6 +158,44 @@ fn jump_of_a_stolen_key_is_undone_by_the_list() {
     assert_eq!(refused.json()["error"]["code"], "revoked-key");
 }
 
+/// A change of the trust file admits a credential again only if it revokes the key of the list.
+#[test]
+fn accepted_list_outlives_the_role_of_its_key() {
+    let upstream = Upstream::saying("ok");
+    let mut world = World::new();
+    world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    world.revoke(Revocation {
+        credentials: [Digest::of(b"stolen")].into(),
+        ..Revocation::default()
+    });
+    let lists = |serial: u64| {
+        eventually("the trust file is read", || {
+            notify(&gwd);
+            gwd.status()["revocations"] == serial
+        });
+    };
+    lists(1);
+    keys(
+        &mut world,
+        &[
+            ("rob", Role::Release, Active),
+            ("ruth", Role::Release, Active),
+        ],
+    );
+    let two = world.release_as(&numbered(&upstream, 2), &[], "ruth", "ci");
+    gwd.wait_for(&two);
+    lists(1);
+    keys(
+        &mut world,
+        &[
+            ("rob", Role::Revoke, Revoked),
+            ("ruth", Role::Release, Active),
+        ],
+    );
+    lists(0);
+}
+
 #[test]
 fn trust_file_behind_a_swapped_link_is_reread() {
     let upstream = Upstream::saying("ok");
