@@ -23,14 +23,16 @@ pub(super) struct Alias {
     /// True if the gateway must not serve the documented operation.
     internal: bool,
     template: ir::Template,
+    conditions: Vec<ir::Condition>,
 }
 
 impl Alias {
-    /// Creates the alias of an operation with this key and template. `access`: its security, and true if
-    /// it is internal.
+    /// Creates the alias of an operation with this key, template and conditions. The last argument is its
+    /// security, and true if it is internal.
     pub(super) fn new(
         of: Spanned<String>,
-        (key, operation, template): (String, &spec::Operation, &ir::Template),
+        (key, operation): (String, &spec::Operation),
+        (template, conditions): (&ir::Template, Vec<ir::Condition>),
         (security, internal): (ir::Security, bool),
     ) -> Self {
         Self {
@@ -41,6 +43,7 @@ impl Alias {
             security,
             internal,
             template: template.clone(),
+            conditions,
         }
     }
 }
@@ -140,6 +143,12 @@ fn not_served<'a>(
     if !subset(&alias.template, &named.template) {
         return Some(format!(
             "`{path}` does not match the requests of `{}`",
+            alias.key
+        ));
+    }
+    if !named.conditions.is_empty() && named.conditions != alias.conditions {
+        return Some(format!(
+            "`{path}` has a `match` that `{}` does not have",
             alias.key
         ));
     }

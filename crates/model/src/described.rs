@@ -114,13 +114,14 @@ fn one(
     {
         check_rewrite(path, &described.path.template, sink);
     }
+    let conditions = described.conditions(sink);
     if let Some(of) = alias::of(described.of_path) {
-        let security = (security.value, internal);
-        let documented = (described.key, operation, &described.path.template);
-        found.aliases.push(Alias::new(of, documented, security));
+        let route = (&described.path.template, conditions);
+        let access = (security.value, internal);
+        let alias = Alias::new(of, (described.key, operation), route, access);
+        found.aliases.push(alias);
         return None;
     }
-    let conditions = described.conditions(sink);
     let mut forwarding = forwarding(&described, (&files.tree, context.redacted), sink);
     forwarding.override_fields = override_fields(operation, &conditions);
     forwarding.split = forwarding

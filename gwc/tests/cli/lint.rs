@@ -565,6 +565,12 @@ fn alias_must_be_served_by_the_named_path() {
     found.contains("`/users/current` does not match the requests of `GET orders:/users/me`");
     let fragment = alias("'/users/current#new'", "/users/current");
     lint(&format!("{named}{name}{fragment}")).with(0);
+    let named = named.replace(
+        "public: true",
+        "public: true, match: {headers: {A: {exact: x}}}",
+    );
+    let found = lint(&format!("{named}{name}{fragment}")).with(1);
+    found.contains("has a `match` that");
     // A part of the requests of the named path, unless another path is closer.
     let me = alias("/users/me", "/users/{name}");
     lint(&format!("{name}{me}")).with(0);

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::git::{commit, committed};
+use crate::git::{commit, committed, git};
 use crate::project::{Ended, Project};
 
 const SECRET: &str = "correct-horse-battery-staple";
@@ -339,6 +339,34 @@ fn pattern_leaves_ignored_documents_out() {
     project.write("local.yaml", format!("password: {SECRET}\n"));
     let ended = project.run(&["lint"]).with(0);
     shows_none(&ended, &project.file("releases"), &[SECRET]);
+}
+
+/// The file is a source after the merge: a review that leaves it out would hide its operations.
+#[test]
+fn pattern_shows_a_tracked_document_that_the_base_ignores() {
+    let project = committed();
+    project.write(".gitignore", "*.pem\n/releases/\nbuild/\n");
+    project.edit(
+        "gateway.yaml",
+        "apis: {orders: {path: orders.yaml}}",
+        "apis_glob: [\"*.yaml\", \"!gateway.yaml\", \"build/*.yaml\"]",
+    );
+    let base = format!("git:{}", commit(&project, "base"));
+    std::fs::create_dir(project.file("build")).unwrap();
+    project.write("build/local.yaml", "openapi: 3.1.0\n");
+    project.run(&["lint", "--base", &base]).with(0);
+    git(project.path(), &["add", "-f", "build/local.yaml"]);
+    commit(&project, "a document in an ignored folder");
+    for command in [
+        &["lint", "--base", &base][..],
+        &["plan", "--base", &base, "--against", &base],
+        &["plan", "--against", &base],
+    ] {
+        let ended = project.run(command);
+        assert_ne!(ended.code, 0, "{ended:?}");
+        let all = format!("{}{}", ended.out, ended.err);
+        assert!(all.contains("ignores `build/local.yaml`"), "{all}");
+    }
 }
 
 #[test]

@@ -289,7 +289,9 @@ impl Folder {
         up_max
     }
 
-    /// True if Git's ignore rules exclude a file. `path` is relative to the project's root.
+    /// True if Git's ignore rules exclude a file. `path` is relative to the project's root. False for a
+    /// tracked file that only the base commit ignores: it is refused when it is read, because it is a
+    /// source after the merge.
     ///
     /// # Errors
     /// Returns the refusal if the rules cannot be read or take too long to match.
@@ -299,7 +301,8 @@ impl Folder {
         };
         match tracked.check_ignored(&self.below(path)) {
             Ok(()) => Ok(false),
-            Err(Refusal::Ignored | Refusal::IgnoredByBase | Refusal::IgnoredLink(_)) => Ok(true),
+            Err(Refusal::IgnoredByBase) => Ok(!tracked.has(&self.below(path))),
+            Err(Refusal::Ignored | Refusal::IgnoredLink(_)) => Ok(true),
             Err(refusal) => Err(refusal),
         }
     }
