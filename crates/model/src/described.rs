@@ -118,8 +118,7 @@ fn one(
     if let Some(of) = alias::of(described.of_path) {
         let route = (&described.path.template, conditions);
         let access = (security.value, internal);
-        let alias = Alias::new(of, (described.key, operation), route, access);
-        found.aliases.push(alias);
+        (found.aliases).push(Alias::new(of, (described.key, operation), route, access));
         return None;
     }
     let mut forwarding = forwarding(&described, (&files.tree, context.redacted), sink);

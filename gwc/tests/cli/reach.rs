@@ -343,7 +343,7 @@ fn pattern_leaves_ignored_documents_out() {
 
 /// The file is a source after the merge: a review that leaves it out would hide its operations.
 #[test]
-fn pattern_shows_a_tracked_document_that_the_base_ignores() {
+fn pattern_names_a_document_that_the_base_ignores() {
     let project = committed();
     project.write(".gitignore", "*.pem\n/releases/\nbuild/\n");
     project.edit(

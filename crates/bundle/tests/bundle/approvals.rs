@@ -314,7 +314,6 @@ fn key_counts_only_while_it_is_valid() {
         .for_each(elsewhere);
     assert_eq!(world.accept_next(&two(keys), &evidence), missing(1));
     assert_eq!(with(|key| key.state = KeyState::Retired), missing(1));
-    // A gateway without state cannot know when an approval was made.
     let mut keys = self::keys();
     let mut of_bob = keys.iter_mut().filter(|key| key.owner == "bob");
     of_bob.for_each(|key| key.state = KeyState::Retired);
@@ -500,13 +499,14 @@ fn records_until_the_rule_need_no_approvals() {
         .unwrap();
     // A new gateway starts with the newest record, and older bundles are targets of rollbacks.
     assert_eq!(world.accept(&trust, None, second), Ok(()));
-    let back = Record {
-        kind: RecordKind::Rollback,
-        ..record(3, Some(second))
-    };
+    let mut back = record(3, Some(second));
+    back.kind = RecordKind::Rollback;
+    let never = world.forge(Digest::of(b"never released"), back.clone());
     let back = world.forge(world.old, back);
-    assert_eq!(world.accept(&trust, Some(second), back), Ok(()));
-    assert_eq!(world.accept(&trust, None, back), Ok(()));
+    for known in [Some(second), None] {
+        assert_eq!(world.accept(&trust, known, back), Ok(()));
+        assert_eq!(world.accept(&trust, known, never), missing(0));
+    }
     // A fork below the record is not covered.
     let fork = world.forge(Digest::of(b"evil"), record(2, Some(world.base)));
     assert_eq!(world.accept(&trust, None, fork), missing(0));

@@ -385,9 +385,12 @@ fn keeps_its_keys(part: Part, (name, why, response): Outage) {
     all_get(&gateway, &unknown, (401, "token_invalid"), name, || {
         serves_at_once(&gateway, &known, name);
     });
-    assert_eq!(fetches(&gateway, "failed"), 1.0, "{name}");
+    // One fetch for all requests that wait. On a busy machine the next one can be due meanwhile.
+    let failed = fetches(&gateway, "failed");
+    assert!((1.0..=2.0).contains(&failed), "{name}: {failed}");
     let all = provider.requests();
-    assert!(all <= requests + part.requests(), "{name}: {all}");
+    let most = requests + part.requests() * if failed > 1.0 { 2 } else { 1 };
+    assert!(all <= most, "{name}: {all}");
     provider.was_spared(name);
     let report = reported(&gateway, |set| set["failure"].to_string().contains(why));
     assert_eq!(report["keys"], 1, "{name}: {report}");
