@@ -226,7 +226,7 @@ fn ignored_link_to_an_untracked_file_is_refused() {
         &["add", "-f", "private"],
         &["commit", "-q", "-m", "link"],
     ] {
-        crate::git::git(project.path(), arguments);
+        git(project.path(), arguments);
     }
     let refused = |arguments: &[&str]| {
         let ended = project.run(arguments);
@@ -242,7 +242,7 @@ fn ignored_link_to_an_untracked_file_is_refused() {
     refused(&["lint", "--base", "git:HEAD~1"]);
     // A tracked file is reviewed, wherever links lead.
     project.write(".gitignore", format!("{kept}/private/\n"));
-    crate::git::git(project.path(), &["add", "public/local.yaml"]);
+    git(project.path(), &["add", "public/local.yaml"]);
     project.run(&["lint"]).with(0);
 }
 
@@ -262,7 +262,7 @@ fn tracked_file_stays_readable_when_it_is_ignored() {
 #[test]
 fn project_in_an_ignored_folder_is_read() {
     let outer = Project::empty();
-    crate::git::git(outer.path(), &["init", "-q", "-b", "main"]);
+    git(outer.path(), &["init", "-q", "-b", "main"]);
     outer.write(".gitignore", "/tmp/\n");
     crate::project::copy(Project::bare().path(), &outer.file("tmp"));
     let ended = crate::project::run(crate::project::command(&outer.file("tmp")).arg("lint"));
@@ -352,7 +352,7 @@ fn pattern_names_a_document_that_the_base_ignores() {
         "apis_glob: [\"*.yaml\", \"!gateway.yaml\", \"build/*.yaml\"]",
     );
     let base = format!("git:{}", commit(&project, "base"));
-    std::fs::create_dir(project.file("build")).unwrap();
+    fs::create_dir(project.file("build")).unwrap();
     project.write("build/local.yaml", "openapi: 3.1.0\n");
     project.run(&["lint", "--base", &base]).with(0);
     git(project.path(), &["add", "-f", "build/local.yaml"]);
