@@ -315,7 +315,7 @@ fn key_counts_only_while_it_is_valid() {
     assert_eq!(world.accept_next(&two(keys), &evidence), missing(1));
     assert_eq!(with(|key| key.state = KeyState::Retired), missing(1));
     let mut keys = self::keys();
-    let mut of_bob = keys.iter_mut().filter(|key| key.owner == "bob");
+    let of_bob = keys.iter_mut().filter(|key| key.owner == "bob");
     of_bob.for_each(|key| key.state = KeyState::Retired);
     let pointer = world.forge(world.new, world.next(&evidence));
     assert_eq!(world.accept(&two(keys), None, pointer), Ok(()));
