@@ -6,7 +6,7 @@
 //! effect. Each owner signs an approval of their own, on another machine and at another time. The
 //! record lists the approvals in its evidence. release.md §5.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::context::Context;
 use crate::digest::Digest;
@@ -23,6 +23,9 @@ use crate::verify::EVIDENCE_MAX;
 
 /// Maximum number of records between a rollback or pin and the record that was approved.
 const RECORDS_MAX: usize = 1_000;
+
+/// Maximum number of merged records after a record that is repeated.
+const MERGED_MAX: usize = 64;
 
 /// Change of a channel that needs approvals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +83,8 @@ pub enum NotCounted {
     Refused(Refused),
 }
 
-/// Checks whether an approval counts for a change that is not published yet. Returns the owners and keys of its signatures.
+/// Checks whether an approval counts for a change that is not published yet. Returns the owners and
+/// keys of its signatures.
 ///
 /// # Errors
 /// The reason why it does not count.
@@ -234,11 +238,7 @@ fn check_alone(
         return Ok(Approved::NotRequired);
     };
     let approvals = decoded(blobs, (trust, channel), &record.evidence)?;
-    let accepted = match known {
-        Since::Record(known) => chain_of(blobs, known)?,
-        Since::Unknown | Since::Nothing => BTreeSet::new(),
-    };
-    let mut branches = BTreeSet::new();
+    let mut branches = Branches::new(blobs, known);
     let mut most = 0;
     let mut is_before = false;
     let mut at = digest;
@@ -247,10 +247,13 @@ fn check_alone(
         record: record.clone(),
     };
     for depth in 0..RECORDS_MAX {
-        let is_accepted = at.is_some_and(|at| accepted.contains(&at));
         is_before |= at.is_some() && at == rule.after;
-        let can_count = depth == 0 || is_accepted || is_common(blobs, at, &branches)?;
-        if entry.bundle == bundle && can_count {
+        let standing = match at {
+            _ if entry.bundle != bundle => Standing::Beside,
+            Some(at) if depth > 0 => branches.standing(at)?,
+            _ => Standing::New,
+        };
+        if standing != Standing::Beside {
             if is_before {
                 return Ok(Approved::Before);
             }
@@ -260,7 +263,7 @@ fn check_alone(
                 plan: entry.record.plan,
                 created: entry.record.created,
             };
-            let when = match known == Since::Unknown || is_accepted {
+            let when = match known == Since::Unknown || standing == Standing::Accepted {
                 true => When::Past(change.created),
                 false => When::First(context.now),
             };
@@ -276,7 +279,7 @@ fn check_alone(
         let Some(previous) = entry.record.previous.filter(|_| is_repeated && can_repeat) else {
             break;
         };
-        branches.extend(&entry.record.merges);
+        branches.merged.extend(&entry.record.merges);
         let serial = entry.record.serial;
         entry = read(blobs, previous)?;
         if entry.record.serial >= serial {
@@ -290,20 +293,62 @@ fn check_alone(
     })
 }
 
-/// True if a record is also in the chains of the records that were merged after it. A record of one
-/// branch only was not accepted by the gateways of the other one.
-fn is_common(
-    blobs: &dyn Blobs,
-    record: Option<Digest>,
-    branches: &BTreeSet<Digest>,
-) -> Result<bool, Refused> {
-    for branch in branches {
-        let chain = chain_of(blobs, *branch)?;
-        if record.is_none_or(|record| !chain.contains(&record)) {
-            return Ok(false);
+/// Relation of an earlier record to the records that a reader has accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Record that the reader has accepted.
+    Accepted,
+    /// Record in the chain of the new record only.
+    New,
+    /// Record of one of several merged branches, which gateways of the others did not accept; or record of
+    /// another bundle.
+    Beside,
+}
+
+/// Chains of the accepted record and of merged records. Each is read at most once.
+struct Branches<'a> {
+    blobs: &'a dyn Blobs,
+    known: Since,
+    /// Merged records after the record in question.
+    merged: BTreeSet<Digest>,
+    chains: BTreeMap<Digest, BTreeSet<Digest>>,
+}
+
+impl<'a> Branches<'a> {
+    const fn new(blobs: &'a dyn Blobs, known: Since) -> Self {
+        Self {
+            blobs,
+            known,
+            merged: BTreeSet::new(),
+            chains: BTreeMap::new(),
         }
     }
-    Ok(true)
+
+    fn standing(&mut self, record: Digest) -> Result<Standing, Refused> {
+        if let Since::Record(known) = self.known
+            && self.has(known, &record)?
+        {
+            return Ok(Standing::Accepted);
+        }
+        if self.merged.len() > MERGED_MAX {
+            return Ok(Standing::Beside);
+        }
+        for branch in self.merged.clone() {
+            if !self.has(branch, &record)? {
+                return Ok(Standing::Beside);
+            }
+        }
+        Ok(Standing::New)
+    }
+
+    /// True if the chain that begins with `head` has a record.
+    fn has(&mut self, head: Digest, record: &Digest) -> Result<bool, Refused> {
+        if let Some(chain) = self.chains.get(&head) {
+            return Ok(chain.contains(record));
+        }
+        let chain = chain_of(self.blobs, head)?;
+        Ok(self.chains.entry(head).or_insert(chain).contains(record))
+    }
 }
 
 /// Digests of a record and of the records before it.

@@ -161,9 +161,8 @@ pub fn stored_records(
     Ok(kept)
 }
 
-/// Known revocation lists, and the newer ones of a store that are accepted. A
-/// list is accepted even if the channel's head is refused, so that a stolen release key can be
-/// revoked.
+/// Known revocation lists, and those of a store that are accepted. A list is accepted even if the
+/// channel's head is refused, so that a stolen release key can be revoked.
 ///
 /// # Errors
 /// The reason why the newest list is refused, if no list is added. The known lists stay in force.

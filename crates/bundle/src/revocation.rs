@@ -154,7 +154,8 @@ impl Revocations {
 /// # Errors
 /// The reason why the signatures are not valid; [`Refused::WrongProject`] for a list of another
 /// project; [`Refused::RevocationsWithheld`] if the list is older than the minimum in the trust file,
-/// and no newer one is known; [`Refused::Forked`] if the serial is too far ahead; [`Refused::FromTheFuture`] if `created` is too far ahead of the clock.
+/// and no newer one is known; [`Refused::Forked`] if the serial is too far ahead;
+/// [`Refused::FromTheFuture`] if `created` is too far ahead of the clock.
 pub fn accept(
     blobs: &dyn Blobs,
     context: &Context<'_>,
