@@ -22,6 +22,7 @@ use super::approvals::acceptance;
 use super::revoked_lists::{self, RepeatList};
 use super::steps::Wanted;
 use crate::release::{self, AnyStore, Place, refusals};
+use model::exit::Failure;
 
 /// Maximum number of repeated entries in a message.
 const REPEATED_SHOWN_MAX: usize = 20;
@@ -95,6 +96,12 @@ impl<'a> Scope<'a> {
         let at: (&dyn Store, _, _) = (self.store, self.left.as_ref(), own);
         if let Some(list) = revoked_lists::repeat(at, decision, here.list(), &mut entries)? {
             named.extend(&list);
+        }
+        if entries.is_empty() {
+            return Err(Failure::usage(
+                "there is nothing to revoke: no list is in force, and --repeat-list names none",
+            )
+            .into());
         }
         let new = |lists: &Revocations| match lists.list() {
             Some(list) => entries.without(list),

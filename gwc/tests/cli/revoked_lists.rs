@@ -76,6 +76,8 @@ fn new_list_needs_a_decision_about_a_revoked_one() {
         );
         ended.with(64).contains(says);
     }
+    let nothing = revoke(&project, &["--repeat-list", "none"], "bob");
+    nothing.with(64).contains("there is nothing to revoke");
     assert_eq!(credentials(&project), [""; 0]);
     let repeat = [&more[..], &["--repeat-list", "1"]].concat();
     revoke(&project, &repeat, "bob").with(0);
