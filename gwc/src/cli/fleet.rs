@@ -41,15 +41,19 @@ pub(super) fn check_records(nodes: &Nodes, place: &Place, entries: &[Entry]) -> 
     let reachable = states.filter_map(|(name, status)| Some((name, status.ok()?)));
     let followers = reachable.filter(|(_, status)| follows_another(status, place).is_none());
     let lost: Vec<String> = followers
-        .filter_map(|(name, status)| {
-            let pointer = accepted(&status).filter(|pointer| !has(entries, *pointer))?;
-            Some(format!("{name} has accepted serial {}", pointer.serial))
-        })
+        .filter_map(|(name, status)| Some(lost_record(&name, &status, entries)?.1))
         .collect();
     match lost.is_empty() {
         true => Ok(()),
         false => Err(lost_records(place, entries, &lost)),
     }
+}
+
+/// Record that a gateway has accepted and the store lacks, and a sentence about it.
+fn lost_record(name: &str, status: &Status, entries: &[Entry]) -> Option<(Pointer, String)> {
+    let pointer = accepted(status).filter(|pointer| !has(entries, *pointer))?;
+    let text = format!("{name} has accepted serial {}", pointer.serial);
+    Some((pointer, text))
 }
 
 fn lost_records(place: &Place, entries: &[Entry], lost: &[String]) -> anyhow::Error {
@@ -90,8 +94,8 @@ pub(super) fn ask(
         if let Some(other) = follows_another(&status, place) {
             return Err(Failure::usage(format!("--node {name}: this gateway {other}")).into());
         }
-        if let Some(pointer) = accepted(&status).filter(|pointer| !has(entries, *pointer)) {
-            lost_serials.push(format!("{name} has accepted serial {}", pointer.serial));
+        if let Some((pointer, text)) = lost_record(&name, &status, entries) {
+            lost_serials.push(text);
             lost.records.insert(pointer);
             lost.running.extend(running(&status));
         }

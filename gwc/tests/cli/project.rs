@@ -223,6 +223,18 @@ impl Project {
         key["id"].as_str().expect("an id").to_owned()
     }
 
+    /// Sets the state of an owner's key in the trust file.
+    pub(crate) fn set_state(&self, owner: &str, state: &str) {
+        let id = self.key_id(owner);
+        let mut trust: Value = serde_json::from_str(&self.read("trust.json")).expect("JSON");
+        for key in trust["keys"].as_array_mut().expect("a list") {
+            if key["id"] == id.as_str() {
+                key["state"] = state.into();
+            }
+        }
+        self.write("trust.json", trust.to_string());
+    }
+
     /// Options that acknowledge each change of a plan. `more`: further options of the plan.
     pub(crate) fn acks(&self, more: &[&str]) -> Vec<String> {
         let plan = self.run(&[&["plan", "--format", "json"], more].concat());

@@ -328,25 +328,13 @@ fn floor_and_acceptance_skip_revoked_records() {
     rules.contains("trust accepted_until of channel prod");
 }
 
-/// Sets the state of a key in the trust file.
-fn set_state(project: &Project, owner: &str, state: &str) {
-    let id = project.key_id(owner);
-    let mut trust: serde_json::Value = serde_json::from_str(&project.read("trust.json")).unwrap();
-    for key in trust["keys"].as_array_mut().unwrap() {
-        if key["id"] == id.as_str() {
-            key["state"] = state.into();
-        }
-    }
-    project.write("trust.json", serde_json::to_string(&trust).unwrap());
-}
-
 /// Gateways that follow the channel refuse the record: the key was retired before.
 #[test]
 fn record_by_a_retired_key_is_no_base() {
     let project = Project::new();
     project.run(&["keygen", "old", "--owner", "old"]).with(0);
     project.write("thief.json", project.read("trust.json"));
-    set_state(&project, "old", "retired");
+    project.set_state("old", "retired");
     project.apply("first").with(0);
     project.change("6s");
     let thief = ["--trust", "thief.json"];
@@ -374,7 +362,7 @@ fn records_before_a_new_key_stay_targets() {
     project.run(&old).with(0);
     project.change("6s");
     project.apply("new key").with(0);
-    set_state(&project, "old", "retired");
+    project.set_state("old", "retired");
     let rollback = ["rollback", "--yes", "--key", "keys/release.pem"];
     project.run(&rollback).with(0);
 }
@@ -386,7 +374,7 @@ fn list_by_a_retired_key_is_not_in_force() {
     project.run(&["keygen", "old", "--roles", "revoke"]).with(0);
     project.apply("first").with(0);
     project.write("thief.json", project.read("trust.json"));
-    set_state(&project, "old", "retired");
+    project.set_state("old", "retired");
     let (theirs, ours) = ("1".repeat(64), "2".repeat(64));
     let thief = ["--key", "keys/old.pem", "--trust", "thief.json"];
     let revoke = |what: &str, by: &[&str]| {

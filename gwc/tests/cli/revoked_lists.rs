@@ -9,7 +9,6 @@ use bundle::statement::Statement;
 use bundle::statement::predicate::Revoke;
 use bundle::store::folder::Folder;
 use bundle::store::{Chain, Store as _};
-use serde_json::Value;
 
 use crate::project::{Ended, Project};
 
@@ -30,18 +29,6 @@ fn revoke(project: &Project, what: &[&str], by: &str) -> Ended {
     project.run(&[&["revoke", "--yes", "--key", &key], what].concat())
 }
 
-/// Sets the state of a key in the trust file.
-fn set_state(project: &Project, owner: &str, state: &str) {
-    let id = project.key_id(owner);
-    let mut trust: Value = serde_json::from_str(&project.read("trust.json")).unwrap();
-    for key in trust["keys"].as_array_mut().unwrap() {
-        if key["id"] == id.as_str() {
-            key["state"] = state.into();
-        }
-    }
-    project.write("trust.json", serde_json::to_string(&trust).unwrap());
-}
-
 fn credentials(project: &Project) -> Vec<String> {
     let list = project.run(&["revoke", "--list", "--format", "json"]);
     let list = list.with(0).json("revocations/v1");
@@ -56,7 +43,7 @@ fn credentials(project: &Project) -> Vec<String> {
 fn new_list_needs_a_decision_about_a_revoked_one() {
     let (first, second) = ("1".repeat(64), "2".repeat(64));
     let project = with_a_list(&first);
-    set_state(&project, "ann", "revoked");
+    project.set_state("ann", "revoked");
     let warning = "signed revocation list 1, so 1 credential of it do not count in channel prod";
     for command in [&["plan"][..], &["status"], &["revoke", "--list"]] {
         let ended = project.run(command);
@@ -94,7 +81,7 @@ fn record_that_names_a_revoked_list_names_the_way_out() {
         let project = with_a_list(&hash);
         project.change("6s");
         project.apply("names list 1").with(0);
-        set_state(&project, "ann", "revoked");
+        project.set_state("ann", "revoked");
         let ann = project.key_id("ann");
         let advice = format!("`gwc revoke --signing-key {ann} --repeat-list 1 --key FILE`");
         for command in [
