@@ -26,9 +26,9 @@ use crate::runtime::deadlines::Deadlines;
 use crate::telemetry::access_log;
 use crate::telemetry::shard::Shard;
 use crate::telemetry::traces::Tracer;
-use crate::upstream::Service;
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::pool::PooledUpstream;
+use crate::upstream::service::Service;
 
 /// Number of parked connections (idle, without buffers) after which unused memory is returned to
 /// the system.

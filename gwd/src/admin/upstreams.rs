@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::discovery::source::Source;
 use crate::published::Shared;
 use crate::upstream::breaker::{CircuitBreaker, CircuitState};
-use crate::upstream::health::Verdict;
+use crate::upstream::checks::Verdict;
 use crate::upstream::hosts::Common;
 use crate::upstream::shared::Host;
 

@@ -26,18 +26,20 @@ use crate::message::failure::{Failure, Kind};
 use crate::message::sends::Sends;
 use crate::runtime::deadlines::{Slot, in_time};
 use crate::telemetry::shard::{CallKey, Label, method_index};
+use crate::upstream::admission::{admit, admit_client, charge, report_connect};
 use crate::upstream::affinity::Affinity;
 use crate::upstream::breaker_permits;
+use crate::upstream::call::Call;
 use crate::upstream::connect::{Times, connect};
 use crate::upstream::outlier::HealthSignal;
 use crate::upstream::pool::Lease;
-use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::proxy_header::Ends;
-use crate::upstream::send::{admit, admit_client, charge, report_connect};
+use crate::upstream::service::{Service, TargetSelection};
 use crate::upstream::shared::InFlight;
+use crate::upstream::sharing::Acceptable;
 use crate::upstream::sharing::{Sharing, is_large};
 use crate::upstream::transport::{self, Incoming, Refused};
-use crate::upstream::{Service, TargetSelection, TriedTargets, is_cut_short};
+use crate::upstream::tried_targets::{TriedTargets, is_cut_short};
 use crate::worker::{View, Worker};
 
 /// Maximum number of connections that are opened for one request to a service.
@@ -320,7 +322,7 @@ impl To<'_> {
         let permit = permit.transpose();
         let permit = permit.map_err(|_| Once::Outage(Outage::CircuitOpen))?;
         let head = at_target(head, upstream, &service.set.endpoints[target].target);
-        let call = transport::Call {
+        let call = Call {
             head: &mut Outbound::whole(&head),
             body: body(),
             fields: HeaderMap::new(),

@@ -29,12 +29,14 @@ use crate::message::copies::{CopiedBody, Copies, CopyCx, Unsent};
 use crate::runtime::deadlines::Slot;
 use crate::runtime::deadlines::in_time;
 use crate::upstream::affinity::Affinity;
+use crate::upstream::call::Call;
 use crate::upstream::call_trace::CallTrace;
 use crate::upstream::connect::{Times, connect};
-use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::proxy_header::Ends;
-use crate::upstream::transport::{Call, Incoming};
-use crate::upstream::{Service, TargetSelection, TriedTargets};
+use crate::upstream::service::{Service, TargetSelection};
+use crate::upstream::sharing::Acceptable;
+use crate::upstream::transport::Incoming;
+use crate::upstream::tried_targets::TriedTargets;
 use crate::worker::{View, Worker};
 
 /// Maximum requests per worker that are being copied at the same time.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::metrics::families::{Labels, Numbers};
 use crate::upstream::breaker::{CircuitBreaker, CircuitState};
-use crate::upstream::outlier::WHYS;
 use crate::upstream::shared::{Host, State, States};
+use crate::upstream::tally::WHYS;
 
 /// Metrics of the upstreams' states: name, help text and value of each.
 pub(crate) struct UpstreamMetrics {

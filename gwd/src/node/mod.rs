@@ -52,6 +52,7 @@ use crate::telemetry::shard::Shard;
 use crate::telemetry::traces::Exporter;
 use crate::tls;
 use crate::upstream::health::Prober;
+use crate::upstream::hosts::Common;
 use crate::upstream::shared::States;
 
 /// Number of routes above which metrics show only the class of a status, to limit the number of
@@ -272,7 +273,7 @@ impl Node {
         let breakers = breakers(&snapshot);
         let commons = upstreams.iter();
         let commons =
-            commons.map(|upstream| self.states.common(upstream, &breakers, &self.discovery));
+            commons.map(|upstream| Common::of(&self.states, upstream, &breakers, &self.discovery));
         let commons = commons.collect();
         let schemes = assembly.apis.iter().flat_map(|api| api.schemes());
         let secret_parameters: Vec<&str> = schemes

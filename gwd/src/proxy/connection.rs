@@ -1,10 +1,9 @@
-//! Client connection from the first byte to closing: detects the protocol and serves the connection
-//! with [`http1`] or [`http2`]. [`super::arrival`] accepts connections.
+//! Client connection: its addresses, limits and permits, and how it is closed. [`super::serve`]
+//! serves its requests.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,30 +11,21 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bundle::ir::{CertificateFields, ListenerLimits};
-use bytes::Bytes;
 use engine::forward::ThisHop;
-use http::{HeaderValue, Request, Response};
+use http::HeaderValue;
 use policy::auth::mtls::PresentedCertificates;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 
 use crate::limits::addresses::OfAddress;
-use crate::limits::budget::{HANDSHAKE_BYTES, Share};
+use crate::limits::budget::Share;
 use crate::listen::ListenSocket;
 use crate::listen::accept::LAST_EXCHANGE_MS;
 use crate::listen::spread::Weight;
-use crate::message::incoming::Incoming;
-use crate::message::io::{ClientIo, Transport};
+use crate::message::io::ClientIo;
 use crate::message::pace::TimeLimits;
-use crate::proxy::download::ResponseBody;
-use crate::proxy::exchange::exchange;
-use crate::proxy::stream::Stream;
-use crate::proxy::{http1, http2, respond};
 use crate::runtime::deadlines::Slot;
 use crate::telemetry::process::LimitedResource;
-use crate::tls::TlsListener;
-use crate::tls::accept::{self as tls, AdmissionLoss, Signing, TlsFacts};
+use crate::tls::accept::{AdmissionLoss, TlsFacts};
 use crate::tls::peer_certificate::{Fields, PeerCertificate};
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{Counted, Worker};
@@ -51,9 +41,6 @@ const LINGER_MS: u64 = 30_000;
 const LINGER_SILENCE_MS: u64 = 2_000;
 /// Maximum bytes of an unwanted upload that are read and discarded before the connection is closed.
 const LINGER_BYTES_MAX: usize = 64 << 20;
-/// Connection preface of an HTTP/2 client (RFC 9113 §3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 /// Client connection with its worker, listener and limits.
 pub(crate) struct Conn {
     pub(crate) worker: Rc<Worker>,
@@ -115,14 +102,6 @@ pub(crate) struct ConnectionPermits {
     pub(super) _weight: Weight,
 }
 
-/// Protocol that the client uses, as far as it was detected.
-enum DetectedProtocol {
-    Http1,
-    Http2,
-    /// No bytes arrived in time, or the client closed the connection.
-    Nothing,
-}
-
 /// Waits for memory for an active connection. `None` if the deadline passes first.
 pub(crate) async fn wait_for_memory(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Share> {
     let (mut place, mut waits) = (None, None);
@@ -140,140 +119,6 @@ pub(crate) async fn wait_for_memory(conn: &Conn, bytes: u64, deadline: &Slot) ->
         conn.worker.shard.process.shed(LimitedResource::Memory);
     }
     share
-}
-
-/// Serves a connection over TLS. The handshake (ALPN) determines the protocol.
-pub(super) async fn serve_tls(conn: Rc<Conn>, stream: TcpStream, tls_listener: Arc<TlsListener>) {
-    let Some(stream) = Box::pin(handshake(&conn, stream, &tls_listener)).await else {
-        return;
-    };
-    let http2 = conn.tls.get().is_some_and(|facts| facts.http2);
-    let io = ClientIo::new(Transport::Tls(Box::new(stream)));
-    match http2 {
-        true => Box::pin(http2::serve(&conn, io)).await,
-        false => http1::serve(&conn, io).await,
-    }
-}
-
-/// Maximum time that a handshake may wait for its client while others wait for a permit: 1s.
-/// Without this limit, a client that stalls its handshake would keep its permit until the handshake
-/// times out.
-const PRESSED_MS: u64 = 1_000;
-
-/// Performs the TLS handshake after the client has sent its first byte. Returns `None` on failure.
-/// Every handshake that begins is counted.
-async fn handshake(
-    conn: &Rc<Conn>,
-    stream: TcpStream,
-    tls_listener: &TlsListener,
-) -> Option<TlsStream<TcpStream>> {
-    let worker = &conn.worker;
-    let now_ms = || worker.clock.now_ms();
-    let deadline = worker.deadlines.slot();
-    deadline.set(now_ms() + tls::HANDSHAKE_MS.min(conn.limits.idle_timeout_ms));
-    let io = ClientIo::new(Transport::Tcp(stream));
-    in_time(&deadline, poll_fn(|cx| io.poll_readable(cx))).await?;
-    let stream = io.into_tcp()?;
-    let until_ms = now_ms() + tls::HANDSHAKE_MS;
-    deadline.set(until_ms);
-    let share = wait_for_memory(conn, HANDSHAKE_BYTES, &deadline).await?;
-    let turns = &worker.budgets.handshakes;
-    let Some(turn) = in_time(&deadline, turns.take(conn.peer)).await else {
-        worker.shard.process.shed(LimitedResource::Handshakes);
-        return None;
-    };
-    let signing = Cell::new(Signing::Not);
-    let shaken = {
-        let compute = &worker.shared.compute;
-        let mut shaken = pin!(tls::accept(stream, tls_listener, compute, &signing));
-        loop {
-            deadline.set(until_ms.min(now_ms() + PRESSED_MS));
-            let shaken = in_time(&deadline, shaken.as_mut()).await;
-            // Do not count an interval in which the gateway computed a signature as slowness of the
-            // client.
-            let slow = match signing.get() {
-                Signing::Not => true,
-                Signing::Now => false,
-                Signing::Done => {
-                    signing.set(Signing::Not);
-                    false
-                }
-            };
-            if shaken.is_some() || slow && turns.are_awaited() || now_ms() >= until_ms {
-                break shaken;
-            }
-        }
-    };
-    drop((turn, share));
-    match shaken {
-        Some(Ok((stream, facts, outcome))) => {
-            worker.shard.handshake(outcome);
-            let _first = conn.tls.set(facts);
-            Some(stream)
-        }
-        Some(Err(failed)) => {
-            worker.shard.handshake(failed.outcome);
-            let io = ClientIo::new(Transport::Tcp(failed.stream));
-            linger(conn, &deadline, io).await;
-            None
-        }
-        None => {
-            worker.shard.handshake(tls::TIMED_OUT);
-            None
-        }
-    }
-}
-
-/// Serves a connection without TLS. The branches are boxed, because a task is as large as its
-/// largest branch, and most connections are idle.
-pub(super) async fn serve(conn: Rc<Conn>, mut io: ClientIo, http2: bool) {
-    let protocol = if http2 {
-        Box::pin(find_out(&conn, &mut io)).await
-    } else {
-        DetectedProtocol::Http1
-    };
-    match protocol {
-        DetectedProtocol::Http1 => http1::serve(&conn, io).await,
-        DetectedProtocol::Http2 => Box::pin(http2::serve(&conn, io)).await,
-        DetectedProtocol::Nothing => {}
-    }
-}
-
-/// Detects the protocol: reads until the received bytes equal the HTTP/2 preface or differ from it.
-async fn find_out(conn: &Rc<Conn>, io: &mut ClientIo) -> DetectedProtocol {
-    let deadline = conn.worker.deadlines.slot();
-    let now_ms = conn.worker.clock.now_ms();
-    deadline.set(now_ms + conn.limits.idle_timeout_ms);
-    let heard = poll_fn(|cx| match io.poll_readable(cx) {
-        Poll::Ready(_) => Poll::Ready(true),
-        // While draining, do not wait for a client that has sent nothing.
-        Poll::Pending if conn.idle_ends() => Poll::Ready(false),
-        Poll::Pending => Poll::Pending,
-    });
-    if in_time(&deadline, heard).await != Some(true) {
-        return DetectedProtocol::Nothing;
-    }
-    let now_ms = conn.worker.clock.now_ms();
-    deadline.set(now_ms + conn.limits.header_timeout_ms);
-    let mut bytes = Vec::with_capacity(PREFACE.len());
-    while PREFACE.starts_with(&bytes) && bytes.len() < PREFACE.len() {
-        let mut rest = vec![0; PREFACE.len() - bytes.len()];
-        match in_time(&deadline, io.read(&mut rest)).await {
-            Some(Ok(read)) if read > 0 => bytes.extend_from_slice(&rest[..read]),
-            Some(_) => return DetectedProtocol::Nothing,
-            None => {
-                conn.worker.shard.rejected_early("header_timeout");
-                return DetectedProtocol::Nothing;
-            }
-        }
-    }
-    let protocol = if bytes == PREFACE {
-        DetectedProtocol::Http2
-    } else {
-        DetectedProtocol::Http1
-    };
-    io.put_back(Bytes::from(bytes));
-    protocol
 }
 
 /// Waits for a future. `None` if the deadline passes first.
@@ -314,26 +159,6 @@ pub(crate) async fn linger(conn: &Conn, deadline: &Slot, mut io: ClientIo) {
             deadline.set(until_ms.min(now_ms + LINGER_SILENCE_MS));
         }
     }
-}
-
-/// Runs one exchange. A panic becomes a 500 response and affects no other exchange.
-pub(crate) async fn answer(
-    stream: Rc<Stream>,
-    request: Request<Incoming>,
-) -> Response<ResponseBody> {
-    stream.exchange_begins();
-    let mut running = pin!(exchange(&stream, request));
-    poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
-            Ok(polled) => polled,
-            Err(_) => {
-                stream.panicked.set(true);
-                stream.worker.shard.process.panicked();
-                Poll::Ready(respond::panicked(&stream))
-            }
-        },
-    )
-    .await
 }
 
 // === impl Conn ===

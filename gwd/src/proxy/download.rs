@@ -15,6 +15,8 @@ use crate::message::transfer::MESSAGE_MS_MIN;
 use crate::message::upload::Progress;
 use crate::proxy::grpc;
 use crate::proxy::record::Record;
+use crate::proxy::response_state::EarlyResponse;
+use crate::proxy::tunnel::Tunnel;
 use crate::tls::accept::AdmissionLoss;
 use crate::upstream::pool::Lease;
 use crate::upstream::transport::{self, CallError};
@@ -25,6 +27,9 @@ pub(crate) enum ResponseBody {
     Own(Bytes, Option<Box<Record>>),
     /// Body that is streamed from the upstream.
     Download(Box<Download>),
+    /// No body: an HTTP/1 connection becomes this tunnel after the response head. `None`: the
+    /// connection has taken the tunnel.
+    Tunnel(Option<Box<Tunnel>>),
 }
 
 /// Streamed response body.
@@ -297,7 +302,7 @@ impl ResponseBody {
     /// True if the request is still being sent while the response has not ended.
     pub(crate) fn is_early(&self) -> bool {
         match self {
-            Self::Own(..) => false,
+            Self::Own(..) | Self::Tunnel(_) => false,
             Self::Download(download) => {
                 let sent = download.progress.as_ref();
                 sent.is_some_and(|sent| !sent.done.get()) && !download.is_end_stream()
@@ -305,9 +310,17 @@ impl ResponseBody {
         }
     }
 
-    /// Sends available bytes of the request's body while the client reads nothing of the response:
-    /// the client may send its whole body before it reads.
-    pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {
+    /// Takes the tunnel that the connection becomes. `None`: the response has another body.
+    pub(crate) fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
+        match self {
+            Self::Tunnel(tunnel) => tunnel.take(),
+            Self::Own(..) | Self::Download(_) => None,
+        }
+    }
+}
+
+impl EarlyResponse for ResponseBody {
+    fn send_upload(&mut self, cx: &mut Context<'_>) {
         let Self::Download(download) = self else {
             return;
         };
@@ -348,6 +361,7 @@ impl Body for ResponseBody {
                 }
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
             }
+            Self::Tunnel(_) => Poll::Ready(None),
             // A panic ends only this response, even over HTTP/2.
             Self::Download(download) => {
                 match catch_unwind(AssertUnwindSafe(|| download.poll(cx))) {
@@ -361,6 +375,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(bytes, _) => bytes.is_empty(),
+            Self::Tunnel(_) => true,
             Self::Download(download) => download.is_end_stream(),
         }
     }
@@ -368,6 +383,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Tunnel(_) => SizeHint::with_exact(0),
             Self::Download(download) => download.incoming.size_hint(),
         }
     }
@@ -383,6 +399,7 @@ impl Drop for ResponseBody {
                     record.finish();
                 }
             }
+            Self::Tunnel(_) => {}
             Self::Download(download) => {
                 if download.is_end_stream() {
                     download.end();

@@ -7,7 +7,11 @@
 //! configuration that was current at its beginning.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use engine::edge::{self, Admitted};
 use engine::{Decided, Listener, Snapshot, Verdict, finish};
@@ -21,11 +25,13 @@ use crate::message::failure::{Failure, Kind};
 use crate::message::incoming::Incoming;
 use crate::message::websocket::Handshake;
 use crate::proxy::download::ResponseBody;
-use crate::proxy::forward::{Forwarding, forward};
-use crate::proxy::problem;
+use crate::proxy::forward::forward;
+use crate::proxy::forwarding::Forwarding;
+use crate::proxy::outgoing::{self, OutgoingResponse};
 use crate::proxy::record::Record;
-use crate::proxy::respond::{self, OutgoingResponse, UnservedReason};
+use crate::proxy::respond::{self, UnservedReason};
 use crate::proxy::stream::Stream;
+use crate::proxy::version::Version;
 use crate::telemetry::process::LimitedResource;
 use crate::telemetry::shard::Served;
 use crate::tls::TlsListener;
@@ -39,12 +45,29 @@ static MISDIRECTED: Reject = Reject::new(
     "This connection cannot be used for this host",
 );
 
-/// Runs one exchange up to the response head. The exchange ends with the body of the returned
-/// response.
-pub(crate) async fn exchange(
-    stream: &Rc<Stream>,
+/// Runs one exchange. A panic becomes a 500 response and affects no other exchange.
+pub(crate) async fn answer(
+    stream: Rc<Stream>,
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
+    stream.exchange_begins();
+    let mut running = pin!(exchange(&stream, request));
+    poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
+            Ok(polled) => polled,
+            Err(_) => {
+                stream.panicked.set(true);
+                stream.worker.shard.process.panicked();
+                Poll::Ready(respond::panicked(&stream))
+            }
+        },
+    )
+    .await
+}
+
+/// Runs one exchange up to the response head. The exchange ends with the body of the returned
+/// response.
+async fn exchange(stream: &Rc<Stream>, request: Request<Incoming>) -> Response<ResponseBody> {
     let mut record = Record::begin(stream, &request);
     let version = match Version::take(stream, &record, request.headers()) {
         Ok(version) => version,
@@ -101,19 +124,6 @@ pub(crate) async fn exchange(
 
     version.conclude(stream, (&decided, head, &mut cx), &mut made, request_id);
     respond::send(made, record)
-}
-
-/// Version of the configuration that an exchange uses.
-pub(crate) struct Version {
-    /// Newest version, whose revocation list applies to all exchanges.
-    newest: Rc<View>,
-    /// Version that serves the exchange: the newest version, or the candidate beside it, or the
-    /// last version with the connection's listening address, if both have removed this address.
-    pub(super) view: Rc<View>,
-    /// Index of the listener in `view`.
-    pub(super) listener: usize,
-    /// Role of `view` in a progressive release that serves two versions.
-    served: Served,
 }
 
 impl Version {
@@ -176,11 +186,11 @@ impl Version {
             cx.invalid = Some(found);
         }
         if let Some(invalid) = &cx.invalid {
-            problem::lists(made, invalid, &request_id);
+            outgoing::lists(made, invalid, &request_id);
         }
         if let Some(problem) = &made.problem {
             let shape = snapshot.error_shape(decided.route.as_ref(), problem.code);
-            problem::as_wanted(made, shape, &head.headers, &request_id);
+            outgoing::as_wanted(made, shape, &head.headers, &request_id);
         }
         let spare_maps = &stream.worker.spare_maps;
         spare_maps.keep(std::mem::take(&mut head.headers));

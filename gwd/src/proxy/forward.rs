@@ -1,49 +1,30 @@
 //! Forwarding of a request that its chain admits: mirror copies, the upstream, and its response.
 
 use std::pin::pin;
-use std::rc::Rc;
 
+use engine::RouteRef;
 use engine::forward::Origin;
-use engine::{Decided, RouteRef};
-use http::{HeaderValue, Version as HttpVersion};
 use http_body::Body as _;
+use policy::RequestHead;
 use policy::validation::Mode;
-use policy::{Cx, RequestHead};
 
 use crate::effects::mirror::{self, MirroredRequest};
-use crate::effects::process::{Processors, ResponseVerdict};
+use crate::effects::process::ResponseVerdict;
 use crate::message::failure::{Failure, Kind};
 use crate::message::hashed::Hashed;
 use crate::message::incoming::Incoming;
 use crate::message::scanned::Scanned;
 use crate::message::websocket::Handshake;
-use crate::proxy::exchange::Version;
+use crate::proxy::forwarding::Forwarding;
 use crate::proxy::grpc::is_grpc;
+use crate::proxy::outgoing::{OutgoingBody, OutgoingResponse};
 use crate::proxy::record::Record;
-use crate::proxy::respond::{self, OutgoingBody, OutgoingResponse};
-use crate::proxy::stream::Stream;
-use crate::proxy::validated;
+use crate::proxy::{respond, validated};
 use crate::runtime::deadlines::{LimitOf, within_limit};
 use crate::upstream::call_trace::CallTrace;
-use crate::upstream::send::{Outgoing, send};
+use crate::upstream::outgoing::Outgoing;
+use crate::upstream::send::send;
 use crate::upstream::upgrade::{Upgrade, upgrade};
-
-/// Admitted request, with the data that forwarding needs.
-pub(super) struct Forwarding<'a, 's> {
-    pub(super) stream: &'a Rc<Stream>,
-    pub(super) version: &'s Version,
-    pub(super) decided: &'a Decided<'s>,
-    pub(super) cx: &'a Cx<'s>,
-    /// Requested host, as the client wrote it in `Host` or `:authority`.
-    pub(super) authority: &'a HeaderValue,
-    /// Version of HTTP that the client uses.
-    pub(super) http_version: HttpVersion,
-    /// True if the client waits for 100 (Continue).
-    pub(super) expects_continue: bool,
-    pub(super) request_id: &'a HeaderValue,
-    /// Conversations with external processors that continue with the response.
-    pub(super) processors: &'a Processors,
-}
 
 /// Sends the request to its upstream and returns the response, or the response to a failure.
 pub(super) async fn forward(

@@ -13,7 +13,7 @@ use http::header::{
 use http::{Method, StatusCode, Version};
 use http_body::Frame;
 
-use crate::proxy::respond::{OutgoingBody, OutgoingResponse};
+use crate::proxy::outgoing::{OutgoingBody, OutgoingResponse};
 
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

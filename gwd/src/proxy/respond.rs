@@ -21,7 +21,7 @@ use crate::message::failure::{Failure, Kind};
 use crate::message::websocket;
 use crate::proxy::download::{Download, ResponseBody};
 use crate::proxy::grpc;
-use crate::proxy::problem::{Problem, problem, shaped};
+use crate::proxy::outgoing::{OutgoingBody, OutgoingResponse, problem, shaped};
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::proxy::tunnel::Tunnel;
@@ -45,25 +45,6 @@ static NOTHING_RUNS: Reject = Reject::new(503, "not_ready", "The gateway is not 
 static OVERLOAD: Reject = Reject::new(503, "overload", "The gateway is overloaded");
 static PANICKED: Reject = Reject::new(500, "internal_error", "Internal error of the gateway");
 static LISTENER_GONE: Reject = Reject::new(404, "no_route", "No route matches this request");
-
-/// Response to a client before it is sent.
-pub(crate) struct OutgoingResponse {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: OutgoingBody,
-    /// Problem that the body describes. `None` for any other body.
-    pub(crate) problem: Option<Problem>,
-    /// True if the connection has to end after the response.
-    pub(crate) close: bool,
-}
-
-/// Body of a response to a client.
-pub(crate) enum OutgoingBody {
-    Own(Bytes),
-    Upstream(Answered),
-    /// No body: the connection or stream becomes a tunnel after the head.
-    Tunnel(Box<Switched>),
-}
 
 /// Builds the response to a rejection by routing, authentication or a policy, and records the
 /// rejection.
@@ -498,8 +479,8 @@ fn grpc_head(made: &mut OutgoingResponse, record: &mut Record) -> bool {
     }
 }
 
-/// Builds the response head of a tunnel and starts the tunnel. Over HTTP/1, the connection's task
-/// runs the tunnel after the head; over HTTP/2, a separate task does.
+/// Builds the response head of a tunnel. Over HTTP/1, the body is the tunnel, which the connection's
+/// task runs after the head; over HTTP/2, a separate task runs it.
 fn tunnel(
     switched: Switched,
     status: StatusCode,
@@ -515,7 +496,6 @@ fn tunnel(
         ..
     } = switched;
     let upgraded = handshake.agree(&mut headers);
-    let stream = record.stream_rc();
     record.end_in_flight();
     let tunnel = Tunnel {
         upstream: carrier,
@@ -524,15 +504,18 @@ fn tunnel(
         shown,
         _permits: permits,
     };
-    match upgraded {
-        None => stream.tunnel.agree(tunnel),
-        Some(upgraded) => drop(tokio::task::spawn_local(async move {
-            if let Ok(client) = upgraded.await {
-                tunnel.run(TokioIo::new(client), &[]).await;
-            }
-        })),
-    }
-    let mut response = Response::new(ResponseBody::Own(Bytes::new(), None));
+    let body = match upgraded {
+        None => ResponseBody::Tunnel(Some(Box::new(tunnel))),
+        Some(upgraded) => {
+            drop(tokio::task::spawn_local(async move {
+                if let Ok(client) = upgraded.await {
+                    tunnel.run(TokioIo::new(client), &[]).await;
+                }
+            }));
+            ResponseBody::Own(Bytes::new(), None)
+        }
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response

@@ -9,7 +9,6 @@ use std::task::Context;
 use http::{HeaderMap, HeaderName};
 
 use crate::message::transfer::Transfer;
-use crate::proxy::download::ResponseBody;
 use crate::runtime::deadlines::LimitOf;
 use crate::telemetry::process::LimitedResource;
 use crate::upstream::call_cx::CallCx;
@@ -17,6 +16,13 @@ use crate::upstream::slow::SlowReading;
 
 /// Maximum time to send the end of a response after its deadline: 1s.
 const FINAL_SEND_MS: u64 = 1_000;
+
+/// Response that is sent while its request is still being sent.
+pub(crate) trait EarlyResponse {
+    /// Sends available bytes of the request's body while the client reads nothing of the response:
+    /// the client may send its whole body before it reads.
+    fn send_upload(&mut self, cx: &mut Context<'_>);
+}
 
 /// State of the current response: reasons to end it early, its limits, and slow reading by the
 /// client.
@@ -37,7 +43,7 @@ pub(crate) struct ResponseState {
     /// Count of the client as a slow reader of its response.
     pub(crate) slow_reading: SlowReading,
     /// Response that began before its request was sent completely. HTTP/2 only.
-    early: RefCell<Weak<RefCell<ResponseBody>>>,
+    early: RefCell<Option<Weak<RefCell<dyn EarlyResponse>>>>,
 }
 
 impl ResponseState {
@@ -78,14 +84,15 @@ impl ResponseState {
     }
 
     /// Registers a response that begins while its request is still being sent.
-    pub(crate) fn responds_early(&self, body: &Rc<RefCell<ResponseBody>>) {
-        *self.early.borrow_mut() = Rc::downgrade(body);
+    pub(crate) fn responds_early<B: EarlyResponse + 'static>(&self, body: &Rc<RefCell<B>>) {
+        let body: Weak<RefCell<B>> = Rc::downgrade(body);
+        *self.early.borrow_mut() = Some(body);
     }
 
     /// Sends available bytes of the request's body while the client reads nothing of an early
     /// response.
     pub(crate) fn send_upload(&self, cx: &mut Context<'_>) {
-        let early = self.early.borrow().upgrade();
+        let early = self.early.borrow().as_ref().and_then(Weak::upgrade);
         if let Some(body) = early {
             body.borrow_mut().send_upload(cx);
         }

@@ -12,7 +12,6 @@ use crate::message::failure::{Failure, Kind};
 use crate::message::transfer::{Phase, Transfer};
 use crate::proxy::connection::Conn;
 use crate::proxy::response_state::ResponseState;
-use crate::proxy::tunnel::PendingTunnel;
 use crate::runtime::deadlines::LimitOf;
 
 /// Time without activity after which an HTTP/1 connection is parked, that is, releases its buffers:
@@ -27,8 +26,6 @@ pub(crate) struct Stream {
     /// Deadline and phase of the current exchange, and the state of its request body.
     pub(crate) transfer: Rc<Transfer>,
     pub(crate) response: ResponseState,
-    /// Tunnel that the connection runs after the response head is sent. HTTP/1 only.
-    pub(crate) tunnel: PendingTunnel,
     /// True while the exchange is dropped after a panic.
     pub(crate) panicked: Cell<bool>,
     /// True for an HTTP/2 stream, which has only one exchange.
@@ -60,7 +57,6 @@ impl Stream {
             conn: Rc::clone(conn),
             transfer: Transfer::new(deadline, clock, conn.time_limits(), phase, reading),
             response: ResponseState::default(),
-            tunnel: PendingTunnel::default(),
             panicked: Cell::new(false),
             single: phase == Phase::Exchange,
             idle_until_ms: Cell::new(idle_until_ms),

@@ -21,7 +21,7 @@ use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::runtime::deadlines::LimitOf;
 use crate::tls::accept::AdmissionLoss;
-use crate::upstream::ExchangePermits;
+use crate::upstream::permits::ExchangePermits;
 use crate::upstream::upgrade::Carrier;
 use crate::worker::Worker;
 
@@ -49,23 +49,6 @@ pub(crate) struct Tunnel {
     pub(crate) shown: AdmittingCredentials,
     /// Permits that are returned at the end of the tunnel.
     pub(crate) _permits: ExchangePermits,
-}
-
-/// Tunnel that an HTTP/1 connection runs after the response head is sent.
-#[derive(Default)]
-pub(crate) struct PendingTunnel(Cell<Option<Box<Tunnel>>>);
-
-impl PendingTunnel {
-    /// Sets the tunnel that the connection becomes.
-    pub(crate) fn agree(&self, tunnel: Tunnel) {
-        self.0.set(Some(Box::new(tunnel)));
-    }
-
-    /// Takes the tunnel out of the connection, which then runs the tunnel or ends. `None`: no
-    /// tunnel was set.
-    pub(crate) fn take(&self) -> Option<Box<Tunnel>> {
-        self.0.take()
-    }
 }
 
 /// Credentials with which the client was admitted, and the version at which they were last checked.

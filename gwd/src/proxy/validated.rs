@@ -23,7 +23,7 @@ use crate::effects::messages::MessageValidation;
 use crate::limits::buffered::Buffered;
 use crate::message::failure::{Failure, Kind};
 use crate::message::kept::PrefixedBody;
-use crate::proxy::forward::Forwarding;
+use crate::proxy::forwarding::Forwarding;
 use crate::proxy::record::Record;
 use crate::upstream::send::Answered;
 use crate::upstream::transport::{CallError, Incoming};

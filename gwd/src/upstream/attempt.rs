@@ -10,22 +10,26 @@ use policy::traffic::circuit_breaker::{self, Scope};
 use crate::message::body::RequestBody;
 use crate::message::failure::{Failure, Kind};
 use crate::message::sends::Sends;
+use crate::upstream::admission::{charge, report_connect};
 use crate::upstream::affinity::Affinity;
 use crate::upstream::breaker::Permit;
 use crate::upstream::breaker_permits::{BreakerPermits, circuit_open, report};
+use crate::upstream::call::Call as Send;
 use crate::upstream::call_record::CallRecord;
 use crate::upstream::call_trace::CallTrace;
 use crate::upstream::connect::{Times, connect};
+use crate::upstream::outgoing::Outgoing;
 use crate::upstream::outlier::HealthSignal;
+use crate::upstream::permits::ExchangePermits;
 use crate::upstream::pool::Lease;
-use crate::upstream::pool::queue::Acceptable;
-use crate::upstream::send::{Outgoing, charge, report_connect};
+use crate::upstream::reply::Reply;
 use crate::upstream::sending::{Outcome, Sending};
+use crate::upstream::service::TargetSelection;
 use crate::upstream::shared::Busy;
-use crate::upstream::sharing::{Sharing, is_large};
+use crate::upstream::sharing::{Acceptable, Sharing, is_large};
 use crate::upstream::source::Source;
-use crate::upstream::transport::{self, Call as Send, CallError, Refused};
-use crate::upstream::{ExchangePermits, TargetSelection, TriedTargets};
+use crate::upstream::transport::{CallError, Refused};
+use crate::upstream::tried_targets::TriedTargets;
 
 /// Request with the state of all its attempts.
 pub(super) struct Call<'a, 's> {
@@ -68,21 +72,6 @@ struct At<'s> {
     busy: Busy,
     /// Permit of the target's own circuit breaker. `None`: targets have no breakers.
     permit: Option<Permit<'s>>,
-}
-
-/// Response to one attempt.
-pub(super) struct Reply {
-    pub(super) response: transport::Answer,
-    pub(super) lease: Lease,
-    pub(super) target: usize,
-}
-
-impl Reply {
-    /// Discards the response before a retry. Returns the connection to its pool if nothing is left
-    /// to read.
-    pub(super) fn give_up(mut self, now_ms: u64) {
-        self.lease.give_back(self.response.body_mut(), now_ms);
-    }
 }
 
 impl<'s> Call<'_, 's> {

@@ -7,8 +7,8 @@ use policy::traffic::circuit_breaker::{Numbers, Scope};
 use crate::message::failure::{Failure, Kind};
 use crate::upstream::breaker::{CircuitBreaker, CircuitState, Ended, Open, Permit};
 use crate::upstream::call_cx::CallCx;
+use crate::upstream::outgoing::Outgoing;
 use crate::upstream::outlier::HealthSignal;
-use crate::upstream::send::Outgoing;
 
 /// Result that breakers and outlier detection count for a failure. `None` if the failure is not the
 /// upstream's fault.

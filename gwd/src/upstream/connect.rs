@@ -15,12 +15,12 @@ use crate::runtime::clock::Clock;
 use crate::runtime::deadlines::{Slot, in_time};
 use crate::tls::connector::{Connector, Offer, TlsConnection};
 use crate::upstream::address::Address;
-use crate::upstream::connections::ConnectionPermit;
+use crate::upstream::connection_permit::ConnectionPermit;
 use crate::upstream::http2;
-use crate::upstream::pool::queue::{Acceptable, Acquired};
+use crate::upstream::pool::queue::Acquired;
 use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::proxy_header::{Ends, header};
-use crate::upstream::sharing::Sharing;
+use crate::upstream::sharing::{Acceptable, Sharing};
 use crate::upstream::socket::{UpstreamSocket, Wire};
 
 /// Time after which a connection attempt that ends with the request's time limit counts against the

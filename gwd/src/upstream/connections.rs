@@ -1,7 +1,7 @@
 //! Limit on the connections of an upstream, over all its hosts and all workers (`max_connections`
 //! in Envoy; data-plane.md §7).
 //!
-//! Each connection's socket has a [`ConnectionPermit`], which is returned when the socket is
+//! Each connection's socket has a [`ConnectionPermit`](super::connection_permit::ConnectionPermit), which is returned when the socket is
 //! closed. Health checks need no permit. If no permit is free, a waiter joins a queue of the
 //! process. The waiter gets a returned permit, or a connection that returns to the pool of its
 //! worker. Idle connections of other pools are closed in order to free permits. While permits are
@@ -17,7 +17,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::telemetry::shard::PoolGauge;
-use crate::upstream::shared::State;
 
 /// Difference in waiting time, in milliseconds, above which a returning connection is closed. If
 /// the upstream's oldest waiter has waited this much longer than the oldest waiter of the
@@ -40,10 +39,6 @@ pub(crate) struct Connections {
     queue: Mutex<VecDeque<Arc<Waiter>>>,
     pools: Mutex<Vec<IdlePool>>,
 }
-
-/// Permit for one connection. Dropping this value returns the permit.
-#[derive(Debug)]
-pub(crate) struct ConnectionPermit(Arc<State>);
 
 /// Pool of one worker that may have idle connections which can be closed for waiters.
 #[derive(Debug)]
@@ -88,32 +83,6 @@ pub(crate) enum Next {
     Ours(Arc<Waiter>),
     /// The waiter is of another pool or needs a new connection: this connection must be closed.
     Elsewhere,
-}
-
-// === impl State ===
-
-impl State {
-    /// Takes a permit, even if the maximum is reached. For the first connection of a worker to a
-    /// host.
-    pub(crate) fn first_permit(self: &Arc<Self>) -> ConnectionPermit {
-        self.connections.0.take(u64::MAX);
-        ConnectionPermit(Arc::clone(self))
-    }
-
-    /// Takes a permit. `None` if the maximum is reached, or if there are waiters.
-    pub(crate) fn permit(self: &Arc<Self>, most: u64) -> Option<ConnectionPermit> {
-        let connections = &self.connections.0;
-        let free = !connections.are_awaited() && connections.take(most);
-        free.then(|| ConnectionPermit(Arc::clone(self)))
-    }
-
-    /// Permit that was taken for a waiter. `None` if the grant is not [`Grant::Permit`].
-    pub(crate) fn permit_of(self: &Arc<Self>, grant: Grant) -> Option<ConnectionPermit> {
-        match grant {
-            Grant::Permit => Some(ConnectionPermit(Arc::clone(self))),
-            Grant::Kept => None,
-        }
-    }
 }
 
 // === impl Connections ===
@@ -225,13 +194,13 @@ impl Connections {
         }
     }
 
-    fn take(&self, most: u64) -> bool {
+    pub(super) fn take(&self, most: u64) -> bool {
         let more = |open: u64| (open < most).then_some(open + 1);
         let taken = (self.open).fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
         taken.is_ok()
     }
 
-    fn give_back(&self) {
+    pub(super) fn give_back(&self) {
         // SeqCst guarantees that either a new waiter sees the free permit, or this thread sees the
         // waiter.
         self.open.fetch_sub(1, Ordering::SeqCst);
@@ -285,12 +254,6 @@ impl Waiter {
                 Poll::Pending
             }
         }
-    }
-}
-
-impl Drop for ConnectionPermit {
-    fn drop(&mut self) {
-        self.0.connections.0.give_back();
     }
 }
 

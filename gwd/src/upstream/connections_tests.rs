@@ -4,6 +4,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::upstream::connection_permit::ConnectionPermit;
+use crate::upstream::shared::State;
 
 /// Event of the property test. An index selects one of the existing items.
 #[derive(Clone, Debug)]

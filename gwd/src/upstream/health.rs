@@ -9,13 +9,11 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use bundle::ir::{self, ProxyVersion, UpstreamProtocol};
 use policy::StateId;
-use policy::upstream::{Active, ActiveTimes, Unchecked};
+use policy::upstream::Active;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
@@ -24,37 +22,13 @@ use crate::runtime::clock::Clock;
 use crate::runtime::program_log::{Level, event};
 use crate::runtime::random::Random;
 use crate::tls::connector::Connector;
+use crate::upstream::checks::Verdict;
 use crate::upstream::hosts::{Common, Endpoint};
 use crate::upstream::shared::{Host, States};
 use crate::upstream::{probe, state_log};
 
 /// Maximum concurrent health checks over all upstreams.
 const PROBES_MAX: usize = 64;
-
-/// Results of the active health checks of one host. Only the health check thread writes them.
-#[derive(Debug, Default)]
-pub(crate) struct Checks {
-    verdict: AtomicU8,
-    /// Number of consecutive results that contradict the verdict.
-    against: AtomicU32,
-    /// Time at which the host became healthy again, for slow start.
-    pub(crate) works_since_ms: AtomicU64,
-    /// Total number of passed checks.
-    pub(crate) passed: AtomicU64,
-    /// Total number of failed checks.
-    pub(crate) failed: AtomicU64,
-    /// Reason why the last check failed, or `None` if it passed.
-    pub(crate) why: ArcSwapOption<String>,
-}
-
-/// Health of a host according to active checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// No check has ended yet.
-    Unknown = 0,
-    Works = 1,
-    Fails = 2,
-}
 
 /// Health check of one host, with its settings.
 #[derive(Clone, Debug)]
@@ -83,71 +57,6 @@ struct Running {
 
 /// Key of a check: state id of the upstream, and name of the host.
 type Key = (StateId, Box<str>);
-
-// === impl Checks ===
-
-impl Checks {
-    /// True if the host may receive requests. `unchecked` decides for a host without a result.
-    pub(crate) fn admit(&self, unchecked: Unchecked) -> bool {
-        match (self.verdict(), unchecked) {
-            (Verdict::Works, _) | (Verdict::Unknown, Unchecked::Serve) => true,
-            (Verdict::Fails, _) | (Verdict::Unknown, Unchecked::Wait) => false,
-        }
-    }
-
-    pub(crate) fn verdict(&self) -> Verdict {
-        match self.verdict.load(Ordering::Relaxed) {
-            1 => Verdict::Works,
-            2 => Verdict::Fails,
-            _ => Verdict::Unknown,
-        }
-    }
-
-    /// Counts a result. Returns the new verdict if it has changed, otherwise `None`. The first
-    /// result determines the verdict at once; later changes need several results.
-    pub(super) fn record_result(
-        &self,
-        result: Result<(), String>,
-        times: &ActiveTimes,
-        now_ms: u64,
-    ) -> Option<Verdict> {
-        let (verdict, count) = match &result {
-            Ok(()) => (Verdict::Works, &self.passed),
-            Err(_) => (Verdict::Fails, &self.failed),
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-        self.why.store(result.err().map(Arc::new));
-        let before = self.verdict();
-        if verdict == before {
-            self.against.store(0, Ordering::Relaxed);
-            return None;
-        }
-        let against = self.against.load(Ordering::Relaxed).saturating_add(1);
-        let needed = match (before, verdict) {
-            (Verdict::Unknown, _) => 1,
-            (_, Verdict::Works) => times.healthy_after,
-            (_, Verdict::Fails | Verdict::Unknown) => times.unhealthy_after,
-        };
-        if u64::from(against) < needed {
-            self.against.store(against, Ordering::Relaxed);
-            return None;
-        }
-        self.against.store(0, Ordering::Relaxed);
-        if (before, verdict) == (Verdict::Fails, Verdict::Works) {
-            self.works_since_ms.store(now_ms, Ordering::Relaxed);
-        }
-        self.verdict.store(verdict as u8, Ordering::Relaxed);
-        Some(verdict)
-    }
-
-    /// Resets the verdict to unknown, because the host is no longer checked.
-    fn forget(&self) {
-        self.against.store(0, Ordering::Relaxed);
-        self.why.store(None);
-        self.verdict
-            .store(Verdict::Unknown as u8, Ordering::Relaxed);
-    }
-}
 
 // === impl Check ===
 
@@ -332,46 +241,9 @@ impl Drop for Running {
 mod tests {
     use std::net::SocketAddr;
 
+    use policy::upstream::ActiveTimes;
+
     use super::*;
-
-    fn verdicts(results: &str) -> String {
-        let (checks, times) = (Checks::default(), ActiveTimes::default());
-        let mut shown = String::new();
-        for result in results.chars() {
-            let result = match result {
-                '+' => Ok(()),
-                _ => Err("no".to_owned()),
-            };
-            checks.record_result(result, &times, 1);
-            shown.push(match checks.verdict() {
-                Verdict::Unknown => '?',
-                Verdict::Works => 'w',
-                Verdict::Fails => 'f',
-            });
-        }
-        shown
-    }
-
-    #[test]
-    fn first_result_counts_then_three_failures_two_passes() {
-        assert_eq!(verdicts("-++--+---"), "ffwwwwwwf");
-        assert_eq!(verdicts("+--+---+-++"), "wwwwwwffffw");
-    }
-
-    #[test]
-    fn unchecked_host_is_unknown_until_the_next_result() {
-        let (checks, times) = (Checks::default(), ActiveTimes::default());
-        let turned = checks.record_result(Err("no".into()), &times, 1);
-        assert_eq!(turned, Some(Verdict::Fails));
-        assert!(!checks.admit(Unchecked::Serve));
-        checks.forget();
-        assert!(checks.admit(Unchecked::Serve) && !checks.admit(Unchecked::Wait));
-        assert_eq!(
-            checks.record_result(Ok(()), &times, 1),
-            Some(Verdict::Works)
-        );
-        assert!(checks.admit(Unchecked::Wait));
-    }
 
     #[test]
     fn a_host_that_works_again_begins_slowly() {

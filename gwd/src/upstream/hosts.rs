@@ -20,7 +20,7 @@ use crate::discovery::source::{DiscoveredHost, HOSTS_MAX, HostQuery, QueryTarget
 use crate::discovery::{Discovery, Follower, share_out};
 use crate::upstream::address::Address;
 use crate::upstream::balance::Table;
-use crate::upstream::shared::{ChainBreaker, Host, State};
+use crate::upstream::shared::{ChainBreaker, Host, State, States};
 
 /// Address of a host with the settings of its target.
 #[derive(Debug)]
@@ -90,6 +90,23 @@ struct Member {
 // === impl Common ===
 
 impl Common {
+    /// Creates an upstream of a new version. Existing state of the upstream and its hosts is used
+    /// again.
+    pub(crate) fn of(
+        states: &States,
+        upstream: &ir::Upstream,
+        policies: &[&engine::CircuitBreaker],
+        discovery: &Discovery,
+    ) -> Arc<Self> {
+        let state = states.state(upstream);
+        let breakers = policies.iter();
+        let breakers = breakers.map(|named| (named.state, state.chain_breaker(named)));
+        let breakers = breakers.collect();
+        let common = Arc::new(Self::new(upstream, state, breakers, discovery));
+        discovery.follow(&common);
+        common
+    }
+
     /// Creates the upstream, without hosts until [`Discovery::follow`] is called with it.
     pub(crate) fn new(
         upstream: &ir::Upstream,

@@ -13,34 +13,13 @@
 //! to it can be opened.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use policy::upstream::Passive;
 
-use crate::upstream::health::Verdict;
+use crate::upstream::checks::Verdict;
 use crate::upstream::shared::{Host, State};
-
-/// Counters of a host's outcomes.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    /// Number of consecutive statuses of 500 and above.
-    server_errors: AtomicU32,
-    /// Number of consecutive statuses 502, 503 and 504.
-    gateway_errors: AtomicU32,
-    /// Number of consecutive local failures (failed or broken connections, timeouts), if they are
-    /// counted separately.
-    local_errors: AtomicU32,
-    /// Number of consecutive failures to connect.
-    unreachable: AtomicU32,
-    /// Number of requests in the interval. [`Self::good`] counts the successful ones.
-    total: AtomicU32,
-    good: AtomicU32,
-    /// Ejection count, which multiplies the time of the next ejection. Reduced by one at the end of
-    /// each interval, unless the host is ejected at that time.
-    ejections: AtomicU32,
-    /// Total number of ejections, by [`Why`].
-    pub(crate) ejected: [AtomicU64; WHYS.len()],
-}
+use crate::upstream::tally::Why;
 
 /// Outcome of a request to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,25 +34,6 @@ pub(crate) enum HealthSignal {
     TimedOut,
 }
 
-/// Reason why a host was ejected (`reason` of `gwd_upstream_ejections_total`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
-    Consecutive5xx = 0,
-    ConsecutiveGatewayFailures = 1,
-    ConsecutiveLocalFailures = 2,
-    FailureRatio = 3,
-    SuccessRate = 4,
-}
-
-/// Names of the [`Why`] variants in metrics.
-pub(crate) const WHYS: [&str; 5] = [
-    "consecutive_5xx",
-    "consecutive_gateway_failures",
-    "consecutive_local_failures",
-    "failure_ratio",
-    "success_rate",
-];
-
 /// Inputs of outlier detection for one outcome.
 pub(crate) struct Watch<'a> {
     pub(crate) state: &'a State,
@@ -86,22 +46,6 @@ pub(crate) struct Watch<'a> {
     pub(crate) now_ms: u64,
     /// Random number for the jitter of the ejection time.
     pub(crate) chance: u64,
-}
-
-// === impl Tally ===
-
-impl Tally {
-    /// Resets the consecutive counters.
-    pub(crate) fn clear(&self) {
-        for cell in [
-            &self.server_errors,
-            &self.gateway_errors,
-            &self.local_errors,
-            &self.unreachable,
-        ] {
-            cell.store(0, Ordering::Relaxed);
-        }
-    }
 }
 
 // === impl Watch ===

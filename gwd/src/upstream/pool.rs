@@ -12,7 +12,6 @@
 
 mod lifespan;
 pub(crate) mod queue;
-pub(crate) mod room;
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -32,21 +31,21 @@ use crate::limits::crowding::ShareUsed;
 use crate::message::body::RequestBody;
 use crate::message::sends::Sends;
 use crate::runtime::clock::Clock;
-use crate::telemetry::shard::PoolGauge;
+use crate::telemetry::shard::{PoolGauge, Shard};
 use crate::tls::connector::{Connector, Offer};
-use crate::upstream::ExchangePermits;
 use crate::upstream::address::Address;
 use crate::upstream::balance::Average;
-use crate::upstream::call_cx::CallCx;
+use crate::upstream::call::Call;
 use crate::upstream::connection_shares::ConnectionCharge;
 use crate::upstream::connections::Waiter;
 use crate::upstream::hosts::Endpoint;
+use crate::upstream::permits::ExchangePermits;
 use crate::upstream::pool::lifespan::Lifespan;
-use crate::upstream::pool::room::Room;
+use crate::upstream::room::Room;
 use crate::upstream::shared::{Host, State};
-use crate::upstream::sharing::Sharing;
+use crate::upstream::sharing::{STREAMS_ASSUMED, Sharing};
 use crate::upstream::socket::UpstreamSocket;
-use crate::upstream::transport::{Begun, Call, CallError, Incoming, Transport};
+use crate::upstream::transport::{Begun, CallError, Incoming, Transport};
 use crate::upstream::{http1, http2};
 
 /// Maximum idle connections of one worker to one host.
@@ -80,6 +79,13 @@ pub(crate) struct PooledUpstream<'a> {
     pub(crate) connector: Option<&'a Arc<Connector>>,
 }
 
+/// Resources of the worker that a new pool uses.
+pub(crate) struct PoolResources<'a> {
+    pub(crate) clock: Clock,
+    pub(crate) shard: &'a Shard,
+    pub(crate) memory: &'a Arc<Memory>,
+}
+
 /// Connections to one host.
 pub(crate) struct Pool {
     pub(crate) address: Address,
@@ -106,7 +112,7 @@ pub(crate) struct Pool {
     /// Number of shared connections that were opened so far.
     made: Cell<u64>,
     /// Maximum exchanges per shared connection, as last announced by the host, at most
-    /// [`http2::STREAMS_ASSUMED`].
+    /// [`STREAMS_ASSUMED`].
     streams: Cell<usize>,
     pub(crate) room: Rc<Room>,
     /// True if the last TLS negotiation did not select HTTP/2.
@@ -162,7 +168,7 @@ struct Active(Arc<PoolGauge>);
 impl Pools {
     pub(crate) fn pool(
         &self,
-        calls: &CallCx,
+        resources: &PoolResources<'_>,
         of: &PooledUpstream<'_>,
         endpoint: &Endpoint,
         host: &Arc<Host>,
@@ -181,14 +187,14 @@ impl Pools {
         let key = (upstream.state, address_of, name.into(), protocol, proxy, id);
         let mut pools = self.by_key.borrow_mut();
         let pool = pools.entry(key).or_insert_with(|| {
-            let gauge = calls.shard.pool(*uid);
+            let gauge = resources.shard.pool(*uid);
             state.connections.0.join(&gauge, &self.wanted);
             Rc::new(Pool {
                 address: address.clone(),
                 name: name.into(),
                 host: Arc::clone(host),
                 state: Arc::clone(state),
-                clock: calls.clock,
+                clock: resources.clock,
                 average: Rc::default(),
                 protocol,
                 proxy,
@@ -198,14 +204,14 @@ impl Pools {
                 kept: RefCell::default(),
                 shared: RefCell::default(),
                 made: Cell::new(0),
-                streams: Cell::new(http2::STREAMS_ASSUMED),
+                streams: Cell::new(STREAMS_ASSUMED),
                 room: Room::new(state, &self.wanted),
                 declined: Cell::new(false),
                 idle_timeout_ms: Cell::default(),
                 lifespan: Lifespan::default(),
                 connections_max: Cell::default(),
                 head_bytes_max: Cell::default(),
-                memory: Arc::clone(&calls.budgets.memory),
+                memory: Arc::clone(resources.memory),
                 gauge,
             })
         });
@@ -362,7 +368,7 @@ impl Pool {
         let mut shared = self.shared.borrow_mut();
         shared.retain(|one| !one.connection.is_done());
         if let Some(one) = shared.first() {
-            let streams = one.connection.streams().min(http2::STREAMS_ASSUMED);
+            let streams = one.connection.streams().min(STREAMS_ASSUMED);
             if self.streams.replace(streams) != streams {
                 self.state.streams.store(streams as u64, Ordering::Relaxed);
             }

@@ -7,60 +7,37 @@
 //! closes before the first byte of the response, a repeatable request is sent once more on another
 //! connection. All other retries need `retries` and count in the retry budget.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-use bundle::ir;
 use engine::edge::X_GATEWAY_ATTEMPT;
-use engine::{RouteRef, forward};
+use engine::forward;
 use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
+use policy::RequestHead;
 use policy::traffic::retry::Checked;
 use policy::upstream::HashOn;
-use policy::{Cx, RequestHead};
 
-use crate::limits::addresses::Most;
 use crate::message::failure::{Failure, Kind};
 use crate::message::incoming::Incoming;
-use crate::message::transfer::Transfer;
 use crate::message::upload::Progress;
 use crate::runtime::clock;
 use crate::runtime::deadlines::in_time;
 use crate::telemetry::process::LimitedResource;
-use crate::upstream::affinity::Affinity;
-use crate::upstream::attempt::{Call, Reply};
+use crate::upstream::admission::{admit_client, concurrent_requests};
+use crate::upstream::attempt::Call;
 use crate::upstream::breaker_permits;
-use crate::upstream::call_cx::CallCx;
 use crate::upstream::call_record::CallRecord;
-use crate::upstream::connect::NoConnection;
-use crate::upstream::connection_shares::ConnectionCharge;
 use crate::upstream::head_start::{HeadStart, head_start};
-use crate::upstream::outlier::HealthSignal;
-use crate::upstream::pool::{Lease, Pool};
-use crate::upstream::proxy_header::Ends;
+use crate::upstream::outgoing::Outgoing;
+use crate::upstream::pool::Lease;
+use crate::upstream::reply::Reply;
 use crate::upstream::retry::{self, Again};
 use crate::upstream::sending::Sending;
 use crate::upstream::shared::InFlight;
-use crate::upstream::sharing::Sharing;
-use crate::upstream::slow::{self, SlowShare, UploadCount, UploadShare};
+use crate::upstream::slow::{SlowShare, UploadCount, UploadShare};
 use crate::upstream::source::Source;
 use crate::upstream::transport;
-use crate::upstream::{Service, TriedTargets};
-
-/// Context of a request to an upstream, which all its attempts share.
-pub(crate) struct Outgoing<'a, 's> {
-    pub(crate) calls: &'a CallCx,
-    pub(crate) transfer: &'a Rc<Transfer>,
-    pub(crate) route: &'a RouteRef<'s>,
-    pub(crate) upstream: &'s ir::Upstream,
-    pub(crate) service: &'s Service,
-    pub(crate) origin: &'a forward::Origin,
-    pub(crate) cx: &'a Cx<'s>,
-    /// Permits of `concurrency` policies that the request holds.
-    pub(crate) leases: &'a policy::ConcurrencyPermits,
-    /// Addresses of the client's connection.
-    pub(crate) ends: Ends,
-}
+use crate::upstream::tried_targets::TriedTargets;
 
 /// Response head, with everything that its body needs.
 pub(crate) struct Answered {
@@ -118,76 +95,6 @@ fn retry_reason(
     }
 }
 
-/// Maximum number of requests that the upstream receives at the same time.
-fn concurrent_requests(upstream: &ir::Upstream, service: &Service) -> u64 {
-    let streams = service.common.state.streams.load(Ordering::Relaxed);
-    upstream.concurrent_requests(streams)
-}
-
-/// Takes a permit for a request to the upstream. Fails if the upstream has reached its maximum.
-pub(crate) fn admit(
-    upstream: &ir::Upstream,
-    service: &Service,
-    client: Option<IpAddr>,
-) -> Result<InFlight, Failure> {
-    let admitted = service.common.state.begin(
-        upstream.limits.requests,
-        concurrent_requests(upstream, service),
-        client,
-    );
-    admitted.ok_or(Failure::new(Kind::Overflow))
-}
-
-/// Takes a permit for a client's request. While more than three quarters of the permits are in use,
-/// an address gets none if its share, or that of one of its networks, is used up. An address with
-/// its maximum of slow uploads and slowly read responses also gets none.
-pub(crate) fn admit_client(
-    upstream: &ir::Upstream,
-    service: &Service,
-    client: IpAddr,
-    calls: &CallCx,
-) -> Result<InFlight, Failure> {
-    let in_flight = admit(upstream, service, Some(client))?;
-    if !in_flight.is_crowded() {
-        return Ok(in_flight);
-    }
-    if in_flight.exceeds_share() {
-        calls
-            .shard
-            .process
-            .shed(LimitedResource::RequestsPerAddress);
-        let why = "the client's address or network has used up its share of the upstream's permits";
-        return Err(Failure::because(Kind::ShareUsed, &why));
-    }
-    let most = Most::of_address(slow::most_of_address(concurrent_requests(
-        upstream, service,
-    )));
-    if calls.budgets.slow_addresses.has(client, most) {
-        calls.shard.process.shed(LimitedResource::SlowDownloads);
-        let why = "the client's address has reached the maximum of slow requests to the upstream";
-        return Err(Failure::because(Kind::ShareUsed, &why));
-    }
-    Ok(in_flight)
-}
-
-/// Counts the connection for a client whose exchange uses it exclusively ([`Pool::charge`]).
-pub(crate) fn charge(
-    pool: &Pool,
-    sharing: Sharing,
-    client: Option<IpAddr>,
-    calls: &CallCx,
-) -> Result<Option<ConnectionCharge>, Failure> {
-    pool.charge(sharing, client).map_err(|_used| {
-        calls
-            .shard
-            .process
-            .shed(LimitedResource::RequestsPerAddress);
-        let why =
-            "the client's address or network has used up its share of the upstream's connections";
-        Failure::because(Kind::ShareUsed, &why)
-    })
-}
-
 /// Counts an unfinished upload. If the client's address has reached its limit, or a circuit breaker
 /// is half open, receives the beginning of the body before counting the upload.
 async fn begin_upload(
@@ -223,31 +130,6 @@ async fn begin_upload(
             "the client's address has reached the maximum of unfinished uploads to the upstream";
         Failure::because(Kind::ShareUsed, &why)
     })
-}
-
-impl<'a, 's> Outgoing<'a, 's> {
-    /// Derives the affinity of the request to a target.
-    pub(super) fn affinity(&self, head: &RequestHead) -> Affinity {
-        let hash_on = self.upstream.balance.hash_on.as_ref();
-        Affinity::of(
-            hash_on,
-            head,
-            self.cx,
-            &self.service.set,
-            &self.calls.random,
-        )
-    }
-
-    /// Parameters for forwarding the request to a target.
-    pub(super) fn relay(&self, target: usize) -> forward::Relay<'a, 's> {
-        forward::Relay {
-            route: self.route,
-            upstream: self.upstream,
-            target: &self.service.set.endpoints[target].target,
-            origin: self.origin,
-            cx: self.cx,
-        }
-    }
 }
 
 impl<'a, 's> Call<'a, 's> {
@@ -417,32 +299,5 @@ impl<'a, 's> Call<'a, 's> {
             lease,
             progress: self.sending.progress,
         })
-    }
-}
-
-/// Reports the result of a connection attempt to the health tracking of the target. A failure
-/// because of missing resources in the gateway, or of waiting for other requests, does not count
-/// against the target.
-pub(crate) fn report_connect<T>(
-    service: &Service,
-    upstream: &ir::Upstream,
-    target: usize,
-    opened: &Result<T, NoConnection>,
-    calls: &CallCx,
-) {
-    let now_ms = calls.clock.now_ms();
-    match opened {
-        Ok(_) => service.reached(target),
-        Err(NoConnection::Failed(failure) | NoConnection::Expired(failure)) => {
-            service.record_connect_failure(target, failure, now_ms);
-            service.saw(upstream, target, HealthSignal::Unreachable, calls, now_ms);
-            breaker_permits::record_connect_failure(
-                upstream,
-                service.breaker_of(target),
-                calls,
-                now_ms,
-            );
-        }
-        Err(NoConnection::NotAttempted(_)) => {}
     }
 }

@@ -12,15 +12,15 @@ use crate::message::transfer::Transfer;
 use crate::message::upload::{Progress, Upload};
 use crate::runtime::deadlines::in_time;
 use crate::telemetry::process::LimitedResource;
-use crate::upstream::attempt::Reply;
 use crate::upstream::breaker_permits::health_signal;
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::gathering::no_room_for_slow;
-use crate::upstream::is_cut_short;
 use crate::upstream::outlier::HealthSignal;
+use crate::upstream::reply::Reply;
 use crate::upstream::slow::{SlowShare, UploadCount};
 use crate::upstream::source::Source;
 use crate::upstream::transport::{self, Begun, CallError, Refused};
+use crate::upstream::tried_targets::is_cut_short;
 
 /// Maximum time that an upload waits for `100 Continue` before it is sent anyway: 1s (RFC 9110
 /// §10.1.1: a proxy must not wait forever).

@@ -15,20 +15,17 @@ use bundle::ir;
 use policy::StateId;
 use policy::network::{NetworkCounts, Networks, Places};
 
-use crate::discovery::Discovery;
 use crate::limits::crowding;
 use crate::limits::hashing::KeyedHash;
 use crate::upstream::address::Address;
 use crate::upstream::breaker::VersionBreakers;
+use crate::upstream::checks::{Checks, Verdict};
 use crate::upstream::connection_shares::ConnectionShares;
 use crate::upstream::connections::Connections;
-use crate::upstream::health::{Checks, Verdict};
-use crate::upstream::hosts::Common;
-use crate::upstream::http2;
-use crate::upstream::outlier::Tally;
+use crate::upstream::logged_states::LoggedStates;
 use crate::upstream::reach::Reach;
-use crate::upstream::slow::SlowReader;
-use crate::upstream::state_log::LoggedStates;
+use crate::upstream::sharing::STREAMS_ASSUMED;
+use crate::upstream::tally::Tally;
 
 /// States of the upstreams of all versions in memory.
 #[derive(Debug, Default)]
@@ -64,7 +61,7 @@ pub(crate) struct State {
     pub(crate) connections: CacheAligned<Connections>,
     pub(crate) connection_shares: Arc<ConnectionShares>,
     /// Maximum concurrent streams on an HTTP/2 connection, as last announced by a host, at most
-    /// [`http2::STREAMS_ASSUMED`].
+    /// [`STREAMS_ASSUMED`].
     pub(crate) streams: AtomicU64,
     /// Retries in progress, or waiting to begin.
     pub(crate) retries: CacheAligned<AtomicU64>,
@@ -131,12 +128,12 @@ pub(crate) struct CacheAligned<T>(pub(crate) T);
 /// dropped.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
     /// Maximum number of requests that the upstream receives at the same time, in the version that
     /// the request uses.
-    concurrent: u64,
+    pub(super) concurrent: u64,
     /// Address of the client. `None` for a request of the gateway itself.
-    client: Option<IpAddr>,
+    pub(super) client: Option<IpAddr>,
     /// Counters in [`State::crowding`] that count this request. `None`: the request is not counted.
     crowding: Option<Places>,
 }
@@ -152,24 +149,6 @@ pub(crate) struct Pending<'a>(&'a State);
 // === impl States ===
 
 impl States {
-    /// Creates an upstream of a new version. Existing state of the upstream and its hosts is used
-    /// again.
-    pub(crate) fn common(
-        &self,
-        upstream: &ir::Upstream,
-        policies: &[&engine::CircuitBreaker],
-        discovery: &Discovery,
-    ) -> Arc<Common> {
-        let state = self.state(upstream);
-        let breakers = policies.iter();
-        let breakers = breakers.map(|named| (named.state, state.chain_breaker(named)));
-        let breakers = breakers.collect();
-        let common = Common::new(upstream, state, breakers, discovery);
-        let common = Arc::new(common);
-        discovery.follow(&common);
-        common
-    }
-
     /// Calls `see` for every upstream of the versions in memory.
     pub(crate) fn each(&self, mut see: impl FnMut(&State)) {
         let mut states = lock(&self.states);
@@ -187,7 +166,8 @@ impl States {
         self.each(State::tidy);
     }
 
-    fn state(&self, upstream: &ir::Upstream) -> Arc<State> {
+    /// State of an upstream: that of its other versions, or a new one.
+    pub(super) fn state(&self, upstream: &ir::Upstream) -> Arc<State> {
         let mut states = lock(&self.states);
         if let Some(known) = states.get(&upstream.state).and_then(Weak::upgrade) {
             return known;
@@ -213,7 +193,7 @@ impl State {
             pending: CacheAligned::default(),
             connections: CacheAligned::default(),
             connection_shares: ConnectionShares::new(),
-            streams: AtomicU64::new(http2::STREAMS_ASSUMED as u64),
+            streams: AtomicU64::new(STREAMS_ASSUMED as u64),
             retries: CacheAligned::default(),
             breaker: VersionBreakers::default(),
             chain_breakers: Mutex::default(),
@@ -261,7 +241,7 @@ impl State {
     }
 
     /// Returns the breaker of a policy at this upstream. Creates it if there is none yet.
-    fn chain_breaker(&self, named: &engine::CircuitBreaker) -> Arc<ChainBreaker> {
+    pub(super) fn chain_breaker(&self, named: &engine::CircuitBreaker) -> Arc<ChainBreaker> {
         let mut breakers = lock(&self.chain_breakers);
         if let Some(known) = breakers.get(&named.state).and_then(Weak::upgrade) {
             return known;
@@ -425,16 +405,6 @@ pub(crate) fn take(count: &AtomicU64, most: u64) -> bool {
 }
 
 impl InFlight {
-    /// Data for counting this request's client as a slow reader. `None` for a request of the
-    /// gateway itself.
-    pub(super) fn slow_reader(&self) -> Option<SlowReader> {
-        Some(SlowReader {
-            state: Arc::clone(&self.state),
-            requests_max: self.concurrent,
-            client: self.client?,
-        })
-    }
-
     /// True if requests hold more than three quarters of the permits of the upstream.
     pub(super) fn is_crowded(&self) -> bool {
         let room = self.concurrent / 4;

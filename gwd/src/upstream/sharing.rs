@@ -22,6 +22,9 @@ const SHARED_FIELDS_MAX: usize = 60;
 const LARGE_HEAD: usize = 3 << 10;
 /// Bytes that each field adds to the size of a header list (RFC 9113 §6.5.2).
 pub(crate) const FIELD_OVERHEAD: usize = 32;
+/// Maximum concurrent streams on a connection that are assumed until the SETTINGS of the upstream
+/// arrive.
+pub(crate) const STREAMS_ASSUMED: usize = 100;
 /// Length of the longest code of HPACK, in bits (RFC 7541 appendix B).
 const CODE_BITS_MAX: usize = 30;
 
@@ -32,6 +35,17 @@ pub(crate) enum Sharing {
     Shared,
     /// The connection carries one exchange at a time.
     Exclusive,
+}
+
+/// Connections that a request accepts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Acceptable {
+    Any,
+    /// A connection that has carried no request yet. If the connection limit is reached, also a
+    /// shared connection.
+    Unused,
+    /// A new connection that is not shared.
+    Own,
 }
 
 impl Sharing {

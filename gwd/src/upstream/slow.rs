@@ -102,6 +102,18 @@ pub(super) fn most_of_address(requests_max: u64) -> u32 {
     quarter.clamp(1, SLOW_PER_ADDRESS)
 }
 
+impl SlowReader {
+    /// Data for counting the client of a request as a slow reader. `None` for a request of the
+    /// gateway itself.
+    fn of(in_flight: &InFlight) -> Option<Self> {
+        Some(Self {
+            state: Arc::clone(&in_flight.state),
+            requests_max: in_flight.concurrent,
+            client: in_flight.client?,
+        })
+    }
+}
+
 impl SlowReading {
     /// Takes over the permits of `concurrency` policies until [`Self::releases`].
     pub(crate) fn holds(&self, leases: policy::ConcurrencyPermits) {
@@ -114,7 +126,7 @@ impl SlowReading {
         self.until_ms.set(until_ms);
         let mut reader = self.reader.borrow_mut();
         if reader.is_none() {
-            *reader = in_flight.and_then(InFlight::slow_reader);
+            *reader = in_flight.and_then(SlowReader::of);
         }
     }
 

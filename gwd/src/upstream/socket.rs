@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
-use crate::upstream::connections::ConnectionPermit;
+use crate::upstream::connection_permit::ConnectionPermit;
 
 /// I/O of an upstream connection.
 pub(crate) struct UpstreamSocket {

@@ -15,7 +15,7 @@ use crate::message::tee::Tee;
 use crate::message::transfer::Transfer;
 use crate::message::upload::Progress;
 use crate::upstream::gathering::{BodyReader, BufferedBody, GATHERED_MAX, read_beginning};
-use crate::upstream::send::Outgoing;
+use crate::upstream::outgoing::Outgoing;
 
 /// Body of a request to an upstream, for all its attempts.
 pub(super) enum Source {

@@ -1,22 +1,21 @@
 //! Connection to an upstream, independent of the HTTP version.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use engine::forward::Outbound;
-use http::{HeaderMap, Request, Response, Uri};
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::message::body::{Gate, RequestBody};
 use crate::message::failure::{self, Failure, Kind};
 use crate::message::kept::PrefixedBody;
 use crate::message::sequence::{ITEM_BYTES_MAX, ItemRefusal, SequenceBody, SequenceError};
-use crate::upstream::connections::ConnectionPermit;
-use crate::upstream::pool::queue::Acceptable;
+use crate::upstream::call::Call;
+use crate::upstream::connection_permit::ConnectionPermit;
+use crate::upstream::sharing::Acceptable;
 use crate::upstream::socket::UpstreamSocket;
 use crate::upstream::{http1, http2};
 
@@ -25,16 +24,6 @@ pub(crate) enum Transport {
     Http1(Box<http1::Connection<UpstreamSocket>>),
     /// HTTP/2 connection, which other exchanges may share. Boxed, so that the enum is small.
     Http2(Box<http2::Connection>),
-}
-
-/// Request to send to an upstream.
-pub(crate) struct Call<'c, 'h> {
-    pub(crate) head: &'c mut Outbound<'h>,
-    pub(crate) body: RequestBody,
-    /// Empty map to be filled with the fields of the response.
-    pub(crate) fields: HeaderMap,
-    /// Address of the client. `None` for a request of the gateway itself.
-    pub(crate) client: Option<IpAddr>,
 }
 
 /// Request with its connection, before it is sent.
@@ -148,18 +137,6 @@ impl Begun {
                 }
             }
         }
-    }
-}
-
-// === impl Call ===
-
-impl Call<'_, '_> {
-    fn into_request(self) -> Request<RequestBody> {
-        let mut request = Request::new(self.body);
-        *request.method_mut() = self.head.method().clone();
-        *request.uri_mut() = Uri::from(self.head.target().clone());
-        *request.headers_mut() = self.head.to_headers();
-        request
     }
 }
 

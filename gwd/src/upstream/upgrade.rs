@@ -17,16 +17,21 @@ use crate::message::sends::Sends;
 use crate::message::websocket::Handshake;
 use crate::runtime::deadlines::in_time;
 use crate::tls::connector::Offer;
+use crate::upstream::admission::{admit_client, charge, report_connect};
+use crate::upstream::call::Call;
 use crate::upstream::call_record::CallRecord;
 use crate::upstream::connect::{NewConnection, Times, connect, open};
 use crate::upstream::http2;
 use crate::upstream::http2::Answer;
+use crate::upstream::outgoing::Outgoing;
+use crate::upstream::permits::ExchangePermits;
 use crate::upstream::pool::Lease;
-use crate::upstream::pool::queue::Acceptable;
-use crate::upstream::send::{Answered, Outgoing, admit_client, charge, report_connect};
+use crate::upstream::send::Answered;
+use crate::upstream::service::TargetSelection;
+use crate::upstream::sharing::Acceptable;
 use crate::upstream::socket::UpstreamSocket;
-use crate::upstream::transport::{self, Call, Incoming};
-use crate::upstream::{ExchangePermits, TargetSelection, TriedTargets};
+use crate::upstream::transport::{self, Incoming};
+use crate::upstream::tried_targets::TriedTargets;
 
 /// Reason of a failure: the response accepts the handshake, but violates the protocol.
 const INVALID: &str = "the upstream's response to the WebSocket handshake is not valid";

@@ -3,8 +3,7 @@
 use ::http1::{request, write};
 use policy::Reject;
 
-use crate::proxy::problem::problem;
-use crate::proxy::respond::OutgoingBody;
+use crate::proxy::outgoing::{OutgoingBody, problem};
 
 /// Response if the request head does not arrive in time.
 pub(super) static HEADER_TIMEOUT: Reject = Reject::new(

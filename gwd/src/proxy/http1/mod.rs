@@ -24,9 +24,11 @@ use crate::listen::ListenSocket;
 use crate::message::incoming::Incoming;
 use crate::message::io::ClientIo;
 use crate::message::transfer::Phase;
-use crate::proxy::connection::{Conn, answer, linger, wait_for_memory};
+use crate::proxy::connection::{Conn, linger, wait_for_memory};
+use crate::proxy::exchange::answer;
 use crate::proxy::refused::log_refused_head;
 use crate::proxy::stream::Stream;
+use crate::proxy::tunnel::Tunnel;
 use send::{RequestTraits, Then};
 use turn::Turn;
 use wire::Wire;
@@ -37,9 +39,9 @@ const FIELDS_MIN: usize = 100;
 
 /// Reason why a connection serves no more exchanges.
 enum End {
-    /// The client closed the connection, the last response was sent, or a tunnel takes over the
-    /// connection.
-    Over,
+    /// The client closed the connection, or the last response was sent. Contains the tunnel that
+    /// takes over the connection, if there is one.
+    Over(Option<Box<Tunnel>>),
     /// The input is not a valid request, or its head did not arrive in time.
     Refused(&'static Reject),
     /// The connection has been idle for a while: its buffers are released until bytes arrive (it is
@@ -153,7 +155,7 @@ async fn exchanges(wire: &Rc<Wire>, turn: &Turn) -> End {
     loop {
         let head = match poll_fn(|cx| wire.poll_head(cx, limits)).await {
             Ok(Some(head)) => head,
-            Ok(None) => return End::Over,
+            Ok(None) => return End::Over(None),
             Err(error) => return End::Refused(early::reject(error)),
         };
         let traits = RequestTraits::of(&head);
@@ -167,11 +169,12 @@ async fn exchanges(wire: &Rc<Wire>, turn: &Turn) -> End {
             .await
         };
         let Some(response) = response else {
-            return End::Over;
+            return End::Over(None);
         };
         match send::send(wire, response, &traits).await {
             Then::Again => turn.answered().await,
-            Then::Close => return End::Over,
+            Then::Close => return End::Over(None),
+            Then::Tunnel(tunnel) => return End::Over(Some(tunnel)),
             Then::Reset => return End::CutShort,
         }
     }
@@ -194,9 +197,6 @@ fn request(wire: &Rc<Wire>, head: Head) -> Request<Incoming> {
 /// Ends the connection. Depending on the reason, runs a tunnel, sends a last response, or resets
 /// the connection.
 async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
-    // Take the tunnel out of the stream even if it is not run: the two reference each other and
-    // would never be freed.
-    let tunnel = stream.tunnel.take();
     match end {
         End::Quiet => return,
         End::Stalled | End::CutShort => return io.reset(),
@@ -205,7 +205,7 @@ async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
             log_refused_head(stream, reject, unread);
             io.try_write(&early::response(reject));
         }
-        End::Over => {
+        End::Over(tunnel) => {
             if let Some(tunnel) = tunnel {
                 tunnel.run(&mut io, unread).await;
             }

@@ -17,6 +17,8 @@ use http_body::{Body as _, Frame};
 
 use super::wire::Wire;
 use crate::proxy::download::ResponseBody;
+use crate::proxy::response_state::EarlyResponse as _;
+use crate::proxy::tunnel::Tunnel;
 
 /// Maximum length of a body piece that is copied into the output buffer. Longer pieces are written
 /// directly.
@@ -60,12 +62,13 @@ struct Sending {
 struct CutShort;
 
 /// Action on the connection after a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     /// Read the next request.
     Again,
     /// Close the connection.
     Close,
+    /// Run the tunnel, then close the connection.
+    Tunnel(Box<Tunnel>),
     /// Reset the connection, so that the client does not take its end for the end of the response.
     Reset,
 }
@@ -76,7 +79,7 @@ pub(super) async fn send(
     response: Response<ResponseBody>,
     traits: &RequestTraits,
 ) -> Then {
-    let (parts, body) = response.into_parts();
+    let (parts, mut body) = response.into_parts();
     let framing = Framing::of(parts.status, &parts.headers, &body, traits);
     let closes = parts
         .headers
@@ -85,9 +88,10 @@ pub(super) async fn send(
     // Close the connection if the request has not been read completely: otherwise the client's next
     // request would arrive after the unread rest.
     let is_read = match &body {
-        ResponseBody::Own(..) => wire.discard(),
+        ResponseBody::Own(..) | ResponseBody::Tunnel(_) => wire.discard(),
         ResponseBody::Download(_) => wire.is_read(),
     };
+    let tunnel = body.take_tunnel();
     let keeps = traits.keeps_connection
         && is_read
         && !closes
@@ -122,7 +126,7 @@ pub(super) async fn send(
     let sent = poll_fn(|cx| sending.poll(wire, cx)).await;
     match sent {
         Ok(()) if keeps && wire.response_ended() => Then::Again,
-        Ok(()) => Then::Close,
+        Ok(()) => tunnel.map_or(Then::Close, Then::Tunnel),
         Err(CutShort) if framing == Framing::UntilClose => Then::Reset,
         Err(CutShort) => Then::Close,
     }
@@ -219,7 +223,7 @@ impl Framing {
                 {
                     Some(bytes.len() as u64)
                 }
-                ResponseBody::Own(..) | ResponseBody::Download(_) => None,
+                ResponseBody::Own(..) | ResponseBody::Tunnel(_) | ResponseBody::Download(_) => None,
             });
         }
         let declared = || headers.get(CONTENT_LENGTH).and_then(length);

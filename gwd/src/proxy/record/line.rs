@@ -19,7 +19,7 @@ use policy::{Cx, NoValue, Reject, RequestHead};
 use super::Record;
 use crate::message::item_reports::ItemReport;
 use crate::message::scanned::Found;
-use crate::proxy::exchange::Version;
+use crate::proxy::version::Version;
 use crate::runtime::clock::write_timestamp;
 use crate::telemetry::access_log::{hidden, write_query, write_text};
 use crate::upstream::call_record::CallRecord;

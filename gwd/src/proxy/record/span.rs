@@ -8,7 +8,7 @@ use super::Record;
 use super::line::{shown_agent, text};
 use crate::message::failure::Blame;
 use crate::message::incoming::Incoming;
-use crate::proxy::exchange::Version;
+use crate::proxy::version::Version;
 use crate::telemetry::access_log::hidden;
 use crate::telemetry::traces::{
     ClientSide, RequestSpans, TraceContext, Tracer, shortened, write_hex,

@@ -31,8 +31,7 @@ use body::ReceiveState;
 use encode::Sending;
 
 use crate::message::body::{Gate, RequestBody};
-use crate::upstream::STATUS_MAX;
-use crate::upstream::transport::Call;
+use crate::upstream::call::{Call, STATUS_MAX};
 
 /// Number of bytes to reserve for one read of a head.
 const HEAD_READ: usize = 8 << 10;

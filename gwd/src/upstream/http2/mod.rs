@@ -41,9 +41,9 @@ use crate::limits::inbox::{Inbox, Metered, UnreadBody, Watch};
 use crate::message::body::{Gate, RequestBody};
 use crate::message::gather::gather;
 use crate::telemetry::shard::PoolGauge;
-use crate::upstream::STATUS_MAX;
+use crate::upstream::call::STATUS_MAX;
 use crate::upstream::connection_shares::ConnectionCharge;
-use crate::upstream::pool::room::{OpenConnection, Room};
+use crate::upstream::room::{OpenConnection, Room};
 use crate::upstream::sharing::FIELD_OVERHEAD;
 use crate::upstream::socket::UpstreamSocket;
 
@@ -61,8 +61,6 @@ const CONNECTION_WINDOW: u32 = i32::MAX as u32;
 const UNREAD_COUNTED: u32 = 8 << 20;
 /// Maximum bytes of a request that are buffered while the stream's window is closed.
 const SEND_BUFFER: usize = 64 << 10;
-/// Maximum concurrent streams that are assumed until the peer's SETTINGS arrive.
-pub(crate) const STREAMS_ASSUMED: usize = 100;
 /// Maximum interim responses before the final one.
 const INTERIM_MAX: usize = 16;
 /// Maximum size of a request's header list that is sent before the peer's SETTINGS have arrived, in

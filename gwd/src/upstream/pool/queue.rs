@@ -8,23 +8,13 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::room::OpenConnection;
 use super::{Idle, Lease, Pool, Pools, Shared};
-use crate::upstream::connections::{ConnectionPermit, Grant, LOOK_AGAIN, Next, Waiter};
+use crate::upstream::connection_permit::ConnectionPermit;
+use crate::upstream::connections::{Grant, LOOK_AGAIN, Next, Waiter};
 use crate::upstream::http2::Connection;
-use crate::upstream::sharing::Sharing;
+use crate::upstream::room::OpenConnection;
+use crate::upstream::sharing::{Acceptable, Sharing};
 use bundle::ir::shared_connections;
-
-/// Connections that a request accepts.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Acceptable {
-    Any,
-    /// A connection that has carried no request yet. If the connection limit is reached, also a
-    /// shared connection.
-    Unused,
-    /// A new connection that is not shared.
-    Own,
-}
 
 /// Result of waiting for a connection.
 pub(crate) enum Acquired {
