@@ -442,6 +442,19 @@ impl Checked {
         each!(self, policy => policy.secrets(), _declared => Vec::new())
     }
 
+    /// Time in which a caller that has used up the limit gets the whole limit again, in
+    /// milliseconds ([`Policy::recovery_ms`]).
+    #[must_use]
+    pub fn recovery_ms(&self) -> u64 {
+        each!(self, policy => policy.recovery_ms(), _declared => 0)
+    }
+
+    /// True for a policy that counts requests ([`Policy::key`]).
+    #[must_use]
+    pub fn has_counters(&self) -> bool {
+        each!(self, policy => policy.key().is_some(), _declared => false)
+    }
+
     /// Text that identifies the policy's counters: algorithm and key. Policies with different texts
     /// have separate counters. Empty for a policy without counters.
     #[must_use]

@@ -102,6 +102,12 @@ pub trait Policy {
         None
     }
 
+    /// Time in which a caller that has used up the limit gets the whole limit again, in
+    /// milliseconds. `u64::MAX` if it is not known or longer. 0 for a policy without counters.
+    fn recovery_ms(&self) -> u64 {
+        0
+    }
+
     /// Text that identifies the policy's counters: algorithm and key. Counters survive a new
     /// version while this text is unchanged. Empty for a policy without counters.
     fn counter(&self) -> String {

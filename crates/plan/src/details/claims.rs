@@ -8,7 +8,7 @@ use bundle::ir::{self, Link};
 use policy::Claims;
 use serde_json::Value;
 
-use super::freed::{COUNTS, policies};
+use super::freed::policies;
 use crate::{Change, Class, Plan, Section, security};
 
 /// Reason for a missing witness: plans have only hashes of credentials.
@@ -37,7 +37,7 @@ impl<'a> Readers<'a> {
         let used = used(gateway);
         for (name, policy) in policies(gateway).filter(|(name, _)| used.contains(name)) {
             let settings = policy.checked.settings();
-            if !COUNTS.contains(&policy.checked.kind()) || settings.text(&["mode"]) == Some("log") {
+            if !policy.checked.has_counters() || settings.text(&["mode"]) == Some("log") {
                 continue;
             }
             for key in settings.texts(&["key"]).unwrap_or_default() {

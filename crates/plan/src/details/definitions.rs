@@ -16,9 +16,6 @@ use crate::reachable;
 use crate::security::{self, UNSHOWN};
 use crate::{Change, Class, Plan, Section};
 
-/// Kinds of policies that have a counter.
-const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
-
 /// Reports changes of definitions that belong to the whole gateway.
 pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     shared_listeners((old, new), plan);
@@ -546,7 +543,7 @@ fn policies(
                 old: policy_value(&a.checked),
                 new: policy_value(&b.checked),
             });
-        } else if lines.len() == before && was == is && COUNTS.contains(&kind) {
+        } else if lines.len() == before && was == is && b.checked.has_counters() {
             lines.push(Line {
                 class: restart::class(&b.checked),
                 id: restart::RESTARTED,

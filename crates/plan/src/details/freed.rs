@@ -13,9 +13,6 @@ use super::claims::Readers;
 use super::{claims, plans};
 use crate::{Change, Class, Plan, Section};
 
-/// Kinds of policies that can count by properties of the caller.
-pub(super) const COUNTS: [&str; 4] = ["rate_limit", "quota", "concurrency", "llm"];
-
 /// Reason for a missing witness: plans have no certificates and tokens of real callers.
 const OF_CALLERS: &str = "only a token or certificate of this consumer would show the change";
 
@@ -137,7 +134,7 @@ impl<'a> AdmissionRules<'a> {
         for (name, policy) in policies(self.gateway) {
             let settings = policy.checked.settings();
             let keys = settings.texts(&["key"]).unwrap_or_default();
-            if !COUNTS.contains(&policy.checked.kind()) || !keys.contains(&"consumer") {
+            if !policy.checked.has_counters() || !keys.contains(&"consumer") {
                 continue;
             }
             plan.changes.push(Change::new(

@@ -22,9 +22,6 @@ use super::shown::policy_value;
 use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
 
-/// Kinds of policies that have a counter.
-const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
-
 /// Operation, with its API and mount.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OperationAt<'a> {
@@ -502,7 +499,7 @@ fn looser_candidates(
 /// True if a policy counts requests and refuses requests beyond its limit.
 fn is_enforced(policy: &ir::Policy) -> bool {
     let checked = &policy.checked;
-    COUNTS.contains(&checked.kind()) && checked.settings().text(&["mode"]) != Some("log")
+    checked.has_counters() && checked.settings().text(&["mode"]) != Some("log")
 }
 
 /// True if a policy has a counter for each operation.

@@ -271,6 +271,14 @@ impl Policy for Checked {
         Some(&self.key)
     }
 
+    fn recovery_ms(&self) -> u64 {
+        match &self.span {
+            Span::Rolling(window_ms) => *window_ms,
+            Span::Calendar(Unit::Minute, _) => 60_000,
+            Span::Calendar(..) => u64::MAX,
+        }
+    }
+
     fn store(&self) -> Option<&store::Checked> {
         self.store.as_ref()
     }

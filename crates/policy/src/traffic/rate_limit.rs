@@ -268,6 +268,11 @@ impl Policy for Checked {
         Some(&self.key)
     }
 
+    fn recovery_ms(&self) -> u64 {
+        let at_once = u128::from(self.burst) * u128::from(self.period_ms);
+        u64::try_from(at_once / u128::from(self.count.max(1))).unwrap_or(u64::MAX)
+    }
+
     fn store(&self) -> Option<&store::Checked> {
         self.store.as_ref()
     }
