@@ -14,7 +14,7 @@ use super::Section;
 use super::change::MAY_BREAK;
 use super::fold::{self, Line, SectionLines};
 use super::links::SourceLink;
-use super::repeated_places::WrittenPlaces;
+use super::repeated_places::{Location, WrittenPlaces};
 use super::report::{Report, Values, acknowledgement_lines, more_places, sentence};
 use diag::count::counted;
 use diag::text::printable;
@@ -29,7 +29,7 @@ const STYLE: &str = include_str!("html.css");
 pub fn render(report: &Report<'_>) -> String {
     let title = format!("Gateway plan: {}", report.verdict());
     let sections = fold::sections(&report.plan.changes, |changes| fold::lines(report, changes));
-    let written = WrittenPlaces::shared(&sections);
+    let mut written = WrittenPlaces::shared(&sections);
     let body = html! {
         header {
             h1 { (title) }
@@ -48,11 +48,11 @@ pub fn render(report: &Report<'_>) -> String {
             @if sections.len() > 1 {
                 nav aria-label="Sections" {
                     @for one in &sections {
-                        a href={ "#" (one.section.name()) } { (heading(one.section)) " (" (one.count) ")" }
+                        a href={ "#" (one.section.name()) } { (heading(one.section)) " (" (report.section_counts(one.section)) ")" }
                     }
                 }
             }
-            @for one in &sections { (of_section(report, one, written.clone())) }
+            @for one in &sections { (of_section(report, one, &mut written)) }
             (notes(report))
         }
     };
@@ -141,16 +141,19 @@ fn gates(report: &Report<'_>) -> Markup {
 fn of_section<'a>(
     report: &Report<'_>,
     section: &SectionLines<'a>,
-    mut written: WrittenPlaces<'a>,
+    written: &mut WrittenPlaces<'a>,
 ) -> Markup {
     let lines = section.lines.iter();
-    let lines: Vec<Markup> = lines
-        .map(|one| line(report, one, &written.of(one)))
-        .collect();
+    let lines = lines.map(|one| {
+        let location = written.of(one);
+        written.add(one);
+        line(report, one, &location)
+    });
+    let lines: Vec<Markup> = lines.collect();
     let (open, closed) = lines.split_at(lines.len().min(OPEN_MAX));
     html! {
         section id=(section.section.name()) {
-            h2 { (heading(section.section)) " " small { (counted(section.count, "change")) } }
+            h2 { (heading(section.section)) " " small { (report.section_counts(section.section)) } }
             ul.lines { @for one in open { (one) } }
             @if !closed.is_empty() {
                 details {
@@ -162,7 +165,7 @@ fn of_section<'a>(
     }
 }
 
-fn line(report: &Report<'_>, one: &Line<'_>, located: &[SourceLink<'_>]) -> Markup {
+fn line(report: &Report<'_>, one: &Line<'_>, location: &Location<'_>) -> Markup {
     let change = one.first();
     html! {
         li class=(one.class.level()) {
@@ -177,8 +180,12 @@ fn line(report: &Report<'_>, one: &Line<'_>, located: &[SourceLink<'_>]) -> Mark
             @if let Some(values) = one.values() { (both(&values)) }
             @if let Some(doubt) = change.doubt() { p { (MAY_BREAK) ": " (doubt) } }
             @if let Some(reach) = &change.reaches { p { (printable(&reach.text())) } }
-            @if !located.is_empty() {
-                p.places { (places(report, located)) (more_places(one.other_places())) }
+            @match location {
+                Location::New(located) if !located.is_empty() => {
+                    p.places { (places(report, located)) (more_places(one.other_places())) }
+                }
+                Location::Of(fingerprint) => { p.places { "at the place of " code { (fingerprint) } } }
+                Location::New(_) | Location::Last => {}
             }
             @if let Some(witness) = &change.witness {
                 details { summary { "Witness" } p { (sentence(witness)) } }

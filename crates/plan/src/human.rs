@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::change::MAY_BREAK;
 use super::fold::{self, Line};
 use super::links::{SourceLink, located};
-use super::repeated_places::WrittenPlaces;
+use super::repeated_places::{Location, WrittenPlaces};
 use super::report::{Report, acknowledgement_lines, joined, more_places, sentence};
 use super::{Class, Section};
 use diag::text::printable;
@@ -74,7 +74,7 @@ fn counts(out: &mut String, report: &Report<'_>, paint: Paint) {
 }
 
 /// Renders the changes of a section. Shows at most [`SHOWN_MAX`] lines of each class and counts the
-/// rest. A location that was written last is not repeated, except with [`Look::all`].
+/// rest. A location is written once, except with [`Look::all`].
 fn lines<'a>(
     out: &mut String,
     report: &Report<'_>,
@@ -88,11 +88,12 @@ fn lines<'a>(
         let count = shown.entry(one.class).or_default();
         if *count < SHOWN_MAX || look.all {
             *count += 1;
-            let places = match look.all {
-                true => located(one.first()),
+            let location = match look.all {
+                true => Location::New(located(one.first())),
                 false => written.of(one),
             };
-            line(out, report, (one, &places), paint);
+            written.add(one);
+            line(out, report, (one, &location), paint);
         } else {
             *left.entry(one.label).or_default() += one.changes.len();
         }
@@ -108,7 +109,7 @@ fn lines<'a>(
 fn line(
     out: &mut String,
     report: &Report<'_>,
-    (line, places): (&Line<'_>, &[SourceLink<'_>]),
+    (line, location): (&Line<'_>, &Location<'_>),
     paint: Paint,
 ) {
     let (symbol, change) = (line.symbol(), line.first());
@@ -145,8 +146,14 @@ fn line(
     if let Some(reach) = &change.reaches {
         out.push_str(&format!("      {}\n", reach.text()));
     }
-    if !places.is_empty() {
-        let places = texts(places) + &more_places(line.other_places());
+    let places = match location {
+        Location::New(places) if !places.is_empty() => {
+            Some(texts(places) + &more_places(line.other_places()))
+        }
+        Location::Of(fingerprint) => Some(format!("at the place of {fingerprint}")),
+        Location::New(_) | Location::Last => None,
+    };
+    if let Some(places) = places {
         out.push_str(&format!("      {}\n", paint.dim(&places)));
     }
     if let Some(witness) = change.witness.as_ref().filter(|_| {

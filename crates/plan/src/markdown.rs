@@ -8,11 +8,9 @@
 use super::change::MAY_BREAK;
 use super::fold::{self, Line, SectionLines};
 use super::links::SourceLink;
-use super::repeated_places::WrittenPlaces;
-use super::report::{
-    Report, acknowledgement_lines, arrow_within, has_arrow, joined, more_places, sentence, what,
-};
-use super::{Change, Class};
+use super::repeated_places::{Location, WrittenPlaces};
+use super::report::{Report, acknowledgement_lines, arrow_within, joined, more_places, sentence};
+use super::{Change, Class, Section};
 use diag::count::counted;
 use diag::text::printable;
 
@@ -48,7 +46,7 @@ const FOOT_BYTES: usize = 400;
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let sections = fold::sections(&report.plan.changes, |changes| fold::lines(report, changes));
-    let written = WrittenPlaces::shared(&sections);
+    let mut written = WrittenPlaces::shared(&sections);
     let mut out = head(report, &written);
     let notes = notes(report);
     let mut left_out = 0;
@@ -56,7 +54,7 @@ pub fn render(report: &Report<'_>) -> String {
         // Reserve space for the headings of later sections.
         let later = (sections.len() - index - 1) * FOOT_BYTES + FOOT_BYTES + notes.len();
         let room = BYTES_MAX.saturating_sub(out.len() + later);
-        left_out += folded(&mut out, report, section, written.clone(), room);
+        left_out += folded(&mut out, report, section, &mut written, room);
     }
     if report.plan.missing.contains(&"source") {
         out.push_str("\nDOCS are unavailable: the old side's sources cannot be read.\n");
@@ -142,32 +140,41 @@ fn blocked(out: &mut String, report: &Report<'_>, stopping: &[String]) {
     }
     out.push('\n');
     let stops = |change: &&Change| stopping.contains(&change.fingerprint);
-    let described: Vec<&Change> = report
-        .plan
-        .changes
-        .iter()
-        .filter(stops)
-        .take(STOPPING_MAX)
-        .collect();
-    for change in described {
-        let arrow = match has_arrow(change) {
-            true => format!(
-                " {}",
-                code(&arrow_within(change, HEAD_SPAN_MAX), HEAD_SPAN_MAX)
-            ),
-            false => String::new(),
-        };
-        out.push_str(&format!(
-            "- `{}` **{}** {}{}{arrow}\n",
-            change.short(),
-            change.label(),
-            code(&what(change), HEAD_SPAN_MAX),
-            environments_text(report, change),
-        ));
+    let described: Vec<&Change> = report.plan.changes.iter().filter(stops).collect();
+    let sections = Section::ALL.into_iter().flat_map(|section| {
+        let of_section = described.iter().filter(|change| change.section == section);
+        fold::lines(report, &of_section.copied().collect::<Vec<_>>())
+    });
+    let mut left = described.len();
+    for one in sections.take(STOPPING_MAX) {
+        left -= one.changes.len();
+        out.push_str(&blocked_line(report, &one));
     }
-    if stopping.len() > STOPPING_MAX {
-        out.push_str(&format!("- … and {} more\n", stopping.len() - STOPPING_MAX));
+    if left > 0 {
+        out.push_str(&format!("- … and {left} more\n"));
     }
+}
+
+/// Renders a line of changes that trip a gate, in the form of the sections but without locations.
+fn blocked_line(report: &Report<'_>, one: &Line<'_>) -> String {
+    let change = one.first();
+    let arrow = match (one.changes.len(), one.values()) {
+        (_, None) => None,
+        (1, Some(_)) => Some(arrow_within(change, HEAD_SPAN_MAX)),
+        (_, Some(values)) => Some(joined(values)),
+    };
+    let arrow = arrow.map(|arrow| format!(" {}", code(&arrow, HEAD_SPAN_MAX)));
+    let names = one.names.as_ref();
+    let names = names.map(|names| format!("\n  - {}", code(names, HEAD_SPAN_MAX)));
+    format!(
+        "- `{}` **{}** {}{}{}{}\n",
+        one.fingerprints(),
+        one.label,
+        code(&one.what, HEAD_SPAN_MAX),
+        environments_text(report, change),
+        arrow.unwrap_or_default(),
+        names.unwrap_or_default()
+    )
 }
 
 /// Renders the entries that accept the changes, as many as fit.
@@ -215,18 +222,18 @@ fn notes(report: &Report<'_>) -> String {
 }
 
 /// Renders one collapsed section, without its heading, in at most `room` bytes. `written`: source
-/// locations that the head contains. Returns the number of omitted changes.
+/// locations of the comment so far. Returns the number of omitted changes.
 fn folded<'a>(
     out: &mut String,
     report: &Report<'_>,
     section: &SectionLines<'a>,
-    mut written: WrittenPlaces<'a>,
+    written: &mut WrittenPlaces<'a>,
     room: usize,
 ) -> usize {
     out.push_str(&format!(
         "\n<details><summary>{}: {}</summary>\n\n",
         section.section.name().to_uppercase(),
-        counted(section.count, "change")
+        report.section_counts(section.section)
     ));
     let mut used = 0;
     let mut shown = 0;
@@ -235,6 +242,7 @@ fn folded<'a>(
         if used + line.len() > room {
             break;
         }
+        written.add(one);
         used += line.len();
         shown += one.changes.len();
         out.push_str(&line);
@@ -247,7 +255,7 @@ fn folded<'a>(
     left_out
 }
 
-fn line(report: &Report<'_>, one: &Line<'_>, located: &[SourceLink<'_>]) -> String {
+fn line(report: &Report<'_>, one: &Line<'_>, location: &Location<'_>) -> String {
     let change = one.first();
     let mut line = format!(
         "- `{}` **{}** {}{} `{}`",
@@ -278,10 +286,15 @@ fn line(report: &Report<'_>, one: &Line<'_>, located: &[SourceLink<'_>]) -> Stri
     if let Some(reach) = &change.reaches {
         line.push_str(&format!("  - {}\n", code(&reach.text(), SPAN_MAX)));
     }
-    let places = places(report, located);
-    if !places.is_empty() {
-        let more = more_places(one.other_places());
-        line.push_str(&format!("  - {places}{more}\n"));
+    match location {
+        Location::New(located) if !located.is_empty() => {
+            let (places, more) = (places(report, located), more_places(one.other_places()));
+            line.push_str(&format!("  - {places}{more}\n"));
+        }
+        Location::Of(fingerprint) => {
+            line.push_str(&format!("  - at the place of `{fingerprint}`\n"));
+        }
+        Location::New(_) | Location::Last => {}
     }
     if let Some(witness) = &change.witness {
         line.push_str(&format!(

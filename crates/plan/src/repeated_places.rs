@@ -1,11 +1,38 @@
 //! Source locations that several lines of a plan share. Reports for people write each of them once.
 
+use std::collections::BTreeMap;
+
 use super::fold::{Line, SectionLines};
 use super::links::{SourceLink, located};
+use super::short;
 
-/// Source locations that a report has written last, so that it does not repeat them.
+/// Source locations that a report has written so far, so that it does not repeat them.
 #[derive(Clone, Debug, Default)]
-pub struct WrittenPlaces<'a>(Vec<SourceLink<'a>>);
+pub struct WrittenPlaces<'a> {
+    /// Locations before all lines, which all of them share.
+    shared: Vec<SourceLink<'a>>,
+    /// Texts of the locations of the last line.
+    last: Vec<String>,
+    /// Short fingerprint of the line that has these locations, by their texts.
+    lines: BTreeMap<Vec<String>, &'a str>,
+}
+
+/// Source locations of a line, as a report writes them.
+#[derive(Clone, Debug)]
+pub enum Location<'a> {
+    /// Locations that the report has not written yet. May be empty.
+    New(Vec<SourceLink<'a>>),
+    /// The locations are those of the text directly before the line: the report writes nothing.
+    Last,
+    /// The locations are those of an earlier line with this short fingerprint.
+    Of(&'a str),
+}
+
+fn texts(places: &[SourceLink<'_>]) -> Vec<String> {
+    let places = places.iter();
+    let places = places.map(|one| format!("{} {}", one.word, one.text()));
+    places.collect()
+}
 
 impl<'a> WrittenPlaces<'a> {
     /// Source locations that all lines share, which a report writes before the lines. Empty if the
@@ -20,29 +47,45 @@ impl<'a> WrittenPlaces<'a> {
         let is_shared =
             |line: &Line<'_>| line.other_places() == 0 && located(line.changes[0]) == places;
         match is_shared(first) && is_shared(second) && lines.all(is_shared) {
-            true => Self(places),
+            true => Self {
+                last: texts(&places),
+                shared: places,
+                lines: BTreeMap::new(),
+            },
             false => Self::default(),
         }
     }
 
-    /// The locations, for the text before the lines.
+    /// The locations that all lines share, for the text before the lines.
     #[must_use]
     pub fn all(&self) -> &[SourceLink<'a>] {
-        &self.0
+        &self.shared
     }
 
-    /// Source locations to write with a line. Empty if they were written last.
-    pub fn of(&mut self, line: &Line<'a>) -> Vec<SourceLink<'a>> {
+    /// Source locations to write with a line. The other locations of a line are only counted, so
+    /// such a line always has its own.
+    #[must_use]
+    pub fn of(&self, line: &Line<'a>) -> Location<'a> {
         let places = located(line.changes[0]);
-        // The other locations of a line are only counted, so they can differ from those before.
-        let has_others = line.other_places() > 0;
-        if !has_others && places == self.0 {
-            return Vec::new();
+        if places.is_empty() || line.other_places() > 0 {
+            return Location::New(places);
         }
-        self.0 = match has_others {
-            true => Vec::new(),
-            false => places.clone(),
+        let texts = texts(&places);
+        match self.lines.get(&texts) {
+            _ if texts == self.last => Location::Last,
+            Some(fingerprint) => Location::Of(fingerprint),
+            None => Location::New(places),
+        }
+    }
+
+    /// Records that a report has written a line.
+    pub fn add(&mut self, line: &Line<'a>) {
+        let change = line.changes[0];
+        self.last = match line.other_places() {
+            0 => texts(&located(change)),
+            _ => Vec::new(),
         };
-        places
+        let known = self.lines.entry(self.last.clone());
+        known.or_insert_with(|| short(&change.fingerprint));
     }
 }

@@ -171,10 +171,24 @@ impl Report<'_> {
     /// clients are counted apart from those that do.
     #[must_use]
     pub fn counts(&self) -> Vec<Count> {
+        self.counts_of(|_| true)
+    }
+
+    /// Number of changes of each class in a section, for its heading: `5 weaken, 1 changed`. Each
+    /// operation counts once per class, as in [`Self::counts`].
+    #[must_use]
+    pub fn section_counts(&self, section: Section) -> String {
+        let counts = self.counts_of(|change| change.section == section);
+        let counts = counts.iter();
+        let counts = counts.map(|one| format!("{} {}", one.count, one.name));
+        counts.collect::<Vec<_>>().join(", ")
+    }
+
+    fn counts_of(&self, is_counted: impl Fn(&Change) -> bool) -> Vec<Count> {
         let count = |class: Class, may_break: bool| {
-            let count = self
-                .plan
-                .count_of(|change| change.class == class && change.may_break() == may_break);
+            let count = self.plan.count_of(|change| {
+                change.class == class && change.may_break() == may_break && is_counted(change)
+            });
             let (name, meaning) = match may_break {
                 true => (MAY_BREAK, words::MAY_BREAK_MEANING),
                 false => (class.name(), words::meaning(class)),

@@ -109,6 +109,62 @@ fn plan_of_changed_defaults_equals_its_file() {
 }
 
 #[test]
+fn plan_of_a_changed_policy_equals_its_file() {
+    let with = |limit: &str, path: &str| {
+        let policies = format!(
+            "  slow: {{kind: rate_limit, limit: {limit}, burst: 5}}\n  \
+             inside: {{kind: rewrite, query: {{set: {{tenant: {path}}}}}}}"
+        );
+        let gateway = edit(
+            GATEWAY,
+            "  slow: {kind: rate_limit, limit: 10/s, burst: 5}",
+            &policies,
+        );
+        edit(
+            &gateway,
+            "policies: [slow, edge]",
+            "policies: [slow, edge, inside]",
+        )
+    };
+    let plan = plan(
+        (&with("10/s", "a"), DOCUMENT),
+        (&with("20/s", "b"), DOCUMENT),
+    );
+    is_as_kept("changed_policy", &plan, &["relax"]);
+}
+
+/// Each pair of source locations stands once in a text for people.
+#[test]
+fn no_kept_text_has_a_place_twice() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plan/written");
+    let mut texts = 0;
+    for entry in folder.read_dir().unwrap() {
+        let folder = entry.unwrap().path();
+        for file in ["human.txt", "comment.md"] {
+            let Ok(text) = std::fs::read_to_string(folder.join(file)) else {
+                continue;
+            };
+            texts += 1;
+            let lines = text
+                .lines()
+                .map(|line| line.trim_start().trim_start_matches("- "));
+            let is_place = |line: &&str| {
+                ["was ", "now ", "at "]
+                    .iter()
+                    .any(|word| line.starts_with(word))
+                    && line.contains(".yaml:")
+            };
+            let mut places: Vec<&str> = lines.filter(is_place).collect();
+            let all = places.len();
+            places.sort_unstable();
+            places.dedup();
+            assert_eq!(places.len(), all, "{}/{file}", folder.display());
+        }
+    }
+    assert!(texts >= 14, "{texts}");
+}
+
+#[test]
 fn plan_of_open_access_and_a_sunset_equals_its_file() {
     let open = edit(
         DOCUMENT,
