@@ -263,10 +263,7 @@ fn compare(seed: u64) -> Option<Compared> {
 
 #[test]
 fn requests_of_one_side_have_lines() {
-    let count: u64 = match std::env::var_os("GWC_TEST_FULL") {
-        Some(_) => 6_000,
-        None => 400,
-    };
+    let count: u64 = if prerequisite::is_full() { 1_500 } else { 400 };
     let results: Vec<Option<Compared>> = (0..count).map(compare).collect();
     let compared = results.iter().flatten().count();
     let differing: usize = results.iter().flatten().map(|one| one.differing).sum();

@@ -368,10 +368,7 @@ fn compare(seed: u64) -> Option<Compared> {
 
 #[test]
 fn opened_paths_have_lines_of_their_operations() {
-    let count: u64 = match std::env::var_os("GWC_TEST_FULL") {
-        Some(_) => 3_000,
-        None => 500,
-    };
+    let count: u64 = if prerequisite::is_full() { 1_500 } else { 500 };
     let results: Vec<Compared> = (0..count).filter_map(compare).collect();
     let sum = |of: fn(&Compared) -> usize| results.iter().map(of).sum::<usize>();
     let (opened, missed) = (sum(|one| one.opened), sum(|one| one.missed.len()));

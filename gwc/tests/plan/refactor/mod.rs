@@ -31,6 +31,8 @@ defaults: {upstream: u, security: upstream}
 /// Maximum length of a small document, in bytes. The tests apply all kinds of changes to small
 /// documents.
 const SMALL: usize = 60_000;
+/// Like [`SMALL`], for `make test-full`: each kind alone in a document of a megabyte takes minutes.
+const SMALL_FULL: usize = 400_000;
 
 /// Version for a plan from these files. The document is the last file.
 ///
@@ -61,8 +63,14 @@ fn plan(old: &Side, new: &Side) -> Plan {
     compare(Some(old), new).expect("both sides build")
 }
 
-fn full() -> bool {
-    prerequisite::is_full()
+/// True if the tests apply each kind of changes alone to the document.
+fn is_small(base: &Base) -> bool {
+    let bytes_max = if prerequisite::is_full() {
+        SMALL_FULL
+    } else {
+        SMALL
+    };
+    base.original.len() < bytes_max
 }
 
 /// Document of the corpus that consists of one file.
@@ -185,7 +193,7 @@ fn seed_of(name: &str) -> u64 {
 /// Lists of kinds to apply together to one document: each kind alone for small documents, and all
 /// kinds together for others.
 fn chosen(base: &Base, kinds: &'static [Kind], dice: &mut Dice) -> Vec<Vec<&'static Kind>> {
-    if full() || base.original.len() < SMALL {
+    if is_small(base) {
         return kinds.iter().map(|kind| vec![kind]).collect();
     }
     // Apply all kinds together in a random order, because applying each kind alone takes a minute.
@@ -246,7 +254,7 @@ fn rewritten_document_has_an_empty_plan() {
                 anchors,
             })
         };
-        let small = full() || base.original.len() < SMALL;
+        let small = is_small(base);
         // The original text differs from the tree only in notation. For example, other parsers read
         // the numbers 1.10 and 1e3 as floats.
         wrong.extend(must_be_same(
