@@ -238,6 +238,78 @@ fn debian_packages_are_reproducible_and_run() {
     assert_eq!(kept, "/etc/gwd/gwd.toml\n");
 }
 
+#[test]
+fn release_archives_are_reproducible_and_run() {
+    if !prerequisite::program("strip") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let bin = folder.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    for program in [e2e::binaries::gwc(), e2e::binaries::gwd()] {
+        let to = bin.join(program.file_name().unwrap());
+        output(
+            Command::new("strip")
+                .arg("-o")
+                .args([&to, &program.to_path_buf()]),
+        );
+    }
+    let build = |out: &str| -> PathBuf {
+        let mut command = Command::new(root().join("deploy/archive"));
+        command
+            .args([&bin, &folder.path().join(out)])
+            .arg("x86_64-unknown-linux-gnu")
+            .env("SOURCE_DATE_EPOCH", "1700000000");
+        output(&mut command).trim().into()
+    };
+    let (first, second) = (build("a"), build("b"));
+    let [one, other] = [&first, &second].map(|path| std::fs::read(path).unwrap());
+    assert!(one == other, "the archives differ");
+    output(
+        Command::new("tar")
+            .arg("-C")
+            .args([folder.path(), Path::new("-xzf"), &first]),
+    );
+    let name = first.file_name().unwrap().to_string_lossy().into_owned();
+    let inside = folder.path().join(name.trim_end_matches(".tar.gz"));
+    for program in ["gwc", "gwd"] {
+        let version = output(Command::new(inside.join(program)).arg("--version"));
+        assert!(version.starts_with(program), "{version}");
+        assert!(inside.join(format!("man1/{program}.1")).is_file());
+        for shell in ["bash", "zsh", "fish"] {
+            let file = inside.join(format!("completions/{program}.{shell}"));
+            assert!(file.metadata().unwrap().len() > 1_000, "{}", file.display());
+        }
+    }
+    for file in ["README.md", "CHANGELOG.md", "LICENSE"] {
+        assert!(inside.join(file).is_file(), "{file}");
+    }
+}
+
+/// The workflow builds gwd with a profile, and the archives with the script that the test above
+/// runs.
+#[test]
+fn release_workflow_builds_with_a_profile() {
+    let workflow = yaml(".github/workflows/release.yml");
+    let steps = workflow["jobs"]["build"]["steps"].as_array().unwrap();
+    let commands: Vec<&str> = steps
+        .iter()
+        .filter_map(|step| step["run"].as_str())
+        .collect();
+    let at = |text: &str| {
+        let found = commands
+            .iter()
+            .position(|command| command.starts_with(text));
+        found.unwrap_or_else(|| panic!("no step `{text}`"))
+    };
+    let order = [
+        "rustup component add llvm-tools",
+        "make dist",
+        "deploy/archive target/bin-dist out",
+    ];
+    assert!(order.map(at).is_sorted(), "{commands:?}");
+}
+
 /// Names of metrics in an expression.
 fn metrics(expression: &str) -> BTreeSet<String> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';

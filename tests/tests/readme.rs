@@ -376,16 +376,6 @@ fn every_command_helps_with_examples() {
     }
 }
 
-#[test]
-fn release_archives_have_all_manual_pages() {
-    let workflow = std::fs::read_to_string(workspace().join(".github/workflows/release.yml"));
-    let workflow = workflow.expect("the workflow is there");
-    for program in ["gwc", "gwd"] {
-        let line = format!("target/bin-dist/{program} man --folder \"out/$name/man1\"");
-        assert!(workflow.contains(&line), "{program}");
-    }
-}
-
 /// Markdown documents for users.
 fn documents() -> Vec<String> {
     let docs = workspace().join("docs");
