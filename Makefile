@@ -1,5 +1,5 @@
-# The habit names. CI runs `make test` and `make advisories`.
-#   make demo       the whole life of a change, on a real document    (KEEP=1: keep it running)
+# Targets for developers. CI runs `make test` and `make advisories`.
+#   make demo       lint, plan, apply, serve and roll back a real document    (KEEP=1: keep it running)
 #   make quick      format, types and unit tests of the packages that changed
 #   make check      format, clippy and tests of what changed
 #   make test       everything that CI runs
@@ -7,7 +7,7 @@
 #   make advisories known vulnerabilities of dependencies (needs the network and cargo-deny)
 #   make soak       ten minutes of mixed load with a switch every second
 #   make bench      figures, beside peers where there are any
-#   make dist       what is shipped, in target/bin-dist
+#   make dist       the programs of a release, in target/bin-dist
 #   make bins       gwc, gwd and the demo's upstream, in target/bin
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -50,7 +50,7 @@ fmt-check:
 
 clippy:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked -p openapi --no-default-features -- -D warnings
+	$(CARGO) clippy --locked -p openapi -p gwc --no-default-features -- -D warnings
 
 # gwd has no YAML parser and no OpenAPI reader in its tree; bundle and engine no files, no runtime.
 check-arrows:
@@ -92,15 +92,17 @@ CHANGED_TESTS = $(shell tests/changed --tests $(BASE))
 UNITS = $(filter-out e2e,$(CHANGED))
 SMALL = $(filter-out gwc gwd,$(UNITS))
 LARGE = $(filter gwc gwd,$(CHANGED))
+PROGRAMS = $(filter gwc gwd e2e,$(CHANGED))
 quick: fmt-check
 	@test -z '$(CHANGED)' || (set -x; $(CARGO) check --locked --all-targets $(CHANGED:%=-p %))
 	@test -z '$(UNITS)' || (set -x; $(CARGO) test --locked --lib $(UNITS:%=-p %) --no-fail-fast)
 
 check: fmt-check $(if $(filter e2e,$(CHANGED)),bins)
-	@test -z '$(CHANGED)' || (set -x; $(CARGO) clippy --locked --all-targets $(CHANGED:%=-p %) -- -D warnings)
+	@test -z '$(SMALL)' || (set -x; $(CARGO) clippy --locked --all-targets $(SMALL:%=-p %) -- -D warnings)
+	@test -z '$(PROGRAMS)' || (set -x; $(CARGO) clippy --locked --lib --bins $(CHANGED_TESTS:%=--test %) $(PROGRAMS:%=-p %) -- -D warnings)
 	@test -z '$(SMALL)' || (set -x; $(CARGO) test --locked $(SMALL:%=-p %) --no-fail-fast)
 	@test -z '$(LARGE)' || (set -x; $(CARGO) test --locked --lib $(LARGE:%=-p %) --no-fail-fast)
-	@test -z '$(CHANGED_TESTS)' || (set -x; $(CARGO) test --locked $(patsubst %,-p %,$(filter gwc gwd e2e,$(CHANGED))) $(CHANGED_TESTS:%=--test %) --no-fail-fast)
+	@test -z '$(CHANGED_TESTS)' || (set -x; $(CARGO) test --locked $(PROGRAMS:%=-p %) $(CHANGED_TESTS:%=--test %) --no-fail-fast)
 
 # The demo is one of the tests (tests/tests/demo.rs). The last line counts passed, failed and skipped.
 test: tools fmt-check check-arrows clippy bins
@@ -118,7 +120,7 @@ test-full: test
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --locked --workspace --no-deps
 	$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --no-default-features --target-dir $(TARGET)
 
-# SECONDS_OF_SOAK says how long.
+# SECONDS_OF_SOAK: duration. Default: 600s.
 soak: export GWC_SOAK_SECONDS ?= $(or $(SECONDS_OF_SOAK),600)
 soak: bins
 	$(CARGO) test --locked -p e2e --test soak -- --nocapture
@@ -128,7 +130,7 @@ soak: bins
 dist:
 	$(MAKE) bins PROFILE=dist BIN=target/bin-dist
 	bench/optimise target/bin-dist
-	@! grep -l GWC_FAULT target/bin-dist/gwc target/bin-dist/gwd || { echo 'the fault hook is in what is shipped' >&2; exit 1; }
+	@! grep -l GWC_FAULT target/bin-dist/gwc target/bin-dist/gwd || { echo 'the fault hook is in the programs of a release' >&2; exit 1; }
 
 # Figures with the shipped binaries, and docs/load-report.md; see bench/README.md. The rest of the
 # machine should be idle.

@@ -187,6 +187,7 @@ tests, gwc has the check but reports it in another way.\n\n\
 
 /// Renders the page that maps the rules of other linters to rules of gwc.
 #[must_use]
+#[cfg(feature = "others")]
 pub fn other_linters() -> String {
     let mut page = String::from(
         "# Coming from another linter\n\nThis page maps the rules of other linters to those of gwc. Style rules are *off*:\n\

@@ -12,6 +12,9 @@ const LINES_MAX: usize = 700;
 /// Maximum number of lines of a function, from its name to its closing brace.
 const FUNCTION_LINES_MAX: usize = 80;
 
+/// Functions that fit on one screen, because readers begin with them: at most 60 lines.
+const OF_ONE_SCREEN: [(&str, &str); 1] = [("gwd/src/proxy/exchange.rs", "exchange")];
+
 /// Collects the files of Rust code below a folder, without build products and hidden folders.
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -157,6 +160,20 @@ fn functions_longer_than_80_lines_only_shrink() {
         "functions became shorter: write the list anew with GWC_UPDATE=1 cargo test -p e2e --test \
          lengths"
     );
+}
+
+#[test]
+fn functions_for_first_readers_fit_on_a_screen() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (file, name) in OF_ONE_SCREEN {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        let found = functions(&text).into_iter().find(|one| one.0 == name);
+        let (_, lines) = found.unwrap_or_else(|| panic!("no function {name} in {file}"));
+        assert!(
+            (10..=60).contains(&lines),
+            "{file}: {name} has {lines} lines"
+        );
+    }
 }
 
 #[test]
