@@ -1,4 +1,4 @@
-"""What the benchmarks of a running gwd share: its project's tools, an upstream, its admin socket, its memory."""
+"""Helpers of the benchmarks that run gwd: a project, an upstream, the admin socket, and the memory of gwd."""
 import http.client, json, os, socket, subprocess, sys, threading, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -15,7 +15,7 @@ class Unix(http.client.HTTPConnection):
     def connect(self): self.sock = socket.socket(socket.AF_UNIX); self.sock.connect(self.path)
 
 def upstream():
-    """Answers every request with 204 on a kept connection."""
+    """Starts an upstream that answers every request with 204 and keeps connections open. Returns its port."""
     server = socket.create_server(("127.0.0.1", 0), backlog=64)
     def serve(conn):
         try:
@@ -36,7 +36,7 @@ def upstream():
 def at(values, q): return sorted(values)[min(len(values) - 1, int(len(values) * q))]
 
 class Project:
-    """A project in a folder, with a store, a key, and a gwd that follows."""
+    """Project in a folder, with a store, a key, and a gwd that follows its channel."""
     def __init__(self, folder): self.folder, self.gwd = folder, None
     def path(self, name): return os.path.join(self.folder, name)
     def write(self, name, text):
@@ -67,9 +67,9 @@ class Project:
                 if what(status): return status
             except OSError: pass
             time.sleep(0.01)
-        sys.exit("gwd did not come so far: " + self.log()[-2000:])
+        sys.exit("gwd did not reach the expected state: " + self.log()[-2000:])
     def memory_mib(self):
-        """Memory that is gwd's alone (USS)."""
+        """Memory of gwd that no other process shares (USS), in MiB."""
         with open(f"/proc/{self.gwd.pid}/smaps_rollup") as file:
             sizes = [line.split() for line in file if line.startswith("Private_")]
         return sum(int(size[1]) for size in sizes) / 1024

@@ -1,4 +1,4 @@
-"""A generated project: many OpenAPI documents with what real ones have, the same bytes on every machine."""
+"""Generator of a project with many OpenAPI documents that use the features of real ones. The bytes are the same on every machine."""
 import os
 
 # An API has resources; a resource has five paths with ten operations and three schemas of its own.
@@ -232,7 +232,7 @@ release: {{store: releases, channel: prod}}
 """
 
 def document(api, operations, server, title=None):
-    """One API of `operations` operations (a multiple of ten)."""
+    """Returns the document of an API with `operations` operations (a multiple of ten)."""
     names = [f"res{api}x{index}" for index in range(operations // PER_RESOURCE)]
     shown = lambda name: name[0].upper() + name[1:]
     out = [HEAD.format(version="3.0.3" if api % 2 else "3.1.0", api=api, team=api % 7, server=server,
@@ -251,7 +251,7 @@ def document(api, operations, server, title=None):
 
 def write(folder, files=200, operations=500, one_host=False):
     """Writes a project of `files` APIs of `operations` operations each. Each API has a host of its
-    own, or all stand behind one, told apart by base path. Tells the bytes of the documents."""
+    own, or all have one host and different base paths. Returns the size of the documents in bytes."""
     total, apis = 0, []
     os.makedirs(os.path.join(folder, "apis"), exist_ok=True)
     for api in range(files):
