@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use diag::shape::{Field, Need, Object, Shape, Variant};
+use diag::shape::{Field, Need, Object, Rule, Shape, Variant};
 
 use vocab::extension;
 
@@ -318,6 +318,9 @@ fn table(page: &mut String, title: &str, object: &'static Object, written: &mut 
         row(page, field);
         inner.extend(objects(&field.shape));
     }
+    for sentence in object.rules.iter().filter_map(combination) {
+        let _ = writeln!(page, "\n{sentence}");
+    }
     for object in inner {
         if !written.contains(&object.what) {
             table(page, object.what, object, written);
@@ -338,6 +341,16 @@ fn row(page: &mut String, field: &Field) {
         value(&field.shape),
         field.doc.replace('|', "\\|")
     );
+}
+
+/// Sentence about keys that are required together or exclude each other. `None` for other rules.
+fn combination(rule: &Rule) -> Option<String> {
+    match rule {
+        Rule::One(keys) => Some(format!("Exactly one of {} is required.", quoted(keys))),
+        Rule::AnyOf(keys) => Some(format!("At least one of {} is required.", quoted(keys))),
+        Rule::Apart(keys, _) => Some(format!("At most one of {} is allowed.", quoted(keys))),
+        Rule::Elsewhere(_) | Rule::Holds(_) => None,
+    }
 }
 
 fn kinds(page: &mut String, variants: &'static [Variant], written: &mut Vec<&'static str>) {

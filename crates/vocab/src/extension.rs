@@ -70,7 +70,11 @@ pub static ROOT: Object = Object {
             Form(&forms::WORDS),
             "Name of the API, if `apis_glob` finds the document; `apis` of gateway.yaml names its APIs itself. Default: the name of the file.",
         ),
-        F::optional("owner", Text, "Owner of the API."),
+        F::optional(
+            "owner",
+            Text,
+            "Owner of the API. Default: `owner` of gateway.yaml.",
+        ),
         F::optional(
             "upstreams",
             Map(&Shape::Object(&UPSTREAM)),
@@ -109,7 +113,7 @@ pub static ROOT: Object = Object {
         F::optional(
             "public",
             Bool,
-            "Allow requests of `unmatched` and `undeclared_methods` without credentials.",
+            "Allow requests of `unmatched` and `undeclared_methods` without credentials. Default: `false`.",
         ),
         F::optional(
             "undeclared_params",
@@ -157,12 +161,12 @@ pub static SERVER: Object = Object {
         F::optional(
             "upstream",
             Name("an upstream"),
-            "Upstream behind the server. Only the nearest `servers` list applies: the operation's, else the path's, else the document's. The key has the effect of `x-gateway: {upstream: …}` at the level of this list.",
+            "Upstream behind the server. Only the nearest `servers` list applies: the operation's, else the path's, else the document's. The key has the effect of `x-gateway: {upstream: …}` at the level of this list. Default: none.",
         ),
         F::optional(
             "weight",
             Integer(0, 1_000_000),
-            "Weight of the upstream, if several servers name one: the servers become a `split`.",
+            "Weight of the upstream, if several servers name one: the servers become a `split`. Required then. Default: none.",
         ),
     ],
 };
@@ -201,17 +205,17 @@ to this path; `ignore`, the same path. A described path takes precedence. Defaul
         F::optional(
             "case_insensitive",
             Bool,
-            "Ignore the letter case of the path, but not of the mount's base path.",
+            "Ignore the letter case of the path, but not of the mount's base path. Default: `false`.",
         ),
         F::optional(
             "priority",
             Integer(-1000, 1000),
-            "Priority. A greater one wins before templates are compared.",
+            "Priority. A greater one wins before templates are compared. Default: 0.",
         ),
         F::optional(
             "alias_of",
             Text,
-            "Another path of this document, whose operations serve the requests. This path is documentation only; its `security` must equal that of the other path.",
+            "Another path of this document, whose operations serve the requests. This path is documentation only; its `security` must equal that of the other path. Default: none.",
         ),
     ],
 };
@@ -267,7 +271,7 @@ pub static OPERATION: Object = Object {
         F::later(
             "mock",
             Either(&[Bool, Shape::Object(&mock::author::SHAPE)]),
-            "Responses made from the examples of the document.",
+            "Responses made from the examples of the document. Default: `false`.",
         ),
         F::optional(
             "mirror",
@@ -289,13 +293,17 @@ pub static OPERATION: Object = Object {
             Shape::Object(&deprecation::author::SHAPE),
             "Dates of deprecation and sunset.",
         ),
-        F::optional("public", Bool, "Allow requests without credentials."),
+        F::optional(
+            "public",
+            Bool,
+            "Allow requests without credentials. Default: `false`.",
+        ),
         F::optional(
             "internal",
             Bool,
             "Do not serve the operation. Its requests get 404, also if the template of another \
 operation matches them (`/users/{name}` for an internal `/users/admin`), unless that operation takes \
-precedence.",
+precedence. Default: `false`.",
         ),
         F::optional(
             "cost",
@@ -307,14 +315,22 @@ precedence.",
             Bool,
             "Treat the operation as idempotent, whatever its method is: retries may repeat its requests. Default: `false`.",
         ),
-        F::optional("websocket", Bool, "Allow upgrades to WebSocket."),
+        F::optional(
+            "websocket",
+            Bool,
+            "Allow upgrades to WebSocket. Default: `false`.",
+        ),
         F::optional(
             "stream",
             Bool,
-            "The response is an endless stream; a pause in it is not a failure.",
+            "The response is an endless stream; a pause in it is not a failure. Default: `false`.",
         ),
         STREAMS,
-        F::optional("owner", Text, "Owner of the operation."),
+        F::optional(
+            "owner",
+            Text,
+            "Owner of the operation. Default: `owner` of the API.",
+        ),
     ],
 };
 
@@ -353,13 +369,13 @@ pub static SCHEME: Object = Object {
             ]),
             "Verifier of the credential: a name, a definition for this scheme alone, or a list of \
 verifiers of tokens (`jwt`, `introspection`) with different issuers. The issuer of a token selects \
-one of them.",
+one of them. Default: none.",
         ),
         F::optional(
             "forward_as",
             Form(&forms::FIELD),
             "Field that names the caller to the upstream: the consumer's name, or else the subject \
-of the token. Clients cannot set it on any operation of the document.",
+of the token. Clients cannot set it on any operation of the document. Default: none.",
         ),
         F::optional(
             "strip_credential",
@@ -376,7 +392,7 @@ a string, a number, `true` or `false`. Clients cannot set them on any operation 
         F::optional(
             "verify",
             Word(&["upstream"]),
-            "Verification by the upstream; gwd checks only that a credential is present.",
+            "Verification by the upstream; gwd checks only that a credential is present. Default: verification by `auth`.",
         ),
     ],
 };
@@ -414,7 +430,7 @@ pub static RESPONSE: Object = Object {
         F::later(
             "cache_ttl",
             Timeout,
-            "Lifetime of the response in the cache.",
+            "Lifetime of the response in the cache. Default: that of the response.",
         ),
     ],
 };

@@ -35,7 +35,7 @@ static GATEWAY: Object = Object {
     fields: &[
         F::required("version", Integer(1, 1), "Version of this vocabulary: 1."),
         F::required("name", Text, "Name of the project."),
-        F::optional("owner", Text, "Owner of the project."),
+        F::optional("owner", Text, "Owner of the project. Default: none."),
         F::optional(
             "apis",
             Map(&Shape::Object(&API)),
@@ -72,7 +72,7 @@ static GATEWAY: Object = Object {
             "consumers_file",
             Form(&forms::FILE),
             "File with consumers. A change of the file changes only the consumers' part of a \
-             bundle.",
+             bundle. Default: none.",
         ),
         F::optional(
             "plans",
@@ -142,7 +142,7 @@ uses the higher level of its two sides.",
         F::optional(
             "acknowledge",
             Form(&forms::FILE),
-            "File with reviewed changes that pass the gates.",
+            "File with reviewed changes that pass the gates. Default: none.",
         ),
         F::optional(
             "invariants",
@@ -211,7 +211,7 @@ part of the fingerprint. Default: those of the plan.",
         F::optional(
             "until",
             Shape::Date,
-            "Last day (UTC) on which the acknowledgement is valid.",
+            "Last day (UTC) on which the acknowledgement is valid. Default: unlimited.",
         )
         .guard(),
     ],
@@ -224,7 +224,7 @@ static ENVIRONMENT: Object = Object {
         F::optional(
             "patch",
             Form(&forms::FILE),
-            "File with a JSON Merge Patch for gateway.yaml: maps merge, `null` removes, anything else replaces.",
+            "File with a JSON Merge Patch for gateway.yaml: maps merge, `null` removes, anything else replaces. Default: none.",
         ),
         F::optional(
             "vars",
@@ -245,7 +245,7 @@ static ENVIRONMENT_RELEASE: Object = Object {
     fields: &[F::optional(
         "channel",
         Text,
-        "Channel of the environment, instead of `release.channel`.",
+        "Channel of the environment. Default: `release.channel`.",
     )],
 };
 
@@ -406,7 +406,11 @@ are a string, a number, `true` or `false`.",
             List(&Form(&forms::WORDS)),
             "Groups of the consumer.",
         ),
-        F::optional("plan", Name("a plan"), "Plan of the consumer."),
+        F::optional(
+            "plan",
+            Name("a plan"),
+            "Plan of the consumer. Default: none.",
+        ),
         F::optional(
             "metadata",
             NOTES,
@@ -427,7 +431,7 @@ static CREDENTIAL: Object = Object {
         F::optional(
             "not_after",
             Shape::Date,
-            "Last day (UTC) on which the credential is admitted.",
+            "Last day (UTC) on which the credential is admitted. Default: unlimited.",
         )
         .guard(),
     ],
@@ -455,7 +459,7 @@ static CERTIFIED: Object = Object {
         F::optional(
             "not_after",
             Shape::Date,
-            "Last day (UTC) on which the certificate is admitted.",
+            "Last day (UTC) on which the certificate is admitted. Default: unlimited.",
         )
         .guard(),
     ],
@@ -484,7 +488,7 @@ introspection's response (its `url` if the response has none). Compared byte by 
         F::optional(
             "not_after",
             Shape::Date,
-            "Last day (UTC) on which the tokens are admitted.",
+            "Last day (UTC) on which the tokens are admitted. Default: unlimited.",
         )
         .guard(),
     ],
@@ -505,7 +509,7 @@ static PASSWORD: Object = Object {
         F::optional(
             "user",
             Form(&forms::USER),
-            "With `argon2id`: name of the user.",
+            "Name of the user; required with `argon2id`. Default: none.",
         ),
         F::optional(
             "argon2id",
@@ -515,7 +519,7 @@ static PASSWORD: Object = Object {
         F::optional(
             "not_after",
             Shape::Date,
-            "Last day (UTC) on which the credential is admitted.",
+            "Last day (UTC) on which the credential is admitted. Default: unlimited.",
         )
         .guard(),
     ],
@@ -599,7 +603,7 @@ static DEFAULTS: Object = Object {
             "Verification of credentials: by the gateway (`enforce`), or by the upstream (`upstream`; gwd checks only that a credential is present). Default: `enforce`.",
         )
         .guard(),
-        F::optional("expose_bundle", Bool, "Name the bundle in responses."),
+        F::optional("expose_bundle", Bool, "Name the bundle in responses. Default: `false`."),
         F::optional(
             "serve_document",
             SERVE_DOCUMENT,

@@ -20,7 +20,7 @@ pub static LISTENER: Object = Object {
         F::optional(
             "protocol",
             Word(&["http", "https"]),
-            "Protocol of the listener: `http`, or `https` with certificates of `tls`.",
+            "Protocol of the listener: `http`, or `https` with certificates of `tls`. Default: `http`.",
         ),
         F::optional(
             "http2",
@@ -35,7 +35,7 @@ pub static LISTENER: Object = Object {
         F::optional(
             "proxy_protocol",
             Either(&[Bool, Shape::Object(&PROXY_PROTOCOL)]),
-            "Require a PROXY header (version 1 or 2) with the client's address on every connection; `true` accepts it from `trusted_proxies`. Other peers, and connections without a header, are refused.",
+            "Require a PROXY header (version 1 or 2) with the client's address on every connection; `true` accepts it from `trusted_proxies`. Other peers, and connections without a header, are refused. Default: `false`.",
         ),
         F::optional(
             "trusted_proxies",
@@ -126,7 +126,7 @@ static CLIENT_AUTH: Object = Object {
         F::optional(
             "crl",
             Secret,
-            "Certificate revocation lists of the CAs in `ca`, in PEM; listed certificates are refused.",
+            "Certificate revocation lists of the CAs in `ca`, in PEM; listed certificates are refused. Default: none.",
         ),
         F::optional(
             "mode",

@@ -19,11 +19,15 @@ pub(crate) const ERRORS_OF_ROUTES: Shape = Known(&reasons::OF_DOCUMENTS, &Shape:
 static ERROR: Object = Object {
     what: "an error response",
     fields: &[
-        F::optional("status", Integer(400, 599), "Status of the response."),
+        F::optional(
+            "status",
+            Integer(400, 599),
+            "Status of the response. Default: the status of the reason.",
+        ),
         F::optional(
             "body",
             Text,
-            "Body of the response, instead of a problem document (RFC 9457).",
+            "Body of the response. Default: a problem document (RFC 9457).",
         ),
         F::optional(
             "content_type",
@@ -83,8 +87,11 @@ pub(crate) const RESPONSE_TIMEOUT: &str = "Maximum time from the end of a reques
     document, `timeouts.request` of the upstream, `defaults` of gateway.yaml. Default: 15s.";
 
 /// Key `upstream`: upstream of an operation's requests.
-pub(crate) const REQUEST_UPSTREAM: Field =
-    F::optional("upstream", Name("an upstream"), "Upstream of the requests.");
+pub(crate) const REQUEST_UPSTREAM: Field = F::optional(
+    "upstream",
+    Name("an upstream"),
+    "Upstream of the requests. Order of precedence: the operation, the path, `defaults` of the document, `defaults` of gateway.yaml. An operation without an upstream is an error (`no-upstream`). Default: none.",
+);
 
 /// Key `timeout`: time limit of a response.
 pub(crate) const TIMEOUT: Field = F::optional("timeout", Timeout, RESPONSE_TIMEOUT);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use diag::shape::{Need, Object, Shape};
+use diag::shape::{Need, Object, Rule, Shape};
 use serde_json::{Map, Value, json};
 use sources::project::files::Files;
 use sources::syntax::Limits;
@@ -275,6 +275,85 @@ fn unavailable_setting_stops_the_build_at_its_place() {
     }
     assert!(silent.is_empty(), "{silent:#?}");
     assert!(shown > 20, "only {shown}");
+}
+
+/// Keys without a default, each with the object that has it. Exactly one of the keys is required,
+/// which a check of the object's own reports.
+const WITHOUT_DEFAULT: [(&str, &str); 3] = [
+    ("a test of a value", "exact"),
+    ("a test of a value", "prefix"),
+    ("a test of a value", "present"),
+];
+
+/// True if a value of the shape can be written without a list or a map.
+fn is_scalar(shape: &Shape) -> bool {
+    match shape {
+        Shape::Any
+        | Shape::List(_)
+        | Shape::Several(_)
+        | Shape::Map(_)
+        | Shape::Table(_)
+        | Shape::Keyed(..)
+        | Shape::Known(..)
+        | Shape::Object(_)
+        | Shape::Kinds(_) => false,
+        Shape::Either(shapes) => shapes.iter().any(is_scalar),
+        _ => true,
+    }
+}
+
+/// Collects the objects that a value of the shape can contain, each once.
+fn collect_objects(shape: &'static Shape, found: &mut Vec<&'static Object>) {
+    let mut add = |object: &'static Object| {
+        if !found.iter().any(|known| std::ptr::eq(*known, object)) {
+            found.push(object);
+            let shapes = object.fields.iter().map(|field| &field.shape);
+            shapes.for_each(|shape| collect_objects(shape, found));
+        }
+    };
+    match shape {
+        Shape::Object(object) => add(object),
+        Shape::Kinds(variants) => variants.iter().for_each(|variant| add(variant.object)),
+        Shape::List(inner)
+        | Shape::Several(inner)
+        | Shape::Map(inner)
+        | Shape::Table(inner)
+        | Shape::Keyed(_, inner)
+        | Shape::Known(_, inner) => collect_objects(inner, found),
+        Shape::Either(shapes) => shapes.iter().for_each(|one| collect_objects(one, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn optional_scalar_keys_state_their_default() {
+    let mut objects = Vec::new();
+    collect_objects(&vocab::gateway::SHAPE, &mut objects);
+    for (_, shape) in vocab::extension::POINTS {
+        collect_objects(shape, &mut objects);
+    }
+    let mut silent = Vec::new();
+    let mut stated = 0;
+    for object in objects {
+        let is_one_of_several = |key: &str| {
+            let mut rules = object.rules.iter();
+            rules.any(|rule| matches!(rule, Rule::One(keys) if keys.contains(&key)))
+        };
+        for field in object.fields {
+            if field.need == Need::Required || !is_scalar(&field.shape) {
+                continue;
+            }
+            if field.doc.contains("Default: ") {
+                stated += 1;
+            } else if !is_one_of_several(field.key)
+                && !WITHOUT_DEFAULT.contains(&(object.what, field.key))
+            {
+                silent.push(format!("{}: `{}`: {}", object.what, field.key, field.doc));
+            }
+        }
+    }
+    assert!(silent.is_empty(), "{silent:#?}");
+    assert!(stated > 250, "only {stated}");
 }
 
 #[test]

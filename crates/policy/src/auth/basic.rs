@@ -54,7 +54,7 @@ pub mod author {
         fields: &[Field::optional(
             "realm",
             Shape::Text,
-            "Name of the protected space, sent to the client (RFC 9110 §11.5).",
+            "Name of the protected space, sent to the client (RFC 9110 §11.5). Default: `gateway`.",
         )],
     };
 

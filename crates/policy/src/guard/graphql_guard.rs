@@ -18,24 +18,32 @@ pub mod author {
             Field::optional(
                 "depth",
                 Shape::Integer(1, 1_000),
-                "Maximum depth of selections.",
+                "Maximum depth of selections. Default: unlimited.",
             ),
-            Field::optional("aliases", COUNT, "Maximum number of aliases in a query."),
+            Field::optional(
+                "aliases",
+                COUNT,
+                "Maximum number of aliases in a query. Default: unlimited.",
+            ),
             Field::optional(
                 "complexity",
                 COUNT,
-                "Maximum number of fields in a query; a field inside a list counts once for each requested item.",
+                "Maximum number of fields in a query; a field inside a list counts once for each requested item. Default: unlimited.",
             ),
-            Field::optional("tokens", COUNT, "Maximum number of tokens in a query."),
+            Field::optional(
+                "tokens",
+                COUNT,
+                "Maximum number of tokens in a query. Default: unlimited.",
+            ),
             Field::optional(
                 "batch",
                 Shape::Integer(1, 10_000),
-                "Maximum number of queries in a request.",
+                "Maximum number of queries in a request. Default: unlimited.",
             ),
             Field::optional(
                 "introspection",
                 Shape::Bool,
-                "Allow introspection of the schema.",
+                "Allow introspection of the schema. Default: `true`.",
             ),
         ],
         rules: &[Rule::AnyOf(&[

@@ -247,12 +247,12 @@ pub mod author {
             Field::optional(
                 "allow_file",
                 Shape::Secret,
-                "File with further ranges that may call, one per line, at most 8MiB. gwd watches it.",
+                "File with further ranges that may call, one per line, at most 8MiB. gwd watches it. Default: none.",
             ),
             Field::optional(
                 "deny_file",
                 Shape::Secret,
-                "File with further ranges that may not call, one per line, at most 8MiB. gwd watches it.",
+                "File with further ranges that may not call, one per line, at most 8MiB. gwd watches it. Default: none.",
             ),
         ],
         rules: &[

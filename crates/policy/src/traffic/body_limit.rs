@@ -121,12 +121,12 @@ pub mod author {
             Field::optional(
                 "request",
                 Shape::Size,
-                "Maximum size of a request's body; a larger one is refused with 413.",
+                "Maximum size of a request's body; a larger one is refused with 413. Default: unlimited.",
             ),
             Field::optional(
                 "response",
                 Shape::Size,
-                "Maximum size of a response's body; a larger one is replaced by 502 if its length is known, otherwise the response is aborted.",
+                "Maximum size of a response's body; a larger one is replaced by 502 if its length is known, otherwise the response is aborted. Default: unlimited.",
             ),
         ],
         rules: &[Rule::AnyOf(&["request", "response"])],

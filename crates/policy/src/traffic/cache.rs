@@ -20,7 +20,7 @@ pub mod author {
             Field::optional(
                 "ttl",
                 Shape::Timeout,
-                "Lifetime of a response that gives none itself.",
+                "Lifetime of a response that states none. Default: such a response is not cached.",
             ),
             Field::optional(
                 "methods",
@@ -40,22 +40,22 @@ pub mod author {
             Field::optional(
                 "stale_while_revalidate",
                 Shape::Duration,
-                "Time for which a stale response is served while a new one is fetched.",
+                "Time for which a stale response is served while a new one is fetched. Default: none.",
             ),
             Field::optional(
                 "stale_if_error",
                 Shape::Duration,
-                "Time for which a stale response is served while the upstream fails.",
+                "Time for which a stale response is served while the upstream fails. Default: none.",
             ),
             Field::optional(
                 "max_object",
                 Shape::Size,
-                "Maximum size of a cached response.",
+                "Maximum size of a cached response. Default: unlimited.",
             ),
             Field::optional(
                 "store",
                 Shape::Name("a store or `local`"),
-                "Store for responses: `local`, or a store that a fleet shares.",
+                "Store for responses: `local`, or a store that a fleet shares. Default: `local`.",
             ),
         ],
         rules: &[],
@@ -78,7 +78,7 @@ pub mod author {
             Field::optional(
                 "consumer",
                 Shape::Bool,
-                "Separate the responses of each consumer.",
+                "Separate the responses of each consumer. Default: `false`.",
             ),
         ],
         rules: &[],

@@ -22,7 +22,11 @@ pub mod author {
                 Shape::Several(&Shape::Word(&["zstd", "br", "gzip"])),
                 "Encodings, the preferred first.",
             ),
-            Field::optional("level", Shape::Integer(1, 11), "Compression level."),
+            Field::optional(
+                "level",
+                Shape::Integer(1, 11),
+                "Compression level. Default: that of the encoding.",
+            ),
             Field::optional(
                 "min_size",
                 Shape::Size,

@@ -38,12 +38,12 @@ pub mod author {
             Field::optional(
                 "tokens",
                 Shape::Rate,
-                "Tokens per period, of prompts and answers.",
+                "Tokens per period, of prompts and answers. Default: unlimited.",
             ),
             Field::optional(
                 "max_tokens",
                 Shape::Integer(1, 1 << 31),
-                "Maximum tokens of an answer.",
+                "Maximum tokens of an answer. Default: unlimited.",
             ),
             Field::optional(
                 "key",
@@ -53,7 +53,7 @@ pub mod author {
             Field::optional(
                 "store",
                 Shape::Name("a store or `local`"),
-                "Store for counters: `local`, or a store that a fleet shares.",
+                "Store for counters: `local`, or a store that a fleet shares. Default: `local`.",
             ),
         ],
         rules: &[],

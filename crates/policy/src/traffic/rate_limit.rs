@@ -421,7 +421,7 @@ pub mod author {
             Field::optional(
                 "anonymous",
                 Shape::Word(&["address"]),
-                "Key of a request that has no value for `key`. The only value, `address`, is the default: the client's address.",
+                "Key of a request that has no value for `key`: `address`, the client's address. Default: `address`.",
             ),
             Field::optional(
                 "algorithm",

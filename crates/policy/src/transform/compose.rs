@@ -32,7 +32,7 @@ pub mod author {
             Field::optional(
                 "timeout",
                 Shape::Timeout,
-                "Maximum time of all calls together.",
+                "Maximum time of all calls together. Default: the timeout of the operation.",
             ),
         ],
         rules: &[Rule::Holds(check)],
@@ -61,11 +61,15 @@ pub mod author {
                 Shape::List(&Shape::Text),
                 "Calls whose responses this call needs.",
             ),
-            Field::optional("timeout", Shape::Timeout, "Maximum time of the call."),
+            Field::optional(
+                "timeout",
+                Shape::Timeout,
+                "Maximum time of the call. Default: the timeout of the upstream.",
+            ),
             Field::optional(
                 "optional",
                 Shape::Bool,
-                "Continue without this call if it fails.",
+                "Continue without this call if it fails. Default: `false`.",
             ),
         ],
         rules: &[],

@@ -186,16 +186,20 @@ pub mod author {
     pub static SHAPE: Object = Object {
         what: "a deprecation",
         fields: &[
-            Field::optional("since", Shape::Date, "Day of the deprecation."),
+            Field::optional(
+                "since",
+                Shape::Date,
+                "Day of the deprecation. Default: none.",
+            ),
             Field::optional(
                 "sunset",
                 Shape::Date,
-                "Last day on which the operation is served.",
+                "Last day on which the operation is served. Default: unlimited.",
             ),
             Field::optional(
                 "link",
                 Shape::Form(&forms::URL),
-                "URL of the documentation for clients.",
+                "URL of the documentation for clients. Default: none.",
             ),
         ],
         rules: &[

@@ -35,7 +35,7 @@ pub mod author {
             Field::optional(
                 "print_defaults",
                 Shape::Bool,
-                "Write fields that have their default values.",
+                "Write fields that have their default values. Default: `false`.",
             ),
         ],
         rules: &[],

@@ -25,14 +25,18 @@ pub mod author {
             Field::optional(
                 "media_type",
                 Shape::Form(&forms::MEDIA_TYPE),
-                "Media type of the response, if the client accepts more than one.",
+                "Media type of the response, if the client accepts more than one. Default: the first of the document.",
             ),
             Field::optional(
                 "example",
                 Shape::Form(&forms::WORDS),
-                "Name of the example.",
+                "Name of the example. Default: the first of the document.",
             ),
-            Field::optional("delay", Shape::Duration, "Delay of the response."),
+            Field::optional(
+                "delay",
+                Shape::Duration,
+                "Delay of the response. Default: none.",
+            ),
         ],
         rules: &[],
     };

@@ -214,8 +214,16 @@ pub mod author {
                 Shape::Word(&["301", "302", "303", "307", "308"]),
                 "Status of the response. Default: 308.",
             ),
-            Field::optional("scheme", Shape::Word(&["http", "https"]), "New scheme."),
-            Field::optional("host", Shape::Form(&forms::HOST_NAME), "New host."),
+            Field::optional(
+                "scheme",
+                Shape::Word(&["http", "https"]),
+                "New scheme. Default: unchanged.",
+            ),
+            Field::optional(
+                "host",
+                Shape::Form(&forms::HOST_NAME),
+                "New host. Default: unchanged.",
+            ),
             Field::optional(
                 "port",
                 Shape::Integer(1, 65_535),
@@ -224,7 +232,7 @@ pub mod author {
             Field::optional(
                 "path",
                 Shape::Form(&forms::PATH_TEMPLATE),
-                "New path; it can contain `{path}` and path parameters.",
+                "New path; it can contain `{path}` and path parameters. Default: unchanged.",
             ),
             Field::optional(
                 "keep_query",

@@ -247,7 +247,7 @@ pub mod author {
                 Shape::Integer(200, 599),
                 "Status of the response. Default: 200.",
             ),
-            Field::optional("body", Shape::Text, "Body of the response."),
+            Field::optional("body", Shape::Text, "Body of the response. Default: empty."),
             Field::optional(
                 "content_type",
                 Shape::Text,

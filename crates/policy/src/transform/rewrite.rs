@@ -248,14 +248,18 @@ pub mod author {
             Field::optional(
                 "path",
                 Shape::Form(&forms::PATH_TEMPLATE),
-                "New path, which is appended to the target's path; it can contain `{path}` and path parameters.",
+                "New path, which is appended to the target's path; it can contain `{path}` and path parameters. Default: unchanged.",
             ),
             Field::optional("query", Shape::Object(&QUERY), "Changes to the query."),
-            Field::optional("host", Shape::Form(&forms::HOST), "Host of the request."),
+            Field::optional(
+                "host",
+                Shape::Form(&forms::HOST),
+                "Host of the request. Default: `host_header` of the upstream applies.",
+            ),
             Field::optional(
                 "method",
                 Shape::Form(&forms::METHOD),
-                "Method of the request.",
+                "Method of the request. Default: unchanged.",
             ),
         ],
         rules: &[

@@ -44,7 +44,7 @@ pub static UPSTREAM: Object = Object {
             "Version of the PROXY header at the start of each connection. The header names the \
 client after `trusted_proxies` were applied; the port of a client behind a proxy is 0. A \
 connection then carries one request, so this needs `protocol: h1`. Health checks name no client \
-(`UNKNOWN`, `LOCAL`).",
+(`UNKNOWN`, `LOCAL`). Default: none.",
         ),
         F::optional(
             "lb",
@@ -61,17 +61,17 @@ connection then carries one request, so this needs `protocol: h1`. Health checks
         F::optional(
             "hash_on",
             Form(&forms::HASH_KEY),
-            "With `ketama` and `maglev`: input of the hash; a claim is that of the consumer. For `cookie:NAME` the gateway sets the cookie if a request has none.",
+            "Input of the hash of `ketama` and `maglev`, which require it; a claim is that of the consumer. For `cookie:NAME` the gateway sets the cookie if a request has none. Default: none.",
         ),
         F::optional(
             "bounded_load",
             Bool,
-            "With `ketama` and `maglev`: skip a target with more than 1.25 times its share of the requests in flight.",
+            "With `ketama` and `maglev`: skip a target with more than 1.25 times its share of the requests in flight. Default: `false`.",
         ),
         F::optional(
             "health",
             Shape::Object(&HEALTH),
-            "Health checks and outlier detection.",
+            "Health checks and outlier detection. Default: neither active nor passive checks.",
         ),
         F::optional(
             "timeouts",
@@ -111,7 +111,7 @@ connection then carries one request, so this needs `protocol: h1`. Health checks
         F::optional(
             "slow_start",
             Timeout,
-            "Time until a new target gets its full share.",
+            "Time until a new target gets its full share. Default: none; a new target gets its full share at once.",
         ),
     ],
     rules: &[
@@ -140,7 +140,7 @@ static TARGET: Object = Object {
         F::optional(
             "zone",
             Form(&forms::WORDS),
-            "Zone of the target. Targets of the gateway's own zone (`gwd run --zone`) come first while at least half of them work.",
+            "Zone of the target. Targets of the gateway's own zone (`gwd run --zone`) come first while at least half of them work. Default: none.",
         ),
     ],
     rules: &[],
@@ -157,7 +157,7 @@ static DNS: Object = Object {
         F::optional(
             "port",
             Integer(1, 65_535),
-            "Port of every address (A and AAAA records). Without it the name has SRV records with ports, weights and priorities.",
+            "Port of every address (A and AAAA records). Default: the ports, weights and priorities of the SRV records of the name.",
         ),
         F::optional(
             "refresh",
@@ -202,12 +202,15 @@ static HEALTH: Object = Object {
         F::optional(
             "active",
             Shape::Object(&ACTIVE),
-            "Health checks by the gateway's own requests.",
+            "Health checks by the gateway's own requests. Default: none.",
         ),
         F::optional(
             "passive",
             Shape::Object(&PASSIVE),
-            "Outlier detection from clients' requests.",
+            "Outlier detection from clients' requests. A host is ejected for statuses, broken \
+            connections, timeouts and rates only while another host can serve its requests. A \
+            single host is therefore ejected only if no connection to it can be opened. Default: \
+            none.",
         ),
         F::optional(
             "all_unhealthy",
@@ -249,7 +252,7 @@ static ACTIVE: Object = Object {
         F::optional(
             "body",
             Form(&forms::WORDS),
-            "Text that the body of the response must contain.",
+            "Text that the body of the response must contain. Default: any body.",
         ),
         F::optional(
             "interval",
@@ -331,7 +334,8 @@ static PASSIVE: Object = Object {
         F::optional(
             "max_ejected",
             Percent,
-            "Maximum share of targets ejected at once; one is always allowed. Default: 10%.",
+            "Maximum share of targets ejected at once; one is always allowed. A host that no other \
+            host can replace is never ejected for statuses. Default: 10%.",
         ),
         F::optional(
             "jitter",
@@ -348,7 +352,7 @@ static PASSIVE: Object = Object {
         F::optional(
             "success_rate",
             Shape::Object(&SUCCESS_RATE),
-            "Ejection of targets whose success rate is far below that of the others.",
+            "Ejection of targets whose success rate is far below that of the others. Default: disabled.",
         ),
     ],
     rules: &[Rule::Holds(ejections_can_grow)],

@@ -46,7 +46,7 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "jwks_file",
             Shape::Form(&forms::FILE),
-            "File of the project with the public keys, a JWK set (RFC 7517 §5).",
+            "File of the project with the public keys, a JWK set (RFC 7517 §5). Default: none.",
         ),
         Field::optional(
             "jwks",
@@ -56,7 +56,7 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "secret",
             Shape::Secret,
-            "Shared secret of HS algorithms, at least as long as their hash: 32, 48 or 64 bytes.",
+            "Shared secret of HS algorithms, at least as long as their hash: 32, 48 or 64 bytes. Default: none.",
         ),
         Field::required(
             "algorithms",
@@ -66,7 +66,7 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "leeway",
             Shape::Duration,
-            "Allowed clock difference for `exp`, `nbf` and `iat`. Default and maximum: 60s.",
+            "Allowed clock difference for `exp`, `nbf` and `iat`. Maximum: 60s. Default: 60s.",
         ),
         Field::optional(
             "max_lifetime",
