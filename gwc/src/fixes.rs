@@ -57,9 +57,9 @@ pub struct FixResult {
 /// Text of a file before and after edits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Text as read.
+    /// Text of the file before the edits.
     pub old: String,
-    /// Text after the edits.
+    /// Text of the file after the edits.
     pub new: String,
 }
 

@@ -298,10 +298,9 @@ fn check_alone(
 enum Standing {
     /// Record that the reader has accepted.
     Accepted,
-    /// Record in the chain of the new record only.
+    /// Record that the reader has not accepted, and that the chain of the new record contains.
     New,
-    /// Record of one of several merged branches, which gateways of the others did not accept; or record of
-    /// another bundle.
+    /// Record of a merged branch that the reader did not follow, or record of another bundle.
     Beside,
 }
 

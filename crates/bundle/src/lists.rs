@@ -151,7 +151,7 @@ pub(crate) fn before_next(
 /// Reader of the lists of a store that has not accepted a list before.
 struct Reader<'a> {
     store: &'a dyn Store,
-    /// `None`: signatures are not checked.
+    /// Trust file with the accepted keys. `None`: signatures are not checked.
     trust: Option<&'a Trust>,
     channel: &'a ChannelName,
     now: Moment,

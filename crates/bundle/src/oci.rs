@@ -64,7 +64,7 @@ pub struct ImageManifest {
     /// Descriptors of the content blobs, in order.
     pub layers: Vec<Descriptor>,
     /// Manifest that this manifest is about (`subject` in OCI), such as the bundle of a statement.
-    /// `None`: no subject. For people and tools; serving never depends on it.
+    /// For people and tools; serving never depends on it. `None`: no subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Key-value pairs for tools.

@@ -57,7 +57,7 @@ impl Revocations {
         lists.map(|&(serial, digest)| Pointer { digest, serial })
     }
 
-    /// True if this list is one of the lists.
+    /// True if the chain of revocation lists contains this list.
     #[must_use]
     pub fn has(&self, list: Pointer) -> bool {
         self.lists.contains(&(list.serial, list.digest))
@@ -221,8 +221,8 @@ fn read_new(
 }
 
 /// Adds the unknown lists among the newest 128 of a store. Leaves out lists that are refused, and
-/// returns the reason why a list that is newer than the accepted ones is refused. Lists by revoked keys
-/// and by keys of other channels are no reason.
+/// returns the reason why a list that is newer than the accepted ones is refused. Lists that
+/// revoked keys or keys of other channels signed are no reason.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].

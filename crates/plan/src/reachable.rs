@@ -64,7 +64,7 @@ impl Networks {
         }
     }
 
-    /// True if each of these networks is among the networks of the other address.
+    /// True if every client that can reach this address can also reach the other address.
     fn are_within(self, other: Self) -> bool {
         let is_same_family = |one: IpAddr, other: IpAddr| one.is_ipv4() == other.is_ipv4();
         match (self, other) {

@@ -265,9 +265,9 @@ fn rule(id: &'static str, subject: String, old: Option<String>, new: Option<Stri
     change
 }
 
-/// New acknowledgements that match no change of this plan, so that a later change could pass
-/// without review. Leaves out an acknowledgement that matches the change for another added
-/// acknowledgement.
+/// Reports new acknowledgements that match no change of this plan. A later change could otherwise
+/// pass without review. Leaves out an acknowledgement of the line that this plan has about another
+/// new acknowledgement.
 fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Change]) -> Vec<Change> {
     let known: BTreeSet<Key<'_>> = before.iter().map(key).collect();
     let members = changes.iter().flat_map(|change| &change.members);

@@ -31,7 +31,7 @@ const REPEATED_SHOWN_MAX: usize = 20;
 pub(super) struct Scope<'a> {
     pub(super) place: &'a Place,
     pub(super) store: &'a AnyStore,
-    /// `None`: no signature is checked.
+    /// Trust file with the accepted keys. `None`: no signature is checked.
     pub(super) trust: Option<&'a Trust>,
     /// Trust file without the keys that the new list revokes.
     pub(super) left: Option<Trust>,
@@ -65,7 +65,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Determines the next list with the entries `wanted`. `trial`: list with the signatures of the
-    /// new list's keys. `decision`: about lists by revoked keys.
+    /// new list's keys. `decision`: about lists that revoked keys signed.
     ///
     /// # Errors
     /// If a list in force cannot be read, or `decision` is needed or wrong.

@@ -62,9 +62,8 @@ impl ComparedEnvironment {
         Some(all.collect())
     }
 
-    /// Returns the context with this environment. The project without an environment is read as
-    /// well, and its compilation checks gateway.yaml in every environment. The others check it in
-    /// their own environment only.
+    /// Returns the context with this environment. Without an environment, the compilation checks
+    /// gateway.yaml in every environment. With one, it checks only this environment.
     pub(super) fn context(&self, context: &Context) -> Context {
         let (name, scope) = match self.name.as_str() {
             "" => (None, Scope::Every),

@@ -204,10 +204,9 @@ impl Movement<'_> {
     }
 
     /// Refuses to move the channel if the store lacks the revocation list of the channel's newest
-    /// record, or if this list is by a revoked key. Also refuses this if the newest list is below the
-    /// minimum serial in the trust file.
-    /// Otherwise gateways would refuse the new record, and a new gateway would admit revoked
-    /// bundles and credentials.
+    /// record, or if a revoked key signed this list. Also refuses this if the newest list is below
+    /// the minimum serial in the trust file. Otherwise gateways would refuse the new record, and a
+    /// new gateway would admit revoked bundles and credentials.
     fn check_lists(&self, store: &dyn Store, newest: Option<Pointer>) -> anyhow::Result<()> {
         let named = self.head.and_then(|head| head.record.revocations);
         let floor = self

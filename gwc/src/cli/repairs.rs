@@ -37,7 +37,7 @@ struct Action {
 
 /// Part of a document that an overlay can remove.
 struct Part {
-    /// JSONPath of the part.
+    /// JSONPath of the part in the document.
     target: String,
     /// JSONPath of the list that contains the part. Empty if the part is not in a list. `index`:
     /// index of the part in this list.

@@ -17,7 +17,7 @@ use crate::release::{self, Place};
 /// Subject of messages about lapsed lists.
 const LAPSED: &str = "a key that is revoked, retired or expired now";
 
-/// Decision of an operator about lists by revoked keys (`--repeat-list`).
+/// Decision of an operator about lists that revoked keys signed (`--repeat-list`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RepeatList {
     /// Repeat the entries of the list with this serial.
@@ -40,12 +40,12 @@ impl std::str::FromStr for RepeatList {
     }
 }
 
-/// Adds to a new list the entries of lists by revoked keys. `revoked_now`: list in force until now, by
-/// a key that the new list revokes. Without a decision, it is repeated. Returns the list that the
-/// decision names.
+/// Adds to a new list the entries of lists that revoked keys signed. `revoked_now`: list in force
+/// until now, signed by a key that the new list revokes. Without a decision, its entries are added.
+/// Returns the list that the decision names.
 ///
 /// # Errors
-/// If a decision is needed, or names a list that is not by a revoked key.
+/// Returns an error if a decision is needed, or if it names a list that no revoked key signed.
 pub(super) fn repeat(
     (store, left, channel): (&dyn Store, Option<&Trust>, &ChannelName),
     decision: Option<RepeatList>,
@@ -92,8 +92,8 @@ pub(super) fn repeat(
     }
 }
 
-/// Newest list by revoked keys that is newer than the list in force, and has entries that are not
-/// among `entries`.
+/// Newest list that revoked keys signed, that is newer than the list in force, and that has entries
+/// that `entries` lacks.
 fn dropped(
     store: &dyn Store,
     trust: &Trust,
@@ -104,7 +104,8 @@ fn dropped(
     lists::newest_lapsed(store, trust, channel, release::now(), adds)
 }
 
-/// Warning if entries of a list by a revoked key do not count. `None`: there are none.
+/// Warning if entries have no effect because a revoked key signed their list. `None`: there are
+/// none.
 pub(super) fn warning(
     place: &Place,
     store: &dyn Store,
@@ -128,8 +129,8 @@ pub(super) fn warning(
     }))
 }
 
-/// Reason and advice if the list that the channel's newest record or the trust file names is by a
-/// revoked key.
+/// Reason and advice if a revoked key signed the revocation list that the channel's newest record
+/// or the trust file names. `None`: another key signed it.
 pub(super) fn refusal(
     place: &Place,
     store: &dyn Store,

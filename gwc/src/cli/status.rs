@@ -142,8 +142,10 @@ pub(super) fn compare(
 
 /// Approvals of the channel's newest record, and of its next change.
 struct Approvals {
+    /// Number of owners that must approve a change.
     needed: u32,
-    /// `None`: the channel has no record.
+    /// Approvals of the newest record, or the reason why they do not suffice. `None`: the channel
+    /// has no record.
     head: Option<Result<Approved, Refused>>,
     pending: Vec<PendingChange>,
 }

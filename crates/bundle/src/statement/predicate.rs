@@ -174,7 +174,7 @@ enum WrittenStep {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenTraffic {
-    /// `None`: all nodes.
+    /// Share of the nodes that run the bundle. `None`: all nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nodes: Option<u32>,
     traffic: u32,

@@ -63,7 +63,8 @@ impl Stored {
     }
 }
 
-/// True if a manifest claims to be that of a statement in this role. The statement itself decides.
+/// True if a manifest claims to contain a statement in this role. Callers must also check the role
+/// in the statement itself.
 #[cfg(feature = "folder")]
 pub(crate) fn is_of(manifest: &ImageManifest, role: super::predicate::Role) -> bool {
     let claimed = manifest.annotations.get(PREDICATE_TYPE);

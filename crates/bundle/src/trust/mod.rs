@@ -485,8 +485,9 @@ impl Trust {
     }
 }
 
-/// Keeps the more important of two reasons, and the first of two equally important ones. Readers skip
-/// statements by revoked keys and by keys of other channels, whatever other signatures they have.
+/// Keeps the more important of two reasons, and the first of two equally important ones. Readers
+/// skip statements that revoked keys or keys of other channels signed, whatever other signatures
+/// they have.
 fn note(worst: &mut Option<Refused>, refused: Refused) {
     let importance = |refused: &Refused| match refused {
         Refused::UnknownKey => 0,

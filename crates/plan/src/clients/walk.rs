@@ -127,7 +127,7 @@ pub(super) struct Walk<'j> {
     pairs: Vec<((u32, u32), Local)>,
     /// Messages that reach each pair with differences, by the edge to it.
     reached: BTreeMap<usize, BTreeMap<Edge, Reached>>,
-    /// Messages, and differences outside schemas. Their index is their number.
+    /// Messages, and differences outside schemas. The number of a message is its index here.
     messages: Vec<Option<MessageSource>>,
     /// Number of the first message of each part.
     parts: FxHashMap<(String, String), usize>,

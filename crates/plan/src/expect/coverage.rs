@@ -11,7 +11,7 @@ use crate::route::{Answer, Decision, Outcome};
 /// Items of one kind that tests reached.
 #[derive(Clone, Debug, Default)]
 pub struct Share {
-    /// All items.
+    /// All items of the kind.
     pub all: BTreeSet<String>,
     /// Items that at least one request reached.
     pub reached: BTreeSet<String>,

@@ -6,7 +6,7 @@ use bundle::ir;
 use super::difference::{Compared, EarlierKeys, api_of, by_check, day, is_unstable};
 use crate::{Change, Plan};
 
-/// Checks of one direction.
+/// Ids of the checks about deprecated properties, for requests or for responses.
 struct Checks {
     deprecated: &'static str,
     with_sunset: &'static str,

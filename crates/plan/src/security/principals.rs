@@ -238,7 +238,7 @@ impl<'a> Principal<'a> {
     }
 }
 
-/// True if the requests have these fields, with the same sources, among `others`.
+/// True if `others` contains each of these fields with the same sources.
 fn are_within(fields: &Sources<'_>, others: &Sources<'_>) -> bool {
     let mut fields = fields.iter();
     fields.all(|(name, sources)| others.get(name) == Some(sources))

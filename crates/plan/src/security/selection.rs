@@ -40,7 +40,7 @@ struct Selection<'r> {
     is: &'r Requirement,
     /// Pairs of places whose credentials can belong to different callers, of both sides.
     contradictions: BTreeSet<&'r (Place, Place)>,
-    /// Remaining work.
+    /// Number of combinations that may still be examined.
     left: usize,
 }
 
@@ -202,8 +202,8 @@ impl Requirement {
         Self::new(alternatives.collect(), tokens.collect(), pairs.collect())
     }
 
-    /// Requirement with these alternatives. `tokens` and `contradictions` are by alternative of the
-    /// document.
+    /// Requirement with these alternatives. `tokens` and `contradictions` have one entry for
+    /// each alternative of the document.
     fn new(
         mut alternatives: Vec<Alternative>,
         tokens: Vec<BTreeSet<Place>>,

@@ -81,7 +81,7 @@ pub(super) fn project_above(revision: &Revision, folder: &str) -> Option<String>
 pub(super) enum Meaning {
     /// The nearest project, at the end of the name or above it, is in this folder.
     Project(String),
-    /// The name leads to this folder.
+    /// The name is the path of this folder, after its symbolic links are followed.
     Folder(String),
 }
 
