@@ -14,9 +14,6 @@ use e2e::upstream::{Answer, Upstream};
 use crate::cases::{by_gwc, by_gwd};
 use crate::tls_peers::Certificates;
 
-/// Examples that `tests/tests/readme.rs` tests instead of this file.
-const ELSEWHERE: [&str; 2] = ["museum", "orders"];
-
 macro_rules! examples {
     ($($name:ident $folder:literal $listeners:expr, $options:expr, $route:expr;)*) => {
         /// Examples whose cases need neither TLS nor another protocol than HTTP/1.1.
@@ -32,6 +29,7 @@ examples! {
     keys_and_limits "keys-and-limits" ["public"], [], [];
     many_teams "many-teams" ["public", "inside"], [], ["--listener", "public"];
     monorepo "monorepo" ["public"], ["--env", "prod"], ["--env", "prod"];
+    museum "museum" ["public"], [], [];
     versions "versions" ["public"], [], [];
 }
 
@@ -52,10 +50,7 @@ fn example_without_test_or_readme_is_found() {
             entry.path().join("README.md").is_file(),
             "{name} has no README.md"
         );
-        if ELSEWHERE.contains(&name.as_str()) {
-            continue;
-        }
-        let tested = PLAIN.iter().chain(&["grpc", "tls", "websocket"]);
+        let tested = PLAIN.iter().chain(&["grpc", "orders", "tls", "websocket"]);
         assert!(
             tested.into_iter().any(|tested| *tested == name),
             "{name} has no test"
@@ -117,7 +112,20 @@ fn release(project: &Project, options: &[&str]) {
     project.gwc(&[&apply, options].concat()).succeeds();
 }
 
+/// Runs the cases of an example through `gwc route` and gwd.
 fn run(example: &str, listeners: &[&str], options: &[&str], route: &[&str]) {
+    let (gateway, _upstreams) = served(example, listeners, options, route);
+    gateway.stops_clean();
+}
+
+/// Runs the cases of an example. Returns the gateway, which still serves the example, and the
+/// upstreams.
+fn served(
+    example: &str,
+    listeners: &[&str],
+    options: &[&str],
+    route: &[&str],
+) -> (Gateway, Vec<Upstream>) {
     let folder = binaries::workspace().join("examples").join(example);
     let cases = cases::of(&folder);
     assert!(!cases.is_empty(), "no cases in {example}");
@@ -133,6 +141,29 @@ fn run(example: &str, listeners: &[&str], options: &[&str], route: &[&str]) {
         wrong.extend(by_gwd(&gateway, &upstreams, case, &authority));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    (gateway, upstreams)
+}
+
+#[test]
+fn orders() {
+    let (gateway, upstreams) = served(
+        "orders",
+        &["public", "inside"],
+        &[],
+        &["--listener", "public"],
+    );
+    let url = format!("http://{}/stock/items/7", gateway.listener("inside"));
+    let response = curl(&["--user", "warehouse:picking-example", &url]);
+    assert!(response.stdout.starts_with("HTTP/1.1 200"), "{response}");
+    let seen: Vec<String> = upstreams
+        .iter()
+        .flat_map(Upstream::take)
+        .map(|seen| seen.target)
+        .collect();
+    assert_eq!(seen, ["/internal/items/7"]);
+    let response = curl(&[&url]);
+    assert!(response.stdout.starts_with("HTTP/1.1 401"), "{response}");
+    assert!(upstreams.iter().all(|upstream| upstream.take().is_empty()));
     gateway.stops_clean();
 }
 
