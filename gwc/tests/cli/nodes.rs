@@ -335,7 +335,7 @@ fn status_shows_the_troubles_of_each_gateway() {
         (json!(false), json!("fails"), json!("it answered 418"));
     let mut open = upstream("open", json!([host("10.0.0.4:80")]));
     open["circuit"] = json!("open");
-    open["policies"] = json!([{"policy": "fuse", "circuit": "half-open"}, {"policy": "calm", "circuit": "closed"}]);
+    open["policies"] = json!([{"policy": "breaker", "circuit": "half-open"}, {"policy": "calm", "circuit": "closed"}]);
     let mut lost = upstream("lost", json!([]));
     lost["found_by"] = json!([{"name": "lost.internal", "error": "no answer"}]);
     let main = upstream("main", json!([host("10.0.0.1:80"), dead, sick]));
@@ -351,7 +351,7 @@ fn status_shows_the_troubles_of_each_gateway() {
             "    ALARM certificate-unusable",
             "    BROKEN ${file:/run/tls.crt}: it is over",
             "    upstream main: 1 of 3 hosts available: 10.0.0.2:80 unreachable (connecting to 10.0.0.2:80: refused); 10.0.0.3:80 fails its checks (it answered 418)",
-            "    upstream open: circuit open; policy fuse: circuit half-open",
+            "    upstream open: circuit open; policy breaker: circuit half-open",
             "    upstream lost: lost.internal not resolved: no answer",
         ],
         "{output}"

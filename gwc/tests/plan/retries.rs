@@ -153,8 +153,8 @@ fn numbers_of_breakers_and_checks_have_a_class() {
     }
     let policy = |more: &str| {
         with(
-            &format!("fuse: {{kind: circuit_breaker, failure_ratio: 50%{more}}}"),
-            ", fuse",
+            &format!("breaker: {{kind: circuit_breaker, failure_ratio: 50%{more}}}"),
+            ", breaker",
         )
     };
     both(

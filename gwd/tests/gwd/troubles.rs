@@ -222,33 +222,39 @@ fn open_breaker_of_a_policy_reports_the_policy() {
     let upstream = Upstream::telling(&Arc::new(AtomicUsize::new(500)));
     let mut shop = shop(
         upstream.address,
-        vec![op("GET", "/a").policy("fuse"), op("GET", "/b")],
+        vec![op("GET", "/a").policy("breaker"), op("GET", "/b")],
     );
     let mut breaker = circuit_breaker::Checked::of(&Settings::default());
     breaker.numbers.consecutive_failures = Some(1);
     breaker.numbers.open_ms = 60_000;
     shop.policies.push(bundle::ir::Policy {
-        name: "fuse".into(),
+        name: "breaker".into(),
         state: StateId(7),
         checked: policy::Checked::CircuitBreaker(breaker),
     });
     let running = Running::start(World::new(), &shop);
     let public = running.gwd.public();
     let circuits = || running.gwd.status()["upstreams"][0]["policies"].clone();
-    assert_eq!(circuits(), json!([{"policy": "fuse", "circuit": "closed"}]));
+    assert_eq!(
+        circuits(),
+        json!([{"policy": "breaker", "circuit": "closed"}])
+    );
     assert_eq!(get(public, "/a").status, 500);
     assert_eq!(get(public, "/a").problem(), "circuit_open");
     assert_eq!(get(public, "/b").status, 500, "another chain");
-    assert_eq!(circuits(), json!([{"policy": "fuse", "circuit": "open"}]));
+    assert_eq!(
+        circuits(),
+        json!([{"policy": "breaker", "circuit": "open"}])
+    );
     let state = running
         .gwd
-        .metric("gwd_circuit_state", &["main", "policy=\"fuse\""]);
+        .metric("gwd_circuit_state", &["main", "policy=\"breaker\""]);
     assert_eq!(state, 2.0);
     let shown = running.shown();
-    assert!(shown.contains("policy fuse: circuit open"), "{shown}");
+    assert!(shown.contains("policy breaker: circuit open"), "{shown}");
     let event = running.event("a circuit breaker is open");
     assert_eq!(
         (&event["upstream"], &event["policy"]),
-        (&json!("main"), &json!("fuse"))
+        (&json!("main"), &json!("breaker"))
     );
 }

@@ -12,7 +12,7 @@ info: {title: what is tried again, version: \"1\"}
 paths:
   /again: {get: {operationId: again, responses: {}}}
   /once: {get: {operationId: once, x-gateway: {retries: {attempts: 0}}, responses: {}}}
-  /fused: {get: {operationId: fused, x-gateway: {policies: [fuse], retries: {attempts: 0}}, responses: {}}}
+  /breaker: {get: {operationId: breaker, x-gateway: {policies: [breaker], retries: {attempts: 0}}, responses: {}}}
 ";
 
 #[test]
@@ -30,7 +30,7 @@ fn retries_and_breakers_run_and_operations_override() {
             "version: 1\nname: upstreams\napis: {{a: {{path: openapi.yaml}}}}\n\
              upstreams: {{u: {{targets: {{a: {{url: \"{}\"}}}}, lb: least_request, \
                retries: {{attempts: 2, \"on\": [gateway-error], backoff: {{base: 1ms, max: 2ms}}}}}}}}\n\
-             policies: {{fuse: {{kind: circuit_breaker, consecutive_failures: 2, open: 1h, open_max: 1h}}}}\n\
+             policies: {{breaker: {{kind: circuit_breaker, consecutive_failures: 2, open: 1h, open_max: 1h}}}}\n\
              defaults: {{upstream: u, security: upstream}}\n",
             upstream.url()
         ),
@@ -44,9 +44,9 @@ fn retries_and_breakers_run_and_operations_override() {
     assert_eq!(get("/once").status, 503);
     assert_eq!(upstream.take().len(), 1);
     for _ in 0..2 {
-        assert_eq!(get("/fused").text(), "no");
+        assert_eq!(get("/breaker").text(), "no");
     }
-    assert_eq!(get("/fused").json()["code"], "circuit_open");
+    assert_eq!(get("/breaker").json()["code"], "circuit_open");
     assert_eq!(upstream.take().len(), 2);
     assert_eq!(get("/once").text(), "no", "another chain, another breaker");
 }

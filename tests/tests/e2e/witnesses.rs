@@ -174,14 +174,14 @@ const OPENAPI: &str = "openapi.yaml";
 
 const EDITS: &[Edit] = &[
     (
-        "a door opens",
+        "open to everyone",
         OPENAPI,
         "{operationId: list,",
         "{operationId: list, security: [], x-gateway: {public: true},",
         1,
     ),
     (
-        "a door closes",
+        "closed to everyone",
         OPENAPI,
         "security: [], x-gateway: {public: true}, ",
         "",

@@ -2,7 +2,7 @@
 //!
 //! ```yaml
 //! policies:
-//!   fuse: {kind: circuit_breaker, consecutive_failures: 5, open: 30s, half_open_requests: 1}
+//!   breaker: {kind: circuit_breaker, consecutive_failures: 5, open: 30s, half_open_requests: 1}
 //! ```
 //! The policy applies to the whole exchange, and is no step of the chain. An operation with this
 //! policy has its own breaker, in addition to the upstream's breaker. A request that a breaker
