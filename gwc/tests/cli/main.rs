@@ -38,6 +38,7 @@ mod oasdiff;
 mod other_paths;
 mod past;
 mod patterns;
+mod pipes;
 mod project;
 mod reach;
 mod refused_head;
