@@ -249,6 +249,20 @@ fn decision(place: &str, text: &str) -> Decision {
     }
 }
 
+// === impl Decision ===
+
+impl Decision {
+    /// Key of the operation that the request matches. `None` if no operation is expected.
+    #[must_use]
+    pub fn operation(&self) -> Option<&str> {
+        match self {
+            Self::Forward(key) | Self::Respond(_, key) => Some(key),
+            Self::Reject(_, _, key) => key.as_deref(),
+            Self::None => None,
+        }
+    }
+}
+
 // === impl Case ===
 
 impl Case {

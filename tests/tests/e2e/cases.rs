@@ -1,6 +1,7 @@
 //! Tests of the case files in `tests/cases`, through `gwc route` and through gwd. Both must give
 //! the same result.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use e2e::binaries;
@@ -31,9 +32,9 @@ fn no_folder_of_cases_is_forgotten() {
     assert_eq!(names, FEATURES);
 }
 
-/// Every kind of policy and verifier that gwd supports must occur in a project of `tests/cases`.
-/// The test reads the kinds from the headings of `docs/vocabulary.md` without `(later)`.
-/// `stores.rs` tests stores, because they need a server.
+/// Every kind of policy and verifier that gwd supports must be in the chain of an operation that a
+/// case of `tests/cases` requests. The test reads the kinds from the headings of
+/// `docs/vocabulary.md` without `(later)`. `stores.rs` tests stores, because they need a server.
 #[test]
 fn every_kind_that_runs_has_cases() {
     let root = binaries::workspace();
@@ -44,20 +45,56 @@ fn every_kind_that_runs_has_cases() {
     });
     let kinds: Vec<&str> = kinds.filter(|kind| *kind != "redis").collect();
     assert!(kinds.len() > 25, "{kinds:?}");
-    let mut projects = String::new();
-    for folder in cases::features(&root.join("tests/cases")) {
-        let text = std::fs::read_to_string(folder.join("gateway.yaml"));
-        projects.push_str(&text.expect("gateway.yaml is text"));
-    }
-    let is_used = |kind: &&str| {
-        let mut uses = projects.split("kind: ").skip(1);
-        uses.any(|rest| {
-            let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_');
-            rest[..end.unwrap_or(rest.len())] == **kind
-        })
-    };
-    let missing: Vec<&&str> = kinds.iter().filter(|kind| !is_used(kind)).collect();
+    let folders = cases::features(&root.join("tests/cases"));
+    let used: BTreeSet<String> = folders
+        .iter()
+        .flat_map(|folder| requested_kinds(folder))
+        .collect();
+    let missing: Vec<&&str> = kinds.iter().filter(|kind| !used.contains(**kind)).collect();
     assert!(missing.is_empty(), "no cases: {missing:?}");
+}
+
+/// Kinds of the policies and verifiers of the operations that the cases of a folder request.
+fn requested_kinds(folder: &Path) -> BTreeSet<String> {
+    let (upstream, provider) = (Upstream::start(), Upstream::start());
+    let project = project(folder, &upstream, &provider);
+    let id = project.build();
+    let bundle = project.gwc(&["inspect", &id, "--format", "json"]);
+    let bundle = bundle.succeeds().json();
+    let cases = cases::of(folder);
+    let requested = |key: &Value| {
+        let mut keys = cases.iter().filter_map(|case| case.decision.operation());
+        keys.any(|requested| *key == requested)
+    };
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let mut kinds = BTreeSet::new();
+    for api in list(&bundle["apis"]) {
+        let definitions = ["policies", "auth"].map(|key| list(&bundle[key])).concat();
+        let definitions = [list(&api["policies"]), definitions].concat();
+        for operation in list(&api["operations"]) {
+            if !requested(&operation["key"]) {
+                continue;
+            }
+            // A scheme is shown by its content, such as `bearer by VERIFIER, stripped`.
+            let schemes = list(&operation["security"]).into_iter();
+            let schemes = schemes.flat_map(|one| one.as_object().cloned().unwrap_or_default());
+            let verifiers = schemes.filter_map(|(scheme, _)| {
+                let (_, verifier) = scheme.rsplit_once(" by ")?;
+                Some(Value::from(verifier.split(',').next()?))
+            });
+            for name in list(&operation["policies"]).into_iter().chain(verifiers) {
+                let mut named = definitions.iter();
+                let kind = named.find(|one| one["name"] == name);
+                kinds.extend(kind.and_then(|one| Some(one["kind"].as_str()?.to_owned())));
+            }
+            // A `timeout` policy is no link of the chain: gwc compiles it into this setting. Default:
+            // 15s.
+            if operation["timeout_ms"] != 15_000 {
+                kinds.insert("timeout".to_owned());
+            }
+        }
+    }
+    kinds
 }
 
 fn run(feature: &str) {
