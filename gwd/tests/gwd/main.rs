@@ -49,6 +49,7 @@ mod paths;
 mod promises;
 mod proxy_protocol;
 mod refusals;
+mod reports;
 mod retries;
 mod returned;
 mod revocation_lists;
