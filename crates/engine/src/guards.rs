@@ -52,7 +52,8 @@ pub fn of_logins(shared: &Shared, treatments: &[Treatment]) -> Vec<usize> {
 fn is_guard(checked: &Checked) -> bool {
     match checked {
         Checked::IpFilter(_) | Checked::Threat(_) => true,
-        Checked::RateLimit(_) => checked.phase() == Some(Phase::Address),
-        _ => false,
+        // A permit is held for an exchange with an upstream, which the paths of a login do not have.
+        Checked::Concurrency(_) => false,
+        _ => checked.has_counters() && checked.phase() == Some(Phase::Address),
     }
 }
