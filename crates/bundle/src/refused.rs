@@ -123,7 +123,7 @@ pub enum Refused {
         /// Serial of the accepted record or list.
         remembered: u64,
     },
-    /// The serial in the record or list differs from the serial of its link.
+    /// The serial in a record or revocation list differs from the serial in the name of its link.
     Mislinked {
         /// Serial in the record or list.
         serial: u64,

@@ -79,7 +79,7 @@ fn report(api: &Api, (field, other, scheme): (&str, &ir::Scheme, &ir::Scheme), s
     sink.push(
         Diagnostic::new(&MIXED_IDENTITY, at, message)
             .label("the upstream cannot tell them apart")
-            .help("write another field for each of the schemes"),
+            .help("give each scheme a field of its own"),
     );
 }
 

@@ -44,7 +44,7 @@ pub(super) fn check_any(settings: &Settings, apis: &[Api], sink: &mut Sink) {
                     with_tokens.span,
                     "consumers are identified by their issuer here",
                 )
-                .help("write the `issuer` of its tokens"),
+                .help("write `issuer`, the issuer of the tokens that this verifier accepts"),
         );
     }
 }

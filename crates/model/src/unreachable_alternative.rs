@@ -23,7 +23,7 @@ pub(super) fn check(requirements: &[Requirement], sink: &mut Sink) {
         };
         sink.push(
             Diagnostic::new(&UNREACHABLE_ALTERNATIVE, later.span, message)
-                .related(first.span, "requests that satisfy both are admitted here")
+                .related(first.span, "this alternative admits requests that satisfy both")
                 .help(match repeats {
                     true => "remove it",
                     false => "remove it, or put it first, so that it identifies the caller of requests with all its credentials",

@@ -34,7 +34,7 @@ mod tests {
     fn each_kind_that_refuses_says_what_it_protects() {
         for (kind, source) in SOURCES {
             let runtime = source.split("#[cfg(test)]").next().unwrap();
-            // `Limit` of the module `counter` refuses with its field `reject`.
+            // Limits refuse through `counter::Limit`, to which they give their refusal as `reject`.
             let refuses = runtime.contains("Step::Reject(") || runtime.contains("reject: &");
             assert_eq!(refuses, !refusals(kind).is_empty(), "REFUSALS of {kind}");
             let protects = protection(kind).is_some() || WITHOUT_PROTECTION.contains(kind);

@@ -304,7 +304,7 @@ impl<'a> ContainmentCheck<'a> {
             return false;
         }
         // A media type that only the narrow description has may match a range of the wide one.
-        // Ranges are not compared, so containment is not shown.
+        // Ranges are not compared, so containment is not proved.
         if !names(narrow).all(|name| wide.get(name).is_some()) {
             return false;
         }

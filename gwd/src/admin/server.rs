@@ -424,7 +424,7 @@ impl Admin {
         };
         event(
             Level::Info,
-            "an operator reads the lines of requests as they end",
+            "an operator follows the access log (`gwd tail`)",
             json!({"who": who}),
         );
         lines(tail::Lines::new(tail, filter))

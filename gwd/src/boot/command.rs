@@ -213,8 +213,8 @@ fn status_text(status: &Value) -> String {
             .map_or("-".to_owned(), |serial| serial.to_string()),
     );
     line("since", text(status, "since"));
-    // While a candidate serves requests, a rollback leaves the candidate: its target is the bundle
-    // that runs.
+    // While a candidate serves requests, a rollback ends the candidate. The target of the rollback
+    // is the bundle that already runs.
     let ends_candidate = status["bundle"].is_string() && status["rollback_to"] == status["bundle"];
     let rollback_state = match status["previous_ready"].as_bool() {
         _ if ends_candidate => "",

@@ -454,7 +454,7 @@ impl<T> Updater<T> {
             };
             silent.push((address.clone(), why));
         }
-        // The update has not failed if no registry that answers has records of the channel.
+        // If the registries that answer have no records of the channel, the update has succeeded.
         (changed, !left.channel || is_empty)
     }
 

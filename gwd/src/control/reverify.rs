@@ -170,7 +170,7 @@ impl Control {
                     known.accepted = accepted;
                     true
                 }
-                // A revoked bundle raises another alarm.
+                // A revoked bundle has an alarm of its own.
                 Err(Refused::Revoked { .. }) => true,
                 Err(refused) => !is_verdict(&refused),
             };

@@ -53,7 +53,8 @@ impl Control {
         let _followed = self.set_rollout(&head, rollout, base, before.as_ref());
     }
 
-    /// Base that was verified before for the same head.
+    /// Base record of a progressive release, if it was verified before for the same head of the
+    /// channel.
     fn known_base(before: Option<&NodeRollout>, head: &Accepted) -> Option<Accepted> {
         let known = before.filter(|known| known.head == head.pointer())?;
         known.base.clone().ok()

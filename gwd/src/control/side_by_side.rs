@@ -197,11 +197,12 @@ mod tests {
         }
     }
 
-    /// Errors and slow requests among 50 requests of a version between two looks.
+    /// Numbers of errors and of slow requests among the 50 requests of a version between two
+    /// comparisons.
     type Events = (u64, u64);
 
-    /// Looks up to `looks` times. Between two looks, each version serves 50 requests. Returns the
-    /// comparison that fails, and the number of looks.
+    /// Compares the versions up to `looks` times. Between two comparisons, each version serves 50
+    /// requests. Returns the comparison that fails, and the number of comparisons.
     fn run(looks: u64, base: Events, candidate: Events) -> (Option<Cause>, u64) {
         let mut totals = ServedTotals::default();
         let mut compared = SideBySide::new(&guard(), 10_000, &totals);

@@ -31,7 +31,7 @@ pub(crate) const HANDSHAKE_BYTES: u64 = 64 << 10;
 /// Percentage of the memory limit above which idle connections release memory while other
 /// connections wait for memory.
 const SCARCE: u64 = 70;
-/// Percentage of the memory limit above which gwd reads no data of requests that have not begun.
+/// Percentage of the memory limit above which gwd reads no new requests from connections.
 const HIGH: u64 = 80;
 /// Percentage of the memory limit above which requests and connections are rejected.
 const FULL: u64 = 95;

@@ -390,7 +390,7 @@ impl Question {
             if count.cost > 0 && answer.is_closed())
     }
 
-    /// Calls the server and passes its answer on.
+    /// Calls the server of the store and passes its answer to the callers that wait for it.
     async fn ask(self, link: Arc<Link>, mut connection: MultiplexedConnection, sha: String) {
         if let Answer::Gateways(ended) = self.answer {
             let announced = self.call.announce(&mut connection, &sha);

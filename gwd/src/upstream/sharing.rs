@@ -14,8 +14,8 @@ use crate::message::sends::Sends;
 /// Maximum size of a shared exchange's header list and of its coded fields, in bytes: 7 KiB. Usual
 /// servers accept 8 KiB; the difference is for fields that gwd adds.
 const SHARED_BYTES_MAX: usize = 7 << 10;
-/// Maximum number of fields of a shared exchange. Tomcat accepts 100, including the fields that gwd
-/// adds.
+/// Maximum number of header fields of a request on a connection that several clients share. Tomcat
+/// accepts 100, including the fields that gwd adds.
 const SHARED_FIELDS_MAX: usize = 60;
 /// Size from which a head may exceed the limit of a server, in bytes. The smallest usual limit is 4
 /// KiB (uWSGI); the fields that gwd adds are not counted.

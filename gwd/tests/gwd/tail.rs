@@ -10,7 +10,7 @@ use crate::fixture::*;
 use crate::world::{Process, World};
 
 /// Event of gwd's log when a reader is connected.
-const CONNECTED: &str = "an operator reads the lines of requests";
+const CONNECTED: &str = "an operator follows the access log";
 
 struct Tail {
     child: Child,

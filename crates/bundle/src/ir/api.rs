@@ -238,7 +238,7 @@ pub struct Treatment {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum PathReadings {
-    /// All interpretations must match the same route.
+    /// All interpretations of a path must match the same route.
     #[default]
     #[n(0)]
     Strict,

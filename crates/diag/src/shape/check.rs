@@ -456,7 +456,7 @@ fn check_word(
 fn empty(field: &Field, key: Span) -> Diagnostic {
     let message = format!("`{}` has no value", field.key);
     let finding = Diagnostic::new(&EMPTY_KEY, key, message);
-    let finding = finding.help("write one, `null` for the default, or remove the key");
+    let finding = finding.help("write a value, or `null` for the default, or remove the key");
     match field.is_guard {
         true => finding.level(Level::Error),
         false => finding,

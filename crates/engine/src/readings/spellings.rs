@@ -25,7 +25,7 @@ const PART_STEPS: usize = 4;
 /// Reason why the texts of a path cannot be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// A text leads above the root.
+    /// A path leads above the root (`/..`).
     Outside,
     /// A limit is exceeded: texts, their bytes, their separators, or steps.
     TooMany,

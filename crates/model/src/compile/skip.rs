@@ -229,7 +229,7 @@ struct Parts {
     /// Spans of the values and keys in the parts, sorted. Needed because overlays add values from
     /// other files.
     leaves: Vec<Span>,
-    /// Spans of `x-gateway` inside the parts. Findings in these spans stay.
+    /// Spans of `x-gateway` inside the skipped parts. Findings in these spans are still reported.
     extensions: Vec<Span>,
 }
 

@@ -9,7 +9,7 @@ use crate::compile::Compiled;
 use crate::settings::Settings;
 use crate::{Api, Model};
 
-/// Source locations under construction, by subject.
+/// Source locations of definitions while they are collected, by the subject that plans name.
 struct Definitions<'c> {
     compiled: &'c Compiled,
     places: BTreeMap<String, Place>,

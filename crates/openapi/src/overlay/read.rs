@@ -190,7 +190,7 @@ fn action(item: NodeRef<'_>, copies: bool, sink: &mut Sink) -> Option<Action> {
                 "`update` and `copy` exclude each other",
             )
             .related(update.key_span, "the other field")
-            .help("write one action for each, in the order in which they apply"),
+            .help("write one action for `copy` and one for `update`, in the order in which they apply"),
         );
         return None;
     }

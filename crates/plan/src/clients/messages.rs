@@ -46,7 +46,7 @@ struct Messages<'j> {
     /// Name of the part that is being compared, as in the source locations (such as `body
     /// application/json`).
     part: String,
-    /// [`Root::is_plain`] of the part.
+    /// True if the schema of the part is plain ([`Root::is_plain`]).
     is_plain: bool,
 }
 

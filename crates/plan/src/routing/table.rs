@@ -184,7 +184,8 @@ pub(super) fn routes<'a>(
         });
     }
     let mut operations = owners.iter().flat_map(|(api, _)| &api.operations);
-    // Routes that withhold requests matter only if an operation serves undescribed requests.
+    // Routes that match requests without serving them matter only if an operation serves requests
+    // that the document does not describe.
     if operations.any(|operation| !operation.owns.is_described()) {
         let rest = owners.iter().flat_map(|(api, mount)| rest(api, mount));
         let withheld: Vec<Route<'a>> = routes

@@ -204,7 +204,7 @@ fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, 
             // that are not known here.
             let asks = ["forward_auth", "ext_proc"];
             let asks = asks.iter().any(|kind| !access.policies(kind).is_empty());
-            // The addresses in files are not known, either.
+            // The addresses in files are not known.
             let filters = access.policies("ip_filter");
             let has_file = |(_, settings): &(&str, Settings)| {
                 settings.has(&["deny_file"]) || settings.has(&["allow_file"])

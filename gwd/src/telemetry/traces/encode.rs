@@ -118,7 +118,7 @@ fn server(request: &RequestSpans, unix_ns: impl Fn(u64) -> u64) -> Span {
     }
 }
 
-/// CLIENT span of the attempt with an index among the request's attempts.
+/// CLIENT span of an attempt. `index`: position among the attempts of the request.
 fn client(
     request: &RequestSpans,
     index: usize,

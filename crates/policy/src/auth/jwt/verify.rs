@@ -110,8 +110,8 @@ enum Keys {
 pub(in crate::auth) enum Signature<'a> {
     /// The signature is verified at once, also with an expensive key.
     Checked,
-    /// A signature by an expensive key is verified on another thread. Contains the answers that
-    /// have arrived.
+    /// Signatures by keys whose verification is expensive are verified on another thread. Contains
+    /// the answers of that thread that have arrived.
     ByAnswer(&'a Answers),
     /// The signature is assumed to be valid. For `gwc route`, which has no keys.
     #[cfg(feature = "author")]
