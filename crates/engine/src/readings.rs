@@ -165,7 +165,7 @@ impl Search<'_> {
         let by_query = route.treatment.depends_on_query || route.mount.has_query_conditions;
         let has_query = match by_query {
             true => all.any(|path| may_have_query(path, route)),
-            // The value of a described path parameter may contain any escape, so only `;` shows that a
+            // The value of a described path parameter may contain any escape. Only `;` shows that a
             // server may take the rest of the path for a query.
             false => {
                 route.treatment.validates && below.contains(';') && may_have_query(below, route)

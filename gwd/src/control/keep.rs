@@ -182,7 +182,7 @@ impl Control {
             if let Err(error) = follow::keep_source(&store, &self.state.layout, &accepted) {
                 event(
                     Level::Warn,
-                    "cannot copy the source of a bundle from the store; without the store, `gwd explain` shows no source locations",
+                    "cannot copy the source of a bundle from the store; without the store, explanations of requests (`/v1/explain`) have no source locations",
                     json!({"bundle": accepted.bundle().to_string(), "error": error.to_string()}),
                 );
             }
