@@ -47,11 +47,11 @@ impl Defaults {
     ///
     /// # Errors
     /// Returns the error with which gwd would refuse a version.
-    pub(super) fn begin(
+    pub(super) fn begin<'a>(
         &self,
-        sides: (&Side, &Side),
+        sides: (&'a Side, &'a Side),
         plan: &Plan,
-    ) -> Result<Replay, engine::BuildError> {
+    ) -> Result<Replay<'a>, engine::BuildError> {
         Replay::new(sides, plan, (self.listener.as_deref(), &self.host))
     }
 
@@ -60,7 +60,11 @@ impl Defaults {
     /// # Errors
     /// Returns an error if a log cannot be read, or if neither version has the listener of
     /// `--listener`.
-    pub(super) fn count(&self, logs: &[PathBuf], mut replay: Replay) -> anyhow::Result<Replayed> {
+    pub(super) fn count(
+        &self,
+        logs: &[PathBuf],
+        mut replay: Replay<'_>,
+    ) -> anyhow::Result<Replayed> {
         if let Some(name) = &self.listener
             && !replay.listeners().contains(name.as_str())
         {
@@ -111,7 +115,7 @@ pub(super) fn requests(count: u64) -> String {
 }
 
 /// Counts the requests of one log file, or of standard input (`-`).
-fn read(log: &Path, replay: &mut Replay) -> io::Result<()> {
+fn read(log: &Path, replay: &mut Replay<'_>) -> io::Result<()> {
     if log == Path::new("-") {
         return lines(io::stdin().lock(), replay);
     }
@@ -127,7 +131,7 @@ fn read(log: &Path, replay: &mut Replay) -> io::Result<()> {
 }
 
 /// Counts the request of each line. A line of more than [`LINE_MAX`] bytes counts as unreadable.
-fn lines(mut log: impl BufRead, replay: &mut Replay) -> io::Result<()> {
+fn lines(mut log: impl BufRead, replay: &mut Replay<'_>) -> io::Result<()> {
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -168,7 +172,7 @@ fn skip_line(log: &mut impl BufRead) -> io::Result<()> {
 }
 
 /// Counts each request of a HAR file.
-fn archive(file: File, replay: &mut Replay) -> io::Result<()> {
+fn archive(file: File, replay: &mut Replay<'_>) -> io::Result<()> {
     let mut text = Vec::new();
     file.take(HAR_MAX + 1).read_to_end(&mut text)?;
     let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why);

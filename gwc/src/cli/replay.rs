@@ -28,8 +28,9 @@ enum Format {
 #[command(
     after_help = "LOG is an access log of gwd, in the combined format of NGINX and Apache, or in the default format
 of Envoy; one of them compressed by gzip (FILE.gz); a HAR file of a browser (FILE.har); or `-` for
-standard input. Logs contain no credentials: routing is decided for each request, and a request of an
-operation that the plan changes counts as changed.
+standard input. Logs contain no credentials. Routing is decided for each request, access only for
+lines that name the caller, as those of gwd. Otherwise a request of an operation with another access
+is undetermined.
 
 Examples:
   gwc replay access.log --old git:main
@@ -121,13 +122,14 @@ fn human(replayed: &Replayed, top: usize) -> String {
     }
     for group in replayed.groups.iter().take(top) {
         let [old, new] = &group.owners;
-        let what = match group.effect {
-            Effect::Changed => {
-                let classes = group.classes.iter().map(|class| class.name());
-                format!("{new} ({})", classes.collect::<Vec<_>>().join(", "))
-            }
-            _ => format!("{old} → {new}"),
+        let mut what = match old == new {
+            true => new.clone(),
+            false => format!("{old} → {new}"),
         };
+        if !group.classes.is_empty() {
+            let classes = group.classes.iter().map(|class| class.name());
+            what.push_str(&format!(" ({})", classes.collect::<Vec<_>>().join(", ")));
+        }
         out.push_str(&format!(
             "\n{:>12} {:<12} {}\n{:>12} such as {}\n",
             group.count,

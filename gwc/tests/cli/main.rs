@@ -43,6 +43,7 @@ mod project;
 mod reach;
 mod refused_head;
 mod replay;
+mod replay_callers;
 mod repository;
 mod revision_links;
 mod revoke;

@@ -184,8 +184,26 @@ impl Writer {
 /// Appends text as a JSON string. Control characters and invisible characters are escaped, and
 /// invalid UTF-8 is replaced, so that a log line stays one line and cannot manipulate a terminal.
 pub(crate) fn write_text(text: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
+    write_content(text, out);
+    out.push(b'"');
+}
+
+/// Appends words as one JSON string, separated by spaces.
+pub(crate) fn write_words(words: &[Box<str>], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for (index, word) in words.iter().enumerate() {
+        if index > 0 {
+            out.push(b' ');
+        }
+        write_content(word.as_bytes(), out);
+    }
+    out.push(b'"');
+}
+
+/// Like [`write_text`], without the quotes.
+fn write_content(text: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
     for chunk in text.utf8_chunks() {
         let valid = chunk.valid();
         if !valid.is_ascii() {
@@ -207,7 +225,6 @@ pub(crate) fn write_text(text: &[u8], out: &mut Vec<u8>) {
             out.extend_from_slice("\u{fffd}".as_bytes());
         }
     }
-    out.push(b'"');
 }
 
 /// Like [`write_text`], for valid UTF-8 with non-ASCII characters, and without the quotes.
@@ -254,6 +271,19 @@ mod tests {
         let mut out = Vec::new();
         write_text(bytes, &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn words_are_one_string() {
+        let written = |words: &[&str]| {
+            let words: Vec<Box<str>> = words.iter().map(|word| (*word).into()).collect();
+            let mut out = Vec::new();
+            write_words(&words, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(written(&[]), "\"\"");
+        assert_eq!(written(&["read"]), "\"read\"");
+        assert_eq!(written(&["read", "a\"\n"]), r#""read a\"\u000a""#);
     }
 
     #[test]

@@ -34,11 +34,10 @@ pub fn read(text: &[u8]) -> Option<Vec<Option<LoggedRequest<'static>>>> {
     let requests = entries.map(|entry| {
         let url: http::Uri = entry.request.url.parse().ok()?;
         Some(LoggedRequest {
-            consumer: None,
-            listener: None,
             method: entry.request.method.into(),
             host: Some(url.authority()?.as_str().to_owned().into()),
             target: url.path_and_query()?.as_str().to_owned().into(),
+            ..LoggedRequest::default()
         })
     });
     Some(requests.collect())

@@ -2,9 +2,11 @@
 //! Apache, the default format of Envoy, and JSON lines with the field names of these programs.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use memchr::memchr_iter;
 use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// Maximum length of a line, in bytes: 1 MiB.
 pub const LINE_MAX: usize = 1 << 20;
@@ -17,6 +19,16 @@ pub struct LoggedRequest<'l> {
     /// Name of the consumer. `None` if the log does not contain the consumer, or the caller has
     /// none.
     pub consumer: Option<Cow<'l, str>>,
+    /// Security scheme whose credential gwd accepted, by its name in the bundle. `None` if the log
+    /// does not contain the scheme, or gwd accepted no credential.
+    pub scheme: Option<Cow<'l, str>>,
+    /// Scopes of the caller's token, separated by spaces. `None` if the log does not contain them,
+    /// or the credential is no token.
+    pub scope: Option<Cow<'l, str>>,
+    /// Reason of gwd's refusal or failure. `None` if the log does not contain it, or there is none.
+    pub reason: Option<Cow<'l, str>>,
+    /// Address of the client. `None` if the log does not contain it.
+    pub client_ip: Option<Cow<'l, str>>,
     /// HTTP method.
     pub method: Cow<'l, str>,
     /// Host, maybe with a port. `None` if the log does not contain the host.
@@ -31,8 +43,16 @@ pub struct LoggedRequest<'l> {
 struct Fields<'l> {
     #[serde(borrow, default)]
     listener: Option<Cow<'l, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "text")]
     consumer_id: Option<Cow<'l, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    auth_method: Option<Cow<'l, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    scope: Option<Cow<'l, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    reason: Option<Cow<'l, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    client_ip: Option<Cow<'l, str>>,
     #[serde(borrow, alias = "method", alias = "request_method")]
     http_method: Cow<'l, str>,
     #[serde(borrow, default, alias = "authority", alias = ":authority")]
@@ -61,10 +81,68 @@ fn of_json(line: &[u8]) -> Option<LoggedRequest<'_>> {
     Some(LoggedRequest {
         listener: fields.listener,
         consumer: fields.consumer_id,
+        scheme: fields.auth_method,
+        scope: fields.scope,
+        reason: fields.reason,
+        client_ip: fields.client_ip,
         method: fields.http_method,
         host: fields.host,
         target,
     })
+}
+
+/// Reads a field that is text in gwd's log. `None` for a value of another type: other programs may
+/// use the name for something else.
+fn text<'l, D: Deserializer<'l>>(field: D) -> Result<Option<Cow<'l, str>>, D::Error> {
+    struct Text;
+
+    impl<'l> Visitor<'l> for Text {
+        type Value = Option<Cow<'l, str>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a value")
+        }
+
+        fn visit_borrowed_str<E>(self, text: &'l str) -> Result<Self::Value, E> {
+            Ok(Some(Cow::Borrowed(text)))
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Some(Cow::Owned(text.to_owned())))
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: SeqAccess<'l>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'l>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+    }
+
+    field.deserialize_any(Text)
 }
 
 /// Index of the quoted text with the host in Envoy's default format, after the request line,
@@ -91,11 +169,10 @@ fn of_text(line: &[u8]) -> Option<LoggedRequest<'_>> {
         _ => None,
     };
     Some(LoggedRequest {
-        listener: None,
-        consumer: None,
         method: method.into(),
         host: host.filter(|host| *host != "-").map(Cow::Borrowed),
         target: target.into(),
+        ..LoggedRequest::default()
     })
 }
 
@@ -110,11 +187,11 @@ mod tests {
         target: &'l str,
     ) -> LoggedRequest<'l> {
         LoggedRequest {
-            consumer: None,
             listener: listener.map(Cow::Borrowed),
             method: method.into(),
             host: host.map(Cow::Borrowed),
             target: target.into(),
+            ..LoggedRequest::default()
         }
     }
 
@@ -139,6 +216,36 @@ mod tests {
             ),
         ];
         for (line, expected) in lines {
+            assert_eq!(read(line.as_bytes()), Some(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn line_of_gwd_has_the_caller() {
+        let line = |more: &str| format!("{{\"http_method\":\"GET\",\"path\":\"/o\"{more}}}");
+        let given = line(
+            r#","consumer_id":"acme","auth_method":"header x-key by keys","scope":"a b","reason":"rate_limited","client_ip":"192.0.2.1""#,
+        );
+        let known = read(given.as_bytes()).unwrap();
+        assert_eq!(known.consumer.as_deref(), Some("acme"));
+        assert_eq!(known.scheme.as_deref(), Some("header x-key by keys"));
+        assert_eq!(known.scope.as_deref(), Some("a b"));
+        assert_eq!(known.reason.as_deref(), Some("rate_limited"));
+        assert_eq!(known.client_ip.as_deref(), Some("192.0.2.1"));
+        // Other programs use the names for values of other types.
+        for value in [
+            "null",
+            "7",
+            "-7",
+            "0.5",
+            "true",
+            "[\"a\", {}]",
+            "{\"a\": [1]}",
+        ] {
+            let names = ["consumer_id", "auth_method", "scope", "reason", "client_ip"];
+            let fields = names.map(|name| format!(",\"{name}\":{value}")).concat();
+            let line = line(&fields);
+            let expected = request(None, "GET", None, "/o");
             assert_eq!(read(line.as_bytes()), Some(expected), "{line}");
         }
     }

@@ -1,29 +1,33 @@
 //! Effects of a plan on logged requests: requests that another operation would serve, that would be
-//! refused or newly served, or whose operation the plan changes (plan.md, *Requests of access
-//! logs*).
+//! refused or newly served, that upstreams would receive otherwise, or whose operation the plan
+//! changes (plan.md, *Requests of access logs*).
 //!
-//! Access logs contain no credentials and few fields, so that only routing is decided for each
-//! request. A request that stays with its operation counts as *changed* if a line of the plan names
-//! the operation. If conditions (`match`) on fields could choose another operation, the request is
-//! *undetermined*.
+//! Access logs contain no credentials and few fields. Routing is decided for each request. If the
+//! plan has lines about the operation or about the consumer, the engines of both sides decide the
+//! request ([`decision`]). A request whose decision depends on something that the log does not
+//! contain is *undetermined*, for example on conditions (`match`) on fields.
 
+mod decision;
 pub mod har;
 pub mod log_line;
+mod outcome;
+mod received;
 mod sample;
+mod stand_in;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 
 use engine::router::RejectReason;
 use engine::{BuildError, Owner, RouteRef};
-use http::header::HOST;
-use http::{Method, Request, Uri};
 use policy::logged::SecretParameters;
 
 use super::ask::{OUTSIDER, Oracle};
 use super::callers::Callers;
 use super::{Change, Class, Plan, Section, Side, reaches};
+use decision::{Decider, Difference, Lines, Replayed as Logged, lines_about};
 use log_line::LoggedRequest;
+use received::Defaults;
 use sample::At;
 
 /// Maximum number of requests whose result is kept. Results are kept because logs contain the same
@@ -39,9 +43,14 @@ pub enum Effect {
     Served,
     /// Another operation serves the request.
     Moved,
-    /// The same operation serves the request, and the plan has a line about the operation.
+    /// Another server receives the request, or the gateway itself answers it.
+    Rerouted,
+    /// The server receives another request.
+    Rewritten,
+    /// The same operation serves the request, and the plan has a line about the operation. Nothing
+    /// shows that the line concerns the request.
     Changed,
-    /// The outcome depends on fields that the log does not contain.
+    /// The outcome depends on something that the log does not contain.
     Undetermined,
     /// No difference.
     Same,
@@ -49,10 +58,12 @@ pub enum Effect {
 
 impl Effect {
     /// All effects, in the order of a report.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Refused,
         Self::Served,
         Self::Moved,
+        Self::Rerouted,
+        Self::Rewritten,
         Self::Changed,
         Self::Undetermined,
         Self::Same,
@@ -65,6 +76,8 @@ impl Effect {
             Self::Refused => "refused",
             Self::Served => "served",
             Self::Moved => "moved",
+            Self::Rerouted => "rerouted",
+            Self::Rewritten => "rewritten",
             Self::Changed => "changed",
             Self::Undetermined => "undetermined",
             Self::Same => "same",
@@ -78,8 +91,10 @@ impl Effect {
             Self::Refused => "served before, refused now",
             Self::Served => "refused before, served now",
             Self::Moved => "another operation serves them",
+            Self::Rerouted => "another server receives them, or the gateway answers",
+            Self::Rewritten => "the upstream receives another request",
             Self::Changed => "the plan changes their operation",
-            Self::Undetermined => "the outcome depends on fields that the log does not contain",
+            Self::Undetermined => "the outcome depends on what the log does not contain",
             Self::Same => "no difference",
         }
     }
@@ -95,7 +110,8 @@ pub struct Group {
     pub owners: [String; 2],
     /// Number of requests.
     pub count: u64,
-    /// Classes of the plan's lines about the operation. Empty unless the effect is `Changed`.
+    /// Classes of the plan's lines about the operation and the consumer, if an operation serves the
+    /// requests on both sides. Otherwise empty.
     pub classes: BTreeSet<Class>,
     /// Method and target of the group's first request, safe for display. Excludes credentials and
     /// the values that the access log hides.
@@ -136,14 +152,14 @@ impl Replayed {
 }
 
 /// Two gateways, and the results so far.
-pub struct Replay {
+pub struct Replay<'a> {
     sides: [Oracle; 2],
-    /// Classes of the plan's lines by the key of the operation.
-    lines: HashMap<String, BTreeSet<Class>>,
-    /// Listener of requests whose log line names no listener. The next field is the host of
-    /// requests whose log line names no host.
-    listener: Option<String>,
-    host: String,
+    /// `None` if the plan has no lines that can change a decision.
+    decider: Option<Decider<'a>>,
+    /// Lines of the plan by the key of the operation, and by the name of the consumer.
+    lines: HashMap<String, Lines>,
+    consumers: HashMap<String, Lines>,
+    defaults: Defaults,
     /// Query parameters of the credentials of both sides.
     credentials: SecretParameters,
     groups: Vec<Group>,
@@ -158,6 +174,13 @@ pub struct Replay {
     unread: u64,
 }
 
+/// Effect on a request, the owners on both sides, and the classes of the lines.
+struct Affected {
+    effect: Effect,
+    owners: [String; 2],
+    classes: BTreeSet<Class>,
+}
+
 /// Owner of a request on one side.
 enum Found<'s> {
     Operation(RouteRef<'s>),
@@ -166,7 +189,7 @@ enum Found<'s> {
     Conditional,
 }
 
-impl Replay {
+impl<'a> Replay<'a> {
     /// Begins a replay. `plan` is the comparison of the two sides. A request without a listener
     /// counts as a request to `listener`. Default: the only listener of a side, or the first one. A
     /// request without a host has `host`.
@@ -174,16 +197,36 @@ impl Replay {
     /// # Errors
     /// Returns the error with which gwd would refuse a side.
     pub fn new(
-        (old, new): (&Side, &Side),
+        (old, new): (&'a Side, &'a Side),
         plan: &Plan,
         (listener, host): (Option<&str>, &str),
     ) -> Result<Self, BuildError> {
-        let oracle = |side: &Side| Oracle::build(&side.lowered.gateway, &side.bundle.to_string());
+        let [lines, consumers] = lines(plan, (old, new));
+        let has_decisions = lines
+            .values()
+            .chain(consumers.values())
+            .any(Lines::is_decided);
+        let made = has_decisions.then(|| Decider::new([old, new]));
+        let (decider, gateways) = match made {
+            Some((decider, gateways)) => (Some(decider), Some(gateways)),
+            None => (None, None),
+        };
+        let [one, other] = match &gateways {
+            Some([one, other]) => [one, other],
+            None => [&old.lowered.gateway, &new.lowered.gateway],
+        };
         Ok(Self {
-            sides: [oracle(old)?, oracle(new)?],
-            lines: lines(plan, &reaches::of_changes(&plan.changes, Some(old), new)),
-            listener: listener.map(str::to_owned),
-            host: host.to_owned(),
+            sides: [
+                Oracle::build(one, &old.bundle.to_string())?,
+                Oracle::build(other, &new.bundle.to_string())?,
+            ],
+            decider,
+            lines,
+            consumers,
+            defaults: Defaults {
+                listener: listener.map(str::to_owned),
+                host: host.to_owned(),
+            },
             credentials: sample::credentials([old, new]),
             groups: Vec::new(),
             by_owners: HashMap::new(),
@@ -214,41 +257,35 @@ impl Replay {
 
     /// Counts a request.
     pub fn add(&mut self, request: &LoggedRequest<'_>) {
-        let listener = request.listener.as_deref();
-        let host = request.host.as_deref();
-        let hash = self
-            .hashing
-            .hash_one((listener, host, &*request.method, &*request.target));
+        let hash = self.hash(request);
         if let Some(group) = self.known.get(&hash) {
             self.groups[*group].count += 1;
             self.callers[*group].add(request.consumer.as_deref());
             return;
         }
-        let Some((effect, owners)) = self.effect_of(request) else {
+        let Some(affected) = self.effect_of(request) else {
             self.unread += 1;
             return;
         };
-        let group = match self.by_owners.get(&(effect, owners.clone())) {
+        let key = (affected.effect, affected.owners);
+        let group = match self.by_owners.get(&key) {
             Some(group) => *group,
             None => {
-                let classes = match effect {
-                    Effect::Changed => self.lines.get(&owners[1]).cloned().unwrap_or_default(),
-                    _ => BTreeSet::new(),
-                };
                 self.groups.push(Group {
-                    effect,
-                    owners: owners.clone(),
+                    effect: key.0,
+                    owners: key.1.clone(),
                     count: 0,
-                    classes,
+                    classes: BTreeSet::new(),
                     sample: self.sample(request),
                 });
                 self.callers.push(Callers::default());
                 let index = self.groups.len() - 1;
-                self.by_owners.insert((effect, owners), index);
+                self.by_owners.insert(key, index);
                 index
             }
         };
         self.groups[group].count += 1;
+        self.groups[group].classes.extend(affected.classes);
         self.callers[group].add(request.consumer.as_deref());
         if self.known.len() >= KEPT_MAX {
             self.known.clear();
@@ -256,9 +293,31 @@ impl Replay {
         self.known.insert(hash, group);
     }
 
+    /// Hash of everything that decides about the effect on a request.
+    fn hash(&self, request: &LoggedRequest<'_>) -> u64 {
+        let LoggedRequest {
+            listener,
+            consumer,
+            scheme,
+            scope,
+            reason,
+            client_ip,
+            method,
+            host,
+            target,
+        } = request;
+        let received = (listener, host, method, target);
+        let Some(decider) = &self.decider else {
+            return self.hashing.hash_one(received);
+        };
+        let address = client_ip.as_ref().filter(|_| decider.reads_addresses());
+        let caller = (consumer, scheme, scope, reason, address);
+        self.hashing.hash_one((received, caller))
+    }
+
     /// Finds the owners of a request on both sides (the operations that handle the request), and
-    /// compares the owners. Returns the effect and the owners. `None` if the request is malformed.
-    fn effect_of(&self, request: &LoggedRequest<'_>) -> Option<(Effect, [String; 2])> {
+    /// compares the owners and the decisions. `None` if the request is malformed.
+    fn effect_of(&self, request: &LoggedRequest<'_>) -> Option<Affected> {
         let [old, new] = &self.sides;
         let (was, is) = (self.find(old, request)?, self.find(new, request)?);
         let effect = match (&was, &is) {
@@ -266,23 +325,60 @@ impl Replay {
             (Found::Refused(_), Found::Refused(_)) => Effect::Same,
             (_, Found::Refused(_)) => Effect::Refused,
             (Found::Refused(_), _) => Effect::Served,
-            (Found::Operation(was), Found::Operation(is))
-                if was.operation.key != is.operation.key =>
-            {
-                Effect::Moved
-            }
-            (Found::Operation(_), Found::Operation(is)) => {
-                match self.lines.contains_key(&is.operation.key) {
-                    true => Effect::Changed,
-                    false => Effect::Same,
-                }
+            (Found::Operation(was), Found::Operation(is)) => {
+                return Some(self.effect_on_operations(request, [was, is]));
             }
             (Found::Gateway, Found::Gateway) => Effect::Same,
             (Found::Gateway, Found::Operation(_)) | (Found::Operation(_), Found::Gateway) => {
                 Effect::Moved
             }
         };
-        Some((effect, [name(&was), name(&is)]))
+        Some(Affected {
+            effect,
+            owners: [name(&was), name(&is)],
+            classes: BTreeSet::new(),
+        })
+    }
+
+    /// Effect on a request that an operation of each side serves, if it admits the caller.
+    fn effect_on_operations(
+        &self,
+        request: &LoggedRequest<'_>,
+        routes: [&RouteRef<'_>; 2],
+    ) -> Affected {
+        let [old, new] = routes.map(|route| route.operation.key.as_str());
+        let consumer = request.consumer.as_deref();
+        let consumer = consumer.and_then(|name| self.consumers.get(name));
+        let lines = lines_about(self.lines.get(new), consumer);
+        let logged = Logged {
+            request,
+            defaults: &self.defaults,
+            oracles: &self.sides,
+        };
+        let difference = match (&self.decider, &lines) {
+            (Some(decider), Some(lines)) => decider.compare(logged, routes, lines),
+            (None, Some(_)) => Difference::Unshown,
+            (_, None) => Difference::None,
+        };
+        let is_moved = old != new;
+        let (effect, owners) = match difference {
+            Difference::Refused(reason) => (Effect::Refused, [old, reason]),
+            Difference::Served(reason) => (Effect::Served, [reason, new]),
+            _ if is_moved => (Effect::Moved, [old, new]),
+            Difference::Rerouted => (Effect::Rerouted, [old, new]),
+            Difference::Rewritten => (Effect::Rewritten, [old, new]),
+            Difference::Undetermined => (Effect::Undetermined, [old, new]),
+            Difference::Unshown => (Effect::Changed, [old, new]),
+            Difference::None => (Effect::Same, [old, new]),
+        };
+        let classes = lines.filter(|_| effect != Effect::Same && !is_moved);
+        Affected {
+            effect,
+            owners: owners.map(str::to_owned),
+            classes: classes
+                .map(|lines| lines.into_owned().classes)
+                .unwrap_or_default(),
+        }
     }
 
     /// Finds the operation or other part of one version that handles a request. `None` if the
@@ -316,23 +412,11 @@ impl Replay {
         request: &LoggedRequest<'_>,
     ) -> Option<Result<At<'s>, &'static str>> {
         let snapshot = side.snapshot();
-        let listeners = snapshot.listeners();
-        let wanted = request.listener.as_deref().or(self.listener.as_deref());
-        let listener = match wanted {
-            Some(name) => match listeners.iter().position(|one| *one.name == *name) {
-                Some(listener) => listener,
-                None => return Some(Err("no_listener")),
-            },
-            None => 0,
+        let Some(listener) = self.defaults.listener(snapshot, request) else {
+            return Some(Err("no_listener"));
         };
-        let uri: Uri = request.target.parse().ok()?;
-        let host = request.host.as_deref().unwrap_or(&self.host);
-        let request = Request::builder()
-            .method(Method::from_bytes(request.method.as_bytes()).ok()?)
-            .uri(uri)
-            .header(HOST, host);
-        let (parts, ()) = request.body(()).ok()?.into_parts();
-        let admitted = engine::edge::admit(parts, listeners.get(listener)?, OUTSIDER);
+        let parts = self.defaults.head(request)?;
+        let admitted = engine::edge::admit(parts, snapshot.listeners().get(listener)?, OUTSIDER);
         Some(match admitted {
             Ok(admitted) => Ok(At {
                 snapshot,
@@ -396,22 +480,35 @@ fn name(found: &Found<'_>) -> String {
     }
 }
 
-/// Classes of the lines about each operation. `reached`: all operations that each change of a
-/// definition reaches. Leaves out lines of the section Routing, because the
-/// replay decides routing for each request. Leaves out lines of the section Docs, because they
-/// change no request.
-fn lines(plan: &Plan, reached: &[BTreeSet<String>]) -> HashMap<String, BTreeSet<Class>> {
-    let mut lines: HashMap<String, BTreeSet<Class>> = HashMap::new();
+/// Lines about each operation, by its key, and about each consumer, by its name. Leaves out lines of
+/// the section Docs, because they change no request. Of the section Routing, only lines about
+/// another upstream count, because the replay decides routing for each request.
+fn lines(plan: &Plan, (old, new): (&Side, &Side)) -> [HashMap<String, Lines>; 2] {
+    let reached = reaches::of_changes(&plan.changes, Some(old), new);
+    let mut operations: HashMap<String, Lines> = HashMap::new();
+    let mut consumers: HashMap<String, Lines> = HashMap::new();
+    let gateways = [old, new].map(|side| &side.lowered.gateway);
     for (change, reached) in plan.changes.iter().zip(reached) {
-        if matches!(
-            change.section,
-            Section::Routing | Section::Docs | Section::Rules
-        ) {
+        let is_left_out = match change.section {
+            Section::Routing => change.id != "upstream-changed",
+            Section::Docs | Section::Rules => true,
+            Section::Security | Section::Breaking | Section::Policy | Section::Upstream => false,
+        };
+        if is_left_out {
             continue;
         }
-        for key in change.operations.iter().chain(reached) {
-            lines.entry(key.clone()).or_default().insert(change.class);
+        for key in change.operations.iter().chain(&reached) {
+            operations
+                .entry(key.clone())
+                .or_default()
+                .add(change, gateways);
+        }
+        let of_consumer = change.subject.strip_prefix("consumer ");
+        let name = of_consumer.and_then(|rest| rest.split(' ').next());
+        if let Some(name) = name.filter(|_| change.operations.is_empty()) {
+            let of_name = consumers.entry(name.to_owned()).or_default();
+            of_name.add(change, gateways);
         }
     }
-    lines
+    [operations, consumers]
 }

@@ -30,6 +30,7 @@ pub use self::credential::{Credential, GivenCredentials, NoCredential, carry};
 pub use self::effective::Field;
 use self::route_request::Here;
 pub use self::route_request::{Operation, RouteRequest};
+pub(crate) use self::upstream::last_split;
 pub use self::upstream::{Response, Target, Upstream};
 use crate::ask;
 

@@ -235,7 +235,7 @@ pub(super) fn upstream(
 }
 
 /// Last split of the chain. Earlier splits have no effect.
-fn last_split<'a>(route: &RouteRef<'a>) -> Option<&'a split::Filter> {
+pub(crate) fn last_split<'a>(route: &RouteRef<'a>) -> Option<&'a split::Filter> {
     let mut steps = route.treatment.chain.iter().rev();
     steps.find_map(|step| match step {
         ChainStep::Filter(_, filter) => match &**filter {

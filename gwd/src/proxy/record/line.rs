@@ -21,7 +21,7 @@ use crate::message::item_reports::ItemReport;
 use crate::message::scanned::Found;
 use crate::proxy::version::Version;
 use crate::runtime::clock::write_timestamp;
-use crate::telemetry::access_log::{hidden, write_query, write_text};
+use crate::telemetry::access_log::{hidden, write_query, write_text, write_words};
 use crate::upstream::call_record::CallRecord;
 use crate::worker::View;
 
@@ -246,6 +246,10 @@ fn caller(out: &mut Vec<u8>, cx: &Cx<'_>) {
         if let Some(value) = value {
             text(out, key, value.as_bytes());
         }
+    }
+    if let Some(token) = token {
+        key(out, "scope");
+        write_words(&token.scopes, out);
     }
 }
 
