@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+mod similar_texts;
+
 use super::{Change, Class, OperationRef, Plan, Section};
 use model::contract::prose::shortened;
 use model::source_map::{ApiProse, OperationSource, SourceMap};
+
+use similar_texts::paired;
 
 /// Compares the prose of APIs, and of operations that both sides have.
 pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
@@ -188,13 +192,9 @@ fn of_api(before: &ApiProse, after: &ApiProse) -> Vec<Line> {
     for keyword in keywords {
         let was = before.schemas.get(keyword).unwrap_or(&none);
         let is = after.schemas.get(keyword).unwrap_or(&none);
-        let mut gone = was.difference(is);
-        let mut come = is.difference(was);
-        loop {
-            let (old, new) = (gone.next(), come.next());
-            if old.is_none() && new.is_none() {
-                break;
-            }
+        let gone: Vec<&str> = was.difference(is).map(String::as_str).collect();
+        let come: Vec<&str> = is.difference(was).map(String::as_str).collect();
+        for (old, new) in paired(&gone, &come) {
             lines.push((format!("schema {keyword}"), json!(old), json!(new)));
         }
     }
