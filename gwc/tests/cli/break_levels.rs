@@ -219,3 +219,47 @@ fn unknown_check_is_an_error_with_a_suggestion() {
     project.run(&["lint", "--fix"]).with(0);
     assert!(project.read("gateway.yaml").contains(REMOVED));
 }
+
+#[test]
+fn allowed_check_without_effect_is_a_finding() {
+    let allow = format!("x-gateway-lint: {{allow: [{REMOVED}]}}");
+    let finding = format!("info[GW0309]: `{REMOVED}` has no effect here");
+    for (before, after, count) in [
+        (
+            "security: [{key: []}]\n",
+            format!("security: [{{key: []}}]\n{allow}\n"),
+            0,
+        ),
+        ("  /orders:\n", format!("  /orders:\n    {allow}\n"), 0),
+        (
+            "operationId: getOrder",
+            format!("{allow}, operationId: getOrder"),
+            0,
+        ),
+        (
+            "Order: {type: object",
+            format!("Order: {{{allow}, type: object"),
+            1,
+        ),
+        (
+            "Order: {description: fine",
+            format!("Order: {{{allow}, description: fine"),
+            1,
+        ),
+        (
+            "key: {type: apiKey",
+            format!("key: {{{allow}, type: apiKey"),
+            1,
+        ),
+    ] {
+        let project = described();
+        project.edit("orders.yaml", before, &after);
+        let lint = project.run(&["lint", "--format", "concise"]).with(0).out;
+        assert_eq!(lint.matches(&finding).count(), count, "{after}: {lint}");
+    }
+    let project = described();
+    let gateway = project.read("gateway.yaml");
+    project.write("gateway.yaml", format!("{gateway}{allow}\n"));
+    let lint = project.run(&["lint", "--format", "concise"]).with(0).out;
+    assert_eq!(lint.matches(&finding).count(), 1, "{lint}");
+}

@@ -6,8 +6,8 @@
 //! name is an error, because the setting would have no effect. `reason` is for readers only.
 //!
 //! An entry can also be the name of a check of client contracts ([`vocab::checks`]). Plans then
-//! report the check at the level `info`. Such an entry is allowed at an operation, a path item or
-//! the root of a document.
+//! report the check at the level `info`. Such an entry has an effect at an operation, a path item or
+//! the root of a document. [`UNUSED`] reports it elsewhere.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -45,7 +45,8 @@ pub static UNUSED: Lint = Lint {
     summary: "`x-gateway-lint` allows a rule that has no finding there",
     explain: "The finding was fixed, or it is elsewhere. An entry that silences nothing now would \
 hide the next finding of the same rule, so remove it. Entries for rules whose level is `off` are \
-not reported.",
+not reported. A check of changes for API clients has an effect at an operation, a path item or the \
+root of a document only.",
     bad: v30!("paths: {}\nx-gateway-lint: {allow: [duplicate-tag]}\ntags: [{name: a}]\n"),
     good: v30!(
         "paths: {}\nx-gateway-lint: {allow: [duplicate-tag]}\ntags: [{name: a}, {name: a}]\n"
@@ -68,8 +69,17 @@ static SHAPE: Object = Object {
     ],
 };
 
-/// Checks the value of an `x-gateway-lint`.
-pub fn check(value: NodeRef<'_>, sink: &mut Sink) {
+/// Node of an `x-gateway-lint`, by its effect on the checks of client contracts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// Operation, path item or root of a document: the checks have the level `info` there.
+    Operations,
+    /// Other node: names of checks have no effect.
+    Other,
+}
+
+/// Checks the value of an `x-gateway-lint` of a node.
+pub fn check(value: NodeRef<'_>, holder: Holder, sink: &mut Sink) {
     if !shape::check(value, &Shape::Object(&SHAPE), sink) {
         return;
     }
@@ -77,7 +87,11 @@ pub fn check(value: NodeRef<'_>, sink: &mut Sink) {
         let text = name.as_str().unwrap_or_default();
         match find(text) {
             Some(lint) if !is_hard(lint) => {}
-            None if checks::of(text).is_some() => {}
+            None if checks::of(text).is_some() => {
+                if holder == Holder::Other {
+                    sink.push(without_effect(text, name.span()));
+                }
+            }
             Some(lint) => sink.push(
                 Diagnostic::new(
                     &LINT,
@@ -96,6 +110,13 @@ pub fn check(value: NodeRef<'_>, sink: &mut Sink) {
             None => sink.push(no_rule(text, name.span())),
         }
     }
+}
+
+/// Creates the finding for a check of client contracts at a node where it has no effect.
+fn without_effect(check: &str, at: Span) -> Diagnostic {
+    Diagnostic::new(&UNUSED, at, format!("`{check}` has no effect here"))
+        .label("this changes no level")
+        .help("allow the check at the operation, at its path item or at the root of the document")
 }
 
 /// Creates the finding for an unknown rule name.
@@ -140,7 +161,7 @@ pub fn check_inside(node: NodeRef<'_>, sink: &mut Sink) {
     let mut waiting = vec![node];
     while let Some(node) = waiting.pop() {
         if let Some(settings) = node.get(KEY) {
-            check(settings, sink);
+            check(settings, Holder::Other, sink);
         }
         waiting.extend(node.entries().map(|(_, value)| value).chain(node.items()));
     }

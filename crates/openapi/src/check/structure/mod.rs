@@ -17,6 +17,7 @@ mod follow;
 mod slip;
 mod unknown;
 
+use crate::lint::allow::Holder;
 use crate::lint::rules::unchecked_value;
 use crate::lint::{Chosen, Place, allow, edit};
 use crate::spec::lints::{
@@ -24,7 +25,7 @@ use crate::spec::lints::{
     WRONG_FIELD_TYPE,
 };
 use crate::spec::objects::{
-    DOCUMENT, Field, Keys, Object, Others, PATH_ITEM, Reference, SCHEMA, Type,
+    DOCUMENT, Field, Keys, OPERATION, Object, Others, PATH_ITEM, Reference, SCHEMA, Type,
 };
 use crate::spec::operation_ids::OperationIds;
 use crate::spec::reference::{Resolver, reference};
@@ -330,7 +331,7 @@ impl<'a> Walk<'_, 'a> {
                     self.extensions.push((value.id(), object_shape));
                 }
                 if key == allow::KEY {
-                    allow::check(value, self.sink);
+                    allow::check(value, holder(object), self.sink);
                 }
             } else if let Some(meant) = misspelt_gateway(key)
                 && !matches!(object.others, Others::Map(..))
@@ -516,6 +517,15 @@ impl<'a> Walk<'_, 'a> {
 fn is_finite(number: &str) -> bool {
     let text = number.to_ascii_lowercase();
     !(text.ends_with(".inf") || text.ends_with(".nan"))
+}
+
+/// Effect of an `x-gateway-lint` in this object on checks of client contracts.
+fn holder(object: &Object) -> Holder {
+    let all = [&DOCUMENT, &PATH_ITEM, &OPERATION];
+    match all.iter().any(|one| one.bit == object.bit) {
+        true => Holder::Operations,
+        false => Holder::Other,
+    }
 }
 
 /// True if a `$ref` with a string is always a reference in this object, and never a field with a
