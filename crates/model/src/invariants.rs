@@ -17,6 +17,8 @@ use crate::subjects::{Subject, servers, subjects};
 use crate::wildcard::star;
 use crate::{Api, Settings};
 
+mod example;
+
 /// Maximum number of findings about one invariant.
 const FINDINGS_MAX: usize = 20;
 
@@ -79,7 +81,7 @@ fn report(
         Diagnostic::new(&VIOLATED_INVARIANT, subject.span, message)
             .related(span, "the invariant is here")
             .help(format!(
-                "for example the request `{}`; change the operation, or the invariant, which is a change of the project's rules",
+                "for example the request {}; change the operation, or the invariant, which is a change of the project's rules",
                 subject.example(invariant)
             )),
     );
@@ -271,24 +273,6 @@ impl Subject<'_> {
             return Some(format!("its `max_body` is {length}"));
         }
         None
-    }
-
-    /// Example of a request that the operation can serve, for messages.
-    fn example(&self, invariant: &Invariant) -> String {
-        let path = invariant.path.as_deref();
-        let mount = match path {
-            Some(path) => self.mount_of(path),
-            None => self.api.mounts.first().map(|mount| &mount.value),
-        };
-        let base = mount.map_or("", |mount| mount.base_path.as_str());
-        let method = self
-            .method
-            .or(invariant.methods.first().map(String::as_str));
-        let template = match self.template {
-            Some(template) => format!("{base}{template}"),
-            None => format!("{base}/…"),
-        };
-        format!("{} {template}", method.unwrap_or("GET"))
     }
 }
 

@@ -266,7 +266,12 @@ impl Subject<'_> {
     /// First mount at which the operation can serve a request whose path matches this pattern.
     pub(crate) fn mount_of(&self, path: &str) -> Option<&ir::Mount> {
         let mut mounts = self.api.mounts.iter().map(|mount| &mount.value);
-        mounts.find(|mount| matches_path(path, &mount.base_path, self.template))
+        mounts.find(|mount| self.serves(path, mount))
+    }
+
+    /// True if the operation can serve a request at a mount whose path matches this pattern.
+    pub(crate) fn serves(&self, path: &str, mount: &ir::Mount) -> bool {
+        matches_path(path, &mount.base_path, self.template)
     }
 }
 

@@ -26,6 +26,7 @@ mod git;
 mod globs;
 mod init;
 mod invalid_bundles;
+mod invariant_examples;
 mod invariant_settings;
 mod invariants;
 mod invisible;
