@@ -23,6 +23,7 @@ mod disguises;
 mod edits;
 mod enforced_responses;
 mod equal_changes;
+mod examples;
 mod excerpts;
 mod first;
 mod forwarded;

@@ -4,8 +4,9 @@
 
 use bundle::ir::Value;
 use model::contract::joint::Joint;
+use serde_json::Value as Json;
 use validator::Direction;
-use validator::containment::{Containment, Doubt, Position};
+use validator::containment::{Containment, Doubt, Form, Position, Reason};
 
 use super::schema::{Child, Finding, Local, Part, Role};
 use crate::change::Decision;
@@ -127,8 +128,7 @@ impl<'j> SchemaComparison<'j> {
             }
             return;
         }
-        let is_error = |one: &Finding| is_checked(one) && one.level == Level::Error;
-        let has_error = local.findings.iter().any(is_error);
+        let has_error = local.findings.iter().any(is_break);
         let explains = |one: &Finding| is_checked(one) && is_narrower(one);
         let is_explained = has_error || local.findings.iter().any(explains);
         let breaks_inside = !is_explained
@@ -139,10 +139,7 @@ impl<'j> SchemaComparison<'j> {
         if !has_error && (role.is_text || is_explained || breaks_inside) {
             return;
         }
-        let witness = match role.is_text {
-            true => self.text[of].text_witness(sides.0, sides.1),
-            false => self.single[of].witness(sides.0, sides.1),
-        };
+        let (witness, exact) = self.witnesses(sides, role, local);
         let doubt = match role.is_text {
             true => match self.text[of].doubt(sides.0, sides.1) {
                 Doubt::NoExample => Doubt::Text,
@@ -163,12 +160,30 @@ impl<'j> SchemaComparison<'j> {
             (None, true) if has_opaque => Some("response-schema-changed"),
             (None, _) => None,
         };
-        for finding in local.findings.iter_mut().filter(|one| is_error(one)) {
+        let errors = local.findings.iter_mut().filter(|one| is_break(one));
+        for (finding, own) in errors.zip(exact) {
             finding.decision = Some(decision);
-            finding.witness.clone_from(&witness);
+            finding.witness = own.or_else(|| witness.clone());
         }
         if let Some(check) = id.and_then(checks::of) {
             self.report(pair, local, check, (decision, witness));
+        }
+    }
+
+    /// Value that shows that a pair breaks clients, and values that show one of its breaks only, in
+    /// the order of the breaks.
+    fn witnesses(
+        &mut self,
+        sides: (&'j Value, &'j Value),
+        role: Role,
+        local: &Local,
+    ) -> (Option<Json>, Vec<Option<Json>>) {
+        let breaks = local.findings.iter().filter(|one| is_break(one));
+        let reasons: Vec<Reason> = breaks.map(reason).collect();
+        let of = usize::from(role.is_response);
+        match role.is_text {
+            true => self.text[of].witnesses(sides, Form::Text, &reasons),
+            false => self.single[of].witnesses(sides, Form::Json, &reasons),
         }
     }
 
@@ -250,6 +265,23 @@ fn is_checked(finding: &Finding) -> bool {
             | "contentEncoding"
             | "$dynamicRef"
     )
+}
+
+/// Reason for which a value shows a difference: its keyword, the property that is missing, or the
+/// value that `enum` no longer has or newly has.
+fn reason(finding: &Finding) -> Reason {
+    let value = match (finding.keyword, &finding.old, &finding.new) {
+        ("enum", value, Json::Null) | ("enum", Json::Null, value) if !value.is_array() => {
+            Some(value.clone())
+        }
+        _ => None,
+    };
+    Reason::new(finding.keyword, finding.at.strip_prefix('.')).with_value(value)
+}
+
+/// True for a difference of level `error` in a keyword that can refuse values.
+fn is_break(finding: &Finding) -> bool {
+    is_checked(finding) && finding.level == Level::Error
 }
 
 /// True for a difference of level `warn` in a keyword that refuses more values than before. Some

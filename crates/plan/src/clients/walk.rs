@@ -495,19 +495,24 @@ impl<'j> Walk<'j> {
         let source = self.messages[shortest.message].as_ref();
         let is_plain = source.is_some_and(|message| message.is_plain);
         let breaks = all.iter().any(|reached| reached.breaks);
-        // The findings of a pair have the same witness.
-        let mut body = None;
+        // Findings of a pair can have the same witness.
+        let mut bodies: Vec<(Json, Option<Json>)> = Vec::new();
         let mut records = Vec::with_capacity(findings.len());
         for finding in findings {
             let mut finding = finding.clone();
             if !breaks {
                 meaning::lower(&mut finding);
             }
-            if let (Some(witness), None) = (&finding.witness, &body) {
-                body = enclosing::body(&mut self.schemas, &outers, is_response, witness);
-            }
+            let body = finding.witness.as_ref().and_then(|witness| {
+                if let Some((_, body)) = bodies.iter().find(|(known, _)| known == witness) {
+                    return body.clone();
+                }
+                let body = enclosing::body(&mut self.schemas, &outers, is_response, witness);
+                bodies.push((witness.clone(), body.clone()));
+                body
+            });
             records.push(Record {
-                body: finding.witness.as_ref().and(body.clone()),
+                body,
                 finding,
                 path: shortest.path.clone(),
                 operations: operations.clone(),

@@ -10,6 +10,7 @@ mod array;
 mod brute;
 mod doubt;
 mod enclose;
+mod exact;
 mod leaf;
 mod measure;
 mod number;
@@ -26,6 +27,8 @@ use std::cell::OnceCell;
 use bundle::ir::Value;
 pub use doubt::Doubt;
 pub use enclose::Position;
+use exact::Witnesses;
+pub use exact::{Form, Reason};
 use rustc_hash::FxHashSet;
 use serde_json::Value as Json;
 
@@ -35,7 +38,7 @@ use self::validators::Validators;
 use self::value::Enums;
 use crate::lower::{Direction, other_direction_properties};
 use crate::samples::Search;
-use crate::steps;
+use crate::steps::{self, Schema};
 
 /// Maximum number of steps of one proof.
 const STEPS_MAX: u32 = 4_000;
@@ -43,6 +46,8 @@ const STEPS_MAX: u32 = 4_000;
 const SEARCH_STEPS: u32 = 6_000;
 /// Maximum number of sample values of one pair that are checked.
 const VALUES_MAX: usize = 2_000;
+/// Maximum number of sample values of one pair that are checked after the first witness.
+const FURTHER_MAX: usize = 128;
 /// Maximum number of outer schemas for which a value with an inner value is searched.
 const ENCLOSED_MAX: u32 = 256;
 /// Maximum cost of all checks of sample values. They take about four seconds.
@@ -147,15 +152,28 @@ impl<'a> Containment<'a> {
 
     /// Returns the smallest value found that the narrow schema accepts and the wide one refuses.
     pub fn witness(&mut self, narrow: &'a Value, wide: &'a Value) -> Option<Json> {
-        let values = self.samples(narrow, wide)?;
-        self.shown(values, narrow, wide, |value| Some(vec![value.clone()]))
+        self.witnesses((narrow, wide), Form::Json, &[]).0
     }
 
-    /// Like [`Self::witness`], for a value that is sent as text, in a parameter or a header field:
-    /// the wide schema refuses all interpretations of the text. Finds only scalar values.
-    pub fn text_witness(&mut self, narrow: &'a Value, wide: &'a Value) -> Option<Json> {
-        let values = self.samples(narrow, wide)?;
-        self.shown(values, narrow, wide, text::readings)
+    /// Returns the smallest value found that the narrow schema accepts and the wide one refuses.
+    /// Also returns, for each of the reasons, the smallest value found that the wide schema refuses
+    /// for this reason only.
+    pub fn witnesses(
+        &mut self,
+        (narrow, wide): (&'a Value, &'a Value),
+        form: Form,
+        reasons: &[Reason],
+    ) -> (Option<Json>, Vec<Option<Json>>) {
+        let mut found = Witnesses::new(reasons);
+        if let Some(values) = self.samples(narrow, wide) {
+            let readings = |value: &Json| match form {
+                Form::Json => Some(vec![value.clone()]),
+                Form::Text => text::readings(value),
+            };
+            let is_last = |value: Json, wide: &Schema| found.add(value, wide);
+            self.each_shown(values, (narrow, wide), readings, (FURTHER_MAX, is_last));
+        }
+        (found.first, found.exact)
     }
 
     /// Sample values of two schemas, smallest first. `None` if no further search is allowed.
@@ -206,9 +224,31 @@ impl<'a> Containment<'a> {
         wide: &'a Value,
         readings: impl Fn(&Json) -> Option<Vec<Json>>,
     ) -> Option<Json> {
+        let mut found = None;
+        let is_last = |value: Json, _: &Schema| {
+            found = Some(value);
+            true
+        };
+        self.each_shown(values, (narrow, wide), readings, (0, is_last));
+        found
+    }
+
+    /// Calls `is_last` with the values that the narrow schema accepts, and of which the wide one
+    /// refuses all `readings`, until it returns true. Checks at most `further` values after the
+    /// first of them. The second argument of `is_last` is the validator of the wide schema. Values
+    /// without readings are left out.
+    fn each_shown(
+        &mut self,
+        values: Vec<Json>,
+        (narrow, wide): (&'a Value, &'a Value),
+        readings: impl Fn(&Json) -> Option<Vec<Json>>,
+        (further, mut is_last): (usize, impl FnMut(Json, &Schema) -> bool),
+    ) {
         let sides = [narrow, wide];
         let ids = sides.map(|schema| self.solver.id(schema));
-        let [narrow, wide] = self.validators.compiled(sides, ids)?;
+        let Some([narrow, wide]) = self.validators.compiled(sides, ids) else {
+            return;
+        };
         let (nodes, direction) = (self.solver.nodes, self.solver.direction);
         let absent = self
             .absent
@@ -228,11 +268,22 @@ impl<'a> Containment<'a> {
         let before = steps::costs();
         let costs_max = self.costs;
         let spent = || steps::costs().wrapping_sub(before);
-        let mut affordable = values.into_iter().take_while(|_| spent() < costs_max);
-        let found = affordable.find(shows);
+        let affordable = values.into_iter().take_while(|_| spent() < costs_max);
+        let mut left = None;
+        for value in affordable {
+            if left == Some(0) {
+                break;
+            }
+            left = left.map(|left| left - 1);
+            if shows(&value) {
+                left = left.or(Some(further));
+                if is_last(value, wide) {
+                    break;
+                }
+            }
+        }
         self.costs = costs_max.saturating_sub(spent());
-        self.is_cut |= found.is_none() && self.costs == 0;
-        found
+        self.is_cut |= left.is_none() && self.costs == 0;
     }
 
     /// Compares two schemas.
@@ -526,5 +577,49 @@ mod tests {
         assert!(containment.is_contained(pair, &[(inner(0), inner(1))]));
         assert!(!containment.is_contained(pair, &[(inner(1), inner(0)), pair]));
         assert!(!containment.is_contained(pair, &[]));
+    }
+
+    /// Witness, and the values for these reasons.
+    fn witnesses(
+        narrow: &Json,
+        wide: &Json,
+        reasons: &[Reason],
+    ) -> (Option<Json>, Vec<Option<Json>>) {
+        let mut table = Vec::new();
+        let edges = (node(&mut table, narrow), node(&mut table, wide));
+        let class = |node: u32| node;
+        let mut containment = Containment::new(&table, &class, Direction::Request, (100_000, 10));
+        containment.witnesses((&edges.0, &edges.1), Form::Json, reasons)
+    }
+
+    #[test]
+    fn each_reason_has_a_value_of_its_own() {
+        let reason = |keyword: &str| Reason::new(keyword, None);
+        let narrow = json!({"type": "string"});
+        let wide = json!({"type": "string", "minLength": 2, "maxLength": 4});
+        let (first, exact) = witnesses(&narrow, &wide, &[reason("maxLength"), reason("minLength")]);
+        assert_eq!(first, Some(json!("")));
+        let lengths: Vec<usize> = exact
+            .iter()
+            .map(|one| one.as_ref().unwrap().as_str().unwrap().len())
+            .collect();
+        assert!(lengths[0] > 4 && lengths[1] < 2, "{exact:?}");
+
+        let missing = |name: &str| Reason::new("required", Some(name));
+        let object = |required: &[&str]| json!({"type": "object", "required": required, "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}});
+        let (first, exact) = witnesses(
+            &object(&[]),
+            &object(&["a", "b"]),
+            &[missing("a"), missing("b"), missing("c")],
+        );
+        assert_eq!(first, Some(json!({})));
+        let names: Vec<Option<Vec<String>>> = exact
+            .iter()
+            .map(|one| Some(one.as_ref()?.as_object()?.keys().cloned().collect()))
+            .collect();
+        assert_eq!(
+            names,
+            [Some(vec!["b".to_owned()]), Some(vec!["a".to_owned()]), None]
+        );
     }
 }

@@ -25,9 +25,11 @@ struct Object {
     members: usize,
 }
 
-/// Returns both schemas. If only one of them has `allOf`, returns an equivalent schema without
-/// `allOf` in its place, if there is one.
+/// Returns both schemas, with the members of nested `allOf` in one list. If only one of them has
+/// `allOf`, returns an equivalent schema without `allOf` in its place, if there is one. So for both
+/// schemas, if properties moved between members, or between the members and the schema itself.
 pub(super) fn of(joint: &Joint, old: Value, new: Value) -> (Value, Value) {
+    let (old, new) = (flattened(joint, old), flattened(joint, new));
     let has = |schema: &Value| schema.get("allOf").is_some();
     match (has(&old), has(&new)) {
         (true, false) => (merged(joint, &old).unwrap_or(old), new),
@@ -35,7 +37,100 @@ pub(super) fn of(joint: &Joint, old: Value, new: Value) -> (Value, Value) {
             let is = merged(joint, &new).unwrap_or(new);
             (old, is)
         }
+        (true, true) if is_moved(joint, &old, &new) => {
+            match (merged(joint, &old), merged(joint, &new)) {
+                (Some(was), Some(is)) => (was, is),
+                _ => (old, new),
+            }
+        }
         _ => (old, new),
+    }
+}
+
+fn members<'j>(joint: &'j Joint, schema: &'j Value) -> &'j [Value] {
+    let list = schema.get("allOf").map(|list| joint.at(list).items());
+    list.unwrap_or_default()
+}
+
+/// Schema in which the members of inner `allOf` are members of its own `allOf`. Unchanged if there
+/// are too many.
+fn flattened(joint: &Joint, schema: Value) -> Value {
+    let mut all = Vec::new();
+    let is_nested = |member: &Value| only_all_of(joint, member).is_some();
+    let own = members(joint, &schema);
+    if !own.iter().any(is_nested) || !collect(joint, own, 0, &mut all) {
+        return schema;
+    }
+    let Value::Map(mut entries) = schema else {
+        return schema;
+    };
+    for (key, value) in &mut entries {
+        if &**key == "allOf" {
+            *value = Value::Set(std::mem::take(&mut all));
+        }
+    }
+    Value::Map(entries)
+}
+
+/// Members of the `allOf` of a schema that has no other keyword. `None` for other schemas.
+fn only_all_of<'j>(joint: &'j Joint, schema: &'j Value) -> Option<&'j [Value]> {
+    match joint.at(schema) {
+        Value::Map(entries) => match &entries[..] {
+            [(key, list)] if &**key == "allOf" => Some(joint.at(list).items()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Adds members and those of inner `allOf` to a list. Returns false if there are too many.
+fn collect(joint: &Joint, members: &[Value], depth: usize, all: &mut Vec<Value>) -> bool {
+    members
+        .iter()
+        .all(|member| match only_all_of(joint, member) {
+            Some(inner) => depth < DEPTH_MAX && collect(joint, inner, depth + 1, all),
+            None => {
+                all.push(member.clone());
+                all.len() <= MEMBERS_MAX
+            }
+        })
+}
+
+/// Names of the properties that a schema describes.
+fn names<'j>(joint: &'j Joint, schema: &'j Value) -> BTreeSet<&'j str> {
+    let properties = joint.at(schema).get("properties");
+    let entries = properties.map(|properties| joint.at(properties).entries());
+    entries
+        .unwrap_or_default()
+        .iter()
+        .map(|(name, _)| &**name)
+        .collect()
+}
+
+/// True if properties may have moved between the members of both schemas, or between the members
+/// and the schemas themselves. False if members were only added or removed, and if one member
+/// replaces another one.
+fn is_moved(joint: &Joint, old: &Value, new: &Value) -> bool {
+    let (mut gone, mut come) = joint.unmatched(members(joint, old), members(joint, new));
+    // A member with the same properties is the same member, with other schemas of properties.
+    gone.retain(|old| {
+        let same = come
+            .iter()
+            .position(|new| names(joint, old) == names(joint, new));
+        same.map(|at| come.remove(at)).is_none()
+    });
+    let is_same = |key: &str| match (old.get(key), new.get(key)) {
+        (None, None) => true,
+        (Some(old), Some(new)) => joint.same(old, new),
+        _ => false,
+    };
+    let is_inside = ["properties", "required", "oneOf", "anyOf", "not"]
+        .into_iter()
+        .all(is_same);
+    match (gone.len(), come.len()) {
+        (0, 0) => false,
+        (1, 1) | (0, _) | (_, 0) => !is_inside,
+        _ => true,
     }
 }
 
@@ -62,6 +157,11 @@ fn merged(joint: &Joint, schema: &Value) -> Option<Value> {
     Some(Value::Map(entries))
 }
 
+/// True for keywords of the schema itself that apply to merged members, too.
+fn is_kept(key: &str) -> bool {
+    view::is_annotation(key) || key == "unevaluatedProperties"
+}
+
 impl Object {
     /// Adds the properties of a schema and of the members of its `allOf`.
     fn add(&mut self, joint: &Joint, schema: &Value, depth: usize) -> Option<()> {
@@ -85,8 +185,12 @@ impl Object {
                     }
                 }
                 // Keywords that have an effect only at the schema itself.
-                key if depth == 0 && view::is_annotation(key) => {
+                key if depth == 0 && is_kept(key) => {
                     self.others.insert(key.into(), value.clone());
+                }
+                // Keywords whose effect is the same at each level.
+                "oneOf" | "anyOf" | "not" if !self.others.contains_key(key) => {
+                    self.others.insert(key.clone(), value.clone());
                 }
                 _ => return None,
             }
@@ -134,6 +238,18 @@ mod tests {
     fn is_merged(schemas: Vec<Value>) -> bool {
         let joint = Joint::new(&contract(schemas), &contract(Vec::new()));
         merged(&joint, joint.node(0)).is_some()
+    }
+
+    #[test]
+    fn flattened_members_take_bounded_steps() {
+        let count = |schemas: Vec<Value>| {
+            let joint = Joint::new(&contract(schemas), &contract(Vec::new()));
+            let flat = flattened(&joint, joint.node(0).clone());
+            members(&joint, &flat).len()
+        };
+        assert_eq!(count(levels(2, 3)), 9);
+        // Unchanged: 100 members on each of eight levels.
+        assert_eq!(count(levels(DEPTH_MAX as u32, 100)), 100);
     }
 
     #[test]

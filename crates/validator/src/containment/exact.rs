@@ -1,0 +1,118 @@
+//! Values that the wide schema refuses for one reason only, such as one keyword.
+//!
+//! A pair of schemas can differ in several keywords. The smallest value that shows the difference
+//! often shows several of them at once, or only one of them.
+
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind as Kind;
+use serde_json::Value as Json;
+
+use crate::steps::Schema;
+
+/// Form of the values in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// JSON, as in a body.
+    Json,
+    /// Text, in a parameter or a header field: the wide schema must refuse all interpretations of
+    /// the text. Only scalar values are found.
+    Text,
+}
+
+/// Reason for which a schema refuses a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// Keyword of the schema. `enum` also stands for `const`, and `type` for `nullable`.
+    pub keyword: String,
+    /// Property that is missing, for `required`.
+    pub property: Option<String>,
+    /// The only value that shows the reason, such as a value that `enum` no longer has. `None`: any
+    /// value.
+    pub value: Option<Json>,
+}
+
+impl Reason {
+    /// Creates a reason.
+    #[must_use]
+    pub fn new(keyword: &str, property: Option<&str>) -> Self {
+        let keyword = match keyword {
+            "const" => "enum",
+            "nullable" => "type",
+            other => other,
+        };
+        let property = property.filter(|_| keyword == "required");
+        Self {
+            keyword: keyword.to_owned(),
+            property: property.map(str::to_owned),
+            value: None,
+        }
+    }
+
+    /// Restricts the reason to one value.
+    #[must_use]
+    pub fn with_value(mut self, value: Option<Json>) -> Self {
+        self.value = value;
+        self
+    }
+
+    /// True if a value that is refused for `only` shows this reason.
+    fn is_shown_by(&self, only: &Self, value: &Json) -> bool {
+        (&self.keyword, &self.property) == (&only.keyword, &only.property)
+            && self.value.as_ref().is_none_or(|own| own == value)
+    }
+
+    /// Reason of an error. `None` for an error inside the value.
+    fn of(error: &ValidationError<'_>) -> Option<Self> {
+        if !error.instance_path().as_str().is_empty() {
+            return None;
+        }
+        let property = match error.kind() {
+            Kind::Required { property } => property.as_str(),
+            _ => None,
+        };
+        Some(Self::new(error.kind().keyword(), property))
+    }
+}
+
+/// Witnesses of a pair of schemas that were found so far.
+pub(super) struct Witnesses<'r> {
+    reasons: &'r [Reason],
+    /// Smallest value that the wide schema refuses.
+    pub(super) first: Option<Json>,
+    /// Smallest value that the wide schema refuses for each reason only.
+    pub(super) exact: Vec<Option<Json>>,
+}
+
+impl<'r> Witnesses<'r> {
+    pub(super) fn new(reasons: &'r [Reason]) -> Self {
+        Self {
+            reasons,
+            first: None,
+            exact: vec![None; reasons.len()],
+        }
+    }
+
+    /// Adds a value that the wide schema refuses. Returns true if each reason has a value.
+    pub(super) fn add(&mut self, value: Json, wide: &Schema) -> bool {
+        let has_reasons = !self.reasons.is_empty();
+        if let Some(only) = only_reason(wide, &value).filter(|_| has_reasons) {
+            let places = self.reasons.iter().zip(&mut self.exact);
+            for (_, place) in places.filter(|(reason, _)| reason.is_shown_by(&only, &value)) {
+                place.get_or_insert_with(|| value.clone());
+            }
+        }
+        self.first.get_or_insert(value);
+        self.exact.iter().all(Option::is_some)
+    }
+}
+
+/// Reason for which a schema refuses a value. `None` if there are several, or if the reason is
+/// inside the value.
+fn only_reason(schema: &Schema, value: &Json) -> Option<Reason> {
+    let reasons: Option<Vec<Reason>> = schema.describe(value, |errors| {
+        errors.map(|error| Reason::of(&error)).collect()
+    });
+    let mut reasons = reasons?;
+    let only = reasons.pop()?;
+    reasons.iter().all(|one| *one == only).then_some(only)
+}
