@@ -144,9 +144,12 @@ value that the new one refuses, responses if the new schema accepts one that the
 | `refuted` | `message.witness` is such a value. gwd's validators have checked it |\n\
 | `undecided` | neither was found in the allowed steps: the level of the check stands |\n\
 | null | the check is not about accepted values, or its level is not `error` |\n\n\
-The witness is a value at `message.path`. `message.body` is a whole body that contains such a value\n\
-and that shows the break. It is null if none was found, and for parameters and headers. The text,\n\
-Markdown and HTML of a plan have the body, or the value if the body is longer than 160 characters.\n\n\
+The witness is a value at `message.path`. If a schema has several breaks, gwc looks for a value of\n\
+each of them that only the keyword of the line refuses. Otherwise their lines have the same witness.\n\
+`message.body` is a whole body that contains such a value and that shows the break. It is null if\n\
+none was found, and for parameters and headers. The text, Markdown and HTML of a plan have the body,\n\
+or the value if the body is longer than 160 characters.\n\
+\n\
 If both schemas accept the same values, no check is reported. A break that no check shows is `request-schema-narrowed` or `response-schema-widened`.\n\
 Parameters, headers and bodies other than JSON are sent as text: a proof counts, a witness does not.\n\
 Formats without a check in gwd (such as `email`) are equal to themselves only.\n\n",

@@ -47,7 +47,8 @@ fn document(operations: &[(&str, &str)]) -> String {
     format!(
         "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths:\n{paths}components:\n  securitySchemes:\n    \
          key: {{type: apiKey, in: header, name: X-Key, x-gateway: {{auth: keys}}}}\n    \
-         oauth: {{type: http, scheme: bearer, x-gateway: {{auth: idp}}}}\n"
+         oauth: {{type: oauth2, flows: {{clientCredentials: {{tokenUrl: \"https://idp.example.org/token\", \
+         scopes: {{read: r, write: w}}}}}}, x-gateway: {{auth: idp}}}}\n"
     )
 }
 

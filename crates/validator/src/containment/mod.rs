@@ -48,6 +48,8 @@ const SEARCH_STEPS: u32 = 6_000;
 const VALUES_MAX: usize = 2_000;
 /// Maximum number of sample values of one pair that are checked after the first witness.
 const FURTHER_MAX: usize = 128;
+/// The same for a pair with one reason. The number is proportional to the number of reasons.
+const FURTHER_PER_REASON: usize = 32;
 /// Maximum number of outer schemas for which a value with an inner value is searched.
 const ENCLOSED_MAX: u32 = 256;
 /// Maximum cost of all checks of sample values. They take about four seconds.
@@ -170,8 +172,9 @@ impl<'a> Containment<'a> {
                 Form::Json => Some(vec![value.clone()]),
                 Form::Text => text::readings(value),
             };
+            let further = (FURTHER_PER_REASON * reasons.len()).min(FURTHER_MAX);
             let is_last = |value: Json, wide: &Schema| found.add(value, wide);
-            self.each_shown(values, (narrow, wide), readings, (FURTHER_MAX, is_last));
+            self.each_shown(values, (narrow, wide), readings, (further, is_last));
         }
         (found.first, found.exact)
     }
