@@ -127,8 +127,7 @@ Parameters are compared by place and name, path parameters by position, bodies a
 type and status. Callbacks are compared with those of the compared operations, webhooks by name:\n\
 within the same API, then within an API that was renamed, merged or split. For both, the directions\n\
 are exchanged: clients receive their bodies. Another `operationId` is the line `operation-renamed` in\n\
-DOCS.\n\n\
-| Level | Class | Meaning |\n|---|---|---|\n\
+DOCS.\n\n| Level | Class | Meaning |\n|---|---|---|\n\
 | `error` | `break` | clients that follow the old contract fail |\n\
 | `warn` | `changed` | some clients may be affected |\n\
 | `info` | `changed` | no effect on clients that follow the old contract |\n\n\
@@ -138,8 +137,7 @@ the message (`readOnly` in requests, `writeOnly` in responses) has the level `in
 ## Meaning before keywords\n\nA keyword alone does not show a break: `oneOf` and `anyOf` of different types mean the same. gwc\n\
 therefore compares the values that both schemas accept. Requests break if the old schema accepts a\n\
 value that the new one refuses, responses if the new schema accepts one that the old one refuses.\n\
-`message.verdict` in JSON has the result:\n\n\
-| `message.verdict` | Meaning |\n|---|---|\n\
+`message.verdict` in JSON has the result:\n\n| `message.verdict` | Meaning |\n|---|---|\n\
 | `proved` | no value shows a break: a check of level `error` has the level `info` |\n\
 | `refuted` | `message.witness` is such a value. gwd's validators have checked it |\n\
 | `undecided` | neither was found in the allowed steps: the level of the check stands |\n\
@@ -148,8 +146,7 @@ The witness is a value at `message.path`. If a schema has several breaks, gwc lo
 each of them that only the keyword of the line refuses. Otherwise their lines have the same witness.\n\
 `message.body` is a whole body that contains such a value and that shows the break. It is null if\n\
 none was found, and for parameters and headers. The text, Markdown and HTML of a plan have the body,\n\
-or the value if the body is longer than 160 characters.\n\
-\n\
+or the value if the body is longer than 160 characters.\n\n\
 If both schemas accept the same values, no check is reported. A break that no check shows is `request-schema-narrowed` or `response-schema-widened`.\n\
 Parameters, headers and bodies other than JSON are sent as text: a proof counts, a witness does not.\n\
 Formats without a check in gwd (such as `email`) are equal to themselves only.\n\n",
