@@ -104,6 +104,16 @@ pub enum Direction {
     /// Plans to whose consumers a limit applies. If absent, the limit applies to all callers. If
     /// the old and the new value both list plans, consumers are compared one by one.
     Callers,
+    /// Name of the store of a limit's counters. A fleet counts together in a store, so that adding
+    /// it is `tighten` and removing it is `relax`. Another name is `changed`: the place of the
+    /// counters is compared by [`Self::Restarts`].
+    Stored,
+    /// Place of a limit's counters in its store. At another place the counters begin at zero, which
+    /// is `relax`. Adding or removing the place together with the store is `changed`.
+    Restarts,
+    /// Behaviour of a limit while its store does not answer: `open` admits more requests than
+    /// `local`, which is the default, and `local` more than `closed`.
+    Outage,
     /// Any change of the value is reported in the class `changed`.
     Other,
 }

@@ -26,7 +26,7 @@ use crate::reject::Reject;
 use crate::rewritten::Rewritten;
 use crate::route_id::RouteId;
 use crate::state::StateId;
-use crate::store::{Count, StoreOutage, StoredCharge};
+use crate::store::{Count, FormerStores, StoreOutage};
 use crate::threat::Scan;
 use crate::unique::Unique;
 
@@ -128,7 +128,7 @@ pub struct Cx<'a> {
     /// Tokens to return to stores because a later limit refused the request.
     pub returned: Vec<Count>,
     /// Tokens that limits took from stores. Returned if a later limit refuses the request.
-    stored: Vec<StoredCharge>,
+    stored: Vec<Count>,
     /// Tokens that limits took from local counters. Returned if a later limit refuses the request.
     charges: [Option<Charge>; CHARGES_MAX],
 }
@@ -248,6 +248,8 @@ pub struct Limits {
     /// Counters of quotas, which are saved: the first table is for keys of consumers and routes,
     /// the second for keys that any client can invent.
     pub quotas: [RateTable; 2],
+    /// Stores in which limits counted before their counters became local.
+    pub former_stores: FormerStores,
     /// Counts of concurrent requests.
     pub leases: Arc<Leases>,
     /// Proofs of possession (DPoP) that clients have used. Each is valid once.
@@ -275,6 +277,7 @@ impl Limits {
             known: table(),
             anonymous: table(),
             quotas: [quotas(), quotas()],
+            former_stores: FormerStores::default(),
             leases: Arc::default(),
             proofs: Replays::default(),
             nonces: Replays::default(),
@@ -582,8 +585,8 @@ impl<'a> Cx<'a> {
     }
 
     /// Records tokens that a limit took from a store.
-    pub fn stored(&mut self, charge: StoredCharge) {
-        self.stored.push(charge);
+    pub fn stored(&mut self, count: Count) {
+        self.stored.push(count);
     }
 
     /// Returns all tokens that limits took for this request, because another limit refuses it.
@@ -604,15 +607,17 @@ impl<'a> Cx<'a> {
     /// unlimited number of calls and checks with requests that a later limit refuses. Quotas of
     /// callers count served requests only.
     pub fn keep_tokens(&mut self) {
-        self.stored.retain(|one| one.quota && !one.anonymous);
+        self.stored
+            .retain(|one| one.local.quota && !one.local.anonymous);
         for slot in &mut self.charges {
             slot.take_if(|charge| !charge.quota || charge.anonymous);
         }
     }
 
     fn refund_where(&mut self, is_returned: impl Fn(bool) -> bool) {
-        let stored = self.stored.extract_if(.., |one| is_returned(one.quota));
-        self.returned.extend(stored.map(|one| one.count));
+        let stored = &mut self.stored;
+        self.returned
+            .extend(stored.extract_if(.., |one| is_returned(one.local.quota)));
         let charges = self.charges.iter_mut();
         let charges = charges.filter_map(|slot| slot.take_if(|one| is_returned(one.quota)));
         for charge in charges {

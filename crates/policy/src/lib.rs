@@ -95,7 +95,7 @@ pub use no_value::NoValue;
 pub use phase::Phase;
 pub use policy::{Never, Policy};
 pub use protection::Protection;
-pub use rate::{Admission, Algorithm, RateTable, Tokens, saved};
+pub use rate::{Admission, Algorithm, RateTable, Tokens, Unmoved, saved};
 pub use reject::Reject;
 pub use route_id::RouteId;
 pub use secret::{

@@ -1,13 +1,16 @@
-//! Stores of counters that the gateways of a fleet share: settings of stores, and the [`Count`] of
-//! a request in a store.
+//! Stores of counters that the gateways of a fleet share: settings of stores, the [`Count`] of a
+//! request in a store, and the stores that limits used before.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minicbor::{Decode, Encode};
 
 use crate::declared::{Scalar, Settings, Value};
-use crate::rate::Tokens;
+use crate::rate::{Algorithm, Tokens};
 use crate::reject::Reject;
 use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
 use crate::state::StateId;
@@ -91,19 +94,44 @@ pub struct Count {
     /// Time in milliseconds for which a gateway leases tokens from the store in advance. `None`:
     /// each request calls the store.
     pub lease_ms: Option<u64>,
-    /// Number of tokens that the request takes. A negative number returns tokens.
+    /// Number of tokens that the request takes. A negative number returns tokens. 0 reads the
+    /// counter.
     pub cost: i64,
+    /// Counters of the same limit and key in this process.
+    pub local: LocalCounter,
 }
 
-/// Tokens that a limit took from a store.
-#[derive(Clone, Debug)]
-pub struct StoredCharge {
+/// Counters in this process that belong to a counter in a store ([`crate::rate`]).
+#[derive(Clone, Copy, Debug)]
+pub struct LocalCounter {
     /// True if the limit is a quota, false if it is a rate limit.
     pub quota: bool,
     /// True if clients can invent the counter key, such as an address.
     pub anonymous: bool,
-    /// The counter and the tokens that were taken.
-    pub count: Count,
+    /// Hash of the counter key in the tables of this process.
+    pub tag: u64,
+    /// Client that sent the key. `None` if clients cannot invent the key.
+    pub client: Option<IpAddr>,
+    /// Time of the request on the clock of the counter's table.
+    pub now_ns: u64,
+}
+
+/// Stores in which limits of this process counted, by limit. After a change of the limit to local
+/// counters, the first request of each key reads the counter in the store.
+#[derive(Debug, Default)]
+pub struct FormerStores {
+    stores: Mutex<HashMap<StateId, FormerStore>>,
+    /// Number of entries of `stores`.
+    count: AtomicUsize,
+}
+
+/// Store in which a limit counts, or counted before its counters became local.
+#[derive(Debug)]
+struct FormerStore {
+    store: Arc<Store>,
+    /// Time after which the counters in the store have no effect, on the clock of the limit's
+    /// table. `None` while the limit counts in the store.
+    ends_ns: Option<u64>,
 }
 
 /// State of a limit while its store does not answer, for the response field and the log.
@@ -190,6 +218,59 @@ impl fmt::Debug for Store {
             .field("name", &self.name)
             .field("reference", &self.reference)
             .finish_non_exhaustive()
+    }
+}
+
+// === impl FormerStores ===
+
+impl FormerStores {
+    /// Records that a limit counts in a store.
+    pub fn record(&self, state: StateId, store: &Arc<Store>) {
+        let mut stores = self.lock();
+        let known = stores.get(&state);
+        if known.is_some_and(|known| known.ends_ns.is_none() && Arc::ptr_eq(&known.store, store)) {
+            return;
+        }
+        let store = Arc::clone(store);
+        let ends_ns = None;
+        stores.insert(state, FormerStore { store, ends_ns });
+        self.count.store(stores.len(), Ordering::Relaxed);
+    }
+
+    /// Store in which a limit with local counters counted before. `None` if it did not count in a
+    /// store, or if the counters there are older than the limit remembers.
+    pub(crate) fn of(&self, state: StateId, tokens: Tokens, now_ns: u64) -> Option<Arc<Store>> {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut stores = self.lock();
+        let former = stores.get_mut(&state)?;
+        let lasts_ns = || now_ns.saturating_add(memory_ns(tokens, now_ns));
+        if now_ns < *former.ends_ns.get_or_insert_with(lasts_ns) {
+            return Some(Arc::clone(&former.store));
+        }
+        stores.remove(&state);
+        self.count.store(stores.len(), Ordering::Relaxed);
+        None
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<StateId, FormerStore>> {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Longest time for which a request affects later decisions of a limit, in nanoseconds.
+fn memory_ns(tokens: Tokens, now_ns: u64) -> u64 {
+    const MS: u64 = 1_000_000;
+    match tokens.algorithm {
+        Algorithm::Bucket => {
+            let period_ns = tokens.period_ms.saturating_mul(MS);
+            (period_ns / tokens.count.max(1)).saturating_mul(tokens.burst.max(1))
+        }
+        Algorithm::Window => tokens.period_ms.saturating_mul(2 * MS),
+        Algorithm::Calendar(end_min) => {
+            (u64::from(end_min) * 60_000 * MS).saturating_sub(now_ns)
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
 use policy::store::{Count, Store, Topology};
-use policy::{Admission, SecretCell};
+use policy::{Admission, SecretCell, Unmoved};
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::spawn_local;
@@ -37,6 +37,9 @@ const SLOTS_CALM: Duration = Duration::from_secs(60);
 const SLOTS_LOST: Duration = Duration::from_millis(200);
 /// Minimum time between two reads of the slots: 20ms.
 const SLOTS_PAUSE: Duration = Duration::from_millis(20);
+
+/// Outcome of a count request that a lease decided without a call of the store.
+pub(crate) const LEASED: &str = "leased";
 
 /// Client of one store.
 pub(crate) struct Client {
@@ -176,7 +179,7 @@ impl Client {
     pub(crate) async fn count(self: &Arc<Self>, count: &Count) -> Result<Counted, NoAnswer> {
         let counted = |admission, outcome| Counted { admission, outcome };
         let (outcome, answered) = match self.leases.take(count, Instant::now()) {
-            TakeResult::Decided(admission) => return Ok(counted(admission, "leased")),
+            TakeResult::Decided(admission) => return Ok(counted(admission, LEASED)),
             TakeResult::Overflow => return Err(NoAnswer::Full),
             TakeResult::Joined(answered) => ("joined", answered),
             TakeResult::Ask(wanted, answered) => {
@@ -192,6 +195,19 @@ impl Client {
         };
         let admission = answered.await.map_err(|_| NoAnswer::Failed)?;
         Ok(counted(admission, outcome))
+    }
+
+    /// Adds tokens that this gateway counted locally to the counter in the store. The answer is
+    /// true if the store added them, and false if it had added them before.
+    pub(crate) fn move_usage(
+        self: &Arc<Self>,
+        count: &Count,
+        unmoved: Unmoved,
+    ) -> Result<oneshot::Receiver<bool>, NoAnswer> {
+        let (answer, answered) = oneshot::channel();
+        let count = count.clone();
+        self.send(Call::Move { count, unmoved }, Answer::Moved(answer))?;
+        Ok(answered)
     }
 
     /// Sends a call that takes tokens for a lease from the store.
@@ -428,7 +444,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use policy::state::StateId;
-    use policy::store::OnOutage;
+    use policy::store::{LocalCounter, OnOutage};
     use policy::{Algorithm, SecretRef, Tokens};
 
     use super::*;
@@ -466,6 +482,13 @@ mod tests {
             },
             lease_ms: None,
             cost: 1,
+            local: LocalCounter {
+                quota: false,
+                anonymous: false,
+                tag: 7,
+                client: None,
+                now_ns: 0,
+            },
         };
         for number in 0..QUEUE_MAX {
             assert_eq!(begin(&client, &count), None, "{number}");

@@ -1,11 +1,14 @@
 -- Counts a request against one limit, atomically and by the clock of the server.
 -- KEYS[1]: the counter.
+-- KEYS[2]: mark of an addition.
 -- ARGV: algorithm (bucket, window, calendar), tokens per period, period (ms), burst, cost, end of
--- the calendar period (minutes of Unix time), least, window.
+-- the calendar period (minutes of Unix time), least, window, time to live of the mark (ms).
 -- Result: admitted (0 or 1), tokens left, time until the next token or the end of the period (us),
 -- tokens taken, number of the window (0 for other algorithms).
 -- A smaller number of tokens than `cost` is taken if it is `least` or more. A negative cost returns
--- tokens, if `window` is empty or the current window.
+-- tokens, if `window` is empty or the current window. A cost of 0 reads the counter.
+-- With a mark, `cost` tokens that a gateway has counted before are added, up to the limit, unless
+-- the mark exists. Result: added (0 or 1).
 -- `gateways`, id, time to live (ms): adds a gateway to the set of gateways that use leases, or
 -- removes it if the time is 0. Result: number of gateways, and zeros.
 if ARGV[1] == 'gateways' then
@@ -19,6 +22,11 @@ if ARGV[1] == 'gateways' then
   end
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
   return {redis.call('ZCARD', KEYS[1]), 0, 0, 0, 0}
+end
+
+local marked = tonumber(ARGV[9])
+if marked and not redis.call('SET', KEYS[2], '', 'NX', 'PX', string.format('%.0f', marked)) then
+  return {0, 0, 0, 0, 0}
 end
 
 local algorithm, count = ARGV[1], tonumber(ARGV[2])
@@ -35,7 +43,7 @@ end
 -- Reduces the cost to the tokens that are left.
 local function fit(room)
   if cost > least and cost > room then
-    cost = math.max(math.floor(room), least)
+    cost = math.max(marked and room or math.floor(room), least)
   end
 end
 
@@ -50,9 +58,9 @@ if algorithm == 'bucket' then
   local asked = cost
   fit((depth - ahead) / interval)
   local after = math.max(ahead + interval * cost, 0)
-  if cost < asked and cost > least then
+  if marked or cost < asked and cost > least then
     -- Rounding must not refuse what was reduced to fit.
-    after = math.min(after, depth)
+    after = math.min(after, math.max(ahead, depth))
   end
   if cost > 0 and after > depth then
     return {0, math.max(math.floor((depth - ahead) / interval), 0), math.ceil(after - depth), 0, 0}

@@ -135,6 +135,8 @@ pub(super) enum Answer {
     One(oneshot::Sender<Admission>),
     /// The lease that receives the tokens.
     Lease(LeaseCall),
+    /// The mover of local tokens. True if the store added them, false if it had added them before.
+    Moved(oneshot::Sender<bool>),
     /// The leases, which receive the number of gateways. The channel signals the end of the call.
     Gateways(oneshot::Sender<()>),
 }
@@ -411,6 +413,9 @@ impl Question {
                         let _gone = answer.send(granted.admission);
                     }
                     Answer::Lease(lease) => lease.complete(granted),
+                    Answer::Moved(answer) => {
+                        let _gone = answer.send(granted.admission.admitted);
+                    }
                     Answer::Gateways(_) => {}
                 }
             }

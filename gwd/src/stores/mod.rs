@@ -40,7 +40,7 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use self::client::Calls;
-pub(crate) use self::client::{Client, StoreState};
+pub(crate) use self::client::{Client, LEASED, StoreState};
 pub(crate) use self::link::DEADLINE;
 use crate::runtime::program_log::{Level, event};
 

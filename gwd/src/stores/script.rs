@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use policy::store::Count;
-use policy::{Admission, Algorithm, Tokens};
+use policy::{Admission, Algorithm, Tokens, Unmoved};
 use redis::aio::ConnectionLike;
-use redis::{Cmd, RedisError};
+use redis::{Cmd, RedisError, RedisWrite, ToRedisArgs};
 
 use super::leases::StoreAnswer;
 
@@ -19,6 +19,10 @@ const TEST: Tokens = Tokens {
     burst: 1_000_000,
 };
 
+/// Time for which a state of a local counter stays marked as added after it has no effect any more:
+/// 60s.
+const MARK_MS: u64 = 60_000;
+
 /// Call of the script, which runs atomically in the store.
 #[derive(Clone, Debug)]
 pub(super) enum Call {
@@ -31,6 +35,9 @@ pub(super) enum Call {
     /// Return of the tokens of a lease. `window`: number of the window in which the tokens were
     /// counted.
     Return { count: Count, window: u64 },
+    /// Addition of tokens that this gateway counted locally. Answered with a refusal if the store
+    /// has added this state of the local counter before.
+    Move { count: Count, unmoved: Unmoved },
     /// Announcement of a gateway that uses leases, for a time.
     Gateway(Gateway),
 }
@@ -51,9 +58,10 @@ impl Call {
     pub(super) fn key(&self) -> String {
         match self {
             Self::Test(key) => key.to_string(),
-            Self::Count(count) | Self::Lease { count, .. } | Self::Return { count, .. } => {
-                count.name()
-            }
+            Self::Count(count)
+            | Self::Lease { count, .. }
+            | Self::Return { count, .. }
+            | Self::Move { count, .. } => count.name(),
             Self::Gateway(gateway) => gateway.key.clone(),
         }
     }
@@ -103,7 +111,8 @@ impl Call {
 
     fn command(&self, sha: &str) -> Cmd {
         let mut call = redis::cmd("EVALSHA");
-        call.arg(sha).arg(1).arg(self.key());
+        let keys = 1 + usize::from(matches!(self, Self::Move { .. }));
+        call.arg(sha).arg(keys).arg(self.key());
         match self {
             Self::Test(_) => count_args(&mut call, TEST, 1),
             Self::Count(count) => count_args(&mut call, count.tokens, count.cost),
@@ -114,6 +123,12 @@ impl Call {
             Self::Return { count, window } => {
                 count_args(&mut call, count.tokens, count.cost);
                 call.arg(count.cost).arg(*window);
+            }
+            Self::Move { count, unmoved } => {
+                call.arg(mark(count, *unmoved));
+                count_args(&mut call, count.tokens, Milli(unmoved.milli_tokens));
+                let marked_ms = unmoved.lasts_ms.saturating_add(MARK_MS);
+                call.arg(0).arg("").arg(marked_ms);
             }
             Self::Gateway(gateway) => {
                 let live_ms = u64::try_from(gateway.live.as_millis()).unwrap_or(u64::MAX);
@@ -159,7 +174,24 @@ pub(super) async fn load(connection: &mut impl ConnectionLike) -> Result<String,
     load.query_async(connection).await
 }
 
-fn count_args(call: &mut Cmd, tokens: Tokens, cost: i64) {
+/// Key that marks a state of a local counter as added. The slot of a cluster is that of the
+/// counter.
+fn mark(count: &Count, unmoved: Unmoved) -> String {
+    let (counter, tag) = (count.name(), count.local.tag);
+    format!("{counter}:{tag:016x}{:016x}", unmoved.state)
+}
+
+/// Number of tokens in thousandths, as a decimal number.
+struct Milli(u64);
+
+impl ToRedisArgs for Milli {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        let (whole, part) = (self.0 / 1_000, self.0 % 1_000);
+        out.write_arg(format!("{whole}.{part:03}").as_bytes());
+    }
+}
+
+fn count_args(call: &mut Cmd, tokens: Tokens, cost: impl ToRedisArgs) {
     let (algorithm, end_min) = match tokens.algorithm {
         Algorithm::Bucket => ("bucket", 0),
         Algorithm::Window => ("window", 0),

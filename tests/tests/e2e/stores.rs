@@ -15,6 +15,7 @@ use e2e::wait;
 use crate::tls_peers::Certificates;
 
 mod faults;
+mod moves;
 mod permissions;
 mod synced;
 mod topologies;

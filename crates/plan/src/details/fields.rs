@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use policy::changes::Absent::{self, Is, NoLimit, Unknown};
 use policy::changes::Direction::{
     self, Access, Breaks, Callers, Each, Either, Hides, Holds, Identifies, Less, More, MoreOrOff,
-    Moves, Names, Normalises, Off, On, Opens, Other, Protects, Rewritten, Serves, Shares, Status,
-    Until,
+    Moves, Names, Normalises, Off, On, Opens, Other, Outage, Protects, Restarts, Rewritten, Serves,
+    Shares, Status, Stored, Until,
 };
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
@@ -173,6 +173,20 @@ fn class_of(direction: Direction, was: Option<&Written>, is: Option<&Written>) -
             (Some(_), Some(_)) | (None, None) => Class::Changed,
         },
         Either => Class::Relax,
+        Stored => match (was, is) {
+            (None, Some(_)) => Class::Tighten,
+            (Some(_), None) => Class::Relax,
+            (Some(_), Some(_)) | (None, None) => Class::Changed,
+        },
+        Restarts => match (was, is) {
+            (Some(_), Some(_)) => Class::Relax,
+            (_, _) => Class::Changed,
+        },
+        Outage => match admitted_in_outages(is).cmp(&admitted_in_outages(was)) {
+            Ordering::Less => Class::Tighten,
+            Ordering::Equal => Class::Changed,
+            Ordering::Greater => Class::Relax,
+        },
         Moves | Shares => Class::Moved,
         Other => Class::Changed,
     })
@@ -275,6 +289,15 @@ fn flag(old: Option<&Written>, new: Option<&Written>) -> Class {
         (false, true) => Class::Relax,
         (true, false) => Class::Tighten,
         (true, true) | (false, false) => Class::Changed,
+    }
+}
+
+/// Degree to which a limit admits requests while its store does not answer. Default: `local`.
+fn admitted_in_outages(on_outage: Option<&Written>) -> u8 {
+    match on_outage {
+        Some(Written::One(Scalar::Text(word))) if word == "closed" => 0,
+        Some(Written::One(Scalar::Text(word))) if word == "open" => 2,
+        _ => 1,
     }
 }
 

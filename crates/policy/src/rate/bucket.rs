@@ -4,6 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::moved::MILLI;
 use super::{Admission, Slot, TIME_MASK, Tokens, is_of};
 
 impl Tokens {
@@ -83,6 +84,50 @@ pub(super) fn refund(slot: &Slot, tag: u64, tokens: Tokens, cost: u64) {
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
 }
 
+/// Used tokens in thousandths at the time `now` (ticks).
+pub(super) fn used(slot: &Slot, tag: u64, now: u64) -> u64 {
+    let word = slot.word.load(Ordering::Acquire);
+    let interval = slot.counts.load(Ordering::Acquire);
+    if !is_of(word, tag) || interval == 0 {
+        return 0;
+    }
+    let ahead = (word & TIME_MASK).saturating_sub(now);
+    scale(ahead, MILLI, interval)
+}
+
+/// Takes tokens without a check, until at least `milli` thousandths of a token are used.
+pub(super) fn raise(slot: &Slot, tag: u64, tokens: Tokens, milli: u64, now: u64) {
+    let interval = tokens.interval();
+    let least = scale(milli, interval, MILLI).min(tokens.depth());
+    let before = slot.counts.load(Ordering::Acquire);
+    let raised = |word: u64| {
+        let mut ahead = (word & TIME_MASK).saturating_sub(now);
+        if before != interval && before != 0 {
+            ahead = rescale(ahead, interval, before);
+        }
+        let is_less = is_of(word, tag) && ahead < least;
+        is_less.then(|| (word & !TIME_MASK) | (now + least) & TIME_MASK)
+    };
+    let raised = slot
+        .word
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, raised);
+    if raised.is_ok() && before != interval {
+        slot.counts.store(interval, Ordering::Release);
+    }
+}
+
+/// Returns `milli` thousandths of a token to the bucket.
+pub(super) fn lower(slot: &Slot, tag: u64, milli: u64) {
+    let taken = scale(milli, slot.counts.load(Ordering::Acquire), MILLI);
+    let back = |word: u64| {
+        let time = word & TIME_MASK;
+        is_of(word, tag).then(|| (word & !TIME_MASK) | time.saturating_sub(taken))
+    };
+    let _ = slot
+        .word
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
+}
+
 /// Used part of the bucket in ticks. `None` if more than one token is used: a new key must then not
 /// evict this key.
 pub(super) fn light_usage(slot: &Slot, now: u64) -> Option<u64> {
@@ -93,8 +138,11 @@ pub(super) fn light_usage(slot: &Slot, now: u64) -> Option<u64> {
 /// Converts the used part of a bucket from ticks of the limit's former `interval` (`before`) to
 /// ticks of the new one.
 fn rescale(ahead: u64, interval: u64, before: u64) -> u64 {
-    let scaled = u128::from(ahead) * u128::from(interval) / u128::from(before);
-    u64::try_from(scaled)
-        .unwrap_or(u64::MAX)
-        .min(TIME_MASK >> 1)
+    scale(ahead, interval, before).min(TIME_MASK >> 1)
+}
+
+/// Product of `number` and `factor`, divided by `divisor`.
+fn scale(number: u64, factor: u64, divisor: u64) -> u64 {
+    let scaled = u128::from(number) * u128::from(factor) / u128::from(divisor);
+    u64::try_from(scaled).unwrap_or(u64::MAX)
 }

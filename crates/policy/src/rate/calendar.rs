@@ -84,6 +84,44 @@ pub(super) fn take(
     cost: u64,
     now: u64,
 ) -> Admission {
+    let limit = tokens.count.min(COUNT_MAX);
+    count(slot, tag, tokens, end_min, now, |used| {
+        let after = used.saturating_add(cost);
+        (after <= limit).then_some(after)
+    })
+}
+
+/// Number of counted requests at the time `now` (ms).
+pub(super) fn used(slot: &Slot, tag: u64, tokens: Tokens, end_min: u32, now: u64) -> u64 {
+    let time = slot.word.load(Ordering::Acquire);
+    let word = slot.counts.load(Ordering::Acquire);
+    if !is_of(time, tag) || word == 0 {
+        return 0;
+    }
+    let length = tokens.period_ms / MINUTE_MS;
+    let is_over = time & TIME_MASK <= now;
+    let count = Count::of(word).at(now, u64::from(end_min), length, is_over);
+    count.used
+}
+
+/// Counts requests without a check, until at least `least` requests are counted.
+pub(super) fn raise(slot: &Slot, tag: u64, tokens: Tokens, end_min: u32, least: u64, now: u64) {
+    count(slot, tag, tokens, end_min, now, |used| {
+        (used < least).then_some(least)
+    });
+}
+
+/// Counts requests if `decide` admits them. `decide` gets the number of counted requests, and
+/// returns the number after the request. `None` refuses the request.
+#[inline]
+fn count(
+    slot: &Slot,
+    tag: u64,
+    tokens: Tokens,
+    end_min: u32,
+    now: u64,
+    decide: impl Fn(u64) -> Option<u64>,
+) -> Admission {
     let (limit, end) = (tokens.count.min(COUNT_MAX), u64::from(end_min));
     let length = tokens.period_ms / MINUTE_MS;
     loop {
@@ -103,16 +141,15 @@ pub(super) fn take(
             _ => Count::of(word).at(now, end, length, time & TIME_MASK <= now),
         };
         let ends = (end.wrapping_add_signed(signed(count.end.wrapping_sub(end)))) * MINUTE_MS;
-        let after = count.used.saturating_add(cost);
-        let admitted = after <= limit;
+        let after = decide(count.used);
         let admission = Admission {
-            admitted,
-            remaining: limit.saturating_sub(if admitted { after } else { count.used }),
+            admitted: after.is_some(),
+            remaining: limit.saturating_sub(after.unwrap_or(count.used)),
             wait_ticks: ends.saturating_sub(now),
         };
-        if !ours || !admitted {
+        let Some(after) = after.filter(|_| ours) else {
             return admission;
-        }
+        };
         // First reserve the slot until the end of the period, then count.
         let until = (time & !TIME_MASK) | ends & TIME_MASK;
         let is_reserved = time == until

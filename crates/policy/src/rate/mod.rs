@@ -23,6 +23,7 @@
 
 mod bucket;
 mod calendar;
+mod moved;
 pub mod saved;
 mod window;
 
@@ -32,6 +33,7 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+pub use self::moved::Unmoved;
 use crate::network::{NetworkCounts, Networks, Places};
 use crate::state::StateId;
 
@@ -95,6 +97,8 @@ pub struct RateTable {
     /// True if a counter has changed since the last [`RateTable::take_changed`]. Only used by
     /// tables that are saved.
     changed: AtomicBool,
+    /// True if the table has copies of counters in stores ([`moved`]).
+    has_copies: AtomicBool,
     /// Number of used slots of each limit. The index is the result of [`owner`].
     used_slots: Box<[AtomicU32]>,
     /// Overflow counters for keys without a slot. A hash of the limit selects the counter. A limit
@@ -224,6 +228,7 @@ impl RateTable {
             hasher,
             tick_ns,
             changed: AtomicBool::new(false),
+            has_copies: AtomicBool::new(false),
             used_slots: (0..OWNERS).map(|_| AtomicU32::new(0)).collect(),
             overflow: [const { Slot::empty() }; 3 * OVERFLOWS],
             overflowed: AtomicU64::new(0),
@@ -277,7 +282,7 @@ impl RateTable {
         cost: u64,
         now_ns: u64,
     ) -> Admission {
-        let now = (now_ns / self.tick_ns) & TIME_MASK;
+        let now = self.ticks(now_ns);
         let new = NewKey {
             owner: owner(state),
             algorithm: tokens.algorithm,
@@ -301,6 +306,11 @@ impl RateTable {
             self.note_change();
         }
         admission
+    }
+
+    /// Time in ticks of the table.
+    fn ticks(&self, now_ns: u64) -> u64 {
+        (now_ns / self.tick_ns) & TIME_MASK
     }
 
     /// Period of a quota in ticks of the table.

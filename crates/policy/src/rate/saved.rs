@@ -116,7 +116,7 @@ impl RateTable {
         let Hasher::Saved(seed) = &self.hasher else {
             return None;
         };
-        let now = (now_ns / self.tick_ns) & TIME_MASK;
+        let now = self.ticks(now_ns);
         let memory = self.memory.get().into_iter();
         let slots = memory.flat_map(|memory| {
             let slots = memory.groups.iter().flat_map(|group| &group.0);
@@ -147,6 +147,9 @@ impl RateTable {
         for (word, value) in seed.iter().zip(saved.seed) {
             word.store(value, Ordering::Relaxed);
         }
+        // Any of the slots may be a copy of a counter in a store.
+        let has_slots = !saved.slots.is_empty();
+        self.has_copies.store(has_slots, Ordering::Relaxed);
         let mut lost = 0;
         for [tag, word, counts, owner, networks] in &saved.slots {
             let mut slots = self.candidates(*tag);

@@ -90,6 +90,51 @@ pub(super) fn take(
     cost: u64,
     now: u64,
 ) -> Admission {
+    count(slot, tag, tokens, period, now, |counts, limit| {
+        (admit(counts, limit, cost, period, now % period), cost)
+    })
+}
+
+/// Number of requests that count at the time `now` (ticks).
+pub(super) fn used(slot: &Slot, tag: u64, tokens: Tokens, period: u64, now: u64) -> u64 {
+    let word = slot.counts.load(Ordering::Acquire);
+    let time = slot.word.load(Ordering::Acquire);
+    if !is_of(time, tag) || time & TIME_MASK <= now || word == 0 {
+        return 0;
+    }
+    let number = now / period & NUMBER_MASK;
+    let before = period_of(slot);
+    let counts = match before != 0 && before != period {
+        true => Counts::of(word).converted(number, tokens.count.min(COUNT_MAX)),
+        false => Counts::of(word).at(number),
+    };
+    counts.current + share(counts.before, period - now % period, period)
+}
+
+/// Counts requests in the current window without a check, until at least `least` requests count.
+pub(super) fn raise(slot: &Slot, tag: u64, tokens: Tokens, period: u64, least: u64, now: u64) {
+    count(slot, tag, tokens, period, now, |counts, _| {
+        let used = counts.current + share(counts.before, period - now % period, period);
+        let admission = Admission {
+            admitted: used < least,
+            remaining: 0,
+            wait_ticks: 0,
+        };
+        (admission, least.saturating_sub(used))
+    });
+}
+
+/// Counts requests at the time `now` (ticks) if `decide` admits them. `decide` gets the counts and
+/// the limit, and returns its decision with the number of requests.
+#[inline]
+fn count(
+    slot: &Slot,
+    tag: u64,
+    tokens: Tokens,
+    period: u64,
+    now: u64,
+    decide: impl Fn(Counts, u64) -> (Admission, u64),
+) -> Admission {
     let limit = tokens.count.min(COUNT_MAX);
     let number = now / period;
     let end = ((number + 2) * period).min(TIME_MASK);
@@ -122,7 +167,7 @@ pub(super) fn take(
             true if is_converted => Counts::of(word).converted(number, limit),
             true => Counts::of(word).at(number),
         };
-        let admission = admit(counts, limit, cost, period, now % period);
+        let (admission, cost) = decide(counts, limit);
         // Store converted counts even if the request is refused. Otherwise every refused request
         // would move them to its own window, and they would never leave the window.
         if !ours || !admission.admitted && !is_converted {
@@ -161,11 +206,11 @@ pub(super) fn take(
 }
 
 /// Period in ticks at the last write of the slot. 0 for a new key.
-fn period_of(slot: &Slot) -> u64 {
+pub(super) fn period_of(slot: &Slot) -> u64 {
     slot.owner.load(Ordering::Acquire) >> PERIOD_SHIFT & PERIOD_MASK
 }
 
-fn set_period(slot: &Slot, period: u64) {
+pub(super) fn set_period(slot: &Slot, period: u64) {
     let with = |owner: u64| Some(owner & !(PERIOD_MASK << PERIOD_SHIFT) | period << PERIOD_SHIFT);
     let _ = slot
         .owner

@@ -6,10 +6,10 @@ use crate::ask::{Answer, AskId, Effect};
 use crate::cx::{Charge, Cx, LoggedRefusal, RateNotice};
 use crate::head::RequestHead;
 use crate::key::Reader;
-use crate::rate::{Admission, Tokens};
+use crate::rate::{Admission, RateTable, Tokens};
 use crate::state::StateId;
 use crate::step::{Reject, Step};
-use crate::store::{Count, OnOutage, Store, StoreOutage, StoredCharge, UNAVAILABLE};
+use crate::store::{Count, LocalCounter, OnOutage, Store, StoreOutage, UNAVAILABLE};
 
 /// Counter of a limit.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ enum StoreDecision {
 /// Record of the tokens that were taken from a counter, for a later refund.
 pub(super) enum ChargeRecord {
     Here(Charge),
-    Stored(StoredCharge),
+    Stored(Count),
 }
 
 impl Counter {
@@ -75,38 +75,43 @@ impl Counter {
         head: &RequestHead,
         cx: &mut Cx<'a>,
     ) -> CountResult {
+        let tables = cx.limits.tables(self.quota);
+        let (anonymous, mut tag) = self.key.read(self.state, tables, head, cx);
+        let table = tables[usize::from(anonymous)];
+        let local = LocalCounter {
+            quota: self.quota,
+            anonymous,
+            tag,
+            client: anonymous.then_some(cx.client),
+            now_ns,
+        };
         if let Some(store) = &self.store {
-            let (anonymous, key) = self.key.digest(head, cx);
-            let count = Count {
-                store: Arc::clone(store),
-                state: self.state,
-                key,
-                tokens,
-                lease_ms: self.lease_ms,
-                cost: i64::try_from(cx.cost).unwrap_or(i64::MAX),
-            };
+            let count = self.count(store, tokens, local, head, cx);
             match ask(store, &count, cx) {
                 Err(effect) => return CountResult::Ask(Step::Ask(effect)),
                 Ok(StoreDecision::Decided(admission)) => {
-                    let charge = StoredCharge {
-                        quota: self.quota,
-                        anonymous,
-                        count,
-                    };
-                    return CountResult::Counted(admission, ChargeRecord::Stored(charge));
+                    return CountResult::Counted(admission, ChargeRecord::Stored(count));
                 }
                 Ok(StoreDecision::Unanswered(OnOutage::Open)) => return CountResult::Uncounted,
                 Ok(StoreDecision::Unanswered(OnOutage::Closed)) => {
                     return CountResult::Refused(&UNAVAILABLE);
                 }
-                Ok(StoreDecision::Unanswered(OnOutage::Local)) => {}
+                Ok(StoreDecision::Unanswered(OnOutage::Local)) => {
+                    // The own counter is moved to the store later. Without one, the copy decides,
+                    // which is as high as the last answer of the store.
+                    let unmoved = table.unmoved(tag, tokens, now_ns);
+                    if unmoved.is_none_or(|unmoved| unmoved.milli_tokens == 0) {
+                        tag = RateTable::copy_tag(tag);
+                    }
+                }
             }
+        } else if table.may_adopt_copy(tag, now_ns) {
+            if let Some(effect) = self.read_former(tokens, local, head, cx) {
+                return CountResult::Ask(Step::Ask(effect));
+            }
+            table.adopt_copy(local.client, self.state, tag, tokens, now_ns);
         }
-        let tables = cx.limits.tables(self.quota);
-        let (anonymous, tag) = self.key.read(self.state, tables, head, cx);
-        let table = tables[usize::from(anonymous)];
-        let client = anonymous.then_some(cx.client);
-        let admission = table.take_of(client, self.state, tag, tokens, cx.cost, now_ns);
+        let admission = table.take_of(local.client, self.state, tag, tokens, cx.cost, now_ns);
         let charge = Charge {
             quota: self.quota,
             anonymous,
@@ -116,6 +121,51 @@ impl Counter {
             cost: cx.cost,
         };
         CountResult::Counted(admission, ChargeRecord::Here(charge))
+    }
+
+    /// Count of the request in a store.
+    fn count(
+        &self,
+        store: &Arc<Store>,
+        tokens: Tokens,
+        local: LocalCounter,
+        head: &RequestHead,
+        cx: &Cx<'_>,
+    ) -> Count {
+        let (_, key) = self.key.digest(head, cx);
+        Count {
+            store: Arc::clone(store),
+            state: self.state,
+            key,
+            tokens,
+            lease_ms: self.lease_ms,
+            cost: i64::try_from(cx.cost).unwrap_or(i64::MAX),
+            local,
+        }
+    }
+
+    /// Question to the store in which the limit counted before its counters became local: the state
+    /// of the request's counter, with which gwd raises the copy. `None` if there is no such store,
+    /// or if it was already asked. Without an answer, the counter begins as the copy, or at zero.
+    #[cold]
+    fn read_former(
+        &self,
+        tokens: Tokens,
+        local: LocalCounter,
+        head: &RequestHead,
+        cx: &Cx<'_>,
+    ) -> Option<Box<Effect>> {
+        let store = cx
+            .limits
+            .former_stores
+            .of(self.state, tokens, local.now_ns)?;
+        let count = Count {
+            cost: 0,
+            lease_ms: None,
+            ..self.count(&store, tokens, local, head, cx)
+        };
+        let is_asked = cx.answers.get(&AskId::of_count(&count)).is_some();
+        (!is_asked).then(|| Box::new(Effect::Store(Box::new(count))))
     }
 }
 

@@ -21,7 +21,9 @@ use crate::calendar::{Calendar, Unit, Zone};
 use crate::change_rows;
 use crate::changes::Absent::{Is, Unknown};
 use crate::changes::Changes;
-use crate::changes::Direction::{Callers, Each, Either, Less, More, Other};
+use crate::changes::Direction::{
+    Callers, Each, Either, Less, More, Other, Outage, Restarts, Stored,
+};
 use crate::cx::{Cx, QuotaWarning};
 use crate::declared::{Scalar, Settings, Value};
 use crate::guard::csrf::Mode;
@@ -171,7 +173,9 @@ impl Policy for Checked {
         "key" as "limit-key-changed": Either;
         "mode": Each(&[]);
         "warn": Other;
-        "store": Either;
+        "store"."on_outage": Outage;
+        "store"."*": Restarts;
+        "store": Stored;
         "plans": Callers;
         "x_ratelimit": Other;
         "sync": Each(&[]);

@@ -16,7 +16,9 @@ use minicbor::{Decode, Encode};
 use crate::change_rows;
 use crate::changes::Absent::{Is, Unknown};
 use crate::changes::Changes;
-use crate::changes::Direction::{Callers, Each, Either, More, Other};
+use crate::changes::Direction::{
+    Callers, Each, Either, More, Other, Outage, Restarts, Stored,
+};
 use crate::cx::{Cx, RateNotice};
 use crate::declared::{Scalar, Settings, Value};
 use crate::guard::csrf::Mode;
@@ -165,7 +167,9 @@ impl Policy for Checked {
         "key" as "limit-key-changed": Either;
         "algorithm": Either;
         "mode": Each(&[]);
-        "store": Either;
+        "store"."on_outage": Outage;
+        "store"."*": Restarts;
+        "store": Stored;
         "plans": Callers;
         "x_ratelimit": Other;
         "sync": Each(&[]);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use policy::store::{OnOutage, Store, Topology};
+use policy::store::{LocalCounter, OnOutage, Store, Topology};
 use policy::{SecretCell, SecretRef};
 
 use super::*;
@@ -30,6 +30,13 @@ fn count(cost: i64) -> Count {
         },
         lease_ms: Some(1_000),
         cost,
+        local: LocalCounter {
+            quota: false,
+            anonymous: false,
+            tag: 7,
+            client: None,
+            now_ns: 0,
+        },
     }
 }
 

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::*;
 
 /// Proxy in front of a redis-server. The proxy delays the replies of the server by `delay_ms`.
-struct Proxy {
-    port: u16,
+pub(super) struct Proxy {
+    pub(super) port: u16,
     delay_ms: Arc<AtomicU64>,
 }
 
 impl Proxy {
-    fn start(server: u16) -> Self {
+    pub(super) fn start(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let delay_ms = Arc::new(AtomicU64::new(0));
@@ -31,7 +31,7 @@ impl Proxy {
         Self { port, delay_ms }
     }
 
-    fn delay(&self, ms: u64) {
+    pub(super) fn delay(&self, ms: u64) {
         self.delay_ms.store(ms, Ordering::Relaxed);
     }
 }
