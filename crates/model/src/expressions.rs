@@ -1,11 +1,11 @@
-//! Check of the expressions in `authorize` policies. Each mistake is reported at its source
+//! Check of the expressions in policies: conditions of `authorize`, and costs of limits. Each mistake is reported at its source
 //! location inside the expression.
 
 use std::ops::Range;
 
 use diag::{Diagnostic, NodeRef, Sink, Span, suggest};
 use policy::guard::authorize::author::BAD_EXPRESSION;
-use policy::guard::expression::{Expression, Fault};
+use policy::guard::expression::{Expression, Fault, Form};
 use sources::project::files::Files;
 use vocab::lints::CASE_SENSITIVE_EXCLUSION;
 
@@ -30,18 +30,20 @@ pub(crate) fn check(
     let policies = root.get("policies").into_iter().flat_map(NodeRef::entries);
     for (_, policy) in policies {
         let kind = policy.get("kind").and_then(NodeRef::scalar_text);
-        let written = policy.get("expression").filter(|node| !node.is_null());
-        let (Some("authorize"), Some(node)) = (kind, written) else {
-            continue;
+        let (key, form) = match kind {
+            Some("authorize") => ("expression", Form::Condition),
+            Some("rate_limit" | "quota") => ("cost", Form::Cost),
+            _ => continue,
         };
-        let Some(source) = node.as_str() else {
+        let node = policy.get(key).filter(|node| !node.is_null());
+        let Some((node, source)) = node.and_then(|node| Some((node, node.scalar_text()?))) else {
             continue;
         };
         if !files.patterns.admits(source, PATTERN_BYTES_MAX) {
             sink.push(too_many(node.span()));
             return Err(TooManyPatterns);
         }
-        let (compiled, bytes) = Expression::shared(source);
+        let (compiled, bytes) = Expression::shared(source, form);
         files.patterns.add(source, bytes);
         let faults = match compiled {
             Ok(expression) => {

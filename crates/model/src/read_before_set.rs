@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use bundle::ir::{self, Condition};
 use diag::{Diagnostic, NodeRef, Sink, Span};
 use policy::Checked;
-use policy::guard::expression::Expression;
+use policy::guard::expression::{Expression, Form};
 
 use super::{Api, Defined, Operation, Settings, chain};
 
@@ -81,7 +81,10 @@ fn of_operation(
         };
         let node = policy
             .node
-            .and_then(|id| files.tree.at(id).get("expression"));
+            .and_then(|id| {
+                let policy = files.tree.at(id);
+                policy.get("expression").or_else(|| policy.get("cost"))
+            });
         for field in read(&policy.value.checked) {
             if let Some(writer) = writer(index + 1, &field) {
                 found.push(Found {
@@ -99,7 +102,12 @@ fn of_operation(
 /// Names of the request fields that an expression reads, in lower case.
 pub(super) fn read(checked: &Checked) -> BTreeSet<String> {
     let settings = checked.settings();
-    let expression = settings.text(&["expression"]).map(Expression::shared);
+    let (key, form) = match checked.kind() {
+        "rate_limit" | "quota" => ("cost", Form::Cost),
+        _ => ("expression", Form::Condition),
+    };
+    let text = settings.text(&[key]);
+    let expression = text.map(|text| Expression::shared(text, form));
     let Some((Ok(expression), _)) = expression else {
         return BTreeSet::new();
     };

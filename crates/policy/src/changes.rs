@@ -104,6 +104,9 @@ pub enum Direction {
     /// Plans to whose consumers a limit applies. If absent, the limit applies to all callers. If
     /// the old and the new value both list plans, consumers are compared one by one.
     Callers,
+    /// Cost of a request, as an expression. A cost that is proved to be never smaller is `tighten`,
+    /// one that is never greater is `relax`. Without a proof, a change is `relax`.
+    Costs,
     /// Name of the store of a limit's counters. A fleet counts together in a store, so that adding
     /// it is `tighten` and removing it is `relax`. Another name is `changed`: the place of the
     /// counters is compared by [`Self::Restarts`].

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::changes::Absent::{self, Is, NoLimit, Unknown};
 use policy::changes::Direction::{
-    self, Access, Breaks, Callers, Each, Either, Hides, Holds, Identifies, Less, More, MoreOrOff,
+    self, Access, Breaks, Callers, Costs, Each, Either, Hides, Holds, Identifies, Less, More, MoreOrOff,
     Moves, Names, Normalises, Off, On, Opens, Other, Outage, Protects, Restarts, Rewritten, Serves,
     Shares, Status, Stored, Until,
 };
 use policy::declared::{Scalar, Settings, Value as Written};
+use policy::traffic::cost;
 use serde_json::Value;
 
 use super::destination;
@@ -173,6 +174,11 @@ fn class_of(direction: Direction, was: Option<&Written>, is: Option<&Written>) -
             (Some(_), Some(_)) | (None, None) => Class::Changed,
         },
         Either => Class::Relax,
+        Costs => match cost::compare(text(was), text(is)) {
+            Some(Ordering::Less) => Class::Tighten,
+            Some(Ordering::Equal) => Class::Changed,
+            Some(Ordering::Greater) | None => Class::Relax,
+        },
         Stored => match (was, is) {
             (None, Some(_)) => Class::Tighten,
             (Some(_), None) => Class::Relax,
@@ -289,6 +295,13 @@ fn flag(old: Option<&Written>, new: Option<&Written>) -> Class {
         (false, true) => Class::Relax,
         (true, false) => Class::Tighten,
         (true, true) | (false, false) => Class::Changed,
+    }
+}
+
+fn text(value: Option<&Written>) -> Option<&str> {
+    match value {
+        Some(Written::One(Scalar::Text(text))) => Some(text),
+        _ => None,
     }
 }
 

@@ -359,9 +359,9 @@ pub mod author {
         code: "GW0548",
         name: "bad-expression",
         level: Level::Error,
-        summary: "an `expression` of `authorize` that cannot be parsed, or has wrong names or types",
-        explain: "An expression is a condition in the Common Expression Language over `request`, \
-`auth` and `route`. All names and types are checked, so that a mistake is found here instead of \
+        summary: "an expression that cannot be parsed, or has wrong names or types",
+        explain: "`expression` of `authorize` is a condition in the Common Expression Language over \
+`request`, `auth` and `route`. `cost` of a limit is an integer over `request` and `cost`. All names and types are checked, so that a mistake is found here instead of \
 refusing requests. Loops (`all`, `exists`, `map`, `filter`) are not available, because their \
 evaluation time has no limit. docs/expressions.md lists all variables and functions.",
         bad: &[(

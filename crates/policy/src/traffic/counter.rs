@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use crate::ask::{Answer, AskId, Effect};
 use crate::cx::{Charge, Cx, LoggedRefusal, RateNotice};
 use crate::head::RequestHead;
 use crate::key::Reader;
 use crate::rate::{Admission, RateTable, Tokens};
+use crate::no_value::NoValue;
 use crate::state::StateId;
 use crate::step::{Reject, Step};
 use crate::store::{Count, LocalCounter, OnOutage, Store, StoreOutage, UNAVAILABLE};
+use crate::traffic::cost;
 
 /// Counter of a limit.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub(super) struct Counter {
     /// Time in milliseconds for which the gateway leases tokens from the store in advance. `None`:
     /// each request calls the store.
     pub(super) lease_ms: Option<u64>,
+    /// Cost of a request in tokens.
+    pub(super) cost: cost::Filter,
     /// True if the counter is in the tables for quotas, false if it is in those for rate limits.
     pub(super) quota: bool,
 }
@@ -33,6 +39,8 @@ pub(super) enum CountResult {
     Uncounted,
     /// The store does not answer, and the policy refuses requests in this case.
     Refused(&'static Reject),
+    /// The cost of the request cannot be computed, so that it is not counted.
+    NoCost(NoValue),
     /// The request is not counted yet, because the store has not answered. The filter returns this
     /// step and runs again with the answer.
     Ask(Step),
@@ -72,9 +80,13 @@ impl Counter {
         &'a self,
         tokens: Tokens,
         now_ns: u64,
-        head: &RequestHead,
+        head: &mut RequestHead,
         cx: &mut Cx<'a>,
     ) -> CountResult {
+        let cost = match self.cost.of(head, cx) {
+            Ok(cost) => cost,
+            Err(why) => return CountResult::NoCost(why),
+        };
         let tables = cx.limits.tables(self.quota);
         let (anonymous, mut tag) = self.key.read(self.state, tables, head, cx);
         let table = tables[usize::from(anonymous)];
@@ -86,7 +98,8 @@ impl Counter {
             now_ns,
         };
         if let Some(store) = &self.store {
-            let count = self.count(store, tokens, local, head, cx);
+            let cost = i64::try_from(cost).unwrap_or(i64::MAX);
+            let count = self.count(store, tokens, (cost, local), head, cx);
             match ask(store, &count, cx) {
                 Err(effect) => return CountResult::Ask(Step::Ask(effect)),
                 Ok(StoreDecision::Decided(admission)) => {
@@ -111,16 +124,23 @@ impl Counter {
             }
             table.adopt_copy(local.client, self.state, tag, tokens, now_ns);
         }
-        let admission = table.take_of(local.client, self.state, tag, tokens, cx.cost, now_ns);
+        let admission = table.take_of(local.client, self.state, tag, tokens, cost, now_ns);
         let charge = Charge {
             quota: self.quota,
             anonymous,
             state: self.state,
             tag,
             tokens,
-            cost: cx.cost,
+            cost,
         };
         CountResult::Counted(admission, ChargeRecord::Here(charge))
+    }
+
+    /// Names of the request fields that the key and the cost read.
+    pub(super) fn fields(&self) -> Vec<HeaderName> {
+        let mut fields = self.key.fields();
+        fields.extend_from_slice(self.cost.fields());
+        fields
     }
 
     /// Count of the request in a store.
@@ -128,7 +148,7 @@ impl Counter {
         &self,
         store: &Arc<Store>,
         tokens: Tokens,
-        local: LocalCounter,
+        (cost, local): (i64, LocalCounter),
         head: &RequestHead,
         cx: &Cx<'_>,
     ) -> Count {
@@ -139,7 +159,7 @@ impl Counter {
             key,
             tokens,
             lease_ms: self.lease_ms,
-            cost: i64::try_from(cx.cost).unwrap_or(i64::MAX),
+            cost,
             local,
         }
     }
@@ -160,9 +180,8 @@ impl Counter {
             .former_stores
             .of(self.state, tokens, local.now_ns)?;
         let count = Count {
-            cost: 0,
             lease_ms: None,
-            ..self.count(&store, tokens, local, head, cx)
+            ..self.count(&store, tokens, (0, local), head, cx)
         };
         let is_asked = cx.answers.get(&AskId::of_count(&count)).is_some();
         (!is_asked).then(|| Box::new(Effect::Store(Box::new(count))))
@@ -187,7 +206,12 @@ impl CountResult {
                 cx.refund();
                 Err(Step::Reject(reject))
             }
-            Self::Uncounted | Self::Refused(_) => Err(Step::Continue),
+            Self::NoCost(why) if !logs => {
+                cx.expression_fault = Some(why);
+                cx.refund();
+                Err(Step::Reject(&cost::INVALID))
+            }
+            Self::Uncounted | Self::Refused(_) | Self::NoCost(_) => Err(Step::Continue),
         }
     }
 }

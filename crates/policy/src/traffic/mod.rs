@@ -5,6 +5,7 @@ pub mod cache;
 pub mod circuit_breaker;
 pub mod compress;
 pub mod concurrency;
+pub mod cost;
 mod counter;
 pub mod fault;
 pub mod llm;

@@ -22,7 +22,7 @@ use crate::change_rows;
 use crate::changes::Absent::{Is, Unknown};
 use crate::changes::Changes;
 use crate::changes::Direction::{
-    Callers, Each, Either, Less, More, Other, Outage, Restarts, Stored,
+    Callers, Costs, Each, Either, Less, More, Other, Outage, Restarts, Stored,
 };
 use crate::cx::{Cx, QuotaWarning};
 use crate::declared::{Scalar, Settings, Value};
@@ -37,6 +37,7 @@ use crate::rate::{Algorithm, Tokens};
 use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Reject, Run, Setting, Step};
 use crate::store;
+use crate::traffic::cost::{self, Cost};
 use crate::traffic::counter::{Counter, Limit};
 use crate::traffic::rate_limit;
 use crate::traffic::rate_limit::X_RATELIMIT;
@@ -75,6 +76,9 @@ pub struct Checked {
     /// Length of the leases in milliseconds (`sync: synced`). `None`: the limit is exact.
     #[n(8)]
     lease_ms: Option<u64>,
+    /// Cost of a request. `None`: the cost of the operation.
+    #[n(9)]
+    cost: Option<Cost>,
 }
 
 /// Period of a quota.
@@ -123,6 +127,12 @@ impl Checked {
         self.limit
     }
 
+    /// Cost of a request. `None`: the cost of the operation.
+    #[must_use]
+    pub fn cost(&self) -> Option<&Cost> {
+        self.cost.as_ref()
+    }
+
     /// True if a rate limit has no effect beside this quota. Both count the same callers by the
     /// same key. The quota is not above the requests that the rate limit admits at once. The rate
     /// limit regains its tokens at least as fast.
@@ -145,6 +155,7 @@ impl Checked {
             && rate.refuses()
             && rate.key() == Some(&self.key)
             && rate.plans() == self.plans.as_ref()
+            && rate.cost() == self.cost()
     }
 }
 
@@ -161,6 +172,10 @@ const X_FIELDS: &str = "policy:quota:x_ratelimit";
 /// Feature that a gateway needs for limits with leases, and for limits whose store has several
 /// servers. A gwd with this feature also has [`X_FIELDS`].
 const SYNCED: &str = "policy:quota:synced";
+
+/// Feature that a gateway needs for limits with `cost`. A gwd with this feature also has
+/// [`SYNCED`].
+const COST: &str = "policy:quota:cost";
 
 impl Policy for Checked {
     type Filter = Filter;
@@ -181,13 +196,14 @@ impl Policy for Checked {
         "sync": Each(&[]);
         "lease": Other;
         "over_admission": More(Is(0));
+        "cost": Costs;
     });
 
-    const REFUSALS: &'static [&'static Reject] = &[&EXHAUSTED];
+    const REFUSALS: &'static [&'static Reject] = &[&EXHAUSTED, &cost::INVALID];
 
     const PROTECTION: Option<Protection> = Some(Protection::Limit);
 
-    const FEATURES: &'static [&'static str] = &[STORE, PLANS, X_FIELDS, SYNCED];
+    const FEATURES: &'static [&'static str] = &[STORE, PLANS, X_FIELDS, SYNCED, COST];
 
     // A quota runs after authentication and after limits by address, whatever its key. Requests
     // that these steps refuse do not use the quota.
@@ -224,6 +240,7 @@ impl Policy for Checked {
         let tokens = synced::tokens_of_quota(self.limit, window_ms);
         settings = synced::settings(self.lease_ms, tokens, settings);
         settings = Plans::setting(self.plans.as_ref(), settings);
+        settings = Cost::setting(self.cost.as_ref(), settings);
         if self.x_ratelimit {
             settings = settings.with(&[X_RATELIMIT], Value::One(Scalar::Flag(true)));
         }
@@ -251,6 +268,7 @@ impl Policy for Checked {
                     .map(|store| store.store(setting.secrets))
                     .transpose()?,
                 lease_ms: self.lease_ms,
+                cost: Cost::filter(self.cost.as_ref()),
                 quota: true,
             },
             plans: self.plans.clone(),
@@ -265,6 +283,9 @@ impl Policy for Checked {
             .store
             .as_ref()
             .is_some_and(store::Checked::is_distributed);
+        if self.cost.is_some() {
+            return Some(COST);
+        }
         let synced = (is_distributed || self.lease_ms.is_some()).then_some(SYNCED);
         let x_fields = synced.or(self.x_ratelimit.then_some(X_FIELDS));
         let plans = x_fields.or(self.plans.as_ref().map(|_| PLANS));
@@ -312,11 +333,15 @@ impl Policy for Checked {
 
 impl Run for Filter {
     fn read_fields(&self) -> Vec<HeaderName> {
-        self.counter.key.fields()
+        self.counter.fields()
+    }
+
+    fn depends_on_path(&self) -> bool {
+        self.counter.cost.reads_path()
     }
 
     fn depends_on_query(&self) -> bool {
-        self.counter.key.reads_query()
+        self.counter.key.reads_query() || self.counter.cost.reads_query()
     }
 
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
@@ -426,7 +451,7 @@ pub mod author {
     /// Samples with every key, each a line below `policies` of gateway.yaml.
     pub const SAMPLES: &[&str] = &[
         "monthly: {kind: quota, limit: 71, period: month, time_zone: Asia/Tokyo, key: address, warn: [81%], mode: log}",
-        "rolling: {kind: quota, limit: 72, window: 73h, key: route, store: watched, x_ratelimit: true}",
+        "rolling: {kind: quota, limit: 72, window: 73h, key: route, store: watched, x_ratelimit: true, cost: \"cost * 75\"}",
     ];
 
     /// The keys of `kind: quota`.
@@ -481,6 +506,7 @@ pub mod author {
             ),
             synced::author::SYNC,
             synced::author::LEASE,
+            cost::author::COST,
             Field::optional(X_RATELIMIT, Shape::Bool, X_RATELIMIT_MEANING),
         ],
         rules: &[
@@ -519,6 +545,7 @@ pub mod author {
             store: store::author::read(node),
             plans: None,
             lease_ms,
+            cost: cost::author::read(node),
         })
     }
 

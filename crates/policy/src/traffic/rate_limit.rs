@@ -17,7 +17,7 @@ use crate::change_rows;
 use crate::changes::Absent::{Is, Unknown};
 use crate::changes::Changes;
 use crate::changes::Direction::{
-    Callers, Each, Either, More, Other, Outage, Restarts, Stored,
+    Callers, Costs, Each, Either, More, Other, Outage, Restarts, Stored,
 };
 use crate::cx::{Cx, RateNotice};
 use crate::declared::{Scalar, Settings, Value};
@@ -32,6 +32,7 @@ use crate::rate::{self, Tokens};
 use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Reject, Run, Setting, Step};
 use crate::store;
+use crate::traffic::cost::{self, Cost};
 use crate::traffic::counter::{Counter, Limit};
 use crate::traffic::synced;
 
@@ -70,6 +71,9 @@ pub struct Checked {
     /// Length of the leases in milliseconds (`sync: synced`). `None`: the limit is exact.
     #[n(9)]
     lease_ms: Option<u64>,
+    /// Cost of a request. `None`: the cost of the operation.
+    #[n(10)]
+    cost: Option<Cost>,
 }
 
 /// Algorithm other than the token bucket.
@@ -120,6 +124,12 @@ impl Checked {
         self.mode != Some(Mode::Log)
     }
 
+    /// Cost of a request. `None`: the cost of the operation.
+    #[must_use]
+    pub fn cost(&self) -> Option<&Cost> {
+        self.cost.as_ref()
+    }
+
     /// Plans to whose consumers the limit applies. `None`: all callers.
     pub(super) fn plans(&self) -> Option<&Plans> {
         self.plans.as_ref()
@@ -157,6 +167,10 @@ const X_FIELDS: &str = "policy:rate_limit:x_ratelimit";
 /// servers. A gwd with this feature also has [`X_FIELDS`].
 const SYNCED: &str = "policy:rate_limit:synced";
 
+/// Feature that a gateway needs for limits with `cost`. A gwd with this feature also has
+/// [`SYNCED`].
+const COST: &str = "policy:rate_limit:cost";
+
 impl Policy for Checked {
     type Filter = Filter;
 
@@ -175,14 +189,15 @@ impl Policy for Checked {
         "sync": Each(&[]);
         "lease": Other;
         "over_admission": More(Is(0));
+        "cost": Costs;
     });
 
-    const REFUSALS: &'static [&'static Reject] = &[&LIMITED];
+    const REFUSALS: &'static [&'static Reject] = &[&LIMITED, &cost::INVALID];
 
     const PROTECTION: Option<Protection> = Some(Protection::Limit);
 
     const FEATURES: &'static [&'static str] =
-        &[BY_CLAIM, ALGORITHMS, STORE, PLANS, X_FIELDS, SYNCED];
+        &[BY_CLAIM, ALGORITHMS, STORE, PLANS, X_FIELDS, SYNCED, COST];
 
     // Limits by address run before authentication and protect it. Limits by other keys need the
     // result of authentication.
@@ -214,6 +229,7 @@ impl Policy for Checked {
         }
         settings = synced::settings(self.lease_ms, self.tokens(), settings);
         settings = Plans::setting(self.plans.as_ref(), settings);
+        settings = Cost::setting(self.cost.as_ref(), settings);
         if self.x_ratelimit {
             settings = settings.with(&[X_RATELIMIT], Value::One(Scalar::Flag(true)));
         }
@@ -237,6 +253,7 @@ impl Policy for Checked {
                     .map(|store| store.store(setting.secrets))
                     .transpose()?,
                 lease_ms: self.lease_ms,
+                cost: Cost::filter(self.cost.as_ref()),
                 quota: false,
             },
             logs: self.mode == Some(Mode::Log),
@@ -250,6 +267,9 @@ impl Policy for Checked {
             .store
             .as_ref()
             .is_some_and(store::Checked::is_distributed);
+        if self.cost.is_some() {
+            return Some(COST);
+        }
         if self.lease_ms.is_some() || is_distributed {
             return Some(SYNCED);
         }
@@ -303,11 +323,15 @@ impl Policy for Checked {
 
 impl Run for Filter {
     fn read_fields(&self) -> Vec<HeaderName> {
-        self.counter.key.fields()
+        self.counter.fields()
+    }
+
+    fn depends_on_path(&self) -> bool {
+        self.counter.cost.reads_path()
     }
 
     fn depends_on_query(&self) -> bool {
-        self.counter.key.reads_query()
+        self.counter.key.reads_query() || self.counter.cost.reads_query()
     }
 
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
@@ -394,12 +418,12 @@ pub mod author {
     use crate::key::{self, Key};
     use crate::rate::WINDOW_MAX;
     use crate::store;
-    use crate::traffic::synced;
+    use crate::traffic::{cost, synced};
 
     /// Samples with every key, each a line below `policies` of gateway.yaml.
     pub const SAMPLES: &[&str] = &[
         "slow: {kind: rate_limit, algorithm: token_bucket, limit: 10/s, burst: 5, key: consumer, anonymous: address, store: local}",
-        "fleet: {kind: rate_limit, limit: 73/s, key: address, store: shared, sync: synced, lease: 3s, x_ratelimit: true}",
+        "fleet: {kind: rate_limit, limit: 73/s, key: address, store: shared, sync: synced, lease: 3s, x_ratelimit: true, cost: \"size(request.path) + 74\"}",
     ];
 
     /// The keys of `kind: rate_limit`.
@@ -444,6 +468,7 @@ pub mod author {
             ),
             synced::author::SYNC,
             synced::author::LEASE,
+            cost::author::COST,
             Field::optional(X_RATELIMIT, Shape::Bool, X_RATELIMIT_MEANING),
         ],
     };
@@ -490,6 +515,7 @@ pub mod author {
             plans: None,
             x_ratelimit: node.get(X_RATELIMIT).and_then(NodeRef::as_bool) == Some(true),
             lease_ms,
+            cost: cost::author::read(node),
         })
     }
 

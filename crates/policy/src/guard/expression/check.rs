@@ -8,7 +8,7 @@ use cel::common::ast::operators as op;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr, SourceInfo};
 
 use super::reads::{self, Unnamed};
-use super::types::{GLOBALS, MEMBERS, Named, Type, VARIABLES, WALKS};
+use super::types::{Form, GLOBALS, MEMBERS, Named, Type, WALKS};
 use super::{BadPattern, Fault, Patterns};
 
 /// Converts the errors of the parser to errors of the expression.
@@ -53,21 +53,34 @@ fn offset(source: &str, (line, column): (isize, isize)) -> usize {
 }
 
 /// Finds all errors in a parsed expression, and compiles its patterns.
-pub(super) fn check(tree: &IdedExpr, places: &SourceInfo, source: &str) -> (Vec<Fault>, Patterns) {
+pub(super) fn check(
+    tree: &IdedExpr,
+    places: &SourceInfo,
+    source: &str,
+    form: Form,
+) -> (Vec<Fault>, Patterns) {
     let mut checker = Checker {
+        form,
         places,
         source,
         faults: Vec::new(),
         patterns: Patterns::default(),
     };
+    let wanted = match form {
+        Form::Condition => Type::Bool,
+        Form::Cost => Type::Int,
+    };
     if let Some(found) = checker.type_of(tree)
-        && found != Type::Bool
+        && found != wanted
     {
-        let help = match found {
-            Type::Any => "compare it: `== true`",
-            _ => "write a comparison, or combine them with `&&` and `||`",
+        let help = match (form, found) {
+            (Form::Condition, Type::Any) => "compare it: `== true`",
+            (Form::Condition, _) => "write a comparison, or combine them with `&&` and `||`",
+            (Form::Cost, Type::Bool) => "write a number for each case: `CONDITION ? 5 : 1`",
+            (Form::Cost, _) => "convert it: `int(VALUE)`",
         };
-        let message = format!("the expression is of type {}, not bool", found.name());
+        let (found, wanted) = (found.name(), wanted.name());
+        let message = format!("the expression is of type {found}, not {wanted}");
         checker.fault(tree, message, help);
     }
     if checker.faults.is_empty() {
@@ -77,6 +90,7 @@ pub(super) fn check(tree: &IdedExpr, places: &SourceInfo, source: &str) -> (Vec<
 }
 
 struct Checker<'c> {
+    form: Form,
     places: &'c SourceInfo,
     source: &'c str,
     faults: Vec<Fault>,
@@ -89,9 +103,10 @@ impl Checker<'_> {
         match &node.expr {
             Expr::Literal(literal) => Some(of_literal(literal)),
             Expr::Ident(name) => {
-                let found = VARIABLES.iter().find(|(known, _)| known == name);
+                let variables = self.form.variables();
+                let found = variables.iter().find(|(known, _)| known == name);
                 if found.is_none() {
-                    let known = VARIABLES.iter().map(|(name, _)| *name).collect();
+                    let known = variables.iter().map(|(name, _)| *name).collect();
                     let message = format!("there is no variable `{}`", name.escape_debug());
                     self.unknown(node, message, name, known);
                 }

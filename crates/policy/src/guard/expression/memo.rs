@@ -16,14 +16,14 @@ const KEPT_BYTES_MAX: usize = 256 << 20;
 /// Estimated bytes of a compiled expression for each byte of its text.
 const BYTES_PER_TEXT_BYTE: usize = 64;
 
-/// Compiled expressions by text.
+/// Compiled expressions by form and text.
 static KEPT: Mutex<Kept> = Mutex::new(Kept {
     entries: BTreeMap::new(),
     bytes: 0,
 });
 
 struct Kept {
-    entries: BTreeMap<Box<str>, Entry>,
+    entries: BTreeMap<(Form, Box<str>), Entry>,
     bytes: usize,
 }
 
@@ -34,18 +34,19 @@ struct Entry {
 }
 
 /// Compiles an expression, or returns the kept result; see [`Expression::shared`].
-pub(super) fn compiled(source: &str) -> (Result<Arc<Expression>, Arc<[Fault]>>, usize) {
+pub(super) fn compiled(source: &str, form: Form) -> (Result<Arc<Expression>, Arc<[Fault]>>, usize) {
     let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = kept().entries.get(source).cloned();
+    let key = (form, Box::from(source));
+    let known = kept().entries.get(&key).cloned();
     if let Some(known) = known {
         return (known.result, known.pattern_bytes);
     }
-    let (result, pattern_bytes) = Expression::compile_counted(source);
+    let (result, pattern_bytes) = Expression::compile_counted(source, form);
     let entry = Entry {
         result: result.map(Arc::new).map_err(Arc::from),
         pattern_bytes,
     };
-    kept().keep(source, entry.clone());
+    kept().keep(key, entry.clone());
     (entry.result, entry.pattern_bytes)
 }
 
@@ -53,16 +54,16 @@ pub(super) fn compiled(source: &str) -> (Result<Arc<Expression>, Arc<[Fault]>>, 
 
 impl Kept {
     /// Keeps a result. Forgets all others first if they have the maximum size.
-    fn keep(&mut self, source: &str, entry: Entry) {
-        if source.len() > super::BYTES_MAX || self.entries.contains_key(source) {
+    fn keep(&mut self, key: (Form, Box<str>), entry: Entry) {
+        if key.1.len() > super::BYTES_MAX || self.entries.contains_key(&key) {
             return;
         }
         if self.bytes >= KEPT_BYTES_MAX {
             self.entries.clear();
             self.bytes = 0;
         }
-        let size = entry.size(source);
-        self.entries.insert(source.into(), entry);
+        let size = entry.size(&key.1);
+        self.entries.insert(key, entry);
         self.bytes += size;
     }
 }
@@ -82,13 +83,15 @@ mod tests {
     #[test]
     fn text_is_compiled_once_in_a_process() {
         let text = "request.path.matches('^/once/[a-z]+$')";
-        let (first, bytes) = compiled(text);
-        let (second, _) = compiled(text);
+        let (first, bytes) = compiled(text, Form::Condition);
+        let (second, _) = compiled(text, Form::Condition);
         assert!(Arc::ptr_eq(&first.unwrap(), &second.unwrap()));
         assert!((1..=8 << 10).contains(&bytes), "{bytes}");
+        // The same text is another expression as a cost.
+        assert!(compiled(text, Form::Cost).0.is_err());
         let text = r"request.path.matches('(\\p{L}{80}once)')";
-        let (first, bytes) = compiled(text);
-        let (second, _) = compiled(text);
+        let (first, bytes) = compiled(text, Form::Condition);
+        let (second, _) = compiled(text, Form::Condition);
         let (first, second) = (first.unwrap_err(), second.unwrap_err());
         assert!(Arc::ptr_eq(&first, &second));
         assert_eq!(bytes, 1 << 20);
@@ -106,12 +109,13 @@ mod tests {
             pattern_bytes: KEPT_BYTES_MAX / 4,
         };
         for text in ["a", "b", "c", "d", "e"] {
-            kept.keep(text, entry.clone());
-            kept.keep(text, entry.clone());
+            kept.keep((Form::Condition, text.into()), entry.clone());
+            kept.keep((Form::Condition, text.into()), entry.clone());
             assert!(kept.bytes <= KEPT_BYTES_MAX + (1 << 10), "{}", kept.bytes);
         }
         assert_eq!(kept.entries.len(), 1);
-        kept.keep(&"x".repeat(super::super::BYTES_MAX + 1), entry);
+        let long = "x".repeat(super::super::BYTES_MAX + 1);
+        kept.keep((Form::Condition, long.into()), entry);
         assert_eq!(kept.entries.len(), 1);
     }
 }

@@ -11,6 +11,8 @@
 mod check;
 mod letter_case;
 #[cfg(feature = "author")]
+mod order;
+#[cfg(feature = "author")]
 mod memo;
 mod reads;
 mod source;
@@ -22,8 +24,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, SourceInfo};
-use cel::common::types::{BOOL_TYPE, CelBool, CelString, STRING_TYPE};
-use cel::common::value::CowVal;
+use cel::common::types::{BOOL_TYPE, CelBool, CelInt, CelString, STRING_TYPE};
+use cel::common::value::{CowVal, Val};
 use cel::{Context, Env, ExecutionError, Value};
 use regex::{Regex, RegexBuilder};
 
@@ -31,11 +33,14 @@ use crate::cx::Cx;
 use crate::head::RequestHead;
 use crate::no_value::NoValue;
 pub use source::{Paths, Source};
+pub use types::Form;
 use types::Type;
 use values::{PATTERN, Pattern, Scope};
 
 /// Maximum length of an expression, in bytes.
 pub const BYTES_MAX: usize = 4 << 10;
+/// Largest cost of a request, in tokens: the largest quota.
+pub const COST_MAX: u64 = 1_000_000_000_000;
 /// Maximum size of a compiled pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 /// Size limits with which a pattern is compiled in turn, in bytes. The first sufficient limit is the
@@ -72,12 +77,20 @@ static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(environment()));
 // === impl Expression ===
 
 impl Expression {
-    /// Parses and checks an expression. Its result must be a boolean.
+    /// Parses and checks a condition. Its result must be a boolean.
     ///
     /// # Errors
     /// All errors that were found, at least one.
     pub fn compile(source: &str) -> Result<Self, Vec<Fault>> {
-        Self::compile_counted(source).0
+        Self::compile_as(source, Form::Condition)
+    }
+
+    /// Parses and checks an expression of a form, which decides the type of its result.
+    ///
+    /// # Errors
+    /// All errors that were found, at least one.
+    pub fn compile_as(source: &str, form: Form) -> Result<Self, Vec<Fault>> {
+        Self::compile_counted(source, form).0
     }
 
     /// Compiles an expression, or returns the result of an earlier call in this process. The second
@@ -86,17 +99,17 @@ impl Expression {
     /// A project has the same expressions in each environment and on both sides of a plan. Large
     /// patterns take up to 50 ms each to compile.
     #[cfg(feature = "author")]
-    pub fn shared(source: &str) -> (Result<Arc<Self>, Arc<[Fault]>>, usize) {
-        memo::compiled(source)
+    pub fn shared(source: &str, form: Form) -> (Result<Arc<Self>, Arc<[Fault]>>, usize) {
+        memo::compiled(source, form)
     }
 
     /// Compiles an expression, and returns the size of all its patterns that were compiled.
-    fn compile_counted(source: &str) -> (Result<Self, Vec<Fault>>, usize) {
+    fn compile_counted(source: &str, form: Form) -> (Result<Self, Vec<Fault>>, usize) {
         let (mut tree, places) = match Self::parse(source) {
             Ok(parsed) => parsed,
             Err(faults) => return (Err(faults), 0),
         };
-        let (faults, found) = check::check(&tree, &places, source);
+        let (faults, found) = check::check(&tree, &places, source, form);
         if !faults.is_empty() {
             return (Err(faults), found.bytes);
         }
@@ -181,18 +194,56 @@ impl Expression {
         self.excludes_paths
     }
 
-    /// Evaluates the expression for a request and returns its result.
+    /// Evaluates a condition for a request and returns its result.
     ///
     /// # Errors
     /// The reason why the evaluation failed.
     pub fn holds(&self, head: &RequestHead, cx: &Cx<'_>) -> Result<bool, NoValue> {
+        self.evaluate(head, cx, |value| {
+            value.downcast_ref::<CelBool>().map(|value| *value.inner())
+        })
+    }
+
+    /// Evaluates a cost for a request and returns its result.
+    ///
+    /// # Errors
+    /// The reason why the evaluation failed. [`NoValue::Range`] for a negative result, and for one
+    /// above [`COST_MAX`].
+    pub fn cost(&self, head: &RequestHead, cx: &Cx<'_>) -> Result<u64, NoValue> {
+        let cost = self.evaluate(head, cx, |value| {
+            value.downcast_ref::<CelInt>().map(|value| *value.inner())
+        })?;
+        let cost = u64::try_from(cost).ok();
+        cost.filter(|cost| *cost <= COST_MAX).ok_or(NoValue::Range)
+    }
+
+    /// Smallest cost that the expression can have, if it has a value.
+    #[cfg(feature = "author")]
+    #[must_use]
+    pub fn least_cost(&self) -> u64 {
+        u64::try_from(order::bounds(&self.tree).low).unwrap_or(0)
+    }
+
+    /// True if it is proved that no request costs more by this expression than by `other`. A
+    /// request whose cost cannot be computed is refused, which counts as more than any cost.
+    #[cfg(feature = "author")]
+    #[must_use]
+    pub fn costs_at_most(&self, other: &Self) -> bool {
+        order::at_most(&self.tree, &other.tree)
+    }
+
+    fn evaluate<T>(
+        &self,
+        head: &RequestHead,
+        cx: &Cx<'_>,
+        result: impl Fn(&dyn Val) -> Option<T>,
+    ) -> Result<T, NoValue> {
         let scope = Scope::new(head, cx, &self.patterns);
         let evaluated = catch_unwind(AssertUnwindSafe(|| {
             let mut context = Context::with_env(Arc::clone(&ENV));
             context.set_variable_resolver(&scope);
             let value = Value::resolve_val(&self.tree, &context)?;
-            let value = value.downcast_ref::<CelBool>().map(|value| *value.inner());
-            value.ok_or(ExecutionError::missing_argument_or_target())
+            result(&*value).ok_or(ExecutionError::missing_argument_or_target())
         }));
         evaluated
             .map_err(|_| NoValue::Failed)?

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use http::HeaderName;
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
-use super::{Expression, reads};
+use super::{Expression, Form, reads};
 
 /// Paths of the values that an expression reads ([`Expression::reads`]).
 pub type Paths = BTreeSet<Vec<String>>;
@@ -17,6 +17,7 @@ pub type Paths = BTreeSet<Vec<String>>;
 #[derive(Clone)]
 pub struct Source {
     text: String,
+    form: Form,
     /// Compiled expression, once it was needed. `None`: this version cannot compile the text.
     compiled: Arc<OnceLock<Option<Compiled>>>,
 }
@@ -28,6 +29,16 @@ struct Compiled {
 }
 
 impl Source {
+    /// Expression of this form, with this text.
+    #[must_use]
+    pub fn new(text: &str, form: Form) -> Self {
+        Self {
+            text: text.to_owned(),
+            form,
+            compiled: Arc::default(),
+        }
+    }
+
     /// Text of the expression.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -49,7 +60,7 @@ impl Source {
     /// Compiles the expression at the first call.
     fn compiled(&self) -> Option<&Compiled> {
         let compiled = || {
-            let expression = compile(&self.text)?;
+            let expression = compile(&self.text, self.form)?;
             Some(Compiled {
                 reads: expression.reads(),
                 expression,
@@ -75,28 +86,26 @@ impl Source {
 
 /// Compiles an expression. A process that checks a project compiles each text once.
 #[cfg(feature = "author")]
-fn compile(text: &str) -> Option<Arc<Expression>> {
-    Expression::shared(text).0.ok()
+fn compile(text: &str, form: Form) -> Option<Arc<Expression>> {
+    Expression::shared(text, form).0.ok()
 }
 
 /// Compiles an expression.
 #[cfg(not(feature = "author"))]
-fn compile(text: &str) -> Option<Arc<Expression>> {
-    Expression::compile(text).ok().map(Arc::new)
+fn compile(text: &str, form: Form) -> Option<Arc<Expression>> {
+    Expression::compile_as(text, form).ok().map(Arc::new)
 }
 
+/// Condition with this text.
 impl From<&str> for Source {
     fn from(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            compiled: Arc::default(),
-        }
+        Self::new(text, Form::Condition)
     }
 }
 
 impl PartialEq for Source {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        (self.form, &self.text) == (other.form, &other.text)
     }
 }
 
@@ -118,6 +127,7 @@ impl<C> Encode<C> for Source {
     }
 }
 
+/// Decodes a condition.
 impl<'b, C> Decode<'b, C> for Source {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
         Ok(Self::from(d.str()?))

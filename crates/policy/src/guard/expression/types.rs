@@ -29,12 +29,35 @@ pub(super) enum Type {
 /// Name of a variable or field, with its type.
 pub(super) type Named = (&'static str, Type);
 
-/// Variables that every expression can use.
+/// Variables of a condition.
 pub(super) const VARIABLES: &[Named] = &[
     ("auth", Type::Auth),
     ("request", Type::Request),
     ("route", Type::Route),
 ];
+
+/// Result type of an expression, which also decides which variables it can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// Condition of `authorize`: a boolean over the request, the caller and the route.
+    Condition,
+    /// Cost of a request: an integer over the request and the operation's cost. It does not depend
+    /// on the caller, because limits by address run before authentication.
+    Cost,
+}
+
+/// Variables of a cost.
+const COST_VARIABLES: &[Named] = &[("cost", Type::Int), ("request", Type::Request)];
+
+impl Form {
+    /// Variables that an expression of this form can use.
+    pub(super) const fn variables(self) -> &'static [Named] {
+        match self {
+            Self::Condition => VARIABLES,
+            Self::Cost => COST_VARIABLES,
+        }
+    }
+}
 
 /// Global function, called as `name(value)`: its name, the types that it accepts, and its result
 /// type.

@@ -36,6 +36,8 @@ pub(super) struct Scope<'s> {
     request: Node<'s>,
     auth: Node<'s>,
     route: Node<'s>,
+    /// Cost of the operation.
+    cost: i64,
     patterns: &'s [Pattern],
 }
 
@@ -69,6 +71,7 @@ impl<'s> Scope<'s> {
             request: Node::Request(head, cx.client),
             auth: Node::Auth(cx.principal.as_ref()),
             route: Node::Route(cx.route),
+            cost: i64::try_from(cx.cost).unwrap_or(i64::MAX),
             patterns,
         }
     }
@@ -80,6 +83,7 @@ impl VariableResolver for Scope<'_> {
             "request" => Some(CowVal::Borrowed(&self.request)),
             "auth" => Some(CowVal::Borrowed(&self.auth)),
             "route" => Some(CowVal::Borrowed(&self.route)),
+            "cost" => Some(CowVal::owned(CelInt::from(self.cost))),
             _ => {
                 let index: usize = variable.strip_prefix("@pattern")?.parse().ok()?;
                 let pattern = self.patterns.get(index);

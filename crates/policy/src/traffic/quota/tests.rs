@@ -15,6 +15,7 @@ fn quota(limit: u64, span: Span, warn: &[u32]) -> Filter {
         store: None,
         plans: None,
         lease_ms: None,
+        cost: None,
     };
     crate::cx::tests::filter(&checked)
 }
@@ -159,6 +160,7 @@ fn quota_hides_rate_limits_without_effect() {
         store: None,
         plans: None,
         lease_ms: None,
+        cost: None,
     };
     let day = || Span::Calendar(Unit::Day, Zone::utc());
     let rate = rate_limit::tests::checked;

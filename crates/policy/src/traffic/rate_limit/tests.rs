@@ -30,6 +30,7 @@ pub(crate) fn per_hour(name: &str, state: u64, count: u64, key: &Key) -> Filter 
         },
         counter: Counter {
             lease_ms: None,
+            cost: Cost::filter(None),
             state: StateId(state),
             key: key.reader(),
             store: None,
@@ -54,6 +55,7 @@ pub(crate) fn checked(count: u64, period_ms: u64, burst: u64) -> Checked {
         plans: None,
         x_ratelimit: false,
         lease_ms: None,
+        cost: None,
     }
 }
 
