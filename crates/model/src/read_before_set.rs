@@ -79,12 +79,10 @@ fn of_operation(
         let Checked::Authorize(_) = &policy.value.checked else {
             continue;
         };
-        let node = policy
-            .node
-            .and_then(|id| {
-                let policy = files.tree.at(id);
-                policy.get("expression").or_else(|| policy.get("cost"))
-            });
+        let node = policy.node.and_then(|id| {
+            let policy = files.tree.at(id);
+            policy.get("expression").or_else(|| policy.get("cost"))
+        });
         for field in read(&policy.value.checked) {
             if let Some(writer) = writer(index + 1, &field) {
                 found.push(Found {

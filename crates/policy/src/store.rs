@@ -268,9 +268,7 @@ fn memory_ns(tokens: Tokens, now_ns: u64) -> u64 {
             (period_ns / tokens.count.max(1)).saturating_mul(tokens.burst.max(1))
         }
         Algorithm::Window => tokens.period_ms.saturating_mul(2 * MS),
-        Algorithm::Calendar(end_min) => {
-            (u64::from(end_min) * 60_000 * MS).saturating_sub(now_ns)
-        }
+        Algorithm::Calendar(end_min) => (u64::from(end_min) * 60_000 * MS).saturating_sub(now_ns),
     }
 }
 

@@ -403,14 +403,19 @@ fn store_of_a_limit_relaxes_and_restarts_nothing() {
             let stores = format!(
                 "stores:\n  {store}: {{kind: redis, url: \"${{env:STORE}}\", on_outage: {on_outage}}}\npolicies:"
             );
-            let gateway = edit(GATEWAY, "slow: {kind: rate_limit, limit: 10/s, burst: 5}", &limit);
+            let gateway = edit(
+                GATEWAY,
+                "slow: {kind: rate_limit, limit: 10/s, burst: 5}",
+                &limit,
+            );
             edit(&gateway, "policies:", &stores)
         };
         let found = |old: &str, new: &str| {
             let lines = lines(&plan((old, DOCUMENT), (new, DOCUMENT)));
             assert!(!lines.join(" ").contains("policy-restarted"), "{lines:?}");
             let lines = lines.into_iter();
-            let limit = lines.filter(|line| line.contains("policy slow store"));
+            let limit =
+                lines.filter(|line| line.starts_with("policy ") && line.contains("slow store"));
             limit
                 .map(|line| line.replace("policy-changed policy slow ", ""))
                 .collect::<Vec<_>>()
@@ -424,24 +429,24 @@ fn store_of_a_limit_relaxes_and_restarts_nothing() {
             found(&local, &shared),
             [
                 "policy tighten store",
-                "policy tighten store on_outage",
-                "policy changed store prefix",
-                "policy changed store url",
+                "policy tighten store.on_outage",
+                "policy changed store.prefix",
+                "policy changed store.url",
             ]
         );
         assert_eq!(
             found(&shared, &local),
             [
                 "policy relax store",
-                "policy relax store on_outage",
-                "policy changed store prefix",
-                "policy changed store url",
+                "policy relax store.on_outage",
+                "policy changed store.prefix",
+                "policy changed store.url",
             ]
         );
-        assert_eq!(found(&shared, &open), ["policy relax store on_outage"]);
-        assert_eq!(found(&open, &shared), ["policy tighten store on_outage"]);
+        assert_eq!(found(&shared, &open), ["policy relax store.on_outage"]);
+        assert_eq!(found(&open, &shared), ["policy tighten store.on_outage"]);
         assert_eq!(found(&shared, &renamed), ["policy changed store"]);
-        assert_eq!(found(&shared, &other), ["policy relax store url"]);
+        assert_eq!(found(&shared, &other), ["policy relax store.url"]);
     }
 }
 

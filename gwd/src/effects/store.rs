@@ -1,8 +1,8 @@
 //! Counting of requests in a store, for limits that a fleet shares.
 //!
-//! The answer of the store also raises the copy of the counter in this process. If this process has
-//! counted requests of the key before its limit moved to the store, they are added to the counter
-//! in the store first, once.
+//! The answer of the store also raises the copy of the counter in this process. Requests of the key
+//! that this process has counted itself are added to the counter in the store first, once: those
+//! before the limit moved to the store, and those of an outage.
 
 use std::sync::Arc;
 
@@ -56,11 +56,7 @@ pub(super) async fn ask(pending: &PendingDecision<'_>, count: &Count) -> Answer 
 /// Adds the requests that this process has counted locally to the counter in the store. The call is
 /// sent at once. The future empties the local counter when the store has answered. Without an
 /// answer, the next request of the key sends the call again; the store adds its tokens once.
-fn move_usage(
-    client: &Arc<Client>,
-    table: &RateTable,
-    count: &Count,
-) -> impl Future<Output = ()> {
+fn move_usage(client: &Arc<Client>, table: &RateTable, count: &Count) -> impl Future<Output = ()> {
     let (tag, tokens) = (count.local.tag, count.tokens);
     let unmoved = table.unmoved(tag, tokens, count.local.now_ns);
     let moved = unmoved.and_then(|unmoved| {

@@ -55,14 +55,20 @@ if algorithm == 'bucket' then
   before = tonumber(before) or interval
   -- After a change of the rate, what was used counts as so many tokens.
   ahead = ahead / before * interval
+  -- After a smaller burst, or if the clock was set back, the bucket is empty at most.
+  local is_beyond = ahead > depth
+  ahead = math.min(ahead, depth)
   local asked = cost
   fit((depth - ahead) / interval)
   local after = math.max(ahead + interval * cost, 0)
   if marked or cost < asked and cost > least then
     -- Rounding must not refuse what was reduced to fit.
-    after = math.min(after, math.max(ahead, depth))
+    after = math.min(after, depth)
   end
   if cost > 0 and after > depth then
+    if is_beyond then
+      set(string.format('b:%.0f:%.6f', now + ahead, interval), ahead)
+    end
     return {0, math.max(math.floor((depth - ahead) / interval), 0), math.ceil(after - depth), 0, 0}
   end
   set(string.format('b:%.0f:%.6f', now + after, interval), after)

@@ -26,6 +26,7 @@ mod forward_auth;
 mod grpc_peers;
 mod identity_provider;
 mod introspection;
+mod json_schema_suite;
 mod judged_traffic;
 mod key_sets;
 mod kills;

@@ -14,8 +14,10 @@ use e2e::wait;
 
 use crate::tls_peers::Certificates;
 
+mod clocks;
 mod faults;
 mod moves;
+mod outages;
 mod permissions;
 mod synced;
 mod topologies;

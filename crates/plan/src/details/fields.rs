@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::changes::Absent::{self, Is, NoLimit, Unknown};
 use policy::changes::Direction::{
-    self, Access, Breaks, Callers, Costs, Each, Either, Hides, Holds, Identifies, Less, More, MoreOrOff,
-    Moves, Names, Normalises, Off, On, Opens, Other, Outage, Protects, Restarts, Rewritten, Serves,
-    Shares, Status, Stored, Until,
+    self, Access, Breaks, Callers, Costs, Each, Either, Hides, Holds, Identifies, Less, More,
+    MoreOrOff, Moves, Names, Normalises, Off, On, Opens, Other, Outage, Protects, Restarts,
+    Rewritten, Serves, Shares, Status, Stored, Until,
 };
 use policy::declared::{Scalar, Settings, Value as Written};
 use policy::traffic::cost;

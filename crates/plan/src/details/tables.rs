@@ -8,9 +8,9 @@
 use policy::change_rows;
 use policy::changes::Absent::{Is, NoLimit, Unknown};
 use policy::changes::Direction::{
-    self, Access, Breaks, Callers, Costs, Each, Either, Hides, Holds, Identifies, Less, More, MoreOrOff,
-    Moves, Names, Normalises, Off, On, Opens, Other, Outage, Protects, Restarts, Rewritten, Serves,
-    Shares, Status, Stored, Until,
+    self, Access, Breaks, Callers, Costs, Each, Either, Hides, Holds, Identifies, Less, More,
+    MoreOrOff, Moves, Names, Normalises, Off, On, Opens, Other, Outage, Protects, Restarts,
+    Rewritten, Serves, Shares, Status, Stored, Until,
 };
 use policy::changes::{Changes, Row};
 
@@ -192,7 +192,9 @@ impl Table {
                 Access | Either | Moves | Other | Shares => row.path.len() <= path.len(),
                 More(_) | MoreOrOff(_) | Less(_) | Holds(_) | On | Off | Opens | Normalises
                 | Serves | Breaks | Each(_) | Protects | Identifies | Hides | Names | Status
-                | Rewritten | Until | Callers | Costs | Stored | Restarts | Outage => row.path.len() == path.len(),
+                | Rewritten | Until | Callers | Costs | Stored | Restarts | Outage => {
+                    row.path.len() == path.len()
+                }
             };
             length
                 && same

@@ -73,12 +73,16 @@ pub(super) fn take(slot: &Slot, tag: u64, tokens: Tokens, cost: u64, now: u64) -
 
 /// Returns `cost` tokens, which [`take`] took, to the bucket.
 pub(super) fn refund(slot: &Slot, tag: u64, tokens: Tokens, cost: u64) {
+    give_back(slot, tag, tokens.interval().saturating_mul(cost));
+}
+
+/// Returns the tokens of this number of ticks to the bucket. If another key owns the slot now, no
+/// tokens are returned.
+fn give_back(slot: &Slot, tag: u64, taken: u64) {
     let back = |word: u64| {
         let time = word & TIME_MASK;
-        let taken = tokens.interval().saturating_mul(cost);
         is_of(word, tag).then(|| (word & !TIME_MASK) | time.saturating_sub(taken))
     };
-    // If another key owns the slot now, no tokens are returned.
     let _ = slot
         .word
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
@@ -118,14 +122,8 @@ pub(super) fn raise(slot: &Slot, tag: u64, tokens: Tokens, milli: u64, now: u64)
 
 /// Returns `milli` thousandths of a token to the bucket.
 pub(super) fn lower(slot: &Slot, tag: u64, milli: u64) {
-    let taken = scale(milli, slot.counts.load(Ordering::Acquire), MILLI);
-    let back = |word: u64| {
-        let time = word & TIME_MASK;
-        is_of(word, tag).then(|| (word & !TIME_MASK) | time.saturating_sub(taken))
-    };
-    let _ = slot
-        .word
-        .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
+    let interval = slot.counts.load(Ordering::Acquire);
+    give_back(slot, tag, scale(milli, interval, MILLI));
 }
 
 /// Used part of the bucket in ticks. `None` if more than one token is used: a new key must then not

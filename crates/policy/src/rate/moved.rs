@@ -2,15 +2,14 @@
 //!
 //! A key of a limit can have two counters in a table:
 //!
-//! - the *own* counter, with the requests that this gateway counted while the counter was local;
-//! - the *copy* of the counter in the store, which is as high as the last answers of the store. It
-//!   decides during outages of the store.
+//! - the *own* counter, which decides while the counter is local, or while the store does not
+//!   answer;
+//! - the *copy* of the counter in the store, which is as high as the last answers of the store.
 //!
-//! From local to store: the part of the own counter that the copy does not contain is added to the
-//! counter in the store ([`RateTable::unmoved`]), and the own counter is emptied
-//! ([`RateTable::settle`]). From store to local: the own counter begins as the copy
-//! ([`RateTable::adopt_copy`]). Both happen at the first request of a key. No step visits other
-//! keys.
+//! From store to local: the own counter begins as the copy ([`RateTable::adopt_copy`]). From local
+//! to store: the part of the own counter that the copy does not contain is added to the counter in
+//! the store ([`RateTable::unmoved`]), and the own counter is emptied ([`RateTable::settle`]). Both
+//! happen at the first request of a key. No step visits other keys.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -119,8 +118,8 @@ impl RateTable {
     }
 
     /// Raises the copy of a key to the used tokens (in thousandths) of the counter in the store.
-    /// Never lowers the copy, which also counts the requests of outages. `client`: as for
-    /// [`RateTable::take_of`].
+    /// Never lowers the copy, so that a store that loses its counters gives no second allowance in
+    /// an outage. `client`: as for [`RateTable::take_of`].
     pub fn raise_copy(
         &self,
         client: Option<IpAddr>,
@@ -236,8 +235,12 @@ mod tests {
     const NOW_NS: u64 = 1_700_000_000_000_000_000;
     const SECOND: u64 = 1_000_000_000;
 
-    fn table() -> (RateTable, u64) {
-        let table = RateTable::saved(64, [1, 2]);
+    /// Table of rate limits for a bucket, and of quotas for other algorithms.
+    fn table(tokens: Tokens) -> (RateTable, u64) {
+        let table = match tokens.algorithm {
+            Algorithm::Bucket => RateTable::new(64, std::hash::RandomState::new()),
+            Algorithm::Window | Algorithm::Calendar(_) => RateTable::saved(64, [1, 2]),
+        };
         let tag = table.tag(STATE, &[b"acme"]);
         (table, tag)
     }
@@ -266,7 +269,7 @@ mod tests {
     #[test]
     fn used_tokens_are_moved_once() {
         for tokens in limits() {
-            let both = table();
+            let both = table(tokens);
             let (table, tag) = (&both.0, both.1);
             assert_eq!(table.unmoved(tag, tokens, NOW_NS), None);
             assert_eq!(take(&both, tokens, 4), 4);
@@ -285,7 +288,7 @@ mod tests {
     #[test]
     fn request_during_a_move_is_kept() {
         for tokens in limits() {
-            let both = table();
+            let both = table(tokens);
             let (table, tag) = (&both.0, both.1);
             assert_eq!(take(&both, tokens, 4), 4);
             let unmoved = table.unmoved(tag, tokens, NOW_NS).unwrap();
@@ -300,7 +303,7 @@ mod tests {
     #[test]
     fn own_counter_begins_as_the_copy() {
         for tokens in limits() {
-            let both = table();
+            let both = table(tokens);
             let (table, tag) = (&both.0, both.1);
             assert!(!table.may_adopt_copy(tag, NOW_NS));
             table.raise_copy(None, STATE, tag, tokens, 7_000, NOW_NS);
@@ -331,7 +334,7 @@ mod tests {
             (window, 76 * 60 + 40, 4_000),
             (calendar, 3_600, 0),
         ] {
-            let (table, tag) = table();
+            let (table, tag) = table(tokens);
             table.raise_copy(None, STATE, tag, tokens, 7_000, NOW_NS);
             let later_ns = NOW_NS + later_s * SECOND;
             let next = match tokens.algorithm {
@@ -350,10 +353,14 @@ mod tests {
     #[test]
     fn changed_rate_moves_tokens_and_not_time() {
         let [old, ..] = limits();
-        let both = table();
+        let both = table(old);
         let (table, tag) = (&both.0, both.1);
         assert_eq!(take(&both, old, 4), 4);
-        let new = Tokens { count: 100, burst: 100, ..old };
+        let new = Tokens {
+            count: 100,
+            burst: 100,
+            ..old
+        };
         let unmoved = table.unmoved(tag, new, NOW_NS).unwrap();
         assert_eq!(unmoved.milli_tokens, 4_000);
     }

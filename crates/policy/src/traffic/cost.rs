@@ -10,6 +10,7 @@
 //! request whose cost cannot be computed for another reason is refused: otherwise a client could
 //! send a value that the upstream reads differently, and pay less.
 
+#[cfg(feature = "author")]
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -179,13 +180,15 @@ pub(super) mod author {
     use crate::forms;
     use crate::guard::expression::COST_MAX;
 
+    const NUMBER_OR_TEXT: &[Shape] = &[
+        Shape::Integer(0, COST_MAX.cast_signed()),
+        Shape::Form(&forms::WORDS),
+    ];
+
     /// Key `cost`.
     pub(in crate::traffic) const COST: Field = Field::optional(
         "cost",
-        Shape::Either(&[
-            Shape::Integer(0, COST_MAX as i64),
-            Shape::Form(&forms::WORDS),
-        ]),
+        Shape::Either(NUMBER_OR_TEXT),
         "Tokens that a request takes: an integer in CEL over `request` and `cost`, the cost of the \
         operation, from 0 to 1000000000000. If a value is absent, the cost of the operation \
         applies. If the cost cannot be computed for another reason, the request is refused (400 \

@@ -8,8 +8,8 @@ use crate::ask::{Answer, AskId, Effect};
 use crate::cx::{Charge, Cx, LoggedRefusal, RateNotice};
 use crate::head::RequestHead;
 use crate::key::Reader;
-use crate::rate::{Admission, RateTable, Tokens};
 use crate::no_value::NoValue;
+use crate::rate::{Admission, RateTable, Tokens};
 use crate::state::StateId;
 use crate::step::{Reject, Step};
 use crate::store::{Count, LocalCounter, OnOutage, Store, StoreOutage, UNAVAILABLE};
@@ -88,7 +88,7 @@ impl Counter {
             Err(why) => return CountResult::NoCost(why),
         };
         let tables = cx.limits.tables(self.quota);
-        let (anonymous, mut tag) = self.key.read(self.state, tables, head, cx);
+        let (anonymous, tag) = self.key.read(self.state, tables, head, cx);
         let table = tables[usize::from(anonymous)];
         let local = LocalCounter {
             quota: self.quota,
@@ -109,19 +109,12 @@ impl Counter {
                 Ok(StoreDecision::Unanswered(OnOutage::Closed)) => {
                     return CountResult::Refused(&UNAVAILABLE);
                 }
-                Ok(StoreDecision::Unanswered(OnOutage::Local)) => {
-                    // The own counter is moved to the store later. Without one, the copy decides,
-                    // which is as high as the last answer of the store.
-                    let unmoved = table.unmoved(tag, tokens, now_ns);
-                    if unmoved.is_none_or(|unmoved| unmoved.milli_tokens == 0) {
-                        tag = RateTable::copy_tag(tag);
-                    }
-                }
+                Ok(StoreDecision::Unanswered(OnOutage::Local)) => {}
             }
-        } else if table.may_adopt_copy(tag, now_ns) {
-            if let Some(effect) = self.read_former(tokens, local, head, cx) {
-                return CountResult::Ask(Step::Ask(effect));
-            }
+        } else if let Some(effect) = self.read_former(table, tokens, local, head, cx) {
+            return CountResult::Ask(Step::Ask(effect));
+        }
+        if table.may_adopt_copy(tag, now_ns) {
             table.adopt_copy(local.client, self.state, tag, tokens, now_ns);
         }
         let admission = table.take_of(local.client, self.state, tag, tokens, cost, now_ns);
@@ -166,19 +159,21 @@ impl Counter {
 
     /// Question to the store in which the limit counted before its counters became local: the state
     /// of the request's counter, with which gwd raises the copy. `None` if there is no such store,
-    /// or if it was already asked. Without an answer, the counter begins as the copy, or at zero.
-    #[cold]
+    /// if it was already asked, or if tokens of the local counter are used. Without an answer, the
+    /// counter begins as the copy, or at zero.
     fn read_former(
         &self,
+        table: &RateTable,
         tokens: Tokens,
         local: LocalCounter,
         head: &RequestHead,
         cx: &Cx<'_>,
     ) -> Option<Box<Effect>> {
-        let store = cx
-            .limits
-            .former_stores
-            .of(self.state, tokens, local.now_ns)?;
+        if !table.may_adopt_copy(local.tag, local.now_ns) {
+            return None;
+        }
+        let former = &cx.limits.former_stores;
+        let store = former.of(self.state, tokens, local.now_ns)?;
         let count = Count {
             lease_ms: None,
             ..self.count(&store, tokens, (0, local), head, cx)

@@ -440,7 +440,7 @@ pub mod author {
     use crate::rate::{CALENDAR_MAX, WINDOW_MAX};
     use crate::store;
     use crate::traffic::rate_limit::author::X_RATELIMIT_MEANING;
-    use crate::traffic::synced;
+    use crate::traffic::{cost, synced};
 
     /// Largest limit.
     const LIMIT_MAX: i64 = 1_000_000_000_000;

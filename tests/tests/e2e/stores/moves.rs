@@ -31,9 +31,7 @@ impl Fleet {
             shared,
         };
         fleet.release(is_shared);
-        fleet.gateways = [0, 1, 2]
-            .map(|node| fleet.start_node(server, node))
-            .into();
+        fleet.gateways = [0, 1, 2].map(|node| fleet.start_node(server, node)).into();
         fleet
     }
 
@@ -103,7 +101,8 @@ fn store_begins_with_the_counts_of_all_gateways() {
     with_each_limit(false, &(30, 30, 1), |fleet, server| {
         let local = fleet.admitted(10);
         fleet.release(true);
-        let shared = fleet.admitted(40);
+        // Each gateway adds its count with its first request.
+        let shared = fleet.admitted(1) + fleet.admitted(40);
         let keys = server.ask(&["KEYS", "stores:{*}"]);
         (local, shared, keys.lines().count())
     });
@@ -121,7 +120,8 @@ fn local_counters_begin_with_the_count_of_the_store() {
         fleet.release(false);
         let local = fleet.admitted(5);
         fleet.release(true);
-        let rest = fleet.admitted(40);
+        // Each gateway adds its count with its first request.
+        let rest = fleet.admitted(1) + fleet.admitted(40);
         // The counter in the store is used up, so each local counter is, too.
         fleet.release(false);
         (shared, local, rest, fleet.admitted(40))
@@ -215,10 +215,10 @@ fn repeated_moves_are_added_once() {
     let marks = || server.ask(&["KEYS", "stores:{*}:*"]).lines().count();
     let calls = || calls_of(&[&gwd], &["timeout"]);
     let before = calls();
-    wait::until("two calls were late", || {
+    wait::until("a call was late", || {
         sent += 1;
         let _late = ask(&gwd);
-        (calls() >= before + 2.0).then_some(())
+        (calls() > before).then_some(())
     });
     wait::until("the store has added the counts", || {
         (used() >= 30 && marks() == 1).then_some(())

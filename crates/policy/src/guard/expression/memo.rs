@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Expression, Fault};
+use super::{Expression, Fault, Form};
 
 /// Maximum size of what is kept, in bytes, as estimated by [`Entry::size`]. It exceeds the maximum
 /// size of the patterns of two projects, the sides of a plan.

@@ -11,9 +11,9 @@
 mod check;
 mod letter_case;
 #[cfg(feature = "author")]
-mod order;
-#[cfg(feature = "author")]
 mod memo;
+#[cfg(feature = "author")]
+mod order;
 mod reads;
 mod source;
 mod types;

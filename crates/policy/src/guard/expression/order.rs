@@ -127,8 +127,15 @@ fn is_total(node: &IdedExpr) -> bool {
                 args,
             ) => is_total(text) && args.iter().all(is_total),
             (
-                op::EQUALS | op::NOT_EQUALS | op::LESS | op::LESS_EQUALS | op::GREATER
-                | op::GREATER_EQUALS | op::LOGICAL_AND | op::LOGICAL_OR | op::LOGICAL_NOT,
+                op::EQUALS
+                | op::NOT_EQUALS
+                | op::LESS
+                | op::LESS_EQUALS
+                | op::GREATER
+                | op::GREATER_EQUALS
+                | op::LOGICAL_AND
+                | op::LOGICAL_OR
+                | op::LOGICAL_NOT,
                 None,
                 args,
             ) => args.iter().all(is_total),
@@ -162,9 +169,8 @@ fn is_below(low: &IdedExpr, high: &IdedExpr) -> bool {
     if let (Some((name, a)), Some((same, b))) = (&one, &other)
         && name == same
     {
-        let is_pairwise = |pairs: &[(&IdedExpr, &IdedExpr)]| {
-            pairs.iter().all(|(low, high)| is_below(low, high))
-        };
+        let is_pairwise =
+            |pairs: &[(&IdedExpr, &IdedExpr)]| pairs.iter().all(|(low, high)| is_below(low, high));
         let are_positive = || a.iter().chain(*b).all(|one| bounds(one).low >= 0);
         let is_proved = match (*name, &a[..], &b[..]) {
             (op::ADD | op::MULTIPLY, [a, b], [c, d]) => {
@@ -256,7 +262,10 @@ mod tests {
             ("cost * 2", "cost * 3"),
             ("size(request.path)", "size(request.path) + 7"),
             ("size(request.path) / 10", "size(request.path) / 10 * 2"),
-            ("request.method == 'POST' ? 2 : 1", "request.method == 'POST' ? 5 : 1"),
+            (
+                "request.method == 'POST' ? 2 : 1",
+                "request.method == 'POST' ? 5 : 1",
+            ),
             ("1", "request.method == 'POST' ? 5 : 1"),
             ("request.method == 'POST' ? 5 : 1", "5"),
             (
