@@ -1,7 +1,7 @@
 //! Stores of counters that the gateways of a fleet share: settings of stores, the [`Count`] of a
 //! request in a store, and the stores that limits used before.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -120,7 +120,7 @@ pub struct LocalCounter {
 /// counters, the first request of each key reads the counter in the store.
 #[derive(Debug, Default)]
 pub struct FormerStores {
-    stores: Mutex<HashMap<StateId, FormerStore>>,
+    stores: Mutex<BTreeMap<StateId, FormerStore>>,
     /// Number of entries of `stores`.
     count: AtomicUsize,
 }
@@ -254,7 +254,7 @@ impl FormerStores {
         None
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<StateId, FormerStore>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<StateId, FormerStore>> {
         self.stores.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

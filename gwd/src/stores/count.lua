@@ -83,6 +83,12 @@ if algorithm == 'window' then
   end
   local length, at, before, current = string.match(old, '^w:(%d+):(%d+):(%d+):(%d+)$')
   length, at, before, current = tonumber(length), tonumber(at), tonumber(before) or 0, tonumber(current) or 0
+  -- Counts that are moved to this window are written even if the request is refused. Otherwise each
+  -- refused request would move them again, and they would not leave the window.
+  local is_moved = old ~= '' and (length ~= period or at > number)
+  local function write()
+    set(string.format('w:%.0f:%.0f:%.0f:%.0f', period, number, before, current), left + period)
+  end
   if length ~= period then
     before, current = 0, math.min(before + current, count)
   elseif at == number - 1 then
@@ -101,10 +107,13 @@ if algorithm == 'window' then
     else
       wait = left + math.max(math.ceil(period * (1 - (count - cost) / current)), 0)
     end
+    if is_moved then
+      write()
+    end
     return {0, math.max(count - used, 0), wait, 0, number}
   end
   current = math.max(current + cost, 0)
-  set(string.format('w:%.0f:%.0f:%.0f:%.0f', period, number, before, current), left + period)
+  write()
   return {1, math.max(count - after, 0), 0, cost, number}
 end
 
@@ -119,17 +128,23 @@ stop, used = tonumber(stop) or own, tonumber(used) or 0
 if cost < 0 and stop ~= own then
   return {1, 0, 0, 0, 0}
 end
+local is_moved = false
 if stop * minute <= now then
   -- The counter's period is over.
   stop, used = own, 0
 elseif stop < own or stop > own + 2 * period / minute then
-  -- Another period of the calendar since a release: what was used stays used.
+  -- Another period of the calendar since a release, or a clock that was set back: what was used
+  -- stays used in this period.
   stop = own
+  is_moved = true
 end
 fit(count - used)
 local after = math.max(used + cost, 0)
 local wait = math.max(stop * minute - now, 0)
 if cost > 0 and after > count then
+  if is_moved then
+    set(string.format('c:%.0f:%.0f', stop, used), wait)
+  end
   return {0, math.max(count - used, 0), wait, 0, 0}
 end
 set(string.format('c:%.0f:%.0f', stop, after), wait)

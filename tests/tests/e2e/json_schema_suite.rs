@@ -18,6 +18,31 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ),
 ];
 
+/// Groups of which some values have another verdict, with the number of these values and the reason.
+/// `*` stands for all groups of a file.
+const DIFFERENT: &[(&str, usize, &str)] = &[
+    (
+        "dynamicRef: *",
+        13,
+        "gwc does not follow `$dynamicRef`: gwd admits values that only it refuses",
+    ),
+    (
+        "format: *",
+        5,
+        "gwd checks the values of formats that it knows, as OpenAPI descriptions expect",
+    ),
+    (
+        "unevaluatedItems: unevaluatedItems with $dynamicRef",
+        1,
+        "gwc does not follow `$dynamicRef`: the items that it evaluates count as unevaluated",
+    ),
+    (
+        "unevaluatedProperties: unevaluatedProperties with $dynamicRef",
+        1,
+        "gwc does not follow `$dynamicRef`: the properties that it evaluates count as unevaluated",
+    ),
+];
+
 /// Group of the suite: a schema with values.
 struct Group {
     name: String,
@@ -106,20 +131,40 @@ fn official_suite_has_its_verdicts_as_requests() {
     project.apply();
     let gwd = Options::of(&project).start();
     let (mut checked, mut wrong) = (0, Vec::new());
+    let mut different = vec![0; DIFFERENT.len()];
     for (index, group) in groups.iter().enumerate() {
         for test in &group.tests {
+            let data = test["data"].to_string();
             let request = format!(
-                "POST /g/{index} HTTP/1.1\nhost: h\ncontent-type: application/json\n\n{}",
-                test["data"]
+                "POST /g/{index} HTTP/1.1\nhost: h\ncontent-type: application/json\n\
+                 content-length: {}\n\n{data}",
+                data.len()
             );
             checked += 1;
             let status = gwd.ask(&request).status;
             let expected = if test["valid"] == true { 200 } else { 400 };
-            if status != expected {
+            let is_of = |name: &str| match name.strip_suffix('*') {
+                Some(file) => group.name.starts_with(file),
+                None => group.name == name,
+            };
+            let known = DIFFERENT.iter().position(|(name, ..)| is_of(name));
+            if status == expected {
+                continue;
+            }
+            // Another status than 200 and 400 is never right.
+            if let Some(index) = known
+                && [200, 400].contains(&status)
+            {
+                different[index] += 1;
+            } else {
                 wrong.push(format!("{}: {}: {status}", group.name, test["description"]));
             }
         }
     }
-    println!("{left_out:?} {checked}");
+    let reasons = LEFT_OUT.iter().map(|(_, reason)| left_out[reason]);
+    assert_eq!(reasons.collect::<Vec<_>>(), [26, 2]);
+    let counts = DIFFERENT.iter().map(|(_, count, _)| *count);
+    assert_eq!(different, counts.collect::<Vec<_>>());
+    assert_eq!(checked, 1_238);
     assert_eq!(wrong, Vec::<String>::new(), "{} of {checked}", wrong.len());
 }

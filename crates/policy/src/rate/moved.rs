@@ -182,7 +182,7 @@ impl RateTable {
         match tokens.algorithm {
             Algorithm::Bucket => {
                 own.counts.store(counts, Ordering::Release);
-                let next = tag & !TIME_MASK | time;
+                let next = (tag & !TIME_MASK) | time;
                 let _counted = own.word.compare_exchange(before, next, order, otherwise);
             }
             Algorithm::Window | Algorithm::Calendar(_) => {
@@ -191,7 +191,7 @@ impl RateTable {
                 }
                 let later = |word: u64| {
                     let time = (word & TIME_MASK).max(time);
-                    is_of(word, tag).then_some(word & !TIME_MASK | time)
+                    is_of(word, tag).then_some((word & !TIME_MASK) | time)
                 };
                 let is_own = own.word.fetch_update(order, otherwise, later).is_ok();
                 if is_own {

@@ -102,7 +102,7 @@ pub(super) fn used(slot: &Slot, tag: u64, tokens: Tokens, period: u64, now: u64)
     if !is_of(time, tag) || time & TIME_MASK <= now || word == 0 {
         return 0;
     }
-    let number = now / period & NUMBER_MASK;
+    let number = (now / period) & NUMBER_MASK;
     let before = period_of(slot);
     let counts = match before != 0 && before != period {
         true => Counts::of(word).converted(number, tokens.count.min(COUNT_MAX)),
