@@ -37,6 +37,7 @@ mod identities;
 mod inherited;
 mod inputs;
 mod issuers;
+mod limits;
 mod listener_senders;
 mod listener_trust;
 mod listeners;

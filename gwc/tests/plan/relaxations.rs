@@ -391,65 +391,6 @@ fn renamed_policy_starts_its_counters_again() {
     );
 }
 
-/// A change between local counters and a store keeps what was used. Another store begins at zero.
-#[test]
-fn store_of_a_limit_relaxes_and_restarts_nothing() {
-    for limit in [
-        "{kind: rate_limit, limit: 10/s, burst: 5MORE}",
-        "{kind: quota, limit: 100, period: monthMORE}",
-    ] {
-        let with = |store: &str, on_outage: &str, more: &str| {
-            let limit = format!("slow: {}", limit.replace("MORE", more));
-            let stores = format!(
-                "stores:\n  {store}: {{kind: redis, url: \"${{env:STORE}}\", on_outage: {on_outage}}}\npolicies:"
-            );
-            let gateway = edit(
-                GATEWAY,
-                "slow: {kind: rate_limit, limit: 10/s, burst: 5}",
-                &limit,
-            );
-            edit(&gateway, "policies:", &stores)
-        };
-        let found = |old: &str, new: &str| {
-            let lines = lines(&plan((old, DOCUMENT), (new, DOCUMENT)));
-            assert!(!lines.join(" ").contains("policy-restarted"), "{lines:?}");
-            let lines = lines.into_iter();
-            let limit =
-                lines.filter(|line| line.starts_with("policy ") && line.contains("slow store"));
-            limit
-                .map(|line| line.replace("policy-changed policy slow ", ""))
-                .collect::<Vec<_>>()
-        };
-        let local = with("s", "closed", "");
-        let shared = with("s", "closed", ", store: s");
-        let open = with("s", "open", ", store: s");
-        let renamed = with("t", "closed", ", store: t");
-        let other = edit(&shared, "env:STORE", "env:OTHER");
-        assert_eq!(
-            found(&local, &shared),
-            [
-                "policy tighten store",
-                "policy tighten store.on_outage",
-                "policy changed store.prefix",
-                "policy changed store.url",
-            ]
-        );
-        assert_eq!(
-            found(&shared, &local),
-            [
-                "policy relax store",
-                "policy relax store.on_outage",
-                "policy changed store.prefix",
-                "policy changed store.url",
-            ]
-        );
-        assert_eq!(found(&shared, &open), ["policy relax store.on_outage"]);
-        assert_eq!(found(&open, &shared), ["policy tighten store.on_outage"]);
-        assert_eq!(found(&shared, &renamed), ["policy changed store"]);
-        assert_eq!(found(&shared, &other), ["policy relax store.url"]);
-    }
-}
-
 #[test]
 fn leases_of_a_limit_relax_by_their_bound() {
     const SLOW: &str = "slow: {kind: rate_limit, limit: 10/s, burst: 5}";
