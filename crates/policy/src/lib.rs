@@ -95,7 +95,8 @@ pub use no_value::NoValue;
 pub use phase::Phase;
 pub use policy::{Never, Policy};
 pub use protection::Protection;
-pub use rate::{Admission, Algorithm, RateTable, Tokens, Unmoved, saved};
+pub use rate::moved::Unmoved;
+pub use rate::{Admission, Algorithm, RateTable, Tokens, saved};
 pub use reject::Reject;
 pub use route_id::RouteId;
 pub use secret::{

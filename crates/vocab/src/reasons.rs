@@ -118,6 +118,8 @@ pub static ALL: LazyLock<Vec<Reason>> = LazyLock::new(|| {
     });
     let mut all: Vec<Reason> = OF_GATEWAY.iter().copied().chain(of_policies).collect();
     all.sort_by_key(|reason| (!reason.of_route, reason.code));
+    // Several kinds of policy can share a refusal.
+    all.dedup_by_key(|reason| reason.code);
     all
 });
 

@@ -4,8 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::moved::MILLI;
-use super::{Admission, Slot, TIME_MASK, Tokens, is_of};
+use super::{Admission, MILLI, Slot, TIME_MASK, Tokens, is_of};
 
 impl Tokens {
     /// Number of ticks (100 ns) in which the bucket is refilled with one token. At least 1.

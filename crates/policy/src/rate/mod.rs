@@ -23,7 +23,7 @@
 
 mod bucket;
 mod calendar;
-mod moved;
+pub(crate) mod moved;
 pub mod saved;
 mod window;
 
@@ -33,7 +33,6 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-pub use self::moved::Unmoved;
 use crate::network::{NetworkCounts, Networks, Places};
 use crate::state::StateId;
 
@@ -188,6 +187,8 @@ const CALENDAR: u64 = 1 << 62;
 const TICK_NS: u64 = 100;
 /// Length of a tick of a table that is saved, in nanoseconds.
 const SAVED_TICK_NS: u64 = 1_000_000;
+/// Thousandths of a token in a token. Buckets are refilled by parts of tokens.
+const MILLI: u64 = 1_000;
 /// Maximum number of times that a slot is read again while another thread claims it.
 const SPINS_MAX: u32 = 64;
 /// Maximum number of times that the thread yields after [`SPINS_MAX`] reads. The other thread may

@@ -15,13 +15,11 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use super::{
-    Algorithm, BUSY, NewKey, RateTable, Slot, TICK_NS, TIME_MASK, Tokens, bucket, calendar, is_of,
-    owner, window,
+    Algorithm, BUSY, MILLI, NewKey, RateTable, Slot, TICK_NS, TIME_MASK, Tokens, bucket, calendar,
+    is_of, owner, window,
 };
 use crate::state::StateId;
 
-/// Thousandths of a token in a token. Buckets are refilled by parts of tokens.
-pub(super) const MILLI: u64 = 1_000;
 /// Difference between the tags of a key's own counter and its copy.
 const COPY: u64 = 0x9E37_79B9_7F4A_7C15;
 

@@ -178,17 +178,11 @@ pub(super) mod author {
 
     use super::Cost;
     use crate::forms;
-    use crate::guard::expression::COST_MAX;
-
-    const NUMBER_OR_TEXT: &[Shape] = &[
-        Shape::Integer(0, COST_MAX.cast_signed()),
-        Shape::Form(&forms::WORDS),
-    ];
 
     /// Key `cost`.
     pub(in crate::traffic) const COST: Field = Field::optional(
         "cost",
-        Shape::Either(NUMBER_OR_TEXT),
+        Shape::Form(&forms::WORDS),
         "Tokens that a request takes: an integer in CEL over `request` and `cost`, the cost of the \
         operation, from 0 to 1000000000000. If a value is absent, the cost of the operation \
         applies. If the cost cannot be computed for another reason, the request is refused (400 \

@@ -270,7 +270,7 @@ mod tests {
             ("request.method == 'POST' ? 5 : 1", "5"),
             (
                 "'x' in request.headers ? 1 : 2",
-                "'x' in request.headers ? 1 : size(request.headers.x) + 2",
+                "'x' in request.headers ? 1 : size(request.path) + 2",
             ),
             ("size(request.headers.x)", "size(request.headers.x) * 2"),
         ] {
