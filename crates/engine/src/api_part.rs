@@ -34,9 +34,9 @@ pub struct ApiPart {
     pub(crate) internal_upstreams: BTreeSet<String>,
     pub(crate) errors: ErrorShapes,
     pub(crate) messages: Option<ir::Messages>,
-    /// Digest of the descriptions that each operation validates, in the order of the routing table
-    /// (body, and parameters except path parameters). 0 for an operation that validates nothing.
-    /// Empty if the API validates nothing.
+    /// Digests of the descriptions against which the operations are validated, in the order of the
+    /// routing table. A description consists of the body and the parameters except path parameters.
+    /// 0 for an operation that validates nothing. Empty if the API validates nothing.
     pub(crate) checks: Box<[u64]>,
 }
 

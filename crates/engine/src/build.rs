@@ -244,7 +244,8 @@ fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mo
     }
 }
 
-/// Sets [`Mount::has_query_conditions`].
+/// Sets [`Mount::has_query_conditions`] of each mount: true if an operation on one of the mount's
+/// hosts has a condition on the query.
 fn mark_query_conditions(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mount]) {
     let conditional: Vec<bool> = apis
         .iter()

@@ -8,7 +8,8 @@ pub(crate) fn push_escape(text: &mut String, byte: u8) {
     text.push(char::from(DIGITS[usize::from(byte & 0xF)]));
 }
 
-/// Byte that the percent-escape at this index encodes. `None` if there is none.
+/// Byte that an escape in a sequence of percent-escapes encodes. `number`: index of the escape in
+/// the sequence. `None` if there is no such escape.
 pub(crate) fn byte(escapes: &[u8], number: usize) -> Option<u8> {
     let escape = escapes.get(3 * number..3 * number + 3)?;
     let digit = |at: usize| char::from(escape[at]).to_digit(16);

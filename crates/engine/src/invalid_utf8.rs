@@ -9,9 +9,9 @@ const BYTES_MAX: usize = 4;
 /// Part of a path that begins with an escape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    /// Escapes of a character, or of an ASCII byte: their number.
+    /// Valid character. Contains the number of its escapes.
     Valid(usize),
-    /// Escapes of bytes that are not UTF-8: their number.
+    /// Bytes that are not UTF-8. Contains the number of their escapes.
     Invalid(usize),
 }
 

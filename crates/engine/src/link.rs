@@ -570,7 +570,8 @@ fn named_filter(
 /// Request fields of a treatment that the gateway's decision depends on, and fields that the
 /// gateway removes or sets.
 struct Fields {
-    /// Fields that the gateway's decision depends on and whose names have lookalikes.
+    /// Fields that the gateway's decision depends on and that servers may confuse with other fields
+    /// (see `lookalikes`).
     read: Box<[Box<str>]>,
     /// Fields that trailers must not contain: first of the request, then of the response.
     edited: [Arc<[HeaderName]>; 2],

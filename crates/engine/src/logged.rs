@@ -25,7 +25,8 @@ pub struct LoggedForms<'s> {
 }
 
 impl LoggedForms<'_> {
-    /// Path as the log shows it. `hide` gets the form and the text of a hidden part.
+    /// Path as the log shows it. `hide` returns the replacement for a hidden part, given the log
+    /// form and the text of the part.
     pub fn shown_path<'p>(
         &self,
         path: &'p str,
@@ -60,11 +61,12 @@ impl Snapshot {
         self.unknown_paths.is_some()
     }
 
-    /// Forms of the values of a request. If no operation describes the request, its path may be
-    /// another spelling of a path with hidden values. If any operation hides path values, the log
-    /// then shows only segments that are literals of an operation's path. A value is also hidden if
-    /// an operation whose template matches the path hides it. `secret`: query parameters of the
-    /// bundle's security schemes; a path may have them behind `;`.
+    /// Forms in which the log shows the values of a request. If no operation describes the request,
+    /// its path may be a different spelling of a path with hidden values. If any operation hides
+    /// path values, the log then shows only segments that are literals of an operation's path. A
+    /// value is also hidden if an operation whose template matches the path hides it. `secret`:
+    /// query parameters of the bundle's security schemes. A path may contain such parameters behind
+    /// `;`.
     #[must_use]
     pub fn logged_forms<'s>(
         &'s self,

@@ -369,11 +369,11 @@ impl Search<'_> {
         }
     }
 
-    /// Searches the operations of all hosts and listeners for one that an upstream of the route may
-    /// serve if it interprets the path of the request as `path`. The operation sends its requests
-    /// to the same server, and has other access rules or is `internal`. The server receives neither
-    /// the listener nor a base path that the gateway removes. Returns [`Ambiguity::Reading`] with
-    /// that operation, or `None`.
+    /// Searches all hosts and listeners for an operation that an upstream of the route may serve.
+    /// The upstream may serve it if it interprets the path of the request as `path`. The operation
+    /// sends its requests to the same server, and has other access rules or is `internal`. The
+    /// server receives neither the listener nor a base path that the gateway removes. Returns
+    /// [`Ambiguity::Reading`] with that operation, or `None`.
     fn at_shared_servers(&self, path: &str) -> SearchResult {
         let base = match self.route.mount.strip_base_path {
             true => &*self.route.mount.base_path,
@@ -584,9 +584,9 @@ fn readings_within(path: &str, left: &mut usize) -> Result<Vec<String>, Ambiguit
     Ok(texts)
 }
 
-/// Other interpretations, by upstreams, of a path with escapes that are not UTF-8. They match the
-/// route's path template. The values of its parameters differ. Empty for other paths: a described
-/// value may contain any character, also `;` or `%`.
+/// Paths that upstreams may read instead of a path with escapes that are not UTF-8. These paths
+/// match the route's path template with different parameter values. Empty for other paths: the
+/// value of a described parameter may contain any character, also `;` or `%`.
 #[must_use]
 pub fn of_route(head: &RequestHead, route: &RouteRef<'_>) -> Vec<String> {
     if !head.is_ambiguous {
@@ -605,10 +605,10 @@ fn has_dots(path: &str) -> bool {
     path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
-/// True if servers may read a part of this path as the query: Fastify 4 and restify read the part
-/// behind `;`. Servers behind a proxy that decodes paths read the part behind `%3F` or `%23`. A
-/// mark does not count if the path of the operation has the same mark, as with a parameter of the
-/// style `matrix`: the upstream reads such paths as a whole.
+/// True if servers may read a part of this path as the query. Fastify 4 and restify read the part
+/// behind `;`. Servers behind a proxy that decodes paths read the part behind `%3F` or `%23`. These
+/// marks have no effect if the path of the operation contains the same mark, for example in a
+/// parameter of the style `matrix`. The upstream then reads such paths as a whole.
 fn may_have_query(path: &str, route: &RouteRef<'_>) -> bool {
     const MARKS: [&[&str]; 3] = [&[";", "%3B"], &["%3F"], &["%23"]];
     let has = |text: &str, marks: &[&str]| marks.iter().any(|mark| text.contains(mark));

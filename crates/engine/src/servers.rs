@@ -1,9 +1,9 @@
 //! Operations of all hosts and listeners, by the server that receives their requests.
 //!
 //! A server does not see the listener of a request, or a base path that the gateway removes. With
-//! `path_readings: keep`, a path that no operation of the request's host has may therefore be the
-//! path of an operation at another host, listener or base path. [`crate::readings`] looks up such
-//! paths here.
+//! `path_readings: keep`, the gateway also forwards a path that no operation of the request's host
+//! has. This path may be the path of an operation at a different host, listener or base path.
+//! [`crate::readings`] looks up such paths here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,8 +85,8 @@ impl SharedServers {
         }
     }
 
-    /// Servers that receive the requests of a route, each with the path of the target, which
-    /// precedes the path of a request.
+    /// Servers that receive the requests of a route. Each server has the path of the target, which
+    /// the upstream prepends to the path of a request.
     pub(crate) fn of_route<'s>(
         &'s self,
         snapshot: &Snapshot,
@@ -155,7 +155,7 @@ impl Server {
         }
     }
 
-    /// Paths of the server. Every host has the same paths.
+    /// Paths that the server serves, for every host.
     pub(crate) fn paths(&self) -> &HostTable {
         &self.paths
     }
@@ -166,9 +166,10 @@ impl Server {
         tables.any(|table| table.has_upper_or_escape())
     }
 
-    /// Operations that serve a request at `path` of the server, each with the index of its mount:
-    /// the operation of each mount that describes the request, or else an operation for undescribed
-    /// requests. An operation whose conditions fail counts if its mount has no other one.
+    /// Operations that serve a request at `path` of the server, each with the index of its mount.
+    /// For each mount, this is the operation that describes the request. If there is none, it is
+    /// the mount's operation for undescribed requests. An operation whose conditions fail counts if
+    /// its mount has no other operation for the request.
     pub(crate) fn operations<'s>(
         &self,
         snapshot: &'s Snapshot,

@@ -35,7 +35,7 @@ pub struct Snapshot {
     pub(crate) routes: u32,
     pub(crate) errors: ErrorShapes,
     pub(crate) key_cells: Box<[Arc<KeyCell>]>,
-    /// Longest windows of the verifiers whose credentials are valid once.
+    /// Longest validity windows of the verifiers that accept each credential once.
     pub(crate) windows: Windows,
     /// Names of the session cookies of all logins.
     pub(crate) session_cookies: Box<[Box<str>]>,
@@ -69,7 +69,7 @@ pub(crate) struct SharedServers {
     pub(crate) certificate_listeners: Box<[bool]>,
 }
 
-/// Server, or several servers with the same upstreams.
+/// Server, or several servers with the same upstreams and target paths.
 #[derive(Debug)]
 pub(crate) struct Server {
     /// Upstreams with a target at the server.
@@ -164,8 +164,9 @@ pub struct Treatment {
     /// True if the chain refuses requests that do not match their description, or removes
     /// parameters.
     pub(crate) validates: bool,
-    /// True if the gateway decides by the query, or changes it: a step of the chain other than
-    /// validation, a credential, or a parameter that is not forwarded.
+    /// True if the gateway's decision depends on the query, or the gateway changes the query. The
+    /// reason can be a step of the chain other than validation, a credential, or a parameter that
+    /// is not forwarded.
     pub(crate) depends_on_query: bool,
     /// True if the decision of a step of the chain depends on the route of the request.
     pub(crate) depends_on_route: bool,
@@ -319,7 +320,7 @@ impl Snapshot {
         &self.key_cells
     }
 
-    /// Longest windows of the verifiers whose credentials are valid once.
+    /// Longest validity windows of the verifiers that accept each credential once.
     #[must_use]
     pub fn windows(&self) -> Windows {
         self.windows

@@ -59,8 +59,9 @@ pub fn overlap(one: &Place, other: &Place) -> bool {
     one == other || is_whole(one, other) || is_whole(other, one)
 }
 
-/// True if removing the credentials at `place` also removes a part of the request: the part at the
-/// same location, at a name that servers read as the same, or that belongs to the credential.
+/// True if removing the credential at `place` also removes or changes `part`. That holds for the
+/// same location, for a name that servers read as the same name, and for a field that contains the
+/// credential.
 #[must_use]
 pub fn removes(place: &Place, part: &Place) -> bool {
     match (place, part) {

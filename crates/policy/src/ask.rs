@@ -37,8 +37,8 @@ pub enum Effect {
     /// Check of a password, which is computed on another thread. The answer is a response without
     /// content: 200 if the password is right, otherwise 403.
     Password(Box<password::Check>),
-    /// Check of a signature with an expensive key, which is computed on another thread. The answer
-    /// is a response without content: 200 if the signature is valid, otherwise 403.
+    /// Check of a signature whose verification is slow, computed on a thread for computations. The
+    /// answer is a response without content: 200 if the signature is valid, otherwise 403.
     Signature(Box<signature::Check>),
     /// Count of the request against a limit whose counters are in a store.
     Store(Box<Count>),
@@ -136,8 +136,8 @@ pub trait AnswerVerifier: fmt::Debug + Send + Sync {
     /// the cache times of [`Keep`].
     fn use_of(&self, answered: &Answered, times_ms: [u64; 2]) -> Use;
 
-    /// True if [`Self::use_of`] verifies the signature of this answer with an expensive key, so
-    /// that it must run on another thread.
+    /// True if verifying the signature of this answer is slow, so that [`Self::use_of`] must run on
+    /// a thread for computations.
     fn is_costly(&self, answered: &Answered) -> bool;
 }
 

@@ -61,11 +61,11 @@ pub fn holds(condition: &Condition, headers: &HeaderMap, query: Option<&str>) ->
     outcomes(condition, headers, query).any(|passes| passes)
 }
 
-/// True if servers may evaluate a condition differently. Either a field or parameter is repeated
-/// and at least one of its values satisfies the condition: servers use the first value, the last,
-/// or all values as a list. Or a parameter has another spelling of the condition's name, or some
-/// servers leave it out ([`auth::has_lookalike`]). Or the condition does not hold at the gateway
-/// but can hold at a server (see [`may_hold`]).
+/// True if servers may evaluate a condition differently. There are three cases. A field or
+/// parameter is repeated, and at least one value satisfies the condition: servers use the first
+/// value, the last, or all values. Some servers treat the name of a different parameter as equal,
+/// or leave out the parameter ([`auth::has_lookalike`]). The condition does not hold at the
+/// gateway, but can hold at a server (see [`may_hold`]).
 #[must_use]
 pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
     conditions.iter().any(|condition| {
@@ -411,7 +411,7 @@ mod tests {
             assert!(is_ambiguous(query), "{query}");
         }
         assert!(holds("Action=ad+min") && !holds("action=Ad+min"));
-        // `ufo` ignores the first `=`.
+        // The npm package `ufo` ignores the first `=`.
         for query in ["=action=ad+min", "x=1&==Action=ad+min"] {
             assert!(holds(query) && is_ambiguous(query), "{query}");
         }

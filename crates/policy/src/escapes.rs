@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-/// True if gwd compares an escape of this byte like the byte itself: a printable character of
-/// ASCII, apart from `/`, `\`, `%`, `?` and `#`, which change the meaning of a path if they are
-/// decoded.
+/// True if gwd compares an escape of this byte like the byte itself. These bytes are the printable
+/// ASCII characters except `/`, `\`, `%`, `?` and `#`. The exceptions change the meaning of a path
+/// if they are decoded.
 #[must_use]
 pub fn is_decoded(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && !matches!(byte, b'/' | b'\\' | b'%' | b'?' | b'#')

@@ -303,8 +303,8 @@ fn only_header<'h>(head: &'h RequestHead, name: &HeaderName) -> Option<&'h [u8]>
 }
 
 /// Decoded value of a query parameter. `None` if the parameter is absent or repeated. Also `None`
-/// if servers could use different values: some treat another parameter's name as equal, end the
-/// value at a `;`, or leave out a parameter with a malformed escape.
+/// if servers could use different values. Some treat the name of a different parameter as equal,
+/// end the value at a `;`, or leave out a parameter with a malformed escape.
 fn only_parameter<'h>(head: &'h RequestHead, name: &str) -> Option<Cow<'h, [u8]>> {
     let query = head.query().unwrap_or_default();
     only(query_values(query, name)).filter(|_| !has_several_readings(query, name))

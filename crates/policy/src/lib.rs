@@ -255,7 +255,7 @@ macro_rules! policies {
             }
         }
 
-        /// Starts of the ids of changes of access that settings of a kind of policy cause.
+        /// Prefixes of the ids of access changes that settings of a kind of policy cause.
         fn change_ids(kind: &str) -> &'static [&'static str] {
             match kind {
                 $($key => <$family::$module::Checked as Policy>::CHANGE_IDS,)*

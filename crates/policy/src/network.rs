@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const LEVELS: usize = 3;
 /// Number of bits of an index of [`Places`].
 const INDEX_BITS: u32 = 16;
-/// First of the bits of [`Places`] that are set if the network of a level is the network of the
-/// narrower level before it: the bit of level 1, then the bit of level 2.
+/// First bit of [`Places`] behind the indices. Level 1 and level 2 each have a bit. The bit is set
+/// if the network of the level equals that of the next narrower level.
 const SAME_BIT: u32 = LEVELS as u32 * INDEX_BITS;
 /// Largest number of counters of each level of [`NetworkCounts`].
 const COUNTERS_MAX: usize = 1 << 14;
@@ -40,9 +40,8 @@ pub struct Networks([Network; LEVELS]);
 pub struct Places(u64);
 
 /// Numbers of entries by network. Networks whose hashes select the same counter are counted
-/// together. If networks of several levels are equal, each level has a counter of the network with
-/// its own hash, and the lowest of these counters is the number (count-min sketch, Cormode and
-/// Muthukrishnan 2005).
+/// together. If several levels have the same network, each level counts it with a different hash.
+/// The lowest of these counters is the number (count-min sketch, Cormode and Muthukrishnan 2005).
 #[derive(Debug)]
 pub struct NetworkCounts {
     levels: [Box<[AtomicU32]>; LEVELS],
@@ -273,7 +272,8 @@ mod tests {
             let of = |last: u8| counts.counts(places(IpAddr::from([first, 0, last, 2])));
             (0..=255).map(of).collect::<Vec<_>>()
         };
-        // 256/8 addresses have each single counter in common, 256/8³ all three.
+        // Of these addresses, about 256/8 share a given counter with 127.0.0.1, and 256/8³ all
+        // three.
         let loopback = others(127);
         assert!(loopback.iter().all(|[a, b, c]| a == b && b == c));
         assert!(loopback.iter().filter(|counts| counts[0] > 0).count() <= 3);

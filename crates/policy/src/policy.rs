@@ -27,8 +27,8 @@ pub trait Policy {
     /// Classes of changes, for plans: how differences in the settings affect requests.
     const CHANGES: Changes;
 
-    /// Starts of the ids of changes of access that settings of this kind cause (`cors-`). Plans
-    /// show the place of the setting.
+    /// Prefixes of the ids of access changes that settings of this kind cause (`cors-`). Plans show
+    /// the source location of the setting.
     const CHANGE_IDS: &'static [&'static str] = &[];
 
     /// Property of requests for which the policy refuses them. `None` for a policy that protects
@@ -38,8 +38,8 @@ pub trait Policy {
     /// Refusals of requests by the filter.
     const REFUSALS: &'static [&'static Reject] = &[];
 
-    /// Reason why gwc cannot know the decision of the policy about a request. Plans give it where
-    /// they show no example of a change. `None` if gwc evaluates the policy.
+    /// Reason why gwc cannot know the decision of the policy about a request. Plans show the reason
+    /// if they have no example of a change. `None` if gwc evaluates the policy.
     const UNKNOWN_DECISION: Option<&'static str> = None;
 
     /// Phase in the chain. `None` for a parameter (`timeout`, `retry`), which applies to the whole

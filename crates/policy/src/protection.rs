@@ -27,14 +27,16 @@ mod tests {
 
     use super::Protection;
 
-    /// Kinds that refuse requests, but protect nothing: what they are for ends or cannot be done.
+    /// Kinds that refuse requests but protect nothing. The operation has ended (`deprecation`), or
+    /// the redirect or rewrite is not possible.
     const WITHOUT_PROTECTION: [&str; 3] = ["deprecation", "redirect", "rewrite"];
 
     #[test]
     fn each_kind_that_refuses_says_what_it_protects() {
         for (kind, source) in SOURCES {
             let runtime = source.split("#[cfg(test)]").next().unwrap();
-            // Limits refuse through `counter::Limit`, to which they give their refusal as `reject`.
+            // Limits refuse requests through `counter::Limit`. Its field `reject` contains the
+            // refusal.
             let refuses = runtime.contains("Step::Reject(") || runtime.contains("reject: &");
             assert_eq!(refuses, !refusals(kind).is_empty(), "REFUSALS of {kind}");
             let protects = protection(kind).is_some() || WITHOUT_PROTECTION.contains(kind);

@@ -88,9 +88,9 @@ pub trait Run {
         false
     }
 
-    /// True if the decision of the filter, or of the service that it calls, depends on the query of
-    /// the request, or if the filter changes the query. A server that reads another query would get
-    /// another decision, or would not get the change.
+    /// True if the decision of the filter, or of the service that it calls, depends on the query.
+    /// Also true if the filter changes the query. A server that reads the query differently would
+    /// get a different decision, or would not get the change.
     fn depends_on_query(&self) -> bool {
         false
     }

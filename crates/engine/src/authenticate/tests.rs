@@ -211,7 +211,8 @@ fn requirement(
     requirement_beside(schemes, alternatives, &[])
 }
 
-/// Requirement of an operation whose upstream also has operations that write these identity fields.
+/// Requirement of an operation. `withheld`: identity fields that other operations of the same
+/// upstream write.
 fn requirement_beside(
     schemes: &[(&str, Place, Option<&str>, bool)],
     alternatives: &[&[&str]],

@@ -7,9 +7,9 @@ use policy::Reject;
 
 use crate::edge::refusals::{HOST_INVALID, TARGET_INVALID};
 
-/// Effective authority of a request as the client wrote it, and its host in lower case. An
-/// authority of the target, or `:authority`, is written to `headers` as `Host`, so that policies
-/// and the upstream read the host for which the request is routed.
+/// Effective authority of a request as the client wrote it, and its host in lower case. Writes the
+/// authority of the target, or `:authority`, to `headers` as `Host`. Policies and the upstream
+/// therefore read the host for which the request is routed.
 pub(super) fn authority(
     uri: &Uri,
     headers: &mut HeaderMap,
@@ -56,9 +56,9 @@ pub(super) fn authority(
 
 /// Host of `uri-host[:port]`, in lower case and without a final dot. `None` if the text is
 /// malformed. A name with an empty label (`shop.test..`) is malformed: servers that strip all final
-/// dots would read it as another host of the gateway. So is a name with `;`, `$` or other
-/// sub-delimiters of RFC 3986 §3.2.2: no DNS name has them, and servers that cut a name there would
-/// read it as another host, too.
+/// dots would read it as a different host of the gateway. A name with `;`, `$` or other
+/// sub-delimiters of RFC 3986 §3.2.2 is malformed, too. No DNS name has these characters, and
+/// servers that cut a name there would read a different host.
 pub(super) fn host_of(authority: &str) -> Option<Box<str>> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {

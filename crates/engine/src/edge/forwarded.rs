@@ -40,8 +40,9 @@ pub(super) fn client(headers: &HeaderMap, listener: &Listener, peer: IpAddr) -> 
     last_untrusted(hops(headers).into_iter().rev(), listener, peer)
 }
 
-/// Address of the first of these hops, from the last one back, that is not a trusted proxy. Also
-/// returns the number of hops that trusted proxies wrote.
+/// Address of the client: the first hop in `hops` that is not a trusted proxy, or the last hop with
+/// a known address. `hops` begins with the hop next to the gateway. Also returns the number of hops
+/// that trusted proxies wrote.
 fn last_untrusted<'h>(
     hops: impl Iterator<Item = Hop<'h>>,
     listener: &Listener,
@@ -65,8 +66,9 @@ fn last_untrusted<'h>(
     (client, written.max(1))
 }
 
-/// Address of a request's client, as [`admit`](super::admit) finds it, without a change of the
-/// fields: the peer's, or the address that a trusted proxy reports. Allocates only for `Forwarded`.
+/// Address of a request's client, as [`admit`](super::admit) determines it: the peer's address, or
+/// the address that a trusted proxy reports. Does not change the header fields. Allocates only for
+/// `Forwarded`.
 #[must_use]
 pub fn client_address(headers: &HeaderMap, listener: &Listener, peer: IpAddr) -> IpAddr {
     let mut ranges = listener.trusted_proxies.iter();

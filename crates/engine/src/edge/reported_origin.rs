@@ -42,7 +42,7 @@ pub(crate) struct ReportedOrigin {
     pub(crate) proto: Option<&'static str>,
     pub(crate) host: Option<HeaderValue>,
     pub(crate) port: Option<u16>,
-    /// True if `Forwarded` is well-formed and reports the same scheme and host.
+    /// True if `Forwarded` is well-formed, and its scheme and host equal `proto` and `host`.
     pub(crate) forwarded_agrees: bool,
 }
 

@@ -34,7 +34,8 @@ pub fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
     })
 }
 
-/// Bytes of hexadecimal digits in lower case, which [`is_traceparent`] has checked.
+/// Bytes that hexadecimal digits in lower case encode. [`is_traceparent`] must have checked the
+/// digits.
 fn of_hex<const N: usize>(digits: &[u8]) -> [u8; N] {
     let digit = |at: usize| match digits[at] {
         digit @ b'0'..=b'9' => digit - b'0',

@@ -76,7 +76,7 @@ impl<'h> Outbound<'h> {
         self.added.closing = !self.headers.contains_key(CONNECTION);
     }
 
-    /// Adds `traceparent`. The client's head must not have the field.
+    /// Adds `traceparent`. The request must not have this field yet.
     pub fn trace(&mut self, traceparent: [u8; TRACEPARENT_BYTES]) {
         self.added.traceparent = Some(traceparent);
     }

@@ -74,8 +74,8 @@ fn owned(value: &HeaderValue) -> HeaderValue {
 pub fn continued(headers: &mut HeaderMap, hop: &ThisHop, prefix: &str) {
     let reported_origin = ReportedOrigin::of(headers);
     continue_lines(headers, hop, &reported_origin);
-    // All fields have the same scheme and host: those that the proxy reports, otherwise those of
-    // this hop.
+    // All forwarding fields get the same scheme and host: those that the trusted proxy reports,
+    // otherwise those of this hop.
     let proto = reported_origin.proto.unwrap_or(hop.scheme);
     let host = reported_origin.host;
     let host = host.unwrap_or_else(|| hop.authority.clone());
@@ -148,8 +148,8 @@ fn elements(
     this: &ThisHop,
     reported_origin: &ReportedOrigin,
 ) -> String {
-    // No earlier hop is known: the element has the scheme and the host that the trusted proxy
-    // reports, as `X-Forwarded-Proto` and `X-Forwarded-Host` have.
+    // No earlier hop is known. The element gets the scheme and the host that the trusted proxy
+    // reports, like `X-Forwarded-Proto` and `X-Forwarded-Host`.
     if !reported_origin.forwarded_agrees && hops.is_empty() {
         let scheme = reported_origin.proto.unwrap_or(this.scheme);
         let authority = reported_origin.host.as_ref().unwrap_or(&this.authority);

@@ -343,7 +343,7 @@ fn connect_with_content_is_malformed() {
     }
     let both = inspector.inspect(b"\xBF\xBE", Part::Head);
     assert_eq!(both, Ok(Inspected::Malformed(malformed(b"\xBF\xBE"))));
-    // The field name `content-length` by reference with another value, and the method by reference.
+    // `content-length` has its name from the table and a new value. The method is in the table.
     let zero = inspector.inspect(b"\xBF\x0F\x2F\x010", Part::Head);
     assert_eq!(zero, Ok(Inspected::WellFormed));
     let trailers = inspector.inspect(b"\xBE", Part::Trailers);

@@ -22,7 +22,7 @@ pub(super) const SEPARATORS_MAX: usize = 128;
 /// functions in [`STEPS`] visit each segment, others each escape.
 const PART_STEPS: usize = 4;
 
-/// Reason why the texts of a path cannot be listed.
+/// Reason why the paths that upstreams may derive from a path cannot be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// A path leads above the root (`/..`).
@@ -43,7 +43,7 @@ const STEPS: [fn(&str) -> Option<String>; 18] = [
     without_parameters,
     without_dot_parameters,
     |path| cut(path, "%3F"),
-    // Fastify reads the rest as the query.
+    // Fastify reads the part after `;` as the query.
     |path| cut(path, ";"),
     |path| cut(path, "%23"),
     // Cut at NUL, which ends strings in C. The edge refuses `%00`, but not an overlong form of NUL.

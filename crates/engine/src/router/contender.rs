@@ -88,9 +88,9 @@ pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
     rest.into_iter().chain(matching).collect()
 }
 
-/// Mount and index of the operation that each group of operations selects for a request with
-/// another path. `group` returns the group for a mount and an operation. If no operation of a group
-/// matches the request, an operation whose conditions fail is selected.
+/// Operations that a request would select if it had the path `path`, one for each group: mount and
+/// index of the operation. `group` returns the group for a mount and an operation. If no operation
+/// of a group matches the request, an operation whose conditions fail is selected.
 #[must_use]
 pub fn selected_by_group(
     hosts: &HostTable,

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | `x5t#S256` | the client's certificate has this SHA-256, and is in its validity period | RFC 8705 §3.1 |
 //! | `jkt` | a proof of DPoP by the key with this thumbprint | RFC 9449 §6.1 |
-//! | another | none: the token is refused | RFC 7800 §3 |
+//! | any other member | none: the token is refused | RFC 7800 §3 |
 
 #[cfg(feature = "author")]
 pub(in crate::auth) mod author;

@@ -201,19 +201,22 @@ impl Checked {
         provides().any(|one| one == need)
     }
 
-    /// [`Verifier::resource_metadata`]. `None` for a kind that cannot run.
+    /// URL of the metadata of the protected resource ([`Verifier::resource_metadata`]). `None` also
+    /// for a kind that cannot run.
     #[must_use]
     pub fn resource_metadata(&self) -> Option<&str> {
         each!(self, verifier => verifier.resource_metadata(), _declared => None)
     }
 
-    /// [`Verifier::binding`]. `None` for a kind that cannot run.
+    /// Handling of tokens bound to certificates ([`Verifier::binding`]). `None` also for a kind
+    /// that cannot run.
     #[must_use]
     pub fn binding(&self) -> Option<Binding> {
         each!(self, verifier => verifier.binding(), _declared => None)
     }
 
-    /// [`Verifier::token_verifier`]. `None` for a kind that cannot run.
+    /// Name of the verifier that checks the token itself ([`Verifier::token_verifier`]). `None`
+    /// also for a kind that cannot run.
     #[must_use]
     pub fn token_verifier(&self) -> Option<&str> {
         each!(self, verifier => verifier.token_verifier(), _declared => None)
@@ -224,13 +227,15 @@ impl Checked {
         each!(self, verifier => verifier.rename_token(name), _declared => ());
     }
 
-    /// [`Verifier::origins`]. Empty for a kind that cannot run.
+    /// Origins of the URLs that gwd calls for the verifier ([`Verifier::origins`]). Empty also for
+    /// a kind that cannot run.
     #[must_use]
     pub fn origins(&self) -> Vec<String> {
         each!(self, verifier => verifier.origins(), _declared => Vec::new())
     }
 
-    /// [`Verifier::takes_tokens`]. False for a kind that cannot run.
+    /// True if the verifier checks tokens ([`Verifier::takes_tokens`]). False for a kind that
+    /// cannot run.
     #[must_use]
     pub fn takes_tokens(&self) -> bool {
         each!(self, verifier => verifier.takes_tokens(), _declared => false)

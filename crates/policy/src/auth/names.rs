@@ -1,8 +1,8 @@
-//! Tables of names in which a name of a request is looked up in all its spellings.
+//! Tables of names for lookups of a name from a request. A lookup finds all spellings of a name.
 //!
-//! Clients choose the number of names in a request, and documents the number of parameters. A
-//! comparison of each with each would take their product. A lookup takes time in proportion to the
-//! length of the request's name.
+//! Clients choose the number of names in a request, and documents the number of parameters. The
+//! time to compare each name with each parameter would grow with the product of these numbers. A
+//! lookup takes time in proportion to the length of the request's name.
 
 use rustc_hash::FxHashMap;
 
@@ -145,7 +145,7 @@ pub(crate) mod steps {
         LOOKUPS.set(LOOKUPS.get() + 1);
     }
 
-    /// Number of lookups of `run`.
+    /// Number of lookups that `run` performs.
     #[cfg(test)]
     pub(crate) fn of(run: impl FnOnce()) -> usize {
         let before = LOOKUPS.get();

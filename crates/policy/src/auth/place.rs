@@ -164,10 +164,11 @@ pub(crate) fn cookie_values<'h>(
 }
 
 /// Decoded value of a cookie, without the quotes around it (RFC 6265 §4.1.1). Some servers decode
-/// escapes and remove quotes, and some do not. `None` if the cookie is absent or repeated, if some
-/// servers treat another cookie's name as equal, or if they read another value. ASP.NET Core ends
-/// it at a comma, and `http.cookies` of Python at white space or a backslash. Many servers remove
-/// white space outside ASCII at its ends (RFC 6265 allows no such bytes).
+/// escapes and remove quotes, and some do not. `None` if the cookie is absent or repeated. Also
+/// `None` if some servers treat the name of a different cookie as equal, or read a different value.
+/// ASP.NET Core ends a value at a comma, and `http.cookies` of Python at white space or a
+/// backslash. Many servers remove white space outside ASCII at the ends of a value (RFC 6265 allows
+/// no such bytes).
 pub(crate) fn only_cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, [u8]>> {
     let mut found = None;
     for pair in cookie_pairs(headers) {

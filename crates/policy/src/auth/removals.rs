@@ -38,8 +38,8 @@ impl Removals {
         &self.others
     }
 
-    /// Query without the parameters, and without parameters whose names some servers treat as the
-    /// same names. `None` if the query has no such parameter.
+    /// Query without the parameters to be removed, in all spellings that some servers treat as
+    /// their names. `None` if the query has no such parameter.
     #[must_use]
     pub fn strip_query(&self, query: &str) -> Option<String> {
         if self.queries.is_empty() {
@@ -48,8 +48,8 @@ impl Removals {
         without_names(query, |written| self.queries.has_written(written))
     }
 
-    /// Removes the cookies, and cookies whose names some servers treat as the same names. Returns
-    /// true if a cookie was removed.
+    /// Removes the cookies of these locations, in all spellings that some servers treat as their
+    /// names. Returns true if a cookie was removed.
     #[must_use]
     pub fn strip_cookies(&self, headers: &mut HeaderMap) -> bool {
         !self.cookies.is_empty()
@@ -57,7 +57,7 @@ impl Removals {
     }
 }
 
-/// Name of a query parameter. `None` for another location.
+/// Name of a query parameter. `None` for any other location.
 fn query_name(place: &Place) -> Option<&[u8]> {
     match place {
         Place::Query(name) => Some(name.as_bytes()),
@@ -65,7 +65,7 @@ fn query_name(place: &Place) -> Option<&[u8]> {
     }
 }
 
-/// Name of a cookie. `None` for another location.
+/// Name of a cookie. `None` for any other location.
 fn cookie_name(place: &Place) -> Option<&[u8]> {
     match place {
         Place::Cookie(name) => Some(name.as_bytes()),

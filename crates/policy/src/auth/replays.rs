@@ -2,10 +2,10 @@
 //! signatures (RFC 9421 §7.2.2). The table is outside snapshots, so that a rollback does not remove
 //! used credentials. All workers of a process share the table.
 //!
-//! The table stores a proof or nonce until it is too old to be accepted by any verifier, and never
-//! removes it earlier: if the table is full, further proofs are refused. While more than half of a
-//! shard is in use, one caller may use at most a quarter of the shard. A caller with many proofs
-//! therefore cannot lock out others.
+//! The table stores a proof or nonce until no verifier accepts its age any more, and never removes
+//! it earlier. If the table is full, further proofs are refused. While more than half of a shard is
+//! in use, one caller may use at most a quarter of the shard. A caller with many proofs therefore
+//! cannot lock out others.
 
 #[cfg(feature = "author")]
 pub(in crate::auth) mod author;
@@ -71,8 +71,8 @@ struct Shard {
     callers: BTreeMap<u64, usize>,
     /// Longest window of a verifier so far, in seconds. 0: no verifier.
     window_s: u64,
-    /// Time of creation before which proofs may have been used and forgotten, because all windows
-    /// were shorter (Unix time, seconds).
+    /// Time of creation (Unix time, seconds) before which a proof may have been used and removed
+    /// from the table. All earlier windows were shorter.
     complete_from_s: u64,
 }
 
@@ -135,8 +135,8 @@ impl Replays {
         self.store(&mut self.shard(proof), proof, caller, (unix_s, ends_s))
     }
 
-    /// Stores a proof of a caller until no verifier accepts it, also one with a longer window than
-    /// the verifier that accepted it now ([`Self::keep_for`]).
+    /// Stores a proof of a caller until it is too old for every verifier. A later verifier may have
+    /// a longer window than the one that accepts the proof now ([`Self::keep_for`]).
     ///
     /// # Errors
     /// The proof is in the table already or may have been, or the table has no room for it.
@@ -335,7 +335,7 @@ mod tests {
         };
         assert_eq!(used(1, NOW_S, NOW_S, 2), Ok(()));
         assert_eq!(used(2, NOW_S + 8, NOW_S + 8, 2), Ok(()));
-        // The first proof is forgotten when the window grows; the second one is in the table.
+        // The first proof has left the table when the window grows; the second one is in the table.
         let grown_s = NOW_S + 10;
         assert!(!table.contains(proof(1), grown_s));
         table.keep_for(300_000, grown_s);
@@ -344,7 +344,7 @@ mod tests {
             let second = used(2, at_s, NOW_S + 8, 300);
             assert_eq!(second, Err(Refused::Replayed), "{at_s}");
         }
-        // The window before admitted proofs of this age, so they are admitted still.
+        // The earlier window of 2 s includes a proof of this age, so an unused one is admitted.
         assert_eq!(used(3, grown_s, grown_s - 2, 300), Ok(()));
     }
 

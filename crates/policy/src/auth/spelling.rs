@@ -194,7 +194,7 @@ pub fn has_lookalike(query: &str, wanted: &str) -> bool {
 }
 
 /// True if servers may read different values of a parameter `wanted` in a query. The query has a
-/// lookalike of the parameter (see [`has_lookalike`]), or the parameter has a `;`: servers that
+/// lookalike of the parameter (see [`has_lookalike`]), or the parameter has a `;`. Servers that
 /// separate parameters at `;` read `admin` in `wanted=admin;x`, and Go leaves the parameter out.
 #[must_use]
 pub fn has_several_readings(query: &str, wanted: &str) -> bool {
@@ -265,9 +265,9 @@ pub(super) fn cookie_name(pair: &[u8]) -> &[u8] {
     &bare[..end.unwrap_or(bare.len())]
 }
 
-/// Encoded name and value of a parameter in a query. `part`: text between two separators. Neither
-/// has the `=` at the beginning of the part, which `ufo` ignores. The value of a part without
-/// another `=` is empty.
+/// Encoded name and value of a parameter in a query. `part`: text between two separators. Excludes
+/// the `=` at the beginning of the part, which `ufo` ignores. The value of a part without any
+/// further `=` is empty.
 #[must_use]
 pub fn name_and_value(part: &str) -> (&str, &str) {
     let bare = without_equals(part);

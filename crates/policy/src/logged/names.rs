@@ -233,8 +233,8 @@ impl LoggedParameters {
         &NONE
     }
 
-    /// Query parameter whose form applies to a decoded name. If servers could assign the name to
-    /// several parameters, the value is redacted if the form of one of them is redacted, even if the
+    /// Query parameter whose form applies to a decoded name. Servers may assign the name to several
+    /// parameters. If one of these parameters is redacted, the value is redacted, even if the
     /// parameter with the exact name shows the value. [`LogForm::Keep`] applies only to the exact
     /// name.
     pub(super) fn own_form(&self, name: &[u8]) -> Option<&LoggedParameter> {

@@ -98,12 +98,12 @@ pub fn shown_query(
     Some(shown)
 }
 
-/// Part of a path behind the first `;`, or behind an escape of `;`, `?` or `#`, if it has a value
-/// that logs do not show. Some servers read this part as the query. `values`: as for
+/// Part of a path behind the first `;`, or behind an escape of `;`, `?` or `#`. Some servers read
+/// this part as the query. `None` if the part has no value that logs hide. `values`: as for
 /// [`shown_query`].
 #[must_use]
 pub fn query_in_path(path: &str, values: HiddenParameters<'_>) -> Option<(Range<usize>, LogForm)> {
-    // Most paths have neither character.
+    // Most paths contain neither `;` nor `%`.
     path.bytes().position(|byte| matches!(byte, b';' | b'%'))?;
     let marks = [";", "%3B", "%3b", "%3F", "%3f", "%23"].into_iter();
     let ends = marks.filter_map(|mark| Some(path.find(mark)? + mark.len()));
@@ -112,8 +112,9 @@ pub fn query_in_path(path: &str, values: HiddenParameters<'_>) -> Option<(Range<
     Some((start..path.len(), LogForm::Redact))
 }
 
-/// Request target with the values that logs do not show replaced by `hidden`, in the query and in a
-/// part of the path that servers read as the query. `values`: as for [`shown_query`].
+/// Request target in which `hidden` replaces the values that logs do not show. Replaces values in
+/// the query, and in a part of the path that servers read as the query. `values`: as for
+/// [`shown_query`].
 #[must_use]
 pub fn shown_target(target: &str, values: HiddenParameters<'_>, hidden: &str) -> String {
     let hide = |_, _: &str| hidden.to_owned();

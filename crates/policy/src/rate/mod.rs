@@ -174,8 +174,7 @@ const NETWORK_COUNTERS: usize = 1 << 14;
 /// Divisor: if a network has more than 1/`NETWORK_LARGE` of the slots, clients of other networks
 /// can evict its keys.
 const NETWORK_LARGE: usize = 1_024;
-/// Minimum number of slots that a network keeps, even if they are more than this part of a small
-/// table.
+/// Minimum number of slots that a network keeps, if 1/`NETWORK_LARGE` of a small table is less.
 const NETWORK_SLOTS_MIN: usize = 8;
 /// Number of overflow counters for keys without a slot, of each algorithm.
 const OVERFLOWS: usize = 128;

@@ -183,8 +183,8 @@ fn keys_without_a_slot_share_one_strict_counter() {
     assert!(table.take(state, tag, fast, 1, SECOND).admitted);
     assert!(!table.take(state, tag, fast, 1, SECOND).admitted);
     assert!(table.take(state, tag, fast, 1, 2 * SECOND).admitted);
-    // The key of another limit, with the rate of the full limit, gets its tokens from another
-    // overflow counter.
+    // A key of a third limit, with the same rate as the full limit, gets its tokens from a
+    // different overflow counter.
     let state = apart(tokens);
     let other = table.tag(state, &[b"other"]);
     assert!(table.take(state, other, tokens, 1, SECOND).admitted);

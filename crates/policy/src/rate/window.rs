@@ -145,7 +145,8 @@ fn count(
     let time = slot.word.load(Ordering::Acquire);
     let mut is_over = time & TIME_MASK <= now;
     // First reserve the slot until the end of the next window, then count. Only the first request
-    // of a window writes the time: threads that count the same key then write one integer each.
+    // of a window writes the end time. Later requests of the same key write only the counts, one
+    // integer.
     let reserved = |word: u64| {
         let later = (word & TIME_MASK).max(end);
         is_of(word, tag).then_some((word & !TIME_MASK) | later)

@@ -4,7 +4,7 @@
 //! policies:
 //!   breaker: {kind: circuit_breaker, consecutive_failures: 5, open: 30s, half_open_requests: 1}
 //! ```
-//! The policy applies to the whole exchange, and is no step of the chain. An operation with this
+//! The policy applies to the whole exchange, and is not a step of the chain. An operation with this
 //! policy has its own breaker, in addition to the upstream's breaker. A request that a breaker
 //! refuses gets 503 `circuit_open` with `Retry-After`.
 
@@ -138,7 +138,7 @@ pub mod author {
     use crate::declared;
     use crate::limits::CONTRADICTING_LIMITS;
 
-    /// Samples. None: the settings of upstreams have the same keys.
+    /// Samples. Empty, because the settings of upstreams have the same keys.
     pub const SAMPLES: &[&str] = &[];
 
     /// The keys of `kind: circuit_breaker` and of an upstream's `circuit_breaker`.

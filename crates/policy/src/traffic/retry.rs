@@ -221,7 +221,7 @@ pub mod author {
     use crate::forms;
     use crate::limits::{BACKOFF_BASE_MS, BACKOFF_MAX_MS, CONTRADICTING_LIMITS};
 
-    /// Samples. None: the settings of upstreams have the same keys.
+    /// Samples. Empty, because the settings of upstreams have the same keys.
     pub const SAMPLES: &[&str] = &[];
 
     /// The keys of `kind: retry` and of the fields `retries`.

@@ -88,7 +88,7 @@ fn is_full_and_keeps_its_entries(
     let count = fill(table(&limits));
     let refusal = |number, unix_s| refusal_of(caller(number), &limits, unix_s);
     assert_eq!(refusal(count, NOW_S), Some(full));
-    // No entry was removed to make room: the first and the last one are still refused.
+    // No entry was removed to make room: the first and the last proof are still refused.
     for number in [0, 1, count / 2, count - 1] {
         assert_eq!(refusal(number, NOW_S), Some(replayed), "{number}");
     }

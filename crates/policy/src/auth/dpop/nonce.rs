@@ -62,21 +62,21 @@ impl Nonces {
     }
 }
 
-/// Age of a nonce by its time alone. The hash may be that of any secret.
+/// Age of a nonce according to the time in it. Does not check the hash of the nonce.
 #[cfg(feature = "author")]
 pub(super) fn stated_age(nonce: &str, unix_s: u64, lifetime_s: u64) -> Age {
     decoded(nonce).map_or(Age::Invalid, |(time, _)| age(time, unix_s, lifetime_s))
 }
 
-/// Time and hash of a nonce. `None` if the text has another form.
+/// Time and hash of a nonce. `None` if the text does not have the form of a nonce.
 fn decoded(nonce: &str) -> Option<([u8; 8], [u8; BYTES - 8])> {
     let bytes = URL_SAFE_NO_PAD.decode(nonce).ok()?;
     let (time, hash) = bytes.split_first_chunk()?;
     Some((*time, hash.try_into().ok()?))
 }
 
-/// Age of a nonce with this time. Accepts times in the future: this node's clock may have gone
-/// back, or another node made the nonce.
+/// Age of a nonce that was issued at `time`. Accepts times in the future: this node's clock may
+/// have gone back, or a different node may have issued the nonce.
 fn age(time: [u8; 8], unix_s: u64, lifetime_s: u64) -> Age {
     let made_s = u64::from_be_bytes(time);
     let age_s = unix_s.saturating_sub(made_s);

@@ -66,8 +66,8 @@ pub(super) fn field(headers: &HeaderMap, name: &str) -> Result<Option<String>, R
 /// `=`.
 ///
 /// # Errors
-/// Another query would give the same text: a name occurs twice, a decoded name or value contains a
-/// separator, or the query has a `;` or a `%` that are not escaped.
+/// The query could have the same text as a different query. A name occurs twice, a decoded name or
+/// value contains a separator, or the query contains an unescaped `;` or `%`.
 pub(super) fn sorted_target(message: &Message<'_>) -> Result<String, Reason> {
     let query = message.target.query().unwrap_or_default();
     let mut parameters: Vec<(String, String)> = Vec::new();
@@ -117,8 +117,8 @@ mod tests {
     use super::*;
     use crate::RequestHead;
 
-    /// The two styles sign decoded parameters. Queries that some servers read in different ways
-    /// must not have the same text.
+    /// The styles `aliyun` and `tencent` sign decoded parameters. A query that servers can read in
+    /// different ways must therefore be refused.
     #[test]
     fn query_with_the_text_of_another_is_refused() {
         let text = |target: &str| {

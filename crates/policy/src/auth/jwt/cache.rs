@@ -246,8 +246,8 @@ impl TokenCache {
     }
 }
 
-/// Number that identifies the caller of a token: a hash of issuer and subject, or issuer and
-/// client. Tokens with neither share the number of their issuer.
+/// Number that identifies the caller of a token: a hash of issuer and subject, or of issuer and
+/// client. Tokens without subject and client share the number of their issuer.
 fn caller(identity: &Identity) -> u64 {
     let own = identity.key.as_deref();
     let hash = Sha256::digest(own.unwrap_or(identity.issuer.as_bytes()));

@@ -6,8 +6,8 @@
 //! once when the set is loaded. Keys that are used once, and shared secrets, use the library's
 //! verifier.
 //!
-//! A verification with an expensive key ([`Material::is_costly`]) is a [`Check`], which gwd
-//! performs on another thread.
+//! A slow verification ([`Material::is_costly`]) is a [`Check`], which gwd performs on a thread for
+//! computations.
 
 use std::sync::Arc;
 

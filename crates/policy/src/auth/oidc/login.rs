@@ -352,7 +352,7 @@ impl Login {
     ///
     /// # Errors
     /// [`Outcome::Ask`] if the metadata must be fetched first. [`Reason::Unavailable`] if a fetch
-    /// gave no metadata, or must not be made now.
+    /// returned no metadata, or if no fetch is allowed at this time.
     pub(super) fn metadata(&self, context: &LoginContext<'_>) -> Result<Arc<KeySet>, Outcome> {
         if let Some(set) = self.known_metadata() {
             return Ok(set);

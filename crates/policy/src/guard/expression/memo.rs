@@ -1,7 +1,7 @@
-//! Memory of compiled expressions, for the process that checks a project.
+//! Cache of compiled expressions, for the process that checks a project.
 //!
-//! The author of a pull request writes the expressions, and the number of environments in which
-//! they are compiled. The memory keeps failures, too, because a pattern that exceeds the size limit
+//! The author of a pull request chooses the expressions, and the number of environments in which
+//! they are compiled. The cache stores failures, too, because a pattern that exceeds the size limit
 //! costs as much as a pattern at the limit.
 
 use std::collections::BTreeMap;
@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Expression, Fault, Form};
 
-/// Maximum size of what is kept, in bytes, as estimated by [`Entry::size`]. It exceeds the maximum
-/// size of the patterns of two projects, the sides of a plan.
+/// Maximum size of the cache, in bytes, as estimated by [`Entry::size`]. The maximum exceeds the
+/// size of all patterns of two projects, the two sides of a plan.
 const KEPT_BYTES_MAX: usize = 256 << 20;
 
 /// Estimated bytes of a compiled expression for each byte of its text.
@@ -33,7 +33,7 @@ struct Entry {
     pattern_bytes: usize,
 }
 
-/// Compiles an expression, or returns the kept result; see [`Expression::shared`].
+/// Compiles an expression, or returns the cached result; see [`Expression::shared`].
 pub(super) fn compiled(source: &str, form: Form) -> (Result<Arc<Expression>, Arc<[Fault]>>, usize) {
     let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     let key = (form, Box::from(source));
@@ -53,7 +53,7 @@ pub(super) fn compiled(source: &str, form: Form) -> (Result<Arc<Expression>, Arc
 // === impl Kept ===
 
 impl Kept {
-    /// Keeps a result. Forgets all others first if they have the maximum size.
+    /// Adds a result to the cache. Empties the cache first if it has reached its maximum size.
     fn keep(&mut self, key: (Form, Box<str>), entry: Entry) {
         if key.1.len() > super::BYTES_MAX || self.entries.contains_key(&key) {
             return;

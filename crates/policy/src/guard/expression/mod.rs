@@ -43,8 +43,8 @@ pub const BYTES_MAX: usize = 4 << 10;
 pub const COST_MAX: u64 = 1_000_000_000_000;
 /// Maximum size of a compiled pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
-/// Size limits with which a pattern is compiled in turn, in bytes. The first sufficient limit is the
-/// size that is counted, because the regex engine does not tell the size.
+/// Size limits with which a pattern is compiled in turn, in bytes. The first sufficient limit
+/// counts as the size of the pattern, because the regex engine does not report the size.
 const PATTERN_BYTES_STEPS: [usize; 5] =
     [8 << 10, 32 << 10, 128 << 10, 512 << 10, PATTERN_BYTES_MAX];
 /// Maximum size of all compiled patterns of an expression, in bytes.

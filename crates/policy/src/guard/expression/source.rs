@@ -1,5 +1,5 @@
-//! Text of an expression in the bundle. Plans build many gateways with the same expressions, and ask
-//! many times for the values that an expression reads, so the text is compiled once for them.
+//! Text of an expression in the bundle. Plans build many gateways with the same expressions, and
+//! often query the values that an expression reads. The text is therefore compiled only once.
 
 use std::collections::BTreeSet;
 use std::fmt;

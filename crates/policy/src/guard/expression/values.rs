@@ -388,8 +388,9 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// Decoded value of a query parameter. It is an error if the parameter is repeated, because servers
-/// differ in the value that they use. It is also an error if some servers treat another parameter's
-/// name as equal, end the value at a `;`, or leave out the parameter because of a malformed escape.
+/// differ in the value that they use. It is also an error if some servers treat the name of a
+/// different parameter as equal. The same applies if they end the value at a `;`, or leave out the
+/// parameter because of a malformed escape.
 fn parameter<'b, 'v>(query: &'v str, name: &str) -> Result<Option<CowVal<'b, 'v>>, ExecutionError> {
     let mut found = pairs(query).filter(|(key, _)| *decode_query(key) == *name.as_bytes());
     let (first, second) = (found.next(), found.next());

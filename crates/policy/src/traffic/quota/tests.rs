@@ -29,8 +29,8 @@ fn admits<'a>(quota: &'a Filter, cx: &mut Cx<'a>) -> bool {
     matches!(quota.on_request(&mut head("/"), cx), Step::Continue)
 }
 
-/// A quota by address limits requests to other services, even if a later limit refuses the
-/// clients' requests.
+/// A quota by address also counts a request for which the gateway has called a service, even if a
+/// later limit refuses the request.
 #[test]
 fn quota_of_addresses_keeps_tokens_of_questions() {
     let quota = quota(2, Span::Calendar(Unit::Month, Zone::utc()), &[]);

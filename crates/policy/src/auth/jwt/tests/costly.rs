@@ -5,8 +5,8 @@ use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, RSA_PKCS1_SHA256};
 use super::*;
 use crate::ask::{Answer, Answered, Answers, Effect, Outage};
 
-/// Verifier with a key of each kind, and a valid token of each key by key id. The expensive keys
-/// are `p384` and `rsa4096`.
+/// Verifier with a key of each kind, and a valid token of each key by key id. The keys `p384` and
+/// `rsa4096` are slow ([`Material::is_costly`]).
 fn world() -> (Verifier, Vec<(&'static str, Vec<u8>)>) {
     let random = SystemRandom::new();
     let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();

@@ -152,7 +152,7 @@ fn old_keys_count_for_stale_for_and_no_longer() {
     assert_eq!(verified(&verifier, &token, NOW_S + 599, &answers), "ok");
     assert_eq!(verified(&verifier, &token, NOW_S + 600, &answers), "ask");
     cell.failed("gone", NOW_S + 600, 0);
-    // A request may cause the next fetch after 2 s, as if there were no keys.
+    // Old keys are unusable: a request may cause the next fetch after 2 s, as without keys.
     for (after_s, expected) in [(601, "keys_unavailable"), (602, "ask")] {
         let none = Answers::default();
         assert_eq!(
