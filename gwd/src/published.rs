@@ -287,8 +287,8 @@ impl Current {
         std::iter::once(&self.loaded).chain(candidate.map(|one| &one.version.loaded))
     }
 
-    /// Upstreams of these versions. An upstream that both have appears once, with the hosts of this
-    /// version.
+    /// Upstreams of these versions. An upstream of both versions appears once, with the hosts of
+    /// this version.
     pub(crate) fn commons(&self) -> Vec<&Arc<Common>> {
         let mut commons: Vec<&Arc<Common>> = self.loaded.commons.iter().collect();
         let candidate = self.candidate.iter();

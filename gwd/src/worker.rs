@@ -69,8 +69,8 @@ pub(crate) struct Worker {
     /// Unix time in seconds after which all connections are woken, because the certificate of a
     /// client with an open response or tunnel may have expired.
     certificate_ends_s: Cell<u64>,
-    /// Last version that named an address which the running version no longer names, by socket id.
-    /// With the time in milliseconds at which that version was replaced.
+    /// By socket id: last version that named an address which the running version no longer names,
+    /// and the time in milliseconds at which that version was replaced.
     left: RefCell<FxHashMap<u32, (Rc<View>, u64)>>,
     /// Unix time in milliseconds at time 0 of the monotonic clock.
     wall_ms: Cell<u64>,
@@ -169,9 +169,9 @@ impl Worker {
         self.shared.acknowledge(self.index, epoch);
     }
 
-    /// Version and listener index for a connection at an address: the running version, else the
-    /// candidate beside it or, for a short time, the last version that named the address. `None`
-    /// if no such version is kept.
+    /// Version and listener index for a connection at an address: the running version, otherwise
+    /// the candidate beside it. If neither names the address, for a short time the last version
+    /// that named it. `None` if no such version is kept.
     pub(crate) fn view_at(
         &self,
         newest: &Rc<View>,

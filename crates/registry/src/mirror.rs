@@ -1,10 +1,10 @@
 //! Copy of a channel in a folder. gwd serves from the copy while the registry is unreachable.
 //!
-//! The copy has the links of the channel and of the revocation lists, with their statements. It has
-//! only the bundle of the newest record, the bundle of its base during a progressive release, and
-//! the bundles that gwd requests. Writing does not verify
-//! the contents: gwd verifies the copy like any store. Links that the registry no longer has are
-//! removed.
+//! A link is a numbered entry of a chain of records or of revocation lists. The copy has the links
+//! of the channel and of the revocation lists, with their statements. It has the bundle of the
+//! newest record, the bundle of its base during a progressive release, and the bundles that gwd
+//! requests. Writing does not verify the contents: gwd verifies the copy like any store. Links that
+//! the registry no longer has are removed.
 //!
 //! An interrupted copy continues with the missing blobs. Links are created after all other content,
 //! newest first. A reader therefore never takes an older record for the newest one.
@@ -88,7 +88,7 @@ impl Chains {
 pub enum Behind {
     /// Copy it, for a single registry. The reader then reports a replay.
     Copied,
-    /// Leave the copy of this chain as it is, because another registry may be ahead.
+    /// Leave the copy of this chain as it is, because a different registry may be ahead.
     Skipped,
 }
 
@@ -173,8 +173,8 @@ impl Mirror {
             why: None,
             is_empty: false,
         };
-        // After an error, the next update compares all links: the state of the heads may be newer
-        // than the copy.
+        // After an error, the next update compares all links: the stored states of the chains may
+        // be newer than the copy.
         let was_complete = std::mem::take(&mut self.is_complete);
         let channel = Chain::Channel(self.channel.clone());
         let moved = self.registry.changed(&channel, &mut self.seen_channel)?;
@@ -334,8 +334,9 @@ impl Mirror {
             if known.contains(serial) && !is_newest {
                 continue;
             }
-            // Skip an older tag that the registry has removed meanwhile. The next list lacks it.
-            // Without the newest one, the registry counts as failed, so that another is queried.
+            // Skip an older tag that the registry has removed meanwhile. The next list lacks it. If
+            // the newest tag is missing, the registry counts as failed, so that the next registry
+            // is queried.
             let link = match is_newest {
                 true => Some(self.registry.listed_link(chain, *serial)?),
                 false => self.registry.link(chain, *serial)?,

@@ -24,8 +24,8 @@ use crate::wire::{
 
 /// Number of tags that are requested in one page.
 const PAGE: usize = 1_000;
-/// Maximum number of pages of a list of tags. Registries send at least 100 tags in a page, so the
-/// limit of tags comes first.
+/// Maximum number of pages of a list of tags. Registries send at least 100 tags in a page, so a
+/// list usually reaches the limit on the number of tags first.
 pub(crate) const PAGES_MAX: usize = 2_000;
 /// Maximum number of requests for one blob. After an interruption, the next request continues with
 /// the missing bytes.

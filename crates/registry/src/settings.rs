@@ -36,8 +36,8 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
     /// True to use HTTP instead of HTTPS. Default: false.
     pub plain_http: bool,
-    /// True if another registry can answer instead of this one: each request has one attempt and
-    /// short deadlines. Default: false.
+    /// True if a different registry can replace this one: each request has one attempt and short
+    /// deadlines. Default: false.
     pub is_replaceable: bool,
 }
 

@@ -23,8 +23,9 @@ use crate::wire;
 const CACHE_BYTES_MAX: usize = 64 << 20;
 /// Maximum number of digests of blobs that are kept in memory.
 const BLOBS_MAX: usize = 200_000;
-/// Maximum time for all lists and links that a command reads: 10 minutes. A registry can answer each
-/// request just in time.
+/// Maximum time for all lists and links that a command reads: 10 minutes. Without this limit, a
+/// registry that answers each request shortly before its deadline would delay the command without
+/// end.
 const LOOKUPS: Duration = Duration::from_secs(600);
 
 /// Store in a registry. Calls block until the registry has answered.
@@ -55,7 +56,8 @@ impl Known {
             && let Ok(manifest) = ImageManifest::decode("manifest", &bytes)
         {
             let layers = manifest.layers.iter().map(|layer| layer.digest);
-            // A manifest has a maximum length, and a writer without a key chooses its layers.
+            // Writers without a key choose the layers. The maximum length of a manifest limits
+            // their number.
             if self.blobs.len() + layers.len() >= BLOBS_MAX {
                 self.blobs.clear();
             }
@@ -108,13 +110,14 @@ impl Registry {
         self
     }
 
-    /// Begins an update of a copy: from now on, all requests together have a deadline, until
-    /// [`Self::end_update`]. A registry can answer each request just in time.
+    /// Begins an update of a copy: all requests until [`Self::end_update`] have a common deadline.
+    /// Without it, a registry that answers each request shortly before the request's deadline would
+    /// delay the update without end.
     pub(crate) fn begin_update(&self) {
         *self.update_ends() = Some(Instant::now() + self.repository.client.patience.update);
     }
 
-    /// Ends the update of a copy. Later requests have only deadlines of their own.
+    /// Ends the update of a copy. Later requests have only their own deadlines.
     pub(crate) fn end_update(&self) {
         *self.update_ends() = None;
     }
@@ -255,8 +258,9 @@ impl Registry {
         Ok(None)
     }
 
-    /// Size of a content. The registry may answer 500 for a manifest whose digest is that of a
-    /// blob. An error for one kind therefore counts only if the other kind has no such content.
+    /// Size of a content. The registry may answer 500 to a request for a manifest with the digest
+    /// of a blob. An error for one kind (manifest or blob) therefore counts only if the content is
+    /// not found as the other kind.
     async fn content_size(&self, digest: &Digest) -> Result<Option<u64>, Refused> {
         let mut failure = None;
         for kind in self.kinds(digest) {

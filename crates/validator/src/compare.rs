@@ -56,9 +56,9 @@ pub struct Difference {
     pub accepts_every_body: bool,
 }
 
-/// Differences between an old and a new description. Empty if both were shown to accept the same
-/// requests. `known` contains the names that count as described for a side that refuses query
-/// parameters which its description does not contain. `None` for a side that accepts them.
+/// Differences between an old and a new description. Empty if both descriptions were shown to
+/// accept the same requests. `known`: for each description, the names that count as described if
+/// the gateway refuses undescribed query parameters. `None` if the gateway accepts them.
 #[must_use]
 pub fn differences(sides: [&Cone; 2], known: [Option<&[String]>; 2]) -> Vec<Difference> {
     let [old, new] = sides;

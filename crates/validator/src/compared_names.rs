@@ -1,10 +1,10 @@
 //! Comparison of the names of query parameters, header fields, cookies and form fields that two
 //! descriptions accept.
 //!
-//! A description refuses names that some servers read as a described name: `Role` beside `role`. It
-//! can also refuse or remove query parameters that it does not describe. Both depend on all
-//! parameters of a place, so the parameters are compared together. The comparison examines the
-//! described names and other spellings of them.
+//! A description refuses names that some servers read as a described name: `Role` beside `role`. A
+//! description can also refuse or remove query parameters that it does not describe. These rules
+//! depend on all parameters of a place (query, header, cookie or form), so the parameters are
+//! compared together. The comparison examines the described names and other spellings of them.
 
 use std::collections::BTreeSet;
 
@@ -94,14 +94,14 @@ impl<'k> DescribedNames<'k> {
     }
 
     /// Parameters whose names, or other spellings of them, this description accepts and `wide`
-    /// refuses. Both descriptions' parameters are examined. Empty if the names are equal.
+    /// refuses. Examines the parameters of both descriptions. Empty if the names are equal.
     pub(crate) fn uncovered(&self, wide: &Self) -> BTreeSet<Owner> {
         let mut found = BTreeSet::new();
         let mut seen: BTreeSet<(ParameterPlace, String)> = BTreeSet::new();
         let (narrow_checks, wide_checks) = (self.checks(), wide.checks());
         let all = || self.parameters.iter().chain(&wide.parameters);
         // Examine the described names first, because a spelling of one parameter can be the name of
-        // another.
+        // a different one.
         let exact = all().map(|one| (one, described_names(one)));
         let others = all().map(|one| (one, other_names(one)));
         for (parameter, names) in exact.chain(others) {

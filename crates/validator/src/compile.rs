@@ -49,7 +49,7 @@ impl<'a> ValidatorBuilder<'a> {
         self.lowering.not_enforced.into_iter().collect()
     }
 
-    /// First part of a schema, or of a schema that it reaches, that is not enforced.
+    /// First part that is not enforced, of a schema or of the schemas that it references.
     pub(crate) fn not_enforced_in(&self, schema: &'a Value) -> Option<NotEnforced> {
         self.lowering.not_enforced_in(schema)
     }

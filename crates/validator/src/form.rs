@@ -148,8 +148,8 @@ fn bare<'t>(name: &'t str, kinds: &Kinds) -> &'t str {
     bare.unwrap_or(name)
 }
 
-/// Names of the properties of a form, to find fields that some servers read as one of them. The
-/// values of these fields are not checked against the schema of the property.
+/// Names of the properties of a form, to find fields that some servers read as one of the
+/// properties. The values of such fields are not checked against the schema of the property.
 pub(crate) struct FormNames<'k> {
     kinds: &'k Kinds,
     described: Described<'k>,
@@ -163,8 +163,8 @@ impl<'k> FormNames<'k> {
         Self { kinds, described }
     }
 
-    /// Properties that only some servers find in the text of an urlencoded form, each with the text
-    /// of its finding.
+    /// Properties that only some servers find in the text of an urlencoded form. Each property has
+    /// the text of the finding to report.
     pub(crate) fn hidden(&self, text: &str) -> impl Iterator<Item = (&'k str, &'static str)> {
         let is_own = |name: &str| {
             let mut known = self.kinds.properties.iter();
@@ -178,7 +178,8 @@ impl<'k> FormNames<'k> {
         self.described.hidden(text, is_own)
     }
 
-    /// Property of which the name of a part of a multipart form is another spelling.
+    /// Property that some servers read instead of `name`, the name of a part of a multipart form.
+    /// `None` if the form describes `name` itself, or if there is no such property.
     pub(crate) fn read_as_part(&self, name: &str) -> Option<&'k str> {
         let bare = bare(name, self.kinds);
         let is_own = || self.kinds.describes(bare);

@@ -55,9 +55,9 @@ pub(crate) struct Lowering<'a> {
     nodes: &'a [Value],
     /// Properties that some schema marks as `readOnly` (in requests) or `writeOnly` (in responses).
     one_way: FxHashSet<&'a str>,
-    /// True for a pattern that can be enforced.
+    /// For each pattern: true if it can be enforced.
     patterns: FxHashMap<&'a str, bool>,
-    /// True for a node whose converted schema accepts more values than the original schema.
+    /// For each node: true if its converted schema accepts more values than the original schema.
     loose: Vec<bool>,
     /// References that form a cycle of schemas for the same value.
     cycles: BTreeSet<(u32, u32)>,

@@ -1,6 +1,6 @@
 //! Search for members of JSON objects whose names differ only in letter case from a name in the
 //! schema. Some servers (Go, ASP.NET) ignore letter case, and read such a member as the described
-//! member. Parsers of languages whose strings end at NUL do so with `role\u0000`.
+//! member. Parsers whose strings end at NUL read `role\u0000` as `role`.
 //!
 //! [`Members`] contains the names that a schema describes at any place. It includes keywords that
 //! apply to the same value (`allOf`, `if`, `dependentSchemas`, `not`), and `patternProperties`,
@@ -278,9 +278,9 @@ fn compiled(pattern: &str, left: &SchemaBudget) -> Option<Validator> {
     options.build(&schema).ok()
 }
 
-/// Calls `found` for each object in a JSON value with a member whose name differs from a name in
-/// the schema only in letter case, or in what follows a NUL. Arguments of `found`: JSON pointer of the object, and the name
-/// in the schema. Ends if `found` returns true.
+/// Calls `found` for objects in a JSON value with a member whose name some servers read as a name
+/// in the schema. The names differ only in letter case, or in what follows a NUL. Arguments of
+/// `found`: JSON pointer of the object, and the name in the schema. Ends if `found` returns true.
 pub(crate) fn in_other_case(
     value: &Json,
     members: &Members,

@@ -1,4 +1,4 @@
-//! Names of fields that some servers read as another name, which the schema describes. The value of
+//! Field names that some servers read as a different name, which the schema describes. The value of
 //! such a field would bypass the check of the described field.
 //!
 //! In forms, queries and cookies, [`policy::auth::compared_forms`] returns the names that servers
@@ -115,8 +115,8 @@ impl<'n> Described<'n> {
         read.or_else(|| self.read_with_prefix(unconverted(name)?))
     }
 
-    /// Like [`Self::read_in_field`], for servers that neither leave out bytes of the name nor
-    /// remove a converter.
+    /// Like [`Self::read_in_field`], for servers that leave out no bytes of the name and remove no
+    /// converter.
     fn read_with_prefix(&self, name: &str) -> Option<&'n str> {
         let known = |name: &str| self.plain.get(&plain(name)).copied();
         let in_query = |form: &[u8]| known(str::from_utf8(form).ok()?);
@@ -133,10 +133,10 @@ impl<'n> Described<'n> {
         })
     }
 
-    /// Described names that only some servers find in the fields of a query or form: in another
-    /// spelling, after a semicolon, or with a malformed escape, with which Tomcat and Go leave the
-    /// field out. Each name has the text of its finding. `is_own` is true for a decoded name that
-    /// is exactly a described name.
+    /// Described names that only some servers find in the fields of a query or form. The field has
+    /// a different spelling, follows a semicolon, or has a malformed escape, so that Tomcat and Go
+    /// leave it out. Each name has the text of the finding to report. `is_own` returns true for a
+    /// decoded name that is exactly a described name.
     pub(crate) fn hidden(
         &self,
         text: &str,
@@ -200,7 +200,7 @@ impl<'n> Described<'n> {
     }
 }
 
-/// Decoded name without the bytes that are not UTF-8. `None` if all bytes are.
+/// Decoded name without the bytes that are not UTF-8. `None` if all bytes are UTF-8.
 fn readable(name: &str) -> Option<String> {
     let has_invalid = name.contains(char::REPLACEMENT_CHARACTER);
     has_invalid.then(|| name.replace(char::REPLACEMENT_CHARACTER, ""))

@@ -165,8 +165,9 @@ fn describing<T>(nodes: u64, describe: impl FnOnce() -> T) -> Option<T> {
     bounded(nodes, DESCRIPTION_COSTS_MAX, describe)
 }
 
-/// Runs checks on a thread that other work waits for. `None` if a check needs more steps or costs
-/// more than a brief check may. Its result is then unknown, and another thread has to check again.
+/// Runs checks on a thread whose other work must not be delayed. `None` if a check needs more steps
+/// or costs more than a brief check may. The result is then unknown, and the check must run again
+/// on a different thread.
 pub fn briefly<T>(check: impl FnOnce() -> T) -> Option<T> {
     /// Ends the brief check, also after a panic.
     struct End;

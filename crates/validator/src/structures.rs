@@ -1,8 +1,9 @@
 //! Comparison of how two descriptions read a parameter, a response field or a form.
 //!
-//! The types of a schema ([`Kinds`]) decide if a text is read as a scalar, an array or an object,
-//! and which fields of a query belong to an object. Containment of schemas compares values. It
-//! holds for texts only if the wide description also reads the values that the narrow one reads.
+//! The types of a schema ([`Kinds`]) decide if a text is read as a scalar, an array or an object.
+//! They also decide which fields of a query belong to an object. Containment of schemas compares
+//! values. It holds for texts only if the wide description also reads the values that the narrow
+//! one reads.
 
 use bundle::ir::{ParameterPlace, Value};
 

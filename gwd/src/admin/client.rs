@@ -75,7 +75,7 @@ impl Node {
 
 impl Node {
     /// Sends one request to the admin interface, and passes each line of the response to `line`
-    /// until it breaks. Returns the response if it is a refusal, which has no lines.
+    /// until it returns `Break`. Returns the response if it is a refusal, which has no lines.
     ///
     /// # Errors
     /// If the node cannot be reached, closes the connection, or sends nothing for 45 seconds.
@@ -86,7 +86,7 @@ impl Node {
         mut line: impl FnMut(&str) -> ControlFlow<()>,
     ) -> anyhow::Result<Option<Answer>> {
         let text = body.to_string();
-        // HTTP/1.0, so that the end of the connection ends the response: no chunks to decode.
+        // Use HTTP/1.0, so that the response ends with the connection and is not chunked.
         let mut request = format!(
             "POST {path} HTTP/1.0\r\nhost: gwd\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
             text.len()

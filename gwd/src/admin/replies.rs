@@ -29,7 +29,8 @@ pub(super) fn lines(lines: Lines) -> Reply {
     reply
 }
 
-/// Refusal of a request on a connection of the reserve that is no health check.
+/// Refusal of a request that is no health check, on one of the connections reserved for health
+/// checks.
 pub(super) fn full() -> Reply {
     problem(
         503,
@@ -38,7 +39,7 @@ pub(super) fn full() -> Reply {
     )
 }
 
-/// Refusal of an order while gwd stops.
+/// Refusal of an operator's request while gwd stops.
 pub(super) fn stopping() -> Reply {
     problem(503, "stopping", "this gwd is shutting down")
 }

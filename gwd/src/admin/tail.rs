@@ -19,8 +19,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Maximum number of values of one filter.
 const VALUES_MAX: usize = 64;
 
-/// Body of `/v1/tail`. A request is shown if it fits each filter that has values; it fits a filter
-/// if one of the values fits.
+/// Request body of `/v1/tail`. A request is shown if it matches each filter that has values. It
+/// matches a filter if it matches one of the filter's values.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TailOrder {
@@ -84,7 +84,8 @@ struct Ended<'l> {
     duration_ms: f64,
 }
 
-/// Body of a response that sends the lines of requests as they end. The body has no end.
+/// Response body of `/v1/tail`: sends the access log line of each request that ends. The body has
+/// no end.
 #[derive(Debug)]
 pub(super) struct Lines {
     tail: Tail,
@@ -95,7 +96,7 @@ pub(super) struct Lines {
 // === impl Filter ===
 
 impl Filter {
-    /// Checks the values of an order.
+    /// Creates a filter from the body of a request, and checks the values.
     ///
     /// # Errors
     /// If a status is invalid, or if a filter has too many values.
@@ -120,7 +121,7 @@ impl Filter {
         })
     }
 
-    /// True if the line of a request fits the filter.
+    /// True if the request of an access log line matches the filter.
     fn shows(&self, line: &[u8]) -> bool {
         let Ok(ended) = serde_json::from_slice::<Ended<'_>>(line) else {
             return false;

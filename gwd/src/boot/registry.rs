@@ -30,8 +30,8 @@ pub(super) struct Given {
 /// Registry of `--store`. `None`: the store is a folder.
 ///
 /// # Errors
-/// If `--store` is a URL but not the address of a repository, if an option has no effect, if the
-/// poll interval is too short, or if a further registry is no address or occurs twice.
+/// If `--store` is a URL but not the address of a repository, or if an option has no effect. Also
+/// if the poll interval is too short, or if a further registry is no address or occurs twice.
 pub(super) fn of(store: &str, given: Given) -> anyhow::Result<Option<RegistryPlan>> {
     let Given {
         fallbacks,

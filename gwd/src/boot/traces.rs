@@ -54,7 +54,7 @@ impl Given<'_> {
         if disabled.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             return Ok(None);
         }
-        // The name of the variable, and its value.
+        // Value of an exporter variable, and the variable's full name.
         let exporter = |name: &str| {
             let of_traces = format!("OTEL_EXPORTER_OTLP_TRACES_{name}");
             let of_all = format!("OTEL_EXPORTER_OTLP_{name}");

@@ -205,8 +205,8 @@ impl Control {
         moves
     }
 
-    /// Applies a newer head, if this node follows a record that names the running bundle: a pin, a
-    /// rollback to the same bundle, or the base of a progressive release.
+    /// Applies a newer head, if this node follows a record that names the running bundle. Such a
+    /// record is a pin, a rollback to the same bundle, or the base of a progressive release.
     pub(super) fn renew(&mut self, store: &Folder, accepted: &Accepted, head: &Accepted) {
         let bundle = accepted.bundle();
         let serial = accepted.pointer().serial;

@@ -83,8 +83,8 @@ impl Control {
         Ok(head.clone())
     }
 
-    /// Bundle of the candidate that is tried again if it was refused. `None`: this node serves no
-    /// two versions.
+    /// Bundle of the candidate that is tried again if it was refused. `None`: this node does not
+    /// serve two versions.
     pub(super) fn awaited_candidate(&self) -> Option<Digest> {
         let node = self.rollout.as_ref().filter(|node| node.serves_two())?;
         Some(node.candidate)
@@ -96,14 +96,14 @@ impl Control {
         held.is_some() && held == self.awaited_candidate()
     }
 
-    /// Verifies, builds and binds the candidate. Reads it from the state folder, if that has it, so
-    /// that a restart needs no store.
+    /// Verifies, builds and binds the candidate. Reads the candidate from the state folder if it is
+    /// there, so that a restart needs no store.
     fn load_candidate(&mut self, head: &Accepted) -> Result<Resident, Refused> {
         let kept = self.state.layout.clone();
         if kept.size(&head.bundle()).is_ok_and(|size| size.is_some())
             && let Ok(resident) = self.prepare(&kept, head, None)
         {
-            // The base serves all requests meanwhile.
+            // Until its keys are fetched, the base serves all requests.
             self.node.fetch_keys(&resident.version, KEYS);
             return Ok(resident);
         }

@@ -1,5 +1,6 @@
-//! Guard of a progressive release: compares the requests of a bundle with those of the bundle
-//! before it, or beside it. The caller reads clock and counters.
+//! Guard of a progressive release: compares the requests of a bundle with those of the previous
+//! bundle, or of the base that serves requests at the same time. The caller reads the clock and the
+//! counters.
 
 use std::collections::VecDeque;
 
@@ -11,11 +12,11 @@ use super::side_by_side::SideBySide;
 use super::sprt::{Cause, Sample, Test};
 use crate::metrics::registry::totals::{ServedTotals, Totals};
 
-/// Interval at which a running guard looks at the counters: 250ms.
+/// Interval at which a running guard evaluates the counters: 250ms.
 const LOOK_MS: u64 = 250;
-/// Interval at which the counters are kept for the comparison: 15s.
+/// Interval at which the counters are stored for the comparison: 15s.
 const KEEP_MS: u64 = 15_000;
-/// Maximum age of the requests with which a guard compares: 10 minutes.
+/// Maximum age of the requests before the switch that a guard uses for the comparison: 10 minutes.
 const BEFORE_MS: u64 = 600_000;
 /// Time after the switch whose requests do not count for `p99`: 5s, at most half of the guard's
 /// time. A release may replace the connections to its upstreams, and the first requests of new
@@ -24,14 +25,15 @@ const BEFORE_MS: u64 = 600_000;
 const WARM_UP_MS: u64 = 5_000;
 /// Least and greatest pause before another attempt to return to the base: 2s and 1 minute.
 const RETURN_PAUSE_MS: (u64, u64) = (2_000, 60_000);
-/// Share of requests that may be slower than the limit from `p99`, before and after the switch: the
-/// guard allows one percentage point more.
+/// Allowed increase of the share of slow requests, in parts per million: one percentage point. A
+/// request is slow if it exceeds the limit that follows from `p99`.
 const SLOW_INCREASE_PPM: u32 = 10_000;
 
 /// Counters of this node, and the guard of the running bundle.
 #[derive(Debug, Default)]
 pub(super) struct Guards {
-    /// Counters since the running bundle was activated, oldest first, with their times.
+    /// Stored counters with their times, oldest first, since the running bundle was activated.
+    /// Covers at most 10 minutes.
     pub(super) kept: VecDeque<(u64, Totals)>,
     pub(super) current: Option<Running>,
 }
@@ -54,16 +56,16 @@ pub(super) struct Running {
 /// Requests that a guard compares.
 #[derive(Debug)]
 enum Comparison {
-    /// Those after the switch with those before it.
+    /// Requests after the switch with requests before it.
     Before(Box<BeforeAfter>),
-    /// Those of the candidate with those of the base that serves requests beside it.
+    /// Requests of the candidate with requests of the base that serves requests beside it.
     Beside(Box<SideBySide>),
 }
 
 /// Comparison of the requests after the switch with those before it.
 #[derive(Debug)]
 struct BeforeAfter {
-    /// Counters at the last look.
+    /// Counters at the last evaluation.
     seen: Totals,
     errors: Option<Compared>,
     /// Index of the bucket whose upper bound is the limit of slow requests, and the comparison.
@@ -90,7 +92,7 @@ struct Compared {
 /// Result of a guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GuardResult {
-    /// The guard still compares the requests before and after the switch.
+    /// The guard still compares the requests.
     Testing,
     /// The guard has ended without an alarm, at the end of its configured time.
     Passed,
@@ -98,10 +100,10 @@ pub(super) enum GuardResult {
     Failed(Cause),
     /// The node had too few requests before the switch.
     NoBaseline,
-    /// The time of the guard has passed with too few requests since the switch. The guard
+    /// The time of the guard has passed with too few requests for a comparison. The guard
     /// continues.
     TooFewRequests,
-    /// The release was completed, or another one has begun, before the guard had a result.
+    /// The release was completed, or a new one has begun, before the guard had a result.
     Ended,
 }
 
@@ -128,13 +130,13 @@ impl GuardResult {
 // === impl Guards ===
 
 impl Guards {
-    /// Time of the next look or attempt to return to the base, in milliseconds. `u64::MAX` if none
-    /// is due.
+    /// Time of the next evaluation or of the next attempt to return to the base, in milliseconds.
+    /// `u64::MAX` if none is due.
     pub(super) fn due_ms(&self) -> u64 {
         self.current.as_ref().map_or(u64::MAX, Running::due_ms)
     }
 
-    /// Keeps the counters for a later comparison.
+    /// Stores the counters for a later comparison, if the interval [`KEEP_MS`] has passed.
     pub(super) fn keep(&mut self, now_ms: u64, totals: &dyn Fn() -> Totals) {
         let is_due = self
             .kept
@@ -157,7 +159,7 @@ impl Guards {
 // === impl Running ===
 
 impl Running {
-    /// Creates the guard at the switch to a bundle. `before`: requests of the bundle before it.
+    /// Creates the guard at the switch to a bundle. `before`: requests of the previous bundle.
     pub(super) fn new(
         guard: &Guard,
         candidate: Digest,
@@ -227,7 +229,8 @@ impl Running {
         }
     }
 
-    /// Adds the requests since the last look. Returns the result if it has changed.
+    /// Adds the requests since the last evaluation, and compares. Returns the result if it has
+    /// changed.
     pub(super) fn look(&mut self, totals: &ServedTotals, now_ms: u64) -> Option<GuardResult> {
         let is_warm = self.looked_ms >= self.warm_ms;
         self.looked_ms = now_ms;
@@ -294,8 +297,8 @@ impl Running {
 }
 
 impl BeforeAfter {
-    /// Adds the requests since the last look. Returns the comparison that fails, and the least
-    /// number of requests of a comparison.
+    /// Adds the requests since the last evaluation. Returns the comparison that fails, and the
+    /// number of requests after the switch in the comparison that has fewer.
     fn look(&mut self, totals: Totals, is_warm: bool, needed: u64) -> (Option<Cause>, u64) {
         let new = totals.since(&self.seen);
         self.seen = totals;
@@ -320,7 +323,8 @@ impl BeforeAfter {
         (cause, compared)
     }
 
-    /// Requests before and after the switch, of the comparison of errors and of slow requests.
+    /// Requests before and after the switch: first of the comparison of errors, then of slow
+    /// requests.
     fn samples(&self) -> [Option<(Sample, Sample)>; 2] {
         let both = |compared: &Compared| (compared.before, compared.after);
         let slow = self.slow.as_ref().map(|(_, slow)| both(slow));
@@ -357,7 +361,7 @@ mod tests {
     use super::*;
     use crate::metrics::registry::totals::Served;
 
-    /// Bucket of the fast requests, whose upper bound is 10 ms, and of the slow ones.
+    /// Indices of the histogram buckets of fast requests (upper bound 10 ms) and of slow requests.
     const FAST: usize = 4;
     const SLOW: usize = 10;
 
@@ -382,8 +386,8 @@ mod tests {
             }
         }
 
-        /// Lets time pass until `until_ms`. Between two looks, the node serves 50 requests, of
-        /// which some are slow and some are errors.
+        /// Advances the clock to `until_ms`. Before each evaluation, the node serves 50 requests,
+        /// of which some are slow and some are errors.
         fn serve(&mut self, until_ms: u64, slow: u64, errors: u64) -> GuardResult {
             while self.now_ms < until_ms && self.guard.result.compares() {
                 self.now_ms += LOOK_MS;

@@ -11,8 +11,8 @@ use crate::runtime::program_log::{ACTOR_GWD, Audit, Level, OK, event};
 
 impl Control {
     /// True if a hold blocks the activation of this record. A hold has no effect if the held bundle
-    /// is revoked or withdrawn. A hold that left the candidate beside the base, and then the base,
-    /// blocks both.
+    /// is revoked or withdrawn. If the node left the candidate, and then the base that served
+    /// requests beside it, the hold blocks both bundles.
     pub(super) fn is_blocked_by_hold(&self, accepted: &Accepted) -> bool {
         let hold = self.ran.hold.as_ref();
         hold.is_some_and(|hold| {

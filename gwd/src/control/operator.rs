@@ -81,7 +81,8 @@ impl Control {
             return Err(refused(banned));
         }
         let running = self.running.map(|running| running.bundle);
-        // A switch to the base leaves only the candidate that serves requests beside it.
+        // A switch to the running base leaves only the candidate that serves requests beside the
+        // base.
         let left_candidate = self.node.candidate().filter(|_| running == Some(target));
         let from = left_candidate.or(running);
         let resident = match self.take_resident(&target) {

@@ -59,9 +59,9 @@ impl Refusals {
         }
     }
 
-    /// Removes a permanent refusal of a bundle because of its signatures, if another record names
-    /// the bundle now. The statements that this record names may count, and anybody with a key for
-    /// records could otherwise make a bundle unusable before its release.
+    /// Removes a permanent refusal of a bundle because of its signatures, if a different record
+    /// names the bundle now. The statements that the new record names may be valid. Otherwise,
+    /// anybody with a key for records could make a bundle unusable before its release.
     pub(crate) fn forget_other_record(&mut self, bundle: &Digest, record: Digest) {
         let is_other = |entry: &Entry| {
             let is_about_signatures = entry.refused.blame() == Blame::Signer;

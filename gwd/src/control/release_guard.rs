@@ -1,9 +1,10 @@
-//! Guard of a progressive release: a node of the share compares its requests after the switch with
-//! those before it, or those of the candidate with those of the base beside it. If errors or slow
-//! requests have grown, the node returns to the base by itself.
+//! Guard of a progressive release on one node of the release's share. The node compares its
+//! requests after the switch with those before it. If the base and the candidate serve requests at
+//! the same time, the node compares the requests of the candidate with those of the base. If errors
+//! or slow requests have grown, the node returns to the base by itself.
 //!
-//! The node compares with itself, because its share of the traffic differs from that of other
-//! nodes, and a node that is not reachable must be able to decide.
+//! A node compares only its own requests, because its share of the traffic differs from that of
+//! other nodes. A node that is not reachable must also be able to decide.
 //!
 //! The node holds the bundle that it left, as after a rollback by an operator. Only a signed record
 //! moves the channel.
@@ -29,9 +30,10 @@ impl Control {
         oldest.map_or_else(Totals::default, |(_, oldest)| now.since(oldest))
     }
 
-    /// Forgets the requests of the bundle before the one that runs now.
+    /// Drops the guard and the counters of the previous bundle.
     pub(super) fn restart_guards(&mut self) {
-        // The candidate now serves all requests: its guard beside the base has no result.
+        // If the candidate now serves all requests, the guard that compared it with the base ends
+        // without a result.
         let current = self.guards.current.as_ref();
         let had_none = current.is_some_and(|it| it.is_beside() && it.result.compares());
         let head = self.head.as_ref();
@@ -88,7 +90,7 @@ impl Control {
             guard.map(|guard| Running::beside(guard, head.bundle(), totals, now_ms));
     }
 
-    /// Looks at the counters, or tries again to return to the base, if either is due. Ends a guard
+    /// Evaluates the counters, or tries again to return to the base, if it is time. Ends a guard
     /// whose release has ended.
     pub(super) fn check_guard(&mut self) {
         let now_ms = self.now_ms();
@@ -196,7 +198,7 @@ impl Control {
         .write(message, details.unwrap_or_default());
     }
 
-    /// Keeps counters for the next guard, and ends the alarm of a failed one.
+    /// Stores the counters for the next guard, and ends the alarm of a failed guard.
     pub(super) fn tend_guards(&mut self) {
         let registry = Arc::clone(&self.node.registry);
         let now_ms = self.now_ms();

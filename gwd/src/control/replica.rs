@@ -135,9 +135,9 @@ struct Updater<T> {
     plan: CopyPlan,
     /// Copies from each source, into the same folder.
     mirrors: Vec<(Address, Mirror)>,
-    /// Index of the source that answered last for the channel.
+    /// Index of the source that last answered for the channel.
     used: usize,
-    /// Index of the source that was asked last.
+    /// Index of the source that was queried last.
     asked: usize,
     state: Arc<Mutex<State>>,
     /// Sends news to the control thread.
@@ -388,8 +388,8 @@ impl<T> Updater<T> {
         has_changed
     }
 
-    /// Logs that another registry answers than at the last successful update. `before` is the
-    /// former one. `silent`: the first registry that did not answer, with the reason.
+    /// Logs a change of the registry that answers. `before`: registry that answered the last
+    /// successful update. `silent`: first registry that did not answer, with the reason.
     fn log_answering(&self, before: Option<&Address>, silent: Option<&(Address, Refused)>) {
         let (first, used) = (&self.mirrors[0].0, &self.mirrors[self.used].0);
         if before.unwrap_or(first) == used {
@@ -430,7 +430,8 @@ impl<T> Updater<T> {
         let (mut left, mut changed, mut is_empty) = (Chains::BOTH, false, false);
         for (at, (address, mirror)) in self.mirrors.iter_mut().enumerate() {
             if self.asked != at {
-                // Another source may have changed the copy since.
+                // A different source may have changed the copy since the last update from this
+                // source.
                 mirror.compare_all();
                 self.asked = at;
             }

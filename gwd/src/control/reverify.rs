@@ -119,9 +119,9 @@ impl Control {
         Ok(memory)
     }
 
-    /// Accepted revocation lists without those whose key the trust file revokes. If a list no longer
-    /// counts for another reason, such as a removed key, all accepted lists stay in force: a change of
-    /// the trust file does not admit a credential again unless it says so.
+    /// Accepted revocation lists without those whose key the trust file revokes. If a list is
+    /// invalid for a different reason, such as a removed key, all accepted lists stay in force.
+    /// Only an explicit revocation of a key thus admits revoked credentials again.
     fn verified_lists(&self, context: &Context<'_>) -> Result<Revocations, Refused> {
         let mut lists = follow::accepted_lists(&self.state.layout, context)?;
         let verified: BTreeSet<Pointer> = lists.pointers().collect();
@@ -170,7 +170,7 @@ impl Control {
                     known.accepted = accepted;
                     true
                 }
-                // A revoked bundle has an alarm of its own.
+                // A revoked bundle has a separate alarm, so do not raise this one.
                 Err(Refused::Revoked { .. }) => true,
                 Err(refused) => !is_verdict(&refused),
             };

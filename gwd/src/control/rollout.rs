@@ -12,10 +12,10 @@ use super::reverify::is_verdict;
 use super::share::NodeRollout;
 
 impl Control {
-    /// Record that this node follows: the head, or the head's base if the node is outside of the
-    /// share of a progressive release, or serves only a share of its requests with the head's
-    /// bundle. A node changes to the other record if the bundle of its own record is revoked or
-    /// withdrawn.
+    /// Record that this node follows: the head or the head's base. The node follows the base if it
+    /// is outside the share of a progressive release. It also follows the base if it serves only a
+    /// share of its requests with the head's bundle. A node changes to the other record if the
+    /// bundle of its own record is revoked or withdrawn.
     ///
     /// # Errors
     /// The reason why the base cannot be used, if the node needs it.
@@ -32,9 +32,9 @@ impl Control {
         self.set_rollout(head, rollout, base, before.as_ref())
     }
 
-    /// Verifies the base again, after the trust or the head of this node has changed without a read
-    /// of the store. A base that was verified before is dropped only if its verification fails, and
-    /// not if the store cannot be read.
+    /// Verifies the base again, after the trust file or the head of this node has changed without a
+    /// read of the store. A base that was verified before is dropped only if its verification
+    /// fails, and not if the store cannot be read.
     pub(super) fn reverify_rollout(&mut self) {
         let before = self.rollout.take();
         let Some(head) = self.head.clone() else {

@@ -39,7 +39,7 @@ pub(super) struct Beside {
 }
 
 impl NodeRollout {
-    /// Values whose change is logged.
+    /// Head and followed bundle. The node logs a change of this pair.
     pub(super) fn decision(&self) -> (Pointer, Option<Digest>) {
         (self.head, self.follows)
     }

@@ -1,11 +1,11 @@
 //! Comparison of two versions that serve requests at the same time: the candidate of a progressive
 //! release with its base.
 //!
-//! Both versions serve requests in the same period, so that a failure of an upstream affects both.
-//! The share of the base is estimated again whenever its requests have doubled, with a stated error
-//! ([`Test::renewed`]). The share of the base can grow after an estimate. An alarm therefore also
-//! requires that the comparison fails with the newest share. This second condition only makes
-//! alarms rarer.
+//! The two versions serve requests in the same period, so that a failure of an upstream affects
+//! both. The share of events (errors, slow requests) of the base is estimated again whenever its
+//! requests have doubled. Each estimate has its own error probability ([`Test::renewed`]). The
+//! share can grow after an estimate. An alarm therefore also requires that the comparison fails
+//! with the newest share. This second condition only makes alarms rarer.
 
 use bundle::statement::predicate::Guard;
 
@@ -15,7 +15,7 @@ use crate::metrics::registry::totals::{Served, ServedTotals, Totals};
 /// Requests of both versions, and the tests that compare them.
 #[derive(Debug)]
 pub(super) struct SideBySide {
-    /// Counters at the last look.
+    /// Counters at the last evaluation.
     seen: ServedTotals,
     /// Requests since the beginning.
     all: Pair,
@@ -46,9 +46,9 @@ struct Slow {
 #[derive(Debug)]
 struct Compared {
     increase_ppm: u32,
-    /// Number of estimates of the base's share so far.
+    /// Number of estimates of the base's share of events so far.
     estimates: usize,
-    /// Number of requests of the base from which its share is estimated again.
+    /// Number of requests of the base from which its share of events is estimated again.
     renew_at: u64,
     test: Option<Test>,
     base: Sample,
@@ -72,9 +72,9 @@ impl SideBySide {
         }
     }
 
-    /// Adds the requests since the last look. Returns the comparison that fails, and the least
-    /// number of requests of a version in a comparison. `needed`: least number of requests of each
-    /// version for a failure.
+    /// Adds the requests since the last evaluation. Returns the comparison that fails, and the
+    /// smallest number of requests that a version has in a comparison. `needed`: number of requests
+    /// that each version needs for a failure.
     pub(super) fn look(
         &mut self,
         totals: &ServedTotals,
@@ -118,7 +118,8 @@ impl SideBySide {
         (cause, compared)
     }
 
-    /// Requests of the base and of the candidate, of the comparison of errors and of slow requests.
+    /// Requests of the base and of the candidate: first of the comparison of errors, then of slow
+    /// requests.
     pub(super) fn samples(&self) -> [Option<(Sample, Sample)>; 2] {
         let both = |compared: &Compared| (compared.base, compared.candidate);
         let slow = self.slow.as_ref().map(|slow| both(&slow.compared));
@@ -158,7 +159,7 @@ impl Compared {
         self.base.requests.min(self.candidate.requests)
     }
 
-    /// True if the share of the base is estimated again at this number of its requests.
+    /// True if the base's share of events is estimated again at this number of its requests.
     fn is_renewed_at(&self, requests: u64, needed: u64) -> bool {
         requests >= self.renew_at.max(needed) && self.estimates < RENEWALS_MAX
     }
@@ -183,7 +184,7 @@ impl Compared {
 mod tests {
     use super::*;
 
-    /// Bucket of the fast requests, and of the slow ones.
+    /// Indices of the histogram buckets of fast requests and of slow requests.
     const FAST: usize = 4;
     const SLOW: usize = 10;
     const NEEDED: u64 = 200;

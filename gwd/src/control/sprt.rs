@@ -10,8 +10,9 @@
 //! ```
 //!
 //! Wald's upper bound is ln((1 - β)/α). The test has no lower bound, so that β is 0: it never ends
-//! early without an alarm. The probability of an alarm is then at most α for any number of looks if
-//! hypothesis 0 holds (Ville's inequality), and requests are independent of each other.
+//! early without an alarm. The probability of an alarm is then at most α, however often the test is
+//! evaluated (Ville's inequality). This requires that hypothesis 0 holds and that requests are
+//! independent of each other.
 //!
 //! `p0` is an upper confidence bound of the share before the switch (Wilson's score interval, E. B.
 //! Wilson 1927), because the share itself is only measured. Its one-sided error is [`ALPHA`], too.
@@ -94,7 +95,7 @@ impl Test {
         Self::with_error(base, increase_ppm, (alpha, Z_RENEWED[number - 1]))
     }
 
-    /// `error`: error α of bound and test, and its quantile.
+    /// Creates the test. `error`: error α of the bound and of the test, and the quantile for α.
     fn with_error(before: Sample, increase_ppm: u32, error: (f64, f64)) -> Self {
         let (alpha, z) = error;
         let p0 = upper_bound(before, z).clamp(P_MIN, P_MAX - P_MIN);
@@ -102,7 +103,8 @@ impl Test {
         Self { p0, p1, alpha }
     }
 
-    /// True if the requests after the switch show the increase.
+    /// True if the requests after the switch raise an alarm: they show that the share of events has
+    /// grown.
     pub(crate) fn alarms(self, after: Sample) -> bool {
         let events = after.events.min(after.requests) as f64;
         let others = after.requests.saturating_sub(after.events) as f64;
@@ -146,7 +148,7 @@ mod tests {
         }
     }
 
-    /// Looks at the test after each of `looks` batches of 20 requests. Returns the number of
+    /// Evaluates the test after each of up to `looks` batches of 20 requests. Returns the number of
     /// requests until the alarm.
     fn run(random: &mut Random, test: Test, share: f64, looks: u64) -> Option<u64> {
         let mut after = Sample::default();

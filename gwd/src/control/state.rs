@@ -262,8 +262,8 @@ pub(crate) fn read_history(root: &Path) -> Result<RunHistory, Refused> {
 }
 
 /// Highest serial of a record of a channel that a history of runs names and that the state folder
-/// has lost; 0 if there is none. The folder may have been used for other channels before: runs up
-/// to the newest one whose record is that of another channel do not count.
+/// has lost. 0 if there is no such record. The folder may have been used for other channels before.
+/// The newest run with a record of a different channel, and all older runs, therefore do not count.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`] if the folder cannot be listed.

@@ -1,5 +1,5 @@
-//! Discovery of the hosts of upstreams: resolves names and watches files, on a thread of its own,
-//! for as long as a version in memory uses them (semantics.md §4, data-plane.md §5).
+//! Discovery of the hosts of upstreams: resolves names and watches files on its own thread, while a
+//! version in memory uses them (semantics.md §4, data-plane.md §5).
 //!
 //! Each name or file is a [`Source`]. Upstreams and versions with the same query share its source.
 //! Each upstream of each version in memory is a [`Follower`] of its sources. When the hosts of a

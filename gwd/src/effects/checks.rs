@@ -1,5 +1,5 @@
-//! Expensive checks, computed on the threads for computations: slow hashes of passwords, and
-//! signatures by expensive keys.
+//! Slow checks, computed on the threads for computations: slow hashes of passwords, and signatures
+//! whose verification is slow.
 //!
 //! [`CheckQueue`](crate::answers::checks::CheckQueue) is the queue of checks. Equal checks at the
 //! same time share their result, also if the client whose request started the check disconnects.
@@ -134,8 +134,8 @@ async fn ask(
     }
 }
 
-/// Computation of a check. It is a task of its own: if the client whose request started it
-/// disconnects, the requests that wait for the result do not start it again.
+/// Computation of a check, as a separate task. If the client whose request started it disconnects,
+/// the requests that wait for the result do not start it again.
 struct Computation {
     worker: Rc<Worker>,
     label: &'static str,

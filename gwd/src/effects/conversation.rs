@@ -155,7 +155,7 @@ impl Conversation {
                 return Ok(Some(message));
             }
             if self.has_ended {
-                // The rest is a part of a message, which could be a refusal.
+                // Fail if an incomplete message is left, because the message could be a refusal.
                 let is_complete = self.received.is_empty();
                 return is_complete.then_some(None).ok_or(Outage::Failed);
             }

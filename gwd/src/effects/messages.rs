@@ -281,8 +281,8 @@ impl MessageValidation<'_> {
         SequenceBody::new(body, splitter, checks, &self.worker.budgets.memory)
     }
 
-    /// Validates a body: a short body on this worker, unless the check takes long. Otherwise on a
-    /// thread for computations. Client addresses take turns to use these threads. `None` if the
+    /// Validates a body: a short body on this worker, unless the check takes long. Other bodies are
+    /// validated on a thread for computations, for which client addresses take turns. `None` if the
     /// memory is used up, or if the result takes too long.
     pub(crate) async fn body(
         &self,

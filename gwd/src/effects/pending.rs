@@ -51,7 +51,8 @@ pub(crate) struct PendingDecision<'a> {
 }
 
 impl PendingDecision<'_> {
-    /// Starts the scans of `kind: threat` policies on the body, before another step reads it.
+    /// Starts the scans of `kind: threat` policies on the body, before any other step reads the
+    /// body.
     pub(super) fn scan(&self, scans: &mut Vec<&Scan>, head: &RequestHead) {
         if !scans.is_empty() {
             let body = &mut **self.body.borrow_mut();
@@ -95,7 +96,7 @@ impl PendingDecision<'_> {
         question.ask(head).await
     }
 
-    /// Begins the comparison of the body with the content that the client signed, before another
+    /// Begins the comparison of the body with the content that the client signed, before any other
     /// step reads or replaces the body.
     fn compare(&self, content: &mut Option<Content>) -> Result<(), Kind> {
         if let Some(content) = content.take() {

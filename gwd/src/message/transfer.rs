@@ -86,8 +86,8 @@ pub(crate) struct UploadState {
     /// Start of the current wait for the client's bytes, in nanoseconds of the clock. `None` if the
     /// gateway does not wait for them.
     awaits_since_ns: Cell<Option<u64>>,
-    /// Number of bytes that were received and do not pass yet, since the last call of
-    /// [`Self::take_incomplete`].
+    /// Number of bytes that were received since the last call of [`Self::take_incomplete`] and are
+    /// not forwarded yet, because their item is incomplete.
     incomplete: Cell<u64>,
     /// Violations that scans of the body found.
     found: RefCell<Vec<Found>>,

@@ -23,9 +23,9 @@ impl Node {
         self.publish_current(current);
     }
 
-    /// Publishes two bound versions, each with the serial of its record: the base, and the
-    /// candidate that serves the share of the requests of the current step. Returns once every
-    /// worker uses both.
+    /// Publishes two bound versions, each with the serial of its record: the base and the
+    /// candidate. The candidate serves the share of the requests that the current step sets.
+    /// Returns once every worker uses both versions.
     pub(crate) fn publish_beside(
         &mut self,
         base: (&Version, u64),
@@ -34,7 +34,7 @@ impl Node {
     ) {
         let (version, _) = candidate;
         if self.candidate() != Some(version.bundle()) {
-            // Failures of an earlier candidate say nothing about this one.
+            // Failures of an earlier candidate do not concern this one.
             for common in &version.0.commons {
                 common.state.forget_candidate();
             }
@@ -131,8 +131,8 @@ impl Node {
         );
     }
 
-    /// Actual addresses of the listeners of the versions that serve requests, by name. If both have
-    /// a listener of the same name, the address of the base.
+    /// Actual addresses of the listeners of the versions that serve requests, by name. If the base
+    /// and the candidate have a listener of the same name, contains the address of the base.
     #[must_use]
     pub fn listeners(&self) -> BTreeMap<String, SocketAddr> {
         let Some(current) = self.shared.current() else {
@@ -152,7 +152,8 @@ impl Node {
     }
 }
 
-/// Index of the listener for each socket id, of the version or else of its candidate.
+/// Index of the listener for each socket id: the listener of the version, otherwise that of its
+/// candidate.
 fn used_addresses(current: &Current) -> Box<[Option<usize>]> {
     let mut addresses = current.listener_of_socket.clone();
     if let Some(candidate) = &current.candidate {

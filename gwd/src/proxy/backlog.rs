@@ -37,7 +37,7 @@ pub(crate) struct Backlog {
     pub(super) inbox: Rc<Inbox>,
     downloads: Buffered,
     gathered: Buffered,
-    /// Received bytes that h2 does not get yet: an incomplete header block.
+    /// Bytes that were received and are not passed to h2 yet: an incomplete header block.
     withheld: Buffered,
     /// Last entry of this connection in the queue of connections that wait for memory. `None`:
     /// reading has never been paused.
@@ -97,13 +97,14 @@ impl Backlog {
         false
     }
 
-    /// Updates the number of received bytes that h2 has not got.
+    /// Updates the number of bytes that were received and are not passed to h2 yet.
     pub(super) fn withhold(&self, bytes: usize) {
         self.withheld.set(bytes as u64);
     }
 
-    /// Updates the counts after the connection was polled. `gathered` is the number of bytes that
-    /// are collected and not written, `withheld` that of received bytes that h2 has not got.
+    /// Updates the counts after the connection was polled. `gathered`: number of bytes that are
+    /// collected and not written. `withheld`: number of received bytes that are not passed to h2
+    /// yet.
     pub(super) fn after_poll(&self, gathered: usize, withheld: usize) {
         self.gathered.set(gathered as u64);
         self.withhold(withheld);

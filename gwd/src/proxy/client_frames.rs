@@ -28,10 +28,10 @@ use super::flood::Flood;
 use super::refused::RefusedHead;
 use crate::runtime::clock::Clock;
 
-/// Minimum size from which h2 refuses a header list, in bytes. h2 ends the connection, with all its
-/// streams, for a list of four times the size. So does a block with more CONTINUATION frames than a
-/// list of this size needs. A smaller `limits.header_bytes` is therefore enforced here, for each
-/// stream.
+/// Minimum value of the size above which h2 refuses a header list, in bytes. h2 ends the
+/// connection, with all its streams, for a list of four times the size. It also does so for a block
+/// with more CONTINUATION frames than a list of the size needs. A smaller `limits.header_bytes` is
+/// therefore enforced here, for each stream.
 pub(super) const HEADER_LIST_MIN: u32 = 256 << 10;
 /// Field that [`marked_too_large`] adds to a head.
 pub(super) const TOO_LARGE: &str = "x-gateway-head-too-large";

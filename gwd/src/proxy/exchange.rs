@@ -204,8 +204,8 @@ impl Version {
 
 /// Chooses the version and the listener for a request with these fields, while the node serves the
 /// base and the candidate of a progressive release. If only one of the versions has the listener's
-/// address, it serves the request. A request on a connection that was accepted under other rules
-/// than the candidate's is served by the base. `None`: no version has the listener.
+/// address, that version serves the request. If the connection was accepted under rules that differ
+/// from the candidate's, the base serves the request. `None`: no version has the listener.
 fn choose(
     stream: &Stream,
     base: &Rc<View>,
@@ -220,7 +220,7 @@ fn choose(
             true => Served::Candidate,
             false => Served::Base,
         };
-        // The client selected the version by the address.
+        // The client selected the version by the address to which it connected.
         return Some((view, listener, served.selected()));
     };
     let rules = &base.current().loaded.snapshot.listeners()[of_base];
@@ -236,8 +236,8 @@ fn choose(
     Some((Rc::clone(view), listener, served))
 }
 
-/// True if the client's connection was accepted under the same rules as those of this listener, so
-/// that the version can serve its requests like those of its own connections.
+/// True if the client's connection was accepted under the same rules as those of this listener. The
+/// listener's version can then serve the connection's requests.
 fn accepts(stream: &Stream, view: &View, listener: usize) -> bool {
     let loaded = &view.current().loaded;
     let tls_listener = loaded.tls_listeners[listener].as_deref();
@@ -337,12 +337,13 @@ async fn decide<'s>(
 }
 
 /// True if the request may be served on its connection under the current rules of the listener.
-/// False for a connection that the rules would no longer accept: a connection without TLS if they
-/// require TLS, a client certificate that they do not admit or that has expired, or a peer that is
-/// no PROXY protocol sender. After another change of the rules (TLS disabled, other PROXY protocol
-/// senders), the connection may serve one more request, but no WebSocket. After any change, marks
-/// the connection as outdated: it ends after this exchange, so that the client reconnects under the
-/// current rules. `is_handshake`: the request is a WebSocket handshake.
+/// False if the rules would no longer accept the connection. That is a connection without TLS if
+/// they require TLS, or with a client certificate that has expired or is not admitted. It is also a
+/// connection of a peer that may not send the required PROXY protocol header. After other changes
+/// of the rules (TLS disabled, other PROXY protocol senders), the connection may serve one more
+/// request, but no WebSocket. After any change, marks the connection as outdated: it ends after
+/// this exchange, so that the client reconnects under the current rules. `is_handshake`: the
+/// request is a WebSocket handshake.
 fn still_admitted(
     stream: &Stream,
     tls_listener: Option<&TlsListener>,
@@ -369,8 +370,8 @@ fn still_admitted(
     is_admitted && (is_same || !has_served && !is_handshake)
 }
 
-/// True if the listener trusts the balancer that named the client of this connection, or if there
-/// was none and the listener expects none.
+/// True if the listener trusts the balancer that named the client of this connection. Also true if
+/// no balancer named the client and the listener expects no PROXY protocol header.
 fn is_same_sender(stream: &Stream, listener: &Listener) -> bool {
     match (stream.balancer, &listener.proxy_protocol) {
         (None, None) => true,

@@ -127,7 +127,8 @@ impl Read for InspectedIo {
                     if this.ending.get().is_some() {
                         return Poll::Pending;
                     }
-                    // A header block is long, and one poll may read all of it.
+                    // One poll may read a long header block, so update the count of its bytes
+                    // before each read.
                     if !this.kept.is_empty() {
                         this.backlog.withhold(this.unread_bytes());
                         if !this.backlog.may_read(cx) {

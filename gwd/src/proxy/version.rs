@@ -9,8 +9,9 @@ use crate::worker::View;
 pub(crate) struct Version {
     /// Newest version, whose revocation list applies to all exchanges.
     pub(super) newest: Rc<View>,
-    /// Version that serves the exchange: the newest version, or the candidate beside it, or the
-    /// last version with the connection's listening address, if both have removed this address.
+    /// Version that serves the exchange: the newest version or the candidate beside it. If both
+    /// have removed the connection's listening address, this is the last version that had the
+    /// address.
     pub(super) view: Rc<View>,
     /// Index of the listener in `view`.
     pub(super) listener: usize,

@@ -1,6 +1,7 @@
 //! Choice of the version that serves a request, while a node serves the base and the candidate of a
-//! progressive release. A client stays with its version over increasing shares, because its
-//! position depends only on the candidate and on a property of its requests (bundle-format.md §7).
+//! progressive release. A client whose request the candidate serves stays with the candidate when
+//! the share grows. The reason is that its position depends only on the candidate and on a property
+//! of its requests (bundle-format.md §7).
 //!
 //! The choice allocates nothing, except for the address of a client behind a trusted proxy that
 //! writes `Forwarded`.

@@ -202,8 +202,8 @@ impl Slot {
         (limit.at_ms <= now_ms).then_some(limit.of)
     }
 
-    /// Origin of the time limit, if the limit has expired. Checked by the last run over the
-    /// deadlines.
+    /// Origin of the request's time limit, if the limit had passed when the deadlines were last
+    /// checked.
     pub(crate) fn limit_expired(&self) -> Option<LimitOf> {
         let limit = self.limit.get();
         (limit.at_ms <= self.deadlines.passed_ms.get()).then_some(limit.of)
@@ -226,8 +226,8 @@ impl Slot {
         self.state.at_ms.get() <= self.deadlines.passed_ms.get()
     }
 
-    /// True if the deadline of the step had passed at the last pass. The limit of the request is
-    /// ignored, because it does not depend on the peer for which the step waits.
+    /// True if the deadline of the step had passed when the deadlines were last checked. The limit
+    /// of the request is ignored, because it does not depend on the peer for which the step waits.
     pub(crate) fn step_expired(&self) -> bool {
         self.step_ms.get() <= self.deadlines.passed_ms.get()
     }

@@ -1,6 +1,6 @@
 //! Escaping, for logs, of characters that change how the text around them is displayed.
 
-// gwd does not depend on `diag`. Both use one table.
+// gwd does not depend on the crate `diag`, but includes the same table.
 #[path = "../../../crates/diag/src/invisible.rs"]
 mod invisible;
 

@@ -88,7 +88,7 @@ pub(crate) enum NoAnswer {
 }
 
 impl NoAnswer {
-    /// Outage that the limit of the request sees, and that metrics count.
+    /// Outage that is reported to the limit of the request and counted in metrics.
     pub(crate) fn outage(self) -> Outage {
         match self {
             Self::Down => Outage::CircuitOpen,

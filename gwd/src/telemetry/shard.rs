@@ -89,7 +89,8 @@ pub(crate) struct RequestKey {
     pub(crate) tls: bool,
     /// Reason of an error (`error_type` in metrics); empty if there was none.
     pub(crate) error: Label,
-    /// Version that served the request. No label of the series: a scrape adds these series up.
+    /// Version that served the request. The version is not a label: a scrape adds up the series of
+    /// all versions.
     pub(crate) served: Served,
 }
 
@@ -103,7 +104,8 @@ pub(crate) enum Served {
     Base,
     /// The candidate of a progressive release, beside its base.
     Candidate,
-    /// The base, which the request selected itself (`release.testers`).
+    /// The base, which the request selected itself (by `release.testers`, its address or its
+    /// connection).
     SelectedBase,
     /// The candidate, which the request selected itself.
     SelectedCandidate,
@@ -118,12 +120,12 @@ impl Served {
         Self::SelectedBase,
         Self::SelectedCandidate,
     ];
-    /// Values of the base and of the candidate.
+    /// Values of the base. [`Self::OF_CANDIDATE`] has those of the candidate.
     pub(crate) const OF_BASE: [Self; 2] = [Self::Base, Self::SelectedBase];
     pub(crate) const OF_CANDIDATE: [Self; 2] = [Self::Candidate, Self::SelectedCandidate];
 
-    /// The same version for a request that selected it. Guards do not compare such requests: any
-    /// client could send its errors to one version only.
+    /// Role of the same version for a request that selected the version itself. Guards do not
+    /// compare such requests: any client could send its errors to one version only.
     #[must_use]
     pub(crate) const fn selected(self) -> Self {
         match self {

@@ -39,8 +39,9 @@ pub(crate) fn admit(
 }
 
 /// Takes a permit for a client's request. While more than three quarters of the permits are in use,
-/// an address gets none if its share, or that of one of its networks, is used up. An address with
-/// its maximum of slow uploads and slowly read responses also gets none.
+/// the client's address needs a free share. The address gets no permit if its share, or that of one
+/// of its networks, is used up. An address with its maximum of slow uploads and slowly read
+/// responses also gets no permit.
 pub(crate) fn admit_client(
     upstream: &ir::Upstream,
     service: &Service,

@@ -210,7 +210,7 @@ impl<'s> Call<'_, 's> {
         settings.filter(|settings| settings.scope == Scope::Target)
     }
 
-    /// Sends the request once more on another connection, because the upstream had closed the
+    /// Sends the request once more on a different connection, because the upstream had closed the
     /// reused connection or had not processed the request.
     async fn replace(
         &mut self,

@@ -49,7 +49,7 @@ impl VersionBreakers {
         &self.running
     }
 
-    /// Closes the breaker of the candidate, because another candidate begins.
+    /// Closes the breaker of the candidate, because a new candidate begins.
     pub(crate) fn forget_candidate(&self) {
         self.candidate.close();
     }

@@ -65,7 +65,7 @@ fn next_candidate_has_no_results_of_the_one_before() {
         assert!(breaker.admit(&numbers(), 1, false).is_err());
         breakers.forget_candidate();
         assert_eq!(breaker.admit(&numbers(), 1, false).is_ok(), is_candidate);
-        // A request of the candidate before it does not count.
+        // A result of the previous candidate's request does not count.
         fail(late, 1);
         for _ in 0..2 {
             let again = breaker.admit(&numbers(), 1, false);

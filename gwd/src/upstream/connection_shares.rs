@@ -1,11 +1,11 @@
 //! Shares of client addresses in the connections to an HTTP/2 upstream.
 //!
 //! Over HTTP/1.1 each request has a connection, so that a share of the requests is a share of the
-//! connections. Over HTTP/2 a client holds a connection in two ways: by an exchange that has the
-//! connection for itself ([`Sharing::Exclusive`]), and by cancelling many exchanges on a shared
+//! connections. Over HTTP/2 a client holds a connection in two ways. An exchange can have the
+//! connection for itself ([`Sharing::Exclusive`]). Or the client cancels many exchanges on a shared
 //! connection, which then is draining. A draining connection stays open for the exchanges in
-//! progress, but gets no new ones while the upstream's limit admits another connection. Exclusive
-//! and draining connections are counted here by client address and network.
+//! progress, but gets no new ones while the upstream's limit admits an additional connection.
+//! Exclusive and draining connections are counted here by client address and network.
 //!
 //! While the upstream has at least three quarters of its `limits.connections` open:
 //! - for any limit, a client whose draining connections have reached its share no longer shares

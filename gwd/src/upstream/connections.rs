@@ -1,11 +1,12 @@
 //! Limit on the connections of an upstream, over all its hosts and all workers (`max_connections`
 //! in Envoy; data-plane.md §7).
 //!
-//! Each connection's socket has a [`ConnectionPermit`](super::connection_permit::ConnectionPermit), which is returned when the socket is
-//! closed. Health checks need no permit. If no permit is free, a waiter joins a queue of the
-//! process. The waiter gets a returned permit, or a connection that returns to the pool of its
-//! worker. Idle connections of other pools are closed in order to free permits. While permits are
-//! free, this module takes no lock, and returning a connection to its pool costs one load.
+//! Each connection's socket has a [`ConnectionPermit`](super::connection_permit::ConnectionPermit),
+//! which is returned when the socket is closed. Health checks need no permit. If no permit is free,
+//! a waiter joins a queue of the process. The waiter gets a returned permit, or a connection that
+//! returns to the pool of its worker. Idle connections of other pools are closed in order to free
+//! permits. While permits are free, this module takes no lock, and returning a connection to its
+//! pool costs one load.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

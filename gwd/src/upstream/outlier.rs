@@ -40,7 +40,8 @@ pub(crate) struct Watch<'a> {
     pub(crate) hosts: &'a [Arc<Host>],
     /// True if the host at this index gets requests: its weight is above zero.
     pub(crate) is_weighted: &'a dyn Fn(usize) -> bool,
-    /// True if the version requires health checks. Otherwise only the candidate beside it does.
+    /// True if the running version requires health checks. If false, a candidate beside it may
+    /// require them.
     pub(crate) is_checked: bool,
     pub(crate) passive: &'a Passive,
     pub(crate) now_ms: u64,

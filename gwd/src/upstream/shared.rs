@@ -105,8 +105,9 @@ pub(crate) struct Host {
     /// none.
     pub(crate) ejected_until_ms: AtomicU64,
     /// Times until which other hosts are preferred because a connection attempt failed, in
-    /// milliseconds of the clock: for the running version, and for the candidate beside it. Settings
-    /// of the candidate, such as those for TLS, may cause its failures.
+    /// milliseconds of the clock. The first time is that of the running version, the second that of
+    /// the candidate beside it. Settings of the candidate, such as those for TLS, may cause its
+    /// failures.
     unreachable_until_ms: [AtomicU64; 2],
     pub(crate) reach: Reach,
     /// Time at which the host was added, in milliseconds of the clock. Used for slow start.
@@ -228,7 +229,7 @@ impl State {
         all
     }
 
-    /// Closes the circuit breakers of the candidate, because another candidate begins to serve
+    /// Closes the circuit breakers of the candidate, because a new candidate begins to serve
     /// requests beside the running version.
     pub(crate) fn forget_candidate(&self) {
         self.breaker.forget_candidate();

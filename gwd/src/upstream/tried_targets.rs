@@ -35,8 +35,8 @@ impl TriedTargets {
         }
     }
 
-    /// Begins another round: all targets may be tried a second time, the last one only if there is
-    /// no other.
+    /// Begins a new round: all targets may be tried a second time. The last target is used only if
+    /// there is no other.
     pub(crate) fn begin_round(&mut self) {
         *self = Self {
             avoided: self.targets[..self.count].last().copied(),

@@ -470,7 +470,7 @@ fn withheld_record_is_not_an_empty_channel() {
     assert_eq!(head.map(|_| ()), at(Chain::Channel(prod()), 1));
     let newest = lists::in_force(&registry, None, &prod(), fixture::NOON);
     assert_eq!(newest.map(|_| ()), at(Chain::Revocations, 2));
-    // The copy of gwd counts the registry as failed, so that another one is queried.
+    // The copy of gwd counts the registry as failed, so that the next registry is queried.
     let folder = tempfile::tempdir().unwrap();
     let mut mirror = Mirror::new(registry, folder.path(), prod());
     let chains = (Chains::BOTH, Behind::Skipped);

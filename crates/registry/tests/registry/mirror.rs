@@ -33,7 +33,7 @@ impl Copy {
         Self { folder, mirror }
     }
 
-    /// Copies from another server into the same folder.
+    /// Copies from a different server into the same folder.
     fn other(&self, server: &Server) -> Mirror {
         Mirror::new(server.open(), &self.root(), prod())
     }
@@ -191,7 +191,7 @@ fn link_of_a_thief_is_removed_by_another_registry() {
     for store in [server.open(), other.open()] {
         ship(&store, "one");
     }
-    // Somebody without a key gives the record of serial 1 a high serial.
+    // A writer without a key gives the record of serial 1 a high serial.
     let tags = other.path("data/docker/registry/v2/repositories/shop/releases/_manifests/tags");
     let copied = std::process::Command::new("cp")
         .arg("-r")

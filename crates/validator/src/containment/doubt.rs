@@ -35,8 +35,8 @@ impl Doubt {
 const SCHEMAS_MAX: usize = 256;
 
 /// First keyword of the wide schema that a proof cannot use and that the narrow schema does not
-/// have with the same value. Also searches the schemas to which both apply to the same value, such
-/// as members of `allOf`.
+/// have with the same value. Also searches the schemas that the two schemas apply to the same
+/// value, such as members of `allOf`.
 pub(super) fn keyword<'a>(
     nodes: &'a [Value],
     narrow: &'a Value,

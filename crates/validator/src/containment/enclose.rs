@@ -59,7 +59,8 @@ pub(super) fn samples(
         .collect()
 }
 
-/// Copies of a sample value with `inner` at this position. Empty if the sample is of another type.
+/// Copies of a sample value with `inner` at this position. Empty if the type of the sample does not
+/// have such a position.
 fn with(sample: Json, position: Position<'_>, inner: &Json) -> Vec<Json> {
     match (sample, position, inner) {
         (Json::Object(mut members), Position::Property(name), _) => {

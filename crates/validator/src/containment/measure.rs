@@ -23,8 +23,8 @@ pub(super) fn exact(value: &Value) -> Option<i128> {
     }
 }
 
-/// Value of a keyword that limits a length or a number of items. `None` if it is no number from 0
-/// on.
+/// Value of a keyword that limits a length or a number of items. `None` if the value is not a
+/// non-negative number.
 pub(super) fn length(value: &Value) -> Option<u64> {
     match value {
         Value::Integer(value) => u64::try_from(*value).ok(),

@@ -218,8 +218,9 @@ impl<'a> Containment<'a> {
         })
     }
 
-    /// First of these values that the narrow schema accepts, and of which the wide one refuses all
-    /// `readings`. Values without readings are left out.
+    /// First of these values that the narrow schema accepts, and of which the wide schema refuses
+    /// all interpretations. `readings` returns the interpretations. Skips values for which it
+    /// returns `None`.
     fn shown(
         &mut self,
         values: Vec<Json>,
@@ -267,7 +268,7 @@ impl<'a> Containment<'a> {
                 && narrow.is_valid(value) == Some(true)
                 && readings(value).is_some_and(|all| all.iter().all(is_refused))
         };
-        // A value that cannot be checked shows nothing.
+        // A value that cannot be checked is no witness.
         let before = steps::costs();
         let costs_max = self.costs;
         let spent = || steps::costs().wrapping_sub(before);

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 /// Values that a server may read from the text of a value. The server may choose any of them that
 /// its schema accepts. `None` if the value is no scalar. Also `None` if the text has characters
-/// other than letters, digits, `-` and `_`, because servers may read these differently: a space,
+/// other than letters, digits, `-` and `_`. Servers may read these characters differently: a space,
 /// for example, separates items of a list.
 pub(super) fn readings(value: &Json) -> Option<Vec<Json>> {
     let text = match value {
@@ -22,7 +22,8 @@ pub(super) fn readings(value: &Json) -> Option<Vec<Json>> {
     let typed = serde_json::from_str::<Json>(&text).ok();
     let typed = typed.filter(|typed| !typed.is_string());
     let scalars: Vec<Json> = typed.into_iter().chain([Json::String(text)]).collect();
-    // A parameter that is a list has one item, and an object may ignore the text.
+    // A server that expects a list reads one item, and a server that expects an object may ignore
+    // the text.
     let lists = scalars.iter().map(|one| Json::Array(vec![one.clone()]));
     let objects = [Json::Object(serde_json::Map::new())];
     let lists: Vec<Json> = lists.collect();

@@ -1,8 +1,8 @@
 //! Validators of the compared schemas, compiled when they are needed first.
 //!
 //! An untrusted description can contain thousands of schemas that each contain most of the others.
-//! Their validators would take gigabytes and minutes. Both the memory and the sum of all
-//! compilations are therefore limited.
+//! Their validators would take gigabytes and minutes. The memory of the stored validators and the
+//! sum of all compilations are therefore limited.
 
 use bundle::ir::Value;
 use rustc_hash::FxHashMap;

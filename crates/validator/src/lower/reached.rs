@@ -1,4 +1,4 @@
-//! Parts that are not enforced of the schemas that one schema reaches.
+//! Search for parts of a schema, or of schemas that it references, that are not enforced.
 
 use bundle::ir::Value;
 use rustc_hash::FxHashSet;
@@ -6,7 +6,7 @@ use rustc_hash::FxHashSet;
 use super::{Lowering, NotEnforced};
 
 impl<'a> Lowering<'a> {
-    /// First part of a schema, or of a schema that it reaches, that is not enforced.
+    /// First part that is not enforced, of a schema or of the schemas that it references.
     pub(crate) fn not_enforced_in(&self, schema: &'a Value) -> Option<NotEnforced> {
         let mut seen: FxHashSet<u32> = FxHashSet::default();
         let mut waiting = vec![(None, schema)];
@@ -29,7 +29,7 @@ impl<'a> Lowering<'a> {
         None
     }
 
-    /// Part of one keyword that is not enforced, without the schemas inside.
+    /// Part of one keyword that is not enforced. Does not examine the schemas inside the keyword.
     fn not_enforced_by(&self, key: &str, value: &'a Value) -> Option<NotEnforced> {
         let value = self.resolve(value);
         let patterns: Vec<&str> = match (key, value) {

@@ -72,13 +72,14 @@ impl Members {
         self.is_closed
     }
 
-    /// True if these names were shown to refuse, because of letter case, only values that the
-    /// schema of `narrow` refuses too.
+    /// True if these names refuse, because of letter case, only values that the schema of `narrow`
+    /// was shown to refuse too.
     pub(crate) fn accepts_names_of(&self, narrow: &Self) -> bool {
         accepts((&[self], &[narrow]), &mut 0)
     }
 
-    /// Adds the members of a pattern to `all`. Without this pattern, those of undescribed names.
+    /// Adds the members that the pattern `text` describes to `all`. If the schema lacks this
+    /// pattern, adds the members of undescribed names.
     fn of_pattern<'m>(&'m self, text: &str, all: &mut Vec<&'m Self>) {
         let mut same = self.patterns.iter().filter(|one| *one.text == *text);
         match same.next() {

@@ -43,7 +43,8 @@ impl<'p> FieldNames<'p> {
         self.own.is_empty()
     }
 
-    /// Described names that only some servers find in a query, each with the text of its finding.
+    /// Described names that only some servers find in a query. Each name has the text of the
+    /// finding to report.
     pub(crate) fn hidden_in_query(
         &self,
         query: &str,
@@ -60,8 +61,8 @@ impl<'p> FieldNames<'p> {
         (!is_own()).then_some(described)
     }
 
-    /// Described header fields that `names` contains in another spelling. Some servers read `_` and
-    /// `.` as `-`.
+    /// Described header fields of which `names` contains a different spelling. Some servers read
+    /// `_` and `.` as `-`.
     pub(crate) fn headers_in_other_spelling(&self, names: &[&str]) -> Vec<&'p str> {
         let is_described = |name: &str| {
             let mut own = self.own.iter();
@@ -96,11 +97,12 @@ impl<'p> UndescribedNames<'p> {
         }
     }
 
-    /// Decoded name that is not described in a field of a query. `None` if the field is described.
+    /// First decoded name in a query field that is not described. `None` if all names of the field
+    /// are described.
     ///
-    /// Some servers separate fields at `;`. A field therefore counts as described only if each part
-    /// between semicolons has a described name. An object that allows additional properties
-    /// describes every name, except names that lenient servers read as another described name.
+    /// Some servers separate fields at `;`. A field therefore counts as described only if each
+    /// part between semicolons has a described name. An object that allows additional properties
+    /// describes every name, except names that lenient servers read as a different, described name.
     pub(crate) fn name_in<'q>(&self, field: &'q str) -> Option<Cow<'q, str>> {
         let mut parts = field.split(';').filter(|part| !part.is_empty());
         parts.find_map(|part| {

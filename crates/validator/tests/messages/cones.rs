@@ -375,8 +375,8 @@ fn read_only_properties_distinguish_nothing() {
     assert!(!validator::compare::accepts_all(&without, &with));
 }
 
-/// With another structure, a text is read as another value: the check of the text is lost although
-/// the new schema accepts no other values.
+/// A schema with a different structure reads a text as a different value. The check of the text is
+/// lost although the new schema accepts no other values.
 #[test]
 fn structure_of_a_parameter_decides_on_containment() {
     let found = |old: &Json, new: &Json| {

@@ -1,5 +1,5 @@
-//! Tests of the comparison of descriptions by the names that they refuse: names that some servers
-//! read as a described name, and query parameters that are not described.
+//! Tests of the comparison of descriptions by the names that they refuse. Refused are names that
+//! some servers read as a described name, and query parameters that are not described.
 
 use policy::invalid::Part;
 
@@ -228,7 +228,8 @@ fn parameter_that_resembles_another_widens_the_check() {
     );
     let sides = [&parameters(&old), &parameters(&new)];
     assert_wider(sides, false, "Q", &new);
-    // A name that resembles nothing, and another order, widen nothing.
+    // A name without a lookalike, or a different order of the parameters, does not widen a
+    // description.
     let more = json!([{"in": "query", "name": "r", "schema": number}, {"in": "query", "name": "q", "schema": number}]);
     let lines = compared([sides[0], &parameters(&more)], false);
     assert_eq!(lines, ["r Narrower"]);

@@ -8,8 +8,9 @@ pub(crate) use crate::telemetry::shard::Served;
 /// Number of histogram buckets.
 const BUCKETS: usize = BOUNDS_NS.len() + 1;
 
-/// Requests of this node since its start: their durations until the response head without waits for
-/// the client, and the number of errors for which the gateway or an upstream is to blame.
+/// Requests of this node since its start. Contains the durations until the response head, without
+/// waits for the client, and the number of errors. An error is a failure for which the gateway or
+/// an upstream is to blame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     durations: [u64; BUCKETS],
@@ -48,19 +49,19 @@ impl ServedTotals {
         self.0[served.index()].count(bucket, requests, errors);
     }
 
-    /// Requests that a version served beside another one, or that a version served alone.
+    /// Requests that were served by the version with the role `served`.
     pub(crate) const fn of(&self, served: Served) -> &Totals {
         &self.0[served.index()]
     }
 
-    /// All requests.
+    /// All requests except those that selected their version, which guards do not compare.
     pub(crate) fn all(&self) -> Totals {
         let mut all = self.without_candidates();
         all.merge(self.of(Served::Candidate));
         all
     }
 
-    /// All requests except those of candidates that were served beside their base.
+    /// Requests as in [`Self::all`], without those that a candidate served beside its base.
     pub(crate) fn without_candidates(&self) -> Totals {
         let mut all = self.of(Served::Alone).clone();
         all.merge(self.of(Served::Base));

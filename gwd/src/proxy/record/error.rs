@@ -6,8 +6,8 @@ use super::Record;
 use crate::message::failure::Blame;
 
 /// Reasons of responses with status 5xx that clients cause: invalid requests, and limits that a
-/// client reaches by itself. Responses at the share of one client address in a limit are not in
-/// this list: they have the reason of the whole limit, and [`Blame::Client`] distinguishes them.
+/// client reaches by itself. Refusals of a client that has used up its share of a limit are not in
+/// this list. They have the reason of the whole limit, and [`Blame::Client`] distinguishes them.
 const CAUSED_BY_CLIENTS: [&str; 7] = [
     "concurrency_wait_ended",
     "dpop_proofs_full",
@@ -36,7 +36,7 @@ impl Record {
 
 #[cold]
 fn is_error(record: &Record) -> bool {
-    // A client that does not read the whole response of the upstream is to blame for that only.
+    // A 5xx status of the upstream counts even if the client did not read the whole response.
     let upstream = record.upstream.as_ref();
     if record.status >= 500 && upstream.is_some_and(|call| call.status == record.status) {
         return true;

@@ -149,8 +149,9 @@ impl Record {
         }
     }
 
-    /// Path of a request whose operation is unknown, as the log shows it. Parameters which must not
-    /// be logged cannot be found in it: if there are any, the whole path is redacted.
+    /// Path of a request whose operation is unknown, as the log shows it. Parameters that the log
+    /// must hide cannot be found in such a path. If any operation has such parameters, the whole
+    /// path is therefore redacted.
     pub(super) fn shown_raw_path(&self, path: &str) -> String {
         let view = self.stream.worker.current_view();
         let versions = || view.iter().flat_map(|view| view.current().versions());

@@ -100,16 +100,17 @@ impl Exporter {
         Tracer::new(self.queue.clone(), self.ratio, self.b3)
     }
 
-    /// Sends the spans in the queue, and ends the thread. Takes at most [`STOP_MAX`] and a moment.
+    /// Sends the spans in the queue, and ends the thread. Takes at most [`STOP_MAX`] plus
+    /// [`BACKOFF_MIN`].
     pub(crate) fn finish(&self) {
         self.stop.send_replace(Some(Instant::now() + STOP_MAX));
-        // The thread sends nothing: it ends, or the time is over.
+        // An error means that the thread has ended, or that the time has passed.
         let _ended = self.ended.recv_timeout(STOP_MAX + BACKOFF_MIN);
     }
 }
 
 impl Drop for Exporter {
-    /// Ends the thread. It drops the spans that it has not sent.
+    /// Ends the thread, which drops the spans that it has not sent.
     fn drop(&mut self) {
         self.stop.send_replace(Some(Instant::now()));
     }
@@ -251,8 +252,8 @@ impl Export {
         request.encode_to_vec().into()
     }
 
-    /// Sends a batch once. If a connection that was kept breaks, sends the batch again on another
-    /// one.
+    /// Sends a batch once. If a reused connection breaks, sends the batch again on a new
+    /// connection.
     async fn send(&mut self, body: Bytes, spans: u64) -> Result<(), Failure> {
         let temporary = |why| Failure::Temporary(None, why);
         let kept = self.connection.take();
@@ -300,7 +301,8 @@ impl Export {
         }
     }
 
-    /// Time until which a batch may be sent: its own limit, or an earlier one of the stop.
+    /// Time until which a batch may be sent: `limit`, or the time limit of a stop if that is
+    /// earlier.
     fn until(&self, limit: Instant) -> Instant {
         let stop = *self.stopping.borrow();
         stop.map_or(limit, |stop| stop.min(limit))

@@ -59,8 +59,8 @@ impl Error {
             && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM))
     }
 
-    /// True if a retry on another connection makes sense: the connection ended with an I/O error or
-    /// costs the peer too much, or the request was not processed.
+    /// True if a retry on a different connection makes sense. The connection ended with an I/O
+    /// error or costs the peer too much, or the request was not processed.
     pub(crate) fn is_stale(&self) -> bool {
         self.is_unprocessed()
             || self.is_of_overload()

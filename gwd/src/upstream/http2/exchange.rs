@@ -3,7 +3,7 @@
 //!
 //! Servers end a connection on which clients cancel many exchanges, with all exchanges of other
 //! clients. A connection with [`RESETS_MAX`] cancelled exchanges is therefore draining: it gets no
-//! new exchange while the upstream's connection limit admits another connection. A draining
+//! new exchange while the upstream's connection limit admits an additional connection. A draining
 //! connection is charged to the client of the last cancelled exchange, until the connection is
 //! closed ([`ConnectionShares`](crate::upstream::connection_shares::ConnectionShares)).
 

@@ -25,8 +25,8 @@ const HALVED_MAX: u32 = 16;
 /// Time after which the estimate doubles again if no connection was closed while idle, in
 /// milliseconds.
 const DOUBLED_EACH_MS: u64 = 60_000;
-/// Condition under which a connection counts as closed while idle: it was idle for at least
-/// `IDLE_BEFORE_MIN_MS`, and failed within `STALE_WITHIN_MS` after the request was sent.
+/// Thresholds for a connection that counts as closed while idle. The connection was idle for at
+/// least `IDLE_BEFORE_MIN_MS`, and failed within `STALE_WITHIN_MS` after the request was sent.
 const IDLE_BEFORE_MIN_MS: u64 = 1_000;
 const STALE_WITHIN_MS: u64 = 250;
 /// Lower bound of the estimated idle time in milliseconds, at which halving ends.
