@@ -6,7 +6,7 @@ use crate::escapes::byte;
 /// Maximum length of a character in UTF-8, in bytes.
 const BYTES_MAX: usize = 4;
 
-/// Part of a path that begins with an escape.
+/// Escapes at the beginning of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     /// Valid character. Contains the number of its escapes.
@@ -54,7 +54,8 @@ pub(crate) fn dropped(path: &str) -> Option<String> {
     (text.len() < path.len()).then_some(text)
 }
 
-/// First character or first invalid bytes at an escape. `None` if the text begins with no escape.
+/// Escapes of the first character, or of the first invalid bytes, of a text. `None` if the text
+/// does not begin with an escape.
 fn part(text: &[u8]) -> Option<Part> {
     let mut bytes = [byte(text, 0)?, 0, 0, 0];
     if bytes[0].is_ascii() {

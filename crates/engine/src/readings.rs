@@ -126,10 +126,10 @@ struct Search<'a> {
 
 /// Access to a path of a server, compared with the access of a route.
 enum Access {
-    /// No operation with other access rules has the path.
+    /// No operation with access rules that differ from the route's has the path.
     Same,
-    /// An operation with other access rules, or an `internal` operation, has the path. Contains the
-    /// id of the first operation (`KEY@MOUNT`), and `None` for an `internal` operation.
+    /// An operation with different access rules, or an `internal` operation, has the path. Contains
+    /// the id of the first operation (`KEY@MOUNT`), and `None` for an `internal` operation.
     Other(Option<String>),
 }
 

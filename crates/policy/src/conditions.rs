@@ -457,8 +457,8 @@ mod tests {
         assert!(!is_ambiguous("action=ad+min&actions=x&xAction=y"));
     }
 
-    /// A parameter that only some servers find fulfils a condition on its presence at one of them.
-    /// The queries are all texts of up to four of these parts.
+    /// A parameter that only some servers find satisfies a condition on its presence at such a
+    /// server. The queries are all texts of up to four of these parts.
     #[test]
     fn condition_may_hold_for_each_lookalike() {
         let parts = [

@@ -58,9 +58,9 @@ pub const CERTIFICATE: [&str; 3] = [
     "client-cert-chain",
     "x-forwarded-client-cert",
 ];
-/// Beginnings of other names of fields in which proxies, balancers and application servers write
-/// the certificate of a client, or a part of it: NGINX, Ingress-NGINX, `HAProxy`, Azure, AWS,
-/// Google Cloud, Cloudflare, WebLogic. Treated as the fields in [`CERTIFICATE`].
+/// Prefixes of further fields in which proxies, balancers and application servers write the
+/// certificate of a client, or a part of it. Examples are NGINX, Ingress-NGINX, `HAProxy`, Azure,
+/// AWS, Google Cloud, Cloudflare and WebLogic. Treated as the fields in [`CERTIFICATE`].
 pub const CERTIFICATE_PREFIXES: [&str; 9] = [
     "cf-client-cert",
     "client-certificate",

@@ -236,7 +236,8 @@ impl Mirror {
             behind == Behind::Skipped && serials.last().copied().unwrap_or(0) < accepted
         };
         let (lists, records) = (serials(&Chain::Revocations), serials(&channel));
-        // A pull-through cache without its registry has an empty list of tags.
+        // A pull-through cache without its registry has an empty list of tags, which must count as
+        // behind.
         let since = match behind {
             Behind::Skipped => wanted.since.max(1),
             Behind::Copied => wanted.since,

@@ -156,7 +156,7 @@ pub(crate) fn owner(place: ParameterPlace, name: &str) -> Owner {
 }
 
 impl NameChecks<'_> {
-    /// True if a field with this name is not refused because of its name.
+    /// True if the description accepts the name of a field, whatever the value is.
     fn accepts(&self, place: ParameterPlace, name: &str) -> bool {
         match place {
             ParameterPlace::Query => {

@@ -100,7 +100,8 @@ impl<'a> ContainmentCheck<'a> {
         }
     }
 
-    /// Creates a comparison of the same descriptions without results and with all its steps.
+    /// Creates a comparison of the same descriptions, without earlier results and with all steps
+    /// unused.
     pub(crate) fn renewed(&self) -> Self {
         Self::of_tables(self.direction, self.wide, self.narrow)
     }

@@ -83,9 +83,10 @@ pub struct Examples<'a> {
 }
 
 impl<'a> Examples<'a> {
-    /// Compares these descriptions. `refuses_undescribed` is true if both versions refuse query
-    /// parameters that they do not describe. `steps_max` limits the generation of requests for one
-    /// difference and the cost of their checks. Recursive schemas can exceed the limit.
+    /// Prepares the search for two descriptions. `refuses_undescribed` is true if both versions
+    /// refuse query parameters that they do not describe. `steps_max` limits the generation of
+    /// requests for one difference and the cost of their checks. Recursive schemas can exceed the
+    /// limit.
     #[must_use]
     pub fn new(cones: [&'a Cone; 2], refuses_undescribed: bool, steps_max: u32) -> Self {
         Self {

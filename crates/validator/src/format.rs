@@ -64,7 +64,7 @@ const ALLOW_ALL: &[&str] = &[
     "password",
 ];
 
-/// Other formats of these registries. Their values are not checked.
+/// Formats of OpenAPI and JSON Schema (2020-12) whose values are not checked.
 const IGNORED: &[&str] = &[
     "base64url",
     "byte",

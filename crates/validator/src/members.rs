@@ -70,7 +70,8 @@ struct Pattern {
 struct SchemaBudget {
     schemas: Cell<u32>,
     patterns: Cell<u32>,
-    /// Schemas to read to find closed objects. `None`: closed objects are not searched.
+    /// Remaining number of schemas to read to find closed objects. `None`: closed objects are not
+    /// searched.
     closed: Option<Cell<u32>>,
 }
 

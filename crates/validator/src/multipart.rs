@@ -14,8 +14,8 @@ const PARTS_MAX: usize = 1_000;
 /// Maximum length of the header fields of a part, in bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
-/// Header fields of a part that change its name or content. A part with a lookalike of one, such as
-/// `Content_Disposition`, is refused.
+/// Header fields of a part that change its name or content. A part with a lookalike of one of these
+/// fields, such as `Content_Disposition`, is refused.
 const READ_FIELDS: [&str; 4] = [
     "content-disposition",
     "content-encoding",

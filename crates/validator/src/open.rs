@@ -134,7 +134,7 @@ impl<'a> BodyCheck<'a> {
         let is_weaker = after < before
             || checked
                 .any(|(name, extent)| reader.property(self.schema, self.place, name) < *extent);
-        // The comparison of the schemas takes longest.
+        // Compare the schemas last, because that takes longest.
         let mut containment = ContainmentCheck::in_direction(was.cone, self.cone, direction);
         is_weaker && !(after > Extent::Nothing && containment.holds(was.schema, self.schema))
     }

@@ -39,9 +39,10 @@ const COSTS_MAX: u64 = 50_000_000;
 /// 500 bytes.
 const DESCRIPTION_COSTS_MAX: u64 = 50_000;
 
-/// Maximum number of steps of a brief check ([`briefly`]). They take less than a millisecond.
+/// Maximum number of steps of a brief check ([`briefly`]). Such a check takes less than a
+/// millisecond.
 const STEPS_BRIEF_MAX: u64 = 500;
-/// Maximum cost of a brief check. It takes about a millisecond.
+/// Maximum cost of a brief check. A check of this cost takes about a millisecond.
 const COSTS_BRIEF_MAX: u64 = 50_000;
 
 /// State of a brief check.

@@ -16,8 +16,8 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// Maximum length of a line of a response that is read line by line, in bytes.
 const LINE_BYTES_MAX: u64 = 1 << 20;
-/// Maximum time without any line, after which the node is gone: 45s. gwd sends an empty line every
-/// 15s.
+/// Maximum time without a line: 45s. The node then counts as unreachable. gwd sends an empty line
+/// every 15s.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
 
 /// Address of a running gwd's admin interface, with its token.

@@ -28,7 +28,7 @@ pub(super) struct TailOrder {
     status: Vec<String>,
     /// Request methods.
     method: Vec<String>,
-    /// Beginnings of the path.
+    /// Prefixes of the path.
     path: Vec<String>,
     /// Operations, as in the field `operation_id` of the access log.
     operation: Vec<String>,

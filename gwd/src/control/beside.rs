@@ -1,9 +1,9 @@
 //! Candidate of a progressive release that serves a share of the requests, beside the base that
 //! this node runs (release.md §6).
 //!
-//! The base is the running bundle, so that everything that concerns a single version (history,
-//! rollbacks, the last good bundle) is that of the base. If the candidate cannot be activated, the
-//! base serves all requests, and the candidate is tried again as at an activation.
+//! The base is the running bundle: the history, rollbacks and the last good bundle refer to the
+//! base. If the candidate cannot be activated, the base serves all requests, and the candidate is
+//! tried again as at an activation.
 
 use bundle::channel::Accepted;
 use bundle::digest::Digest;

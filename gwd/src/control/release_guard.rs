@@ -207,7 +207,8 @@ impl Control {
         self.alarm("release-guard-failed", self.failed_guard().is_some());
     }
 
-    /// Cause for which the guard of the channel's head failed on this node, also before a restart.
+    /// Comparison for which the guard of the channel's head failed on this node, also before a
+    /// restart.
     fn failed_guard(&self) -> Option<String> {
         let candidate = self.head.as_ref()?.bundle();
         let hold = self.ran.hold.as_ref().filter(|hold| hold.from == candidate);
@@ -223,7 +224,7 @@ impl Control {
         }
     }
 
-    /// Part of the status. `None`: no guard runs or has ended for the head.
+    /// Guard as JSON, for the status of this node. `None`: no guard runs or has ended for the head.
     pub(super) fn guard_json(&self) -> Option<Value> {
         let candidate = self.head.as_ref()?.bundle();
         let current = self.guards.current.as_ref();

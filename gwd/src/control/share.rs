@@ -100,7 +100,7 @@ impl NodeRollout {
         self.base.as_ref().ok().map(Accepted::bundle)
     }
 
-    /// Part of the status.
+    /// Progressive release as JSON, for the status of this node.
     pub(super) fn json(&self) -> Value {
         let base = self.base.as_ref().ok();
         json!({

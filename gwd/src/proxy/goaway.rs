@@ -1,13 +1,13 @@
-//! Error codes of the GOAWAY and RST_STREAM frames that h2 sends (RFC 9113 §6.4, §6.8, §7), and the
-//! maximum of header lists in its SETTINGS (§6.5.2).
+//! Error codes of the GOAWAY and RST_STREAM frames that h2 sends (RFC 9113 §6.4, §6.8, §7). Also
+//! the maximum size of a header list in the SETTINGS of h2 (§6.5.2).
 //!
 //! h2 chooses the codes of the errors that it detects. For an error that [`super::client_frames`]
 //! detects, h2 gets an invalid frame, so that it ends the connection and all streams itself.
 //! [`GoAway`] then replaces the code in the frame on its way to the client. It also reports the
 //! streams that h2 resets because of an error of the client ([`Resets`]).
 //!
-//! h2 announces the size of a header list at which it refuses a head itself. The limit of the
-//! listener may be smaller, and replaces this number.
+//! h2 announces the size above which it refuses a header list itself. The limit of the listener may
+//! be smaller, and then replaces the announced size.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -121,7 +121,7 @@ impl<I> GoAway<I> {
         }
     }
 
-    /// Bytes to write, with the size of a header list that is announced.
+    /// Bytes to write, in which the limit of the listener replaces the size that h2 announces.
     fn with_header_list<'b>(&mut self, bytes: Cow<'b, [u8]>) -> Cow<'b, [u8]> {
         let Some(list) = &mut self.header_list else {
             return bytes;

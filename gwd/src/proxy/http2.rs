@@ -265,9 +265,8 @@ impl<'c> Watch<'c> {
         watch
     }
 
-    /// True if GOAWAY must be sent now, because the connection is idle, too old, or must end, or
-    /// because many of its streams were reset (`is_draining`). Returns true at most once per
-    /// connection.
+    /// True if GOAWAY must be sent now: the connection is idle, too old or must end, or many of its
+    /// streams were reset (`is_draining`). Returns true at most once per connection.
     fn begin_goaway(&mut self, is_draining: bool) -> bool {
         if self.goaway_sent_ms.is_some() {
             return false;

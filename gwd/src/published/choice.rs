@@ -31,7 +31,7 @@ pub(crate) struct RequestChoice {
     testers: Option<HeaderName>,
 }
 
-/// Property of a request that decides.
+/// Property of a request that determines its position, and so its version.
 #[derive(Clone, Debug)]
 enum ChoiceKey {
     Address,

@@ -33,8 +33,8 @@ impl CallTrace {
         }
     }
 
-    /// Removes the client's trace context from the head. `tracestate` stays only beside
-    /// `traceparent` (W3C Trace Context §3.3).
+    /// Removes the client's trace context from the head. Keeps `tracestate` if the client sent a
+    /// valid `traceparent` (W3C Trace Context §3.3).
     pub(crate) fn take_place_in(&self, head: &mut RequestHead) {
         head.headers.remove(&TRACEPARENT);
         if !self.has_traceparent {

@@ -293,7 +293,7 @@ fn fields_that_the_edge_removes_are_no_conditions() {
     assert!(!managed::is_removed("content-length"));
 }
 
-/// Names in which proxies write the certificate of a client. Upstreams trust these fields.
+/// Header fields in which proxies write the certificate of a client. Upstreams trust these fields.
 #[test]
 fn certificates_of_clients_are_removed_or_passed() {
     let names = [

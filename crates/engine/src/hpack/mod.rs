@@ -93,7 +93,7 @@ struct Entry {
     shows: Shows,
 }
 
-/// Property of the message that a field shows.
+/// Property of a message that follows from one of its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shows {
     Nothing,

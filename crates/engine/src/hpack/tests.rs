@@ -335,7 +335,7 @@ fn connect_with_content_is_malformed() {
         };
         assert_eq!(inspected, Ok(expected), "{block:x?}");
     }
-    // Both fields come from the dynamic table. In trailers, the length has no such effect.
+    // The method and the length come from the dynamic table. In trailers, a length is well-formed.
     let mut inspector = Inspector::new();
     for block in [&method, &length(b"5")] {
         let alone = inspector.inspect(block, Part::Head);

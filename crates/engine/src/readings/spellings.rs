@@ -90,7 +90,7 @@ fn spend(left: &mut usize, steps: usize) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Number of escaped separators, and of slashes behind another slash.
+/// Number of escaped separators, and of slashes that follow a slash.
 pub(super) fn separators(path: &str) -> usize {
     let repeated = path.as_bytes().windows(2).filter(|pair| *pair == b"//");
     let escaped = memchr::memchr_iter(b'%', path.as_bytes());

@@ -325,7 +325,7 @@ impl Settings {
     }
 }
 
-/// Settings of several parts together. Of two values with the same path, the first is kept.
+/// Merges the settings of several parts. If two settings have the same path, the first is kept.
 impl FromIterator<Self> for Settings {
     fn from_iter<I: IntoIterator<Item = Self>>(parts: I) -> Self {
         Self::new(parts.into_iter().flat_map(|part| part.0).collect())

@@ -308,7 +308,8 @@ pub mod author {
     use super::{Checked, Source};
     use crate::forms;
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] = &[
         r#"clerks: {kind: authorize, scopes: [read], claims: {tenant: [t-17]}, groups: [staff], roles: [reader], expression: "request.path.startsWith('/a1')"}"#,
     ];

@@ -217,7 +217,8 @@ pub mod author {
     use crate::forms;
     use crate::origin;
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] =
         &[r#"forms: {kind: csrf, origins: ["https://app.a.test"], mode: log}"#];
 

@@ -310,7 +310,8 @@ pub mod author {
     use super::{BODY_BYTES_MAX, Checked};
     use crate::forms;
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] = &[
         "inspect: {kind: ext_proc, upstream: w, request_headers: [X-W], request_body: buffered, max_body: 90KiB, response: headers, timeout: 701ms, on_outage: open}",
     ];

@@ -441,7 +441,8 @@ pub mod author {
     use crate::forms;
     use crate::managed::FRAMING;
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] = &[
         r#"asks: {kind: forward_auth, url: "http://ask.test/check", request_headers: [X-Q], response_headers: [X-R], timeout: 700ms, on_outage: open, cache: 3s}"#,
         "names: {kind: forward_auth, upstream: v, path: /check}",

@@ -225,7 +225,8 @@ pub mod author {
     use crate::forms;
     use crate::secret::SecretRef;
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] = &[
         r#"office: {kind: ip_filter, allow: [10.0.0.0/8], deny: [10.9.0.0/16], allow_file: "${file:/run/ranges1.txt}", deny_file: "${file:/run/ranges2.txt}"}"#,
     ];

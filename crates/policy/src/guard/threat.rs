@@ -158,7 +158,8 @@ pub mod author {
     use super::Checked;
     use crate::threat::{DEPTH_DEFAULT, JsonLimits, Rule, XmlLimits};
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] = &[
         "waf: {kind: threat, mode: log, json: {depth: 77, keys: 78, items: 79, key_bytes: 80KiB, string_bytes: 81KiB, tokens: 82}, xml: {depth: 83, children: 84, attributes: 85, name_bytes: 86KiB, text_bytes: 87KiB, tokens: 88}, rules: [lookup]}",
     ];

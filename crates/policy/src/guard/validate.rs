@@ -213,7 +213,8 @@ pub mod author {
     use super::Checked;
     use crate::validation::{Mode, Undeclared};
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] = &["strict: {kind: validate, request: block, response: off}"];
 
     /// The keys of `kind: validate`, of the field `validate`, and of `defaults.validate`.

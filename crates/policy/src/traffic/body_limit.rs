@@ -111,7 +111,8 @@ pub mod author {
 
     use super::Checked;
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] = &["narrow: {kind: body_limit, request: 74KiB, response: 75KiB}"];
 
     /// The keys of `kind: body_limit`.

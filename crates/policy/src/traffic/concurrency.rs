@@ -366,7 +366,8 @@ pub mod author {
     /// Default of `min_limit`, as in Envoy's adaptive concurrency filter.
     const MIN_LIMIT: u64 = 3;
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] = &[
         "planned: {kind: concurrency, limit: 76, key: consumer, wait: 77ms}",
         "measured: {kind: concurrency, limit: 78, algorithm: adaptive, min_limit: 7}",

@@ -138,7 +138,8 @@ pub mod author {
 
     use super::Checked;
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] =
         &["shadow: {kind: mirror, upstream: v, percent: 5%, max_body: 1MiB}"];
 

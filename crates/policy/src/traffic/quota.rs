@@ -448,7 +448,8 @@ pub mod author {
     /// Longest rolling window: 366 days.
     const WINDOW_MS_MAX: u64 = 366 * 86_400_000;
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] = &[
         "monthly: {kind: quota, limit: 71, period: month, time_zone: Asia/Tokyo, key: address, warn: [81%], mode: log}",
         "rolling: {kind: quota, limit: 72, window: 73h, key: route, store: watched, x_ratelimit: true, cost: \"cost * 75\"}",

@@ -420,7 +420,8 @@ pub mod author {
     use crate::store;
     use crate::traffic::{cost, synced};
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] = &[
         "slow: {kind: rate_limit, algorithm: token_bucket, limit: 10/s, burst: 5, key: consumer, anonymous: address, store: local}",
         "fleet: {kind: rate_limit, limit: 73/s, key: address, store: shared, sync: synced, lease: 3s, x_ratelimit: true, cost: \"size(request.path) + 74\"}",

@@ -251,7 +251,8 @@ pub mod author {
 
     use crate::conditions;
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] = &[
         "canary: {kind: split, sticky: false, among: [{upstream: u, weight: 95}, {upstream: v, weight: 5}, {upstream: v, when: {headers: {X-Beta: {present: true}}}}]}",
     ];

@@ -66,7 +66,8 @@ pub mod author {
 
     use super::Checked;
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] = &["short: {kind: timeout, request: 900ms}"];
 
     /// The keys of `kind: timeout`.

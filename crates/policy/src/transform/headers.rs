@@ -321,7 +321,8 @@ pub mod author {
     use super::{Checked, Edits, Value};
     use crate::secret::SecretRef;
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] = &[
         r#"marks: {kind: headers, request: {set: {X-A: "1"}, add: {X-B: "2"}, remove: [X-C]}, response: {set: {X-D: "3"}, add: {X-E: "4"}, remove: [X-F]}}"#,
         r#"must: {kind: headers, request: {set: {X-M: "1"}}}"#,

@@ -236,7 +236,8 @@ pub mod author {
 
     use crate::forms;
 
-    /// Samples with every key, each a line below `policies` of gateway.yaml.
+    /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
+    /// gateway.yaml.
     pub const SAMPLES: &[&str] = &[
         r#"inner: {kind: rewrite, path: "/in{path}", query: {set: {a: "1"}, add: {b: "2"}, remove: [c]}, host: in.test, method: POST}"#,
     ];

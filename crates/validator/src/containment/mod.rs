@@ -52,7 +52,7 @@ const FURTHER_MAX: usize = 128;
 const FURTHER_PER_REASON: usize = 32;
 /// Maximum number of outer schemas for which a value with an inner value is searched.
 const ENCLOSED_MAX: u32 = 256;
-/// Maximum cost of all checks of sample values. They take about four seconds.
+/// Maximum cost of all checks of sample values. Checks of this cost take about four seconds.
 const COSTS_MAX: u64 = 200_000_000;
 
 /// Relation of a narrow and a wide schema.

@@ -138,8 +138,8 @@ impl<'a> Solver<'a> {
             .all(|kind| self.is_empty_of(kind, pos, neg))
     }
 
-    /// True if a value was shown not to match `pos`, or to match one of `neg`. Examined schemas
-    /// count as steps.
+    /// True if a schema in `pos` was shown to refuse a value, or a schema in `neg` to accept it.
+    /// Examined schemas count as steps.
     fn is_excluded(&mut self, pos: &[&'a Value], neg: &[&'a Value], value: &Value) -> bool {
         let mut count = 0;
         let table = (self.nodes, &self.enums);

@@ -12,22 +12,22 @@ use crate::compile::ValidatorBuilder;
 use crate::lower::Direction;
 use crate::steps::Schema;
 
-/// Estimated memory of the validators that are kept, in bytes. Two further validators may exceed
-/// it.
+/// Maximum estimated memory of the stored validators, in bytes. Two further validators may exceed
+/// this maximum.
 const KEPT_BYTES_MAX: u64 = 128 << 20;
-/// Estimated memory of all validators that are compiled, in bytes.
+/// Maximum estimated memory of all validators that are compiled, in bytes.
 const COMPILED_BYTES_MAX: u64 = 1 << 30;
 
 /// Compiled validators of the schemas of one table and direction.
 pub(super) struct Validators<'a> {
     nodes: &'a [Value],
     direction: Direction,
-    /// `None` before the first validator.
+    /// Builder of the validators. `None` before the first validator.
     builder: Option<ValidatorBuilder<'a>>,
     /// Validators by the number of their schema, or the reason for which values of the schema
     /// cannot be checked.
     kept: FxHashMap<u64, Result<Schema, Doubt>>,
-    /// [`ValidatorBuilder::bytes`] when `kept` was empty.
+    /// Value of [`ValidatorBuilder::bytes`] when `kept` was last empty.
     bytes_before: u64,
 }
 

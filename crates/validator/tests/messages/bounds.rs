@@ -38,7 +38,7 @@ fn recursive_alternatives_are_bounded() {
             assert_eq!(found.len(), 1, "{found:?}");
         }
     }
-    // A worker of gwd gives up earlier, and another thread checks the message.
+    // A worker of gwd ends the check earlier, and a different thread checks the message.
     let operation = expressions("anyOf");
     let brief = |levels, inner| {
         let body = nested(levels, inner);

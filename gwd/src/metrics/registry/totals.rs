@@ -70,7 +70,7 @@ impl ServedTotals {
 }
 
 impl Totals {
-    /// Adds other requests.
+    /// Adds the requests of `other`.
     pub(crate) fn merge(&mut self, other: &Self) {
         for (sum, count) in self.durations.iter_mut().zip(other.durations) {
             *sum += count;
@@ -93,7 +93,7 @@ impl Totals {
         self.errors += errors;
     }
 
-    /// Requests since an earlier time.
+    /// Requests since the time of `earlier`, a former value of these counters.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let mut durations = self.durations;
         for (now, then) in durations.iter_mut().zip(earlier.durations) {

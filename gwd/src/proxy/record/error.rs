@@ -55,7 +55,7 @@ const fn is_grpc_error(code: u32, blame: Blame, has_client_deadline: bool) -> bo
     let is_upstream_status = matches!(blame, Blame::None);
     match code {
         INTERNAL | UNAVAILABLE => true,
-        // The gateway sends these codes instead of 4xx, too.
+        // The gateway also sends these codes for 4xx errors, so only those of an upstream count.
         UNKNOWN | UNIMPLEMENTED | DATA_LOSS => is_upstream_status,
         // An upstream knows the deadline of the client, which may be arbitrarily short.
         DEADLINE_EXCEEDED => !(is_upstream_status && has_client_deadline),

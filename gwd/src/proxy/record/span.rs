@@ -26,7 +26,8 @@ pub(super) struct RequestTrace {
 }
 
 impl RequestTrace {
-    /// Adds the ids to an access log line.
+    /// Adds the ids of the trace and of the SERVER span, and the sampling decision, to an access
+    /// log line.
     pub(super) fn write_to(&self, out: &mut Vec<u8>) {
         let server = &self.context.server;
         let mut digits = [0; 32];

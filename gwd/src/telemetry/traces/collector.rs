@@ -22,7 +22,7 @@ impl Endpoint {
         is_base: bool,
         tls: impl FnOnce() -> Result<TlsConnector, String>,
     ) -> Result<Self, String> {
-        // A URL with a password is not repeated.
+        // The message does not repeat a URL that may contain a password.
         let shown = if url.contains('@') {
             "it"
         } else {

@@ -59,7 +59,7 @@ impl Span {
         self.flags & SAMPLED != 0
     }
 
-    /// Span below this one, with a new id.
+    /// Child of this span, with a new id.
     pub(crate) fn child(self, random: &Random) -> Self {
         Self {
             span_id: new_span_id(random),
@@ -132,7 +132,7 @@ impl Tracer {
     }
 
     fn new_trace_id(&self, random: &Random) -> [u8; 16] {
-        // 1: an id of only zeros is invalid.
+        // An id of only zeros is invalid, so the lower half is at least 1.
         let [high, low] = [random.next() ^ self.salt, random.next().max(1)];
         (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
     }

@@ -131,7 +131,7 @@ struct Export {
 
 /// Failure to deliver a batch.
 enum Failure {
-    /// The collector may accept the batch later. With the wait that the collector requests.
+    /// The collector may accept the batch later. Contains the wait that the collector requests.
     Temporary(Option<Duration>, String),
     /// The collector does not accept the batch.
     Refused(String),
