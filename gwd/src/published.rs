@@ -94,7 +94,7 @@ pub(crate) struct Current {
 /// Candidate of a progressive release, which serves a share of the requests beside the base.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
-    /// The version, with the epoch and the revocations of the base.
+    /// Version of the candidate, with the epoch and the revocations of the base.
     pub(crate) version: Arc<Current>,
     pub(crate) choice: Arc<RequestChoice>,
 }

@@ -69,8 +69,8 @@ pub(crate) struct Worker {
     /// Unix time in seconds after which all connections are woken, because the certificate of a
     /// client with an open response or tunnel may have expired.
     certificate_ends_s: Cell<u64>,
-    /// By socket id: last version that named an address which the running version no longer names,
-    /// and the time in milliseconds at which that version was replaced.
+    /// By socket id: last version that named an address which the running version no longer names.
+    /// Contains the time in milliseconds at which that version was replaced.
     left: RefCell<FxHashMap<u32, (Rc<View>, u64)>>,
     /// Unix time in milliseconds at time 0 of the monotonic clock.
     wall_ms: Cell<u64>,
@@ -195,7 +195,8 @@ impl Worker {
         Some((Rc::clone(view), view.listener(socket)?))
     }
 
-    /// Stores the previous versions for the addresses that the new ones do not name.
+    /// Stores, for each address that the new versions do not name, the previous version that names
+    /// it.
     fn remember_left(&self, before: &Rc<View>, now: &View) {
         let now_ms = self.clock.now_ms();
         let mut left = self.left.borrow_mut();
@@ -314,7 +315,7 @@ impl Deref for Worker {
 // === impl View ===
 
 impl View {
-    /// View of a version. `is_candidate`: it serves requests beside the running version.
+    /// View of a version. `is_candidate`: the version serves requests beside the running version.
     fn of(shared: &Arc<Shared>, current: Arc<Current>, is_candidate: bool) -> Self {
         let upstreams = current.loaded.snapshot.upstreams().len();
         let candidate = current.candidate.as_ref();

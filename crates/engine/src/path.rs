@@ -368,7 +368,7 @@ mod tests {
             "/%EF%BB%BFa",
             "/a%E2%80%A8",
             "/a%1B",
-            // Not UTF-8.
+            // These escapes are not UTF-8.
             "/a%E3%80",
             "/\u{e9}%C3",
             "/%FFa",

@@ -28,7 +28,7 @@ impl Checked {
     /// plans. Empty for a parameter (`timeout`, `retry`) and for a kind that cannot run.
     #[must_use]
     pub fn read_fields(&self) -> Vec<HeaderName> {
-        // A filter would compile the expression at each call.
+        // Building a filter would compile the expression at each call.
         if let Self::Authorize(authorize) = self {
             return authorize.expression().map_or(Vec::new(), Source::fields);
         }

@@ -33,7 +33,7 @@ pub struct Registry {
     pub(crate) runtime: Runtime,
     pub(crate) repository: Repository,
     known: Mutex<Known>,
-    /// End of the current update of a copy. `None`: no update is in progress.
+    /// Deadline of the current update of a copy. `None`: no update is in progress.
     update_ends: Mutex<Option<Instant>>,
     /// Time that is left for lists and links of a command. `None`: they have no common limit.
     lookups_left: Mutex<Option<Duration>>,

@@ -66,7 +66,7 @@ pub fn differences(sides: [&Cone; 2], known: [Option<&[String]>; 2]) -> Vec<Diff
         return Vec::new();
     }
     let names = [0, 1].map(|side| DescribedNames::of(sides[side], known[side]));
-    // Parameters with names that one side accepts and the other refuses, by the accepting side.
+    // For each side: parameters that it accepts and the other side refuses because of their names.
     let uncovered = [0, 1].map(|side| names[side].uncovered(&names[1 - side]));
     let mut found = Vec::new();
     let mut add = |part, media_type, [wider, narrower]: [bool; 2], accepts_every_body| {

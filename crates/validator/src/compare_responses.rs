@@ -160,7 +160,7 @@ fn pair<'a>(
     let gone = was.headers.iter();
     let gone = gone.filter(|one| is.headers.get(&one.name).is_none());
     let described = [was, is].map(DescribedNames::of_response);
-    // Fields with names that one side accepts and the other refuses, by the accepting side.
+    // For each side: fields that it accepts and the other side refuses because of their names.
     let uncovered = [0, 1].map(|side| described[side].uncovered(&described[1 - side]));
     for field in is.headers.iter().chain(gone) {
         let sides = [was, is].map(|one| one.headers.get(&field.name));

@@ -52,7 +52,7 @@ enum Brief {
     Off,
     /// The checks so far were brief.
     Running,
-    /// A check needed more than a brief check may.
+    /// A check has exceeded the limits of a brief check.
     Exceeded,
 }
 

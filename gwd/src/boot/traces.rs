@@ -40,7 +40,8 @@ pub(super) fn of(given: Given<'_>) -> anyhow::Result<Option<TraceSettings>> {
 }
 
 impl Given<'_> {
-    /// Settings of these options and of OpenTelemetry's variables, which `variable` returns.
+    /// Trace settings of these options and of OpenTelemetry's variables. `variable` returns the
+    /// value of a variable.
     fn settings(
         self,
         variable: impl Fn(&str) -> Option<String>,

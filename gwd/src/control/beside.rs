@@ -200,7 +200,7 @@ impl Control {
     }
 
     /// Parts of the status about the candidate: why it was refused, and the requests of both
-    /// versions. No requests: the node does not serve two versions.
+    /// versions. The requests are `null` if the node does not serve two versions.
     pub(super) fn candidate_json(&self, node: &NodeRollout) -> (Value, Value) {
         let mut refusals = self.refusals.iter();
         let refused = refusals.find(|(bundle, _)| **bundle == node.candidate);

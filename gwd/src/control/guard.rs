@@ -1,4 +1,4 @@
-//! Guard of a progressive release: compares the requests of a bundle with those of the previous
+//! Guard of a progressive release. Compares the requests of a bundle with those of the previous
 //! bundle, or of the base that serves requests at the same time. The caller reads the clock and the
 //! counters.
 
@@ -23,7 +23,7 @@ const BEFORE_MS: u64 = 600_000;
 /// connections are slow. Connections are opened on demand, so that a busy node has opened them by
 /// then.
 const WARM_UP_MS: u64 = 5_000;
-/// Least and greatest pause before another attempt to return to the base: 2s and 1 minute.
+/// Minimum and maximum pause before the next attempt to return to the base: 2s and 1 minute.
 const RETURN_PAUSE_MS: (u64, u64) = (2_000, 60_000);
 /// Allowed increase of the share of slow requests, in parts per million: one percentage point. A
 /// request is slow if it exceeds the limit that follows from `p99`.

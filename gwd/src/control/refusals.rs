@@ -25,7 +25,7 @@ pub(crate) struct Entry {
     pub(crate) retry_at_ms: Option<u64>,
     pub(crate) tries: u32,
     at_ms: u64,
-    /// Record whose bundle was refused. `None`: an operator's order, or a hold.
+    /// Record whose bundle was refused. `None`: an operator or a hold named the bundle.
     record: Option<Digest>,
 }
 

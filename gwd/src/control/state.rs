@@ -96,7 +96,7 @@ pub(crate) struct Run {
     pub(crate) since: Moment,
 }
 
-/// Hold: an operator or the guard of a release switched to another bundle on this node, and the
+/// Hold: an operator or the guard of a release switched to a different bundle on this node, and the
 /// channel's head is not activated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

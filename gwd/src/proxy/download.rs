@@ -310,7 +310,7 @@ impl ResponseBody {
         }
     }
 
-    /// Takes the tunnel that the connection becomes. `None`: the response has another body.
+    /// Takes the tunnel that the connection becomes. `None`: the body is not a tunnel.
     pub(crate) fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
         match self {
             Self::Tunnel(tunnel) => tunnel.take(),

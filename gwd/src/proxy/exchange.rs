@@ -230,7 +230,7 @@ fn choose(
     let (view, listener, served) = match Served::OF_CANDIDATE.contains(&chosen) {
         false => (base, of_base, chosen),
         true if accepts(stream, candidate, of_candidate) => (candidate, of_candidate, chosen),
-        // The client selected the version by its connection.
+        // The client selected the base by its connection, which the candidate would not accept.
         true => (base, of_base, Served::SelectedBase),
     };
     Some((Rc::clone(view), listener, served))
@@ -356,7 +356,7 @@ fn still_admitted(
         (Some(_), None) => (false, StillAdmitted::Unchanged),
         (None, Some(_)) => (false, StillAdmitted::No),
     };
-    // A peer that may not send a PROXY header could not connect now.
+    // Under the current rules, a peer that may not send a PROXY protocol header cannot connect.
     let may_connect = match (stream.balancer, &listener.proxy_protocol) {
         (None, Some(header)) => header.trusts(stream.peer),
         _ => true,

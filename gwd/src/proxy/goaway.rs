@@ -27,8 +27,8 @@ const MAX_HEADER_LIST_SIZE: u16 = 0x6;
 /// Error of the client that ends the connection, if there is one.
 pub(super) type Ending = Rc<Cell<Option<Reason>>>;
 
-/// Number of streams that the gateway has reset because of errors of the client, from which the
-/// connection accepts no new streams.
+/// Number of streams reset because of errors of the client at which the connection accepts no new
+/// streams.
 const MANY: usize = 256;
 
 /// Streams that h2 has reset because of errors of the client.

@@ -1,4 +1,4 @@
-//! Responses to clients before they are sent, those of the gateway's own errors among them.
+//! Responses to clients before they are sent, including those to the gateway's own errors.
 
 use bytes::Bytes;
 use engine::ErrorShape;

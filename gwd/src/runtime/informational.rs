@@ -1,5 +1,5 @@
-//! Limit of informational responses (1xx) before the response to a request of the gateway itself.
-//! hyper reads any number of them.
+//! Limit of informational responses (1xx) before the final response to a request that the gateway
+//! itself sends. hyper accepts any number of informational responses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::Request;
 use tokio::sync::Notify;
 
-/// Maximum number of informational responses before the response.
+/// Maximum number of informational responses before the final response.
 const INFORMATIONAL_MAX: usize = 16;
 
-/// Limit of one request over HTTP/1.1.
+/// Limit of informational responses to one request over HTTP/1.1.
 pub(crate) struct InformationalLimit(Arc<Notify>);
 
 impl InformationalLimit {
@@ -26,7 +26,7 @@ impl InformationalLimit {
         Self(too_many)
     }
 
-    /// Waits for the response.
+    /// Waits for the final response.
     ///
     /// # Errors
     /// The error of `response`, or a reason after more than 16 informational responses.

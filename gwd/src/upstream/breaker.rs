@@ -27,7 +27,7 @@ const UPLOADS_MS: u64 = 1_000;
 /// Number of slots into which the window of the failure rate is divided.
 const SLOTS: usize = 10;
 
-/// Circuit breakers of the version that runs and of the candidate that serves requests beside it.
+/// Circuit breakers of the running version and of the candidate that serves requests beside it.
 /// Failures of a candidate must not refuse requests of the running version.
 #[derive(Debug, Default)]
 pub(crate) struct VersionBreakers {

@@ -24,8 +24,8 @@ pub(super) const CIRCUIT: usize = 2;
 // === impl LoggedStates ===
 
 impl LoggedStates {
-    /// Returns true if a state differs from the last logged state and may be logged again, and then
-    /// stores it as logged.
+    /// Stores a state as logged, and returns true, if it differs from the last logged state and may
+    /// be logged again.
     pub(super) fn record_change(&self, what: usize, holds: bool, now_ms: u64) -> bool {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = &mut turns[what];

@@ -495,7 +495,7 @@ impl Text<'_> {
     }
 
     /// Checks the text as the value of a field. Returns true if it is valid, its decoded length,
-    /// and what it shows about the message.
+    /// and the property of the message that follows from it.
     fn value(self, kind: Kind) -> Result<(bool, usize, Shows), Invalid> {
         let mut classes = u8::MAX;
         let mut length = 0;

@@ -42,7 +42,7 @@ enum Separators {
 }
 
 impl NameTable {
-    /// Creates a table of query parameters. Lookups decide as `is_read_as`.
+    /// Creates a table of query parameters. Lookups treat names as equal if `is_read_as` does.
     pub(crate) fn of_parameters<'n>(names: impl Iterator<Item = &'n [u8]>) -> Self {
         Self::new(names, (plain, Separators::BracketsAndDots))
     }
@@ -53,7 +53,7 @@ impl NameTable {
         Self::new(names, (resembling, Separators::BracketsAndDots))
     }
 
-    /// Creates a table of cookies. Lookups decide as `is_cookie_read_as`.
+    /// Creates a table of cookies. Lookups treat names as equal if `is_cookie_read_as` does.
     pub(super) fn of_cookies<'n>(names: impl Iterator<Item = &'n [u8]>) -> Self {
         Self::new(names, (plain, Separators::Brackets))
     }

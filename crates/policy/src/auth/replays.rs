@@ -314,7 +314,7 @@ mod tests {
         for at_s in [NOW_S, NOW_S + 4, NOW_S + 300, NOW_S + 301] {
             assert_eq!(used(at_s, 300), Err(Refused::Replayed), "{at_s}");
         }
-        // A proof that expires earlier is stored until then.
+        // A proof that expires before the end of the window is stored until it expires.
         let expiring = Life {
             expires_s: NOW_S + 9,
             ..life(NOW_S, 2)

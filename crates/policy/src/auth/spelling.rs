@@ -176,9 +176,9 @@ pub fn readings(name: &[u8]) -> Vec<Vec<u8>> {
     all
 }
 
-/// True if only some servers find a parameter `wanted` in a query. The parameter's name has another
-/// spelling, or it follows a `;`, which only some servers use as a separator. Also true if the
-/// parameter [`is_malformed`]: Tomcat and Go leave it out, and System.Web decodes `%u0061`.
+/// True if only some servers find a parameter `wanted` in a query. The parameter's name has a
+/// different spelling, or it follows a `;`, which only some servers use as a separator. Also true
+/// if the parameter [`is_malformed`]: Tomcat and Go leave it out, and System.Web decodes `%u0061`.
 #[must_use]
 pub fn has_lookalike(query: &str, wanted: &str) -> bool {
     query.split('&').any(|pair| {

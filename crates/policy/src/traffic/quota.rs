@@ -146,7 +146,7 @@ impl Checked {
         let tokens_in = |count: u64, period_ms: u64| u128::from(count) * u128::from(period_ms);
         let is_slower =
             tokens_in(self.limit, tokens.period_ms) <= tokens_in(tokens.count, period_ms);
-        // Counters of single gateways admit more together than the counter in a store.
+        // Gateways with separate counters together admit more requests than one counter in a store.
         let is_shared = self.store.is_some() || rate.store().is_none();
         self.limit <= tokens.capacity()
             && is_slower

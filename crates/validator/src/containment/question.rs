@@ -90,7 +90,7 @@ pub(super) trait Solve<'a> {
     /// All schemas.
     fn nodes(&self) -> &'a [Value];
 
-    /// Literals of long lists in `enum`, which the proofs share.
+    /// Literals of the long lists in `enum`. All proofs share this table.
     fn enums(&self) -> &Enums<'a>;
 
     fn direction(&self) -> Direction;

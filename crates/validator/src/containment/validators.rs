@@ -44,7 +44,7 @@ impl<'a> Validators<'a> {
 
     /// Validators of two schemas with these numbers. `None` if a keyword of these schemas cannot be
     /// enforced, because the validator would accept values that the schema refuses. Also `None` if
-    /// all validators together have reached their maximum.
+    /// all compiled validators together have reached their maximum.
     pub(super) fn compiled(
         &mut self,
         schemas: [&'a Value; 2],

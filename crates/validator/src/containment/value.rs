@@ -74,7 +74,8 @@ struct Check<'a, 'v> {
     enums: &'v Enums<'a>,
     value: &'v Value,
     /// Results by node. A schema can refer to the same node many times, also on each of many
-    /// levels. `None` while the node is examined: a schema that refers to itself.
+    /// levels. `None`: the result is not certain, or the node is still being examined because a
+    /// schema refers to itself.
     known: FxHashMap<u32, Option<bool>>,
     /// Number of schemas that were examined.
     count: u32,

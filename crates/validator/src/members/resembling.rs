@@ -89,7 +89,7 @@ impl Members {
     }
 }
 
-/// Adds names inside of a value to a list.
+/// Function that adds the names inside of a value to a list.
 type Inner<'f, 'm> = dyn Fn(&'m Members, &mut Vec<&'m Members>) + 'f;
 
 /// Compares the names of one value, and the names inside of it. `wide`, `narrow`: names that the

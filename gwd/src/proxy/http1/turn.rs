@@ -1,5 +1,5 @@
 //! Fairness between the connections of a worker: a connection with many pipelined requests lets
-//! other connections run between them.
+//! other connections run between its requests.
 
 use std::cell::Cell;
 

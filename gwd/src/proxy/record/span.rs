@@ -1,4 +1,4 @@
-//! Spans of an exchange: the SERVER span, and the CLIENT spans of its call.
+//! Spans of an exchange: the SERVER span, and the CLIENT spans of its call to an upstream.
 
 use engine::Decided;
 use http::{HeaderValue, Request};

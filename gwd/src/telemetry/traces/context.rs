@@ -33,7 +33,7 @@ pub(crate) struct Span {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TraceContext {
     pub(crate) server: Span,
-    /// Id of the client's span. `None`: the trace begins here.
+    /// Id of the client's span. `None`: the trace begins with the SERVER span.
     pub(crate) parent_id: Option<[u8; 8]>,
     /// True if the client states its context in `traceparent`, so that `tracestate` belongs to it.
     pub(crate) has_traceparent: bool,

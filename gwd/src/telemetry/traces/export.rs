@@ -223,7 +223,8 @@ impl Export {
                 Err(Failure::Refused(why)) => break (DroppedSpans::CollectorRefused, why),
                 Err(Failure::Temporary(requested, why)) => (requested, why),
             };
-            // A collector may request a longer wait than the backoff, and none of 0 seconds.
+            // A longer wait that the collector requests replaces the backoff. A shorter one has no
+            // effect.
             let requested = requested.unwrap_or_default().min(RETRY_AFTER_MAX);
             let wait = requested.max(self.jittered(backoff));
             backoff = (2 * backoff).min(BACKOFF_MAX);

@@ -25,7 +25,7 @@ pub(crate) enum Error {
 // === impl Error ===
 
 impl Error {
-    /// True if the peer has certainly not processed the request: the peer reported that (RFC 9113
+    /// True if the peer has certainly not processed the request. The peer reported that (RFC 9113
     /// §8.7), or the request was not sent.
     pub(crate) fn is_unprocessed(&self) -> bool {
         match self {

@@ -424,7 +424,7 @@ impl Call {
 impl Drop for Call {
     /// Marks the connection as draining if the call ends without a response and no event has
     /// occurred on the connection since the call began. The peer may be dead, so other requests
-    /// should use another connection.
+    /// should use a different connection.
     fn drop(&mut self) {
         if self.answered {
             return;

@@ -249,7 +249,7 @@ impl Verifier {
             .filter(|_| self.takes_witnesses)
         {
             let stated = super::nonce::stated_age(nonce, request.unix_s, lifetime_s);
-            // A nonce that is too old, or of another form, is invalid with every secret.
+            // A nonce that is too old, or malformed, is invalid with every secret.
             if stated == Age::Invalid {
                 return Ok(Age::Invalid);
             }
