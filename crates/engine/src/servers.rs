@@ -85,8 +85,8 @@ impl SharedServers {
         }
     }
 
-    /// Servers that receive the requests of a route. Each server has the path of the target, which
-    /// the upstream prepends to the path of a request.
+    /// Servers that receive the requests of a route. Each server has the path of the target, to
+    /// which the gateway appends the path of a request.
     pub(crate) fn of_route<'s>(
         &'s self,
         snapshot: &Snapshot,

@@ -27,8 +27,8 @@ mod tests {
 
     use super::Protection;
 
-    /// Kinds that refuse requests but protect nothing. The operation has ended (`deprecation`), or
-    /// the redirect or rewrite is not possible.
+    /// Kinds that refuse requests but protect nothing. They refuse a request if the operation has
+    /// ended (`deprecation`), or if the redirect or rewrite is not possible.
     const WITHOUT_PROTECTION: [&str; 3] = ["deprecation", "redirect", "rewrite"];
 
     #[test]

@@ -103,7 +103,7 @@ impl Control {
         if kept.size(&head.bundle()).is_ok_and(|size| size.is_some())
             && let Ok(resident) = self.prepare(&kept, head, None)
         {
-            // Until its keys are fetched, the base serves all requests.
+            // Until the candidate's keys are fetched, the base serves all requests.
             self.node.fetch_keys(&resident.version, KEYS);
             return Ok(resident);
         }

@@ -90,7 +90,7 @@ impl Control {
             guard.map(|guard| Running::beside(guard, head.bundle(), totals, now_ms));
     }
 
-    /// Evaluates the counters, or tries again to return to the base, if it is time. Ends a guard
+    /// Evaluates the counters, or tries again to return to the base, when this is due. Ends a guard
     /// whose release has ended.
     pub(super) fn check_guard(&mut self) {
         let now_ms = self.now_ms();

@@ -38,10 +38,10 @@ pub(crate) fn admit(
     admitted.ok_or(Failure::new(Kind::Overflow))
 }
 
-/// Takes a permit for a client's request. While more than three quarters of the permits are in use,
-/// the client's address needs a free share. The address gets no permit if its share, or that of one
-/// of its networks, is used up. An address with its maximum of slow uploads and slowly read
-/// responses also gets no permit.
+/// Takes a permit for a client's request. Shares apply while more than three quarters of the
+/// permits are in use. An address then gets no permit if its share, or that of one of its networks,
+/// is used up. An address with its maximum of slow uploads and slowly read responses also gets no
+/// permit.
 pub(crate) fn admit_client(
     upstream: &ir::Upstream,
     service: &Service,

@@ -25,8 +25,8 @@ pub(crate) enum Error {
 // === impl Error ===
 
 impl Error {
-    /// True if the peer has certainly not processed the request. The peer reported that (RFC 9113
-    /// §8.7), or the request was not sent.
+    /// True if the peer has certainly not processed the request. Either the peer reported that (RFC
+    /// 9113 §8.7), or the request was not sent.
     pub(crate) fn is_unprocessed(&self) -> bool {
         match self {
             Self::Http2(error) => {
@@ -59,8 +59,8 @@ impl Error {
             && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM))
     }
 
-    /// True if a retry on a different connection makes sense. The connection ended with an I/O
-    /// error or costs the peer too much, or the request was not processed.
+    /// True if a retry on a different connection makes sense. Either the request was not processed,
+    /// or the connection ended with an I/O error or costs the peer too much.
     pub(crate) fn is_stale(&self) -> bool {
         self.is_unprocessed()
             || self.is_of_overload()

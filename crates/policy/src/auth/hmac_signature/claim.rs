@@ -66,8 +66,8 @@ pub(super) fn field(headers: &HeaderMap, name: &str) -> Result<Option<String>, R
 /// `=`.
 ///
 /// # Errors
-/// The query could have the same text as a different query. A name occurs twice, a decoded name or
-/// value contains a separator, or the query contains an unescaped `;` or `%`.
+/// A different query would have the same signed text. A name occurs twice, a decoded name or value
+/// contains a separator, or the query contains an unescaped `;` or `%`.
 pub(super) fn sorted_target(message: &Message<'_>) -> Result<String, Reason> {
     let query = message.target.query().unwrap_or_default();
     let mut parameters: Vec<(String, String)> = Vec::new();

@@ -110,8 +110,8 @@ enum Keys {
 pub(in crate::auth) enum Signature<'a> {
     /// The signature is verified at once, also with an expensive key.
     Checked,
-    /// Slow signatures are verified on a thread for computations. Contains the results that have
-    /// arrived from that thread.
+    /// Signatures whose verification is slow are verified on a thread for computations. Contains
+    /// the results that have arrived from that thread.
     ByAnswer(&'a Answers),
     /// The signature is assumed to be valid. For `gwc route`, which has no keys.
     #[cfg(feature = "author")]
