@@ -21,10 +21,12 @@ use crate::store::Blobs;
 use crate::trust::{Signers, Trust, When};
 use crate::verify::EVIDENCE_MAX;
 
-/// Maximum number of records between a rollback or pin and the record that was approved.
+/// Maximum number of records between a rollback or pin and the earlier record whose bundle it
+/// repeats.
 const RECORDS_MAX: usize = 1_000;
 
-/// Maximum number of merged records after a record that is repeated.
+/// Maximum number of records in `merges` between a rollback or pin and the earlier record whose
+/// bundle it repeats.
 const MERGED_MAX: usize = 64;
 
 /// Change of a channel that needs approvals.
@@ -45,7 +47,8 @@ pub struct Change {
 pub enum Approved {
     /// The trust file requires no approvals in this channel.
     NotRequired,
-    /// The record, or the earlier record whose bundle it repeats, is not after `approvals_after`.
+    /// The record, or the earlier record whose bundle it repeats, is `approvals_after` or precedes
+    /// it.
     Before,
     /// Owners that approved the change.
     By(BTreeSet<String>),
@@ -65,18 +68,18 @@ pub enum Since {
 /// Reason why an approval does not count for a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotCounted {
-    /// The statement is about another bundle, base, channel or project, or is no approval.
+    /// The statement is about a different bundle, base, channel or project, or is no approval.
     OtherChange,
-    /// The approval is about another plan of the same change.
+    /// The approval is about a different plan of the same change.
     OtherPlan {
-        /// Owners that signed it.
+        /// Owners that signed the approval.
         owners: BTreeSet<String>,
     },
     /// The approval has expired.
     Expired {
-        /// Owners that signed it.
+        /// Owners that signed the approval.
         owners: BTreeSet<String>,
-        /// Value of `expires`.
+        /// Time at which the approval expired (`expires`).
         at: Moment,
     },
     /// The signatures do not count, or the statement cannot be read.
@@ -201,7 +204,7 @@ pub fn check_since(
     Ok(approved)
 }
 
-/// True if `wanted` is a record, or one of the records before it that are not before `base`.
+/// True if `wanted` is the record or one of its predecessors down to `base`, which is included.
 fn is_between(
     blobs: &dyn Blobs,
     wanted: Option<Digest>,
@@ -226,7 +229,7 @@ fn is_between(
     Ok(false)
 }
 
-/// Checks a record without the base of its progressive release.
+/// Checks the approvals of a record, without those of the base of its progressive release.
 fn check_alone(
     blobs: &dyn Blobs,
     (context, known): (&Context<'_>, Since),
@@ -304,11 +307,11 @@ enum Standing {
     Beside,
 }
 
-/// Chains of the accepted record and of merged records. Each is read at most once.
+/// Chains of the accepted record and of the records in `merges`. Each chain is read at most once.
 struct Branches<'a> {
     blobs: &'a dyn Blobs,
     known: Since,
-    /// Merged records after the record in question.
+    /// Digests in `merges` of the records that follow the earlier record.
     merged: BTreeSet<Digest>,
     chains: BTreeMap<Digest, BTreeSet<Digest>>,
 }
@@ -340,7 +343,7 @@ impl<'a> Branches<'a> {
         Ok(Standing::New)
     }
 
-    /// True if the chain that begins with `head` has a record.
+    /// True if the chain that begins with `head` contains `record`.
     fn has(&mut self, head: Digest, record: &Digest) -> Result<bool, Refused> {
         if let Some(chain) = self.chains.get(&head) {
             return Ok(chain.contains(record));
@@ -358,7 +361,8 @@ fn chain_of(blobs: &dyn Blobs, record: Digest) -> Result<BTreeSet<Digest>, Refus
         chain.insert(digest);
         next = match read(blobs, digest) {
             Ok(linked) => linked.record.previous,
-            // A state folder and an older copy of a store lack some records.
+            // End the chain at a missing record: a state folder and an older copy of a store lack
+            // some records.
             Err(Refused::ChainIncomplete { .. }) => None,
             Err(why) => return Err(why),
         };

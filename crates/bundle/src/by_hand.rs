@@ -66,7 +66,8 @@ pub fn report(
     let envelope = stored::open(blobs, &digest)?;
     let role = claimed_role(envelope.payload())?;
     let signers = match role {
-        // The approvals of a change count together, so that one statement needs one owner.
+        // The approvals of a change count together, so each approval needs the signature of one
+        // owner only.
         Some(Role::Approve) => trust.signers(&envelope, Role::Approve, channel, when),
         Some(role) => trust.authorized_signers(&envelope, role, channel, when),
         None => Err(Refused::malformed("statement", "unknown statement type")),

@@ -23,7 +23,8 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Computes the digest of `start` followed by each of `ends`. Reads `start` only once.
+    /// Computes one digest for each of `ends`: that of `start` followed by the end. Hashes `start`
+    /// only once.
     pub fn of_each<E: AsRef<[u8]>>(
         start: &[u8],
         ends: impl IntoIterator<Item = E>,

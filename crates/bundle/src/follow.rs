@@ -510,8 +510,8 @@ fn with_newest_list(
     (channel::recall(store, &context, &memory, pointer), refused)
 }
 
-/// Serial of the newest revocation list that the store has and that is known or accepted. 0 if there is
-/// none.
+/// Serial of the newest revocation list that the store has and that is known or accepted. 0 if
+/// there is none.
 fn shown_list(
     store: &dyn Store,
     context: &Context<'_>,
@@ -529,8 +529,8 @@ fn shown_list(
     Ok(0)
 }
 
-/// Reads the revocation lists in a state folder that have valid signatures. [`Revocations::none`] if
-/// the folder has no such list.
+/// Reads the revocation lists in a state folder that have valid signatures. [`Revocations::none`]
+/// if the folder has no such list.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`] if the folder cannot be read.

@@ -51,8 +51,8 @@ pub struct History {
 /// highest serial that is not signed by a revoked key. `None` for a channel without records.
 ///
 /// # Errors
-/// A record at the head cannot be read, its signatures are not valid, or its serial is more than 2^20
-/// above the one before and above the minimum in the trust file: [`Refused::AtLink`].
+/// A record at the head cannot be read, its signatures are not valid, or its serial is more than
+/// 2^20 above the one before and above the minimum in the trust file: [`Refused::AtLink`].
 pub fn head(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -100,8 +100,8 @@ pub(crate) fn find_head(
     Ok((None, skipped))
 }
 
-/// Revocation list that the newest record by active keys names. `None`: there is no such record, or it
-/// names none. `now`: current time.
+/// Revocation list that the newest record by active keys names. `None`: there is no such record, or
+/// it names none. `now`: current time.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].

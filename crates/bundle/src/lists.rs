@@ -1,5 +1,6 @@
 //! Revocation lists of a store, for a reader without memory: gwc. Such a reader cannot know when a
-//! list was published, so a list by a retired or expired key needs a record that vouches for it.
+//! list was published. It therefore accepts a list by a retired or expired key only if a record by
+//! active keys names the list.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -17,7 +18,8 @@ use crate::statement::stored;
 use crate::store::{Chain, Store};
 use crate::trust::{KeyState, Trust, When};
 
-/// Maximum number of lists beyond a gap of serials that are read.
+/// Maximum number of lists beyond a gap of serials ([`reachable`]) that gwc reads to find a stolen
+/// key.
 const FAR_MAX: usize = 128;
 
 /// Lists in force in a channel, for a reader that has not accepted a list before: all lists in the
@@ -27,8 +29,8 @@ const FAR_MAX: usize = 128;
 /// or expired and no record by active keys names the list.
 ///
 /// # Errors
-/// The newest list, or the one that a record names, cannot be read, or its signatures are not valid:
-/// [`Refused::AtLink`].
+/// The newest list, or the one that a record names, cannot be read, or its signatures are not
+/// valid: [`Refused::AtLink`].
 pub fn in_force(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -64,8 +66,8 @@ pub fn in_force(
     Ok(all)
 }
 
-/// Newest lapsed list that fulfils a condition, if no newer list is in force in the channel. Its
-/// entries do not count. `None`: there is none.
+/// Newest lapsed list for which `condition` returns true, if no newer list is in force in the
+/// channel. The entries of a lapsed list do not count. `None`: there is no such list.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
@@ -91,7 +93,8 @@ pub fn newest_lapsed(
     Ok(None)
 }
 
-/// List with this serial, if it is lapsed. `None`: it counts, there is none, or it cannot be read.
+/// List with this serial, if the list is lapsed. `None`: the list counts, does not exist, or cannot
+/// be read.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
@@ -122,8 +125,9 @@ pub fn revoked_signers(
     Ok(keys)
 }
 
-/// Position of the readable list before a new one, and the serials that the new list cannot have. The
-/// serial of the new list is above the first of these.
+/// Returns the position of the newest readable list, the highest serial that readers reach, and the
+/// serials of all links. A new list continues the readable list. Its serial is above the highest
+/// one, and no link has it.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
@@ -148,7 +152,7 @@ pub(crate) fn before_next(
     Ok((None, last, serials.into_iter().collect()))
 }
 
-/// Reader of the lists of a store that has not accepted a list before.
+/// Reader without memory for the revocation lists of a store.
 struct Reader<'a> {
     store: &'a dyn Store,
     /// Trust file with the accepted keys. `None`: signatures are not checked.
@@ -178,14 +182,14 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Serials that readers reach.
+    /// Serials of the lists that readers read: those before the first gap ([`reachable`]).
     fn serials(&self) -> impl DoubleEndedIterator<Item = u64> {
         let trust = self.trust;
         let floor = trust.map_or(0, |trust| trust.floors(self.channel).min_revocations);
         reachable(&self.serials, floor).iter().copied()
     }
 
-    /// Reads a list that counts. `None`: it is for other channels, or lapsed.
+    /// Reads a list that counts. `None`: the list is lapsed, or its keys are for other channels.
     fn read(&self, serial: u64) -> Result<Option<Revocations>, Refused> {
         let pointer = self.pointer(serial)?;
         let why = match self.read_with(self.trust, pointer, When::First(self.now)) {
@@ -241,8 +245,8 @@ impl<'a> Reader<'a> {
         Ok(list)
     }
 
-    /// Refuses a store with lists that count and that readers do not reach: a key was stolen, or links
-    /// before them were removed.
+    /// Refuses a store in which a list beyond a gap of serials counts: a key was stolen, or the
+    /// links in the gap were removed.
     fn check_far(&self) -> Result<(), Refused> {
         let far = self.serials.iter().skip(self.serials().count());
         for &serial in far.rev().take(FAR_MAX) {

@@ -328,8 +328,8 @@ pub fn release(
     publish(store, &sign(&statement, keys)?)
 }
 
-/// Publishes a new revocation list. `channel`: the publisher's channel. `entries`: all entries of the
-/// new list.
+/// Publishes a new revocation list. `channel`: the publisher's channel. `entries`: all entries of
+/// the new list.
 ///
 /// # Errors
 /// [`WriteError::Conflict`] if another writer was faster, [`Refused::Malformed`] if the list would
@@ -366,10 +366,10 @@ pub fn revoke(
     put_link(store, &envelope, subject, (Chain::Revocations, serial))
 }
 
-/// Lowest serial above `last` that is not in `skipped`, at least `least`. Links above the head exist
-/// only if a key was stolen: they are records that the key signed before it was revoked. If another
-/// writer adds a link after the head was read, creating a link with the same serial fails as a
-/// conflict.
+/// Lowest serial above `last` that is not in `skipped`, at least `least`. Links above the head
+/// exist only if a key was stolen: they are statements that the key signed before it was revoked.
+/// If another writer adds a link after the head was read, creating a link with the same serial
+/// fails as a conflict.
 fn free_serial(last: u64, skipped: &BTreeSet<u64>, least: u64) -> Result<u64, Refused> {
     let mut serial = (last + 1).max(least);
     while skipped.contains(&serial) {

@@ -42,8 +42,8 @@ pub enum Refused {
         /// Digest of the blob.
         digest: Digest,
     },
-    /// The store lists the link with this serial, but does not have it: someone may withhold the
-    /// record or list of revocations.
+    /// The store lists the link with this serial, but does not have the link: someone may hide the
+    /// record or the revocation list.
     LinkMissing {
         /// Serial of the link.
         serial: u64,
@@ -187,8 +187,8 @@ pub enum Refused {
         bundle: Digest,
     },
 
-    /// The newest record of a channel, or the newest revocation list, cannot be used. Names its link.
-    /// Has the reason code of `why`.
+    /// The newest record of a channel, or the newest revocation list, cannot be used. Names its
+    /// link. Has the reason code of `why`.
     AtLink {
         /// Channel of the record. `None`: a revocation list.
         channel: Option<ChannelName>,
@@ -361,8 +361,8 @@ enum Retry {
     Later,
 }
 
-/// Message of [`Refused::AtLink`]: the record or list, its link in a folder and in a registry, and the
-/// reason.
+/// Message of [`Refused::AtLink`]: the record or list, its link in a folder and in a registry, and
+/// the reason.
 fn at_link(
     f: &mut fmt::Formatter<'_>,
     channel: Option<&ChannelName>,

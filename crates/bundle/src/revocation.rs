@@ -1,10 +1,11 @@
 //! Revocation lists: bundles that must never run, not even by a rollback; credentials that are
 //! never admitted; and keys whose signatures no longer count.
 //!
-//! In force in a channel are the entries of all lists whose keys count there: no list can remove an
-//! entry of another one. A list counts as long as the trust file does not revoke its keys. A reader
-//! that sees a list for the first time requires active keys, or a record by active keys that names
-//! the list. gwc repeats the entries in force in each new list. release.md §2, §5, §7.
+//! The entries in force in a channel are those of all lists whose keys count there. No list can
+//! remove an entry of a different list. A list counts as long as the trust file does not revoke its
+//! keys. A reader that sees a list for the first time requires active keys, or a record by active
+//! keys that names the list. gwc repeats the entries in force in each new list. release.md §2, §5,
+//! §7.
 
 use std::collections::BTreeSet;
 
@@ -22,11 +23,11 @@ use crate::statement::stored;
 use crate::store::{Blobs, Chain, Store};
 use crate::trust::{Signers, Trust, When};
 
-/// Maximum number of lists of a store that a gateway looks at. Somebody who can write to the store could
-/// otherwise keep it busy.
+/// Maximum number of lists of a store that a gateway reads. Somebody who can write to the store
+/// could otherwise keep the gateway busy.
 const LISTS_MAX: usize = 128;
 
-/// Maximum number of entries in force in a channel: 2^20. Further lists are refused.
+/// Maximum number of entries in force in a channel: 2^20. A list with more entries is refused.
 const ENTRIES_MAX: usize = 1 << 20;
 
 /// Revocation lists in force in a channel. Empty before the first list.
@@ -152,9 +153,9 @@ impl Revocations {
 /// Verifies a list, and adds it to the known lists.
 ///
 /// # Errors
-/// The reason why the signatures are not valid; [`Refused::WrongProject`] for a list of another
-/// project; [`Refused::RevocationsWithheld`] if the list is older than the minimum in the trust file,
-/// and no newer one is known; [`Refused::Forked`] if the serial is too far ahead;
+/// The reason why the signatures are not valid; [`Refused::WrongProject`] for a list of a different
+/// project; [`Refused::RevocationsWithheld`] if the list is older than the minimum in the trust
+/// file, and no newer list is known; [`Refused::Forked`] if the serial is too far ahead;
 /// [`Refused::FromTheFuture`] if `created` is too far ahead of the clock.
 pub fn accept(
     blobs: &dyn Blobs,
@@ -220,9 +221,9 @@ fn read_new(
     Ok(Revocations::one(candidate, list))
 }
 
-/// Adds the unknown lists among the newest 128 of a store. Leaves out lists that are refused, and
-/// returns the reason why a list that is newer than the accepted ones is refused. Lists that
-/// revoked keys or keys of other channels signed are no reason.
+/// Adds the unknown lists among the newest 128 of a store. Leaves out lists that are refused.
+/// Returns the reason if a refused list is newer than the accepted ones. Lists that revoked keys or
+/// keys of other channels signed give no reason.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
@@ -284,7 +285,8 @@ pub fn recall(
     Ok(Revocations::one(pointer, list))
 }
 
-/// True if readers skip a list for this reason: its key was revoked later, or is for other channels.
+/// True if readers skip a list that is refused for this reason: its key was revoked later, or is
+/// for other channels.
 #[must_use]
 pub const fn is_skipped(why: &Refused) -> bool {
     matches!(why, Refused::RevokedKey | Refused::WrongChannel { .. })
@@ -303,8 +305,8 @@ pub(crate) fn verify(
     Ok(list)
 }
 
-/// Checks the threshold of signers. [`Refused::KeyExpired`] or [`Refused::RevokedKey`] if enough owners
-/// signed, and a key of one of them is retired, expired or revoked now.
+/// Checks the threshold of signers. Returns [`Refused::KeyExpired`] or [`Refused::RevokedKey`] if
+/// enough owners signed, but the key of an owner is retired, expired or revoked now.
 fn enough(
     trust: &Trust,
     envelope: &Envelope,

@@ -1,9 +1,10 @@
 //! Progressive release: a record names its bundle for a share of the gateways, and for a share of
-//! their requests. All others keep the bundle of the channel's last complete record, the base.
+//! their requests. All other gateways and requests keep the base: the bundle of the channel's last
+//! complete record.
 //!
-//! The shares are determined by a hash of the node's name, or of a property of the request, and the
-//! bundle. A gateway or client therefore keeps its position over all steps of a release, and each
-//! release begins with others. release.md §6.
+//! The shares are determined by a hash of the bundle and of the node's name, or of a property of
+//! the request. A gateway or client therefore has the same position in all steps of a release. Each
+//! release begins with different gateways and clients. release.md §6.
 
 use std::fmt;
 
@@ -58,7 +59,7 @@ impl Guard {
 }
 
 impl Step {
-    /// Share of all requests that the bundle of the step serves, in millionths of a millionth.
+    /// Share of all requests that the bundle of the step serves. Unit: 10^-12.
     #[must_use]
     pub fn product(self) -> u64 {
         u64::from(self.nodes_ppm) * u64::from(self.traffic_ppm)
@@ -108,7 +109,7 @@ pub struct VersionChoice {
 }
 
 impl VersionChoice {
-    /// True if the choice has only defaults.
+    /// True if both fields have their defaults.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
@@ -148,7 +149,7 @@ impl Rollout {
         })
     }
 
-    /// The same step with this choice of the version for a request.
+    /// The same step of the release, with this choice of the version for a request.
     #[must_use]
     pub fn choosing(self, choice: VersionChoice) -> Self {
         let VersionChoice { sticky, testers } = choice;
@@ -200,7 +201,7 @@ impl Rollout {
         self.steps.len() + 1
     }
 
-    /// True if the node belongs to the share, and so runs the record's bundle.
+    /// True if the node belongs to the share of the step, and therefore runs the record's bundle.
     #[must_use]
     pub fn includes(&self, node: &str, bundle: &Digest) -> bool {
         position_ppm(node, bundle) < self.nodes_ppm()
@@ -334,8 +335,8 @@ impl Positions {
         Self(hash)
     }
 
-    /// Position of a name or key: 0 to 999,999. The first 8 bytes of the SHA-256 of the bundle's
-    /// id, a line feed and the key are scaled to parts per million. Allocates nothing.
+    /// Position of a name or key: 0 to 999,999. Scales the first 8 bytes of a SHA-256 to parts per
+    /// million. The hashed text is the bundle's id, a line feed and the key. Allocates no memory.
     #[must_use]
     pub fn position_ppm(&self, key: &[u8]) -> u32 {
         let mut hash = self.0.clone();

@@ -1,13 +1,13 @@
-//! Serials of a chain that readers follow.
+//! Serials of a chain of links up to the first gap, beyond which readers ignore links.
 //!
-//! Serials count by 1. Somebody with a stolen key could use up all of them with one statement, so
-//! readers ignore a link whose serial is far above the one before it.
+//! Serials count by 1. Somebody with a stolen key could use up all serials with one statement.
+//! Readers therefore ignore a link whose serial is far above the one before it.
 
 /// Maximum distance of a serial to the one before it: 2^20.
 const AHEAD_MAX: u64 = 1 << 20;
 
-/// Serials up to the first one that is too far above the one before it. `serials`: ascending. `from`:
-/// known serial, or the minimum in the trust file.
+/// Serials up to the first one that is too far above the one before it. `serials`: ascending.
+/// `from`: known serial, or the minimum in the trust file.
 pub(crate) fn reachable(serials: &[u64], from: u64) -> &[u64] {
     let mut last = from;
     let end = serials.iter().position(|&serial| {

@@ -3,8 +3,8 @@
 //! Records and revocation lists are never removed, because readers walk the chains. Bundles are
 //! removed with their statements. Exceptions: retained bundles, recently stored bundles, which may
 //! be released soon, and bundles with approvals of a channel's next change. After a rollback, the
-//! source artifact with the release rules stays as well, also if its bundle is removed. If any file
-//! cannot be read, no file is removed.
+//! source artifact with the release rules is retained, too, even if its bundle is removed. If any
+//! file cannot be read, no file is removed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -101,7 +101,7 @@ pub fn garbage(
         }
     }
     let mut needed = BTreeSet::from([Digest::of(EMPTY_BLOB)]);
-    // Approvals of the next change of a channel stay, with their bundle.
+    // Retain approvals of the next change of a channel, with their bundle.
     for (digest, manifest) in &manifests {
         if stored::is_of(manifest, Role::Approve)
             && let Some(approval) = pending::open_next_change(folder, *digest)

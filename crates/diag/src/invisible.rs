@@ -1,5 +1,5 @@
-//! Table of invisible characters. gwd includes this file, because it does not depend on `diag`: its
-//! logs escape the characters that gwc escapes in terminals and refuses in names.
+//! Table of invisible characters. gwd includes this file, because gwd does not depend on `diag`:
+//! the logs of gwd escape the characters that gwc escapes in terminals and refuses in names.
 
 /// True if a character is invisible or changes the display of its neighbours: controls except line
 /// feed and tab, format characters (zero width, writing direction, soft hyphen, tags) and fillers.
@@ -33,8 +33,8 @@ pub(crate) const fn is_invisible(c: char) -> bool {
     )
 }
 
-/// True for blank symbols, placeholders of objects and variation selectors, which people cannot
-/// see.
+/// True for blank symbols, placeholders of objects and variation selectors, all of which are
+/// invisible to people.
 pub(crate) const fn is_picture(c: char) -> bool {
     matches!(
         c,

@@ -37,8 +37,8 @@ pub fn level(level: Level) -> &'static str {
     }
 }
 
-/// Escapes a plain text message: brackets would be embedded links (§3.11.6), and braces
-/// placeholders (§3.11.5).
+/// Escapes a plain text message. Without escapes, brackets would be embedded links (§3.11.6), and
+/// braces would be placeholders (§3.11.5).
 #[must_use]
 pub fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

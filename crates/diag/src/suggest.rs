@@ -3,8 +3,8 @@
 /// Maximum length of a word whose distance is computed, in characters. Longer words are only
 /// compared for equality.
 const CHARS_MAX: usize = 128;
-/// Maximum work of one call of [`nearest`]: pairs of characters of compared words. Words that
-/// cannot be near are not compared, so that a list of thousands of names needs a part of it.
+/// Maximum work of one call of [`nearest`], in pairs of characters of compared words. Words that
+/// cannot be near are not compared, so a list of thousands of names needs only a part of this work.
 const CHAR_PAIRS_MAX: usize = 1 << 18;
 
 /// Returns the word of `known` that is nearest to `word`, if it is near enough.
@@ -58,9 +58,9 @@ impl Folded {
         Self { text, sorted }
     }
 
-    /// False if the length of a word alone shows that the word is not near enough.
+    /// False if the lengths of two words alone show that the words are not near enough.
     fn has_length_near(&self, candidate: &str) -> bool {
-        // The lower case of other characters may have another length.
+        // The lower case of non-ASCII characters may have a different length.
         let is_exact = self.text.is_ascii() && candidate.is_ascii();
         let (own, other) = (self.sorted.len(), candidate.len());
         !is_exact || own.abs_diff(other) <= allowed(own.max(other))
@@ -83,7 +83,7 @@ impl Folded {
         Some((distance <= allowed && distance < length).then_some(distance))
     }
 
-    /// Lower bound of the distance: number of characters that only one of two words has.
+    /// Lower bound of the distance: number of characters that only one of the two words has.
     fn differing(&self, other: &Self) -> usize {
         let (mut own, mut others) = (self.sorted.iter(), other.sorted.iter());
         let (mut one, mut two) = (own.next(), others.next());

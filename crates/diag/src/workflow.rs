@@ -25,8 +25,9 @@ pub fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
-/// Escapes the commands of CI systems in a report for people: `::command::` at the beginning of a
-/// line (GitHub, which ignores blanks before it), and the forms of [`without_hash_commands`].
+/// Escapes the commands of CI systems in a report for people. These are `::command::` at the
+/// beginning of a line (GitHub, which ignores blanks before it), and the forms of
+/// [`without_hash_commands`].
 #[must_use]
 pub fn without_commands(text: &str) -> Cow<'_, str> {
     let text = without_hash_commands(text, "\\u{23}");

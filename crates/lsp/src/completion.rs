@@ -16,8 +16,8 @@ use crate::text::{Encoding, Text};
 /// Maximum number of items in a response. The client repeats the request after the next character.
 const ITEMS_MAX: usize = 1_000;
 
-/// Noncharacters of the same length in UTF-8. One that the document does not contain marks the
-/// cursor: it is inserted into the text before the outline is read.
+/// Noncharacters of the same length in UTF-8. A noncharacter that the document does not contain
+/// marks the cursor. It is inserted into the text before the outline is read.
 const MARKS: [char; 6] = [
     '\u{FFFF}', '\u{FFFE}', '\u{FDD0}', '\u{FDD1}', '\u{FDD2}', '\u{FDD3}',
 ];

@@ -145,13 +145,13 @@ impl<'c> Server<'c> {
         }
     }
 
-    /// Calls a handler. `None` after a panic: a bug that one document triggers must not end the
-    /// session.
+    /// Calls a handler. `None` after a panic, because a bug that one document triggers must not end
+    /// the session.
     fn guarded<T>(&mut self, handler: impl FnOnce(&mut Self) -> T) -> Option<T> {
         catch_unwind(AssertUnwindSafe(|| handler(self))).ok()
     }
 
-    /// Logs at the client that gwc ended the handling of `what` because of a bug.
+    /// Sends a log message to the client: gwc ended the handling of `what` because of a bug.
     fn log_bug(&self, what: &str) -> anyhow::Result<()> {
         let advice = "please report it, close the document and open it again";
         let message = format!("{what} ended with a bug of gwc; {advice}");

@@ -27,8 +27,8 @@ pub(super) struct Alias {
 }
 
 impl Alias {
-    /// Creates the alias of an operation with this key, template and conditions. The last argument is its
-    /// security, and true if it is internal.
+    /// Creates the alias of an operation with this key, template and conditions. `security` is that
+    /// of the operation. `internal` is true if the gateway must not serve the operation.
     pub(super) fn new(
         of: Spanned<String>,
         (key, operation): (String, &spec::Operation),
@@ -152,7 +152,8 @@ fn not_served<'a>(
             alias.key
         ));
     }
-    // Other paths can be closer to all requests of a path that both describe.
+    // If both templates match the same paths, a closer path takes requests from both operations
+    // alike.
     if subset(&named.template, &alias.template) {
         return None;
     }

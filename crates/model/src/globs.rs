@@ -32,7 +32,7 @@ pub fn expand(files: &mut Files, settings: &mut Settings, sink: &mut Sink) {
 
 /// Files that a search for patterns leaves out, and texts for its findings.
 pub struct Search<'s> {
-    /// Files that gateway.yaml uses for another purpose.
+    /// Files that gateway.yaml uses for a different purpose.
     pub taken: &'s BTreeSet<String>,
     /// Files that gateway.yaml names for the same purpose. A link among them gets no finding.
     pub named: BTreeSet<&'s str>,
@@ -40,9 +40,9 @@ pub struct Search<'s> {
     pub examples: &'s str,
 }
 
-/// Finds the files that match the patterns and are not taken, each once. A pattern that begins with
-/// `!` excludes files. Reports a pattern that matches no file, or that matches links and special
-/// files, which it skips.
+/// Finds the files that match the patterns, each once, without [`Search::taken`]. A pattern that
+/// begins with `!` excludes files. Reports a pattern that matches no file. Also reports a pattern
+/// that matches links and special files, which the search skips.
 pub fn files_of(
     files: &Files,
     patterns: &[Spanned<String>],
@@ -91,8 +91,8 @@ pub fn files_of(
     found
 }
 
-/// Finding about a pattern that matches entries which are not regular files: the first one, and the
-/// number of `more` entries.
+/// Finding about a pattern that matches entries which are not regular files. Names the first such
+/// entry and the number of further ones (`more`).
 fn skips((path, kind): (&str, Skipped), more: usize, span: Span) -> Diagnostic {
     let kind = match kind {
         Skipped::Link => "a symbolic link",

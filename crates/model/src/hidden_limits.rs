@@ -60,8 +60,9 @@ fn hidden<'m>(
     pairs
 }
 
-/// True if a policy is a limit. A step of another kind between a rate limit and a quota can refuse
-/// requests. Only the rate limit counts these requests, and has an effect on them.
+/// True if a policy is a rate limit or quota. A step of a different kind between a rate limit and a
+/// later quota can refuse requests. Such requests count for the rate limit but not for the quota,
+/// so the rate limit has an effect.
 fn is_limit(policy: Limit<'_>) -> bool {
     matches!(
         policy.value.checked,

@@ -109,8 +109,8 @@ impl Invariant {
     }
 
     /// True if the operation uses an upstream with one of the selected names, or an upstream with
-    /// the same server, file or SRV name. An upstream with another name therefore cannot bypass the
-    /// invariant.
+    /// the same server, file or SRV name. An upstream with a different name therefore cannot bypass
+    /// the invariant.
     pub(crate) fn fits_upstreams(&self, subject: &Subject<'_>) -> bool {
         fits(&self.upstreams, &subject.upstream_names())
             || same_server(subject, |name| any(&self.upstreams, name)).is_some()

@@ -48,7 +48,8 @@ fn further_routes(api: &Api) -> usize {
     served_operations(api) * api.mounts.len().saturating_sub(1)
 }
 
-/// Number of operations that have a route at each mount, with those outside of the document.
+/// Number of operations that have a route at each mount. Includes operations for requests that the
+/// document does not describe, and endpoints of served documents.
 fn served_operations(api: &Api) -> usize {
     let served = |operation: &&Operation| !operation.internal;
     api.operations.iter().filter(served).count() + api.rest.len()

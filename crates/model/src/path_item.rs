@@ -182,8 +182,8 @@ pub(super) fn path_readings(setting: NodeRef<'_>) -> Option<ir::PathReadings> {
     }
 }
 
-/// True if upstreams may understand every path that matches the template as another path: a literal
-/// contains `;`, `%2F`, `%5C`, `%25` or `%3B`, or an inner segment is empty. The names of
+/// True if upstreams may understand every path that matches the template as a different path: a
+/// literal contains `;`, `%2F`, `%5C`, `%25` or `%3B`, or an inner segment is empty. The names of
 /// parameters do not count, because no request contains them.
 pub(super) fn is_ambiguous(template: &ir::Template) -> bool {
     let segments = template.segments().iter();

@@ -150,7 +150,7 @@ fn longer<'s>(
     met.collect()
 }
 
-/// Relation between a step without runs and a step of an automaton.
+/// Relation between two steps: one of a segment without runs, and one of an automaton.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Relation {
     /// Both steps accept a common byte ([`Step::meet`]).
@@ -478,7 +478,7 @@ mod tests {
             for (b, right) in segments.iter().zip(&languages) {
                 let shortest = left.intersection(right).map(|word| word.len()).min();
                 let found = common(a, b);
-                // `words` has no longer strings.
+                // `words` contains only strings of at most 5 bytes.
                 let length = found
                     .as_ref()
                     .map(String::len)

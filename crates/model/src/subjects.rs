@@ -11,8 +11,8 @@ use policy::{Checked, auth};
 
 use crate::{Api, Settings, Valued, chain, outbound, verifiers};
 
-/// Operation that an invariant can select, at all mounts of the API. The operation may be one for
-/// undescribed requests.
+/// Operation that an invariant can select, at all mounts of the API. The operation can be one for
+/// requests that the document does not describe.
 pub(crate) struct Subject<'a> {
     pub(crate) api: &'a Api,
     pub(crate) key: &'a str,
@@ -358,7 +358,7 @@ mod tests {
         assert!(matches_path("/files/**", "", Some(&prefix)));
         assert!(!matches_path("/file/**", "", Some(&prefix)));
         assert!(matches_path("/ADMIN/**", "", Some(&folded)));
-        // Undescribed requests have any path below the mount.
+        // Requests that the document does not describe have any path below the mount.
         assert!(matches_path("/v1/admin", "/v1", None));
         assert!(matches_path("/**", "/v1", None));
         assert!(!matches_path("/v2/**", "/v1", None));

@@ -41,7 +41,8 @@ pub(super) fn check(files: &Files, api: &Api, messages: &Messages, sink: &mut Si
     let mut spans = BTreeMap::new();
     find(resolver.root(), &names, &mut spans);
     for name in names {
-        // A format of another file is reported at the document.
+        // A format that the document itself does not contain is in a different file: report the
+        // format at the root of the document.
         let span = spans.get(name).copied();
         report(name, span.unwrap_or(resolver.root().span()), sink);
     }

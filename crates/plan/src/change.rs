@@ -118,7 +118,7 @@ const BODY_MAX: usize = 160;
 pub(crate) const MAY_BREAK: &str = "may break";
 
 impl Message {
-    /// Takes the decision of an equal change if the own decision is less certain.
+    /// Replaces an undecided result by the result of `other`, an equal change, if that is decided.
     pub(crate) fn decide(&mut self, other: &Self) {
         let is_open = |one: &Self| matches!(one.decision, Some(Decision::Undecided(_)));
         if is_open(self) && !is_open(other) {
@@ -191,8 +191,8 @@ pub enum Decision {
     Proved,
     /// A value was found that shows the break.
     Refuted,
-    /// No proof and no such value was found, for this reason. The level of the keyword's check
-    /// applies.
+    /// Neither a proof nor a value that shows a break was found, for this reason. The level of the
+    /// keyword's check applies.
     Undecided(Doubt),
 }
 

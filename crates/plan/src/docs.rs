@@ -81,7 +81,7 @@ fn of_tokens(api: &str, part: &str, old: Value, new: Value) -> Change {
 }
 
 /// Creates a change of the servers that a document names. The gateway behaves as before, but
-/// clients that are generated from the document send their requests and credentials to another
+/// clients that are generated from the document send their requests and credentials to a different
 /// host. The class is [`Class::Moved`] only if no old server has the host.
 fn of_servers(api: &str, old: Value, new: Value) -> Change {
     let hosts = |value: &Value| -> BTreeSet<String> {

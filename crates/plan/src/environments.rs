@@ -208,7 +208,7 @@ impl Plan {
     }
 }
 
-/// Changes of the rules that the line of a new environment describes.
+/// Ids of changes of the rules that the line of a new environment already describes.
 const OF_CHANNEL: [&str; 3] = ["channel-changed", "environment-changed", "rules-unknown"];
 
 /// Returns the change for a new environment, and the changes of its rules. The class of the change
@@ -250,7 +250,7 @@ fn added(
     let against = replaced.iter().copied().chain(base.or(nearest));
     let of_rules = against.flat_map(|(_, plan)| {
         let changes = plan.changes.iter();
-        // Lists channel and environment of a new environment once, in its own line.
+        // The line of a new environment already contains its channel and environment.
         changes
             .filter(|change| change.section == Section::Rules && !OF_CHANNEL.contains(&change.id))
     });

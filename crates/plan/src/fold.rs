@@ -30,7 +30,7 @@ pub struct Line<'a> {
     /// Class of the line, or `may break` ([`Change::label`]). For a line with changes of several
     /// classes, a text instead of the class.
     pub label: &'static str,
-    /// True if the operations of the line moved to another path, host, listener or method.
+    /// True if the operations of the line moved to a different path, host, listener or method.
     pub is_move: bool,
     /// Class by which lines are counted and limited.
     pub class: Class,
@@ -169,7 +169,7 @@ impl Line<'_> {
         self.changes[0]
     }
 
-    /// Old and new value of the line. `None` if [`Self::what`] says all.
+    /// Old and new value of the line. `None` if [`Self::what`] already contains the values.
     #[must_use]
     pub fn values(&self) -> Option<Values> {
         let first = self.first();

@@ -658,7 +658,7 @@ mod tests {
         }
     }
 
-    /// The second call has equal policies. Its result shows that it compares nothing.
+    /// The second call has equal policies. Its result shows that the call compared nothing.
     #[test]
     fn pair_of_policies_is_compared_once() {
         let edits = Edits::default();
@@ -667,7 +667,7 @@ mod tests {
             let path = edits.path(("policy p", &new), ("policy a/p", its));
             assert_eq!(path.as_deref(), Some("a"));
         }
-        // Policies of other subjects are another pair.
+        // Policies with a different subject are a different pair.
         assert_eq!(edits.path(("policy q", &new), ("policy q", &new)), None);
     }
 }

@@ -1,5 +1,5 @@
-//! Comparison of the `Host` field that servers receive. If clients choose the value, they choose the
-//! virtual host of the server, which may be a protected one.
+//! Comparison of the `Host` field that servers receive. If clients choose the value, they choose
+//! the virtual host of the server, which may be a protected one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,13 +19,13 @@ pub(crate) struct Sender<'a> {
 struct Received<'a> {
     /// Upstreams through which the server receives the `Host` of clients.
     of_clients: BTreeSet<&'a str>,
-    /// Other values, as gateway.yaml and documents have them.
+    /// Other values of `Host`, as written in gateway.yaml and documents.
     fixed: BTreeSet<String>,
 }
 
 /// Returns the servers that received only fixed values of `Host` from the operation, with these
-/// values, and that now receive the `Host` of clients. Leaves out changed values of `host_header` of
-/// an upstream with the same name, which another comparison reports.
+/// values, and that now receive the `Host` of clients. Leaves out changed values of `host_header`
+/// of an upstream with the same name, which a different comparison reports.
 pub(crate) fn newly_chosen(old: &Sender<'_>, new: &Sender<'_>) -> Vec<(String, String)> {
     let is = new.received();
     if is.values().all(|received| received.of_clients.is_empty()) {

@@ -511,7 +511,8 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
             }
         )*};
     }
-    // A scheme that operations newly require, or no longer require, is reported with them.
+    // The lines of these operations report a scheme that operations newly require, or no longer
+    // require.
     let used = [schemes(was), schemes(is)];
     definitions! {
         mounts "mount"

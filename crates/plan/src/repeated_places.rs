@@ -62,8 +62,8 @@ impl<'a> WrittenPlaces<'a> {
         &self.shared
     }
 
-    /// Source locations to write with a line. The other locations of a line are only counted, so
-    /// such a line always has its own.
+    /// Source locations to write with a line. A line with several locations shows the first
+    /// location and the number of the others, and never refers to an earlier line.
     #[must_use]
     pub fn of(&self, line: &Line<'a>) -> Location<'a> {
         let places = located(line.changes[0]);

@@ -393,7 +393,7 @@ fn is_named_by_subject(change: &Change) -> bool {
 /// and prose. JSON contains the whole values.
 const VALUES_MAX: usize = 320;
 
-/// Number of characters for both values together that [`arrow_within`] uses at least.
+/// Minimum number of characters for both values together in a text of [`arrow_within`].
 const VALUES_MIN: usize = 80;
 
 /// Number of characters of the arrow and of the ellipses around two values.

@@ -166,7 +166,7 @@ pub struct Hidden {
 }
 
 impl Hidden {
-    /// True if another operation describes the same requests.
+    /// True if `other` describes the same requests.
     #[must_use]
     pub fn has_requests_of(&self, other: &Self) -> bool {
         self.method == other.method

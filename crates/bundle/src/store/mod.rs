@@ -166,8 +166,8 @@ pub enum Chain {
 }
 
 impl Chain {
-    /// Adds the link of the chain to the reason why its record or list cannot be used. Errors of an
-    /// unreachable store stay as they are.
+    /// Adds the link of the chain to the reason why its record or list cannot be used. Does not
+    /// change errors of an unreachable store.
     #[must_use]
     pub fn at_link(&self, serial: u64, why: Refused) -> Refused {
         match why {

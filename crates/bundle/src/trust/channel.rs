@@ -68,7 +68,7 @@ impl ChannelSettings {
     }
 }
 
-/// Leaves out `approvals: 0`, so that trust files without approvals keep their bytes.
+/// Leaves out `approvals: 0`, so that trust files without approvals remain equal byte for byte.
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes a reference"

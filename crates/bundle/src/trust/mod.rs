@@ -221,7 +221,7 @@ impl Trust {
         settings.map_or_else(Floors::default, ChannelSettings::floors)
     }
 
-    /// Approvals that a new bundle of a channel needs. `None`: none.
+    /// Approvals that a new bundle of a channel needs. `None`: a new bundle needs no approvals.
     #[must_use]
     pub fn approvals(&self, channel: &ChannelName) -> Option<ApprovalRule> {
         let settings = self.channels.get(channel)?;
@@ -233,8 +233,8 @@ impl Trust {
     }
 
     /// Newest record of a channel that an operator accepted with all records before it
-    /// (`accepted_until`), although gateways without state refuse them. Only gwc reads this. `None`:
-    /// none.
+    /// (`accepted_until`), although gateways without state refuse these records. Only gwc reads
+    /// this setting. `None`: there is no such record.
     #[must_use]
     pub fn accepted_until(&self, channel: &ChannelName) -> Option<Digest> {
         self.channels.get(channel)?.accepted_until

@@ -69,7 +69,7 @@ fn signed(store: &Store, bundle: Digest, approve: Approve, signer: &str) -> Dige
     publish::put_statement(store, &envelope, None).unwrap()
 }
 
-/// Store with a record of the bundle `old`, to which gateways do not apply the rule.
+/// Store with a record of the bundle `old`, which gateways have accepted without approvals.
 struct World {
     store: Store,
     base: Pointer,
@@ -127,7 +127,8 @@ impl World {
         channel::accept(&self.store, &context, &memory, pointer).map(drop)
     }
 
-    /// Checks a record of the bundle `new` with this evidence.
+    /// Accepts a record of the bundle `new` with this evidence, as a gateway that has accepted the
+    /// base.
     fn accept_next(&self, trust: &Trust, evidence: &BTreeSet<Digest>) -> Result<(), Refused> {
         let pointer = self.forge(self.new, self.next(evidence));
         self.accept(trust, Some(self.base), pointer)
@@ -153,7 +154,7 @@ fn two_owners_approve_one_after_the_other() {
         refused.to_string(),
         "1 of the 2 owners that must approve this change have approved it"
     );
-    // Without the rule, and in another channel, no approval is required.
+    // A trust file without `approvals`, and a different channel, require no approvals.
     let none = trust_of(keys());
     assert_eq!(world.accept_next(&none, &[].into()), Ok(()));
     let staging = "staging".parse().unwrap();
@@ -276,7 +277,7 @@ fn signature_in_another_role_does_not_count() {
         let evidence = world.approvals(&["ann", signer]);
         assert_eq!(world.accept_next(&trust, &evidence), missing(1), "{signer}");
     }
-    // A statement of another type, signed by an approver, is no approval.
+    // A statement of a different type is no approval, even if an approver signed it.
     let statement = Statement {
         subject: vec![world.new],
         predicate: build(None),
@@ -375,7 +376,8 @@ fn accepted_record_stays_accepted() {
     let pointer = world.forge(world.new, world.next(&world.approvals(&["ann"])));
     let without = trust_of(keys());
     assert_eq!(world.accept(&without, Some(world.base), pointer), Ok(()));
-    // The rule is newer than the record, and the key of an approver is revoked.
+    // The trust file requires approvals only after the record was accepted, and the key of an
+    // approver is revoked.
     let mut revoked = keys();
     revoked.iter_mut().for_each(|key| {
         if key.owner == "ann" {
@@ -391,7 +393,7 @@ fn accepted_record_stays_accepted() {
         ..Memory::default()
     };
     channel::recall(&world.store, &context, &memory, pointer).unwrap();
-    // A node without state refuses it.
+    // A node without state refuses the record.
     assert_eq!(world.accept(&trust, None, pointer), missing(0));
 }
 
@@ -461,7 +463,8 @@ fn rollback_to_an_unapproved_bundle_is_refused() {
     let evil = Digest::of(b"evil");
     let stolen = world.forge(evil, record(4, Some(head)));
     assert_eq!(world.accept(&trust, Some(head), stolen), missing(0));
-    // … and then records that refer to it. Approvals of other bundles and changes do not help.
+    // … and then records that repeat its bundle. Approvals of other bundles and changes do not
+    // help.
     for kind in [RecordKind::Rollback, RecordKind::Pin] {
         let back = Record {
             kind,
@@ -471,7 +474,7 @@ fn rollback_to_an_unapproved_bundle_is_refused() {
         let pointer = world.forge(evil, back);
         assert_eq!(world.accept(&trust, Some(head), pointer), missing(0));
     }
-    // A good record after it is accepted, so that the thief cannot block the channel …
+    // A valid record after the stolen one is accepted, so that the thief cannot block the channel …
     let good = Record {
         kind: RecordKind::Rollback,
         evidence: evidence.clone(),
@@ -479,7 +482,7 @@ fn rollback_to_an_unapproved_bundle_is_refused() {
     };
     let good = world.forge(world.new, good);
     assert_eq!(world.accept(&trust, Some(head), good), Ok(()));
-    // … but the refused record is not approved by that.
+    // … but this does not approve the bundle of the refused record.
     let again = Record {
         kind: RecordKind::Rollback,
         evidence,
@@ -507,7 +510,7 @@ fn records_until_the_rule_need_no_approvals() {
         assert_eq!(world.accept(&trust, known, back), Ok(()));
         assert_eq!(world.accept(&trust, known, never), missing(0));
     }
-    // A fork below the record is not covered.
+    // A fork from an earlier record does not count as a record before `approvals_after`.
     let fork = world.forge(Digest::of(b"evil"), record(2, Some(world.base)));
     assert_eq!(world.accept(&trust, None, fork), missing(0));
     let next = world.forge(Digest::of(b"later"), record(3, Some(second)));

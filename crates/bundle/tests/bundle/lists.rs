@@ -97,7 +97,7 @@ fn list_counts_in_the_channels_of_its_keys() {
     assert_eq!(head.accepted.revocations().serial(), 0);
     let known_one = accept(&store, &of_test, &none);
     assert!(has(&known_one, "one"));
-    // The entries of all lists are in force, whatever a later list repeats.
+    // The entries of all lists are in force, even if a later list does not repeat them.
     let two = publish(&store, "two", "rob");
     assert_eq!(two.serial, 2);
     let in_prod = accept(&store, &context, &none);
@@ -107,7 +107,7 @@ fn list_counts_in_the_channels_of_its_keys() {
         let in_test = accept(&store, &of_test, known);
         assert!(has(&in_test, "one") && has(&in_test, "two"));
     }
-    // A list that continues no other list ends nothing.
+    // A list that continues no other list ends no entry.
     forge(&store, 3, "tia");
     let four = publish(&store, "four", "rob");
     assert_eq!(four.serial, 4);
@@ -121,7 +121,7 @@ fn list_counts_in_the_channels_of_its_keys() {
     assert_eq!(unusable.reason(), "blob-missing");
 }
 
-/// A stolen key that may only revoke.
+/// A stolen key that may only sign revocation lists.
 #[test]
 fn no_list_removes_the_entry_of_another_one() {
     let trust = with_tester();
@@ -141,7 +141,7 @@ fn no_list_removes_the_entry_of_another_one() {
     }
 }
 
-/// A thief removes his list again, so that the next list gets its serial.
+/// A thief removes a list from the store, so that the next list gets the same serial.
 #[test]
 fn list_with_the_serial_of_another_one_is_accepted() {
     let trust = with_tester();
@@ -155,7 +155,7 @@ fn list_with_the_serial_of_another_one_is_accepted() {
     assert!(has(&lists, "forged") && has(&lists, "one"));
 }
 
-/// A thief with a key shows his list first, and hides the owners' one, which a record names.
+/// A thief with a key publishes a list, and hides the owners' list, which a record names.
 #[test]
 fn list_that_a_record_names_is_read() {
     let trust = with_tester();
@@ -192,7 +192,7 @@ fn revocation_error(store: &Store, trust: &Trust) -> String {
     refused.reason().into_owned()
 }
 
-/// A writer without a key cannot keep a gateway busy.
+/// Somebody who can write to the store, but has no key, cannot keep a gateway busy.
 #[test]
 fn only_the_newest_lists_of_a_store_are_read() {
     let trust = with_tester();
@@ -212,7 +212,7 @@ fn only_the_newest_lists_of_a_store_are_read() {
     assert!(has(&known, "one"));
 }
 
-/// One list cannot use up the serials, whichever key signed it.
+/// One list cannot use up the serials, whichever key signed the list.
 #[test]
 fn list_with_a_serial_far_ahead_is_ignored() {
     let trust = with_tester();
@@ -237,7 +237,8 @@ fn list_with_a_serial_far_ahead_is_ignored() {
     assert!(has(&lists, "two") && !has(&lists, "forged"));
 }
 
-/// The key is retired: a gateway that sees the list for the first time refuses it, and so does gwc.
+/// The key of the list is retired: a gateway that sees the list for the first time refuses the
+/// list, and so does gwc.
 #[test]
 fn list_by_a_retired_key_needs_a_record() {
     let prod = prod();
@@ -266,7 +267,8 @@ fn list_by_a_retired_key_needs_a_record() {
     assert!(has(head.accepted.revocations(), "one"));
 }
 
-/// Two owners signed the list in force, and one of their keys is revoked later: readers skip the list.
+/// Two owners signed the list in force, and the key of one owner is revoked later: readers skip the
+/// list.
 #[test]
 fn list_of_two_owners_one_of_them_revoked_is_skipped() {
     let owners = ["rob", "ria", "rex"].map(|owner| trusted(owner, &[Role::Revoke]));
@@ -309,7 +311,7 @@ fn list_of_two_owners_one_of_them_revoked_is_skipped() {
     assert_eq!(one_signer.serial, 3);
 }
 
-/// A release with several keys, one of which was stolen. Signatures are sorted by key.
+/// One of several keys of a release was stolen. Signatures are sorted by key.
 #[test]
 fn revoked_key_among_others_is_the_reason() {
     let mut rita = trusted("rita", &[Role::Release]);

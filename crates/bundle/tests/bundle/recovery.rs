@@ -42,7 +42,7 @@ fn stolen_key_at_the_last_serial_is_recovered_from() {
         let stolen = forge(&store, bundle("one").id(), stolen, "mallory");
         store.create_link(&chain, serial, &stolen.digest).unwrap();
     }
-    // Nobody follows a serial far ahead: one record cannot use up all serials.
+    // Readers ignore a serial far ahead, so one record cannot use up all serials.
     let memory = follow::remember(&state, &context).unwrap();
     let refused = follow::head(&store, &context, &memory).unwrap_err();
     assert_eq!(refused.reason(), "forked");

@@ -82,8 +82,8 @@ impl Reader<'_> {
     /// offset after the bracket.
     fn end(&mut self, bracket: char, at: usize) -> usize {
         let is_object = bracket == '}';
-        // Without such a collection, a search would pass all collections and end none: many such
-        // brackets would take quadratic time.
+        // If no open collection has this kind, do not search: a text of many such brackets would
+        // take quadratic time.
         let is_open = self.open.last().is_some_and(|last| match is_object {
             true => last.has_object,
             false => last.has_list,
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn brackets_without_counterparts_take_linear_time() {
-        // Without a limit, the search for counterparts would pass 40 billion collections.
+        // Without the check of open collections, the searches would visit 40 billion collections.
         let count = 200_000;
         let text = "{\"a\":".repeat(count) + &"]".repeat(count) + "\"b\"";
         let outline = super::read(&text);

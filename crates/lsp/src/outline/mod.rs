@@ -11,8 +11,8 @@ use std::ops::Range;
 
 /// Maximum nesting of flow collections.
 const DEPTH_MAX: usize = 64;
-/// Maximum of [`Reader::unclosed_bytes`]. After that, each bracket counts as unclosed: the search
-/// would take quadratic time in a text of unclosed brackets.
+/// Maximum of [`Reader::unclosed_bytes`]. Beyond it, each bracket counts as unclosed, because
+/// searches in a text of unclosed brackets take quadratic time.
 const UNCLOSED_BYTES_MAX: usize = 8 << 20;
 
 /// Outline of a text.
@@ -269,8 +269,8 @@ impl Reader<'_> {
                 at += length;
             }
         }
-        // An inner collection can end after its outer one, if quotes before it hide it from the
-        // search for the end of the outer one. The text of the inner one is not read again.
+        // A quote can hide brackets from the search for the end of an outer collection, so that an
+        // inner collection ends after it. Do not read the text of the inner collection again.
         limit.max(at)
     }
 

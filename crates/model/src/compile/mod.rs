@@ -161,7 +161,7 @@ pub struct Options<'o> {
     pub levels: Levels,
     /// Environment of the project. `None`: compile without an environment.
     pub environment: Option<&'o str>,
-    /// Environments that are read and checked beside the chosen one.
+    /// Environments that are read and checked in addition to the chosen environment.
     pub scope: Scope,
     /// Commit whose ignore rules apply in addition; see [`Files::set_base`]. `None`: no commit.
     pub base: Option<&'o str>,

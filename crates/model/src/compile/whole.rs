@@ -28,7 +28,8 @@ pub(super) struct Whole<'p> {
     pub(super) apis: &'p [Api],
     /// Root of gateway.yaml in the environment.
     pub(super) root: NodeRef<'p>,
-    /// Environments whose gateway.yaml was read. Unused names are reported only if all were.
+    /// Environments whose gateway.yaml was read. Unused names are reported only if all environments
+    /// were read.
     pub(super) scope: Scope,
 }
 

@@ -4,7 +4,7 @@ use bundle::ir::Value;
 
 /// Maximum number of schemas that are read for one bound. Schemas beyond it have the bound 1.
 const SCHEMAS_MAX: u32 = 10_000;
-/// Maximum nesting of schemas. Deeper ones have the bound 1, and so have recursive ones.
+/// Maximum nesting of schemas. Deeper and recursive schemas have the bound 1.
 const DEPTH_MAX: u32 = 32;
 
 /// Minimum length in bytes of a JSON text in UTF-8 that a schema accepts in a request. The result
@@ -94,13 +94,13 @@ impl<'a> Reader<'a> {
         bounds.min().unwrap_or(1)
     }
 
-    /// `[`, items, commas, `]`.
+    /// Minimum length of an array: `[`, items, commas, `]`.
     fn array(&mut self, schema: &'a Value, depth: u32) -> u64 {
         let count = number(schema, "minItems");
         if count == 0 {
             return 2;
         }
-        // Items of `prefixItems` have other schemas.
+        // With `prefixItems`, `items` is not the schema of all items.
         let item = match (schema.get("items"), schema.get("prefixItems")) {
             (Some(items), None) => self.schema(items, depth + 1),
             _ => 1,
@@ -110,7 +110,8 @@ impl<'a> Reader<'a> {
             .saturating_add(1)
     }
 
-    /// `{`, members, commas, `}`. A member that the schema does not name is at least `"":0`.
+    /// Minimum length of an object: `{`, members, commas, `}`. A member that the schema does not
+    /// name takes at least the 4 bytes of `"":0`.
     fn object(&mut self, schema: &'a Value, depth: u32) -> u64 {
         let (mut members, mut bytes) = (0, 0_u64);
         let required = schema.get("required").map(|value| self.resolved(value));
@@ -135,7 +136,7 @@ impl<'a> Reader<'a> {
         bytes.saturating_add(commas).saturating_add(2)
     }
 
-    /// True if a property is not required in requests.
+    /// True if a property has `readOnly: true`, so that requests need not contain it.
     fn is_read_only(&self, property: &'a Value, depth: u32) -> bool {
         let property = self.resolved(property);
         let inner = |key: &str| {
@@ -150,7 +151,8 @@ impl<'a> Reader<'a> {
             })
     }
 
-    /// Minimum length of a value. Numbers have several spellings.
+    /// Minimum length of this value as JSON, in bytes. Numbers count as 1 byte, because they have
+    /// several spellings.
     fn literal(&self, value: &'a Value, depth: u32) -> u64 {
         let inner = |value: &'a Value| match depth < DEPTH_MAX {
             true => self.literal(self.resolved(value), depth + 1),
@@ -174,7 +176,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Value of a keyword that is a number of parts. 0 if it is absent.
+/// Value of a keyword that is a number, such as `minItems`. 0 if the keyword is absent.
 fn number(schema: &Value, key: &str) -> u64 {
     match schema.get(key) {
         Some(Value::Integer(number)) => u64::try_from(*number).unwrap_or(0),

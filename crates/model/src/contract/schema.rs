@@ -69,7 +69,7 @@ enum KeywordKind {
     Object,
     /// Keyword `x-gateway` of a schema. The contract contains only its `limits`.
     Gateway,
-    /// Sunset or stability level: a text, which has no effect on values.
+    /// Sunset or stability level: a string, which has no effect on values.
     Lifecycle,
 }
 

@@ -109,7 +109,7 @@ impl Sites {
 }
 
 impl Site {
-    /// Site with these inner schemas, in the order of the document.
+    /// Creates a site with these inner schemas, which are in the order of the document.
     fn new(at: Option<At>, number: Option<u32>, mut inner: Vec<(Box<str>, u32)>) -> Self {
         let wrapped = inner.iter();
         let wrapped = wrapped.filter(|(name, _)| matches!(&**name, "allOf" | "$ref"));

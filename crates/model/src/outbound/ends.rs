@@ -54,8 +54,8 @@ impl End {
         self.sent > Sent::Nothing
     }
 
-    /// True if this destination receives at least the part of requests that `other` receives, for
-    /// at least as long. Only the two sunsets are compared, because the current day is not known.
+    /// True if this destination receives at least the part of the requests that `other` receives,
+    /// for at least as long. Compares only the two sunsets, because the current day is not known.
     pub(super) fn is_sent_like(&self, other: &Self) -> bool {
         let is_as_long = |until: &String| other.until.as_ref().is_some_and(|its| its <= until);
         self.sent >= other.sent && self.until.as_ref().is_none_or(is_as_long)
@@ -118,8 +118,8 @@ impl End {
         is_whole.then(|| path.join("/"))
     }
 
-    /// Destination of those requests that clients send to `path`, a part of the operation's
-    /// requests. `None` if it is unknown. `method`: the method at the upstream.
+    /// Destination of the requests that clients send to `path`, which are a part of the operation's
+    /// requests. `None` if the destination is unknown. `method`: the method at the upstream.
     pub(super) fn of_client_path(&self, path: &str, method: &str) -> Option<Self> {
         let text = match &self.offset {
             Some((base, before)) => format!("{before}{}", path.strip_prefix(base.as_str())?),
@@ -134,7 +134,8 @@ impl End {
         })
     }
 
-    /// Path at the host of the requests that clients send to `path`, if a rewrite replaces the path.
+    /// Path at the host of the requests that clients send to `path`, if a rewrite replaces the
+    /// path.
     fn text_of_captures(&self, path: &str) -> Option<String> {
         let path: Vec<&str> = path.split('/').collect();
         let mut captures = self.captures.iter();
@@ -221,8 +222,8 @@ pub(super) fn ends(shared: &Shared<'_>, place: &Place<'_>) -> Vec<End> {
     ends
 }
 
-/// Text that a rewrite puts before the path and the text `added` of earlier rewrites. `None` if it
-/// does more.
+/// Text that a rewrite puts before the path and the text `added` of earlier rewrites. `None` if the
+/// rewrite does more than this.
 fn put_before(rewrite: &str, added: &str) -> Option<String> {
     let text = rewrite.strip_suffix("{path}")?;
     let slash = match text.is_empty() || text.starts_with('/') {
@@ -303,7 +304,7 @@ fn stop(receivers: &mut BTreeMap<String, Sent>) {
     }
 }
 
-/// Servers of an upstream that receive requests: `host:port`, or as
+/// Servers of an upstream that receive requests, in the form of
 /// [`ir::Upstream::servers_and_paths`]. Leaves out targets with the weight 0.
 pub fn receiving_servers(upstream: &ir::Upstream) -> impl Iterator<Item = String> {
     let servers = upstream.servers_and_paths().into_iter().enumerate();
@@ -339,7 +340,7 @@ fn mirrored(settings: &Settings, upstream: &[&str], percent: &[&str]) -> Option<
     Some((name.to_owned(), sent))
 }
 
-/// Upstreams that other settings of an operation name.
+/// Upstreams that settings other than `split` and `mirror` name.
 fn others(settings: &Settings) -> Vec<(String, Sent)> {
     let all = settings.iter().filter_map(|one| match &one.value {
         Value::One(Scalar::Name(name) | Scalar::Text(name)) => {

@@ -1,5 +1,6 @@
-//! Requests that an operation inherits: another operation received them in the old version, and
-//! none does in the new one, so that they come to an operation with a wider path.
+//! Requests that an operation inherits. In the old version, an operation with a narrower path
+//! received them. In the new version, no such operation receives them, so they reach an operation
+//! with a wider path.
 //!
 //! Neither the inheriting operation nor its destination changed. Only a comparison of the inherited
 //! requests shows what they newly reach.
@@ -19,7 +20,7 @@ impl Outbound<'_> {
         let mut found: Vec<(usize, End)> = Vec::new();
         for mapping in removed {
             for at in self.mappings.wider(mapping) {
-                // A mapping behind those of the operations belongs to an internal operation.
+                // Mappings after those of `self.operations` belong to internal operations.
                 let operation = self.operations.get(at);
                 if let Some(operation) = operation.filter(|one| receives(one, mapping)) {
                     let ends = operation.ends.iter().filter(|end| end.is_sent());
@@ -46,7 +47,7 @@ impl Outbound<'_> {
     }
 
     /// True if an operation of the old version with the same client requests had the same
-    /// destination. Otherwise the whole destination is new, and is compared as such.
+    /// destination. If not, the whole destination is new, and other comparisons report it.
     fn was_sent(&self, (at, end): (usize, &End), old: &Outbound<'_>) -> bool {
         let like = old.mappings.like(self.mappings.get(at));
         let mut operations = like.filter_map(|at| old.operations.get(at));
@@ -66,8 +67,8 @@ impl Outbound<'_> {
     }
 }
 
-/// True if the mount of an operation has a listener and a host of a mapping, and the operation
-/// accepts its method.
+/// True if the mount of an operation shares a listener and a host with a mapping, and the operation
+/// accepts the mapping's method.
 fn receives(operation: &OutboundOperation<'_>, mapping: &Mapping<'_>) -> bool {
     let place = operation.place;
     let mut listeners = place.mount.listeners.iter();

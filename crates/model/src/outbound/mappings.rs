@@ -1,5 +1,5 @@
-//! Operations of one version by the client requests that they receive. The router selects one of
-//! them for each request, so that another operation whose path also matches never gets it.
+//! Operations of one version by the client requests that they receive. The router selects one
+//! operation for each request. No other operation whose path also matches receives that request.
 
 use bundle::ir;
 
@@ -22,8 +22,8 @@ pub(super) struct Mapping<'a> {
 }
 
 impl<'a> Mapping<'a> {
-    /// `path`: with the mount's base path and marks. `selection`: true if the operation has
-    /// conditions, and its priority.
+    /// Creates the mapping of an operation. `path`: path with the mount's base path and marks.
+    /// `is_conditional`: true if the operation has conditions.
     pub(super) fn new(
         mount: &'a ir::Mount,
         (method, path): (&'a str, String),

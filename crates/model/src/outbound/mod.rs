@@ -48,9 +48,10 @@ pub struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    /// The same definitions with the targets that upstreams of the same names have in `new`. An
-    /// upstream with other targets is still the same upstream. `renamed`: new names of upstreams
-    /// whose names do not exist in `new`. `None` if no upstream has other targets.
+    /// Copy of these definitions in which each upstream has the targets of the upstream with the
+    /// same name in `new`. An upstream with other targets is still the same upstream. `renamed`:
+    /// new names of upstreams whose names do not exist in `new`. `None` if no upstream has other
+    /// targets.
     #[must_use]
     pub fn with_targets_of(&self, new: &Self, renamed: &BTreeMap<&str, &str>) -> Option<Self> {
         let mut upstreams = self.upstreams.clone();
@@ -153,8 +154,8 @@ struct OutboundOperation<'a> {
     place: &'a Place<'a>,
     protection: Protection,
     ends: Vec<End>,
-    /// Destinations of single requests to one of `ends` that the old version did not send there
-    /// ([`Outbound::with_inherited`]).
+    /// Destinations of inherited requests: requests to one of `ends` that a different operation of
+    /// the old version received ([`Outbound::with_inherited`]).
     inherited: Vec<End>,
 }
 

@@ -51,8 +51,8 @@ pub struct Opening {
     /// Indices of the stricter operations of the old version that reached the same requests, the
     /// most similar first. Empty if `beside` has operations.
     pub before: Vec<usize>,
-    /// True if the operations in `before` only sent their requests to an upstream with the same
-    /// name, which then had other servers.
+    /// True if only the name of the upstream connects `before` with this operation: the old
+    /// upstream of this name had other servers.
     pub by_name: bool,
 }
 
@@ -112,8 +112,9 @@ pub fn openings(
     }
 }
 
-/// Opening by the names of upstreams, without the operations that the opening by servers has.
-/// `None` if nothing is left.
+/// Opening that compares upstreams by name, without the operations of `known`, the opening that
+/// compares upstreams by servers. `None` if no operation is left, or if the opening has stricter
+/// operations of the new version.
 fn further(mut named: Opening, known: Option<&Opening>) -> Option<Opening> {
     let is_known = |at: &usize| known.is_some_and(|known| known.before.contains(at));
     let is_beside = |one: &Opening| !one.beside.is_empty();
@@ -164,8 +165,8 @@ impl<'c, 'a> Comparison<'c, 'a> {
         }
     }
 
-    /// Opening of a destination of the operation at index `at`, unless all its callers could already
-    /// send the same client requests there.
+    /// Opening of a destination of the operation at index `at`, unless all its callers could
+    /// already send the same client requests there.
     fn further_opening(
         &self,
         (at, end): (usize, &End),
@@ -238,8 +239,8 @@ impl<'c, 'a> Comparison<'c, 'a> {
     }
 
     /// True if an operation of the old version served the same client requests, but its rewrite put
-    /// other parts of their paths into the destination. Then the router separated other requests
-    /// from the operation.
+    /// other parts of their paths into the destination. The destination then received other
+    /// requests.
     fn sends_other_requests(&self, (at, end): (usize, &End), (old, its): (usize, &End)) -> bool {
         let (is, was) = (
             self.new.operations[at].place,

@@ -119,7 +119,7 @@ fn unsent<'n>(
             continue;
         }
         let (whole, parts) = senders.parts(end, &near);
-        // The router selected none of these operations for requests to `end`.
+        // The router of the old version selected none of these operations for requests to `end`.
         if parts.is_empty() {
             continue;
         }
@@ -133,7 +133,8 @@ fn unsent<'n>(
             if whole.iter().any(is_whole) {
                 continue;
             }
-            // The router did not select an operation that has all requests but is not in `whole`.
+            // Skip operations that include all requests to `end`: those that the router selected
+            // are in `whole`.
             let own_near = near.iter();
             let own_near = own_near.filter(|(at, its)| !contains(its, end) && was_sent(*at));
             let own_near: Vec<&End> = own_near.map(|(_, its)| *its).collect();
@@ -154,8 +155,8 @@ fn unsent<'n>(
 /// Part of the requests to a destination, and the old operations that sent it.
 type Part<'n> = (&'n End, Vec<usize>);
 
-/// True if one of these destinations includes the whole other destination. Each of them counts as
-/// one comparison.
+/// True if a destination in `all` includes every request to `part`. Takes one comparison from the
+/// allowance for each examined destination.
 fn is_sent(all: &[&End], part: &End, allowance: &mut Allowance) -> Result<bool, Exceeded> {
     for own in all {
         allowance.take()?;
@@ -166,7 +167,7 @@ fn is_sent(all: &[&End], part: &End, allowance: &mut Allowance) -> Result<bool, 
     Ok(false)
 }
 
-/// True if a destination includes every request to another destination.
+/// True if `end` includes every request to `other`.
 fn contains(end: &End, other: &End) -> bool {
     method_contains(&end.method, &other.method) && end.raw.contains(&other.raw)
 }

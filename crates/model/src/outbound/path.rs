@@ -240,8 +240,8 @@ fn segments_meet(a: &[u8], b: &[u8]) -> bool {
         (None, None) => a == b,
         (None, Some(_)) => text_matches(a, b),
         (Some(_), None) => text_matches(b, a),
-        // Between the literals at the two ends, the parameters of each segment can match the rest
-        // of the other one.
+        // Between the literals at both ends, the parameters of each segment can match the rest of
+        // the other segment.
         (Some(at), Some(beside)) => {
             let literal = |pair: &(&u8, &u8)| *pair.0 != mark && *pair.1 != mark;
             let mut ends = a.iter().rev().zip(b.iter().rev()).take_while(literal);

@@ -107,7 +107,7 @@ impl<T> Node<T> {
 mod tests {
     use super::*;
 
-    /// Paths that contain the others. `{}` is a parameter, a final `**` the rest of a path.
+    /// Paths in `all` that contain `path`. `{}` is a parameter, a final `**` the rest of a path.
     fn containing(all: &[&'static str], path: &str) -> Vec<&'static str> {
         let parse = |text: &str| path::raw(&path::marked(text).replace("**", path::REST_TEXT));
         let mut index = PathIndex::new();
@@ -120,7 +120,7 @@ mod tests {
             .copied()
             .collect();
         found.sort_unstable();
-        // `Path::contains` compares path by path.
+        // The index must find the same paths as a comparison with each path.
         let mut each: Vec<&str> = Vec::new();
         each.extend(all.iter().filter(|text| parse(text).contains(&parse(path))));
         each.sort_unstable();

@@ -19,8 +19,8 @@ const EMPTY: [u8; 32] = [
     0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
-/// Maximum number of passwords (`argon2id`) of a user name. gwd computes as many hashes for each wrong
-/// password.
+/// Maximum number of passwords (`argon2id`) of a user name. gwd computes as many hashes for each
+/// wrong password.
 const PASSWORDS_MAX: usize = 4;
 
 /// Reads all consumers. Also returns the names of the consumers in `consumers_file`.

@@ -14,7 +14,7 @@ const REQUESTS: i64 = 200;
 /// Default of `release.guard.for`: 10 minutes.
 const FOR_MS: u64 = 600_000;
 
-/// Text of a key of `release`, or its default.
+/// Text of a key of `release`. `default` if the key is absent.
 pub(super) fn text(release: Option<NodeRef<'_>>, key: &str, default: &str) -> String {
     let written = release.and_then(|release| release.get(key)?.scalar_text());
     written.unwrap_or(default).to_owned()

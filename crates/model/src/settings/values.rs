@@ -45,7 +45,7 @@ pub(crate) fn named_beside(definition: &str, name: &str) -> String {
 }
 
 /// True if a path contains a segment `.` or `..`, percent-encoded or not. Such a path would resolve
-/// to another path.
+/// to a different path.
 pub(super) fn has_dots(path: &str) -> bool {
     path.split('/').any(is_dot_segment)
 }

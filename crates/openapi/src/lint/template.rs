@@ -83,8 +83,8 @@ pub const PARAMETERS_MAX: usize = 8;
 
 /// Returns a wider template for a template that the router cannot match: one with two adjacent
 /// parameters, more than [`PARAMETERS_MAX`] in a segment, a segment `**`, `.` or `..`, or a control
-/// character. Each such segment becomes one parameter, so that the wider template matches at least the same
-/// requests. `None` if the router can match the template.
+/// character. Each such segment becomes one parameter, so the wider template matches at least the
+/// same requests. `None` if the router can match the template.
 #[must_use]
 pub fn wider(template: &str) -> Option<String> {
     /// Segment, with the number of its parameters.

@@ -30,7 +30,8 @@ pub(super) struct Steps {
     left: usize,
 }
 
-/// A target takes more steps than are left, or selects values whose paths are too long together.
+/// Error: a target takes more steps than are left, or selects values whose paths are too long in
+/// total.
 #[derive(Debug)]
 pub(super) struct TooMany;
 
@@ -41,7 +42,8 @@ impl Default for Steps {
 }
 
 impl Steps {
-    /// Steps of an overlay, after other overlays of the run have taken a number of steps.
+    /// Creates the steps of an overlay. `taken`: number of steps that earlier overlays of the run
+    /// have taken.
     pub(super) fn after(taken: usize) -> Self {
         let most = RUN_STEPS_MAX.saturating_sub(taken).min(STEPS_MAX);
         Self { most, left: most }

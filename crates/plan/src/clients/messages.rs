@@ -46,7 +46,7 @@ struct Messages<'j> {
     /// Name of the part that is being compared, as in the source locations (such as `body
     /// application/json`).
     part: String,
-    /// True if the schema of the part is plain ([`Root::is_plain`]).
+    /// True if the part is a parameter or header without `style`, `explode` and `content`.
     is_plain: bool,
 }
 

@@ -227,8 +227,8 @@ fn within(record: &Record, joint: &Joint) -> Within {
     let names: BTreeSet<&str> = record.parts.iter().map(|part| &*part.name).collect();
     let names: Vec<&str> = names.into_iter().collect();
     let all = record.parts.iter();
-    // The path of the record is already in the fingerprint. Parts with another path, which contain
-    // the same component elsewhere, add their own paths.
+    // The path of the record is already in the fingerprint. Parts with a different path contain the
+    // same component elsewhere, so their paths are added.
     let all: BTreeSet<String> = all
         .map(|part| match part.path == record.path {
             true => format!("{} {}", part.key, part.name),

@@ -37,7 +37,7 @@ pub(super) struct Record {
     pub(super) parts: BTreeSet<Part>,
     /// Body with the value that shows the break. `None`: no such body is known.
     pub(super) body: Option<Json>,
-    /// True if the path leads into a parameter or header as in [`Root::is_plain`].
+    /// True if the path leads into a parameter or header without `style`, `explode` and `content`.
     pub(super) is_plain: bool,
 }
 
@@ -82,7 +82,7 @@ struct MessageSource {
     schema_path: SchemaPath,
     /// Path of the part, with which the paths of its values begin.
     start: String,
-    /// As in [`Root::is_plain`].
+    /// True if the message is a parameter or header without `style`, `explode` and `content`.
     is_plain: bool,
 }
 

@@ -15,7 +15,7 @@ use super::{claims, fields, plans, tables};
 use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};
 
-/// Descriptions of a consumer's credentials, each with its end (Unix time, seconds).
+/// Descriptions of a consumer's credentials, each with its expiry (Unix time, seconds).
 pub(super) fn credentials(consumer: Option<&ir::Consumer>) -> BTreeSet<(String, Option<u64>)> {
     let consumers = || consumer.into_iter();
     let certificates = consumers().flat_map(|one| &one.certificates);
@@ -32,8 +32,8 @@ pub(super) fn credentials(consumer: Option<&ir::Consumer>) -> BTreeSet<(String, 
     hashed.chain(certificates).chain(tokens).collect()
 }
 
-/// Digest of the plan with its limits, the groups and the claims of a consumer. Empty if it has
-/// none.
+/// Digest of the plan with its limits, the groups and the claims of a consumer. Empty if the
+/// consumer has none of these.
 fn rights_of(gateway: &ir::Gateway, consumer: &ir::Consumer) -> String {
     let (groups, claims) = (&consumer.groups, &consumer.claims);
     if consumer.plan.is_none() && groups.is_empty() && claims.is_empty() {

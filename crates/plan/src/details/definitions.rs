@@ -103,7 +103,7 @@ fn written_certificate(listener: &ir::Listener) -> Option<ir::CertificateFields>
 fn class_of_certificate_fields(was: &ir::Listener, is: &ir::Listener) -> Class {
     let passes = |one: &ir::Listener| one.forward_client_cert == Some(ir::CertificateFields::Pass);
     match (passes(was), passes(is)) {
-        // Trusted proxies provide the client certificate in a field.
+        // Trusted proxies can then assert a client certificate in a field.
         (false, true) => Class::Weaken,
         // Upstreams receive other identities: callers gain some and lose others.
         _ if written_certificate(was) != written_certificate(is) => Class::Incomparable,
@@ -166,8 +166,8 @@ fn classify_listener_lines(lines: &mut [Line]) -> BTreeSet<String> {
     wider_and_removed
 }
 
-/// Sets the class of a new `host_header: preserve`: clients then choose the `Host`, by which a server
-/// can select another, protected virtual host.
+/// Sets the class of a new `host_header: preserve`: clients then choose the `Host`, by which a
+/// server can select another, protected virtual host.
 fn classify_host_lines(lines: &mut [Line]) {
     for line in lines {
         if line.id == "host-header-changed" && line.new == "preserve" {
@@ -599,7 +599,7 @@ pub(super) fn report_one_sided(
     true
 }
 
-/// True if these `internal` operations describe the same requests.
+/// True if both lists have `internal` operations that describe the same requests.
 fn have_same_requests(was: &[ir::Hidden], is: &[ir::Hidden]) -> bool {
     let mut pairs = was.iter().zip(is);
     was.len() == is.len() && pairs.all(|(was, is)| was.has_requests_of(is))

@@ -42,7 +42,7 @@ pub(crate) struct Cells<'a> {
 /// Counter of a policy on one side.
 struct Counter<'a> {
     policy: &'a ir::Policy,
-    /// Number of the definition ([`Definitions`]).
+    /// Number of the policy's definition in [`Definitions`].
     definition: usize,
     /// Name of the policy, with its API if a document defines it.
     name: String,
@@ -59,7 +59,7 @@ struct Counter<'a> {
 #[derive(Default)]
 struct Counters<'a> {
     all: Vec<Counter<'a>>,
-    /// Different lists of counters that count a cell.
+    /// All different lists of counters that count a cell.
     lists: Vec<CounterList<'a>>,
     /// Index of the list of each cell. Thousands of cells can have the same list.
     of_cell: Vec<usize>,
@@ -95,7 +95,7 @@ struct Limit {
 }
 
 impl Definitions {
-    /// Properties of a policy. `None` if it refuses no requests beyond a limit.
+    /// Properties of a policy. `None` if the policy does not enforce a limit.
     fn limit(&mut self, policy: &ir::Policy) -> Option<Limit> {
         if !is_enforced(policy) {
             return None;
@@ -108,7 +108,8 @@ impl Definitions {
         })
     }
 
-    /// Result of [`is_as_tight`].
+    /// True if the new counter is at least as tight as the old one. Computes the result once for
+    /// each pair of definitions.
     fn is_as_tight(&self, old: &Counter<'_>, new: &Counter<'_>) -> bool {
         let pair = (old.definition, new.definition);
         let known = self.tightness.borrow().get(&pair).copied();
@@ -380,7 +381,8 @@ impl<'a> Counters<'a> {
                 *shares.entry(*at).or_default() += one.cells.len();
             }
         }
-        // Whichever candidate is the successor, it counts all cells.
+        // All cells have the same candidates, so whichever of them is the successor counts all
+        // cells.
         let cells: usize = groups.iter().map(|one| one.cells.len()).sum();
         if shares.values().all(|share| *share == cells) {
             return Vec::new();

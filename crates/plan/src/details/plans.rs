@@ -67,7 +67,7 @@ pub(super) fn plans(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     }
 }
 
-/// Credentials of a consumer, without their ends.
+/// Credentials of a consumer, without their expiry.
 fn names(consumer: &ir::Consumer) -> impl Iterator<Item = String> {
     let all = consumers::credentials(Some(consumer)).into_iter();
     all.map(|(credential, _)| credential)
@@ -133,9 +133,9 @@ pub(super) fn moved(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     }
 }
 
-/// Lines about limits of the old plan that have a successor of another name in the new plan.
-/// `consumers`: description of the consumers with these plans, and their names. The counter of a
-/// daily or monthly limit then restarts, even if the number of requests is the same.
+/// Lines about limits of the old plan that have a successor with a different name in the new plan.
+/// The counter of a daily or monthly limit then restarts, even if the number of requests is the
+/// same. `consumers`: description of the consumers with these plans, and their names.
 fn restarted(
     (was, is): (&[&ir::Policy], &[&ir::Policy]),
     consumers: &str,

@@ -33,7 +33,8 @@ enum Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    /// Question of a policy. `None` for a policy of another kind.
+    /// Creates the value for a policy. `None` if the policy does not let a service decide about
+    /// requests.
     fn of(checked: &'a Checked) -> Option<Self> {
         match checked {
             Checked::ForwardAuth(question) => Some(Self::ForwardAuth(question)),
@@ -429,8 +430,8 @@ fn has_other_hosts(was: &ir::Upstream, is: &ir::Upstream) -> bool {
     was.discovery != is.discovery || !urls(is).is_subset(&urls(was))
 }
 
-/// True if a line reports another host, or another virtual host, of a service. `has_other_hosts`:
-/// see the function of this name.
+/// True if a line reports a different host or virtual host of a service. `has_other_hosts`: result
+/// of the function of this name.
 fn is_other_host(line: &Line, has_other_hosts: bool) -> bool {
     match line.id {
         "host-header-changed" => true,
@@ -489,9 +490,10 @@ fn sends_to(
 }
 
 /// Reports services with `on_outage: open` whose upstream newly gets requests that clients can make
-/// fail: requests of further operations, rewritten requests, and calls of further policies. Also
-/// reports a service with such requests in place of another one. Failures open the circuit breaker
-/// of the upstream, and the gateway then takes the service for unavailable.
+/// fail. Such requests are those of further operations, rewritten requests, and calls of further
+/// policies. Also reports a service with such requests that replaces a different service. Failures
+/// open the circuit breaker of the upstream, and the gateway then treats the service as
+/// unavailable.
 pub(super) fn client_requests(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let [before, after] = [old, new].map(services_by_operation);
     let mut known: BTreeMap<Vec<&str>, BTreeSet<String>> = BTreeMap::new();
@@ -505,7 +507,8 @@ pub(super) fn client_requests(old: &ir::Gateway, new: &ir::Gateway, plan: &mut P
             };
             let (earlier, is) = match services.contains(service) {
                 true => (vec![service], &all),
-                // A service beside the earlier ones can only refuse further requests.
+                // A service in addition to the earlier ones can only refuse more requests. Compare
+                // only with the earlier services that the operation no longer calls.
                 false => {
                     let kept = after.get(operation.key.as_str());
                     let kept = kept.cloned().unwrap_or_default();

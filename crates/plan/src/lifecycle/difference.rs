@@ -71,10 +71,11 @@ impl Compared<'_> {
             (true, Some(Some(date))) => {
                 let earlier = was.sunset.as_deref().and_then(day);
                 if earlier.is_none() && is_short(date) {
-                    // Without a sunset, or with an unreadable one, clients knew no end.
+                    // The old version had no readable sunset, so clients did not know the day on
+                    // which the operation ends.
                     found.push(sunset("api-sunset-date-too-small", None));
                 } else if earlier.is_some_and(|old| date < old) {
-                    // Without a notice period, no day is too early.
+                    // An earlier sunset that still leaves the notice period is only an `info`.
                     let level = (!is_short(date)).then_some(Level::Info);
                     found.push(sunset("api-sunset-date-changed-too-small", level));
                 }
@@ -144,8 +145,7 @@ impl Compared<'_> {
     }
 
     /// Longer notice period of the two sides, in days. `None`: neither side requires a notice
-    /// period.
-    /// The API may have different names on the two sides.
+    /// period. The API may have different names on the two sides.
     pub(super) fn notice_days(&self, [old, new]: [&str; 2]) -> Option<Day> {
         let rules = self.after.rules.as_ref();
         let new = rules.and_then(|rules| rules.notice_days(new));
@@ -241,10 +241,10 @@ pub(crate) struct EarlierKeys {
 }
 
 impl EarlierKeys {
-    /// Collects the keys from the pairs of operations that serve the same requests. An old
-    /// operation that remains counts only for new operations that match the same paths: a new
-    /// operation beside it has a lifecycle of its own. A new operation id, another API, or ids that
-    /// two operations exchange therefore hide no lifecycle.
+    /// Collects the keys from the pairs of operations that serve the same requests. If the old
+    /// operation remains, only a new operation that matches the same paths counts: any other new
+    /// operation has a lifecycle of its own. A new operation id, a different API, or ids that two
+    /// operations exchange therefore hide no lifecycle.
     pub(crate) fn of<'a>(new: &ir::Gateway, served: &ServedPairs<'a>) -> Self {
         let operations = new.apis.iter().flat_map(|api| &api.operations);
         let remaining: BTreeSet<&str> = operations.map(|one| &*one.key).collect();
@@ -286,7 +286,7 @@ impl EarlierKeys {
 }
 
 /// Splits the changes with these ids by the check that applies to each of their operations. `check`
-/// returns the id of this check. `None`: the operation has another line.
+/// returns the id of this check. `None`: a different line of the plan reports the operation.
 pub(super) fn by_check(
     plan: &mut Plan,
     gateway: &ir::Gateway,
@@ -311,7 +311,7 @@ pub(super) fn by_check(
     }
 }
 
-/// Returns the change with another check and its level.
+/// Returns the change with the check `id` and the level of this check.
 fn with_check(mut change: Change, id: &'static str) -> Change {
     if change.id == id {
         return change;

@@ -79,7 +79,7 @@ pub(super) struct Affected<'c, 'r, 'a> {
     engines: [Vec<Option<RouteRef<'c>>>; 2],
 }
 
-/// Relation of a path to another interpretation of the path by a server.
+/// Relation of a path to a different interpretation of the path by a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
     /// The paths differ in letter case or in the final slash only.

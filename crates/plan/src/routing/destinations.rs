@@ -1,6 +1,6 @@
 //! Paths that upstreams and redirects receive for the same requests of clients. A rewrite names
-//! parameters of the path, and a mount removes its base path: if the names or the base path differ,
-//! the same text of a rewrite gives another path.
+//! parameters of the path, and a mount removes its base path. If the names or the base path differ,
+//! the same text of a rewrite gives a different path.
 //!
 //! Changed texts of rewrites and redirects are compared with the settings of the operation.
 
@@ -14,7 +14,7 @@ use crate::details::{hidden, shown};
 use crate::pairs::reference;
 use crate::{Change, Class, Section};
 
-/// Lines about the same requests that are sent to another path.
+/// Lines about requests that both sides serve, but send to different paths.
 #[derive(Debug, Default)]
 pub(super) struct Destinations<'a> {
     gateways: Option<[&'a ir::Gateway; 2]>,

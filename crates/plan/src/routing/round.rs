@@ -387,8 +387,8 @@ impl<'a, 'o> Accesses<'a, 'o> {
         }
     }
 
-    /// Removes the old versions of moved operations ([`Self::moved_pairs`]) from the openings by the
-    /// names of upstreams, because [`Self::moved`] compares them.
+    /// Removes the old versions of moved operations ([`Self::moved_pairs`]) from the openings by
+    /// the names of upstreams, because [`Self::moved`] compares them.
     fn leave_out_moved(&self, pairs: &[(usize, usize)], openings: &mut [Opening]) {
         let moved: FxHashSet<usize> = pairs.iter().map(|(_, is)| *is).collect();
         let is_moved = |one: &&mut Opening| one.by_name && moved.contains(&one.operation);
@@ -476,8 +476,9 @@ impl<'a, 'o> Accesses<'a, 'o> {
             (of, treatment(one))
         };
         let mut lines = of_cell(of(side, before), of(Side::New, after));
-        // The parameters of the two paths can have other names. A setting of a path parameter that
-        // only one path has is no difference if the other path has it for another parameter.
+        // The parameters of the two paths can have different names. Only one path may have a
+        // setting of a path parameter. This is no difference if the other path has the setting for
+        // a parameter with a different name.
         let is_of_path = |line: &Line| line.subject.starts_with("parameters.path.");
         let setting = |line: &Line| {
             let name = line.subject.rsplit('.').next();

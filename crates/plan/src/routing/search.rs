@@ -318,8 +318,8 @@ fn smallest_of(tables: [&Table<'_, '_>; 2], owners: [Owner; 2], sent: &Values) -
     })
 }
 
-/// True if ambiguous paths must be searched, too: an ambiguous path of these routes may change
-/// owner although no unambiguous path does.
+/// True if the search for a request must include ambiguous paths: these routes may share an
+/// ambiguous path although they share no unambiguous path.
 fn may_be_ambiguous(tables: [&Table<'_, '_>; 2], owning: &[&Route<'_>]) -> bool {
     // The gateway answers a login only at its exact path, and not at other spellings of that path.
     if owning.iter().any(|route| route.tier == Tier::Login) {

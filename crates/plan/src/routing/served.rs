@@ -26,7 +26,7 @@ pub(crate) struct ServedPair<'a, 's> {
     pub(crate) templates: Option<&'s [Arc<ir::Template>; 2]>,
 }
 
-/// Pair in the list. There can be millions.
+/// Pair of operations in [`ServedPairs`]. There can be millions of pairs.
 #[derive(Debug)]
 struct StoredPair {
     /// Indices of the old and the new operation.
@@ -81,7 +81,7 @@ impl<'a> ServedPairs<'a> {
         }
     }
 
-    /// Lines about pairs whose requests are sent to another path.
+    /// Lines about pairs whose requests are sent to a different path.
     pub(super) fn take_moved(&mut self) -> Vec<Change> {
         self.destinations.take()
     }

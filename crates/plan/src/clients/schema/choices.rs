@@ -1,12 +1,13 @@
-//! Comparison of `allOf`, `anyOf`, `oneOf`, `not`, `if`, `then` and `else`. A changed member of a list
-//! is compared with its counterpart, so that it is one change.
+//! Comparison of `allOf`, `anyOf`, `oneOf`, `not`, `if`, `then` and `else`. A changed member of a
+//! list is compared with its counterpart, so that it is one change.
 
 use bundle::ir::Value;
 use serde_json::Value as Json;
 
 use super::{Effect, Pair};
 
-/// Proof about a pair of inner schemas, as in [`super::compare`].
+/// Function that returns true if the difference between two inner schemas was proved to break no
+/// client.
 type IsContained<'p> = &'p mut dyn FnMut((u32, u32)) -> bool;
 
 pub(super) fn compare(pair: &mut Pair<'_>, is_contained: IsContained<'_>) {
@@ -65,12 +66,12 @@ fn alternatives_of_other_keyword(pair: &mut Pair<'_>, is_contained: IsContained<
     true
 }
 
-/// Pairs the members of two lists: equal members, then similar ones, then those whose difference was
-/// proved to break no client, then the last ones of both lists. Adds the pairs of different members
-/// as inner pairs. Returns the members without a partner.
+/// Pairs the members of two lists: first equal members, then similar ones, then members whose
+/// difference was proved to break no client. Finally pairs the last members if each list has one
+/// left. Adds the pairs of different members as inner pairs. Returns the members without a partner.
 ///
-/// Similar members come before proofs. A schema with one more optional property often contains other
-/// members, too.
+/// Similar members come before proofs. A schema with one more optional property often contains
+/// other members, too.
 fn paired(
     pair: &mut Pair<'_>,
     keyword: &str,

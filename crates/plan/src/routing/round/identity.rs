@@ -67,7 +67,7 @@ impl Identities {
 }
 
 impl<'a> MountIdentity<'a> {
-    /// `is_read`: a policy reads the name, the hosts or the base path.
+    /// Identity of a mount. `is_read`: true if a policy reads the name, the hosts or the base path.
     fn of(mount: &'a ir::Mount, is_read: bool) -> Self {
         match is_read {
             true => Self::Address(std::ptr::from_ref(mount) as usize),
