@@ -137,7 +137,7 @@ pub(super) fn values(
     })
 }
 
-/// Tests of the conditions that values should fail.
+/// Tests of conditions that the chosen values should not pass.
 struct Avoided<'a> {
     /// Tests of header fields, by the name of the field.
     headers: BTreeMap<&'a str, Vec<&'a Test>>,

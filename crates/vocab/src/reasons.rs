@@ -1,7 +1,7 @@
 //! Reasons of errors that the gateway itself returns. A reason is the code in problem documents,
 //! logs and metrics, and the key under which `errors` sets the response.
 //!
-//! The reasons of policies stand beside their refusals, in the crate `policy`.
+//! The reasons of policies are next to the refusals of each policy, in the crate `policy`.
 
 use std::sync::LazyLock;
 
@@ -106,7 +106,7 @@ reasons! {
 }
 
 /// All reasons: first the reasons of errors after a route was selected, then the reasons of earlier
-/// errors. Each of both parts is sorted by code.
+/// errors. Both parts are sorted by code.
 pub static ALL: LazyLock<Vec<Reason>> = LazyLock::new(|| {
     let of_policies = policy::all_refusals().filter_map(|reject| {
         Some(Reason {

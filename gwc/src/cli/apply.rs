@@ -336,8 +336,8 @@ impl Apply<'_> {
                 }
                 return Ok(Some(uncompared(*bundle)));
             };
-            // The source artifact of a bundle without a record is not verified, so the release rules
-            // are unknown: every gate counts.
+            // The source artifact of a bundle without a record is not verified, so the release
+            // rules are unknown: every gate counts.
             let rules = old.and_then(|old| old.source.as_ref()?.rules.clone());
             let rules = Rules {
                 gates: GATES.map(str::to_owned).into(),

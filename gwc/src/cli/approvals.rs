@@ -102,7 +102,7 @@ impl ApprovalsOfChange {
     }
 }
 
-/// Owners after a colon, or nothing.
+/// Owners after a colon. Empty if there are no owners.
 fn after(owners: &BTreeSet<String>) -> String {
     match owners.is_empty() {
         true => String::new(),
@@ -169,8 +169,8 @@ pub(super) fn pending_json(change: &PendingChange) -> Value {
     json!({"bundle": change.bundle, "plan": change.plan, "owners": change.owners, "expires": change.expires})
 }
 
-/// Refuses a channel whose newest record gateways refuse. They run another version, so a plan against
-/// the newest record would hide what changes for them.
+/// Refuses a channel whose newest record gateways refuse. Such gateways run a different version, so
+/// a plan against the newest record would hide what changes for them.
 pub(super) fn check_head(
     place: &Place,
     store: &dyn Store,
@@ -215,7 +215,7 @@ pub(super) fn check_base(
     check_newest_list(place, store, trust, head)
 }
 
-/// Advice for a refused record that may run.
+/// Advice for a refused record: the command that makes the record count as accepted.
 pub(super) fn acceptance(why: &Refused) -> String {
     let command = match why {
         Refused::BlobMissing { .. } => {

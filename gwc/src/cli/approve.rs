@@ -164,7 +164,7 @@ fn wanted(what: Option<&str>) -> anyhow::Result<(Option<Value>, Option<&str>)> {
     }
 }
 
-/// Refuses to approve another bundle than the one that the sources build.
+/// Refuses to approve a bundle other than the one that the sources build.
 fn check_id(id: Option<&str>, built: Digest) -> Result<(), Failure> {
     let Some(id) = id else { return Ok(()) };
     let hex = id.strip_prefix("sha256:").unwrap_or(id);

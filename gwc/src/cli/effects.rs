@@ -1,8 +1,8 @@
 //! New revocation list of `gwc revoke`: its entries, and its effects on the channels of the store.
 //!
 //! One chain of lists is for all channels, but a list counts only in the channels of its keys. A
-//! new list repeats the entries in force in all channels that accept it, so that they stay in force if
-//! an older list is lost, or its key is revoked.
+//! new list repeats the entries in force in all channels that accept the list. The entries then
+//! remain in force if an older list is lost, or its key is revoked.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ pub(super) struct Scope<'a> {
     pub(super) left: Option<Trust>,
 }
 
-/// New list before it is signed.
+/// New revocation list before it is signed.
 pub(super) struct NextList {
     /// All entries of the new list.
     pub(super) entries: Revocation,
@@ -65,7 +65,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Determines the next list with the entries `wanted`. `trial`: list with the signatures of the
-    /// new list's keys. `decision`: about lists that revoked keys signed.
+    /// new list's keys. `decision`: decision of the operator about lapsed lists.
     ///
     /// # Errors
     /// If a list in force cannot be read, or `decision` is needed or wrong.
@@ -90,7 +90,7 @@ impl<'a> Scope<'a> {
             lists.list().iter().for_each(|list| entries.extend(list));
             in_force.push((channel, lists));
         }
-        // Also the lists by keys that are revoked now.
+        // Include the lists of keys that the new list revokes.
         let here = lists::in_force(self.store, self.trust, own, now)?;
         let mut named = wanted.clone();
         let at: (&dyn Store, _, _) = (self.store, self.left.as_ref(), own);
@@ -123,7 +123,7 @@ impl<'a> Scope<'a> {
         })
     }
 
-    /// True if the lists in force contain these entries, also without the revoked keys.
+    /// True if the lists in force without the revoked keys already contain these entries.
     pub(super) fn is_known(&self, wanted: &Revocation) -> Result<bool, Refused> {
         let (left, channel) = (self.left.as_ref(), &self.place.channel);
         let remains = lists::in_force(self.store, left, channel, release::now())?;
@@ -147,8 +147,8 @@ impl<'a> Scope<'a> {
         Ok(others.filter(accept).collect())
     }
 
-    /// Effects of the new list on the other channels that accept it, and entries that it repeats from
-    /// the lists of other channels, as sentences.
+    /// Effects of the new list on the other channels that accept it, and entries that it repeats
+    /// from the lists of other channels, as sentences.
     pub(super) fn on_channels(&self, next: &NextList) -> Vec<String> {
         let others = next.others.iter();
         let effects = others.flat_map(|(channel, new)| self.on_other(channel, new));
@@ -183,7 +183,8 @@ impl<'a> Scope<'a> {
         effects
     }
 
-    /// Effect if the list revokes the base of a progressive release.
+    /// Sentence for a list that revokes the base of a progressive release. `None`: the list does
+    /// not revoke the base.
     pub(super) fn of_base(
         &self,
         channel: &ChannelName,
@@ -207,8 +208,8 @@ impl<'a> Scope<'a> {
         floors.is_some_and(|floors| record.pointer.serial < floors.min_serial)
     }
 
-    /// True if, without these keys, the newest valid record of the channel is below the minimum in the
-    /// trust file. Gateways then do not go back to it.
+    /// True if, without these keys, the newest valid record of the channel is below the minimum in
+    /// the trust file. Gateways then do not go back to it.
     pub(super) fn leads_below_floor(&self) -> bool {
         let head = release::head(self.store, self.left.as_ref(), &self.place.channel);
         head.ok()
@@ -294,8 +295,8 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Sentence about entries that come into force in a channel, because the new list repeats the list of
-/// another channel. `None`: there are none.
+/// Sentence about entries that come into force in a channel, because the new list repeats the list
+/// of another channel. `None`: there are none.
 fn repeated_text(channel: &ChannelName, new: &Revocation) -> Option<String> {
     let bundles = new
         .bundles

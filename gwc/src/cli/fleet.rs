@@ -26,7 +26,8 @@ pub(super) struct Allowed {
     pub(super) merge: bool,
 }
 
-/// Records that gateways have accepted but the store lacks, and the bundles of these gateways.
+/// Records that gateways have accepted but the store lacks, and the bundles that these gateways
+/// run.
 #[derive(Default)]
 pub(super) struct Lost {
     pub(super) records: BTreeSet<Pointer>,
@@ -34,8 +35,8 @@ pub(super) struct Lost {
     pub(super) running: BTreeSet<Digest>,
 }
 
-/// Refuses a store that lacks records which reachable gateways have accepted. They would refuse a new
-/// record.
+/// Refuses a store that lacks records which reachable gateways have accepted. These gateways would
+/// refuse a new record.
 pub(super) fn check_records(nodes: &Nodes, place: &Place, entries: &[Entry]) -> anyhow::Result<()> {
     let states = nodes.status().into_iter();
     let reachable = states.filter_map(|(name, status)| Some((name, status.ok()?)));

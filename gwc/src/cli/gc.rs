@@ -125,8 +125,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 /// Bundles that the newest `keep` records of each channel name, without records that gateways
-/// refuse or skip. Anybody with one of several needed keys, or with a key that is revoked later, can
-/// publish such records: they must not displace the bundles that gateways run.
+/// refuse or skip. Anybody with one of several needed keys, or with a key that is revoked later,
+/// can publish such records: they must not displace the bundles that gateways run.
 fn accepted(store: &Folder, trust: &Trust, keep: usize) -> anyhow::Result<BTreeSet<Digest>> {
     let mut bundles = BTreeSet::new();
     for name in store.channels()? {
@@ -138,7 +138,7 @@ fn accepted(store: &Folder, trust: &Trust, keep: usize) -> anyhow::Result<BTreeS
             trust,
             channel: &channel,
         };
-        // If it is unknown what gateways accept, nothing is removed.
+        // Remove nothing if it is unknown what gateways accept.
         let trust = verifier.without_revoked_keys()?;
         let entries = evidence::entries(store, Some(&trust), &channel)?;
         let extent = Accepted::WithEarlier;

@@ -320,7 +320,7 @@ fn slug(text: &str, otherwise: &str) -> String {
         .collect();
     let text = text.trim_matches(['-', '_']);
     let text: String = text.chars().take(63).collect();
-    // Plain scalars that are no texts in YAML.
+    // Plain scalars that YAML does not read as strings.
     const RESERVED: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
     match &*text {
         "" => otherwise.to_owned(),
@@ -419,7 +419,7 @@ fn scalar(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
     match text.starts_with(char::is_alphabetic) && text.chars().all(is_plain) {
         true => text.to_owned(),
-        // A text in JSON is a double-quoted scalar of YAML.
+        // A string in JSON is a double-quoted scalar of YAML.
         false => serde_json::Value::from(text).to_string(),
     }
 }

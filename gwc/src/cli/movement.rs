@@ -58,8 +58,8 @@ pub(super) struct RecordFields {
 }
 
 impl RecordFields {
-    /// True if a record with these fields withdraws bundles that the channel's newest record does not
-    /// withdraw, or expires.
+    /// True if a record with these fields withdraws bundles that the channel's newest record does
+    /// not withdraw, or expires.
     pub(super) fn adds_to(&self, head: &Entry) -> bool {
         !self.withdraw.is_subset(&head.record.withdraw) || self.expires_in.is_some()
     }
@@ -95,8 +95,9 @@ pub(super) fn check_floor(
     Err(refused(&Refused::BelowFloor { serial, floor }, &message))
 }
 
-/// Refuses a store that lacks the revocation list of the channel's newest record, or whose newest list
-/// is below the minimum serial in the trust file. A record of a revoked key could otherwise count.
+/// Refuses a store that lacks the revocation list of the channel's newest record, or whose newest
+/// list is below the minimum serial in the trust file. A record of a revoked key could otherwise
+/// count.
 pub(super) fn check_newest_list(
     place: &Place,
     store: &dyn Store,

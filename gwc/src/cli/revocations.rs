@@ -38,7 +38,7 @@ pub(super) fn list(at: &StoreOptions, format: Format, context: &Context) -> anyh
 }
 
 impl Known {
-    /// Reads the lists.
+    /// Reads the revocation lists in force in the channel.
     ///
     /// # Errors
     /// Returns an error if the newest list cannot be read or, with a trust file, verified.

@@ -1,6 +1,6 @@
-//! Lapsed revocation lists: their keys were revoked, or are retired or expired and no record by active
-//! keys names the list. Their entries do not count. A new list repeats them only if an operator says so
-//! (`gwc revoke --repeat-list`).
+//! Lapsed revocation lists: their keys were revoked, or are retired or expired and no record by
+//! active keys names the list. The entries of lapsed lists do not count. A new list repeats them
+//! only if an operator says so (`gwc revoke --repeat-list`).
 
 use bundle::keys::KeyId;
 use bundle::lists;
@@ -17,12 +17,12 @@ use crate::release::{self, Place};
 /// Subject of messages about lapsed lists.
 const LAPSED: &str = "a key that is revoked, retired or expired now";
 
-/// Decision of an operator about lists that revoked keys signed (`--repeat-list`).
+/// Decision of an operator about lapsed lists (`--repeat-list`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RepeatList {
     /// Repeat the entries of the list with this serial.
     Serial(u64),
-    /// Repeat no such list.
+    /// Repeat no lapsed list.
     None,
 }
 
@@ -40,12 +40,13 @@ impl std::str::FromStr for RepeatList {
     }
 }
 
-/// Adds to a new list the entries of lists that revoked keys signed. `revoked_now`: list in force
-/// until now, signed by a key that the new list revokes. Without a decision, its entries are added.
-/// Returns the list that the decision names.
+/// Adds to a new list the entries of lapsed lists. `revoked_now`: list in force until now, signed
+/// by a key that the new list revokes. Without a decision, its entries are added. Returns the
+/// lapsed list that the decision names.
 ///
 /// # Errors
-/// Returns an error if a decision is needed, or if it names a list that no revoked key signed.
+/// Returns an error if a decision is needed, or if the store has no readable list with the serial
+/// of the decision.
 pub(super) fn repeat(
     (store, left, channel): (&dyn Store, Option<&Trust>, &ChannelName),
     decision: Option<RepeatList>,
@@ -92,8 +93,8 @@ pub(super) fn repeat(
     }
 }
 
-/// Newest list that revoked keys signed, that is newer than the list in force, and that has entries
-/// that `entries` lacks.
+/// Newest lapsed list that is newer than the lists in force, and that has entries that `entries`
+/// lacks.
 fn dropped(
     store: &dyn Store,
     trust: &Trust,
@@ -104,8 +105,8 @@ fn dropped(
     lists::newest_lapsed(store, trust, channel, release::now(), adds)
 }
 
-/// Warning if entries have no effect because a revoked key signed their list. `None`: there are
-/// none.
+/// Warning about entries that have no effect because their list is lapsed. `None`: there are no
+/// such entries.
 pub(super) fn warning(
     place: &Place,
     store: &dyn Store,
@@ -129,8 +130,8 @@ pub(super) fn warning(
     }))
 }
 
-/// Reason and advice if a revoked key signed the revocation list that the channel's newest record
-/// or the trust file names. `None`: another key signed it.
+/// Reason and advice if the list with this serial, which the channel's newest record or the trust
+/// file names, is lapsed. `None`: the list is not lapsed.
 pub(super) fn refusal(
     place: &Place,
     store: &dyn Store,

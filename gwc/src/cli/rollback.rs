@@ -262,8 +262,8 @@ impl<'a> Rollback<'a> {
         })
     }
 
-    /// Checks that gateways accept the target with another trust file, for example without keys that
-    /// are revoked before the rollback.
+    /// Checks that gateways accept the target with another trust file, for example without keys
+    /// that are revoked before the rollback.
     pub(super) fn check_with(&self, trust: &Trust) -> anyhow::Result<()> {
         let (place, store) = (self.place, self.store);
         let (known, when) = evidence::known(store, &self.target, &self.entries)?;

@@ -114,7 +114,7 @@ impl WaitResult {
     }
 }
 
-/// Answers of the gateways.
+/// Status of the gateways.
 #[derive(Default)]
 struct NodeStates {
     states: Vec<Value>,

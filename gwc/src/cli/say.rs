@@ -27,7 +27,7 @@ pub(super) struct Context {
     pub(super) project: Option<PathBuf>,
     /// `--env`
     pub(super) environment: Option<String>,
-    /// Environments that a compilation reads and checks beside the one of `environment`
+    /// Environments that a compilation reads and checks in addition to `environment`.
     pub(super) scope: Scope,
     /// Limits for reading source files.
     pub(super) limits: Limits,

@@ -30,7 +30,7 @@ struct Step {
     rollout: Rollout,
     /// Bundle of the base. `None`: the base cannot be read.
     base: Option<Digest>,
-    /// Bundle of the step that gateways must leave, because it is revoked or withdrawn. All
+    /// Bundle of the step that gateways must stop running, because it is revoked or withdrawn. All
     /// gateways should run the other bundle of the step. `None`: both bundles may run.
     left: Option<Digest>,
 }
@@ -65,7 +65,8 @@ impl Wanted {
     }
 
     /// Takes into account that gateways leave a bundle of a progressive release if it is revoked,
-    /// or if the newest record `head` withdraws it. They stay if this applies to both bundles.
+    /// or if the newest record `head` withdraws it. If this applies to both bundles, no gateway
+    /// leaves its bundle.
     pub(super) fn without_banned(
         mut self,
         head: &Entry,
@@ -90,7 +91,8 @@ impl Wanted {
         self.step.as_ref().and_then(|step| step.base)
     }
 
-    /// Bundle of the progressive release that all gateways leave. `None`: there is none.
+    /// Bundle of the progressive release that all gateways must stop running. `None`: there is no
+    /// such bundle.
     pub(super) fn left(&self) -> Option<Digest> {
         self.step.as_ref().and_then(|step| step.left)
     }
@@ -226,7 +228,8 @@ pub(super) fn no_release(place: &Place, head: Option<&Entry>) -> anyhow::Error {
     Failure::new(Exit::INPUT, "no-progressive-release", message).into()
 }
 
-/// Refuses the release of a bundle while a progressive release of another one is in progress.
+/// Refuses the release of a bundle while a progressive release of a different bundle is in
+/// progress.
 pub(super) fn check_idle(
     place: &Place,
     head: Option<&Entry>,

@@ -272,7 +272,8 @@ fn check_before(
     let approved = approvals::of_entries(store, trust, channel, &entries);
     let records = || entries.iter().zip(&approved);
     let of_head = records().find(|(entry, _)| entry.pointer == head.pointer);
-    // If the newest record is refused itself, its approvals say nothing about the others.
+    // If gateways refuse the newest record itself, its approvals are no measure for earlier
+    // records.
     let least = match of_head {
         Some((_, approved @ Ok(_))) => refusals::approvers(approved),
         _ => usize::MAX,

@@ -53,8 +53,8 @@ fn has_command(text: &str) -> bool {
     text.split('`').skip(1).any(is_command)
 }
 
-/// Words between single spaces. Spaces in backticks do not end a word if the text is a command or has
-/// at most `width` columns.
+/// Words between single spaces. Spaces in backticks do not end a word if the text is a command or
+/// has at most `width` columns.
 fn words(line: &str, width: usize) -> impl Iterator<Item = &str> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {

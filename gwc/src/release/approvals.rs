@@ -117,8 +117,9 @@ pub fn pending(
     Ok(all)
 }
 
-/// Checks the approvals of records, newest first, as a gateway that follows the channel does. Keys that
-/// are retired or expired now do not approve the records after the newest one that active keys approve.
+/// Checks the approvals of records, newest first, as a gateway that follows the channel does. Keys
+/// that are retired or expired now do not approve the records after the newest one that active keys
+/// approve.
 #[must_use]
 pub fn of_entries(
     blobs: &dyn Blobs,
@@ -170,8 +171,8 @@ fn of_entry(
     )
 }
 
-/// Newest record that active keys approve. Looks also at the records before `entries`. `None`: there is
-/// none.
+/// Newest record that active keys approve. Also reads the records before `entries`. `None`: there
+/// is no such record.
 fn approved_by_active(
     blobs: &dyn Blobs,
     trust: &Trust,

@@ -23,7 +23,7 @@ use super::approvals::of_entries;
 use super::clock;
 use super::evidence::BundleVerifier;
 
-/// Records that the accepted record of the trust file (`accepted_until`) stands for.
+/// Records that count as accepted because of `accepted_until` in the trust file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
     /// Only the record itself. Gateways may have refused any record before it.
@@ -128,12 +128,13 @@ pub fn of_build(
     Checks::of(store, trust?, channel).build(entry)
 }
 
-/// Records for which a newer record by active keys vouches: the records before it, or before the target
-/// of a rollback.
+/// Records whose keys may be retired or expired, because a newer record by active keys vouches for
+/// them. Such a record vouches for all records before it. A rollback vouches for its target and all
+/// records before the target.
 #[derive(Default)]
 struct Vouched {
     all: bool,
-    /// Target of a rollback.
+    /// Bundle of the target of a rollback.
     from: Option<Digest>,
 }
 
@@ -157,7 +158,8 @@ impl<'a> Checks<'a> {
         }
     }
 
-    /// Approvals of records, newest first. `None`: an operator accepted the record.
+    /// Approvals of records, newest first. `None`: the record counts as accepted because of
+    /// `accepted_until`.
     fn approvals(
         &self,
         entries: &[Entry],
@@ -186,8 +188,8 @@ impl<'a> Checks<'a> {
         records.collect()
     }
 
-    /// Reason why a gateway without state refuses the keys of a record: they are retired or expired.
-    /// Records are checked newest first.
+    /// Reason why a gateway without state refuses the keys of a record: they are retired or
+    /// expired. Call this function for records from the newest to the oldest.
     fn keys(&self, entry: &Entry, vouched: &mut Vouched) -> Option<Refused> {
         vouched.all |= vouched.from == Some(entry.bundle);
         if vouched.all {
@@ -214,7 +216,7 @@ impl<'a> Checks<'a> {
                 vouched.all = true;
                 None
             }
-            // The bundle of a record by a revoked key can be signed again.
+            // Keys are not the reason: the bundle of a record by a revoked key can be signed again.
             (Err(Refused::RevokedKey), _) | (_, None | Some(Err(_))) => None,
             (Err(why), Some(Ok(_))) => Some(why),
         }

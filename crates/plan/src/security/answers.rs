@@ -4,8 +4,8 @@
 //! Each field has a [`Rule`]. For a field that opens access, each additional value admits more. For
 //! a field that protects, each missing value admits more. Any other field admits more if a policy
 //! no longer removes the upstream's value. A field whose value is a secret that clients did not
-//! receive in this field before admits more, whatever its name. docs/plan.md, *Fields of responses*, contains the table
-//! for users.
+//! receive in this field before admits more, whatever its name. docs/plan.md, *Fields of
+//! responses*, contains the table for users.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +57,8 @@ const FIELDS: &[(&str, Rule)] = &[
     ("access-control-expose-headers", Rule::Opens),
     ("access-control-allow-credentials", Rule::Allows),
     ("access-control-allow-private-network", Rule::Allows),
-    // Browsers use an answer of CORS for the time of `Access-Control-Max-Age`, also after a change.
+    // Browsers cache the answer to a CORS preflight request for `Access-Control-Max-Age`, even if
+    // the settings change.
     ("access-control-max-age", Rule::Adds),
     ("timing-allow-origin", Rule::Opens),
     ("allow-csp-from", Rule::Opens),
@@ -83,7 +84,8 @@ const FIELDS: &[(&str, Rule)] = &[
         "document-isolation-policy",
         Rule::Protects(isolation, Some("isolate-and-require-corp")),
     ),
-    // Old names and predecessors of `Content-Security-Policy` and of checks of certificates.
+    // Old names and predecessors of `Content-Security-Policy`, and of fields for checks of
+    // certificates.
     ("x-content-security-policy", Rule::Protects(present, None)),
     ("x-webkit-csp", Rule::Protects(present, None)),
     ("expect-ct", Rule::Protects(present, None)),

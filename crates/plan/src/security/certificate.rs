@@ -35,7 +35,7 @@ pub(crate) fn source(scheme: &ir::Scheme, verifiers: &ir::Set<ir::Verifier>) -> 
 }
 
 /// True if a verifier or a scheme of the gateway reads the certificate of the client's connection.
-/// A scheme with `verify: upstream` reads whether the client has one.
+/// A scheme with `verify: upstream` depends on whether the client has a certificate.
 pub(super) fn is_read(gateway: &ir::Gateway) -> bool {
     let verifiers = &gateway.shared.auth;
     let mut schemes = gateway.apis.iter().flat_map(|api| &api.schemes);

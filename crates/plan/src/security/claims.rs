@@ -222,7 +222,7 @@ struct RequiredClaims {
 }
 
 impl RequiredClaims {
-    /// `before`: the old side, if `access` is the new one.
+    /// Requirements of one side. `before`: the old side, if `access` is the new side.
     fn of(access: &Access<'_>, before: Option<&Access<'_>>) -> Self {
         let mut clauses = BTreeSet::new();
         let changes = changes(access);

@@ -39,8 +39,8 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         let found = stripped(&alternatives, pairs.as_ref(), place);
         let mut forwards = found.contains(&(true, false));
         let mut strips = found.contains(&(false, true));
-        // Clients of the other side do not send the credential, and the line about the requirement
-        // reports other callers.
+        // Only one side requires the credential, so clients of the other side do not send it. The
+        // line about the requirement reports callers that are newly admitted.
         if handling.is_required_by_one(place) {
             strips = false;
             forwards = forwards && !*admits_others;
@@ -75,9 +75,9 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     differences.collect()
 }
 
-/// Results of the pairs of alternatives (old, new), each once. A boolean is true if the alternative
-/// strips the credential at `place`. If `pairs` is `None`, each old alternative forms a pair with
-/// each new one.
+/// Results of the pairs of alternatives (old, new), each result once. A boolean is true if the
+/// alternative strips the credential at `place`. If `pairs` is `None`, each old alternative forms a
+/// pair with each new one.
 fn stripped(
     [old, new]: &[Stripping<'_>; 2],
     pairs: Option<&BTreeSet<(usize, usize)>>,

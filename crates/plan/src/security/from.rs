@@ -217,7 +217,8 @@ pub(super) fn newly_reachable<'g>(
         };
         let known = earlier.listeners(origin, &is.name);
         let is_known = was.is_some_and(|was| known.contains(was.name.as_str()));
-        // No operation sent the requests, and the listener served the operation before.
+        // The listener served the operation before, but no operation sent these requests to the
+        // upstream: the requests are new.
         let is_moved = origin.before.is_empty() && is_known;
         if !is_moved && !known.is_empty() {
             let group = groups.entry((api.name.as_str(), at, known));
@@ -231,7 +232,7 @@ pub(super) fn newly_reachable<'g>(
 /// the names of the listeners that sent the requests before.
 type Groups<'g> = BTreeMap<(&'g str, usize, BTreeSet<&'g str>), Vec<&'g ir::Operation>>;
 
-/// Compares the listeners of each group. Each operation has one line for the same difference.
+/// Compares the listeners of each group. Reports the same difference of an operation only once.
 fn weaker_at<'g>(
     (old, new): (&ir::Gateway, &'g ir::Gateway),
     pairs: &[ListenerPair<'_>],
@@ -349,10 +350,10 @@ struct Earlier<'g> {
 }
 
 impl<'g> Earlier<'g> {
-    /// Names of the listeners from which old operations sent the same requests. Only operations
-    /// that admit all callers of the new operation count, if there is one: the comparison of
-    /// requests to upstreams reports callers that the others do not admit. If no operation sent the
-    /// requests, the listeners of the old operation with the same key.
+    /// Names of the listeners from which old operations sent the same requests. If old operations
+    /// admit all callers of the new operation, only these count: the comparison of requests to
+    /// upstreams reports callers that the other old operations do not admit. If no operation sent
+    /// the requests, the listeners of the old operation with the same key.
     fn listeners(&self, origin: &Origin<'_>, listener: &'g str) -> BTreeSet<&'g str> {
         let names = |mount: &'g ir::Mount| mount.listeners.iter().map(String::as_str);
         let (api, _, operation) = self.after[origin.operation];

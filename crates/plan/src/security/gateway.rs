@@ -103,7 +103,7 @@ fn is_of_documents(id: &str) -> bool {
 /// range.
 type TrustedRange = (&'static str, Cidr);
 
-/// Compares the peers that may report client addresses, separately for each setting: a client that
+/// Compares the peers that may report client addresses, separately for each setting. A client that
 /// a PROXY header names is no forwarding proxy. A new range within a trusted range of the same
 /// setting is not a difference.
 pub(super) fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found> {
@@ -204,7 +204,7 @@ fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, 
             // that are not known here.
             let asks = ["forward_auth", "ext_proc"];
             let asks = asks.iter().any(|kind| !access.policies(kind).is_empty());
-            // The addresses in files are not known.
+            // gwc does not know the addresses in `deny_file` and `allow_file`.
             let filters = access.policies("ip_filter");
             let has_file = |(_, settings): &(&str, Settings)| {
                 settings.has(&["deny_file"]) || settings.has(&["allow_file"])

@@ -9,7 +9,7 @@ use policy::auth::Place;
 /// Handling of the credentials of one operation, on both sides. Computed once for an operation,
 /// because the operation may have thousands of places.
 pub(crate) struct Handling<'a> {
-    /// By the place of the credential: the old and the new side.
+    /// Handling of each credential on the old and the new side, by the place of the credential.
     pub(crate) sides: [BTreeMap<&'a Place, CredentialHandling>; 2],
     /// True for a side whose operation admits requests without credentials.
     admits_anyone: [bool; 2],

@@ -271,11 +271,11 @@ fn parameters(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         let mut sides = [old, new].into_iter();
         let is_required = sides.all(|access| requires_at(access, is_read));
         let meaning = match Meaning::of(name, [&was, &is], is_required) {
-            // The names of harmless fields have this meaning only in fields.
+            // A name that is harmless for a field says nothing about a query parameter.
             Meaning::Harmless => Meaning::Unknown,
             meaning => meaning,
         };
-        // Rewrites write no properties of callers, which authorities assert.
+        // No authority asserts these values, because rewrites write no properties of callers.
         let nobody = BTreeSet::new();
         let verdict = Verdict::of(
             was.is_within(&is, &nobody, (meaning, false)),
@@ -501,7 +501,7 @@ fn trusts(access: &Access<'_>) -> bool {
 }
 
 impl Fields {
-    /// Fields after authentication, before the chain.
+    /// Creates the fields as they are after authentication, before the policies of the chain.
     pub(super) fn authenticated(access: &Access<'_>) -> Self {
         let mut fields = Self {
             by_name: BTreeMap::new(),
@@ -512,7 +512,7 @@ impl Fields {
         fields
     }
 
-    /// Fields as the upstream receives them.
+    /// Creates the fields as the upstream receives them.
     pub(super) fn received(access: &Access<'_>, other: &Access<'_>) -> Self {
         let mut fields = Self::authenticated(access);
         for policy in access.chain() {
@@ -564,7 +564,7 @@ impl Fields {
             .collect()
     }
 
-    /// True if the client's own value of a field is received.
+    /// True if the receiver gets the client's own value of a field.
     pub(super) fn is_chosen_by_clients(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         let untouched = || ReceivedField::untouched(&name, self.trusts).client;
@@ -572,7 +572,7 @@ impl Fields {
         known.map_or_else(untouched, |field| field.client)
     }
 
-    /// True if the field is received with properties of the caller.
+    /// True if the receiver gets properties of the caller in this field.
     pub(super) fn is_written_by_schemes(&self, name: &str) -> bool {
         let is_of_caller = |value: &WrittenValue| matches!(value, WrittenValue::Caller(..));
         let field = self.by_name.get(name.to_ascii_lowercase().as_str());

@@ -79,10 +79,10 @@ impl Input {
     }
 }
 
-/// Origins of the parts that each kind of setting reads.
+/// Origins of the parts of requests, by the kind of setting that reads a part.
 type Origins<'a> = BTreeMap<(Reader, Input), Vec<Origin<'a>>>;
 
-/// Origin of a part that one setting reads.
+/// Origin of a part of requests that one setting reads.
 #[derive(Clone, Debug)]
 struct Origin<'a> {
     /// Name of the policy, empty at the end of the chain, and the digest of its settings. A policy
@@ -92,8 +92,8 @@ struct Origin<'a> {
     text: String,
 }
 
-/// Texts of the origins that are new: a policy of both versions had another text before, or a new
-/// policy has a text that no old policy had.
+/// Texts of the origins that are new: a policy of both versions had a different text before, or a
+/// new policy has a text that no old policy had.
 fn new_origins(before: &[Origin<'_>], after: &[Origin<'_>]) -> BTreeSet<String> {
     let is_known = |origin: &Origin<'_>| {
         let same = |is_same: fn(&Origin<'_>, &Origin<'_>) -> bool| {
@@ -155,7 +155,7 @@ fn shown(origins: &BTreeSet<String>) -> String {
     origins.collect::<Vec<_>>().join("; ")
 }
 
-/// Input of a setting.
+/// Kind of a setting, and the input that the setting reads.
 type Read = (Reader, Input);
 
 fn origins<'a>(access: &Access<'a>) -> Origins<'a> {
@@ -323,7 +323,7 @@ fn origin(route: Route<'_>, input: &Input, changes: &Changes<'_, '_>) -> String 
         _ => vec![stripped()],
     };
     let forwarding = &route.treatment.forwarding;
-    // Removed fields are among those that the gateway changes.
+    // The changes of fields already contain removed fields.
     let is_field = matches!(place, Place::Header(_));
     let mut not_forwarded = forwarding.not_forwarded.iter();
     if changes.removes && !is_field && not_forwarded.any(|one| removes(one, place)) {

@@ -95,7 +95,7 @@ pub(super) fn undeclared(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> 
 pub(super) struct EffectiveUndeclared {
     /// Index in [`UNDECLARED`].
     rank: usize,
-    /// Index of the written setting in [`UNDECLARED`].
+    /// Index in [`UNDECLARED`] of the setting as written in the configuration.
     written: usize,
     /// Name of a parameter whose description covers every name, so that the setting has no effect.
     /// `None`: the setting has effect.
@@ -108,8 +108,8 @@ impl EffectiveUndeclared {
         UNDECLARED[self.rank] == "reject"
     }
 
-    /// True if a described parameter covers every name. Only names that some servers read as
-    /// another described name are undescribed then.
+    /// True if a described parameter covers every name. Then only those names count as undescribed
+    /// that some servers read as the name of a different described parameter.
     pub(super) fn is_open(&self) -> bool {
         self.open.is_some()
     }
@@ -176,10 +176,10 @@ fn mode(access: &Access<'_>, side: &str) -> usize {
     policies.chain(own).max().unwrap_or(0)
 }
 
-/// Compares, for each kind of policy that refuses messages because of their content
-/// ([`Protection::Content`]), the limits and rules that all policies of the kind set together. If
-/// no policy sets a limit or rule any more, the new side admits more. If the policies are others,
-/// the new side also admits more if the lowest value of a limit is higher. If they are the same,
+/// Compares the limits and rules that all policies of a kind set together, for each kind that
+/// refuses messages because of their content ([`Protection::Content`]). If no policy sets a limit
+/// or rule any more, the new side admits more. If the two sides have different policies, the new
+/// side also admits more if the lowest value of a limit is higher. If they have the same policies,
 /// the comparison of policy definitions reports changed values (`relax`, `tighten`).
 pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let each = policy::protecting(Protection::Content).flat_map(|kind| {

@@ -308,8 +308,8 @@ fn one(
     }]
 }
 
-/// Verifiers that check a credential of a scheme: its own verifier, then the token verifier to which
-/// that verifier refers (`dpop`).
+/// Verifiers that check a credential of a scheme: its own verifier, then the token verifier to
+/// which that verifier refers (`dpop`).
 pub(crate) fn verifiers_of<'a>(
     shared: &'a ir::Shared,
     scheme: &ir::Scheme,
@@ -427,8 +427,8 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// The same access, for a comparison with a route that gets other requests of clients: another
-    /// path, host or method.
+    /// Copy of this access for a comparison with a route that gets other requests of clients: a
+    /// different path, host or method.
     #[must_use]
     pub(super) fn with_requests(self) -> Self {
         Self {

@@ -13,8 +13,8 @@ use super::selection::selected;
 use super::who::describe;
 use super::{Access, Difference, Route, Verdict, identity};
 
-/// Returns at most one difference per field. Leaves out fields for which
-/// [`identity::compare`] reports more than a restriction.
+/// Compares the properties of callers in request fields. Returns at most one difference per field.
+/// Leaves out fields for which [`identity::compare`] reports more than a restriction.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (Some(was), Some(is)) = (old.route, new.route) else {
         return Vec::new();
@@ -30,11 +30,12 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     for one in identity::compare(old, new) {
         known.entry(one.subject).or_default().push(one.verdict);
     }
-    // Thousands of fields can differ.
+    // Compute the received fields once, because thousands of fields can differ.
     let received = [old, new].map(|side| identity::Fields::received(side, side));
     let differences = differing.into_iter().flat_map(|(name, [before, after])| {
         let subject = identity::subject(name);
-        // If clients could choose the value, a property of the caller only restricts them.
+        // If clients could choose the value before, a property of the caller only restricts them,
+        // and `Strengthen` is the whole difference.
         let is_enough = |verdict: &Verdict| {
             *verdict != Verdict::Strengthen || received[0].is_chosen_by_clients(name)
         };

@@ -77,8 +77,8 @@ pub(super) fn verdict(old: &Access<'_>, new: &Access<'_>, callers: Verdict) -> V
     let (gained, lost) = pairs.fold((false, false), |(gained, lost), (more, less)| {
         (gained | more, lost | less)
     });
-    // A request that was refused for its several tokens gains nothing if one of its tokens alone
-    // had the same effect.
+    // Requests that the old side refused because of several tokens gain nothing if one of these
+    // tokens alone had the same effect.
     let is_new = |(had, new): &(BTreeSet<usize>, usize)| {
         let gains = |old: &usize| before[*old].compare(&after[*new], &names, effects).0;
         had.iter().all(gains)
@@ -178,9 +178,9 @@ impl<'a> Principal<'a> {
         self.identity.is_none() && self.names.is_empty()
     }
 
-    /// Compares the principals of one request. First flag: true if the request gets a principal or
-    /// another principal. Second flag: true if the request loses its principal or gets another
-    /// principal.
+    /// Compares the principals of one request. First flag: true if the request gets a principal, or
+    /// a different one. Second flag: true if the request loses its principal, or gets a different
+    /// one.
     ///
     /// `known` are the credentials of all alternatives of both sides that can name a consumer. A
     /// request that gets the principal of another known alternative has no difference of its own if
@@ -238,7 +238,7 @@ impl<'a> Principal<'a> {
     }
 }
 
-/// True if `others` contains each of these fields with the same sources.
+/// True if `others` contains each field in `fields` with the same sources.
 fn are_within(fields: &Sources<'_>, others: &Sources<'_>) -> bool {
     let mut fields = fields.iter();
     fields.all(|(name, sources)| others.get(name) == Some(sources))

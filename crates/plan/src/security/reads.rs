@@ -379,7 +379,8 @@ impl<'a> ChainChanges<'a> {
         let route = access.route?;
         let decisive = Rc::new(removals::decisive(route));
         let mut fields = identity::Fields::authenticated(access);
-        // Without another side, hosts identify the services.
+        // Without a second side, the hosts of an upstream identify a service, and not the name of
+        // the upstream.
         let nobody = Access::none();
         // Readers between the same changes share the descriptions.
         let mut written: Option<Rc<WrittenFields>> = None;
@@ -396,7 +397,8 @@ impl<'a> ChainChanges<'a> {
                 written = None;
             }
             let name = policy.name.as_str();
-            // Lint refuses two policies with the same name (`shadowed-name`).
+            // Keep the first of several policies with the same name. Lint refuses such policies
+            // (`shadowed-name`).
             if readers.contains(name) && !before.contains_key(name) {
                 let known = written.get_or_insert_with(|| Rc::new(WrittenFields::of(&fields)));
                 before.insert(name, changed(Rc::clone(known), &services));
@@ -416,7 +418,7 @@ impl<'a> ChainChanges<'a> {
         Some(Self { before, at_end })
     }
 
-    /// Changes before a policy. `None` if it is not among the readers.
+    /// Changes before a policy. `None` if the policy is not among the readers.
     pub(super) fn before(&self, policy: &str) -> Option<&ChangedFields<'a>> {
         self.before.get(policy)
     }
@@ -470,7 +472,7 @@ fn of_field(changed: &ChangedFields<'_>, name: Option<&str>) -> String {
         parts.push(removals::lookalikes(&changed.decisive, name));
         parts.push(removals::override_field(route, name));
     }
-    // Only trusted peers may send these fields.
+    // The gateway accepts these fields only from trusted peers.
     if name.is_none_or(|name| managed::is_managed(name, Allowed::default())) {
         parts.push(trusted(route));
     }

@@ -63,7 +63,7 @@ impl FieldNames {
         Self(all)
     }
 
-    /// This name if it is among the names, and its lookalikes among them.
+    /// Names in this set that equal `name` or are its lookalikes.
     pub(super) fn alike(&self, name: &str) -> impl Iterator<Item = &str> {
         let alike = self.0.get(&managed::alike_form(name)).into_iter();
         alike.flatten().map(String::as_str)
@@ -80,9 +80,9 @@ pub(super) fn lookalikes(decisive: &FieldNames, name: &str) -> String {
     }
 }
 
-/// Text if a cookie is the session cookie of a login, which the gateway removes on all operations.
-/// Otherwise empty. `is_read`: true for a cookie whose removal matters, because a policy or
-/// expression reads it.
+/// Text about the session cookies of logins, which the gateway removes on all operations. Empty if
+/// `is_read` returns false for each of them. `is_read`: true for a cookie whose removal matters,
+/// because a policy or expression reads the cookie.
 pub(super) fn session_cookies(route: Route<'_>, is_read: impl Fn(&Place) -> bool) -> String {
     let verifiers = route.gateway.shared.auth.iter();
     let cookies = verifiers.filter_map(|verifier| match &verifier.checked {
@@ -100,8 +100,8 @@ pub(super) fn session_cookies(route: Route<'_>, is_read: impl Fn(&Place) -> bool
     }
 }
 
-/// Text if the gateway removes the field `name` because it overrides the method or path and the
-/// operation does not declare it. Otherwise empty.
+/// Text for a field `name` that the gateway removes, because it overrides the method or path and
+/// the operation does not declare it. Empty for other fields.
 pub(super) fn override_field(route: Route<'_>, name: &str) -> String {
     let declared = &route.treatment.forwarding.override_fields;
     let is_alike = |one: &&str| *one == name || managed::is_lookalike(name, one);

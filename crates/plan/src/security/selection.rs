@@ -54,7 +54,7 @@ impl<'r> Selection<'r> {
         }
     }
 
-    /// See [`selected`].
+    /// Computes the pairs that [`selected`] returns.
     fn pairs(&mut self) -> Option<BTreeSet<(usize, usize)>> {
         // Equal requirements select the same alternative for each request.
         let are_equal = self.was == self.is;
@@ -352,7 +352,8 @@ mod tests {
         let mut selection = Selection::new(&was, &is);
         let found = selection.pairs().map(|pairs| pairs.len());
         assert_eq!(found, Some(900));
-        // Each pair takes the work for its combinations, although few alternatives are satisfied.
+        // The selection counts the work for all combinations of a pair, although few alternatives
+        // are satisfied.
         assert!(selection.left > 0, "{}", selection.left);
         let (was, is) = (requirement(&all(400, 'a')), requirement(&all(400, 'b')));
         let mut selection = Selection::new(&was, &is);

@@ -13,7 +13,7 @@ pub(super) fn canonical(name: &str, value: &str) -> String {
         "x-frame-options"
         | "x-content-type-options"
         | "x-permitted-cross-domain-policies"
-        // The order counts: the name of a search engine restricts all rules after it.
+        // The order of the rules matters: the name of a search engine restricts all rules after it.
         | "x-robots-tag"
         | "content-type" => words(&value.to_ascii_lowercase()),
         "referrer-policy" => last_known(value),

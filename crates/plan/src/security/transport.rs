@@ -1,8 +1,8 @@
 //! Protection of requests on the network against eavesdropping and impersonation.
 //!
-//! Settings of a listener or upstream itself are compared once for the whole gateway
-//! ([`super::gateway`]). [`compare`] is about requests that now go to another upstream,
-//! [`weaker_than`] about requests that another listener now sends.
+//! [`super::gateway`] compares the settings of a listener or upstream itself once for the whole
+//! gateway. [`compare`] compares requests that now go to a different upstream, [`weaker_than`]
+//! requests that a different listener now sends.
 
 mod limits;
 
@@ -373,7 +373,8 @@ pub(super) const LOST_CERTIFICATE: &str = "client-auth-changed";
 /// Settings of a listener that are weaker than on another listener, or not comparable.
 pub(super) fn weaker_than(known: &ir::Listener, is: &ir::Listener) -> Vec<Found> {
     let address = wider_address(known, is);
-    // Hundreds of listeners often differ only in name and address, and each pair is compared.
+    // Skip listeners with the same settings: hundreds of listeners often differ only in name and
+    // address, and each pair is compared.
     if have_same_settings(known, is) {
         return address.into_iter().collect();
     }
@@ -403,7 +404,8 @@ pub(super) fn weaker_than(known: &ir::Listener, is: &ir::Listener) -> Vec<Found>
     found
 }
 
-/// Reports an address that clients of more networks can reach than that of the known listener.
+/// Reports an address that clients of more networks can reach than the address of the known
+/// listener.
 fn wider_address(known: &ir::Listener, is: &ir::Listener) -> Option<Found> {
     reachable::is_wider(&is.address, &known.address).then(|| Found {
         subject: format!("listener {} address", is.name),
@@ -457,7 +459,8 @@ fn lost_certificate(known: &ir::Listener, is: &ir::Listener) -> Option<Found> {
 }
 
 /// Compares the fields in which upstreams receive the client's certificate. With `pass`, trusted
-/// proxies write these fields. Other fields give the upstream another identity of the client.
+/// proxies write these fields. With other fields, the upstream receives a different identity of the
+/// client.
 fn certificate_fields(known: &ir::Listener, is: &ir::Listener) -> Option<Found> {
     let sent = |one: &ir::Listener| {
         let fields = one.forward_client_cert?;

@@ -63,7 +63,7 @@ impl Base {
     /// Returns [`TooSlow`] if the rules take too long.
     pub(super) fn ignores(&self, path: &Path) -> Result<bool, TooSlow> {
         let (tree, path) = (self.tree, path.to_owned());
-        // A thread that does not end keeps the lock, so lock only inside `run`.
+        // Lock only inside `run`: a thread that does not end never releases the lock.
         patterns::run(&self.repository, move |repository| {
             let tree = repository.find_tree(tree);
             let has = tree.is_ok_and(|tree| tree.get_path(&path).is_ok());
@@ -104,8 +104,8 @@ fn text(content: &[u8]) -> String {
     String::from_utf8_lossy(content).into_owned()
 }
 
-/// True if a rule ends inside of an escape. Git never matches such a rule; libgit2 would join it
-/// with the next line.
+/// True if a rule ends inside of an escape. Git never matches such a rule, but libgit2 would join
+/// the rule with the next line.
 fn is_open(line: &str) -> bool {
     let rule = line.trim_end_matches('\\');
     (line.len() - rule.len()) % 2 == 1

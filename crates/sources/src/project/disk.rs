@@ -289,9 +289,9 @@ impl Folder {
         up_max
     }
 
-    /// True if Git's ignore rules exclude a file. `path` is relative to the project's root. False for a
-    /// tracked file that only the base commit ignores: it is refused when it is read, because it is a
-    /// source after the merge.
+    /// True if Git's ignore rules exclude a file. `path` is relative to the project's root. False
+    /// for a tracked file that only the base commit ignores: it is refused when it is read, because
+    /// it is a source after the merge.
     ///
     /// # Errors
     /// Returns the refusal if the rules cannot be read or take too long to match.

@@ -2,7 +2,7 @@
 //!
 //! The author of a pull request writes the links of a project. A link to a path outside must not
 //! show which files the machine has. Therefore, no link is followed out of the folder, and the
-//! result does not depend on the existence of its end.
+//! result does not depend on the existence of a file outside.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -45,7 +45,7 @@ pub(super) fn resolve(root: &Path, outer: &Path, path: &str) -> Result<PathBuf, 
         }
         let target = next.read_link().map_err(|error| unreadable(&error))?;
         if target.is_absolute() {
-            // The target is not resolved: the result would tell which folders outside exist.
+            // Do not resolve the target: the result would show which folders exist outside.
             let inner = target.strip_prefix(outer).map_err(|_| Refusal::Outside)?;
             waiting.extend(names(inner)?);
             outer.clone_into(&mut real);

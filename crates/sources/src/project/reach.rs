@@ -111,7 +111,7 @@ impl GitFiles {
         let root = tree.folder().to_owned();
         let links = tree.links(None);
         let repository = tree.into_shared();
-        // A final `/` (`join("")`) lets ignore rules for folders only match.
+        // A final `/` (`join("")`) makes ignore rules match that apply to folders only.
         let folder_of_tree = inside.join("");
         let is_ignored = || {
             patterns::run(&repository, move |repository| {
@@ -178,7 +178,7 @@ impl GitFiles {
             if !end.is_ok_and(|end| path.starts_with(end)) {
                 continue;
             }
-            // A final `/` (`join("")`) lets ignore rules for folders only match.
+            // A final `/` (`join("")`) makes ignore rules match that apply to folders only.
             let name = link.join("");
             let by_base = |base: &Base| base.ignores(&name);
             if ignores(&self.repository, &name)? || self.base.as_ref().map_or(Ok(false), by_base)? {

@@ -29,8 +29,8 @@ pub struct WorkTree {
 }
 
 /// True if Git ignores a path of the work tree or one of its folders. An error counts as ignored.
-/// Below an ignored folder, Git never re-includes a file. libgit2 does, if a later rule such as
-/// `!/folder/*` matches the file itself, so each folder is checked first. Call only inside
+/// Below an ignored folder, Git never re-includes a file. libgit2 re-includes a file that a later
+/// rule such as `!/folder/*` matches, so each folder is checked first. Call only inside
 /// [`patterns::run`], which limits the time.
 pub(super) fn matches_ignore_rule(repository: &Repository, path: &Path) -> bool {
     // `join("")` adds a final `/`, so that ignore rules for folders only also match.
@@ -174,7 +174,7 @@ impl WorkTree {
                     let folder = self.folder.join(&path);
                     let is_excepted = except.is_some_and(|except| folder.starts_with(except));
                     let is_there = folder.join(".git").symlink_metadata().is_ok();
-                    // A link in place of the submodule would be another work tree.
+                    // A link in place of the submodule would lead to a different work tree.
                     let is_own = folder.canonicalize().is_ok_and(|real| real == folder);
                     if !is_excepted && is_there && is_own {
                         let below = Self::open(&folder).map(|tree| tree.links(except));

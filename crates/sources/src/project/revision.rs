@@ -16,7 +16,8 @@ use super::tree_path::{FOLDER, Found, Objects, SUBMODULE, SYMLINK, unreadable};
 
 /// Folder in a Git revision.
 pub struct Revision {
-    /// Objects of the repository. In a mutex, because threads must not share handles of libgit2.
+    /// Objects of the repository. The mutex is needed because threads must not share handles of
+    /// libgit2.
     objects: Mutex<Objects>,
     /// Root tree of the revision.
     root: Oid,

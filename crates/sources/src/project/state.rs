@@ -53,7 +53,7 @@ pub fn converted(
                 continue;
             };
             let blob = repository.find_blob(entry.id)?;
-            // Sources keep replacement characters for bytes that are not UTF-8.
+            // gwc replaces bytes that are not UTF-8 when it reads a source.
             let text = String::from_utf8_lossy(blob.content());
             if is_same_text(text.as_bytes(), &sha256) {
                 continue;

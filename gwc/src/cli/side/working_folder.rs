@@ -17,7 +17,8 @@ use sources::project::files::{Refusal, join};
 use sources::project::repository::WorkTree;
 use sources::project::revision::{End, Revision};
 
-/// Maximum number of names over symbolic links. With more names, the revision is refused.
+/// Maximum number of names of the working folder that contain symbolic links. With more names, the
+/// revision is refused.
 const NAMES_MAX: usize = 1_000;
 
 /// Folder of `--project`, otherwise the current directory.
@@ -152,7 +153,7 @@ impl<'a> Names<'a> {
             for end in name.ancestors() {
                 let rest = name.strip_prefix(end).unwrap_or(Path::new(""));
                 for link in self.links.get(end).into_iter().flatten() {
-                    // Without `collect`, an empty rest would end the path in a slash.
+                    // Without `collect`, an empty `rest` would add a slash at the end of the path.
                     let other: PathBuf = link.join(rest).components().collect();
                     if !known.insert(other.clone()) {
                         continue;
