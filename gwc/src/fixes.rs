@@ -133,8 +133,9 @@ fn chosen(compiled: &Compiled) -> Chosen {
     chosen
 }
 
-/// True if the edits of a finding can change who may call an operation. The text that they correct
-/// had no effect before, so the edits could open an operation. They are only suggestions.
+/// True if the edits of a finding can change who may call an operation. The text that the edits
+/// correct had no effect before, so the edits could open an operation. Such edits are only
+/// suggestions.
 fn changes_access(finding: &Diagnostic, files: &Files) -> bool {
     let is_value = ["bad-value", "unknown-value"].contains(&finding.lint.name);
     let is_access =

@@ -1,10 +1,10 @@
-//! Approvals: statements by which owners agree to one change of a channel, before its record
-//! exists.
+//! Approvals: statements by which owners agree to one change of a channel, before the record of the
+//! change exists.
 //!
 //! An approval names the bundle, the plan, and the record that the channel has before the change
-//! (the base). It counts for this change only: once the channel has moved, the approval is without
-//! effect. Each owner signs an approval of their own, on another machine and at another time. The
-//! record lists the approvals in its evidence. release.md §5.
+//! (the base). An approval counts for this change only: once the channel has moved, the approval
+//! has no effect. Each owner signs a separate approval, on a different machine and at a different
+//! time. The record lists the approvals in its evidence. release.md §5.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,8 @@ pub enum Approved {
     By(BTreeSet<String>),
 }
 
-/// Records that are new to a reader. Keys that are retired or expired now do not approve them.
+/// Records that are new to a reader. Keys that are retired or expired now do not approve new
+/// records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
     /// A reader without memory: a key must have been valid when the record was created.
@@ -118,7 +119,7 @@ fn decode(
         .map_err(NotCounted::Refused)
 }
 
-/// Like [`count`], for an approval that was decoded before. Verifies the signatures only if the
+/// Checks whether a decoded approval counts, as [`count`] does. Verifies the signatures only if the
 /// approval is about this change.
 fn count_decoded(
     trust: &Trust,
@@ -175,7 +176,8 @@ pub fn check(
     check_since(blobs, context, digest, (bundle, record), Since::Unknown)
 }
 
-/// Like [`check`], for a reader that knows which records are new.
+/// Checks the approvals of a record as [`check`] does, for a reader that knows which records are
+/// new.
 ///
 /// # Errors
 /// As [`check`].

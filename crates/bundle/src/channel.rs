@@ -367,9 +367,9 @@ fn newer_list(
         Some(pointer) => {
             let is_newer = pointer.serial > known.serial();
             match revocation::accept_named_by_record(blobs, context, known, pointer) {
-                // A later list replaces the named one, whose key was revoked.
+                // A known list is newer than the list that the record names, whose key was revoked.
                 Err(why) if !is_newer && revocation::is_skipped(&why) => Ok(known.clone()),
-                // Report another reason, because the revoked key signed the list and not the
+                // Report a different reason, because the revoked key signed the list and not the
                 // record. Otherwise the record would be skipped, and an older one used.
                 Err(Refused::RevokedKey) => Err(Refused::RevocationsUntrusted {
                     serial: pointer.serial,

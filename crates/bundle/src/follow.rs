@@ -161,8 +161,8 @@ pub fn stored_records(
     Ok(kept)
 }
 
-/// Known revocation lists, and those of a store that are accepted. A list is accepted even if the
-/// channel's head is refused, so that a stolen release key can be revoked.
+/// Returns the known revocation lists, and the lists of a store that are accepted. A list is
+/// accepted even if the channel's head is refused, so that a stolen release key can be revoked.
 ///
 /// # Errors
 /// The reason why the newest list is refused, if no list is added. The known lists stay in force.
@@ -511,7 +511,7 @@ fn with_newest_list(
 }
 
 /// Serial of the newest revocation list that the store has and that is known or accepted. 0 if
-/// there is none.
+/// there is no such list.
 fn shown_list(
     store: &dyn Store,
     context: &Context<'_>,

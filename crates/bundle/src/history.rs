@@ -101,7 +101,7 @@ pub(crate) fn find_head(
 }
 
 /// Revocation list that the newest record by active keys names. `None`: there is no such record, or
-/// it names none. `now`: current time.
+/// the record names no list. `now`: current time.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].

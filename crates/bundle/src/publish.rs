@@ -83,7 +83,7 @@ impl Revocation {
         self.keys.extend(&list.keys);
     }
 
-    /// Entries that a list does not have.
+    /// These entries without the entries of `list`.
     #[must_use]
     pub fn without(&self, list: &Revoke) -> Self {
         let mut entries = Self::default();
@@ -91,13 +91,13 @@ impl Revocation {
         self.minus(&entries)
     }
 
-    /// True if there are no entries.
+    /// True if the list has no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bundles.is_empty() && self.credentials.is_empty() && self.keys.is_empty()
     }
 
-    /// Entries of a list that are not among these entries.
+    /// Entries of `list` that these entries do not contain.
     #[must_use]
     pub fn lacking(&self, list: &Revoke) -> Self {
         let mut entries = Self::default();
@@ -105,7 +105,7 @@ impl Revocation {
         entries.minus(self)
     }
 
-    /// Entries that are not among other entries.
+    /// These entries without the entries of `other`.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {
         Self {

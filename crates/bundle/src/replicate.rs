@@ -2,9 +2,9 @@
 //! another.
 //!
 //! The target gets the same blobs, statements and links, so that its readers verify the same chain.
-//! Links that the target has already are compared: another record with the same serial is a fork,
-//! and nothing of the chain is copied. Bundles that the source no longer has, or has in part only
-//! (the state folder of a gateway has no contracts), are left out.
+//! Links that the target already has are compared. A different record with the same serial is a
+//! fork: then nothing of the chain is copied. Bundles that the source no longer has, or has only in
+//! part, are left out: the state folder of a gateway has no contracts.
 
 use std::collections::BTreeSet;
 

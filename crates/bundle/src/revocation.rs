@@ -105,7 +105,7 @@ impl Revocations {
         list.map(|list| list.keys.clone()).unwrap_or_default()
     }
 
-    /// Adds lists to the lists in force.
+    /// Adds the lists of `other` to the lists in force.
     ///
     /// # Errors
     /// [`Refused::TooLarge`] if there would be more than 2^20 entries. Nothing is added then.

@@ -183,7 +183,8 @@ impl Rollout {
         self.current().map_or(0, |step| step.nodes_ppm)
     }
 
-    /// Share of the requests of these nodes that the record's bundle serves, in parts per million.
+    /// Share of the requests that the record's bundle serves on the nodes that run it, in parts per
+    /// million.
     #[must_use]
     pub fn traffic_ppm(&self) -> u32 {
         self.current().map_or(0, |step| step.traffic_ppm)

@@ -19,7 +19,7 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
     nearest_within(word, known, &mut pairs_left)
 }
 
-/// Like [`nearest`], with a limit of the work. Subtracts the work from `pairs_left`.
+/// Searches as [`nearest`] does, with a limit of the work. Subtracts the work from `pairs_left`.
 fn nearest_within<'k>(
     word: &str,
     known: impl IntoIterator<Item = &'k str>,

@@ -133,7 +133,8 @@ pub(super) fn check(aliases: &[Alias], spec: &Spec, operations: &[Operation], si
     }
 }
 
-/// Reason why the named operation does not serve all requests of an alias. `None`: it serves them.
+/// Reason why the operation that `alias_of` names does not serve all requests of an alias. `None`:
+/// that operation serves them.
 fn not_served<'a>(
     alias: &Alias,
     named: &Operation,

@@ -12,8 +12,8 @@ use super::{Api, Operation};
 /// this number of routes takes about 17 s and 0.7 GB.
 const ROUTES_MAX: usize = 50_000;
 
-/// Error: a project has more than [`ROUTES_MAX`] routes of further mounts. Its routes must not be
-/// compared.
+/// Error: a project has more than [`ROUTES_MAX`] routes of further mounts. The routes of such a
+/// project must not be compared.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TooManyRoutes;
 

@@ -187,7 +187,7 @@ intended",
     }
 }
 
-/// Source location that opens an operation to everyone, and the cause.
+/// Source location of the security requirement that opens an operation to everyone, and the cause.
 fn opened_by(written: &SecuritySource<'_>) -> (Span, Cause) {
     let mut requirements = written.requirements().iter();
     let empty = requirements.find(|requirement| requirement.schemes.is_empty());

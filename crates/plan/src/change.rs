@@ -102,8 +102,8 @@ pub struct Message {
     /// Value at [`Self::path`] that shows the break. In a request, only the old side accepts the
     /// value; in a response, only the new side. `None`: no such value is known.
     pub witness: Option<Value>,
-    /// Body that contains [`Self::witness`], and that shows the break as a whole. `None`: no such
-    /// body is known.
+    /// Whole body that contains [`Self::witness`] and shows the break. `None`: no such body is
+    /// known.
     pub body: Option<Value>,
     /// True for a value of a parameter or header whose text is the value itself: without `style`,
     /// `explode` and `content`.

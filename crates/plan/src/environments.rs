@@ -289,7 +289,7 @@ fn added(
     Ok((of(change, name), rules))
 }
 
-/// Bundle of a new environment, and the environments that it differs from, for its line.
+/// Text for the line of a new environment: its bundle, and the environments from which it differs.
 fn admitted(id: Digest, wider: &Found, differences: &Found) -> String {
     let mut description = format!("bundle {}", id.short());
     for (found, how) in [
@@ -306,8 +306,8 @@ fn admitted(id: Digest, wider: &Found, differences: &Found) -> String {
     description
 }
 
-/// Channel of a new environment, and the environments that its next release replaces, for its line.
-/// An acknowledgement of the line is for this channel only.
+/// Text for the line of a new environment: its channel, and the environments that its next release
+/// replaces. An acknowledgement of the line is for this channel only.
 fn released_to<'a>(new: &Side, replaced: impl Iterator<Item = &'a str>) -> String {
     let Some((_, channel)) = channel(new) else {
         return String::new();

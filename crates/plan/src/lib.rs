@@ -252,8 +252,8 @@ fn with_new_keys(old: &Side, new: &Side, changes: &[Change]) -> Option<Side> {
     Some(bare(old.bundle, side))
 }
 
-/// Adds the differences of two gateways that rules describe. `renamed` is the old side with the
-/// listener names of the new side. Returns the earlier keys of the operations.
+/// Adds the differences of two gateways for which the plan has kinds of changes. `renamed` is the
+/// old side with the listener names of the new side. Returns the earlier keys of the operations.
 fn described(
     old: Option<&Side>,
     renamed: Option<&Side>,
@@ -358,7 +358,7 @@ impl Plan {
         self.count_of(|change| change.class == class)
     }
 
-    /// Like [`Self::count`], for the changes that `is_counted` selects.
+    /// Number of changes for which `is_counted` returns true, counted as in [`Self::count`].
     pub(crate) fn count_of(&self, is_counted: impl Fn(&Change) -> bool) -> usize {
         let (mut operations, mut others) = (BTreeSet::new(), 0);
         for change in self.changes.iter().filter(|change| is_counted(change)) {

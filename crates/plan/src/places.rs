@@ -402,7 +402,8 @@ impl<'a> OperationSide<'a> {
         place.clone()
     }
 
-    /// See [`Self::scheme`]. `is_credential`: for a change of the credentials that upstreams get.
+    /// Computes the result of [`Self::scheme`]. `is_credential`: true for a change of the
+    /// credentials that upstreams get.
     fn differing_scheme(&self, other: &OperationSide<'_>, is_credential: bool) -> Option<Place> {
         if self.requirements() != other.requirements() {
             return None;

@@ -157,8 +157,8 @@ impl<'a> Sides<'a> {
         })
     }
 
-    /// Like [`Self::changed_definition`], but the gateways contain only `api`, with the mounts for
-    /// which `keeps` returns true.
+    /// Builds two gateways as [`Self::changed_definition`] does. These contain only `api`, with the
+    /// mounts for which `keeps` returns true.
     fn changed_near<'s>(
         &'s self,
         api: Option<&'s ir::Api>,

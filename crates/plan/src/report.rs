@@ -327,7 +327,8 @@ pub fn values(change: &Change) -> Values {
     }
 }
 
-/// Like [`values`], with at most about `chars_max` characters of both values together.
+/// Subject and values of a change as in [`values`]. Both values together have at most about
+/// `chars_max` characters.
 fn values_within(change: &Change, chars_max: usize) -> Values {
     let check = match &change.message {
         Some(message) if message.level == Level::Warn => format!("{} (warn) ", change.id),
@@ -353,7 +354,8 @@ pub fn arrow(change: &Change) -> String {
     joined(values(change))
 }
 
-/// Like [`arrow`], with values that fit into a text of `chars_max` characters as far as possible.
+/// Formats a change as [`arrow`] does. Shortens the values so that the text has at most `chars_max`
+/// characters, as far as possible.
 #[must_use]
 pub fn arrow_within(change: &Change, chars_max: usize) -> String {
     let whole = arrow(change);
@@ -366,7 +368,7 @@ pub fn arrow_within(change: &Change, chars_max: usize) -> String {
     joined(values_within(change, room.max(VALUES_MIN)))
 }
 
-/// Values as an arrow, as in [`arrow`].
+/// Formats values as an arrow: `access: header x-key → open to everyone`.
 #[must_use]
 pub fn joined(Values { subject, old, new }: Values) -> String {
     match old {

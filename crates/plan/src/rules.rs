@@ -160,7 +160,8 @@ fn trust(old: &Rules, new: &Rules) -> Vec<Change> {
 }
 
 /// True for the first `approvals_after` of a channel: the old side requires no approvals there. The
-/// records that it exempts needed no approvals before either, so it weakens nothing.
+/// records up to `approvals_after` needed no approvals before either, so the setting weakens
+/// nothing.
 fn is_first_rule(old: &Rules, part: &str) -> bool {
     let channel = part.strip_prefix("approvals_after of channel ");
     channel.is_some_and(|channel| {

@@ -31,7 +31,7 @@ macro_rules! project {
     };
 }
 
-/// A quota that hides a rate limit.
+/// A quota that is used up before a rate limit refuses a request.
 pub static QUOTA_BELOW_RATE: Lint = Lint {
     code: "GW0555",
     name: "quota-below-rate",
@@ -54,7 +54,7 @@ daily: {kind: quota, limit: 50000, period: day, key: address}\n",
     ),
 };
 
-/// A `format` without a check.
+/// A `format` that gwd does not check.
 pub static UNCHECKED_FORMAT: Lint = Lint {
     code: "GW0615",
     name: "unchecked-format",

@@ -15,7 +15,7 @@ macro_rules! stepped {
     };
 }
 
-/// Steps that do not lead from a part of the requests of all gateways to more of them.
+/// Steps of a progressive release whose shares do not increase.
 pub static RELEASE_STEPS: Lint = Lint {
     code: "GW0581",
     name: "release-steps",
@@ -32,7 +32,7 @@ neither `cookie` nor a credential (`authorization`).",
     good: stepped!(" [{nodes: 5%}, {nodes: 50%}]"),
 };
 
-/// Guard of a progressive release without effect.
+/// Guard that has no effect in a progressive release.
 pub static RELEASE_GUARD: Lint = Lint {
     code: "GW0582",
     name: "release-guard",

@@ -188,7 +188,7 @@ struct Approval<'a> {
     args: &'a Args,
     place: &'a Place,
     trust: Option<&'a Trust>,
-    /// Newest record of the channel. `None` if there is no record yet.
+    /// Newest record of the channel. `None` if the channel has no record yet.
     head: Option<&'a Entry>,
     built: &'a BuiltProject,
     planned: &'a PlannedMove,
@@ -196,7 +196,7 @@ struct Approval<'a> {
     advice: &'a Advice,
 }
 
-/// Result of a signed approval.
+/// Approval that was signed and stored.
 struct Signed {
     statement: Digest,
     expires: Moment,

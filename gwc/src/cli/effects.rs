@@ -41,7 +41,8 @@ pub(super) struct Scope<'a> {
 pub(super) struct NextList {
     /// All entries of the new list.
     pub(super) entries: Revocation,
-    /// Other channels of the store that accept the new list, with the entries that are new there.
+    /// Other channels of the store that accept the new list, each with the entries that are new in
+    /// the channel.
     others: Vec<(ChannelName, Revocation)>,
     /// All channels that accept the new list, with the entries that only lists of other channels
     /// have until now.
@@ -208,8 +209,8 @@ impl<'a> Scope<'a> {
         floors.is_some_and(|floors| record.pointer.serial < floors.min_serial)
     }
 
-    /// True if, without these keys, the newest valid record of the channel is below the minimum in
-    /// the trust file. Gateways then do not go back to it.
+    /// True if, without the revoked keys, the newest valid record of the channel is below the
+    /// minimum in the trust file. Gateways then do not go back to this record.
     pub(super) fn leads_below_floor(&self) -> bool {
         let head = release::head(self.store, self.left.as_ref(), &self.place.channel);
         head.ok()
@@ -296,7 +297,7 @@ impl<'a> Scope<'a> {
 }
 
 /// Sentence about entries that come into force in a channel, because the new list repeats the list
-/// of another channel. `None`: there are none.
+/// of another channel. `None`: no entry comes into force in this way.
 fn repeated_text(channel: &ChannelName, new: &Revocation) -> Option<String> {
     let bundles = new
         .bundles

@@ -176,8 +176,8 @@ fn check_progress(
     Ok(())
 }
 
-/// Warns if gateways have the same name. They have the same place in every release, and their
-/// metrics cannot be told apart.
+/// Warns if gateways have the same name. Such gateways have the same place in every release, and
+/// their metrics cannot be told apart.
 pub(super) fn warn_of_same_names(states: &[(String, anyhow::Result<Status>)]) {
     let mut known: BTreeMap<&str, &str> = BTreeMap::new();
     for (at, status) in states {

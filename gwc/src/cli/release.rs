@@ -42,7 +42,7 @@ struct StatusArgs {
     format: FormatOption,
 }
 
-/// Gateway in the output.
+/// Output about one gateway.
 struct Row {
     json: Value,
     text: String,

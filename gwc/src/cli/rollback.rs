@@ -425,7 +425,8 @@ fn released(entries: &[Entry], target: Digest, channel: &ChannelName) -> Result<
     }
 }
 
-/// Error for a target whose records gateways refuse. It may never have passed the channel's gates.
+/// Error for a target whose records gateways refuse. Such a target may never have passed the gates
+/// of the channel.
 fn refused_target(entry: &Entry, why: &Refused) -> anyhow::Error {
     let message = format!(
         "gateways that have not accepted record {} with bundle {} refuse it, so a rollback to it is \

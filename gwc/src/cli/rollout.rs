@@ -104,7 +104,7 @@ impl WaitResult {
         say::report(&format!("{which} runs {}", bundle.short()));
     }
 
-    /// Writes the error, if there is one, and returns the exit code.
+    /// Writes [`Self::failure`], if the release failed, and returns the exit code.
     pub(super) fn exit(&self) -> Exit {
         let Some(failure) = &self.failure else {
             return Exit::OK;

@@ -313,8 +313,8 @@ fn print_findings(files: &Files, folder: &str, findings: &[Diagnostic]) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Writes a report to standard output, in a format for people or programs. Texts of the project in
-/// it become no commands of a CI system. Ignores a closed pipe.
+/// Writes a report to standard output, in a format for people or programs. Escapes texts of the
+/// project that would be commands of a CI system. Ignores a closed pipe.
 pub(super) fn result(text: &str) {
     verbatim(&match text.starts_with(['{', '[']) {
         true => without_commands_in_json(text),
@@ -328,7 +328,8 @@ pub(super) fn report(text: &str) {
     result(&terminal::fitted(text, &std::io::stdout()));
 }
 
-/// Writes a report in the format with this name. The format `github` consists of commands.
+/// Writes a report in the format with this name. In the format `github`, a report consists of
+/// commands of the CI system.
 pub(super) fn in_format(name: &str, text: &str) {
     match name {
         "github" => verbatim(text),

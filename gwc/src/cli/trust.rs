@@ -97,7 +97,7 @@ fn floor(args: &Floor, context: &Context) -> anyhow::Result<Exit> {
         trust: &trust,
         channel,
     };
-    // Records of revoked keys are skipped. They must not become the minimum.
+    // Skip records of revoked keys, because such a record must not become the minimum.
     let left = verifier.without_revoked_keys()?;
     let head = release::head(&store, Some(&left), channel)?;
     let accepted_head = head.as_ref().filter(|_| args.accept_head);

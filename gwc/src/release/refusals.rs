@@ -57,9 +57,10 @@ pub fn accepted<'a>(
     accepted.map(|(entry, _)| entry)
 }
 
-/// Newest record with a bundle, and the reason why a gateway without state refuses it: missing
-/// approvals or signatures, or its time. Does not check the bundle: a new record can name new build
-/// statements. `None`: the gateway accepts one of the records with the bundle, or there is none.
+/// Newest record with a bundle, and the reason why a gateway without state refuses the record:
+/// missing approvals or signatures, or its time. Does not check the bundle, because a new record
+/// can name new build statements. `None`: the gateway accepts a record with the bundle, or no
+/// record has the bundle.
 #[must_use]
 pub fn of_target<'e>(
     store: &dyn Store,
@@ -116,8 +117,9 @@ pub fn of_base(
     Some((entry.bundle, why?))
 }
 
-/// Reason why gateways refuse the bundle of a record: it is revoked, no build statement counts, or
-/// the store lacks a part of them. `None` without a trust file.
+/// Reason why gateways refuse the bundle of a record: the bundle is revoked, no build statement
+/// counts, or the store lacks a part of the bundle or statements. `None`: gateways accept the
+/// bundle, or there is no trust file.
 #[must_use]
 pub fn of_build(
     store: &dyn Store,

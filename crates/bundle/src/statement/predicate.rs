@@ -149,8 +149,8 @@ pub struct Rollout {
     pub testers: Option<Testers>,
 }
 
-/// Step of a progressive release: the share of the nodes that run the record's bundle, and the
-/// share of their requests that it serves. Both in parts per million.
+/// Step of a progressive release. Contains the share of the nodes that run the record's bundle, and
+/// the share of their requests that the bundle serves. Both shares are in parts per million.
 ///
 /// A step without a share of the requests is written as the number of its nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,7 +162,7 @@ pub struct Step {
     pub traffic_ppm: u32,
 }
 
-/// [`Step`] as it is written.
+/// Serialized form of [`Step`].
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum WrittenStep {
@@ -170,7 +170,7 @@ enum WrittenStep {
     Traffic(WrittenTraffic),
 }
 
-/// [`Step`] with a share of the requests, as it is written.
+/// Serialized form of a [`Step`] with a share of the requests.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenTraffic {

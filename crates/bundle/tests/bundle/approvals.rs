@@ -160,7 +160,7 @@ fn two_owners_approve_one_after_the_other() {
     let staging = "staging".parse().unwrap();
     let other = trust_of(keys()).with_approvals(staging, 2, None).unwrap();
     assert_eq!(world.accept_next(&other, &[].into()), Ok(()));
-    // The threshold of the role raises the number.
+    // `thresholds.approve` raises the required number of owners.
     let thresholds = Thresholds {
         approve: 3,
         ..Thresholds::ONE

@@ -86,13 +86,14 @@ impl End {
         self.key() == other.key()
     }
 
-    /// True if rewrites put the same parts of the client's path into both paths.
+    /// True if rewrites put the same parts of the client's path into the paths of both
+    /// destinations.
     pub(super) fn has_same_captures(&self, other: &Self) -> bool {
         self.captures == other.captures
     }
 
     /// Path of the client requests that this destination's operation would send to `other`, if the
-    /// router selected the operation for them. `None` if there is none, or if it is unknown.
+    /// router selected the operation for them. `None` if no such path exists or is known.
     pub(super) fn client_path(&self, other: &Self) -> Option<String> {
         let Some((base, before)) = &self.offset else {
             return self.captured_from(other);
@@ -101,7 +102,7 @@ impl End {
         rest.starts_with('/').then(|| format!("{base}{rest}"))
     }
 
-    /// Like [`Self::client_path`], for a rewrite that replaces the path.
+    /// Path as in [`Self::client_path`], for a rewrite that replaces the path.
     fn captured_from(&self, other: &Self) -> Option<String> {
         let mut path: Vec<&str> = self.inbound.split('/').collect();
         let mut captures = self.captures.iter();

@@ -165,8 +165,8 @@ impl<'c, 'a> Comparison<'c, 'a> {
         }
     }
 
-    /// Opening of a destination of the operation at index `at`, unless all its callers could
-    /// already send the same client requests there.
+    /// Opening of a destination of the operation at index `at`. `None` if all callers of the
+    /// operation could already send the same client requests to this destination.
     fn further_opening(
         &self,
         (at, end): (usize, &End),
@@ -180,7 +180,8 @@ impl<'c, 'a> Comparison<'c, 'a> {
     }
 
     /// Opening of a destination of the operation at index `at`, if there is one. `kept`: operations
-    /// of the old version that sent the same client requests there, for fewer callers.
+    /// of the old version that sent the same client requests to this destination, for fewer
+    /// callers.
     fn opening(
         &self,
         (at, end): (usize, &End),
@@ -210,8 +211,8 @@ impl<'c, 'a> Comparison<'c, 'a> {
         }))
     }
 
-    /// True if one of these operations of the old version admits all callers of the operation at
-    /// index `at`.
+    /// True if one of the old operations with the indices `olds` admits all callers of the
+    /// operation at index `at`.
     fn is_any_within(&self, at: usize, olds: &[usize]) -> bool {
         let mut olds = olds.iter();
         olds.any(|old| self.callers_within(at, (Side::Old, *old)))

@@ -25,7 +25,7 @@ pub struct Origin<'n> {
     /// Name of the listener in the new version.
     pub listener: &'n str,
     /// Indices of the operations of the old version that sent such requests from other listeners.
-    /// Empty if there are none.
+    /// Empty if no operation sent them.
     pub before: Vec<usize>,
 }
 

@@ -320,7 +320,7 @@ mod tests {
             assert_eq!(overlap(b, a), expected, "{b} {a}");
         }
     }
-    /// Result of [`segments_meet`], from all pairs of positions.
+    /// Computes the result of [`segments_meet`] from all pairs of positions, for comparison.
     fn meet_by_positions(a: &[u8], b: &[u8]) -> bool {
         let mark = ANY as u8;
         // `fits[i][j]` is true if some text matches both `a[i..]` and `b[j..]`.
@@ -331,7 +331,7 @@ mod tests {
                 let (x, y) = (a[i], b[j]);
                 let both = fits[i + 1][j + 1];
                 fits[i][j] = if x == mark || y == mark {
-                    // Both segments consume a byte. The mark of a parameter may also consume
+                    // Both segments consume a byte. The mark of a parameter may then also consume
                     // further bytes.
                     both || x == mark && fits[i][j + 1] || y == mark && fits[i + 1][j]
                 } else {

@@ -93,7 +93,7 @@ fn step(item: NodeRef<'_>) -> Option<Step> {
     })
 }
 
-/// Share of a step for a message, with its factors.
+/// Share of all requests in a step, for a message. Also names both factors if neither is 100 %.
 fn share(step: Step) -> String {
     let product = step.product() / u64::from(ALL_PPM);
     let product = percent(u32::try_from(product).unwrap_or(ALL_PPM));

@@ -36,7 +36,7 @@ pub(crate) fn name_in(api: &str, name: &str) -> String {
 }
 
 /// Bundle name of a verifier to which another verifier refers. `definition`: bundle name of the
-/// referring verifier. Both are in the same document, or both in gateway.yaml.
+/// referring verifier. One document contains both verifiers, or gateway.yaml does.
 pub(crate) fn named_beside(definition: &str, name: &str) -> String {
     match definition.split_once('/') {
         Some((api, _)) => name_in(api, name),

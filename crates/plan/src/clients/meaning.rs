@@ -28,7 +28,7 @@ pub(super) struct SchemaComparison<'j> {
     /// its inner pairs, `whole` with its inner pairs.
     single: [Containment<'j>; 2],
     whole: [Containment<'j>; 2],
-    /// Proofs about pairs of alternatives, to find those that belong together.
+    /// Proofs about pairs of an old and a new alternative, to find the pairs that belong together.
     members: [Containment<'j>; 2],
     /// Searches for values that are sent as text.
     text: [Containment<'j>; 2],

@@ -27,7 +27,7 @@ pub(super) struct Record {
     pub(super) finding: Finding,
     /// Path of the schema in the message.
     pub(super) path: String,
-    /// Keys of the operations.
+    /// Keys of the operations whose messages contain the value.
     pub(super) operations: BTreeSet<String>,
     /// Numbers of the messages that contain the value.
     pub(super) messages: BTreeSet<usize>,
@@ -131,7 +131,7 @@ pub(super) struct Walk<'j> {
     messages: Vec<Option<MessageSource>>,
     /// Number of the first message of each part.
     parts: FxHashMap<(String, String), usize>,
-    /// Numbers of the paths of parts.
+    /// Number of each path with which the paths of values in a part begin.
     starts: FxHashMap<String, usize>,
     /// Differences outside schemas.
     records: Vec<Record>,

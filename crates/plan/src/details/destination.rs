@@ -95,7 +95,7 @@ fn is_reply(kind: &str) -> bool {
 }
 
 /// Adds the destinations of a chain in which a policy responds itself, as texts. Also adds the
-/// redirecting response fields of the policy to `fields`. `before`: the policies before it.
+/// redirecting response fields of the policy to `fields`. `before`: the steps before the policy.
 fn reply(
     (before, step): (&[Step], &Step),
     fields: &mut BTreeMap<String, Field>,
@@ -142,7 +142,7 @@ fn forwarded(steps: &[Step], texts: &mut Vec<String>) {
 }
 
 /// True if the upstream of a caller depends on the name of the split: the split has several
-/// upstreams, and each caller always gets the same one.
+/// upstreams, and each caller always gets the same upstream.
 fn draws(split: &Settings) -> bool {
     let entries = || split.below(&["among"]);
     let has_conditions = |index: &str| {

@@ -304,7 +304,7 @@ impl<'a> Counters<'a> {
     }
 
     /// Counter of the other side that counts all requests of the counter at `index`, for a policy
-    /// with the same kind and name. It is the successor.
+    /// with the same kind and name. Such a counter is the successor.
     fn namesake<'o>(&self, index: usize, other: &'o Self) -> Option<&'o Counter<'a>> {
         let counter = &self.all[index];
         let first = counter.cells.first()?;

@@ -548,8 +548,9 @@ fn moved(
             new: after.into(),
         });
     }
-    // Earliest sunset date of the chain: gwd serves no request after it. Policies that stay have
-    // their old settings on both sides, because changes of these are reported with the policy.
+    // Earliest sunset date of the chain, after which gwd serves no request. Policies that both
+    // chains have count with their old settings on both sides. Changes of these settings are
+    // reported with the policy.
     let sunset = |name: &str, side: ApiSide<'_>, treatment: &ir::Treatment| {
         let (_, checked) = definition(treatment, name, side)?;
         let settings = checked.settings();

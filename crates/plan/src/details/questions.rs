@@ -627,7 +627,8 @@ fn senders(gateway: &ir::Gateway, upstream: &str) -> BTreeSet<String> {
     sending.collect()
 }
 
-/// Settings of the rewrites of a treatment, in their order, as a text. Empty if there are none.
+/// Settings of the rewrites of a treatment, in their order, as a text. Empty if the treatment has
+/// no rewrite.
 fn rewrites(gateway: &ir::Gateway, (api, treatment): (&ir::Api, &ir::Treatment)) -> String {
     let policies = policies(gateway, api, treatment).map(|one| &one.checked);
     let policies = policies.filter(|checked| checked.kind() == "rewrite");

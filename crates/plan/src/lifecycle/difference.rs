@@ -249,7 +249,8 @@ impl EarlierKeys {
         let operations = new.apis.iter().flat_map(|api| &api.operations);
         let remaining: BTreeSet<&str> = operations.map(|one| &*one.key).collect();
         let mut all = Self::default();
-        // Thousands of operations can have served requests of one new operation.
+        // Share the old keys, because thousands of operations can have served requests of one new
+        // operation.
         let mut shared: FxHashMap<&str, Arc<str>> = FxHashMap::default();
         let mut add = |keys: &mut KeysByNewKey, [was, is]: [&'a str; 2]| {
             let was = shared.entry(was).or_insert_with(|| was.into());

@@ -609,8 +609,8 @@ impl<'a> Pairs<'a> {
         }
     }
 
-    /// Like [`Self::before`]. If a policy of the old route answered all requests and the new route
-    /// sends them to an upstream, no caller had this access before.
+    /// Callers that have access to a route of the old side. No callers, if a policy of the old
+    /// route answered all requests and the new route sends them to an upstream.
     fn earlier<'r>(&self, before: &Route<'r>, after: &Route<'_>) -> Access<'r>
     where
         'a: 'r,

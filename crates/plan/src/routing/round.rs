@@ -154,9 +154,9 @@ impl<'a, 'o> Accesses<'a, 'o> {
         self.places[number(side)][at]
     }
 
-    /// Access to two operations, of `side` and of the new side. The second one is at a listener
-    /// that the first one does not have, if there is such a listener. Otherwise both are at the
-    /// same listener.
+    /// Access to an operation of `side`, and to an operation of the new side. If the second
+    /// operation has a listener that the first one does not have, its access is that at this
+    /// listener. Otherwise both accesses are at the same listener.
     fn accesses(
         &self,
         (side, before): (Side, OperationAt<'a>),
@@ -183,8 +183,8 @@ impl<'a, 'o> Accesses<'a, 'o> {
         })
     }
 
-    /// Like [`Self::accesses`]. If clients send other requests to the second operation, the access
-    /// includes the path, host and method of the requests.
+    /// Accesses as in [`Self::accesses`]. If clients send other requests to the second operation,
+    /// the access includes the path, host and method of the requests.
     fn accesses_with_requests(
         &self,
         before: (Side, OperationAt<'a>),

@@ -35,7 +35,7 @@ struct StoredPair {
     same_paths: bool,
     /// True if both operations serve requests. False if one of them only redirects.
     serves: bool,
-    /// As [`ServedPair::templates`].
+    /// Old and new path template, with base path. `None` if both match the same paths.
     templates: Option<[Arc<ir::Template>; 2]>,
 }
 

@@ -77,7 +77,7 @@ fn instance(pattern: &str, taken: &BTreeSet<&str>) -> String {
 /// hosts, and each of them is a place.
 pub(super) struct Mounted<'a>(FxHashMap<&'a str, ByHost<'a>>);
 
-/// Mounts of a listener by host. Those without hosts have the key `""`.
+/// Mounts of a listener by host. Mounts without hosts have the key `""`.
 type ByHost<'a> = FxHashMap<&'a str, Vec<(&'a ir::Api, &'a ir::Mount)>>;
 
 impl<'a> Mounted<'a> {

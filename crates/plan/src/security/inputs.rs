@@ -41,8 +41,8 @@ enum Reader {
     Content(&'static str),
 }
 
-/// Fields that the decision of `csrf` depends on. It also reads the host, which no policy changes
-/// before it.
+/// Fields that the decision of `csrf` depends on. `csrf` also reads the host, which no earlier
+/// policy changes.
 const BROWSER: [&str; 3] = ["origin", "sec-fetch-mode", "sec-fetch-site"];
 
 /// Value of a request that a setting reads.

@@ -108,7 +108,8 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<EnforcedDes
         false => Vec::new(),
     };
     if !undeclared.iter().any(EffectiveUndeclared::removes) {
-        // Both sides refuse undescribed parameters, with any mode of validation.
+        // Neither side removes undescribed parameters, so both sides refuse them. They do so in any
+        // mode of validation.
         let refused = std::mem::take(&mut forwarded);
         if !all {
             differences = refused;

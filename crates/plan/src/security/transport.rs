@@ -1,4 +1,4 @@
-//! Protection of requests on the network against eavesdropping and impersonation.
+//! Comparison of the protection of requests on the network against eavesdropping and impersonation.
 //!
 //! [`super::gateway`] compares the settings of a listener or upstream itself once for the whole
 //! gateway. [`compare`] compares requests that now go to a different upstream, [`weaker_than`]

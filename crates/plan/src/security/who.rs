@@ -168,7 +168,7 @@ impl Who {
         self.uncovered_within(other, &mut left)
     }
 
-    /// Like [`Self::uncovered`]. Subtracts the number of comparisons from `left`.
+    /// Searches as [`Self::uncovered`] does. Subtracts the number of comparisons from `left`.
     fn uncovered_within(&self, other: &Self, left: &mut usize) -> Option<UncoveredCaller> {
         let others = other.0.iter().map(|one| (one.mask(), one));
         let others: Vec<(u64, &Alternative)> = others.collect();

@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 const LINKS_MAX: usize = 40;
 
 /// Resolves a path relative to `root` into a path without symbolic links. `outer` is `root` or a
-/// folder above it. Both are canonical.
+/// folder above `root`. Both `root` and `outer` are canonical.
 ///
 /// # Errors
 /// Returns [`Refusal::Outside`] if the path or a link leaves `outer`, [`Refusal::Missing`] if

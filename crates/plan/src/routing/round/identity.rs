@@ -27,9 +27,9 @@ pub(super) struct Identities(FxHashMap<usize, Reads>);
 /// Values that the policies of a treatment read.
 #[derive(Clone, Copy, Debug)]
 struct Reads {
-    /// See [`reads_route`].
+    /// True if an expression may read the name of the operation or mount ([`reads_route`]).
     route: bool,
-    /// See [`reads_request`].
+    /// True if a policy may decide by the path, host or method of requests ([`reads_request`]).
     request: bool,
 }
 
