@@ -51,8 +51,8 @@ pub struct History {
 /// highest serial that is not signed by a revoked key. `None` for a channel without records.
 ///
 /// # Errors
-/// A record at the head cannot be read, its signatures are not valid, or its serial is more than
-/// 2^20 above the one before and above the minimum in the trust file: [`Refused::AtLink`].
+/// [`Refused::AtLink`] if a record at the head cannot be read or its signatures are not valid. Also
+/// if its serial is more than 2^20 above the one before it and above the minimum in the trust file.
 pub fn head(
     store: &dyn Store,
     trust: Option<&Trust>,

@@ -1,8 +1,8 @@
 //! Approvals in a store: operations of gwc that store and find them.
 //!
-//! The stored manifest of an approval has the record before the change (the base) as its `subject`,
-//! so that one request lists all approvals of a channel's next change. gwd does not list: it
-//! follows the digests in a record's evidence.
+//! The stored manifest of an approval has the record before the change (the base) as its `subject`.
+//! One request therefore lists all approvals of a channel's next change. gwd does not list
+//! approvals: it follows the digests in a record's evidence.
 
 use crate::digest::Digest;
 use crate::keys::PrivateKey;

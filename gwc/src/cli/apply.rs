@@ -318,9 +318,9 @@ impl Apply<'_> {
         blocked.exit
     }
 
-    /// Compares the bundles of gateways that accepted lost records with the new bundle, shows the
-    /// plans, and returns an error if a gate blocks one of them. The plan against the channel's
-    /// newest record does not show what changes for these gateways.
+    /// Compares the bundles of gateways that accepted lost records with the new bundle, and shows
+    /// the plans. Returns an error if a gate blocks a plan. The plan against the channel's newest
+    /// record does not show what changes for these gateways.
     fn check_running(&self, store: &dyn Store, lost: &Lost) -> anyhow::Result<Option<Failure>> {
         let Report { args, place, .. } = self.report;
         let head = self.movement.head;

@@ -95,9 +95,9 @@ pub(super) fn check_floor(
     Err(refused(&Refused::BelowFloor { serial, floor }, &message))
 }
 
-/// Refuses a store that lacks the revocation list of the channel's newest record, or whose newest
-/// list is below the minimum serial in the trust file. A record of a revoked key could otherwise
-/// count.
+/// Refuses a store that lacks the revocation list of the channel's newest record. Also refuses a
+/// store whose newest list is below the minimum serial in the trust file. A record of a revoked key
+/// could otherwise count.
 pub(super) fn check_newest_list(
     place: &Place,
     store: &dyn Store,

@@ -110,8 +110,8 @@ impl Wanted {
         Some(node.is_some_and(|node| step.rollout.includes(node, &self.bundle)))
     }
 
-    /// True if the gateways of the share should serve some of their requests with the bundle of the
-    /// newest record, and the others with the base.
+    /// True if the gateways of the share should serve two versions: some of their requests with the
+    /// bundle of the newest record, and the others with the base.
     pub(super) fn splits_requests(&self) -> bool {
         let step = self.step.as_ref().filter(|step| step.left.is_none());
         step.is_some_and(|step| step.rollout.splits_requests())

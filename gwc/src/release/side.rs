@@ -44,9 +44,9 @@ pub fn side(
     Ok((lowered, map))
 }
 
-/// Reads the bundle of a channel's newest record as [`side`] does. The release rules are those of
-/// the newest record that is no rollback and that gateways accept, because a rollback changes the
-/// bundle and not the rules.
+/// Reads the bundle of a channel's newest record as [`side`] does. A rollback changes the bundle
+/// and not the rules. The release rules are therefore those of the newest record that is no
+/// rollback and that gateways accept.
 ///
 /// # Errors
 /// Returns an error if the bundle is missing, damaged, or in an unsupported format. After a

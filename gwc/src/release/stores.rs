@@ -62,8 +62,8 @@ impl StoreName {
     /// Parses the name of a store on the command line.
     ///
     /// # Errors
-    /// Returns a usage error if the text is a URL but not the address of a repository, or if the
-    /// folder's path contains a symbolic link inside a project or a work tree.
+    /// Returns a usage error if the text is a URL but not the address of a repository. Also returns
+    /// this error if the folder's path contains a symbolic link inside a project or a work tree.
     pub fn parse(path: &Path) -> anyhow::Result<Self> {
         let text = path.to_string_lossy();
         if Address::is_one(&text) {

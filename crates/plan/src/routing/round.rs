@@ -402,8 +402,8 @@ impl<'a, 'o> Accesses<'a, 'o> {
     }
 
     /// Indices of operations with the same key on both sides that serve none of their old requests
-    /// any more, but requests that no operation served before. Leaves out operations whose requests
-    /// to upstreams are all requests that the old side sent.
+    /// any more. They serve requests that no operation served before. Leaves out operations whose
+    /// requests to upstreams are all requests that the old side sent.
     fn moved_pairs(&self, kept: &FxHashSet<&str>, plan: &Plan) -> Vec<(usize, usize)> {
         let new_lines = plan.changes.iter();
         let new_lines = new_lines.filter(|change| NEWLY_SERVED.contains(&change.id));

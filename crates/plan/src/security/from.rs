@@ -228,8 +228,9 @@ pub(super) fn newly_reachable<'g>(
     weaker_at((old, new), pairs, groups)
 }
 
-/// Operations by the name of their API, the pair of listeners that newly sends their requests, and
-/// the names of the listeners that sent the requests before.
+/// Operations by the name of their API, the index of the listener pair that newly sends their
+/// requests, and the names of earlier listeners. Earlier listeners sent the same requests in the
+/// old version.
 type Groups<'g> = BTreeMap<(&'g str, usize, BTreeSet<&'g str>), Vec<&'g ir::Operation>>;
 
 /// Compares the listeners of each group. Reports the same difference of an operation only once.

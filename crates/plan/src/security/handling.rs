@@ -26,8 +26,8 @@ impl<'a> Handling<'a> {
         }
     }
 
-    /// True if the two sides of the operation as a whole handle a credential at this place in
-    /// different ways, which the comparison of operations reports.
+    /// True if the two sides of the operation handle a credential at this place in different ways.
+    /// The comparison of whole operations reports this difference.
     pub(crate) fn is_reported(&self, place: &Place) -> bool {
         let [was, is] = self.at(place);
         let is_stripped = |seen: Option<CredentialHandling>| seen.is_some_and(|it| it.is_stripped);

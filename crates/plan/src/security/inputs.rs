@@ -3,9 +3,9 @@
 //! request that is validated.
 //!
 //! The settings of these policies are compared elsewhere. Here, both sides read the same field,
-//! cookie or query parameter, but the gateway newly removes or writes it before the policy reads
-//! it, or no longer does so. A limit then counts other callers together, and requests go to another
-//! destination. Expressions and services read fields as well: see `claims`.
+//! cookie or query parameter. The difference is that the gateway newly removes or writes it before
+//! the policy reads it, or no longer does so. A limit then counts other callers together, and
+//! requests go to another destination. Expressions and services read fields as well: see `claims`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

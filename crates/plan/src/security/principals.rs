@@ -183,10 +183,10 @@ impl<'a> Principal<'a> {
     /// one.
     ///
     /// `known` are the credentials of all alternatives of both sides that can name a consumer. A
-    /// request that gets the principal of another known alternative has no difference of its own if
-    /// other callers are admitted and only the name of the consumer has an effect. Exception: if
-    /// both sides have the alternatives of the old and of the new principal, the order of the
-    /// alternatives changed, which is a difference.
+    /// request that gets the principal of another known alternative counts as unchanged under two
+    /// conditions: other callers are admitted, and only the name of the consumer has an effect.
+    /// Exception: if both sides have the alternatives of the old and of the new principal, the
+    /// order of the alternatives changed, which is a difference.
     fn compare(
         &self,
         new: &Self,

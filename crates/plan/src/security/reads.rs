@@ -646,8 +646,8 @@ fn spelling_line(one: Difference) -> Change {
 mod tests {
     use super::*;
 
-    /// Path of a test: `~` before a segment makes it match in any letter case, `?` at the end is a
-    /// path with and without a final slash, `*` at the end is a prefix.
+    /// Path of a test. `~` before a segment makes the segment match in any letter case. `?` at the
+    /// end stands for a path with and without a final slash, `*` at the end for a prefix.
     fn pattern(text: &str) -> PathPattern {
         let path = text.trim_end_matches(['?', '*']);
         let segments = path.split('/').skip(1);

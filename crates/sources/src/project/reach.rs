@@ -6,7 +6,7 @@
 //! conditions:
 //! - It has a YAML or JSON extension, and is not hidden.
 //! - Git tracks it or does not ignore it. An untracked file must not be in a folder to which a
-//!   tracked symbolic link with an ignored name leads, because a CI job may write through this link.
+//!   tracked symbolic link with an ignored name leads: a CI job may write through this link.
 //! - It contains no key material (see [`super::key_material`]), and is a map or a list.
 //! - It belongs to the project's repository and not to a nested repository.
 //!

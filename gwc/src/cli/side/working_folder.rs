@@ -100,8 +100,8 @@ impl<'a> Names<'a> {
     /// Finds the names of a working folder.
     ///
     /// # Errors
-    /// Returns a usage error if the path as written contains a committed link, or if a link of an
-    /// outer work tree leads to the folder.
+    /// Returns a usage error if the path as written contains a committed link. Also returns this
+    /// error if a link of an outer work tree leads to the folder.
     pub(super) fn of(
         folder: &WorkingFolder,
         tree: &WorkTree,
