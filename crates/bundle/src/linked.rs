@@ -12,7 +12,7 @@ use crate::store::Blobs;
 pub struct LinkedRecord {
     /// Bundle named in the record.
     pub bundle: Digest,
-    /// The record.
+    /// Content of the record.
     pub record: Record,
 }
 

@@ -27,7 +27,7 @@ pub struct Copied {
     pub links: usize,
     /// Bundles that the target did not have.
     pub bundles: usize,
-    /// Bundles that neither store has completely.
+    /// Bundles that are incomplete in both stores.
     pub incomplete: usize,
     /// Approvals of the next change of a channel that the target did not have.
     pub approvals: usize,

@@ -27,11 +27,11 @@ pub struct Invariant {
     pub(crate) owners: Vec<String>,
     pub(crate) listeners: Vec<String>,
     pub(crate) upstreams: Vec<String>,
-    /// Names of verifiers.
+    /// Names of verifiers that select operations.
     pub(crate) auth: Vec<String>,
-    /// Names of policies.
+    /// Names of policies that select operations.
     pub(crate) policies: Vec<String>,
-    /// Kinds of policies.
+    /// Kinds of policies that select operations.
     pub(crate) kinds: Vec<String>,
     pub(crate) anonymous: bool,
     pub(crate) require: Require,

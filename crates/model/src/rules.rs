@@ -56,13 +56,13 @@ pub struct Rules {
     /// Key `release.store`.
     #[serde(default)]
     pub store: String,
-    /// Key `release.steps`.
+    /// Steps of progressive releases (`release.steps`). Empty: no progressive releases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
-    /// Keys `release.sticky` and `release.testers`.
+    /// Choice of the version for a request (`release.sticky`, `release.testers`).
     #[serde(default, skip_serializing_if = "VersionChoice::is_default")]
     pub choice: VersionChoice,
-    /// Key `release.guard`.
+    /// Guard of progressive releases (`release.guard`). `None`: no guard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
     /// Digests of the parts of the trust file, by name of the part.

@@ -24,7 +24,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) owner: Option<&'a str>,
     pub(crate) tags: Vec<&'a str>,
     security: &'a ir::Security,
-    /// Policies that run.
+    /// Policies that run for a request if no policy refuses it.
     pub(crate) policies: Vec<&'a ir::Policy>,
     /// True if the key `validate` of the operation refuses requests that do not match its
     /// description.

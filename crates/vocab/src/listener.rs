@@ -9,7 +9,7 @@ use Shape::{Bool, Either, Form, Integer, Map, Secret, Several, Size, Text, Timeo
 
 use crate::lints::LISTENER_TLS;
 
-/// Least `limits.header_bytes`: 8 KiB.
+/// Minimum of `limits.header_bytes`: 8 KiB.
 const HEADER_BYTES_MIN: u64 = 8 << 10;
 
 /// Shape of one listener.

@@ -101,7 +101,7 @@ mod tests {
         let text = "  ! weaken       GET /orders (orders/listOrders)\n  next";
         let expected = "  ! weaken       GET\n        /orders\n        (orders/listOrders)\n  next";
         assert_eq!(lines(text, 20), expected);
-        // The indent leaves half of the width.
+        // The indent takes at most half of the width.
         assert_eq!(
             lines("        one two three", 12),
             "        one\n      two\n      three"

@@ -51,7 +51,7 @@ impl ChannelSettings {
         }
     }
 
-    /// True unless the entry has approvals only.
+    /// True if the entry sets a minimum serial, or requires no approvals.
     pub(super) const fn has_floors(&self) -> bool {
         self.approvals == 0 || self.min_serial.is_some() || self.min_revocations.is_some()
     }

@@ -36,7 +36,7 @@ fn violated_invariant_follows_unsaved_edits() {
     let finding = client.await_code("orders.yaml", "violated-invariant", true);
     let message = finding["message"].as_str().expect("a message");
     assert!(message.contains("`limited`"), "{message}");
-    // The line of the operation.
+    // The finding is at the line of the operation.
     assert_eq!(finding["range"]["start"]["line"], json!(8));
     client.change("rules.yaml", INVARIANTS);
     client.await_code("orders.yaml", "violated-invariant", false);

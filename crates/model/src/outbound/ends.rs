@@ -18,7 +18,7 @@ pub enum Sent {
     Nothing,
     /// Copies of requests, whose responses no client gets.
     Copies,
-    /// Requests.
+    /// Requests, whose responses clients get.
     Requests,
 }
 

@@ -6,11 +6,11 @@ use bundle::ir;
 
 /// Character that replaces a parameter, which matches one or more bytes of a segment.
 const ANY: char = '\u{0}';
-/// [`ANY`] as text.
+/// Character [`ANY`] as a string.
 pub(super) const ANY_TEXT: &str = "\u{0}";
 /// Character that replaces the rest of a path below a prefix.
 const REST: char = '\u{1}';
-/// [`REST`] as text.
+/// Character [`REST`] as a string.
 #[cfg(test)]
 pub(super) const REST_TEXT: &str = "\u{1}";
 
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn long_segments_meet_in_linear_space() {
-        // All pairs of positions would take gigabytes.
+        // A table of all pairs of positions would take gigabytes.
         let long = |mark: &str| format!("/{}{mark}{}", "x".repeat(60_000), "y".repeat(60_000));
         let path = |text: &str| Path(vec![text.to_owned()]);
         let (plain, marked) = (long(""), long(&ANY.to_string()));

@@ -102,7 +102,7 @@ fn reply(
     texts: &mut Vec<String>,
 ) {
     if step.kind == "redirect" {
-        // `{path}` is the rewritten path.
+        // The `{path}` of a redirect is the path after the rewrites before it.
         texts.push(step.description.clone());
         texts.extend(rewrites(before));
         return;

@@ -1,4 +1,4 @@
-//! Settings as a plan shows them.
+//! Conversion of settings to the values that a plan shows.
 
 use policy::Checked;
 use policy::declared::{Scalar, Settings, Value as Written};

@@ -27,7 +27,7 @@ pub(super) struct Compared<'a> {
     pub(super) paths: BTreeSet<(&'a str, &'a str)>,
 }
 
-/// A difference of the lifecycle.
+/// Difference between two lifecycles.
 pub(super) struct Found {
     pub(super) id: &'static str,
     keyword: &'static str,

@@ -58,7 +58,7 @@ impl<'a> Destinations<'a> {
         }
     }
 
-    /// All lines.
+    /// Returns all lines, and removes them from this value.
     pub(super) fn take(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
     }

@@ -9,7 +9,7 @@ use model::outbound::answers;
 
 /// Destination shown for requests to which a policy responds.
 pub(super) const GATEWAY: &str = "the gateway itself";
-/// Reason for a missing witness.
+/// Reason for a missing witness of requests to which the old side responded itself.
 pub(super) const REPLIED: &str =
     "no example: the old side answered the requests of every caller itself";
 

@@ -108,7 +108,7 @@ fn stripped(
 
 /// Credentials that a route strips from the requests that its alternatives admit.
 struct Stripping<'a> {
-    /// Indices of the alternatives.
+    /// Indices of the alternatives of the security requirement.
     indices: Range<usize>,
     /// Places of the API's schemes with `strip_credential`.
     places: BTreeSet<&'a Place>,

@@ -33,7 +33,7 @@ enum Reader {
     Split,
     /// `hash_on` of the operation's upstream.
     Hash,
-    /// `csrf`.
+    /// Policy `csrf`.
     Csrf,
     /// Request validation.
     Validation,
@@ -212,7 +212,7 @@ fn of_policy(policy: &ir::Policy, route: Route<'_>) -> Vec<Read> {
             .into(),
         Checked::Validate(_) => vec![(Reader::Validation, Input::Message)],
         Checked::Split(split) => of_split(split).collect(),
-        // Requests are distributed after the chain.
+        // Mirrors send copies only after the chain: see `of_end`.
         Checked::Mirror(_) => Vec::new(),
         // If other clients share the address of a proxy, a limit by address is tighter.
         limit if policy::is_limit(limit.kind()) => {

@@ -284,7 +284,7 @@ fn formats(settings: &Settings) -> impl Iterator<Item = &'static str> {
     ["json", "xml"].into_iter().filter(scans)
 }
 
-/// Value of a limit. Rules have none.
+/// Value of a limit. `None` for a rule.
 fn amount(limit: &Option<(u128, String)>) -> Option<u128> {
     limit.as_ref().map(|(amount, _)| *amount)
 }

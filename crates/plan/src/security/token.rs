@@ -112,7 +112,7 @@ impl<'a> HypotheticalCredential<'a> {
     }
 }
 
-/// Tokens and certificate names of a caller.
+/// Builds the tokens and certificate names of a caller.
 pub(super) fn made(caller: &Caller<'_>, now_s: u64) -> Tokens {
     let sources = [Place::Certificate, certificate::proxied()];
     // One certificate has the names for both sources: two certificates would belong to two callers.

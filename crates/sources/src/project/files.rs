@@ -26,7 +26,7 @@ use crate::syntax::{self, Limits};
 /// Maximum number of files and folders that a pattern is matched against.
 const LISTED_MAX: usize = 100_000;
 
-/// Files below a folder; see [`Files::list`].
+/// Files below a folder, as [`Files::list`] returns them.
 #[derive(Debug, Default)]
 pub struct Listed {
     /// Paths of regular files.

@@ -54,7 +54,7 @@ impl Objects {
     pub(super) fn resolve(&mut self, root: Oid, path: &str) -> Result<(Found, String), Refusal> {
         let mut folders: Vec<(String, Oid)> = Vec::new();
         let mut file: Option<(String, Oid)> = None;
-        // The next segment is the last one.
+        // Segments in reverse order: `pop` returns the next segment.
         let mut pending: Vec<String> = path.rsplit('/').map(str::to_owned).collect();
         let mut links = 0;
         while let Some(segment) = pending.pop() {

@@ -21,7 +21,7 @@ struct Object {
     properties: BTreeMap<Box<str>, Value>,
     required: BTreeSet<Value>,
     others: BTreeMap<Box<str>, Value>,
-    /// Number of schemas added.
+    /// Number of schemas whose properties were added.
     members: usize,
 }
 
