@@ -4,8 +4,8 @@
 //! The entries in force in a channel are those of all lists whose keys count there. No list can
 //! remove an entry of a different list. A list counts as long as the trust file does not revoke its
 //! keys. A reader that sees a list for the first time requires active keys, or a record by active
-//! keys that names the list. gwc repeats the entries in force in each new list. release.md §2, §5,
-//! §7.
+//! keys that names the list. gwc repeats the entries in force in each new list.
+//! release.md §2, §5, §7.
 
 use std::collections::BTreeSet;
 

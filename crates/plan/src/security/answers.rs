@@ -4,8 +4,8 @@
 //! Each field has a [`Rule`]. For a field that opens access, each additional value admits more. For
 //! a field that protects, each missing value admits more. Any other field admits more if a policy
 //! no longer removes the upstream's value. A field whose value is a secret that clients did not
-//! receive in this field before admits more, whatever its name. docs/plan.md, *Fields of
-//! responses*, contains the table for users.
+//! receive in this field before admits more, whatever its name. The table for users is in
+//! docs/plan.md, *Fields of responses*.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
