@@ -22,7 +22,7 @@ const STOPPING_MAX: usize = 30;
 
 /// Maximum number of fingerprints that the head lists.
 const LISTED_MAX: usize = 200;
-/// Minimum space for sections and notes beside the list of fingerprints, in bytes.
+/// Minimum space for sections and notes after the list of fingerprints, in bytes.
 const REST_BYTES: usize = 12_000;
 /// Maximum size of all notes, in bytes.
 const NOTES_BYTES_MAX: usize = 6_000;
@@ -75,7 +75,8 @@ not record them.\n",
     out
 }
 
-/// Renders the head. `written`: source locations that all changes share.
+/// Renders the head of the comment: title, counts, blocked changes, and fingerprints to
+/// acknowledge. `written`: source locations that all changes share.
 fn head(report: &Report<'_>, written: &WrittenPlaces<'_>) -> String {
     let stopping = report.review.stopping(report.plan);
     let verdict = report.verdict();
@@ -106,8 +107,8 @@ fn head(report: &Report<'_>, written: &WrittenPlaces<'_>) -> String {
     out
 }
 
-/// Second line of the head: number of operations of each class, with its meaning. If no caller
-/// gains or loses access and no client breaks, the line states this.
+/// Line after the title of the comment: number of operations of each class, with its meaning. If no
+/// caller gains or loses access and no client breaks, the line states this.
 fn counts(report: &Report<'_>) -> String {
     if report.result() == "ok" {
         return "\nThe meaning is the same.\n".to_owned();

@@ -104,7 +104,7 @@ impl WaitResult {
         say::report(&format!("{which} runs {}", bundle.short()));
     }
 
-    /// Writes [`Self::failure`], if the release failed, and returns the exit code.
+    /// Writes the error if the release failed, and returns the exit code.
     pub(super) fn exit(&self) -> Exit {
         let Some(failure) = &self.failure else {
             return Exit::OK;
