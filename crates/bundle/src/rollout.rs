@@ -103,7 +103,7 @@ pub struct VersionChoice {
     /// Property of the request that decides. `None`: the client's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
-    /// Field by which a request selects its version. `None`: no request does.
+    /// Field by which a request selects its version. `None`: no request can select its version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub testers: Option<Testers>,
 }
@@ -286,7 +286,7 @@ pub enum Unsuitable {
 }
 
 /// Reason why the request field with this name, in lower case, cannot choose the version of a
-/// request. `None`: it can.
+/// request. `None`: the field can choose the version.
 #[must_use]
 pub fn unsuitable_field(name: &str) -> Option<Unsuitable> {
     match name {

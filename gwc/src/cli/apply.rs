@@ -383,8 +383,8 @@ impl Apply<'_> {
         )?)
     }
 
-    /// Step with which the release begins. `None`: it reaches all gateways at once. A record of new
-    /// rules for the same bundle keeps the step of the newest record.
+    /// Step with which the release begins. `None`: the release reaches all gateways at once. A
+    /// record of new rules for the same bundle keeps the step of the newest record.
     fn first_step(
         &self,
         store: &dyn Store,

@@ -195,8 +195,8 @@ pub(super) fn warn_of_same_names(states: &[(String, anyhow::Result<Status>)]) {
     }
 }
 
-/// Comparison for which the guard of the channel's release failed on a gateway. `None`: it did not
-/// fail.
+/// Comparison for which the guard of the channel's release failed on a gateway. `None`: the guard
+/// did not fail.
 pub(super) fn failed_guard(status: &Status) -> Option<String> {
     let guard = &status.all["rollout"]["guard"];
     (guard["result"] == "failed").then(|| guard["by"].as_str().unwrap_or("unknown").to_owned())

@@ -133,7 +133,7 @@ pub struct Rollout {
     /// Newest complete record of the channel. Nodes outside of the share run its bundle.
     pub base: Pointer,
     /// Conditions under which a node of the share returns to the base by itself. `None`: no node
-    /// does.
+    /// returns by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
     /// Number of the current step, from 1.
@@ -144,7 +144,8 @@ pub struct Rollout {
     /// requests. `None`: the client's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
-    /// Field by which a request selects its version itself. `None`: no request does.
+    /// Field by which a request selects its version itself. `None`: no request can select its
+    /// version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub testers: Option<Testers>,
 }

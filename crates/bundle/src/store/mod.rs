@@ -131,7 +131,7 @@ pub trait Store: Blobs {
     ///
     /// # Errors
     /// As [`Self::link`], and [`Refused::LinkMissing`] if there is no such link: a store that
-    /// withholds the newest link must not show an older one instead.
+    /// hides the newest link must not show an older one instead.
     fn listed_link(&self, chain: &Chain, serial: u64) -> Result<Digest, Refused> {
         let link = self.link(chain, serial)?;
         link.ok_or(Refused::LinkMissing { serial })

@@ -82,7 +82,7 @@ fn steps(release: Option<NodeRef<'_>>, sink: &mut Sink) -> Vec<Step> {
     steps
 }
 
-/// Reads a step. `None` if it has no share, or a value that is no percentage.
+/// Reads a step. `None` if the step has no share, or if a value is no percentage.
 fn step(item: NodeRef<'_>) -> Option<Step> {
     let share = |key: &str| item.get(key).map(|node| read::percent_ppm(node).ok());
     let (nodes, traffic) = (share("nodes"), share("traffic"));

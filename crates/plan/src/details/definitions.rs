@@ -90,8 +90,8 @@ fn listener_lines(old: &ir::Gateway, new: &ir::Gateway) -> Vec<Line> {
     lines
 }
 
-/// Fields in which a listener writes the certificates of its clients for upstreams. `None` if it
-/// writes no fields, or requests no certificates from clients.
+/// Fields in which a listener writes the certificates of its clients for upstreams. `None` if the
+/// listener writes no fields, or requests no certificates from clients.
 fn written_certificate(listener: &ir::Listener) -> Option<ir::CertificateFields> {
     let client_auth = listener.tls()?.client_auth.as_ref()?;
     let fields = listener.forward_client_cert?;

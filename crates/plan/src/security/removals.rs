@@ -40,7 +40,8 @@ pub(super) fn alternative(schemes: &ir::Alternative) -> String {
     names.join(" + ")
 }
 
-/// External processors before a reader: the services that they call. Empty if there is none.
+/// Text that names the services of the external processors before a reader. Empty if there is no
+/// such processor.
 pub(super) fn processors(services: &[&str]) -> String {
     match services.is_empty() {
         true => String::new(),
@@ -70,8 +71,9 @@ impl FieldNames {
     }
 }
 
-/// Fields that the gateway's decision depends on ([`decisive`]) and that have the lookalike `name`.
-/// The gateway removes `name` from requests. Empty if there is none.
+/// Text that names the fields on which the gateway's decision depends ([`decisive`]) and that have
+/// the lookalike `name`. The gateway removes `name` from requests. Empty if no field has this
+/// lookalike.
 pub(super) fn lookalikes(decisive: &FieldNames, name: &str) -> String {
     let names: Vec<&str> = decisive.alike(name).filter(|one| *one != name).collect();
     match names.is_empty() {

@@ -491,7 +491,8 @@ fn slashes(known: &ir::Listener, is: &ir::Listener) -> Option<Found> {
     })
 }
 
-/// Settings with which a listener verifies client certificates. `None` if it requests none.
+/// Settings with which a listener verifies client certificates. `None` if the listener requests no
+/// certificates.
 fn client_auth(listener: &ir::Listener) -> Option<&ir::ClientAuth> {
     let client_auth = listener.tls()?.client_auth.as_ref()?;
     (client_auth.mode != ir::ClientAuthMode::Off).then_some(client_auth)

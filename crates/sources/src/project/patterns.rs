@@ -94,8 +94,8 @@ pub fn status<T: Send + 'static>(
     })
 }
 
-/// Runs a function on a thread. `None` if it does not end in time; the thread then runs on until
-/// the process ends.
+/// Runs a function on a thread. `None` if the function does not end in time; the thread then runs
+/// on until the process ends.
 fn on_thread<T: Send + 'static>(
     function: impl FnOnce() -> T + Send + 'static,
     limit: Duration,

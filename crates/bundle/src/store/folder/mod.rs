@@ -432,7 +432,7 @@ impl Store for Folder {
 }
 
 /// Fails if a path to which the store writes is a symbolic link, which could lead outside the
-/// store. Each function that writes or removes files of a store calls it.
+/// store. Each function that writes or removes files of a store calls this function.
 fn check_links(root: &Path) -> Result<(), Refused> {
     const WRITTEN: [&str; 8] = [
         "oci-layout",
