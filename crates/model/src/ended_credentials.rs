@@ -46,7 +46,7 @@ fn ending(item: NodeRef<'_>, (consumer, noun): (&str, &str), now_s: u64) -> Opti
     let finding = Diagnostic::new(&CREDENTIAL_ENDS, at.span(), message);
     Some(match remaining {
         Remaining::None => finding
-            .label("gwd refuses it from then on")
+            .label("gwd refuses the credential from this time on")
             .help("remove it"),
         Remaining::Days(_) => finding
             .level(Level::Info)

@@ -61,7 +61,7 @@ fn finding(operation: &Operation, (one, other): (&str, &str)) -> Diagnostic {
     let message = format!("some servers read `{one}` and `{other}` as the same parameter");
     Diagnostic::new(&LOOKALIKE_CONDITIONS, operation.path_span, message)
         .label(format!(
-            "gwd refuses requests with `{one}`: an operation here is selected by `{other}`"
+            "gwd refuses requests with `{one}`, because `{other}` selects an operation here"
         ))
         .help("use one spelling in all conditions of this path, or give one operation another path")
 }

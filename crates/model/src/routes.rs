@@ -272,7 +272,7 @@ impl<'r, 'a> Tables<'r, 'a> {
                 Diagnostic::new(&IDENTICAL_ROUTE, b.path_span, format!("`{} {}` and `{} {}` match exactly the same requests", b.method, b.path, a.method, a.path))
                     .label("the paths differ only in the names of parameters")
                     .related(a.path_span, format!("`{} {}` is here", a.method, a.path))
-                    .help("give one another path, another method or a condition, describe both as one operation, or let one path only document the other (`x-gateway: {alias_of: PATH}`)"),
+                    .help("give one operation a different path, method or condition, describe both as one operation, or let one path only document the other (`x-gateway: {alias_of: PATH}`)"),
             );
                 return;
             }

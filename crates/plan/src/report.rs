@@ -377,8 +377,8 @@ pub fn joined(Values { subject, old, new }: Values) -> String {
     }
 }
 
-/// True if the old and the new value add information to [`what`]. The values of added and removed
-/// requests are the operation itself.
+/// True if a report shows the old and the new value of a change beside [`what`]. False for added and
+/// removed requests, whose value only repeats the operation.
 #[must_use]
 pub fn has_arrow(change: &Change) -> bool {
     change.section != Section::Routing

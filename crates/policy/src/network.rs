@@ -135,7 +135,7 @@ impl Places {
         Self(word)
     }
 
-    /// Index of the counter of a level. `None` for [`Self::NONE`].
+    /// Index of the counter of a level (size of the network). `None` for [`Self::NONE`].
     fn index(self, level: usize) -> Option<usize> {
         let shift = (LEVELS - 1 - level) as u32 * INDEX_BITS;
         let index = usize::try_from(self.0 >> shift & 0xFFFF).unwrap_or(0);

@@ -168,7 +168,7 @@ impl<'a> Side<'a> {
         let mut all = self.candidates(refuses, of);
         all.retain(|one| one.bytes() <= BYTES_MAX);
         all.sort_by_cached_key(|one| (one.bytes(), format!("{one:?}")));
-        // Each required parameter was searched in both descriptions.
+        // Each required parameter was looked up in both descriptions.
         let mut checks = all.first().map_or(0, |one| self.checks(one));
         let steps_of_checks = |checks: u64| {
             let costs = steps::costs().wrapping_sub(start);
@@ -598,7 +598,7 @@ mod tests {
             let examples = Examples::new([&old, &new], false, steps_max);
             let found = all.iter().filter(|of| examples.find(0, of).is_ok()).count();
             assert_eq!(examples.left.get() == 0, is_spent, "{count}");
-            // The first search of many required parameters needs the steps of all searches.
+            // With many required parameters, the first search uses up the steps that all searches share.
             assert!(
                 if is_spent { found <= 1 } else { found == count },
                 "{found}"

@@ -218,7 +218,7 @@ impl<'a> Checks<'a> {
                 vouched.all = true;
                 None
             }
-            // Keys are not the reason: the bundle of a record by a revoked key can be signed again.
+            // A revoked key is no reason to refuse the bundle: another key can sign a record of it.
             (Err(Refused::RevokedKey), _) | (_, None | Some(Err(_))) => None,
             (Err(why), Some(Ok(_))) => Some(why),
         }

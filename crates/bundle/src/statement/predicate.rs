@@ -209,7 +209,8 @@ pub struct Guard {
     /// of the requests. `None`: errors are not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errors_ppm: Option<u32>,
-    /// Time after the switch in which the node compares, in milliseconds.
+    /// Time after an activation in which the node compares the new bundle with the previous one, in
+    /// milliseconds.
     pub for_ms: u64,
     /// Allowed increase of the 99th percentile of the durations, in parts per million of the
     /// percentile. `None`: durations are not compared.

@@ -46,7 +46,8 @@ pub struct Opening {
     pub operation: usize,
     /// Method, host and path at the upstream.
     pub reached: String,
-    /// Indices of the stricter operations of the new version that reach the same requests.
+    /// Indices of the operations of the new version that send the same requests to the upstream, but
+    /// admit fewer callers or check more.
     pub beside: Vec<usize>,
     /// Indices of the stricter operations of the old version that reached the same requests, the
     /// most similar first. Empty if `beside` has operations.

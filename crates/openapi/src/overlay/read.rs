@@ -111,7 +111,7 @@ fn extends(value: NodeRef<'_>, text: &str, document: OverlayPaths<'_>, sink: &mu
     );
     sink.push(
         Diagnostic::new(&OVERLAY_OF_ANOTHER, value.span(), message)
-            .help("list it at the API whose document it extends, or change `extends`; it is relative to the overlay's file"),
+            .help("list the overlay at the API whose document it extends, or change `extends`, which is relative to the file of the overlay"),
     );
 }
 

@@ -591,7 +591,8 @@ mod tests {
         let backward = who(&all.join("|"));
         let mut left = COMPARISONS_MAX;
         assert_eq!(forward.uncovered_within(&backward, &mut left), None);
-        // Without the masks, about 24,000 comparisons. Some places may have the same bit.
+        // Without bit masks of the places, the search makes about 24,000 comparisons. Some remain,
+        // because several places can have the same bit.
         assert!(COMPARISONS_MAX - left < 2_200, "{left}");
         // Callers that were not compared count as uncovered.
         assert!(forward.uncovered_within(&backward, &mut 100).is_some());

@@ -220,7 +220,7 @@ pub(super) fn ejections_can_grow(node: NodeRef<'_>, sink: &mut Sink) {
                 entry.key_span,
                 "`min_requests` has no effect without `failure_ratio`",
             )
-            .help("write a `failure_ratio` beside it, or remove it"),
+            .help("write `failure_ratio` beside it, or remove `min_requests`"),
         );
     }
 }

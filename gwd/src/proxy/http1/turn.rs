@@ -19,7 +19,8 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Begins a turn. Must be called when the task of the connection is polled.
+    /// Begins a turn: the connection may answer [`REQUESTS_PER_TURN`] requests again. Must be called
+    /// at each poll of the task of the connection.
     pub(super) fn begin(&self) {
         self.answered.set(0);
         self.has_ended.set(false);

@@ -34,7 +34,7 @@ pub(crate) fn report(key: &str, span: Span, version: Version, sink: &mut Sink) {
     } else if key == "query" {
         finding = finding
             .label("a method from OpenAPI 3.2 on")
-            .help("change the version in `openapi`, or remove it");
+            .help("remove the method, or write the version in `openapi` that has it");
     } else {
         let fields = ["summary", "description", "servers", "parameters"];
         finding = match suggest::nearest(key, names().filter(known).chain(fields)) {
