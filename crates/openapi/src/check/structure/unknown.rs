@@ -257,7 +257,7 @@ fn of_other_version(walk: &Walk<'_, '_>, field: &Field, span: Span, object: &Obj
         .find(|(keys, _)| object.bit == SCHEMA.bit && keys.contains(&key));
     let help = match instead {
         Some((_, instead)) => format!("{instead}; or change the version in `openapi`"),
-        None => "change the version in `openapi`, or remove it".to_owned(),
+        None => format!("change the version in `openapi`, or remove `{key}`"),
     };
     Diagnostic::new(lint, span, message)
         .label(format!("known to {}", field.versions.name()))
