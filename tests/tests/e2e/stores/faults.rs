@@ -59,7 +59,9 @@ fn acts_as_written(breaks: impl Fn(&Server, &Proxy), mends: impl Fn(&Server, &Pr
     for (on_outage, status) in [("local", 429), ("open", 200), ("closed", 503)] {
         let server = Server::start(&[]);
         let proxy = Proxy::start(server.port);
-        let project = project(&upstream, "kind: rate_limit, limit: 2/d", on_outage);
+        // A request before the store is up is moved to it later. The limit is high enough that the
+        // store still admits, and so writes, when it breaks.
+        let project = project(&upstream, "kind: rate_limit, limit: 6/d", on_outage);
         let url = format!("redis://:s3cret@127.0.0.1:{}/0", proxy.port);
         let gwd = Options::of(&project).variable("GWS_STORE", &url).start();
         wait::until("the store counts", || {
@@ -79,7 +81,7 @@ fn acts_as_written(breaks: impl Fn(&Server, &Proxy), mends: impl Fn(&Server, &Pr
         };
         let before = outages();
         for _ in 0..20 {
-            // The local counters admit two requests, including requests since the beginning of the
+            // The local counters admit six requests, including requests since the beginning of the
             // outage.
             let (answered, outage) = ask(&gwd);
             assert_eq!(outage, verdict);
