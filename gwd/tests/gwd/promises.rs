@@ -323,7 +323,7 @@ fn damaged_source_artifact_affects_explanations_only() {
     let gwd = world.start();
     assert!(gwd.runs(&one));
     eventually("the damage is logged", || {
-        gwd.logged("source cannot be kept").is_some()
+        gwd.logged("cannot copy the source of a bundle").is_some()
     });
     assert_eq!(get(gwd.public(), "/v1").status, 200);
     let question = json!({"url": "http://h/v1"}).to_string();
