@@ -511,8 +511,7 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
             }
         )*};
     }
-    // The lines of these operations report a scheme that operations newly require, or no longer
-    // require.
+    // The lines of operations report a scheme that is newly, or no longer, required.
     let used = [schemes(was), schemes(is)];
     definitions! {
         mounts "mount"

@@ -127,8 +127,7 @@ impl World {
         channel::accept(&self.store, &context, &memory, pointer).map(drop)
     }
 
-    /// Accepts a record of the bundle `new` with this evidence, as a gateway that has accepted the
-    /// base.
+    /// Accepts a record of the bundle `new` with this evidence, on a gateway with the base.
     fn accept_next(&self, trust: &Trust, evidence: &BTreeSet<Digest>) -> Result<(), Refused> {
         let pointer = self.forge(self.new, self.next(evidence));
         self.accept(trust, Some(self.base), pointer)
@@ -376,8 +375,7 @@ fn accepted_record_stays_accepted() {
     let pointer = world.forge(world.new, world.next(&world.approvals(&["ann"])));
     let without = trust_of(keys());
     assert_eq!(world.accept(&without, Some(world.base), pointer), Ok(()));
-    // The trust file requires approvals only after the record was accepted, and the key of an
-    // approver is revoked.
+    // The trust file requires approvals later than the record, and an approver's key is revoked.
     let mut revoked = keys();
     revoked.iter_mut().for_each(|key| {
         if key.owner == "ann" {
@@ -463,8 +461,7 @@ fn rollback_to_an_unapproved_bundle_is_refused() {
     let evil = Digest::of(b"evil");
     let stolen = world.forge(evil, record(4, Some(head)));
     assert_eq!(world.accept(&trust, Some(head), stolen), missing(0));
-    // … and then records that repeat its bundle. Approvals of other bundles and changes do not
-    // help.
+    // … and then records that repeat its bundle. Approvals of other bundles do not help.
     for kind in [RecordKind::Rollback, RecordKind::Pin] {
         let back = Record {
             kind,
