@@ -192,7 +192,7 @@ fn revocation_error(store: &Store, trust: &Trust) -> String {
     refused.reason().into_owned()
 }
 
-/// Somebody who can write to the store, but has no key, cannot keep a gateway busy.
+/// A client that can write to the store, but has no key, cannot keep a gateway busy.
 #[test]
 fn only_the_newest_lists_of_a_store_are_read() {
     let trust = with_tester();
