@@ -61,7 +61,7 @@ fn acts_as_written(breaks: impl Fn(&Server, &Proxy), mends: impl Fn(&Server, &Pr
         let proxy = Proxy::start(server.port);
         // A request before the store is up is moved to it later. The limit is high enough that the
         // store still admits, and so writes, when it breaks.
-        let project = project(&upstream, "kind: rate_limit, limit: 6/d", on_outage);
+        let project = project(&upstream, "kind: rate_limit, limit: 6/d, burst: 6", on_outage);
         let url = format!("redis://:s3cret@127.0.0.1:{}/0", proxy.port);
         let gwd = Options::of(&project).variable("GWS_STORE", &url).start();
         wait::until("the store counts", || {
