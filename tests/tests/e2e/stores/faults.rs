@@ -59,14 +59,19 @@ fn acts_as_written(breaks: impl Fn(&Server, &Proxy), mends: impl Fn(&Server, &Pr
     for (on_outage, status) in [("local", 429), ("open", 200), ("closed", 503)] {
         let server = Server::start(&[]);
         let proxy = Proxy::start(server.port);
-        // A request before the store is up is moved to it later. The limit is high enough that the
-        // store still admits, and so writes, when it breaks.
-        let project = project(&upstream, "kind: rate_limit, limit: 6/d, burst: 6", on_outage);
+        // The limit is high enough that the store still admits, and so writes, when it breaks.
+        let project = project(
+            &upstream,
+            "kind: rate_limit, limit: 6/d, burst: 6",
+            on_outage,
+        );
         let url = format!("redis://:s3cret@127.0.0.1:{}/0", proxy.port);
         let gwd = Options::of(&project).variable("GWS_STORE", &url).start();
-        wait::until("the store counts", || {
-            (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
-        });
+        // The first request connects to the store. Further requests meanwhile would be counted here
+        // and moved to the store, and so use up the limit.
+        let _connects = ask(&gwd);
+        wait::until("the store is up", || is_up(&gwd).then_some(()));
+        wait::until("the store counts", || ask(&gwd).1.is_none().then_some(()));
         breaks(&server, &proxy);
         wait::until("the circuit opens", || {
             let _response = ask(&gwd);
