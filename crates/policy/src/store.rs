@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use minicbor::{Decode, Encode};
 
 use crate::declared::{Scalar, Settings, Value};
@@ -120,9 +121,8 @@ pub struct LocalCounter {
 /// counters, the first request of each key reads the counter in the store.
 #[derive(Debug, Default)]
 pub struct FormerStores {
-    stores: Mutex<BTreeMap<StateId, FormerStore>>,
-    /// Number of entries of `stores`.
-    count: AtomicUsize,
+    /// Replaced as a whole, so that requests read it without a lock.
+    stores: ArcSwap<BTreeMap<StateId, Arc<FormerStore>>>,
 }
 
 /// Store in which a limit counts, or counted before its counters became local.
@@ -130,8 +130,8 @@ pub struct FormerStores {
 struct FormerStore {
     store: Arc<Store>,
     /// Time after which the counters in the store have no effect, on the clock of the limit's
-    /// table. `None` while the limit counts in the store.
-    ends_ns: Option<u64>,
+    /// table. `u64::MAX` while the limit counts in the store.
+    ends_ns: AtomicU64,
 }
 
 /// State of a limit while its store does not answer, for the response field and the log.
@@ -226,36 +226,49 @@ impl fmt::Debug for Store {
 impl FormerStores {
     /// Records that a limit counts in a store.
     pub fn record(&self, state: StateId, store: &Arc<Store>) {
-        let mut stores = self.lock();
-        let known = stores.get(&state);
-        if known.is_some_and(|known| known.ends_ns.is_none() && Arc::ptr_eq(&known.store, store)) {
+        let known = self.stores.load();
+        let is_current = |known: &Arc<FormerStore>| {
+            known.ends_ns.load(Ordering::Relaxed) == u64::MAX && Arc::ptr_eq(&known.store, store)
+        };
+        if known.get(&state).is_some_and(is_current) {
             return;
         }
-        let store = Arc::clone(store);
-        let ends_ns = None;
-        stores.insert(state, FormerStore { store, ends_ns });
-        self.count.store(stores.len(), Ordering::Relaxed);
+        let former = Arc::new(FormerStore {
+            store: Arc::clone(store),
+            ends_ns: AtomicU64::new(u64::MAX),
+        });
+        self.edit(|stores| drop(stores.insert(state, Arc::clone(&former))));
     }
 
     /// Store in which a limit with local counters counted before. `None` if it did not count in a
     /// store, or if the counters there are older than the limit remembers.
     pub(crate) fn of(&self, state: StateId, tokens: Tokens, now_ns: u64) -> Option<Arc<Store>> {
-        if self.count.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        let mut stores = self.lock();
-        let former = stores.get_mut(&state)?;
+        let stores = self.stores.load();
+        let former = stores.get(&state)?;
         let lasts_ns = || now_ns.saturating_add(memory_ns(tokens, now_ns));
-        if now_ns < *former.ends_ns.get_or_insert_with(lasts_ns) {
+        let (order, ends_ns) = (Ordering::Relaxed, &former.ends_ns);
+        if ends_ns.load(order) == u64::MAX {
+            let _first = ends_ns.compare_exchange(u64::MAX, lasts_ns(), order, order);
+        }
+        if now_ns < ends_ns.load(order) {
             return Some(Arc::clone(&former.store));
         }
-        stores.remove(&state);
-        self.count.store(stores.len(), Ordering::Relaxed);
+        // Another thread may have recorded a store meanwhile.
+        let is_same = |known: &Arc<FormerStore>| Arc::ptr_eq(known, former);
+        self.edit(|stores| {
+            if stores.get(&state).is_some_and(is_same) {
+                stores.remove(&state);
+            }
+        });
         None
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<StateId, FormerStore>> {
-        self.stores.lock().unwrap_or_else(PoisonError::into_inner)
+    fn edit(&self, edit: impl Fn(&mut BTreeMap<StateId, Arc<FormerStore>>)) {
+        self.stores.rcu(|stores| {
+            let mut stores = BTreeMap::clone(stores);
+            edit(&mut stores);
+            stores
+        });
     }
 }
 

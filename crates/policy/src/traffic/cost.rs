@@ -6,9 +6,9 @@
 //!   points: {kind: rate_limit, limit: 100/min, cost: 'request.method == "GET" ? cost : 10 * cost'}
 //! ```
 //! The expression is in CEL, over `request` and `cost`, the cost of the operation. Its result is
-//! from 0 to [`COST_MAX`](crate::guard::expression::COST_MAX). If a field or parameter is absent, the cost of the operation applies. A
-//! request whose cost cannot be computed for another reason is refused: otherwise a client could
-//! send a value that the upstream reads differently, and pay less.
+//! from 0 to [`COST_MAX`](crate::guard::expression::COST_MAX). If a field or parameter is absent,
+//! the cost of the operation applies. A request whose cost cannot be computed for another reason is
+//! refused: otherwise a client could send a value that the upstream reads differently, and pay less.
 
 #[cfg(feature = "author")]
 use std::cmp::Ordering;
