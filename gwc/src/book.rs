@@ -77,14 +77,16 @@ usually appear. The plan shows the class beside the id, for example `weaken` or 
 const PROJECT_SETTINGS: &str = "## Levels of a project\n\n\
 `break_levels` of gateway.yaml sets the level of a check:\n\n\
 ```yaml\nbreak_levels: {response-optional-property-removed: error, request-property-pattern-added: info}\n```\n\n\
-`x-gateway-lint: {allow: [CHECK]}` at an operation, a path item or the root of a document sets it to\n\
-`info` there. Differences of several operations with different levels have one line for each level.\n\
-A check cannot be off, because a plan lists every difference. A proof (`proved`) still lowers a level.\n\n\
-The higher level of both sides applies. A pull request that lowers a level therefore does not pass its\n\
-own gate `break`; a raised level applies at once. If one side has no level for a check, the default\n\
-counts, also for an operation with another key on that side. `gwc diff --fail-on break` does the same. A changed\n\
-level is a change of the rules (`break-level-changed`, `lint-allow-changed`), which the gates of the\n\
-old side stop.\n\n\
+`x-gateway-lint: {allow: [CHECK]}` at an operation, a path item or the root of a document sets the\n\
+level of a check to `info` there. Differences of several operations with different levels have one\n\
+line for each level. A check cannot be off, because a plan lists every difference. A proof\n\
+(`proved`) still lowers a level.\n\n\
+The higher of the levels of both sides applies. A pull request that lowers a level therefore does\n\
+not pass its own gate `break`; a raised level applies at once. If a side sets no level for a check,\n\
+the default counts for this side. If an operation is missing or has another key on a side, that side\n\
+has no `x-gateway-lint` for it. `gwc diff --fail-on break` uses the same levels. A changed level is\n\
+a change of the rules (`break-level-changed`, `lint-allow-changed`), which the gates of the old side\n\
+stop.\n\n\
 `gwc diff A B --write-baseline FILE` writes the present breaks and removed operations to a file.\n\
 `gwc diff A B --baseline FILE --fail-on break` fails only for changes that are not in the file. An\n\
 entry is the fingerprint of a change, which covers both values. gwc prints a note about an entry\n\
@@ -92,15 +94,16 @@ that matches no change (`stale`). Plans have acknowledgements instead.\n\n\
 ## Deprecation and sunset\n\n\
 `deprecations` of gateway.yaml requires a notice before an operation is removed:\n\n\
 ```yaml\ndeprecations: {notice_days: 90, apis: {orders: 180}}\n```\n\n\
-A document states `deprecated: true` and the day: `x-sunset: 2027-01-31`, or `sunset` of\n\
-`deprecated` in `x-gateway` or of a `deprecation` policy. gwd refuses requests after a `sunset` in\n\
-`x-gateway` or of a policy. These days therefore count without `deprecated: true`. The earliest day\n\
-counts. A new sunset must be at least the days of the notice after the day of the comparison. An\n\
-operation that is removed after its sunset does not trip the gate `break`, if the old side requires\n\
-a notice; the gate `remove` applies. Before it, or without deprecation, the removal has a line of\n\
-level `error`. The longer notice of both sides applies, and another one is a change of the rules\n\
-(`notice-changed`). Operations with `x-stability-level: draft` or `alpha` need no notice. The lines\n\
-come from source artifacts; operations are compared by key.\n\n";
+A document states `deprecated: true` and the sunset, the last day: `x-sunset: 2027-01-31`, or\n\
+`sunset` of `deprecated` in `x-gateway` or of a `deprecation` policy. gwd refuses requests after a\n\
+`sunset` in `x-gateway` or of a policy. These days therefore count without `deprecated: true`. If\n\
+there are several days, the earliest counts. From the day of the comparison to a new sunset there\n\
+must be at least the days of the notice. If the old side requires a notice, an operation that is\n\
+removed after its sunset does not trip the gate `break`; the gate `remove` applies. A removal before\n\
+the sunset, or without deprecation, has a line of level `error`. The longer notice of both sides\n\
+applies. A changed notice is a change of the rules (`notice-changed`). Operations with\n\
+`x-stability-level: draft` or `alpha` need no notice. gwc reads these days from source artifacts,\n\
+and compares operations by key.\n\n";
 
 /// Renders the page with every check of client contracts.
 #[must_use]
@@ -111,45 +114,49 @@ send, and what they get. Each difference is one line: its id, its path in the me
 (`body.items[].price`, `response 200 body.id`, `query limit`), the keyword, and both values. A\n\
 schema that several operations use has one line; `operations` lists the operations, `message.count`\n\
 counts the messages that contain the value.\n\n\
-Two operations are compared if the old one served requests that the new one serves now, as ROUTING\n\
-finds them (see *Routing, exactly* in [plans](plan.md)). Names of operations, APIs, mounts, path\n\
-parameters and components have no effect. An operation is compared with several operations if its\n\
-requests go to several: to a new literal path (`/users/me` beside `/users/{id}`), to the APIs into\n\
-which its API was split, or to an operation with other conditions. A literal that is no value of the\n\
-other operation's path parameter has no requests of clients: `me` if `id` is an integer. Equal\n\
-differences from several old operations are one line.\n\n\
-An operation that shares no request with the other side is compared by `operationId`, otherwise by\n\
-method and path template below the base path: within the same API, then within an API whose\n\
-operations are compared with those of its API. The last step also compares a removed API with an\n\
-added API, if at least half of the operations of the smaller API are in both. An operation is\n\
-`removed` only if no operation serves any of its requests.\n\n\
-Parameters are compared by place and name, path parameters by position, bodies and responses by media\n\
-type and status. Callbacks are compared with those of the compared operations, webhooks by name:\n\
-within the same API, then within an API that was renamed, merged or split. For both, the directions\n\
-are exchanged: clients receive their bodies. Another `operationId` is the line `operation-renamed` in\n\
-DOCS.\n\n| Level | Class | Meaning |\n|---|---|---|\n\
+Two operations are compared if the new one serves requests that the old one served. The section\n\
+ROUTING finds these requests (see *Routing, exactly* in [plans](plan.md)). Names of operations,\n\
+APIs, mounts, path parameters and components have no effect. An operation is compared with several\n\
+operations if its requests go to several: to a new literal path (`/users/me` beside `/users/{id}`),\n\
+to the APIs into which its API was split, or to an operation with other conditions. An operation\n\
+with a new literal path is not compared if the path parameter of the old operation excludes the\n\
+literal: if `id` is an integer, no client sent `/users/me`. If a new operation has the same\n\
+difference from several old operations, the plan has one line.\n\n\
+An operation may share no request with the other side. gwc then looks for an operation with the same\n\
+`operationId`, otherwise with the same method and path template below the base path. It searches the\n\
+same API first. Then it searches each API of which other operations are already compared with\n\
+operations of this API. In this last step, it also compares a removed API with an added API, if at\n\
+least half of the operations of the smaller API are in both. An operation is `removed` only if no\n\
+operation serves any of its requests.\n\n\
+Parameters are compared by place and name, path parameters by position, bodies and responses by\n\
+media type and status. Callbacks are compared with those of the compared operations, webhooks by\n\
+name: within the same API, then within an API that was renamed, merged or split. For both, the\n\
+directions are exchanged: clients receive their bodies. A changed `operationId` is the line\n\
+`operation-renamed` under DOCS.\n\n| Level | Class | Meaning |\n|---|---|---|\n\
 | `error` | `break` | clients that follow the old contract fail |\n\
 | `warn` | `changed` | some clients may be affected |\n\
 | `info` | `changed` | no effect on clients that follow the old contract |\n\n\
 `gates: [break]` in gateway.yaml, or `gwc plan --gate break`, stops at `break` and `removed` until\n\
-each line is acknowledged; `gwc diff A B --fail-on break` ends with 1. A value that is not part of\n\
-the message (`readOnly` in requests, `writeOnly` in responses) has the level `info`.\n\n\
+each line is acknowledged; `gwc diff A B --fail-on break` ends with exit code 1. A value that is not\n\
+part of the message (`readOnly` in requests, `writeOnly` in responses) has the level `info`.\n\n\
 ## Meaning before keywords\n\nA keyword alone does not show a break: `oneOf` and `anyOf` of different types mean the same. gwc\n\
 therefore compares the values that both schemas accept. Requests break if the old schema accepts a\n\
 value that the new one refuses, responses if the new schema accepts one that the old one refuses.\n\
 `message.verdict` in JSON has the result:\n\n| `message.verdict` | Meaning |\n|---|---|\n\
 | `proved` | no value shows a break: a check of level `error` has the level `info` |\n\
 | `refuted` | `message.witness` is such a value. gwd's validators have checked it |\n\
-| `undecided` | neither was found in the allowed steps: the level of the check stands |\n\
+| `undecided` | gwc found neither a proof nor such a value in the allowed steps: the level of the check applies |\n\
 | null | the check is not about accepted values, or its level is not `error` |\n\n\
-The witness is a value at `message.path`. If a schema has several breaks, gwc looks for a value of\n\
-each of them that only the keyword of the line refuses. Otherwise their lines have the same witness.\n\
-`message.body` is a whole body that contains such a value and that shows the break. It is null if\n\
-none was found, and for parameters and headers. The text, Markdown and HTML of a plan have the body,\n\
-or the value if the body is longer than 160 characters.\n\n\
-If both schemas accept the same values, no check is reported. A break that no check shows is `request-schema-narrowed` or `response-schema-widened`.\n\
-Parameters, headers and bodies other than JSON are sent as text: a proof counts, a witness does not.\n\
-Formats without a check in gwd (such as `email`) are equal to themselves only.\n\n",
+The witness is a value at `message.path`. If a schema has several breaks, gwc looks for a witness\n\
+for each line: a value that only the keyword of this line refuses. If there is no such value, the\n\
+lines have the same witness. `message.body` is a whole body that contains such a value and that\n\
+shows the break. It is null if none was found, and for parameters and headers. The text, Markdown\n\
+and HTML of a plan have the body, or the value if the body is longer than 160 characters.\n\n\
+If both schemas accept the same values, no check is reported. A break for which there is no other\n\
+check is reported as `request-schema-narrowed` or `response-schema-widened`. Parameters, headers and\n\
+bodies other than JSON are sent as text, which can be read as several types. Their witness is a\n\
+scalar value: one schema accepts it, the other refuses every interpretation of its text. A format\n\
+that gwd does not check (such as `email`) counts as equal only to the same format.\n\n",
     );
     page.push_str(PROJECT_SETTINGS);
     page.push_str(
@@ -250,9 +257,9 @@ fn visible(text: &str) -> String {
 #[must_use]
 pub fn vocabulary() -> String {
     let mut page = String::from(
-        "# Vocabulary\n\nEvery key of gateway.yaml and of `x-gateway`, from the tables that the compiler checks with. A key marked *later* is \
-checked like every other one, but gwd does not support it yet: `gwc lint` warns `not-available` at its place, `gwc build` and \
-`gwc plan` stop there.\n\nDurations are `250ms`, `10s`, `5m`, `1h`; rates `10/s`, `600/min`; sizes `512B`, `64KiB`, \
+        "# Vocabulary\n\nThis page lists every key of gateway.yaml and of `x-gateway`. It is generated from the tables with which gwc checks a project. A key marked *later* is \
+checked like every other one, but gwd does not support it yet: `gwc lint` warns `not-available` at \
+such a key, and `gwc build` and `gwc plan` fail.\n\nDurations are `250ms`, `10s`, `5m`, `1h`; rates `10/s`, `600/min`; sizes `512B`, `64KiB`, \
 `1MiB`; a bare number where a unit is needed is an error.\n\n# gateway.yaml\n",
     );
     let mut written = Vec::new();
@@ -284,8 +291,9 @@ checked like every other one, but gwd does not support it yet: `gwc lint` warns 
 fn reasons(page: &mut String) {
     page.push_str(
         "\n# Reasons\n\nKeys of `errors`, and `code` of problem documents, logs and metrics. `gwc explain errors` \
-prints them. A *document* can set the response for reasons of a route, gateway.yaml for all. Malformed HTTP messages \
-and requests during overload have fixed responses.\n\n| reason | status | in | meaning |\n|---|---|---|---|\n",
+prints them. gateway.yaml can set the response of every reason, and a *document* that of the \
+reasons of a route. HTTP/1 messages that gwd cannot parse, and requests during overload, have \
+fixed responses.\n\n| reason | status | in | meaning |\n|---|---|---|---|\n",
     );
     for reason in vocab::reasons::ALL.iter() {
         let place = match reason.of_route {

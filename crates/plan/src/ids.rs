@@ -25,7 +25,7 @@ kinds! {
         "security-requirement-removed" "Requests that required a credential no longer require one.";
         "security-requirement-added" "Requests that required no credential now require one.";
         "security-requirement-changed" "Other credentials, verifiers or scopes are required; the class says whether access is wider.";
-        "refused-paths-changed" "The gateway refused paths of an operation, because servers may read them as paths of another operation (`path_ambiguous`). That other operation changed, so that the gateway may serve such paths. Often the gateway serves none of them. Keep the path of the other operation as `internal: true` if the upstream still serves it; otherwise acknowledge the line.";
+        "refused-paths-changed" "The gateway refused paths of an operation, because servers may read them as paths of another operation (`path_ambiguous`). That other operation changed, so that the gateway may now serve such paths. gwc found no example of such a path, and often there is none. Keep the path of the other operation as `internal: true` if the upstream still serves it; otherwise acknowledge the line.";
         "operation-exposed" "Requests that were not served are now served; `weaken` if they need no credential.";
         "address-filter-added" "An address filter (`ip_filter`) applies now.";
         "address-filter-removed" "No address filter (`ip_filter`) applies any more.";
@@ -47,7 +47,7 @@ are compared as strings.";
         be checked.";
         "request-validation-changed" "The mode of request validation differs: `block`, `log`, `off`.";
         "undeclared-params-changed" "Query parameters that an operation does not describe are handled otherwise: `allow`, `strip`, `reject`.";
-        "parameter-forwarded" "`undeclared_params: strip` removed a query parameter, and now forwards it, because the operation describes it.";
+        "parameter-forwarded" "A query parameter that `undeclared_params: strip` removed is now forwarded, because the operation describes it.";
         "response-unchecked" "Validation (`block`) no longer checks responses that it checked \
         before. The status, its media types or its schema are no longer described, or the schema \
         accepts every object, array or text. Another cause: an added media type or status lacks \
@@ -66,8 +66,8 @@ are compared as strings.";
         "path-readings-changed" "Paths that an upstream may read as another path are admitted, or no longer are (`path_readings`).";
         "paths-not-compared" "Too many overlapping paths of a host change at once, so that gwc did not compare its routing and access. The line may hide changes of every class and trips every gate. An acknowledgement covers only these two bundles.";
         "self-check-failed" "The engines of both versions do not confirm the witness of a change, which is a bug in gwc: a line of the plan may be wrong or missing. The line trips every gate, and `gwc plan`, `diff` and `apply` end with exit code 70 until it is acknowledged. An acknowledgement covers only these two bundles.";
-        "way-round-added" "An operation can now reach the path of an operation with stricter \
-        access at the upstream. Causes: a rewrite, a base path, a target's path, a split or a \
+        "way-round-added" "At the upstream, requests of an operation can now reach the path of \
+        another operation with stricter access. Causes: a rewrite, a base path, a target's path, a split or a \
         mirror.";
         "way-round-not-compared" "A changed operation was not compared with all protected operations, because the comparison of paths exceeded its limit. It may reach their paths at the upstream. An acknowledgement covers only these two bundles.";
         "upstream-transport-changed" "Requests go to an upstream with other TLS settings: names, CA certificates, verification.";
@@ -119,10 +119,10 @@ are compared as strings.";
         "invariant-added" "An invariant is added.";
         "invariant-changed" "An invariant selects other operations, or requires something else of them.";
         "invariant-removed" "An invariant is removed.";
-        "invariant-narrowed" "An unchanged invariant no longer applies to some requests. Their \
-        operation has other names (tags, owner, key, API, listener, upstream), or another path or \
-        method for the same request to the upstream.";
-        "acknowledge-file-changed" "Acknowledgements are in another file; those of RULES changes need `--ack`.";
+        "invariant-narrowed" "An unchanged invariant no longer applies to some requests. The \
+        operation of these requests has other names (tags, owner, key, API, listener, upstream). \
+        Or it has another path or method, although the request to the upstream is the same.";
+        "acknowledge-file-changed" "Acknowledgements are read from another file. Its entries cannot acknowledge changes under RULES; use `--ack` for these.";
         "acknowledgement-added" "An added acknowledgement names no change of this plan: it would admit a later change.";
         "lint-level-changed" "A lint rule has another level.";
         "notice-changed" "`deprecations` requires another notice period. The plan uses the longer one.";
@@ -135,7 +135,7 @@ are compared as strings.";
         "release-sticky-changed" "The property of a request that decides which version serves it differs (`release.sticky`).";
         "release-testers-changed" "The field by which requests select their version differs, or is removed (`release.testers`).";
         "release-guard-changed" "The conditions under which gateways return to the previous version by themselves differ, or are removed (`release.guard`).";
-        "rules-unknown" "The source artifact with the old side's gates and other rules is missing or damaged, so they are unknown; the gate `rules` is on. After a rollback: the artifact of the newest record that is no rollback.";
+        "rules-unknown" "The source artifact with the old side's gates and other rules is missing or damaged, so they are unknown; the gate `rules` is on. After a rollback, these rules are in the artifact of the newest record that is no rollback.";
         "trust-changed" "The trust file trusts other keys, requires other numbers of owners, or accepts older serials.";
     }
     Routing {
@@ -159,7 +159,7 @@ listener. `expose` if the gateway checks no credential for one of them.";
         "listener-added" "A listener is new.";
         "listener-removed" "A listener is removed.";
         "listener-address-changed" "A listener has another address; `expose` if more networks can reach it.";
-        "peers-refused" "Some peers can no longer connect to a listener: it requires a PROXY header of other peers.";
+        "peers-refused" "Some peers can no longer connect to a listener, because `proxy_protocol` accepts PROXY headers from other peers than before.";
     }
     Breaking {
         "oauth-flow-changed" "Clients get tokens from another place, or for other scopes (`flows`, `openIdConnectUrl` or `oauth2MetadataUrl` of a scheme); the gateway is unaffected. `moved` if there is a URL that clients did not use before.";
@@ -194,7 +194,7 @@ listener. `expose` if the gateway checks no credential for one of them.";
         "timeout-changed" "A timeout differs.";
         "max-body-changed" "The maximum body size differs.";
         "priority-changed" "A route's priority differs; its effect is under ROUTING.";
-        "trailing-slash-changed" "The meaning of a final slash differs, or the path is written with another one and `trailing_slash: ignore`. `moved` if requests that the gateway redirected are forwarded, `removed` if they are no longer served.";
+        "trailing-slash-changed" "The meaning of a final slash differs, or a path with `trailing_slash: ignore` gains or loses its final slash. `moved` if requests that the gateway redirected are forwarded, `removed` if they are no longer served.";
         "operation-setting-changed" "Another setting of an operation differs.";
         "verifier-added" "A verifier is new; the operations that use it are under SECURITY.";
         "verifier-removed" "A verifier is removed.";

@@ -15,7 +15,8 @@ pub static CONTRADICTING_LIMITS: Lint = Lint {
     summary: "two limits, one of which makes the other ineffective",
     explain: "Two settings contradict each other, so that one of them never has an effect. \
 Examples: the timeout of one attempt is above that of all attempts, or a minimum wait is above the \
-maximum. Or a retry budget admits no retry, or a list belongs to a condition that is not set.",
+maximum. Other examples: a retry budget admits no retry, or `retries` has `statuses` without \
+`retriable-status-codes` in `on`.",
     bad: &[(
         "gateway.yaml",
         "version: 1\nname: s\npolicies: {again: {kind: retry, backoff: {base: 2s, max: 1s}}}\n",

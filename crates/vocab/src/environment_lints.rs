@@ -128,8 +128,9 @@ pub static VARIABLE_WITHOUT_VALUE: Lint = Lint {
     name: "variable-without-value",
     level: Level::Error,
     summary: "an environment that gives a variable no value",
-    explain: "A variable that is used must have a value in every environment. There is no default, \
-because an environment without a value would be built with the value of another one.",
+    explain: "A variable that is used must have a value in every environment. There is no default: \
+with one, an environment whose value was forgotten would be built with a value that is meant for \
+another environment.",
     bad: project!(
         "",
         "\"${var:LIMIT}\"",

@@ -103,12 +103,12 @@ pub static ROOT: Object = Object {
         F::optional(
             "unmatched",
             WordOrName("deny", "an upstream"),
-            "Destination of paths that the document does not describe: `deny` (404), or an upstream, as the operation `API#unmatched` with the root's `security` and policies. gateway.yaml overrides this. Default: `deny`.",
+            "Destination of paths that the document does not describe: `deny` (404), or an upstream. Such requests belong to the operation `API#unmatched`, with the `security` and policies at the document's root. gateway.yaml overrides this. Default: `deny`.",
         ),
         F::optional(
             "undeclared_methods",
             Word(&["deny", "pass"]),
-            "Undescribed methods of described paths: `deny` (405), or `pass` to the upstream, as the operation `API#undeclared` with the root's `security` and policies. gateway.yaml overrides this. Default: `deny`.",
+            "Undescribed methods of described paths: `deny` (405), or `pass` to the upstream. Such requests belong to the operation `API#undeclared`, with the `security` and policies at the document's root. gateway.yaml overrides this. Default: `deny`.",
         ),
         F::optional(
             "public",
@@ -166,7 +166,7 @@ pub static SERVER: Object = Object {
         F::optional(
             "weight",
             Integer(0, 1_000_000),
-            "Weight of the upstream, if several servers name one: the servers become a `split`. Required then. Default: none.",
+            "Weight of the upstream. Required if several servers name an upstream: requests are then split among these servers by weight. Default: none.",
         ),
     ],
 };
@@ -193,7 +193,7 @@ pub static PATH_ITEM: Object = Object {
         F::optional(
             "match",
             Word(&["template", "prefix", "exact"]),
-            "Match of the path: with everything below it (`prefix`), or without parameters (`exact`). Default: `template`.",
+            "Requests that the path matches. `template`: those whose path matches the template. `prefix`: also those below it. `exact`: those with exactly this path, which must not have parameters. Default: `template`.",
         ),
         F::optional(
             "trailing_slash",
@@ -301,9 +301,8 @@ pub static OPERATION: Object = Object {
         F::optional(
             "internal",
             Bool,
-            "Do not serve the operation. Its requests get 404, also if the template of another \
-operation matches them (`/users/{name}` for an internal `/users/admin`), unless that operation takes \
-precedence. Default: `false`.",
+            "Do not serve the operation. Its requests get 404, even if an operation of lower \
+precedence matches them, too, such as `/users/{name}` for an internal `/users/admin`. Default: `false`.",
         ),
         F::optional(
             "cost",
@@ -410,9 +409,9 @@ pub static SCHEMA: Object = Object {
         F::optional(
             "redact",
             Bool,
-            "`true`: a parameter with this schema has `log: redact`. Findings of `validate` (in \
-            refusals and the log) about a value in a body end at this value, without names from \
-            inside it. Default: `false`.",
+            "`true`: a parameter with this schema has `log: redact`. The pointers of `validate` \
+            findings about a body, in refusals and in the log, end at this value and do not name \
+            members inside it. Default: `false`.",
         ),
     ],
 };

@@ -123,8 +123,8 @@ static GATEWAY: Object = Object {
         F::optional(
             "break_levels",
             Table(&Word(Level::NAMES)),
-            "Levels of checks for changes that break clients, by id (`breaking-changes.md`). A plan \
-uses the higher level of its two sides.",
+            "Levels of checks for changes that break clients, by id (`breaking-changes.md`). A \
+plan uses the higher level of its old and its new side.",
         ),
         F::optional(
             "deprecations",
@@ -281,12 +281,12 @@ pub static API: Object = Object {
         F::optional(
             "unmatched",
             WordOrName("deny", "an upstream"),
-            "Destination of paths that the document does not describe: `deny` (404), or an upstream, as the operation `API#unmatched` with the document's root `security` and policies. Default: the document's value, otherwise `deny`.",
+            "Destination of paths that the document does not describe: `deny` (404), or an upstream. Such requests belong to the operation `API#unmatched`, with the `security` and policies at the document's root. Default: the document's value, otherwise `deny`.",
         ),
         F::optional(
             "undeclared_methods",
             Word(&["deny", "pass"]),
-            "Undescribed methods of described paths: `deny` (405), or `pass` to the upstream, as the operation `API#undeclared` with the document's root `security` and policies. Default: the document's value, otherwise `deny`.",
+            "Undescribed methods of described paths: `deny` (405), or `pass` to the upstream. Such requests belong to the operation `API#undeclared`, with the `security` and policies at the document's root. Default: the document's value, otherwise `deny`.",
         ),
         F::optional(
             "serve_document",
@@ -308,7 +308,7 @@ static MOUNT: Object = Object {
         F::optional(
             "hosts",
             Several(&Text),
-            "Hosts, `*.` for one label. Default: any host.",
+            "Hosts; `*.` at the beginning stands for one label. Default: any host.",
         ),
         F::optional(
             "base_path",
@@ -473,7 +473,7 @@ static HOLDER: Object = Object {
             "issuer",
             Form(&forms::WORDS),
             "Issuer of the tokens, as in the verifier: `issuer` of a `jwt`, `iss` of an \
-introspection's response (its `url` if the response has none). Compared byte by byte.",
+introspection response, or `url` of the verifier if the response has no `iss`. Compared byte by byte.",
         ),
         F::optional(
             "subject",
@@ -567,7 +567,7 @@ static REQUIRED: Object = Object {
         F::optional(
             "allow_public",
             List(&Text),
-            "Operation keys that may be public; `*` stands for any text.",
+            "Keys of operations that may be public, such as `orders/getHealth`; `*` stands for any text.",
         )
         .guard(),
     ],
@@ -603,7 +603,7 @@ static DEFAULTS: Object = Object {
             "Verification of credentials: by the gateway (`enforce`), or by the upstream (`upstream`; gwd checks only that a credential is present). Default: `enforce`.",
         )
         .guard(),
-        F::optional("expose_bundle", Bool, "Name the bundle in responses. Default: `false`."),
+        F::optional("expose_bundle", Bool, "Send the short id of the bundle in responses, in the field `X-Gateway-Bundle`. Default: `false`."),
         F::optional(
             "serve_document",
             SERVE_DOCUMENT,

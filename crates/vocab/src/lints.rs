@@ -160,14 +160,17 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 
     WAY_ROUND "GW0542" "way-round" Warn
     "a possible bypass of an operation's security at an upstream that reads paths differently"
-    "`API#unmatched` and `match: prefix` receive every path that is not exactly a described path. gwd refuses only the \
-spellings in docs/paths.md, such as `/a/` and `/A` for `/a`. An upstream may accept others, such as `/a.json`. Then an \
-operation that is `internal`, or requires a credential that the other one does not require, can be called without it. \
-`path_readings: keep` admits paths with `%2F`, `%5C`, `%25`, `;` or `//` that an upstream may read as an undescribed \
-path. It may also read another path than the service of `forward_auth`. An operation can also reach the path of a more protected \
-operation at the same host. Causes: `rewrite`, a stripped base path, the path of a target, `split`, `mirror`. \
-Credentials, `ip_filter`, `authorize`, `forward_auth` and required client certificates count as protection. Require the \
-same credential at both, or make sure that the upstream compares paths byte for byte, and silence this finding there."
+    "`API#unmatched` and `match: prefix` receive every path that is not exactly a described path. \
+gwd refuses only the spellings in docs/paths.md, such as `/a/` and `/A` for `/a`. An upstream may \
+accept others, such as `/a.json`. Then a client can reach an `internal` operation, or an operation \
+with a credential, over a path that does not require this credential. `path_readings: keep` admits \
+paths with `%2F`, `%5C`, `%25`, `;` or `//` that an upstream may read as an undescribed path. The \
+upstream may also read another path than the service of `forward_auth`. An operation can also \
+reach the path of a more protected operation at the same host. Causes: `rewrite`, a stripped base \
+path, the path of a target, `split`, `mirror`. Credentials, `ip_filter`, `authorize`, \
+`forward_auth` and required client certificates count as protection. Require the same credential \
+at both, or make sure that the upstream compares paths byte for byte, and silence this finding \
+there."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml, unmatched: u}}\nauth: {keys: {kind: api_key}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nx-gateway: {public: true}\nsecurity: [{}]\npaths: {/a: {get: {security: [{key: []}], responses: {\"200\": {description: fine}}}}}\n\
@@ -289,10 +292,11 @@ target, and the limit counts by address. Use `consumer` instead, the owner of th
 
     CERTIFICATE_NOT_REQUESTED "GW0547" "certificate-not-requested" Error
     "a client certificate that no listener of the API requests"
-    "A client sends its certificate only if the listener asks for it in the TLS handshake (`tls.client_auth` with \
-the mode `optional` or `required`). A verifier with `header: Client-Cert` reads it from a proxy instead, which the \
-listener must trust (`trusted_proxies`). A verifier with `certificate_header` does the same and compares bound \
-tokens with it. Without either no request satisfies the scheme."
+    "A client sends its certificate only if the listener asks for it in the TLS handshake \
+(`tls.client_auth` with the mode `optional` or `required`). A verifier with `header: Client-Cert` \
+reads it from a proxy instead, which the listener must trust (`trusted_proxies`). A verifier with \
+`certificate_header` does the same and compares bound tokens with it. Without a requested \
+certificate or such a field, no request satisfies the scheme."
     bad certified!("off");
     good certified!("optional");
 
@@ -314,16 +318,17 @@ each scheme, or claims such as `iss` beside it."
 
     REMOVED_PARAMETER "GW0553" "removed-parameter" Warn
     "a header parameter that the gateway removes from requests"
-    "Clients cannot send the fields in which the gateway names the caller for an upstream: `X-Consumer-…`, and the \
-fields of `forward_as`, `claims_to_headers` and `response_headers` of `forward_auth`, on every operation with the \
-same upstream. They also cannot send other spellings (`X_Key`), which some servers read alike. This concerns these \
-fields, credential fields, and fields that an `expression` or the service of `forward_auth` reads. The upstream never \
-receives such a parameter."
+    "Clients cannot send the fields in which the gateway names the caller for an upstream: \
+`X-Consumer-…`, and the fields of `forward_as`, `claims_to_headers` and `response_headers` of \
+`forward_auth`, on every operation with the same upstream. They also cannot send other spellings \
+(`X_Key`), which some servers read alike. gwd removes other spellings of these fields, of \
+credential fields, and of fields that an `expression` or the service of `forward_auth` reads. The \
+upstream never receives such a parameter."
     bad announced!("x_caller");
     good announced!("X-Trace");
 
     UNKNOWN_ISSUER "GW0552" "unknown-issuer" Warn
-    "a token owner whose issuer no verifier admits"
+    "a consumer's token whose issuer no verifier admits"
     "The issuer under `tokens` of a consumer is compared with that of a token byte by byte: `https://idp.example` and `https://idp.example/` are \
 two issuers. If no verifier admits tokens of the issuer, no token matches the entry."
     bad held!("https://idp.example/");
@@ -373,10 +378,10 @@ window), so a greater cost is always refused."
 
     VIOLATED_INVARIANT "GW0571" "violated-invariant" Error
     "an operation that violates an invariant of the project"
-    "The files under `invariants` of gateway.yaml contain requirements for operations, such as \"every operation \
-under /admin needs the verifier staff\". gwc checks every operation that can receive such a request. Correct the \
-operation, or the invariant. `gwc plan` shows a removed or changed invariant as a change of the project's rules, to \
-which gates apply."
+    "The files under `invariants` of gateway.yaml contain requirements for operations, such as \
+\"every operation under /admin needs the verifier staff\". gwc checks every operation that can \
+receive a request selected by the invariant. Correct the operation, or the invariant. `gwc plan` \
+shows a removed or changed invariant as a change of the project's rules, to which gates apply."
     bad held_to!("{authenticated: true}");
     good held_to!("{kinds: [rate_limit]}");
 
@@ -401,8 +406,8 @@ usual cause. An invariant with `require: {unreachable: true}` selects no operati
 
     SERVER_PATH_DIFFERS "GW0520" "server-path-differs" Info
     "a server's path that differs from the mount of the API"
-    "Clients that follow `servers` send requests below its path; the gateway answers below \
-`base_path`. To make both agree, set `base_path` of the mount."
+    "Clients that follow `servers` send requests below the path of the server; the gateway answers \
+below `base_path`. To make both agree, set `base_path` of the mount."
     bad &[
         ("gateway.yaml", OPEN),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nservers: [{url: \"https://api.example.com/v1\"}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
@@ -436,7 +441,7 @@ reachable at the public address."
     METRIC_SERIES "GW0534" "metric-series" Warn
     "a project that makes too many metric series"
     "gwd reports durations by route and status, and each such histogram is twenty series in the \
-monitoring system. `gwc lint` prints about how many a project makes; above 250000, a single \
+monitoring system. `gwc lint` prints an estimate of the number of series; above 250000, a single \
 gateway is a heavy load for that system. Mount an API once and give the mount several hosts, \
 describe statuses by class (`4XX`), or split the project."
     bad &[
@@ -500,10 +505,10 @@ all requests to such a target fail."
     good &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, protocol: h2}}\n")];
 
     UNUSED_UPSTREAM_TLS "GW0541" "unused-upstream-tls" Warn
-    "TLS to an upstream that is never used"
-    "If no target has an `https` URL, the authority, the name and the client certificate under `tls` have no effect. \
-Beside `verify: false`, `ca` has no effect. One of the two settings is a mistake: the connection looks protected and \
-is not."
+    "TLS settings of an upstream that have no effect"
+    "If no target has an `https` URL, `ca`, `sni` and `client_cert` under `tls` have no effect. \
+Beside `verify: false`, `ca` has no effect. One of the two settings is a mistake: the connection \
+looks protected and is not."
     bad &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];
 
@@ -518,10 +523,11 @@ instead."
 
     IDENTICAL_ROUTE "GW0601" "identical-route" Error
     "two operations that match exactly the same requests"
-    "Two operations have the same method, host and listener, and their paths differ only in the names of parameters. \
-Both match the same requests. Give one another path, another method or a condition, or describe both as one \
-operation. In a document of another team, an overlay with `remove: true` removes one. Where two APIs meet, change \
-the `base_path` or the `hosts` of a `mount`."
+    "Two operations have the same method, host and listener, and their paths differ only in the \
+names of parameters. Both match the same requests. Give one of them a different path, another \
+method or a condition, or describe both as one operation. In a document of another team, an \
+overlay with `remove: true` removes one. Where two APIs meet, change the `base_path` or the \
+`hosts` of a `mount`."
     bad open!("  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
 \x20 /a/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
@@ -540,9 +546,10 @@ that receives it."
 
     UNREACHABLE "GW0603" "unreachable" Warn
     "an operation that no URL reaches"
-    "No request can reach the operation. Either its method is never served (TRACE), or other operations match all \
-its requests. Or no normalised path matches its path: it has a segment `.` or `..`, or more than 16 KiB, or it has \
-`//` and all its listeners merge slashes (`merge_slashes`)."
+    "No request can reach the operation. Either its method is never served (TRACE), or other \
+operations match all its requests. A third cause: no normalised path matches its path. The path \
+has a segment `.` or `..`, has more than 16 KiB, or has `//` while all listeners of the operation \
+merge slashes (`merge_slashes`)."
     bad open!("  /a: {trace: {responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
 
@@ -555,8 +562,9 @@ on the query. The condition wins over the plain path."
 
     UNKNOWN_ALIAS "GW0610" "unknown-alias" Error
     "an `alias_of` that names a path or method which does not serve its requests"
-    "A path with `x-gateway: {alias_of: PATH}` is documentation only: the named path serves the requests. It \
-must be in the same document, match all of them before any other path, and have the same methods."
+    "A path with `x-gateway: {alias_of: PATH}` is documentation only: the named path serves the \
+requests. The named path must be in the same document, match every request of the alias before any \
+other path, and have the same methods."
     bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n  /a#new: {x-gateway: {alias_of: /b}, get: {responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n  /a#new: {x-gateway: {alias_of: /a}, get: {responses: {\"200\": {description: fine}}}}\n");
 

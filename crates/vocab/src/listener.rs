@@ -45,7 +45,7 @@ pub static LISTENER: Object = Object {
         F::optional(
             "forwarding_fields",
             Shape::List(&FORWARDING_FIELD),
-            "Fields that `trusted_proxies` write about the client, such as `[x-forwarded-for, x-forwarded-proto, x-forwarded-host]`, or `[forwarded]` (RFC 7239). The others are removed, because the proxies pass on what clients send in them. Default: `[x-forwarded-for, x-forwarded-proto]`.",
+            "Fields that `trusted_proxies` write about the client, such as `[x-forwarded-for, x-forwarded-proto, x-forwarded-host]`, or `[forwarded]` (RFC 7239). Forwarding fields that are not listed are removed, because the proxies forward the values that clients send in them. Default: `[x-forwarded-for, x-forwarded-proto]`.",
         ),
         F::optional(
             "merge_slashes",
@@ -55,7 +55,7 @@ pub static LISTENER: Object = Object {
         F::optional(
             "forward_client_cert",
             Word(&["none", "client_cert", "xfcc", "pass"]),
-            "Fields that carry the client's certificate to upstreams: `client_cert` writes `Client-Cert` and `Client-Cert-Chain` (RFC 9440), `xfcc` writes `X-Forwarded-Client-Cert`, `pass` keeps those of `trusted_proxies`. Other fields with a certificate are removed. Default: `none`.",
+            "Fields that carry the client's certificate to upstreams: `client_cert` writes `Client-Cert` and `Client-Cert-Chain` (RFC 9440), `xfcc` writes `X-Forwarded-Client-Cert`, `pass` keeps the fields that `trusted_proxies` send. All other fields with a certificate are removed. Default: `none`.",
         ),
         F::optional(
             "limits",
@@ -185,19 +185,19 @@ static LIMITS: Object = Object {
         F::optional(
             "body_timeout",
             Timeout,
-            "Maximum total time for which a client may delay a message: while it sends a body or reads a response. `min_rate` reduces the measured delay. Default: 60s.",
+            "Maximum total time for which the gateway waits for a client in one message: for bytes of the request body, or until the client reads the response. Transferred bytes reduce the measured time (`min_rate`). Default: 60s.",
         ),
         F::optional(
             "min_rate",
             Size,
-            "Bytes that reduce the measured delay of a client (`body_timeout`) by one second: the \
-minimum rate of bodies in the long run. Default: 240B.",
+            "Number of transferred bytes that reduce the measured time of `body_timeout` by one \
+second. In the long run, this is the minimum rate of a body, in bytes per second. Default: 240B.",
         ),
         F::optional(
             "stream_idle_timeout",
             Timeout,
-            "Maximum time without a byte in a body while the gateway waits for the upstream, or \
-the operation streams. Default: 5m.",
+            "Maximum time without a byte in a body while the gateway waits for the upstream, or if \
+the operation has `stream: true`. Default: 5m.",
         ),
     ],
     rules: &[Rule::Holds(check_header_bytes)],

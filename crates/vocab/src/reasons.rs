@@ -39,7 +39,7 @@ reasons! {
         "body_too_large" 413 "the body is larger than `max_body`, a `body_limit` or what `validate` reads";
         "certificate_invalid" 401 "the verifier of the operation does not accept the client certificate";
         "circuit_open" 503 "a circuit breaker is open";
-        "condition_ambiguous" 400 "a field or parameter that selects the operation has several values, or the parameter has another spelling";
+        "condition_ambiguous" 400 "a field or query parameter of a `match` condition has several values, or the parameter's name has another spelling";
         "content_digest_mismatch" 400 "the body is not the one that was signed";
         "credential_ambiguous" 400 "the request has more than one credential at one place";
         "credential_conflict" 401 "the credentials belong to different callers";

@@ -42,10 +42,10 @@ pub static TOO_MANY_REDACTED_VALUES: Lint = Lint {
     level: Level::Warn,
     summary: "a body with more than 100 redacted values",
     explain: "An operation lists at most 100 places of redacted values (`redact: true` in \
-`x-gateway` of a schema) for requests and as many for responses. Schemas that contain each other can \
-lead to more. Values beyond the maximum stay hidden, because values that contain them are redacted \
-as a whole, so findings of `validate` point to the outer value. Write `redact: true` at a schema \
-that contains these values.",
+`x-gateway` of a schema) for requests and as many for responses. Schemas that contain each other \
+can lead to more. Values beyond the maximum stay hidden: gwd redacts the value that contains them \
+as a whole. Findings of `validate` then point to that outer value. Write `redact: true` at a \
+schema that contains these values.",
     bad: redacting!(""),
     good: redacting!("x-gateway: {redact: true}\n      "),
 };

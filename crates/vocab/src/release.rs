@@ -53,17 +53,17 @@ static RELEASE_GUARD: Object = Object {
         F::optional(
             "errors",
             Percent,
-            "Allowed increase of the share of errors of the gateway or an upstream, in percentage points, more than `0%`. Errors have a status 5xx, or such a gRPC status. Default: errors are not compared.",
+            "Allowed increase of the share of errors of the gateway or an upstream, in percentage points, more than `0%`. Errors are responses with status 5xx, or with a gRPC status that corresponds to 5xx. Default: errors are not compared.",
         ),
         F::optional(
             "p99",
             Percent,
-            "Allowed increase of the 99th percentile of the durations until the response head, without waits for the client, in percent of it, more than `0%`. Default: durations are not compared.",
+            "Allowed increase of the 99th percentile of the durations until the response head, in percent of that of the previous version, more than `0%`. Waits for the client do not count. Default: durations are not compared.",
         ),
         F::optional(
             "requests",
             Integer(20, 1_000_000),
-            "Minimum number of requests before the switch, and after it. Default: 200.",
+            "Minimum number of requests of the previous version, and of the new version, for a comparison. Default: 200.",
         ),
         F::optional(
             "for",

@@ -22,12 +22,12 @@ pub static RELEASE_STEPS: Lint = Lint {
     level: Level::Error,
     summary: "steps of a progressive release that do not increase",
     explain: "Each step of `release.steps` releases a bundle to a greater share than the step \
-before. The share of a step is its share of the gateways (`nodes`), multiplied by the share of their \
-requests (`traffic`); each is 100 % if it is missing. It is more than 0 % and less than 100 %: the \
-step of all gateways and requests is always the last one, and is not listed. At most 20 steps. \
-`sticky` and `testers` need a step with a `traffic` of less than 100 %. Their `header` is a field \
-that tells clients apart: no field of the connection or message (`host`, `content-length`), and \
-neither `cookie` nor a credential (`authorization`).",
+before. The share of a step is its share of the gateways (`nodes`), multiplied by the share of \
+their requests (`traffic`); each is 100 % if it is missing. The share of a step is more than 0 % \
+and less than 100 %: the step of all gateways and requests is always the last one, and is not \
+listed. At most 20 steps. `sticky` and `testers` need a step with a `traffic` of less than 100 %. \
+Their `header` is a field that tells clients apart: no field of the connection or message (`host`, \
+`content-length`), and neither `cookie` nor a credential (`authorization`).",
     bad: stepped!(" [{nodes: 50%}, {nodes: 5%}]"),
     good: stepped!(" [{nodes: 5%}, {nodes: 50%}]"),
 };

@@ -118,7 +118,7 @@ pub(crate) const PATH_READINGS: Field = F::optional(
 pub(crate) const STREAMS: Field = F::optional(
     "streams",
     Word(&["keep", "close"]),
-    "Uploads, responses and WebSockets that are open when a credential of the request ends (`exp` of a token, `not_after` of a certificate, key or entry): `close` ends them, `keep` does not. Default: `keep`.",
+    "Handling of uploads, responses and WebSockets that are open when a credential of the request expires: `close` ends them, `keep` does not. A credential expires at `exp` of a token, or at `not_after` of a certificate, of a key or of another entry of the consumer. Default: `keep`.",
 );
 
 /// Reports a timeout per attempt that leaves no time for a second attempt. `each` is the timeout

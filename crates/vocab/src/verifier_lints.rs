@@ -133,11 +133,11 @@ pub static KEY_ENDS: Lint = Lint {
     level: Level::Warn,
     summary: "a key of a key set that has expired or expires within 30 days",
     explain: "A key of `jwks` or `jwks_file` ends with its certificate (the first one of `x5c`, \
-RFC 7517 §4.7) or at its `exp` (OpenID Federation 1.0). gwd uses the key after that time, because \
-a key set in the project is valid until the project changes. The provider signs with another key \
-by then, whose tokens gwd refuses. A key that has ended is a warning, one that ends within 30 days \
-is of level `info`. `gwc lint` compares with the day on which it runs. Add the provider's next \
-key, or let gwd fetch the keys (`jwks_url`, or `issuer` alone).",
+RFC 7517 §4.7) or at its `exp` (OpenID Federation 1.0). gwd continues to use the key after that \
+time, because a key set in the project is valid until the project changes. By then, the provider \
+signs with another key, and gwd refuses its tokens. A key that has ended is a warning, one that \
+ends within 30 days is of level `info`. `gwc lint` compares with the day on which it runs. Add the \
+provider's next key, or let gwd fetch the keys (`jwks_url`, or `issuer` alone).",
     bad: key!(", exp: 700000"),
     good: key!(", exp: 32500000000"),
 };
@@ -149,10 +149,10 @@ pub static ANY_AUDIENCE: Lint = Lint {
     level: Level::Warn,
     summary: "token introspection without `audience`",
     explain: "The endpoint reports a token as active for whatever resource it was issued. Without \
-`audience` gwd admits all of them: a token for another service opens this one, too. That service \
-can use the tokens that its callers give it (RFC 9700 §2.3, RFC 7662 §4). Write the \
-values of `aud` that identify these APIs. If the endpoint itself answers `active` only for \
-tokens of these APIs, as RFC 7662 §2.2 allows, allow this finding.",
+`audience` gwd admits all of them: a token for another service is valid here, too. That service \
+can use the tokens that its callers give it (RFC 9700 §2.3, RFC 7662 §4). Write the values of \
+`aud` that identify these APIs. If the endpoint itself answers `active` only for tokens of these \
+APIs, as RFC 7662 §2.2 allows, allow this finding.",
     bad: introspection!(""),
     good: introspection!(", audience: [orders]"),
 };

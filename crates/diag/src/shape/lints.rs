@@ -91,9 +91,9 @@ pub static EMPTY_KEY: Lint = Lint {
     level: Level::Warn,
     summary: "a key without a value",
     explain: "A key with nothing after its colon looks as if it were set, but has no effect. The \
-finding is an error for keys that restrict callers or changes: `not_after`, `until`, `gates`, \
-`required`, `allow_public`, `security`. Write a value, `null` if the built-in default is meant, or \
-remove the key.",
+finding is an error for keys that restrict who may call or what a release may change: `not_after`, \
+`until`, `gates`, `required`, `allow_public`, `security`. Write a value, `null` if the built-in \
+default is meant, or remove the key.",
     bad: &[("gateway.yaml", "version: 1\nname: s\ngates:\n")],
     good: &[("gateway.yaml", "version: 1\nname: s\n")],
 };

@@ -45,8 +45,8 @@ pub static UNUSED: Lint = Lint {
     summary: "`x-gateway-lint` allows a rule that has no finding there",
     explain: "The finding was fixed, or it is elsewhere. An entry that silences nothing now would \
 hide the next finding of the same rule, so remove it. Entries for rules whose level is `off` are \
-not reported. A check of changes for API clients has an effect at an operation, a path item or the \
-root of a document only.",
+not reported. An entry that names a check of client contracts (docs/breaking-changes.md) has an \
+effect only at an operation, a path item or the root of a document.",
     bad: v30!("paths: {}\nx-gateway-lint: {allow: [duplicate-tag]}\ntags: [{name: a}]\n"),
     good: v30!(
         "paths: {}\nx-gateway-lint: {allow: [duplicate-tag]}\ntags: [{name: a}, {name: a}]\n"

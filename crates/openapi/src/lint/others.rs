@@ -417,7 +417,7 @@ const VACUUM: &[Row] = &[
     (
         "post-response-success",
         &["missing-success-response"],
-        "of every method",
+        "gwc checks every method",
     ),
     ("no-request-body", &["unexpected-body"], ""),
     ("path-item-refs", &["path-item-reference"], ""),

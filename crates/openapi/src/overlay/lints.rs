@@ -52,11 +52,12 @@ pub static INVALID_TARGET: Lint = Lint {
     summary: "a target that is not a JSONPath, or takes too many steps",
     explain: "Targets are JSONPath as of RFC 9535. Write a name with other characters than \
 letters, digits and `_` in brackets and quotes: `$.paths['/orders/{id}'].get`. The targets of an \
-overlay take at most 200,000,000 steps, and those of all overlays of a run 500,000,000. A step is a \
-value that a target visits. A filter with a query at `$` that selects several values visits them \
-for each value. A comparison with a regular expression takes 200 steps. The paths of the values that \
-a target can select have at most 100,000,000 names and indexes together. A list of selectors such as \
-`['get', 'post']` has each name once, without a backslash.",
+overlay take at most 200,000,000 steps, and those of all overlays of a run 500,000,000. A step is \
+a value that a target visits. If a filter contains a query at `$` that selects several values, \
+these are visited again for each value that the filter tests. A comparison with a regular \
+expression takes 200 steps. The paths of the values that a target can select have at most \
+100,000,000 names and indexes together. A list of selectors such as `['get', 'post']` must contain \
+each name only once, and no backslash.",
     bad: overlay!("  - {target: $.paths./a, update: {summary: new}}\n"),
     good: overlay!("  - {target: \"$.paths['/a']\", update: {summary: new}}\n"),
 };

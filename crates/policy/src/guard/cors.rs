@@ -520,9 +520,9 @@ for two hours at most. Default: 5s, the default of browsers.",
         level: Level::Error,
         summary: "every origin may call with the user's credentials",
         explain: "`*` with `credentials: true` would let every page act with the credentials of \
-the user who opens it, so browsers refuse the combination (Fetch §3.2.5). Gateways that echo the \
-origin instead allow exactly that. `null` is the origin of sandboxed frames and files, which \
-anybody can make. Name the origins.",
+the user who opens it, so browsers refuse the combination (Fetch §3.2.5). Some gateways return the \
+origin of the request instead of `*`, and so admit every page. `null` is the origin of sandboxed \
+frames and files, which anybody can make. Name the origins.",
         bad: &[(
             "gateway.yaml",
             "version: 1\nname: s\npolicies: {web: {kind: cors, origins: [\"*\"], credentials: true}}\n",

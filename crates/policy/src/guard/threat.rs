@@ -177,7 +177,7 @@ pub mod author {
             Field::optional(
                 "rules",
                 Shape::Several(&Shape::Word(Rule::NAMES)),
-                "Rules that look for injection in the path, the query, forms, and the JSON and XML bodies for which there are limits. Default: none.",
+                "Rules that look for injection in the path, the query and forms, in JSON bodies if `json` is set, and in XML bodies if `xml` is set. Default: none.",
             ),
             Field::optional(
                 "mode",

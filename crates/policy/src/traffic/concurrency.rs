@@ -400,7 +400,7 @@ pub mod author {
             Field::optional(
                 "wait",
                 Shape::Timeout,
-                "Maximum time that a request above the limit waits for a permit; callers take turns. It then gets 503 `concurrency_wait_ended`. The time is in addition to `timeout`. Default: requests do not wait.",
+                "Maximum time that a request above the limit waits for a permit. After this time, it gets 503 `concurrency_wait_ended`. Waiting requests of different callers get permits in turn. The time is in addition to `timeout`. Default: requests do not wait.",
             ),
         ],
         rules: &[],

@@ -184,8 +184,9 @@ pub(super) mod author {
         "cost",
         Shape::Form(&forms::WORDS),
         "Tokens that a request takes: an integer in CEL over `request` and `cost`, the cost of the \
-        operation, from 0 to 1000000000000. If a value is absent, the cost of the operation \
-        applies. If the cost cannot be computed for another reason, the request is refused (400 \
+        operation, from 0 to 1000000000000. If the request lacks a value that the expression \
+        reads, the cost of the operation applies. If the cost cannot be computed for another \
+        reason, the request is refused (400 \
         `cost_invalid`). At most 4KiB. Default: the cost of the operation.",
     );
 

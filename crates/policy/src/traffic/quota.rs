@@ -493,7 +493,7 @@ pub mod author {
             Field::optional(
                 "warn",
                 Shape::Either(&[Shape::Percent, Shape::Several(&Shape::Percent)]),
-                "Thresholds as used shares of the quota, such as `80%`; beyond each, responses have `Quota-Warning` and a metric counts them. Default: none.",
+                "Used shares of the quota, such as `80%`, beyond which responses have the field `Quota-Warning` and a metric counts them. Default: none.",
             ),
             Field::optional(
                 "mode",

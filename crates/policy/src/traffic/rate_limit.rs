@@ -440,7 +440,7 @@ pub mod author {
             Field::optional(
                 "burst",
                 Shape::Integer(1, 1 << 24),
-                "Maximum requests at once. Default: as many as `limit`; 1 with `leaky`. A sliding window has none.",
+                "Maximum requests at once. Default: as many as `limit`; 1 with `leaky`. `sliding_window` has no burst.",
             ),
             Field::optional(
                 "key",

@@ -231,9 +231,9 @@ pub mod author {
             Field::optional(
                 "attempts",
                 Shape::Integer(0, 10),
-                "Maximum retries of a request by the conditions of `on`. gwd always tries another \
-host after a failed connection, and repeats a repeatable request once if a reused connection \
-closes. Default: 1.",
+                "Maximum retries of a request under the conditions of `on`. Two further retries \
+are always enabled: on another host after a failed connection, and once after a reused connection \
+closes. The second applies only to requests that may be repeated. Default: 1.",
             ),
             Field::optional(
                 "on",

@@ -101,8 +101,9 @@ pub(super) mod author {
         "sync",
         Shape::Word(&["exact", SYNCED]),
         "Use of the store. `exact`: each request calls it. `synced`: each gateway takes tokens in \
-        advance (a lease) and decides from them. Beyond the limit, the gateways together admit at \
-        most the tokens of one `lease`; a quota with `period` is never exceeded. Default: `exact`.",
+        advance (a lease) and decides from them. Together, the gateways exceed the limit by at \
+        most the tokens that it grants in the time of one `lease`. A quota with `period` is never \
+        exceeded. Default: `exact`.",
     );
 
     /// Key `lease`.

@@ -42,9 +42,10 @@ pub static OUTSIDE_PROJECT: Lint = Lint {
     name: "outside-project",
     level: Level::Error,
     summary: "a reference to a file outside the project's folder",
-    explain: "Everything that becomes part of a bundle is inside the project's folder, so that a reviewer sees it and a \
-rebuild finds it. `..` beyond the folder and symbolic links that lead out of it are refused, also as the folder of \
-a pattern; nothing behind such a link is read or named. Copy the file into the project.",
+    explain: "Everything that becomes part of a bundle is inside the project's folder, so that a \
+reviewer sees it and a rebuild finds it. `..` beyond the folder and symbolic links that lead out \
+of it are refused, also in the folders of a pattern. gwc neither reads nor names anything behind \
+such a link. Copy the file into the project.",
     bad: v30!("paths:\n  /a: {$ref: '../a.yaml'}\n"),
     good: v30!("paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n"),
 };
@@ -69,9 +70,9 @@ pub static API_NAME_CLASH: Lint = Lint {
     name: "api-name-clash",
     level: Level::Error,
     summary: "two documents with the same API name",
-    explain: "A document that a pattern of `apis_glob` finds is an API by the name of its file \
-without the last extension. Two files with one name cannot both be that API. Name one of them \
-under `apis`, or rename a file.",
+    explain: "Each document that a pattern of `apis_glob` finds is an API. Its name is that of the \
+document (`x-gateway: {api: NAME}`), otherwise that of the file without the last extension. Two \
+APIs cannot have one name. Name one of the documents under `apis`, or change the name of one.",
     bad: &[
         (
             "gateway.yaml",
@@ -121,16 +122,16 @@ pub static UNTRACKED_SOURCE: Lint = Lint {
     name: "untracked-source",
     level: Level::Error,
     summary: "a reference to a file that is not a source of the project",
-    explain: "The folder of a project also contains files that must not be published: private keys, tokens, \
-build products. Names in gateway.yaml, in overlays and in documents (`$ref`) can therefore refer \
-only to sources. A source ends in `.yaml`, `.yml` or `.json`, and its path has no name that begins \
-with `.`. Git tracks it or does not ignore it, and it contains a map or a list. With `--base \
-git:REV` \
-the ignore rules of that revision hold as well. Files of submodules and of nested repositories are \
-not sources, because a review of this repository does not show their changes. A file with key \
-material (PEM, a private JWK) is refused whatever its name. Nothing of a refused file is printed \
-or kept, and of a file that Git does not track only places are printed. A file that the command \
-line names is read, whatever its name is.",
+    explain: "The folder of a project also contains files that must not be published: private \
+keys, tokens, build products. Names in gateway.yaml, in overlays and in documents (`$ref`) can \
+therefore refer only to sources. A source ends in `.yaml`, `.yml` or `.json`, and its path has no \
+name that begins with `.`. Git tracks it or does not ignore it, and it contains a map or a list. \
+With `--base git:REV` the ignore rules of that revision hold as well. Files of submodules and of \
+nested repositories are not sources, because a review of this repository does not show their \
+changes. A file with key material (PEM, a private JWK) is refused whatever its name. gwc prints \
+and keeps nothing of a refused file. For a file that Git does not track, messages contain only \
+places (path, line, column), and no text. A file that the command line names is read, whatever its \
+name is.",
     bad: &[
         (
             "openapi.yaml",
@@ -159,11 +160,11 @@ pub static KEY_IN_SOURCE: Lint = Lint {
     name: "key-in-source",
     level: Level::Warn,
     summary: "a value of a source that contains a private key",
-    explain: "A value contains a private key: PEM, its content alone (DER in base64 or hexadecimal digits), PGP, age, or a JWK with `d` or `k`. Every reader \
-of the repository has the key, and `gwc strip` would publish it. A key that is in use belongs in a \
-secret; an example shows a placeholder. An untracked file that holds such a value is refused as a \
-source (`untracked-source`). The value is not shown, and contracts and the source artifact of a \
-bundle have its digest in its place.",
+    explain: "A value contains a private key: PEM, its content alone (DER in base64 or hexadecimal \
+digits), PGP, age, or a JWK with `d` or `k`. Every reader of the repository has the key, and `gwc \
+strip` would publish it. A key that is in use belongs in a secret; an example shows a placeholder. \
+An untracked file that holds such a value is refused as a source (`untracked-source`). Messages do \
+not show the value. The contracts and the source artifact of a bundle contain its digest instead.",
     bad: v30!(
         "paths:\n  /a:\n    get:\n      responses:\n        '200':\n          description: ok\n          content:\n            text/plain:\n              example: |\n                -----BEGIN PRIVATE KEY-----\n                AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n                -----END PRIVATE KEY-----\n"
     ),

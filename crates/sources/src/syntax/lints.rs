@@ -188,7 +188,8 @@ pub static COMMENT_FOR_VALUE: Lint = Lint {
     level: Level::Warn,
     summary: "a comment in the place of a value",
     explain: "In YAML ` #` begins a comment, so `color: #fff` has no value. Put a string that \
-begins with `#` in quotes. Write a comment after a key without a value with a space: `# …`.",
+begins with `#` in quotes. If the key has no value on purpose, write a space after the `#` of the \
+comment: `# …`.",
     bad: v30!("paths: {}\nx-color: #fff\n"),
     good: v30!("paths: {}\nx-color: \"#fff\"\n"),
 };

@@ -61,7 +61,7 @@ connection then carries one request, so this needs `protocol: h1`. Health checks
         F::optional(
             "hash_on",
             Form(&forms::HASH_KEY),
-            "Input of the hash of `ketama` and `maglev`, which require it; a claim is that of the consumer. For `cookie:NAME` the gateway sets the cookie if a request has none. Default: none.",
+            "Input of the hash of `ketama` and `maglev`, which require this key. `claim:NAME` is a claim of the consumer. For `cookie:NAME` the gateway sets the cookie if a request has none. Default: none.",
         ),
         F::optional(
             "bounded_load",
@@ -207,8 +207,9 @@ static HEALTH: Object = Object {
         F::optional(
             "passive",
             Shape::Object(&PASSIVE),
-            "Outlier detection from clients' requests. A host is ejected for statuses, broken \
-            connections, timeouts and rates only while another host can serve its requests. A \
+            "Outlier detection from clients' requests. A host (an address of a target) is ejected \
+            for statuses, broken connections, timeouts and rates only while another host can serve \
+            its requests. A \
             single host is therefore ejected only if no connection to it can be opened. Default: \
             none.",
         ),

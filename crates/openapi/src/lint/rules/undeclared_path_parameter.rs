@@ -12,8 +12,8 @@ pub(super) static LINT: Lint = Lint {
     name: "undeclared-path-parameter",
     level: Level::Error,
     summary: "a template's parameter that an operation does not declare",
-    explain: "Each name in a path's braces needs a parameter with `in: path`, at the operation or at the path item; \
-without one its values are unknown.",
+    explain: "Each name in a path's braces needs a parameter with `in: path`, at the operation or \
+at the path item; without such a parameter, the type of its values is unknown.",
     bad: v30!("paths:\n  /a/{id}:\n    get: {responses: {'200': {description: ok}}}\n"),
     good: v30!(
         "paths:\n  /a/{id}:\n    parameters: [{name: id, in: path, required: true, schema: {type: string}}]\n",
