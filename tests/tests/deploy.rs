@@ -55,6 +55,7 @@ fn configurations_have_only_options_of_gwd() {
         "compose/compose.yaml",
         "container/Dockerfile",
         "kubernetes/statefulset.yaml",
+        "kubernetes-registry/statefulset.yaml",
     ] {
         let text = text(&format!("deploy/{path}"));
         let is_part = |c: char| c.is_ascii_uppercase() || c == '_';
@@ -154,6 +155,78 @@ fn pods_are_confined_and_probed() {
     }
 }
 
+/// Resources of a folder, as `kubectl kustomize` writes them.
+fn resources(folder: &str) -> Vec<Value> {
+    let folder = root().join("deploy").join(folder);
+    let text = output(Command::new("kubectl").arg("kustomize").arg(folder));
+    text.split("\n---\n")
+        .map(|one| serde_yaml_ng::from_str(one).expect("YAML"))
+        .collect()
+}
+
+#[test]
+fn registry_replaces_the_volume_of_the_store() {
+    if !prerequisite::program("kubectl") {
+        return;
+    }
+    for (folder, claims, store) in [
+        ("kubernetes", 1, None),
+        (
+            "kubernetes-registry",
+            0,
+            Some("oci://registry.example/shop/releases"),
+        ),
+    ] {
+        let resources = resources(folder);
+        let of_kind = |kind: &str| resources.iter().filter(|one| one["kind"] == kind).count();
+        assert_eq!(of_kind("PersistentVolumeClaim"), claims, "{folder}");
+        assert_eq!(of_kind("NetworkPolicy"), 1, "{folder}");
+        let set = resources.iter().find(|one| one["kind"] == "StatefulSet");
+        let pod = &set.expect("a StatefulSet")["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        let variables = container["env"].as_array().expect("a list");
+        let variable = variables.iter().find(|one| one["name"] == "GWD_STORE");
+        let set = variable.map(|one| one["value"].as_str().expect("text"));
+        assert_eq!(set, store, "{folder}");
+        let mounts = container["volumeMounts"].as_array().expect("a list");
+        let is_mounted = mounts.iter().any(|one| one["mountPath"] == "/store");
+        assert_eq!(is_mounted, store.is_none(), "{folder}");
+        let volumes = pod["volumes"].as_array().expect("a list");
+        for mount in mounts.iter().filter(|one| one["name"] != "state") {
+            let has_volume = volumes.iter().any(|one| one["name"] == mount["name"]);
+            assert!(has_volume, "{folder}: {mount}");
+        }
+    }
+}
+
+#[test]
+fn compose_starts_what_its_comment_names() {
+    let compose = yaml("deploy/compose/compose.yaml");
+    let services = compose["services"].as_object().expect("services");
+    let names: Vec<&str> = services.keys().map(String::as_str).collect();
+    let expected = [
+        "gwd-a",
+        "gwd-b",
+        "registry",
+        "redis",
+        "prometheus",
+        "grafana",
+    ];
+    assert_eq!(
+        names.iter().collect::<BTreeSet<_>>(),
+        expected.iter().collect::<BTreeSet<_>>()
+    );
+    // Ports are published at loopback addresses only.
+    for (name, service) in services {
+        for port in service["ports"].as_array().into_iter().flatten() {
+            assert!(
+                port.as_str().expect("text").starts_with("127.0.0.1:"),
+                "{name}: {port}"
+            );
+        }
+    }
+}
+
 #[test]
 fn image_has_its_sources_and_no_privileges() {
     let file = text("deploy/container/Dockerfile");
@@ -170,10 +243,14 @@ fn image_has_its_sources_and_no_privileges() {
             "{member}"
         );
     }
+    // `make dist` also builds gwc, which contains a script of `deploy/github`.
     for path in [
         "Cargo.lock",
         "rust-toolchain.toml",
+        "Makefile",
+        "bench",
         "deploy/container/gwd.toml",
+        "deploy/github",
     ] {
         assert!(allowed(path), "{path}");
     }

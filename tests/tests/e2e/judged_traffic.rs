@@ -107,12 +107,30 @@ fn expanded_uri_templates_are_read() {
     let project = Project::new();
     let file = "styles.json";
     let least = Counts {
-        operations: 159,
+        operations: 177,
         unable: 0,
-        valid: 159,
-        invalid: 159,
+        valid: 177,
+        invalid: 177,
     };
-    match written_by("styles.py", &project.path(file)) {
+    match written_by(python("styles.py"), &project.path(file)) {
+        Some(traffic) => send(&project, file, &traffic, &least),
+        None => prerequisite::skip(peers::MISSING),
+    }
+}
+
+/// Sends query parameters in the styles that are no URI templates. A third-party implementation
+/// serializes the values.
+#[test]
+fn serialized_lists_and_objects_are_read() {
+    let project = Project::new();
+    let file = "styles.json";
+    let least = Counts {
+        operations: 13,
+        unable: 0,
+        valid: 13,
+        invalid: 13,
+    };
+    match written_by(peers::node("styles.mjs"), &project.path(file)) {
         Some(traffic) => send(&project, file, &traffic, &least),
         None => prerequisite::skip(peers::MISSING),
     }
@@ -140,7 +158,7 @@ fn serve(project: &Project, file: &str, [operations, unable, valid, invalid]: [u
         valid,
         invalid,
     };
-    match written_by("traffic.py", &project.path(file)) {
+    match written_by(python("traffic.py"), &project.path(file)) {
         Some(traffic) => send(project, file, &traffic, &least),
         None => prerequisite::skip(peers::MISSING),
     }
@@ -189,12 +207,8 @@ fn send(project: &Project, file: &str, (requests, counts): &Traffic, least: &Cou
 type Traffic = (Vec<Value>, Value);
 
 /// Runs a script that writes requests for a document. `None` if a Python package is missing.
-fn written_by(script: &str, file: &Path) -> Option<Traffic> {
-    let packages = peers::python_packages()?;
-    let script = binaries::workspace().join("tests/peers").join(script);
-    let mut python = Command::new("python3");
-    let python = python.arg(script).arg(file).env("PYTHONPATH", packages);
-    let output = python.output().ok()?;
+fn written_by(script: Option<Command>, file: &Path) -> Option<Traffic> {
+    let output = script?.arg(file).output().ok()?;
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
@@ -202,6 +216,15 @@ fn written_by(script: &str, file: &Path) -> Option<Traffic> {
     let mut all: Vec<Value> = lines.map(|line| line.expect("JSON")).collect();
     let counts = all.pop()?;
     Some((all, counts))
+}
+
+/// Command that runs a script of `tests/peers` in Python. `None` if a package is missing.
+fn python(script: &str) -> Option<Command> {
+    let packages = peers::python_packages()?;
+    let script = binaries::workspace().join("tests/peers").join(script);
+    let mut python = Command::new("python3");
+    python.arg(script).env("PYTHONPATH", packages);
+    Some(python)
 }
 
 /// Credentials of each operation. Keys have the form `method template`, with the method in lower

@@ -22,6 +22,7 @@ mod expressions;
 mod ext_proc;
 mod faults;
 mod faulty_server;
+mod firewall;
 mod forward_auth;
 mod grpc_peers;
 mod identity_provider;
