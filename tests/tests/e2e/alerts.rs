@@ -2,7 +2,7 @@
 //! raises one alert, and no other one. The durations of the rules are divided by 60.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::sync::Arc;
@@ -165,7 +165,13 @@ impl Prometheus {
         ));
         command.arg(format!("--web.listen-address={address}"));
         let server = Server::start(&mut command)?;
-        wait::until("Prometheus is ready", || TcpStream::connect(address).ok());
+        wait::until("Prometheus is ready", || {
+            let mut connection = Connection::open(address).ok()?;
+            let response = connection
+                .ask("GET /-/ready HTTP/1.1\nhost: localhost")
+                .ok()?;
+            (response.status == 200).then_some(())
+        });
         Some(Self {
             _server: server,
             _folder: folder,
@@ -365,9 +371,11 @@ fn each_fault_raises_exactly_one_alert() {
     project.apply();
     prometheus.none("after the failed release");
 
-    let tokens: Vec<Load> = (0..4)
-        .flat_map(|_| both.map(|one| Load::start(one, 300, forged)))
-        .collect();
+    // 2,400 requests per second, so that a slow machine also reaches the limit of 500 per gateway.
+    let clients = (0..12).flat_map(|client| {
+        both.map(|one| Load::start(one, 100, move |number| forged(number * 12 + client)))
+    });
+    let tokens: Vec<Load> = clients.collect();
     prometheus.only("GwdTokensVerified");
     drop(tokens);
     prometheus.none("after the tokens");
