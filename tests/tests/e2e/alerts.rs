@@ -390,3 +390,64 @@ fn each_fault_raises_exactly_one_alert() {
     faults.host_fails.store(false, Ordering::Relaxed);
     prometheus.none("after the ejection");
 }
+
+/// Code blocks of the tutorial with this language.
+fn blocks(language: &str) -> Vec<String> {
+    let path = binaries::workspace().join("docs/monitoring.md");
+    let page = std::fs::read_to_string(path).expect("the page is there");
+    let begin = format!("```{language}\n");
+    let blocks = page.split(begin.as_str()).skip(1);
+    blocks
+        .map(|block| block.split("```").next().expect("a block ends").to_owned())
+        .collect()
+}
+
+#[test]
+fn tutorial_of_monitoring_runs() {
+    if !prerequisite::program("prometheus") || !prerequisite::program("promtool") {
+        return;
+    }
+    let upstream = Upstream::start();
+    let project = Project::with(
+        &format!(
+            "version: 1\nname: s\napis: {{s: {{path: openapi.yaml}}}}\n\
+             listeners: {{public: {{address: \"127.0.0.1:8080\"}}}}\n\
+             upstreams: {{main: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
+             defaults: {{upstream: main, security: upstream}}\n\
+             release: {{store: releases, channel: prod}}\n",
+            upstream.url()
+        ),
+        "openapi: 3.1.0\ninfo: {title: s, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: ok}}}}}\n",
+    );
+    project.keygen();
+    let bundle = project.apply();
+    let gateway = Options::of(&project).start();
+    let (admin, port) = (admin_over_tcp(&gateway), free_port());
+    let [settings] = &blocks("yaml")[..] else {
+        panic!("another number of files");
+    };
+    let [start, ask] = &blocks("sh")[..] else {
+        panic!("another number of steps");
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = settings.replace("127.0.0.1:9901", &admin.to_string());
+    std::fs::write(folder.path().join("prometheus.yaml"), settings).expect("written");
+    // The commands are those of the page, with a free port. They are repeated until the first scrape.
+    let script = format!(
+        "trap 'kill $(jobs -p)' EXIT\n{start}\
+         until promtool query instant http://127.0.0.1:9090 'up == 1' 2>/dev/null | grep -q up; do sleep 0.2; done\n{ask}"
+    );
+    let mut command = Command::new("bash");
+    command.args(["-euc", &script.replace(":9090", &format!(":{port}"))]);
+    command
+        .current_dir(folder.path())
+        .env("REPOSITORY", binaries::workspace());
+    let shown = e2e::project::Ended::of(&mut command)
+        .succeeds()
+        .stdout
+        .clone();
+    for part in ["SUCCESS: 32 rules found", "up{", "=> 1 @", &bundle[..12]] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(!shown.contains("ALERTS{"), "{shown}");
+}
