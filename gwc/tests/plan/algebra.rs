@@ -36,7 +36,7 @@ pub(crate) const HOSTS: [(&str, [&str; 3]); 3] = [
 /// Number of pairs of tables that the test compares.
 fn pairs() -> u64 {
     if prerequisite::is_full() {
-        100_000
+        30_000
     } else {
         10_000
     }

@@ -1,6 +1,7 @@
 //! End-to-end tests: gwc compiles, gwd serves, and clients send requests.
 
 mod against;
+mod alerts;
 mod approvals;
 mod arrows;
 mod bad_input;

@@ -175,7 +175,7 @@ pub(crate) fn cases(
 fn edit_of_each_kind_gives_its_lines_and_requests() {
     let kinds: Vec<&Kind> = kinds().collect();
     assert!(kinds.len() >= 40);
-    let count = if prerequisite::is_full() { 40 } else { 3 };
+    let count = if prerequisite::is_full() { 12 } else { 3 };
     let documents = documents();
     let (next, mut wrong, mut requests) = (AtomicUsize::new(0), Vec::new(), 0);
     // A thread keeps the edits of one kind only: the documents of all edits need many gigabytes.
