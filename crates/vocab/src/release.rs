@@ -61,6 +61,11 @@ static RELEASE_GUARD: Object = Object {
             "Allowed increase of the 99th percentile of the durations until the response head, without waits for the client, in percent of it, more than `0%`. Default: durations are not compared.",
         ),
         F::optional(
+            "refusals",
+            Percent,
+            "Allowed increase of the share of requests that the gateway refuses by itself (status 4xx: credentials, limits, validation, unknown paths), in percentage points, more than `0%`. The client address with the most refusals does not count. Default: refusals are not compared.",
+        ),
+        F::optional(
             "requests",
             Integer(20, 1_000_000),
             "Minimum number of requests before the switch, and after it. Default: 200.",

@@ -38,9 +38,9 @@ pub static RELEASE_GUARD: Lint = Lint {
     name: "release-guard",
     level: Level::Error,
     summary: "a guard of releases that has no effect",
-    explain: "`release.guard` compares errors (`errors`) or durations (`p99`) of the gateways of a \
-step. It needs steps, at least one of the two, increases of more than 0 %, and a time from one second \
-to seven days.",
+    explain: "`release.guard` compares errors (`errors`), durations (`p99`) or refusals \
+(`refusals`) of the gateways of a step. It needs steps, at least one of the three, increases of more \
+than 0 %, and a time from one second to seven days.",
     bad: stepped!(" [{nodes: 5%}]\n  guard: {requests: 500}"),
     good: stepped!(" [{nodes: 5%}]\n  guard: {errors: 1%, requests: 500}"),
 };

@@ -216,6 +216,10 @@ pub struct Guard {
     /// percentile. `None`: durations are not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99_ppm: Option<u32>,
+    /// Allowed increase of the share of requests that the gateway refuses by itself, in parts per
+    /// million of the requests. `None`: refusals are not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusals_ppm: Option<u32>,
     /// Minimum number of requests before the switch, and after it.
     pub requests: u64,
 }

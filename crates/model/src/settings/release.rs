@@ -173,16 +173,17 @@ pub(super) fn guard(
         errors_ppm: increase("errors"),
         for_ms: time.unwrap_or(FOR_MS),
         p99_ppm: increase("p99"),
+        refusals_ppm: increase("refusals"),
         requests: requests.unwrap_or(REQUESTS).unsigned_abs(),
     };
     let wrong = if steps.is_empty() {
         ("a guard without steps", "write `steps`, or remove `guard`")
-    } else if (guard.errors_ppm, guard.p99_ppm) == (None, None) {
+    } else if guard.increases() == [None; 3] {
         (
             "a guard that compares nothing",
-            "write `errors: 1%`, `p99: 50%` or both",
+            "write `errors: 1%`, `p99: 50%` or `refusals: 5%`",
         )
-    } else if guard.errors_ppm == Some(0) || guard.p99_ppm == Some(0) {
+    } else if guard.increases().contains(&Some(0)) {
         (
             "an increase of 0 %",
             "write a greater increase, such as `errors: 1%`",
