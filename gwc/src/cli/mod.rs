@@ -21,6 +21,7 @@ mod expiry;
 mod explain;
 mod fleet;
 mod gc;
+mod guards;
 mod history;
 mod init;
 mod inspect;
