@@ -8,6 +8,7 @@ use bundle::history::Entry;
 use bundle::moment::Moment;
 use bundle::statement::predicate::{Guard, Rollout};
 use bundle::store::Blobs;
+use serde_json::Value;
 
 use super::fleet;
 use super::options::{duration, duration_text};
@@ -207,6 +208,51 @@ impl Missing {
             .collect();
         all.join("; ")
     }
+}
+
+/// Result of the guard on a gateway, with its numbers: the remaining time, the requests, and the
+/// events of each comparison. `needed`: least number of requests. `None`: the gateway has no guard.
+pub(super) fn guard_text(guard: &Value, needed: Option<u64>) -> Option<String> {
+    let result = guard["result"].as_str()?;
+    let by = guard["by"].as_str();
+    let by = by.map_or_else(String::new, |by| format!(" by {by}"));
+    let mut numbers = Vec::new();
+    if let Some(left_s) = guard["left_s"].as_u64() {
+        let left = duration_text(Duration::from_secs(left_s));
+        numbers.push(format!("{left} left"));
+    }
+    if let (Some(requests), Some(needed)) = (guard["requests"].as_u64(), needed) {
+        numbers.push(format!("{requests} of at least {needed} requests"));
+    }
+    for kind in ["errors", "slow", "refusals"] {
+        let [before, after] = ["before", "after"].map(|side| {
+            let count = |of: &str| guard[kind][side][of].as_u64();
+            Some(format!("{} of {}", count("events")?, count("requests")?))
+        });
+        if let (Some(before), Some(after)) = (before, after) {
+            numbers.push(format!("{kind} {after}, before {before}"));
+        }
+    }
+    numbers.extend(reasons_text(&guard["refusals"]["reasons"]));
+    let numbers = match numbers.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", numbers.join("; ")),
+    };
+    Some(format!("{result}{by}{numbers}"))
+}
+
+/// The three most frequent reasons of refusals after the switch. `None`: there was no refusal.
+fn reasons_text(reasons: &Value) -> Option<String> {
+    let after = |counts: &Value| counts["after"].as_u64().filter(|count| *count > 0);
+    let reasons = reasons.as_object().into_iter().flatten();
+    let reasons = reasons.filter_map(|(reason, counts)| Some((after(counts)?, reason)));
+    let mut reasons: Vec<(u64, &String)> = reasons.collect();
+    reasons.sort_by(|one, other| other.0.cmp(&one.0).then(one.1.cmp(other.1)));
+    let reasons = reasons.into_iter().take(3);
+    let reasons: Vec<String> = reasons
+        .map(|(count, reason)| format!("{reason} {count}"))
+        .collect();
+    (!reasons.is_empty()).then(|| format!("reasons: {}", reasons.join(", ")))
 }
 
 /// Signing time of the first record of the current step. Records of changed rules repeat the step.

@@ -29,6 +29,7 @@ mod keygen;
 mod limits;
 mod links;
 mod lint;
+mod live;
 mod logs;
 mod lsp;
 mod man;

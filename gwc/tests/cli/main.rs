@@ -54,6 +54,7 @@ mod route;
 mod route_credentials;
 mod rules;
 mod step_guards;
+mod step_watch;
 mod steps;
 mod strip;
 mod terminal;
