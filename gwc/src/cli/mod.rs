@@ -20,6 +20,7 @@ mod environments;
 mod expiry;
 mod explain;
 mod fleet;
+mod freeze;
 mod gc;
 mod guards;
 mod history;

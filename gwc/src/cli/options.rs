@@ -19,7 +19,7 @@ use crate::release::{self, AnyStore, Place, key};
 use model::exit::{Exit, Failure};
 
 /// Maximum length of a reason, in characters.
-const REASON_MAX: usize = 1_000;
+pub(super) const REASON_MAX: usize = 1_000;
 
 /// Options that select the store, the channel and the trust file.
 #[derive(Debug, clap::Args)]
@@ -173,6 +173,7 @@ impl RecordOptions {
         }
         Ok(RecordFields {
             reason: self.reason.clone(),
+            override_freeze: None,
             withdraw,
             merges: BTreeSet::new(),
             rollout: None,

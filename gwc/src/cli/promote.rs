@@ -12,6 +12,8 @@ use serde_json::json;
 use super::apply::check_revoked;
 use super::approvals::check_head;
 use super::fleet::{self, Allowed};
+use super::freeze::FreezeOption;
+use super::guards::{GuardOptions, StepGuard};
 use super::movement::{Movement, Target};
 use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
 use super::rollout::{ExpectedRelease, WaitOption};
@@ -51,9 +53,10 @@ pub(super) struct Args {
     /// Proceed even if a gateway is on hold (pinned to its current bundle)
     #[arg(long)]
     over_hold: bool,
-    /// Proceed even if the guard of the release failed on a gateway, or had too few requests there
-    #[arg(long)]
-    over_guard: bool,
+    #[command(flatten)]
+    guard: GuardOptions,
+    #[command(flatten)]
+    freeze: FreezeOption,
     #[command(flatten)]
     at: StoreOptions,
     #[command(flatten)]
@@ -84,9 +87,17 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         head: Some(head),
         publishes_list: false,
     };
-    check_head(&place, &store, trust.as_ref(), Some(head))?;
-    movement.check_newest_list(&store)?;
-    check_revoked(&store, trust.as_ref(), &place.channel, head.bundle)?;
+    let check = || {
+        check_head(&place, &store, trust.as_ref(), Some(head))?;
+        movement.check_newest_list(&store)?;
+        check_revoked(&store, trust.as_ref(), &place.channel, head.bundle)?;
+        args.freeze.check(&place).map(drop)
+    };
+    check()?;
+    movement.check_keys(&store, &BTreeSet::new())?;
+    if wait_for_guard(args, &nodes, (&place, &store, trust.as_ref()), head)? {
+        check()?;
+    }
     check_fleet(args, &nodes, (&place, &store, trust.as_ref()))?;
     let next = match args.to_all {
         true => None,
@@ -211,6 +222,7 @@ fn target(
     // A withdrawal applies only while the newest record lists it.
     fields.withdraw.extend(&head.record.withdraw);
     fields.rollout = next;
+    fields.override_freeze = args.freeze.check(place)?;
     let evidence: BTreeSet<Digest> = head.record.evidence.clone();
     Ok(Target {
         bundle: head.bundle,

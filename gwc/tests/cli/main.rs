@@ -53,6 +53,7 @@ mod rollback;
 mod route;
 mod route_credentials;
 mod rules;
+mod step_freeze;
 mod step_guards;
 mod step_watch;
 mod steps;
