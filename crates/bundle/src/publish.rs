@@ -43,6 +43,8 @@ pub struct Draft {
     pub actor: String,
     /// Reason for the release, for people.
     pub reason: String,
+    /// Reason for a release in a freeze window. `None`: there is no freeze.
+    pub override_freeze: Option<String>,
     /// Current time, which becomes the signing time of the record.
     pub created: Moment,
     /// Time at which the record expires. `None`: never.
@@ -272,6 +274,7 @@ pub fn prepare(
             actor: draft.actor,
             reason: draft.reason,
             created: draft.created,
+            override_freeze: draft.override_freeze,
             expires: draft.expires,
             plan: draft.plan,
             source: draft.source,

@@ -29,7 +29,12 @@ pub const GUARD_FOR_MS: std::ops::RangeInclusive<u64> = 1_000..=604_800_000;
 
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, increase) in [("errors", self.errors_ppm), ("p99", self.p99_ppm)] {
+        let increases = [
+            ("errors", self.errors_ppm),
+            ("p99", self.p99_ppm),
+            ("refusals", self.refusals_ppm),
+        ];
+        for (name, increase) in increases {
             if let Some(increase) = increase {
                 write!(f, "{name}: {}, ", percent(increase))?;
             }
@@ -39,9 +44,15 @@ impl fmt::Display for Guard {
 }
 
 impl Guard {
+    /// Allowed increases of all comparisons, in parts per million.
+    #[must_use]
+    pub const fn increases(&self) -> [Option<u32>; 3] {
+        [self.errors_ppm, self.p99_ppm, self.refusals_ppm]
+    }
+
     fn check(&self) -> Result<(), &'static str> {
-        let increases = [self.errors_ppm, self.p99_ppm];
-        if increases == [None, None] {
+        let increases = self.increases();
+        if increases == [None; 3] {
             return Err("the guard compares nothing");
         }
         let is_share = |share: u32| (1..=ALL_PPM).contains(&share);

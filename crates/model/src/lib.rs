@@ -27,6 +27,7 @@ pub mod environment;
 pub mod examples;
 pub mod exit;
 mod expressions;
+pub mod freeze;
 pub mod globs;
 mod hidden_limits;
 pub mod invariant_file;

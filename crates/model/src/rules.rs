@@ -65,6 +65,9 @@ pub struct Rules {
     /// Guard of progressive releases (`release.guard`). `None`: no guard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// Freeze windows (`release.freeze`), each as one line.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub freeze: BTreeSet<String>,
     /// Digests of the parts of the trust file, by name of the part.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trust: BTreeMap<String, String>,
@@ -139,6 +142,11 @@ impl Rules {
             steps: settings.release_steps.clone(),
             choice: settings.release_choice.clone(),
             guard: settings.release_guard.clone(),
+            freeze: settings
+                .release_freeze
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             trust,
             floors,
             invariants: settings

@@ -135,6 +135,7 @@ are compared as strings.";
         "release-sticky-changed" "The property of a request that decides which version serves it differs (`release.sticky`).";
         "release-testers-changed" "The field by which requests select their version differs, or is removed (`release.testers`).";
         "release-guard-changed" "The conditions under which gateways return to the previous version by themselves differ, or are removed (`release.guard`).";
+        "release-freeze-changed" "The times in which releases are refused differ, or are removed (`release.freeze`).";
         "rules-unknown" "The source artifact with the old side's gates and other rules is missing or damaged, so they are unknown; the gate `rules` is on. After a rollback, these rules are in the artifact of the newest record that is no rollback.";
         "trust-changed" "The trust file trusts other keys, requires other numbers of owners, or accepts older serials.";
     }

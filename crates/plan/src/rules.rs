@@ -203,7 +203,8 @@ fn destination(old: &Rules, new: &Rules) -> Vec<Change> {
         .collect()
 }
 
-/// Changes of the steps of releases, of their choice of the version, and of their guard.
+/// Changes of the steps of releases, of their choice of the version, of their guard, and of the
+/// freeze windows.
 fn progress(old: &Rules, new: &Rules) -> Vec<Change> {
     let shown = |rules: &Rules| {
         let steps: Vec<String> = rules.steps.iter().map(Step::to_string).collect();
@@ -217,6 +218,14 @@ fn progress(old: &Rules, new: &Rules) -> Vec<Change> {
         let shown = |rules: &Rules| rules.guard.as_ref().map(ToString::to_string);
         let subject = "release guard".to_owned();
         rule("release-guard-changed", subject, shown(old), shown(new))
+    });
+    let freeze = (old.freeze != new.freeze).then(|| {
+        let shown = |rules: &Rules| {
+            let windows = Vec::from_iter(rules.freeze.iter().cloned());
+            (!windows.is_empty()).then(|| windows.join("; "))
+        };
+        let subject = "release freeze".to_owned();
+        rule("release-freeze-changed", subject, shown(old), shown(new))
     });
     let (was, is) = (&old.choice, &new.choice);
     let choice = [
@@ -235,7 +244,8 @@ fn progress(old: &Rules, new: &Rules) -> Vec<Change> {
     ];
     let choice = choice.into_iter().filter(|(_, _, was, is)| was != is);
     let choice = choice.map(|(id, subject, was, is)| rule(id, subject.to_owned(), was, is));
-    steps.into_iter().chain(choice).chain(guard).collect()
+    let steps = steps.into_iter().chain(choice);
+    steps.chain(guard).chain(freeze).collect()
 }
 
 /// Adds the change for an old side with unknown rules: a bundle without its source artifact. An

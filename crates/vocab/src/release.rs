@@ -4,7 +4,7 @@ use diag::shape::{Field, Object, Rule, Shape};
 use policy::forms;
 
 use Field as F;
-use Shape::{Form, Integer, List, Percent, Text, Timeout};
+use Shape::{Form, Integer, List, Percent, Several, Text, Timeout, Word};
 
 pub(crate) static RELEASE: Object = Object {
     what: "the release",
@@ -43,6 +43,13 @@ It compares its requests after the switch with those before it; in a step with `
 the new version with those of the previous version. Default: none.",
         )
         .guard(),
+        F::optional(
+            "freeze",
+            List(&Shape::Object(&RELEASE_FREEZE)),
+            "Times in which `gwc apply` and `gwc promote` refuse to move the channel. `gwc rollback` \
+and `gwc abort` are always possible. Default: none.",
+        )
+        .guard(),
     ],
 };
 
@@ -59,6 +66,11 @@ static RELEASE_GUARD: Object = Object {
             "p99",
             Percent,
             "Allowed increase of the 99th percentile of the durations until the response head, in percent of that of the previous version, more than `0%`. Waits for the client do not count. Default: durations are not compared.",
+        ),
+        F::optional(
+            "refusals",
+            Percent,
+            "Allowed increase of the share of requests that the gateway refuses by itself (status 4xx: credentials, limits, validation, unknown paths), in percentage points, more than `0%`. The client address with the most refusals does not count. Default: refusals are not compared.",
         ),
         F::optional(
             "requests",
@@ -89,6 +101,55 @@ static RELEASE_STEP: Object = Object {
 previous version serves the others. Default: `100%`.",
         ),
     ],
+};
+
+static RELEASE_FREEZE: Object = Object {
+    what: "a freeze window",
+    rules: &[],
+    fields: &[
+        F::optional(
+            "from",
+            Form(&BOUNDARY),
+            "Beginning of the window: a date (`2026-12-20`), a time of a date (`2026-12-20T18:00`), \
+or a time of day (`18:00`) for a window that repeats. Default: the beginning of each of the `days`.",
+        ),
+        F::optional(
+            "to",
+            Form(&BOUNDARY),
+            "End of the window, in the same form as `from`. A date is the last day of the window. \
+`24:00` is the end of the day. A time of day that is not after `from` is on the next day. Default: \
+the end of each of the `days`.",
+        ),
+        F::optional(
+            "days",
+            Several(&Word(&["mon", "tue", "wed", "thu", "fri", "sat", "sun"])),
+            "Days on which a window that repeats begins. Default: every day.",
+        ),
+        F::optional(
+            "zone",
+            Form(&forms::TIME_ZONE),
+            "Time zone of the window, by its name in the IANA database. Default: `UTC`.",
+        ),
+        F::required(
+            "reason",
+            Form(&forms::WORDS),
+            "Reason of the window, which `gwc apply` and `gwc promote` show.",
+        ),
+    ],
+};
+
+/// Boundary of a freeze window.
+static BOUNDARY: diag::shape::Form = diag::shape::Form {
+    what: "a date such as `2026-12-20`, a time such as `2026-12-20T18:00`, or a time of day such as `18:00`",
+    pattern: r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2})?|\d{2}:\d{2}",
+    fits: |text| {
+        // The form: digits, and other characters at their places.
+        let form: String = text
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '0' } else { c })
+            .collect();
+        matches!(&*form, "0000-00-00" | "0000-00-00T00:00" | "00:00")
+    },
 };
 
 static RELEASE_STICKY: Object = Object {

@@ -1,9 +1,9 @@
-//! Rules about releases: GW0581 and GW0582.
+//! Rules about releases: GW0581 to GW0583.
 
 use diag::{Level, Lint};
 
 /// Lints in the order of their codes.
-pub const LINTS: &[&Lint] = &[&RELEASE_STEPS, &RELEASE_GUARD];
+pub const LINTS: &[&Lint] = &[&RELEASE_STEPS, &RELEASE_GUARD, &RELEASE_FREEZE];
 
 /// Sample project with the given steps of a progressive release.
 macro_rules! stepped {
@@ -38,9 +38,29 @@ pub static RELEASE_GUARD: Lint = Lint {
     name: "release-guard",
     level: Level::Error,
     summary: "a guard of releases that has no effect",
-    explain: "`release.guard` compares errors (`errors`) or durations (`p99`) of the gateways of a \
-step. It needs steps, at least one of the two, increases of more than 0 %, and a time from one second \
-to seven days.",
+    explain: "`release.guard` compares errors (`errors`), durations (`p99`) or refusals \
+(`refusals`) of the gateways of a step. It needs steps, at least one of the three, increases of more \
+than 0 %, and a time from one second to seven days.",
     bad: stepped!(" [{nodes: 5%}]\n  guard: {requests: 500}"),
     good: stepped!(" [{nodes: 5%}]\n  guard: {errors: 1%, requests: 500}"),
+};
+
+/// Freeze window that has no times.
+pub static RELEASE_FREEZE: Lint = Lint {
+    code: "GW0583",
+    name: "release-freeze",
+    level: Level::Error,
+    summary: "a freeze window whose times are not valid",
+    explain: "A window of `release.freeze` is a range of dates (`from: 2026-12-20`, `to: \
+2027-01-05`), or repeats: on days of the week (`days`), between two times of day (`from: \"18:00\"`, \
+`to: \"24:00\"`), or both. `from` and `to` belong together and have the same kind of time; `to` is \
+after `from`, except for times of day, whose window may pass midnight. `days` does not apply to dates.",
+    bad: &[(
+        "gateway.yaml",
+        "version: 1\nname: s\nrelease:\n  freeze: [{from: 2027-01-05, to: 2026-12-20, reason: holidays}]\n",
+    )],
+    good: &[(
+        "gateway.yaml",
+        "version: 1\nname: s\nrelease:\n  freeze: [{from: 2026-12-20, to: 2027-01-05, reason: holidays}]\n",
+    )],
 };

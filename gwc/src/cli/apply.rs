@@ -20,6 +20,7 @@ use super::approvals::{self, ApprovalsOfChange};
 use super::build::BuiltProject;
 use super::claim;
 use super::fleet::{self, Allowed, Lost};
+use super::freeze::FreezeOption;
 use super::limits::LimitOptions;
 use super::movement::{Movement, RecordFields, Target, check_floor, refused};
 use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
@@ -72,6 +73,8 @@ pub(super) struct Args {
     /// Proceed even if a gateway is on hold (pinned to its current bundle)
     #[arg(long)]
     over_hold: bool,
+    #[command(flatten)]
+    freeze: FreezeOption,
     /// Release to all gateways at once, without the steps of gateway.yaml
     #[arg(long)]
     all_nodes: bool,
@@ -241,6 +244,7 @@ impl Apply<'_> {
             return Ok(self.report_blocked(&blocked, claimed));
         }
         check_revoked(store, self.movement.trust, &place.channel, id)?;
+        fields.override_freeze = args.freeze.check(place)?;
         if !self.nodes.is_empty() && !args.merge {
             fleet::ask(self.nodes, place, &entries, lists, allowed)?;
         }

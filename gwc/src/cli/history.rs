@@ -225,6 +225,7 @@ fn record(entry: &Entry, revoked: bool, fleet: &Fleet) -> Value {
         "git": build.and_then(|build| build.git.as_ref()),
         "builder": build.map(|build| &build.builder), "withdraw": record.withdraw, "ran": ran,
         "rollout": step_json(record.rollout.as_ref()),
+        "override_freeze": record.override_freeze,
     })
 }
 
@@ -286,6 +287,10 @@ fn line(
     }
     if let Some(at) = record.expires {
         more.push_str(&format!("\n       expires {at}"));
+    }
+    if let Some(reason) = &record.override_freeze {
+        let reason = printable(reason);
+        more.push_str(&format!("\n       in a freeze window, because: {reason}"));
     }
     for (node, ran) in fleet.of(entry) {
         let since = ran.since.as_deref().unwrap_or("at an unknown time");

@@ -47,6 +47,8 @@ pub(super) struct Target {
 #[derive(Clone, Default)]
 pub(super) struct RecordFields {
     pub(super) reason: Option<String>,
+    /// Reason for a release in a freeze window.
+    pub(super) override_freeze: Option<String>,
     /// Bundles that gateways drop and refuse as long as this record is the newest.
     pub(super) withdraw: BTreeSet<Digest>,
     /// Records that gateways accepted but the store has lost.
@@ -312,6 +314,7 @@ impl Movement<'_> {
                 .fields
                 .reason
                 .unwrap_or_else(|| "no reason given".to_owned()),
+            override_freeze: target.fields.override_freeze,
             created,
             expires: expires_in.map(|time| created.plus_s(time.as_secs())),
             plan: target.plan,

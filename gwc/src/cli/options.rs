@@ -19,7 +19,7 @@ use crate::release::{self, AnyStore, Place, key};
 use model::exit::{Exit, Failure};
 
 /// Maximum length of a reason, in characters.
-const REASON_MAX: usize = 1_000;
+pub(super) const REASON_MAX: usize = 1_000;
 
 /// Options that select the store, the channel and the trust file.
 #[derive(Debug, clap::Args)]
@@ -173,6 +173,7 @@ impl RecordOptions {
         }
         Ok(RecordFields {
             reason: self.reason.clone(),
+            override_freeze: None,
             withdraw,
             merges: BTreeSet::new(),
             rollout: None,
@@ -229,6 +230,25 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "this is too long".to_owned())
 }
 
+/// Text of a duration in its two largest units, such as `4m 12s`. Parts of a second are rounded up.
+pub(super) fn duration_text(time: Duration) -> String {
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3_600 % 24, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+    ];
+    let first = parts.iter().position(|(number, _)| *number > 0);
+    let shown = &parts[first.unwrap_or(3)..];
+    let shown = shown.iter().take(2).enumerate();
+    let shown = shown.filter(|(at, (number, _))| *at == 0 || *number > 0);
+    let shown: Vec<String> = shown
+        .map(|(_, (number, unit))| format!("{number}{unit}"))
+        .collect();
+    shown.join(" ")
+}
+
 /// Prompts the user for confirmation. Without a terminal, `--yes` is required.
 pub(super) fn confirm(yes: bool, question: &str) -> anyhow::Result<()> {
     if yes {
@@ -255,6 +275,21 @@ pub(super) fn confirm(yes: bool, question: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn duration_is_written_in_its_two_largest_units() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (252, "4m 12s"),
+            (3_601, "1h"),
+            (90_061, "1d 1h"),
+        ] {
+            assert_eq!(duration_text(Duration::from_secs(seconds)), text);
+        }
+        assert_eq!(duration_text(Duration::from_millis(1_001)), "2s");
+    }
 
     #[test]
     fn duration_without_a_known_unit_is_refused() {

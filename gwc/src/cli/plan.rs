@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::approvals::check_base;
 use super::channels;
 use super::environments::{self, ComparedEnvironment};
+use super::freeze;
 use super::limits::LimitOptions;
 use super::links::LinkOptions;
 use super::logs::{self, Defaults};
@@ -519,6 +520,7 @@ fn base(
         }
         return Ok((None, subject));
     };
+    freeze::note(place);
     if let Some(rollout) = &head.record.rollout {
         say::note_once(&format!(
             "note: channel {} is in a progressive release, {}; the plan compares with its bundle, \

@@ -3,6 +3,7 @@
 //! The line shows the command, its stage and the seconds since the start. Every other output of the
 //! command erases the line first.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ const ERASE: &str = "\r\u{1b}[2K";
 
 static PROGRESS: Mutex<Progress> = Mutex::new(Progress {
     command: "",
-    stage: "working",
+    stage: Cow::Borrowed("working"),
     since: None,
     shown: false,
 });
@@ -25,7 +26,7 @@ static ENDED: Condvar = Condvar::new();
 
 struct Progress {
     command: &'static str,
-    stage: &'static str,
+    stage: Cow<'static, str>,
     /// Start of the command. `None`: no progress is shown.
     since: Option<Instant>,
     /// True while the terminal shows the line.
@@ -50,8 +51,13 @@ pub(super) fn start(command: &'static str) -> Option<Running> {
 }
 
 /// Sets the name of the command's current stage.
-pub(super) fn stage(name: &'static str) {
-    lock().stage = name;
+pub(super) fn stage(name: impl Into<Cow<'static, str>>) {
+    lock().stage = name.into();
+}
+
+/// True if the progress of this command is shown.
+pub(super) fn is_shown() -> bool {
+    lock().since.is_some()
 }
 
 /// Erases the progress line before other output.

@@ -12,6 +12,8 @@ use serde_json::json;
 use super::apply::check_revoked;
 use super::approvals::check_head;
 use super::fleet::{self, Allowed};
+use super::freeze::FreezeOption;
+use super::guards::{GuardOptions, StepGuard};
 use super::movement::{Movement, Target};
 use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
 use super::rollout::{ExpectedRelease, WaitOption};
@@ -25,11 +27,13 @@ use model::exit::Exit;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The record names the same bundle, for the share of the gateways of the next step. The steps are
-those with which the release began.
+those with which the release began. With a guard, the step ends only after the guard's time, and
+without a guard that failed or still compares on a --node.
 
 Examples:
   gwc promote --key keys/release.pem                 to the next step
   gwc promote --key keys/release.pem --to-all        to all gateways
+  gwc promote --key keys/release.pem --yes --node http://127.0.0.1:9901 --wait-guard 15m    as soon as its guard has passed
   gwc promote --key keys/release.pem --yes --node http://127.0.0.1:9901    and wait for this gateway"
 )]
 pub(super) struct Args {
@@ -49,9 +53,10 @@ pub(super) struct Args {
     /// Proceed even if a gateway is on hold (pinned to its current bundle)
     #[arg(long)]
     over_hold: bool,
-    /// Proceed even if the guard of the release failed on a gateway, or had too few requests there
-    #[arg(long)]
-    over_guard: bool,
+    #[command(flatten)]
+    guard: GuardOptions,
+    #[command(flatten)]
+    freeze: FreezeOption,
     #[command(flatten)]
     at: StoreOptions,
     #[command(flatten)]
@@ -82,16 +87,23 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         head: Some(head),
         publishes_list: false,
     };
-    check_head(&place, &store, trust.as_ref(), Some(head))?;
-    movement.check_newest_list(&store)?;
-    check_revoked(&store, trust.as_ref(), &place.channel, head.bundle)?;
+    let check = || {
+        check_head(&place, &store, trust.as_ref(), Some(head))?;
+        movement.check_newest_list(&store)?;
+        check_revoked(&store, trust.as_ref(), &place.channel, head.bundle)?;
+        args.freeze.check(&place).map(drop)
+    };
+    check()?;
+    movement.check_keys(&store, &BTreeSet::new())?;
+    if wait_for_guard(args, &nodes, (&place, &store, trust.as_ref()), head)? {
+        check()?;
+    }
     check_fleet(args, &nodes, (&place, &store, trust.as_ref()))?;
     let next = match args.to_all {
         true => None,
         false => before.next(),
     };
-    let target = target(args, &store, head, next.clone())?;
-    movement.check_keys(&store, &BTreeSet::new())?;
+    let target = target(args, (&place, &store), head, next.clone())?;
     let reached = next
         .as_ref()
         .map_or_else(|| "all gateways".to_owned(), step_text);
@@ -106,28 +118,42 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     )?;
     let pointer = movement.publish(&store, target)?;
     nodes.notify();
-    let serial = pointer.serial;
+    Ok(report(args, (&place, &nodes), head, next, pointer.serial))
+}
+
+/// Reports the new record, waits for the gateways, and returns the exit code. `next`: step of the
+/// record; `None` for all gateways.
+fn report(
+    args: &Args,
+    (place, nodes): (&Place, &Nodes),
+    head: &Entry,
+    next: Option<Rollout>,
+    serial: u64,
+) -> Exit {
     if args.format.format == Format::Human {
-        let then = match &next {
-            Some(_) => "; `gwc promote` continues, `gwc abort` goes back",
-            None => "; the release is complete",
+        let (reached, then) = match &next {
+            Some(next) => (
+                step_text(next),
+                "`gwc promote` continues, `gwc abort` goes back",
+            ),
+            None => ("all gateways".to_owned(), "the release is complete"),
         };
         say::report(&format!(
-            "channel {} is at serial {serial}: {}, {reached}{then}",
+            "channel {} is at serial {serial}: {}, {reached}; {then}",
             place.channel, head.bundle
         ));
     }
+    let rollout = step_json(next.as_ref());
     let waited = args.wait.wait(
-        &nodes,
+        nodes,
         &ExpectedRelease {
-            wanted: Wanted::new(head.bundle, next.clone()),
+            wanted: Wanted::new(head.bundle, next),
             serial,
         },
     );
-    let result = if waited.failure.is_some() {
-        "blocked"
-    } else {
-        "ok"
+    let result = match waited.failure.is_some() {
+        true => "blocked",
+        false => "ok",
     };
     match args.format.format {
         Format::Human => waited.print(head.bundle),
@@ -135,11 +161,32 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             "promote/v1",
             result,
             json!({"channel": place.channel, "serial": serial, "bundle": head.bundle,
-                   "from": step_json(Some(before)), "rollout": step_json(next.as_ref()),
+                   "from": step_json(head.record.rollout.as_ref()), "rollout": rollout,
                    "nodes": waited.nodes}),
         )),
     }
-    Ok(waited.exit())
+    waited.exit()
+}
+
+/// Waits until the guard of the current step has results. Returns true if time has passed: the store
+/// may have changed.
+fn wait_for_guard(
+    args: &Args,
+    nodes: &Nodes,
+    (place, store, trust): (&Place, &AnyStore, Option<&Trust>),
+    head: &Entry,
+) -> anyhow::Result<bool> {
+    let wanted = steps::wanted(store, trust, place, head);
+    let Some(step) = StepGuard::of(store, head, wanted) else {
+        return Ok(false);
+    };
+    if nodes.is_empty() && !args.guard.over_guard {
+        say::note(
+            "warning: without --node, the results of the guard on the gateways are unknown; only \
+             its time is checked",
+        );
+    }
+    args.guard.wait(nodes, &step)
 }
 
 /// Checks that the gateways follow the channel, are not on hold, and that no guard failed or had
@@ -153,7 +200,7 @@ fn check_fleet(
     let lists = store.serials(&Chain::Revocations)?;
     let allowed = Allowed {
         over_hold: args.over_hold,
-        over_guard: args.over_guard,
+        over_guard: args.guard.over_guard,
         merge: false,
     };
     let lists = lists.last().copied().unwrap_or(0);
@@ -164,7 +211,7 @@ fn check_fleet(
 /// gateways.
 fn target(
     args: &Args,
-    store: &AnyStore,
+    (place, store): (&Place, &AnyStore),
     head: &Entry,
     next: Option<Rollout>,
 ) -> anyhow::Result<Target> {
@@ -175,6 +222,7 @@ fn target(
     // A withdrawal applies only while the newest record lists it.
     fields.withdraw.extend(&head.record.withdraw);
     fields.rollout = next;
+    fields.override_freeze = args.freeze.check(place)?;
     let evidence: BTreeSet<Digest> = head.record.evidence.clone();
     Ok(Target {
         bundle: head.bundle,

@@ -1,17 +1,23 @@
 //! Command `gwc release`: state of a channel's progressive release.
 
+use std::time::Duration;
+
 use bundle::channel;
 use bundle::history::Entry;
+use bundle::statement::predicate::Rollout;
 use bundle::store::Blobs as _;
+use bundle::trust::Trust;
 use serde_json::{Value, json};
 
 use super::fleet;
+use super::guards;
+use super::live::{Line, Live};
 use super::movement::short;
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::progress;
 use super::say::{self, Context, Format};
 use super::steps::{self, Wanted, place_text, step_json, step_text};
-use crate::release::nodes::Status;
+use crate::release::nodes::{Nodes, Status};
 use crate::release::{self, AnyStore, Place};
 use diag::text::printable;
 use model::exit::Exit;
@@ -19,7 +25,8 @@ use model::exit::Exit;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   gwc release status
-  gwc release status --node http://10.0.0.5:9901 --node http://10.0.0.6:9901 --admin-token-file token")]
+  gwc release status --node http://10.0.0.5:9901 --node http://10.0.0.6:9901 --admin-token-file token
+  gwc release status --watch --node unix:/run/gwd/admin.sock")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -34,6 +41,10 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct StatusArgs {
+    /// Show the state every 2 seconds until no progressive release is in progress: redrawn on a
+    /// terminal, changed lines in a pipe, one document per line with `--format json`
+    #[arg(long)]
+    watch: bool,
     #[command(flatten)]
     at: StoreOptions,
     #[command(flatten)]
@@ -42,10 +53,34 @@ struct StatusArgs {
     format: FormatOption,
 }
 
+/// Interval of `--watch`: 2s, at which gateways update their status.
+const WATCH: Duration = Duration::from_secs(2);
+
+/// Sources of the state of a release.
+struct Sources<'a> {
+    place: &'a Place,
+    store: &'a AnyStore,
+    trust: Option<&'a Trust>,
+    nodes: &'a Nodes,
+}
+
+/// State of a release.
+struct State {
+    /// Lines about the channel.
+    lines: Vec<String>,
+    rows: Vec<Row>,
+    document: Value,
+    is_in_progress: bool,
+    /// Line about the last reading, if it failed.
+    trouble: Option<String>,
+}
+
 /// Output about one gateway.
 struct Row {
     json: Value,
     text: String,
+    /// Part of the text without numbers that change with each request.
+    state: String,
     is_reachable: bool,
 }
 
@@ -58,47 +93,120 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let place = args.at.place(context)?;
     let trust = args.at.trust(&place)?;
     let store = place.open()?;
-    let head = release::head(&store, trust.as_ref(), &place.channel)?;
-    let wanted = head
-        .as_ref()
-        .map(|head| steps::wanted(&store, trust.as_ref(), &place, head));
+    let sources = Sources {
+        place: &place,
+        store: &store,
+        trust: trust.as_ref(),
+        nodes: &nodes,
+    };
     let states = nodes.status();
     fleet::warn_of_same_names(&states);
-    let rows: Vec<Row> = states
-        .into_iter()
-        .map(|(name, status)| row(&name, status, &place, wanted.as_ref()))
-        .collect();
-    let is_lost = rows.iter().any(|row| !row.is_reachable);
+    let state = sources.state(states)?;
+    if args.watch {
+        return sources.watch(state, args.format.format);
+    }
     match args.format.format {
         Format::Human => {
-            let mut lines = match &head {
-                None => vec![place.without_head(&store)],
-                Some(head) => head_lines(&place, &store, head, wanted.as_ref()),
-            };
-            lines.extend(rows.iter().map(|row| format!("  {}", row.text)));
+            let mut lines = state.lines.clone();
+            lines.extend(state.rows.iter().map(|row| format!("  {}", row.text)));
             say::report(&lines.join("\n"));
         }
-        Format::Json => {
-            let mut document = document(&place, &store, head.as_ref(), wanted.as_ref(), &rows);
-            if is_lost {
-                document["result"] = "error".into();
-                document["error"] = json!({"code": "node-unreachable", "message": "some gateways did not answer", "exit": Exit::UNREACHABLE.0});
-            }
-            say::json(&document);
-        }
+        Format::Json => say::json(&state.document),
     }
-    Ok(match is_lost {
-        true => Exit::UNREACHABLE,
-        false => Exit::OK,
-    })
+    Ok(state.exit())
 }
 
-fn row(name: &str, status: anyhow::Result<Status>, place: &Place, wanted: Option<&Wanted>) -> Row {
+impl Sources<'_> {
+    /// Reads the channel. `states`: states of the gateways.
+    fn state(&self, states: Vec<(String, anyhow::Result<Status>)>) -> anyhow::Result<State> {
+        let (place, store) = (self.place, self.store);
+        let head = release::head(store, self.trust, &place.channel)?;
+        let head = head.as_ref();
+        let wanted = head.map(|head| steps::wanted(store, self.trust, place, head));
+        let wanted = wanted.as_ref();
+        let rollout = head.and_then(|head| head.record.rollout.as_ref());
+        let guard = rollout.and_then(|rollout| rollout.guard.as_ref());
+        let needed = guard.map(|guard| guard.requests);
+        let rows: Vec<Row> = states
+            .into_iter()
+            .map(|(name, status)| row(&name, status, place, (wanted, needed)))
+            .collect();
+        let mut document = document(place, store, head, wanted, &rows);
+        if rows.iter().any(|row| !row.is_reachable) {
+            document["result"] = "error".into();
+            document["error"] = json!({"code": "node-unreachable", "message": "some gateways did not answer", "exit": Exit::UNREACHABLE.0});
+        }
+        Ok(State {
+            lines: match head {
+                None => vec![place.without_head(store)],
+                Some(head) => head_lines(place, store, head, wanted),
+            },
+            rows,
+            document,
+            is_in_progress: rollout.is_some(),
+            trouble: None,
+        })
+    }
+
+    /// Shows the state repeatedly, until no release is in progress. `state`: first state.
+    fn watch(&self, mut state: State, format: Format) -> anyhow::Result<Exit> {
+        let mut live = Live::new(format);
+        loop {
+            live.show(&state.live_lines(), &state.document);
+            if !state.is_in_progress {
+                return Ok(state.exit());
+            }
+            std::thread::sleep(WATCH);
+            // A store that cannot be read now may be readable later.
+            match self.state(self.nodes.status()) {
+                Ok(next) => state = next,
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    state.trouble = Some(format!(
+                        "the channel cannot be read, this is its last state: {}",
+                        printable(&error)
+                    ));
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    /// Lines of a live view.
+    fn live_lines(&self) -> Vec<Line> {
+        let head = self.lines.iter().chain(&self.trouble).map(|line| Line {
+            text: line.clone(),
+            state: line.clone(),
+        });
+        let rows = self.rows.iter().map(|row| Line {
+            text: format!("  {}", row.text),
+            state: row.state.clone(),
+        });
+        head.chain(rows).collect()
+    }
+
+    fn exit(&self) -> Exit {
+        match self.rows.iter().all(|row| row.is_reachable) {
+            true => Exit::OK,
+            false => Exit::UNREACHABLE,
+        }
+    }
+}
+
+/// `needed`: least number of requests of the release's guard.
+fn row(
+    name: &str,
+    status: anyhow::Result<Status>,
+    place: &Place,
+    (wanted, needed): (Option<&Wanted>, Option<u64>),
+) -> Row {
     let status = match status {
         Ok(status) => status,
         Err(error) => {
             let error = format!("{error:#}");
             return Row {
+                state: format!("{name}: unreachable"),
                 text: format!("{name}: unreachable: {}", printable(&error)),
                 json: json!({"node": name, "name": null, "belongs": null, "bundle": null,
                              "agrees": false, "hold": null, "guard": null, "requests": null,
@@ -131,10 +239,8 @@ fn row(name: &str, status: anyhow::Result<Status>, place: &Place, wanted: Option
         text.push_str(&format!(", release refused: {why}"));
     }
     let guard = &rollout["guard"];
-    if let Some(result) = guard["result"].as_str() {
-        let by = guard["by"].as_str();
-        let by = by.map_or_else(String::new, |by| format!(" by {by}"));
-        text.push_str(&format!(", guard {result}{by}"));
+    if let Some(guard) = guards::guard_text(guard, needed) {
+        text.push_str(&format!(", guard {guard}"));
     }
     if let Some(hold) = &status.hold {
         text.push_str(&format!(", on HOLD{}", fleet::hold(hold)));
@@ -144,7 +250,20 @@ fn row(name: &str, status: anyhow::Result<Status>, place: &Place, wanted: Option
     } else if !agrees {
         text.push_str("  <- differs from the channel");
     }
+    let state = json!([
+        name,
+        own_name,
+        belongs,
+        status.bundle,
+        agrees,
+        status.hold,
+        guard["result"],
+        guard["by"],
+        rollout["candidate_refused"],
+        requests.is_object(),
+    ]);
     Row {
+        state: state.to_string(),
         json: json!({"node": name, "name": own_name, "belongs": belongs, "bundle": status.bundle,
                      "agrees": agrees, "hold": status.hold, "guard": guard,
                      "requests": requests, "error": null}),
@@ -193,10 +312,24 @@ fn head_lines(
             left.short()
         ));
     }
+    lines.push(steps_line(rollout));
     if let Some(began) = began(store, head) {
         lines.push(format!("began at {began}"));
     }
     lines
+}
+
+/// All steps of a release, with the current one in brackets: `steps: 5%, [50%], all`.
+fn steps_line(rollout: &Rollout) -> String {
+    let steps = rollout.steps.iter().map(ToString::to_string);
+    let steps = steps.chain(["all".to_owned()]);
+    let steps = steps
+        .zip(1..)
+        .map(|(step, number)| match number == rollout.step {
+            true => format!("[{step}]"),
+            false => step,
+        });
+    format!("steps: {}", steps.collect::<Vec<_>>().join(", "))
 }
 
 /// Signing time of the first record of the progressive release. `None`: the record is complete, or
@@ -224,6 +357,8 @@ fn document(
     rows: &[Row],
 ) -> Value {
     let nodes: Vec<&Value> = rows.iter().map(|row| &row.json).collect();
+    let rollout = head.and_then(|head| head.record.rollout.as_ref());
+    let steps = rollout.map(|rollout| rollout.steps.iter().map(ToString::to_string));
     say::document(
         "release-status/v1",
         "ok",
@@ -233,7 +368,8 @@ fn document(
             "bundle": head.map(|head| head.bundle),
             "since": head.map(|head| head.record.created),
             "began": head.and_then(|head| began(store, head)),
-            "rollout": step_json(head.and_then(|head| head.record.rollout.as_ref())),
+            "rollout": step_json(rollout),
+            "steps": steps.map(Iterator::collect::<Vec<_>>),
             "base_bundle": wanted.and_then(Wanted::base),
             "nodes": nodes,
         }),

@@ -13,6 +13,12 @@ pub(super) fn columns(stream: &impl AsFd) -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
+/// Height of a terminal in rows. `None` if the stream is not a terminal, or its height is unknown.
+pub(super) fn rows(stream: &impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    Some(usize::from(size.ws_row)).filter(|rows| *rows > 0)
+}
+
 /// True if output to the stream is coloured: the stream is a terminal, and `NO_COLOR` is unset or
 /// empty.
 pub(super) fn has_color(stream: &impl IsTerminal) -> bool {

@@ -16,6 +16,7 @@ use model::acknowledge::Acknowledgement;
 use model::compile::settings;
 use model::environment::{self, Scope};
 use model::exit::{Exit, Failure};
+use model::freeze::FreezeWindow;
 use model::settings::Settings;
 use sources::project::files::Files;
 use sources::project::{GATEWAY_FILE, TRUST_FILE};
@@ -40,6 +41,8 @@ pub struct Place {
     pub choice: VersionChoice,
     /// Guard of a progressive release. `None`: no guard.
     pub guard: Option<Guard>,
+    /// Freeze windows.
+    pub freeze: Vec<FreezeWindow>,
     /// Names of the enabled gates.
     pub gates: Vec<String>,
     /// Path of the acknowledgement file. `None`: gateway.yaml has no acknowledgement file.
@@ -135,6 +138,7 @@ impl Place {
             steps: settings.release_steps.clone(),
             choice: settings.release_choice.clone(),
             guard: settings.release_guard.clone(),
+            freeze: settings.release_freeze.clone(),
             gates: settings.gates.clone(),
             acknowledge: settings.acknowledge.as_ref().map(|file| file.value.clone()),
             acknowledgements: settings.acknowledgements.clone(),

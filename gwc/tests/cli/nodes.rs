@@ -14,7 +14,7 @@ use crate::project::Project;
 pub(crate) struct Gateway {
     pub(crate) at: String,
     says: Arc<Mutex<Value>>,
-    requests: Arc<Mutex<Vec<String>>>,
+    pub(crate) requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Gateway {

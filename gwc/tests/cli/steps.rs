@@ -10,7 +10,7 @@ use crate::project::{Ended, Project};
 const KEY: [&str; 3] = ["--key", "keys/release.pem", "--yes"];
 
 /// Creates a released project whose releases have the steps 5 % and 50 %.
-fn stepped() -> Project {
+pub(crate) fn stepped() -> Project {
     let project = Project::released();
     let store = "release: {store: releases, ";
     let steps = format!("{store}steps: [{{nodes: 5%}}, {{nodes: 50%}}], ");
@@ -29,7 +29,7 @@ fn stepped() -> Project {
 }
 
 /// Runs a command that signs.
-fn with(project: &Project, command: &str, more: &[&str]) -> Ended {
+pub(crate) fn with(project: &Project, command: &str, more: &[&str]) -> Ended {
     let mut arguments = vec![command];
     arguments.extend(KEY);
     arguments.extend(more);
@@ -37,14 +37,14 @@ fn with(project: &Project, command: &str, more: &[&str]) -> Ended {
 }
 
 /// Records of the channel, newest first.
-fn records(project: &Project) -> Vec<Value> {
+pub(crate) fn records(project: &Project) -> Vec<Value> {
     let history = project.run(&["history", "--format", "json"]).with(0);
     let records = history.json("history/v1")["records"].clone();
     records.as_array().unwrap().clone()
 }
 
 /// Starts a release with steps. Returns the project, and the bundles before and in the release.
-fn begun() -> (Project, String, String) {
+pub(crate) fn begun() -> (Project, String, String) {
     let project = stepped();
     let before = records(&project)[0]["bundle"].as_str().unwrap().to_owned();
     project.change("6s");
@@ -56,7 +56,7 @@ fn begun() -> (Project, String, String) {
 }
 
 /// Name of a node inside (`true`) or outside of a share of 5 % of the nodes of a bundle.
-fn node(bundle: &str, inside: bool) -> String {
+pub(crate) fn node(bundle: &str, inside: bool) -> String {
     let position = |name: &str| {
         let hash = Digest::of(format!("{bundle}\n{name}").as_bytes()).hex();
         (u128::from_str_radix(&hash[..16], 16).unwrap() * 1_000_000) >> 64
@@ -71,7 +71,7 @@ fn node(bundle: &str, inside: bool) -> String {
 }
 
 /// Simulated gateway that has read the newest record.
-fn gateway(name: &str, bundle: &str, serial: u64) -> Gateway {
+pub(crate) fn gateway(name: &str, bundle: &str, serial: u64) -> Gateway {
     Gateway::new(json!({
         "schema": "status/v1", "node": name, "bundle": bundle, "serial": serial, "project": "shop",
         "channel": "prod", "hold": null, "resident": [], "last_error": null, "refused": [],
@@ -306,38 +306,6 @@ fn gateways_with_the_same_name_are_a_warning() {
 }
 
 #[test]
-fn promote_stops_at_a_guard_with_few_requests() {
-    let (project, _, bundle) = begun();
-    let inside = gateway(&node(&bundle, true), &bundle, 3);
-    inside.say("rollout", json!({"guard": {"result": "too-few-requests"}}));
-    let node = ["--node", &*inside.at, "--wait", "0s"];
-    with(&project, "promote", &node)
-        .with(5)
-        .contains("release-guard-too-few-requests")
-        .contains(&inside.at);
-    assert_eq!(records(&project).len(), 3);
-    let over = [&node[..], &["--over-guard"]].concat();
-    with(&project, "promote", &over).with(0);
-    assert_eq!(records(&project)[0]["rollout"]["step"], 2);
-}
-
-#[test]
-fn hold_after_a_failed_guard_has_its_cause() {
-    let (project, before, bundle) = begun();
-    with(&project, "promote", &["--to-all"]).with(0);
-    let node_on_hold = gateway(&node(&bundle, true), &before, 4);
-    node_on_hold.say(
-        "hold",
-        json!({"from": bundle, "to": before, "sticky": false, "guard": "p99"}),
-    );
-    project.change("7s");
-    let refused = with(&project, "apply", &["--node", &node_on_hold.at]).with(5);
-    refused
-        .contains("because its guard failed by p99, until the channel names another bundle")
-        .lacks("manual rollback");
-}
-
-#[test]
 fn nodes_outside_of_the_share_are_not_awaited() {
     let project = stepped();
     let before = records(&project)[0]["bundle"].as_str().unwrap().to_owned();
@@ -551,91 +519,6 @@ fn choice_without_a_step_of_requests_is_a_finding() {
         (
             "steps: [{traffic: 5%}], testers: {header: host}",
             "header: x-release",
-        ),
-    ] {
-        let project = Project::bare();
-        let store = "release: {store: releases, ";
-        project.edit("gateway.yaml", store, &format!("{store}{release}, "));
-        project.run(&["lint"]).with(1).contains(message);
-    }
-}
-
-#[test]
-fn guard_is_a_rule_and_part_of_the_record() {
-    let project = stepped();
-    let steps = "steps: [{nodes: 5%}, {nodes: 50%}], ";
-    let guard = format!("{steps}guard: {{errors: 1%, p99: 50%, for: 5m}}, ");
-    project.edit("gateway.yaml", steps, &guard);
-    let plan = project.run(&["plan", "--format", "json"]).json("plan/v1");
-    assert_eq!(plan["changes"][0]["id"], "release-guard-changed");
-    let ack = plan["changes"][0]["fingerprint"].as_str().unwrap();
-    let ack = format!("{ack}=agreed");
-    project.change("6s");
-    with(&project, "apply", &[]).with(1).contains("rules");
-    with(&project, "apply", &["--ack", &ack]).with(0);
-    let expected = "errors: 1%, p99: 50%, requests: 200, for: 300000ms";
-    assert_eq!(records(&project)[0]["rollout"]["guard"], expected);
-    with(&project, "promote", &[]).with(0);
-    assert_eq!(records(&project)[0]["rollout"]["guard"], expected);
-}
-
-#[test]
-fn promote_stops_at_a_failed_guard() {
-    let (project, before, bundle) = begun();
-    let failed = gateway(&node(&bundle, true), &before, 3);
-    failed.say(
-        "hold",
-        json!({"from": bundle, "to": before, "sticky": false}),
-    );
-    failed.say(
-        "rollout",
-        json!({"guard": {"result": "failed", "by": "errors"}}),
-    );
-    let node = ["--node", &*failed.at, "--wait", "0s"];
-    with(&project, "promote", &node)
-        .with(5)
-        .contains("release-guard-failed")
-        .contains("(errors)");
-    with(&project, "promote", &[&node[..], &["--over-hold"]].concat()).with(5);
-    assert_eq!(records(&project).len(), 3);
-    let status = ["release", "status", "--node", &failed.at];
-    project
-        .run(&status)
-        .with(0)
-        .contains("guard failed by errors");
-    with(
-        &project,
-        "promote",
-        &[&node[..], &["--over-guard"]].concat(),
-    )
-    .with(0);
-    assert_eq!(records(&project)[0]["rollout"]["step"], 2);
-    // A command that waits does not wait for a gateway whose guard failed.
-    let again = ["--node", &failed.at, "--over-guard"];
-    with(&project, "promote", &again)
-        .with(5)
-        .contains("because its guard failed by errors");
-}
-
-#[test]
-fn guard_without_effect_is_a_finding() {
-    for (release, message) in [
-        ("guard: {errors: 1%}", "without steps"),
-        (
-            "steps: [{nodes: 5%}], guard: {requests: 500}",
-            "compares nothing",
-        ),
-        (
-            "steps: [{nodes: 5%}], guard: {errors: 0%}",
-            "an increase of 0 %",
-        ),
-        (
-            "steps: [{nodes: 5%}], guard: {errors: 1%, for: 10ms}",
-            "a time outside",
-        ),
-        (
-            "steps: [{nodes: 5%}], guard: {errors: 1%, requests: 5}",
-            "20",
         ),
     ] {
         let project = Project::bare();

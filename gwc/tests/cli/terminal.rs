@@ -11,7 +11,7 @@ use crate::project::Project;
 const NARROW: usize = 40;
 
 /// Creates a command that runs `gwc` in a terminal of [`NARROW`] columns.
-fn on_terminal(project: &Project, arguments: &[&str]) -> Command {
+pub(crate) fn on_terminal(project: &Project, arguments: &[&str]) -> Command {
     redirected(project, arguments, "")
 }
 

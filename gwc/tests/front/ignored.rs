@@ -284,8 +284,11 @@ fn outcome(compiled: &Compiled) -> (Option<String>, Vec<String>, String) {
             settings.channel.clone(),
             settings.store.clone(),
             format!(
-                "{:?} {:?} {:?}",
-                settings.release_steps, settings.release_choice, settings.release_guard
+                "{:?} {:?} {:?} {:?}",
+                settings.release_steps,
+                settings.release_choice,
+                settings.release_guard,
+                settings.release_freeze
             ),
             settings.lint.clone(),
             (settings.break_levels.clone(), settings.notice_days.clone()),

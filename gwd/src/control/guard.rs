@@ -2,7 +2,7 @@
 //! bundle, or of the base that serves requests at the same time. The caller reads the clock and the
 //! counters.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bundle::digest::Digest;
 use bundle::statement::predicate::Guard;
@@ -48,6 +48,9 @@ pub(super) struct Running {
     /// Time from which requests count for `p99`.
     warm_ms: u64,
     comparison: Comparison,
+    /// Least number of requests of a side of a comparison after the switch, as of the last
+    /// evaluation.
+    compared: u64,
     pub(super) result: GuardResult,
     /// Last attempt to return to the base that failed.
     refused: Option<RefusedReturn>,
@@ -70,6 +73,9 @@ struct BeforeAfter {
     errors: Option<Compared>,
     /// Index of the bucket whose upper bound is the limit of slow requests, and the comparison.
     slow: Option<(usize, Compared)>,
+    refusals: Option<Compared>,
+    /// Requests before the switch, and those after it.
+    all: [Totals; 2],
 }
 
 /// Attempt to return to the base that failed.
@@ -176,7 +182,16 @@ impl Running {
             let slower = |totals: &Totals| totals.slower_than(bucket);
             (bucket, Compared::new(before, slower, SLOW_INCREASE_PPM))
         });
-        let before_after = BeforeAfter { seen, errors, slow };
+        let refusals = guard
+            .refusals_ppm
+            .map(|increase_ppm| Compared::new(before, Totals::refusals, increase_ppm));
+        let before_after = BeforeAfter {
+            seen,
+            errors,
+            slow,
+            refusals,
+            all: [before.clone(), Totals::default()],
+        };
         Self {
             result: match has_baseline {
                 true => GuardResult::Testing,
@@ -211,6 +226,7 @@ impl Running {
             looked_ms: now_ms,
             warm_ms: now_ms + WARM_UP_MS.min(guard.for_ms / 2),
             comparison,
+            compared: 0,
             refused: None,
             result: GuardResult::Testing,
         }
@@ -239,7 +255,8 @@ impl Running {
             Comparison::Before(comparison) => comparison.look(totals.all(), is_warm, needed),
             Comparison::Beside(comparison) => comparison.look(totals, is_warm, needed),
         };
-        let is_over = now_ms.saturating_sub(self.began_ms) >= self.guard.for_ms;
+        self.compared = compared;
+        let is_over = self.left_ms() == 0;
         let result = match cause {
             Some(cause) => GuardResult::Failed(cause),
             None if !is_over => self.result,
@@ -247,6 +264,12 @@ impl Running {
             None => GuardResult::Passed,
         };
         (std::mem::replace(&mut self.result, result) != result).then_some(result)
+    }
+
+    /// Remaining time of the guard, as of the last evaluation, in milliseconds.
+    fn left_ms(&self) -> u64 {
+        let ends_ms = self.began_ms.saturating_add(self.guard.for_ms);
+        ends_ms.saturating_sub(self.looked_ms)
     }
 
     /// Ends the guard without a result, because the release that it guards has ended.
@@ -271,9 +294,9 @@ impl Running {
     }
 
     pub(super) fn json(&self) -> Value {
-        let [errors, slow] = match &self.comparison {
-            Comparison::Before(comparison) => comparison.samples(),
-            Comparison::Beside(comparison) => comparison.samples(),
+        let ([errors, slow, refusals], reasons) = match &self.comparison {
+            Comparison::Before(comparison) => (comparison.samples(), comparison.reasons()),
+            Comparison::Beside(comparison) => (comparison.samples(), comparison.reasons()),
         };
         let compared = |samples: Option<(Sample, Sample)>| {
             samples.map(|(before, after)| {
@@ -290,8 +313,14 @@ impl Running {
                 _ => None,
             },
             "return_refused": self.refused.as_ref().map(|refused| &refused.code),
+            "left_s": self.result.compares().then(|| self.left_ms().div_ceil(1_000)),
+            "requests": self.compared,
             "errors": compared(errors),
             "slow": compared(slow),
+            "refusals": compared(refusals).map(|mut refusals| {
+                refusals["reasons"] = by_reason(reasons);
+                refusals
+            }),
         })
     }
 }
@@ -320,16 +349,47 @@ impl BeforeAfter {
                 cause = Some(Cause::P99);
             }
         }
+        if let Some(refusals) = &mut self.refusals {
+            let [_, after] = &mut self.all;
+            after.merge(&new);
+            // The busiest client of the whole time counts, so that events are not added up.
+            refusals.after = Sample {
+                requests: after.requests(),
+                events: after.refusals(),
+            };
+            compared = compared.min(refusals.after.requests);
+            if cause.is_none() && refusals.alarms(needed) {
+                cause = Some(Cause::Refusals);
+            }
+        }
         (cause, compared)
     }
 
-    /// Requests before and after the switch: first of the comparison of errors, then of slow
-    /// requests.
-    fn samples(&self) -> [Option<(Sample, Sample)>; 2] {
+    /// Requests before and after the switch, in the comparisons of errors, of slow requests and of
+    /// refusals.
+    fn samples(&self) -> [Option<(Sample, Sample)>; 3] {
         let both = |compared: &Compared| (compared.before, compared.after);
         let slow = self.slow.as_ref().map(|(_, slow)| both(slow));
-        [self.errors.as_ref().map(both), slow]
+        let [errors, refusals] = [&self.errors, &self.refusals].map(|it| it.as_ref().map(both));
+        [errors, slow, refusals]
     }
+
+    /// Refused requests by reason: before the switch, and after it.
+    fn reasons(&self) -> [BTreeMap<&'static str, u64>; 2] {
+        self.all.each_ref().map(Totals::refusals_by_reason)
+    }
+}
+
+/// Refused requests by reason as JSON: before the switch or of the base, and after it or of the
+/// candidate.
+fn by_reason([before, after]: [BTreeMap<&'static str, u64>; 2]) -> Value {
+    let reasons: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
+    let count = |of: &BTreeMap<&str, u64>, reason| of.get(reason).copied().unwrap_or(0);
+    let counts = reasons.into_iter().map(|reason| {
+        let counts = json!({"before": count(&before, reason), "after": count(&after, reason)});
+        (reason.to_owned(), counts)
+    });
+    Value::Object(counts.collect())
 }
 
 impl Compared {
@@ -426,6 +486,7 @@ mod tests {
             errors_ppm: Some(10_000),
             for_ms: 60_000,
             p99_ppm: Some(500_000),
+            refusals_ppm: Some(10_000),
             requests: 200,
         }
     }
@@ -454,6 +515,31 @@ mod tests {
         let mut stage = Stage::new(&guard());
         let result = stage.serve(1_000, 0, 25);
         assert_eq!(result, GuardResult::Failed(Cause::Errors));
+    }
+
+    #[test]
+    fn refusals_count_from_the_switch() {
+        let serve = |clients: usize| {
+            let mut stage = Stage::new(&guard());
+            while stage.guard.result.compares() {
+                for client in 0..clients {
+                    let refused = ("no_credential", client);
+                    let count = 40 / clients as u64;
+                    stage.totals.count_refusals(Served::Alone, refused, count);
+                }
+                stage.serve(stage.now_ms + LOOK_MS, 0, 0);
+            }
+            stage
+        };
+        let stage = serve(4);
+        let failed = GuardResult::Failed(Cause::Refusals);
+        assert_eq!((stage.guard.result, stage.now_ms), (failed, 1_000));
+        let refusals = &stage.guard.json()["refusals"];
+        assert_eq!(refusals["before"], json!({"requests": 10_000, "events": 0}));
+        assert_eq!(refusals["after"], json!({"requests": 200, "events": 120}));
+        let reasons = json!({"no_credential": {"before": 0, "after": 160}});
+        assert_eq!(refusals["reasons"], reasons);
+        assert_eq!(serve(1).guard.result, GuardResult::Passed, "one client");
     }
 
     #[test]

@@ -364,6 +364,8 @@ impl Control {
         // Operators who wait for a read of the store. One read answers all of them.
         let mut notified: Vec<Answer> = Vec::new();
         loop {
+            // Before each event: neither many events nor a read of the store delay the guard.
+            self.check_guard();
             let next_ms = self.next_poll_ms().min(tick_at_ms);
             let next_ms = next_ms.min(self.guards.due_ms());
             let wait_ms = match notified.is_empty() {
@@ -422,7 +424,6 @@ impl Control {
                     for answer in notified.drain(..) {
                         let _gone = answer.send(Ok(self.status_json()));
                     }
-                    self.check_guard();
                     if self.now_ms() >= tick_at_ms {
                         self.tick();
                         if self.port_stays_busy() {

@@ -122,17 +122,17 @@ impl Control {
     }
 
     /// Switches to the base of a progressive release, because the guard failed. Holds the bundle
-    /// that this node leaves.
+    /// that this node leaves. Returns the time until the base served, in microseconds.
     ///
     /// # Errors
     /// The code of the reason why the base cannot run.
-    pub(super) fn switch_for_guard(&mut self, base: Digest, cause: Cause) -> Result<(), String> {
-        self.switch(base, false).map_err(|error| error.code)?;
+    pub(super) fn switch_for_guard(&mut self, base: Digest, cause: Cause) -> Result<u64, String> {
+        let switched = self.switch(base, false).map_err(|error| error.code)?;
         if let Some(hold) = &mut self.ran.hold {
             hold.guard = Some(cause.as_str().to_owned());
         }
         self.persist_ran();
-        Ok(())
+        Ok(switched.took_ns / 1_000)
     }
 
     fn target(&self, to: &Target) -> Result<Digest, OperatorError> {

@@ -1,7 +1,7 @@
 //! Guard of a progressive release on one node of the release's share. The node compares its
 //! requests after the switch with those before it. If the base and the candidate serve requests at
-//! the same time, the node compares the requests of the candidate with those of the base. If errors
-//! or slow requests have grown, the node returns to the base by itself.
+//! the same time, the node compares the requests of the candidate with those of the base. If errors,
+//! slow requests or refusals have grown, the node returns to the base by itself.
 //!
 //! A node compares only its own requests, because its share of the traffic differs from that of
 //! other nodes. A node that is not reachable must also be able to decide.
@@ -171,11 +171,15 @@ impl Control {
             self.guards.current = None;
         }
         let now_ms = self.now_ms();
+        let mut details = details.unwrap_or_default();
         let (result, message) = match &switched {
-            Ok(()) => (
-                OK,
-                "the guard of a release failed; this node returned to the base",
-            ),
+            Ok(switch_us) => {
+                details["switch_us"] = (*switch_us).into();
+                (
+                    OK,
+                    "the guard of a release failed; this node returned to the base",
+                )
+            }
             Err(code) => {
                 let current = self.guards.current.as_mut();
                 if current.is_some_and(|running| !running.return_refused(code, now_ms)) {
@@ -195,7 +199,7 @@ impl Control {
             why: Some(cause.as_str()),
             result,
         }
-        .write(message, details.unwrap_or_default());
+        .write(message, details);
     }
 
     /// Stores the counters for the next guard, and ends the alarm of a failed guard.
@@ -233,8 +237,8 @@ impl Control {
         }
         let cause = self.failed_guard()?;
         Some(
-            json!({"result": "failed", "by": cause, "return_refused": null, "errors": null,
-                    "slow": null}),
+            json!({"result": "failed", "by": cause, "return_refused": null, "left_s": null,
+                    "requests": null, "errors": null, "slow": null, "refusals": null}),
         )
     }
 

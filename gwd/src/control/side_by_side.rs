@@ -7,6 +7,8 @@
 //! share can grow after an estimate. An alarm therefore also requires that the comparison fails
 //! with the newest share. This second condition only makes alarms rarer.
 
+use std::collections::BTreeMap;
+
 use bundle::statement::predicate::Guard;
 
 use super::sprt::{Cause, RENEWALS_MAX, Sample, Test};
@@ -23,6 +25,7 @@ pub(super) struct SideBySide {
     warm: Pair,
     errors: Option<Compared>,
     slow: Option<Slow>,
+    refusals: Option<Compared>,
 }
 
 /// Requests of the base and of the candidate.
@@ -69,6 +72,7 @@ impl SideBySide {
                 bucket: 0,
                 compared: Compared::new(slow_ppm),
             }),
+            refusals: guard.refusals_ppm.map(Compared::new),
         }
     }
 
@@ -115,15 +119,28 @@ impl SideBySide {
                 cause = Some(Cause::P99);
             }
         }
+        if let Some(refusals) = &mut self.refusals {
+            refusals.set(&self.all, Totals::refusals);
+            compared = compared.min(refusals.requests());
+            if refusals.fails(needed) && cause.is_none() {
+                cause = Some(Cause::Refusals);
+            }
+        }
         (cause, compared)
     }
 
-    /// Requests of the base and of the candidate: first of the comparison of errors, then of slow
-    /// requests.
-    pub(super) fn samples(&self) -> [Option<(Sample, Sample)>; 2] {
+    /// Requests of the base and of the candidate, in the comparisons of errors, of slow requests and
+    /// of refusals.
+    pub(super) fn samples(&self) -> [Option<(Sample, Sample)>; 3] {
         let both = |compared: &Compared| (compared.base, compared.candidate);
         let slow = self.slow.as_ref().map(|slow| both(&slow.compared));
-        [self.errors.as_ref().map(both), slow]
+        let [errors, refusals] = [&self.errors, &self.refusals].map(|it| it.as_ref().map(both));
+        [errors, slow, refusals]
+    }
+
+    /// Refused requests by reason: of the base, and of the candidate.
+    pub(super) fn reasons(&self) -> [BTreeMap<&'static str, u64>; 2] {
+        [&self.all.base, &self.all.candidate].map(Totals::refusals_by_reason)
     }
 }
 
@@ -194,6 +211,7 @@ mod tests {
             errors_ppm: Some(10_000),
             for_ms: 60_000,
             p99_ppm: Some(500_000),
+            refusals_ppm: Some(10_000),
             requests: NEEDED,
         }
     }
@@ -236,6 +254,27 @@ mod tests {
         // An increase of 4 percentage points over a share of 2 %.
         let (cause, looks) = run(1_000, (1, 0), (3, 0));
         assert!(cause == Some(Cause::Errors) && looks <= 400, "{looks}");
+    }
+
+    #[test]
+    fn refusals_of_several_clients_fail() {
+        let look = |clients: usize| {
+            let mut totals = ServedTotals::default();
+            let mut compared = SideBySide::new(&guard(), 10_000, &totals);
+            let mut looks = (1..=100).map(|_| {
+                totals.count(Served::Base, (FAST, 100), 0);
+                totals.count(Served::Candidate, (FAST, 100), 0);
+                for client in 0..clients {
+                    let refused = 60 / clients as u64;
+                    totals.count_refusals(Served::Candidate, ("no_credential", client), refused);
+                }
+                compared.look(&totals, true, NEEDED).0
+            });
+            looks.find_map(|cause| cause)
+        };
+        assert_eq!(look(1), None, "one client");
+        assert_eq!(look(2), Some(Cause::Refusals));
+        assert_eq!(look(30), Some(Cause::Refusals));
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub(crate) struct Test {
 pub(crate) enum Cause {
     Errors,
     P99,
+    Refusals,
 }
 
 impl Cause {
@@ -66,6 +67,7 @@ impl Cause {
         match self {
             Self::Errors => "errors",
             Self::P99 => "p99",
+            Self::Refusals => "refusals",
         }
     }
 }

@@ -18,8 +18,8 @@ use crate::metrics::families::{Histograms, histograms};
 use crate::published::Shared;
 use crate::telemetry::names::Names;
 use crate::telemetry::shard::{
-    ByteCounts, CallKey, Histogram, METHODS, NewSeries, PoolGauge, RejectionKey, RequestKey,
-    RequestSeries, Served, ServedCounts,
+    ByteCounts, CallKey, Histogram, METHODS, NewSeries, PoolGauge, RefusalCounts, RejectionKey,
+    RequestKey, RequestSeries, Served, ServedCounts,
 };
 use crate::tls::accept::Outcome;
 use crate::upstream::shared::States;
@@ -39,6 +39,8 @@ struct Series {
     requests: Vec<(RequestKey, Arc<RequestSeries>)>,
     /// Requests of each worker, by the version that served them.
     served: Vec<Arc<[ServedCounts; Served::ALL.len()]>>,
+    /// Requests that a worker refused, by version and reason.
+    refusals: Vec<(Served, &'static str, Arc<RefusalCounts>)>,
     calls: Vec<(CallKey, Arc<Histogram>)>,
     bytes: Vec<(u32, Arc<ByteCounts>)>,
     rejections: Vec<(RejectionKey, Arc<AtomicU64>)>,
@@ -177,6 +179,7 @@ impl Series {
             announced,
             requests: Vec::new(),
             served: Vec::new(),
+            refusals: Vec::new(),
             calls: Vec::new(),
             bytes: Vec::new(),
             rejections: Vec::new(),
@@ -196,6 +199,9 @@ impl Series {
             match announced {
                 NewSeries::Requests(key, series) => self.requests.push((key, series)),
                 NewSeries::Served(served) => self.served.push(served),
+                NewSeries::Refusals(served, reason, counts) => {
+                    self.refusals.push((served, reason, counts));
+                }
                 NewSeries::Calls(key, series) => self.calls.push((key, series)),
                 NewSeries::Bytes(upstream, counts) => self.bytes.push((upstream, counts)),
                 NewSeries::Rejections(key, count) => self.rejections.push((key, count)),

@@ -51,6 +51,8 @@ pub(crate) struct Record {
     ended: bool,
     /// True while the request counts as being in progress.
     in_flight: bool,
+    /// Address of the client, or of the connection's peer before it is known.
+    client: IpAddr,
     /// Count of the request for its client's address. `None`: the request is not counted. At most
     /// half of the process's permits were in use when it began, or the limit on requests is small.
     address_count: Option<CountedRequest>,
@@ -100,6 +102,7 @@ impl Record {
             coarse_status: false,
             ended: false,
             in_flight: worker.requests.begin(),
+            client: stream.peer,
             address_count: None,
             route: UNMATCHED,
             served: Served::Alone,
@@ -141,9 +144,10 @@ impl Record {
         !self.in_flight
     }
 
-    /// Counts the request for its client's address while most permits of the process are in use.
+    /// Sets the client's address, and counts the request for it while most permits of the process are in use.
     /// Fails if the address has used up its share of the permits.
     pub(crate) fn count_for_address(&mut self, client: IpAddr) -> Result<(), ShareUsed> {
+        self.client = client;
         self.address_count = self.stream.worker.budgets.crowding.begin(client)?;
         Ok(())
     }
@@ -502,6 +506,7 @@ impl Record {
                 overhead_ns,
                 bytes,
                 is_error: self.is_error(),
+                refused: self.is_refusal().then_some(self.client),
             },
         );
         self.count_call(bytes, now_ns);

@@ -5,6 +5,7 @@
 //! announces a new series to the registry.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
@@ -172,6 +173,15 @@ pub(crate) struct ServedCounts {
     errors: AtomicU64,
 }
 
+/// Number of groups of client addresses by which refused requests are counted.
+pub(crate) const CLIENT_GROUPS: usize = 64;
+
+/// Requests that the gateway refused by itself for one reason, by the group of the client's
+/// address. A guard leaves out the group with the most requests, so that one client cannot end a
+/// release.
+#[derive(Debug)]
+pub(crate) struct RefusalCounts([AtomicU64; CLIENT_GROUPS]);
+
 /// Number of body bytes, without framing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BodyBytes {
@@ -190,6 +200,8 @@ pub(crate) struct EndedRequest {
     pub(crate) bytes: BodyBytes,
     /// True if the request failed because of the gateway or an upstream.
     pub(crate) is_error: bool,
+    /// Address of the client, if the gateway refused the request by itself. `None`: not refused.
+    pub(crate) refused: Option<IpAddr>,
 }
 
 /// Number of body bytes to and from one upstream.
@@ -233,6 +245,8 @@ pub(crate) enum NewSeries {
     Requests(RequestKey, Arc<RequestSeries>),
     /// Requests of a worker by the version that served them, in the order of [`Served::ALL`].
     Served(Arc<[ServedCounts; Served::ALL.len()]>),
+    /// Requests that the gateway refused by itself, by version and reason.
+    Refusals(Served, &'static str, Arc<RefusalCounts>),
     Calls(CallKey, Arc<Histogram>),
     /// Byte counts of an upstream.
     Bytes(u32, Arc<ByteCounts>),
@@ -263,6 +277,7 @@ pub(crate) struct Shard {
     registry: mpsc::Sender<NewSeries>,
     requests: RefCell<FxHashMap<RequestKey, Arc<RequestSeries>>>,
     served: Arc<[ServedCounts; Served::ALL.len()]>,
+    refusals: RefCell<FxHashMap<(Served, Label), Arc<RefusalCounts>>>,
     calls: RefCell<FxHashMap<CallKey, Arc<Histogram>>>,
     bytes: RefCell<FxHashMap<u32, Arc<ByteCounts>>>,
     rejections: RefCell<FxHashMap<RejectionKey, Arc<AtomicU64>>>,
@@ -287,6 +302,7 @@ impl Shard {
             registry,
             requests: RefCell::default(),
             served,
+            refusals: RefCell::default(),
             calls: RefCell::default(),
             bytes: RefCell::default(),
             rejections: RefCell::default(),
@@ -311,6 +327,21 @@ impl Shard {
         add(&series.request_bytes, ended.bytes.request);
         add(&series.response_bytes, ended.bytes.response);
         self.served[key.served.index()].observe(ended);
+        if let Some(client) = ended.refused {
+            self.refused_for_guard(key.served, key.error, client);
+        }
+    }
+
+    /// Counts a request that the gateway refused by itself, for the guards of releases.
+    #[cold]
+    fn refused_for_guard(&self, served: Served, reason: Label, client: IpAddr) {
+        let mut refusals = self.refusals.borrow_mut();
+        let counts = refusals.entry((served, reason)).or_insert_with(|| {
+            let counts = Arc::<RefusalCounts>::default();
+            self.announce(NewSeries::Refusals(served, reason.0, Arc::clone(&counts)));
+            counts
+        });
+        add(&counts.0[client_group(client)], 1);
     }
 
     /// Counts a call to an upstream. The duration ends with the response head, or with a failure.
@@ -537,6 +568,32 @@ impl ServedCounts {
     pub(crate) fn errors(&self) -> u64 {
         value(&self.errors)
     }
+}
+
+// === impl RefusalCounts ===
+
+impl Default for RefusalCounts {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl RefusalCounts {
+    /// Number of requests of each group of client addresses.
+    pub(crate) fn counted(&self) -> [u64; CLIENT_GROUPS] {
+        self.0.each_ref().map(value)
+    }
+}
+
+/// Group of a client address: a hash of the IPv4 address, or of the /64 prefix of an IPv6 address.
+fn client_group(client: IpAddr) -> usize {
+    let network = match client.to_canonical() {
+        IpAddr::V4(address) => u64::from(address.to_bits()),
+        IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
+    };
+    // Fibonacci hashing: the upper bits of the product depend on all bits of the network.
+    let hash = network.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (hash >> 32) as usize % CLIENT_GROUPS
 }
 
 // === impl ByteCounts ===

@@ -30,6 +30,7 @@ mod forwarding;
 mod frames;
 mod framing;
 mod grpc;
+mod guard_refusals;
 mod guards;
 mod half_closes;
 mod handover;

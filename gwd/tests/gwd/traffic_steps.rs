@@ -90,7 +90,7 @@ impl Split {
         assert_eq!(rollout["candidate_refused"], Value::Null);
     }
 
-    fn assert_serves_base_alone(&self, gwd: &Process, status: &Value) {
+    pub(crate) fn assert_serves_base_alone(&self, gwd: &Process, status: &Value) {
         assert_eq!(status["bundle"], self.base.to_string(), "{status:#}");
         assert_eq!(status["rollout"]["requests"], Value::Null, "{status:#}");
         assert!((0..USERS).all(|user| !self.is_candidate(gwd, user)));
@@ -434,6 +434,7 @@ fn guarded(two: &Upstream, for_ms: u64) -> Split {
         errors_ppm: Some(10_000),
         for_ms,
         p99_ppm: None,
+        refusals_ppm: None,
         requests: 50,
     };
     Split::of([numbered(&one, 1), numbered(two, 2)], Some(guard))
@@ -441,11 +442,19 @@ fn guarded(two: &Upstream, for_ms: u64) -> Split {
 
 /// Sends requests of users until the guard has another result than `testing`. Returns the guard.
 fn until_result(gwd: &Process) -> Value {
-    let mut client = Client::connect(gwd.public());
+    until_result_from(gwd, &[1])
+}
+
+/// Like [`until_result`], with clients whose addresses have these last numbers.
+pub(crate) fn until_result_from(gwd: &Process, addresses: &[u8]) -> Value {
+    let client = |last: &u8| Client::connect_from([127, 0, 0, *last], gwd.public());
+    let mut clients: Vec<Client> = addresses.iter().map(client).collect();
     let mut user = 0;
     loop {
         for _ in 0..50 {
             user += 1;
+            let count = clients.len();
+            let client = &mut clients[user % count];
             client.send(&format!(
                 "GET /a HTTP/1.1\r\nhost: shop\r\nx-user: user-{user}\r\n\r\n"
             ));
@@ -505,6 +514,7 @@ fn guarded_by_p99() -> Split {
         errors_ppm: None,
         for_ms: 3_000,
         p99_ppm: Some(1_000_000),
+        refusals_ppm: None,
         requests: 20,
     };
     let versions = ["/v1", "/v2"].map(|path| {
@@ -596,6 +606,7 @@ fn guard_compares_both_versions_in_the_same_minutes() {
         errors_ppm: Some(10_000),
         for_ms: 1_000,
         p99_ppm: None,
+        refusals_ppm: None,
         requests: 50,
     };
     let versions = [numbered(&upstream, 1), numbered(&upstream, 2)];

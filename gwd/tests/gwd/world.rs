@@ -86,6 +86,7 @@ pub(crate) fn draft(bundle: Digest, evidence: Digest, kind: RecordKind, actor: &
         evidence: BTreeSet::from([evidence]),
         merges: BTreeSet::new(),
         rollout: None,
+        override_freeze: None,
         withdraw: BTreeSet::new(),
         streams: None,
     }

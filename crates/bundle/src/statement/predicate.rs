@@ -102,6 +102,10 @@ pub struct Record {
     pub reason: String,
     /// Signing time of the record.
     pub created: Moment,
+    /// Reason for which the record was signed in a freeze window of the project. `None`: there was
+    /// no such window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub override_freeze: Option<String>,
     /// Time from which gwd refuses the record, unless gwd accepted it before. `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Moment>,
@@ -216,6 +220,10 @@ pub struct Guard {
     /// percentile. `None`: durations are not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99_ppm: Option<u32>,
+    /// Allowed increase of the share of requests that the gateway refuses by itself, in parts per
+    /// million of the requests. `None`: refusals are not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusals_ppm: Option<u32>,
     /// Minimum number of requests before the switch, and after it.
     pub requests: u64,
 }

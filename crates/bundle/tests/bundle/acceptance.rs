@@ -42,6 +42,7 @@ pub(crate) fn record(serial: u64, previous: Option<Pointer>) -> Record {
         evidence: [].into(),
         revocations: None,
         rollout: None,
+        override_freeze: None,
         withdraw: [].into(),
         streams: None,
     }

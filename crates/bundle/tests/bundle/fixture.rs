@@ -129,6 +129,7 @@ pub(crate) fn draft(bundle: Digest, evidence: &[Digest]) -> Draft {
         evidence: evidence.iter().copied().collect(),
         merges: BTreeSet::new(),
         rollout: None,
+        override_freeze: None,
         withdraw: BTreeSet::new(),
         streams: None,
     }

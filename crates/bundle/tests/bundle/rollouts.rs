@@ -349,6 +349,7 @@ fn guard_that_is_not_valid_is_refused() {
         errors_ppm: Some(10_000),
         for_ms: 600_000,
         p99_ppm: Some(500_000),
+        refusals_ppm: Some(30_000),
         requests: 200,
     };
     let with = |change: fn(&mut Guard)| {
@@ -361,9 +362,14 @@ fn guard_that_is_not_valid_is_refused() {
     };
     assert_eq!(with(|_| {}), Ok(()));
     assert_eq!(with(|guard| guard.p99_ppm = None), Ok(()));
-    let bad: [fn(&mut Guard); 6] = [
-        |guard| (guard.errors_ppm, guard.p99_ppm) = (None, None),
+    let only_refusals = |guard: &mut Guard| (guard.errors_ppm, guard.p99_ppm) = (None, None);
+    assert_eq!(with(only_refusals), Ok(()));
+    let bad: [fn(&mut Guard); 7] = [
+        |guard| {
+            (guard.errors_ppm, guard.p99_ppm, guard.refusals_ppm) = (None, None, None);
+        },
         |guard| guard.errors_ppm = Some(0),
+        |guard| guard.refusals_ppm = Some(0),
         |guard| guard.p99_ppm = Some(1_000_001),
         |guard| guard.requests = 19,
         |guard| guard.for_ms = 999,

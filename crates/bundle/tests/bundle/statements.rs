@@ -47,6 +47,7 @@ fn record() -> Record {
         evidence: [Digest::of(b"build")].into(),
         revocations: None,
         rollout: None,
+        override_freeze: None,
         withdraw: [].into(),
         streams: Some(Streams::Close),
     }

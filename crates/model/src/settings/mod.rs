@@ -37,6 +37,7 @@ use self::values::{declared_kind, entries};
 pub(crate) use self::values::{name_in, name_list, named_beside};
 use crate::acknowledge::Acknowledgement;
 use crate::allow_public::Pattern;
+use crate::freeze::FreezeWindow;
 use crate::invariant_file::Invariants;
 use crate::path_item;
 use crate::test_file::Tests;
@@ -107,6 +108,8 @@ pub struct Settings {
     pub release_choice: VersionChoice,
     /// Guard of a progressive release. `None`: no guard.
     pub release_guard: Option<Guard>,
+    /// Freeze windows (`release.freeze`).
+    pub release_freeze: Vec<FreezeWindow>,
     /// Names that gateway.yaml defines, by kind.
     pub names: AllNames,
     /// Settings of the whole gateway that gwd does not support yet.
@@ -283,10 +286,7 @@ pub fn read(
         other_files: other_files(root, &apis),
         default_mount: mounts::default(&everywhere),
         consumers_file: in_file,
-        owner: root
-            .get("owner")
-            .and_then(NodeRef::scalar_text)
-            .map(str::to_owned),
+        owner: owner(root),
         name,
         apis,
         listeners,
@@ -316,12 +316,19 @@ pub fn read(
         channel: release::text(release, "channel", "prod"),
         release_choice: release::choice(release, &release_steps, sink),
         release_guard: release::guard(release, &release_steps, sink),
+        release_freeze: release::freeze(release, sink),
         release_steps,
         names,
         declared,
         stores,
         errors: errors(root),
     })
+}
+
+/// Reads the owner of the project. `None`: no owner is set.
+fn owner(root: NodeRef<'_>) -> Option<String> {
+    let owner = root.get("owner")?.scalar_text()?;
+    Some(owner.to_owned())
 }
 
 /// Reads `stores` of gateway.yaml.

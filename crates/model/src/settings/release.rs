@@ -1,5 +1,5 @@
 //! Reader of `release` of gateway.yaml: checks of store and channel; steps, choice of the version
-//! and guard of progressive releases.
+//! and guard of progressive releases; freeze windows.
 
 use bundle::rollout::{
     ALL_PPM, GUARD_FOR_MS, STEPS_MAX, Unsuitable, VersionChoice, percent, unsuitable_field,
@@ -7,7 +7,9 @@ use bundle::rollout::{
 use bundle::statement::predicate::{Guard, Step, Sticky, Testers};
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, NodeRef, Sink, read};
-use vocab::release_lints::{RELEASE_GUARD, RELEASE_STEPS};
+use vocab::release_lints::{RELEASE_FREEZE, RELEASE_GUARD, RELEASE_STEPS};
+
+use crate::freeze::{self, Boundary, DAYS, FreezeWindow};
 
 /// Default of `release.guard.requests`.
 const REQUESTS: i64 = 200;
@@ -173,16 +175,17 @@ pub(super) fn guard(
         errors_ppm: increase("errors"),
         for_ms: time.unwrap_or(FOR_MS),
         p99_ppm: increase("p99"),
+        refusals_ppm: increase("refusals"),
         requests: requests.unwrap_or(REQUESTS).unsigned_abs(),
     };
     let wrong = if steps.is_empty() {
         ("a guard without steps", "write `steps`, or remove `guard`")
-    } else if (guard.errors_ppm, guard.p99_ppm) == (None, None) {
+    } else if guard.increases() == [None; 3] {
         (
             "a guard that compares nothing",
-            "write `errors: 1%`, `p99: 50%` or both",
+            "write `errors: 1%`, `p99: 50%` or `refusals: 5%`",
         )
-    } else if guard.errors_ppm == Some(0) || guard.p99_ppm == Some(0) {
+    } else if guard.increases().contains(&Some(0)) {
         (
             "an increase of 0 %",
             "write a greater increase, such as `errors: 1%`",
@@ -197,4 +200,49 @@ pub(super) fn guard(
     };
     sink.push(Diagnostic::new(&RELEASE_GUARD, node.span(), wrong.0).help(wrong.1));
     None
+}
+
+/// Reads the freeze windows. Reports windows that are not valid, and leaves them out.
+pub(super) fn freeze(release: Option<NodeRef<'_>>, sink: &mut Sink) -> Vec<FreezeWindow> {
+    let list = release.and_then(|release| release.get("freeze"));
+    let items = list.into_iter().flat_map(NodeRef::items);
+    let windows = items.filter_map(|item| match window(item) {
+        Ok(window) => window,
+        Err((key, wrong, help)) => {
+            let span = item.get(key).map_or(item.span(), NodeRef::span);
+            sink.push(Diagnostic::new(&RELEASE_FREEZE, span, wrong).help(help));
+            None
+        }
+    });
+    windows.collect()
+}
+
+/// Reads a freeze window. `None` if a value has no valid form, which was already reported. An error
+/// has the key, the problem, and what to write instead.
+fn window(
+    item: NodeRef<'_>,
+) -> Result<Option<FreezeWindow>, (&'static str, &'static str, &'static str)> {
+    let boundary = |key: &'static str| {
+        let text = item.get(key).and_then(|node| node.scalar_text());
+        // Another form was already reported.
+        let has_form = |byte: u8| byte.is_ascii_digit() || b"-:T".contains(&byte);
+        let text = text.filter(|text| text.bytes().all(has_form));
+        let help = "write a date and time that exist, such as `2026-12-20` or `18:00`";
+        text.map(|text| Boundary::parse(text).ok_or((key, "this time does not exist", help)))
+            .transpose()
+    };
+    let both = (boundary("from")?, boundary("to")?);
+    let names = item.get("days").into_iter().flat_map(NodeRef::items);
+    let names = names.filter_map(|node| node.scalar_text());
+    let days = names.filter_map(|name| DAYS.iter().find(|(known, _)| *known == name));
+    let days = days.map(|(_, day)| *day).collect();
+    let zone = text(Some(item), "zone", "UTC");
+    let reason = text(Some(item), "reason", "");
+    let Some(zone) = freeze::zone(&zone).filter(|_| !reason.is_empty()) else {
+        return Ok(None);
+    };
+    let window = FreezeWindow::new(both, days, zone, reason);
+    window
+        .map(Some)
+        .map_err(|(wrong, help)| ("from", wrong, help))
 }

@@ -1,7 +1,9 @@
 //! Sums over all requests of this node, which the guard of a progressive release compares.
 
+use std::collections::BTreeMap;
+
 use super::{Registry, Series};
-use crate::telemetry::shard::{BOUNDS_NS, ServedCounts};
+use crate::telemetry::shard::{BOUNDS_NS, CLIENT_GROUPS, ServedCounts};
 
 pub(crate) use crate::telemetry::shard::Served;
 
@@ -10,11 +12,13 @@ const BUCKETS: usize = BOUNDS_NS.len() + 1;
 
 /// Requests of this node since its start. Contains the durations until the response head, without
 /// waits for the client, and the number of errors. An error is a failure for which the gateway or
-/// an upstream is to blame.
+/// an upstream is to blame. Also contains the requests that the gateway refused by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     durations: [u64; BUCKETS],
     errors: u64,
+    /// Refused requests by reason, and by the group of the client's address.
+    refusals: BTreeMap<&'static str, [u64; CLIENT_GROUPS]>,
 }
 
 /// Requests of this node since its start, by the version that served them.
@@ -38,6 +42,9 @@ impl Series {
                 total.add(counts);
             }
         }
+        for (served, reason, counts) in &self.refusals {
+            totals.0[served.index()].add_refusals(reason, &counts.counted());
+        }
         totals
     }
 }
@@ -47,6 +54,19 @@ impl ServedTotals {
     #[cfg(test)]
     pub(crate) fn count(&mut self, served: Served, (bucket, requests): (usize, u64), errors: u64) {
         self.0[served.index()].count(bucket, requests, errors);
+    }
+
+    /// Adds refused requests of a test: their reason, and the group of the client's address.
+    #[cfg(test)]
+    pub(crate) fn count_refusals(
+        &mut self,
+        served: Served,
+        (reason, group): (&'static str, usize),
+        requests: u64,
+    ) {
+        let mut counts = [0; CLIENT_GROUPS];
+        counts[group] = requests;
+        self.0[served.index()].add_refusals(reason, &counts);
     }
 
     /// Requests that were served by the version with the role `served`.
@@ -76,6 +96,16 @@ impl Totals {
             *sum += count;
         }
         self.errors += other.errors;
+        for (reason, counts) in &other.refusals {
+            self.add_refusals(reason, counts);
+        }
+    }
+
+    fn add_refusals(&mut self, reason: &'static str, counts: &[u64; CLIENT_GROUPS]) {
+        let sums = self.refusals.entry(reason).or_insert([0; CLIENT_GROUPS]);
+        for (sum, count) in sums.iter_mut().zip(counts) {
+            *sum += count;
+        }
     }
 
     /// Adds the requests of a worker.
@@ -99,9 +129,18 @@ impl Totals {
         for (now, then) in durations.iter_mut().zip(earlier.durations) {
             *now = now.saturating_sub(then);
         }
+        let mut refusals = self.refusals.clone();
+        for (reason, counts) in &mut refusals {
+            let earlier = earlier.refusals.get(reason).into_iter().flatten();
+            for (now, then) in counts.iter_mut().zip(earlier) {
+                *now = now.saturating_sub(*then);
+            }
+        }
+        refusals.retain(|_, counts| counts.iter().any(|count| *count > 0));
         Self {
             durations,
             errors: self.errors.saturating_sub(earlier.errors),
+            refusals,
         }
     }
 
@@ -113,6 +152,23 @@ impl Totals {
     /// Number of requests that failed because of the gateway or an upstream.
     pub(crate) const fn errors(&self) -> u64 {
         self.errors
+    }
+
+    /// Number of requests that the gateway refused by itself, without those of the group of client
+    /// addresses with the most of them. One client could otherwise end a release.
+    pub(crate) fn refusals(&self) -> u64 {
+        let of_group = |group: usize| self.refusals.values().map(|counts| counts[group]).sum();
+        let groups: Vec<u64> = (0..CLIENT_GROUPS).map(of_group).collect();
+        let most = groups.iter().max().copied().unwrap_or(0);
+        groups.iter().sum::<u64>() - most
+    }
+
+    /// Numbers of requests that the gateway refused by itself, by reason.
+    pub(crate) fn refusals_by_reason(&self) -> BTreeMap<&'static str, u64> {
+        let reasons = self.refusals.iter();
+        reasons
+            .map(|(reason, counts)| (*reason, counts.iter().sum()))
+            .collect()
     }
 
     /// Number of requests that took longer than the upper bound of this bucket.
@@ -186,7 +242,7 @@ mod tests {
                 status: 500,
                 version: 11,
                 tls: false,
-                error: Label(""),
+                error: Label("no_credential"),
                 served,
             };
             let ended = EndedRequest {
@@ -196,17 +252,39 @@ mod tests {
                 overhead_ns: 1,
                 bytes: BodyBytes::default(),
                 is_error,
+                refused: (!is_error).then_some([10, 0, 0, 1].into()),
             };
             shard.request(key, &ended);
         }
         let mut series = Series::new(receiver);
         series.take_announced();
         let before = series.totals();
-        assert_eq!(before.all(), totals(&[(0, 3)], 2));
-        assert_eq!(before.without_candidates(), totals(&[(0, 2)], 1));
+        let counted = |totals: &Totals| (totals.requests(), totals.errors());
+        assert_eq!(counted(&before.all()), (3, 2));
+        assert_eq!(counted(&before.without_candidates()), (2, 1));
         assert_eq!(before.of(Served::Candidate), &totals(&[(0, 1)], 1));
+        let refused = before.of(Served::Base).refusals_by_reason();
+        assert_eq!(refused, [("no_credential", 1)].into());
+        assert_eq!(before.of(Served::Alone).refusals_by_reason(), [].into());
         series.requests.clear();
         assert_eq!(series.totals(), before, "series of unused routes");
+    }
+
+    #[test]
+    fn refusals_of_the_busiest_client_do_not_count() {
+        let mut before = ServedTotals::default();
+        before.count_refusals(Served::Alone, ("no_credential", 3), 40);
+        before.count_refusals(Served::Alone, ("over_limit", 3), 10);
+        before.count_refusals(Served::Alone, ("over_limit", 9), 7);
+        assert_eq!(before.all().refusals(), 7);
+        let reasons = [("no_credential", 40), ("over_limit", 17)];
+        assert_eq!(before.all().refusals_by_reason(), reasons.into());
+        let mut after = before.clone();
+        after.count_refusals(Served::Alone, ("over_limit", 9), 100);
+        after.count_refusals(Served::Alone, ("over_limit", 2), 30);
+        let since = after.all().since(&before.all());
+        assert_eq!(since.refusals(), 30, "the busiest client of this time");
+        assert_eq!(since.refusals_by_reason(), [("over_limit", 130)].into());
     }
 
     #[test]

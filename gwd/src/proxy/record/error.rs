@@ -1,5 +1,5 @@
-//! Errors that the guard of a progressive release counts: those for which the gateway or an
-//! upstream is to blame. An error that one client can cause alone does not count. Otherwise one
+//! Errors and refusals that the guard of a progressive release counts. Errors are those for which
+//! the gateway or an upstream is to blame. An error that one client can cause alone does not count. Otherwise one
 //! client could end a release on a node.
 
 use super::Record;
@@ -18,6 +18,9 @@ const CAUSED_BY_CLIENTS: [&str; 7] = [
     "websocket_not_served",
 ];
 
+/// Reasons for which the gateway ends a response that had begun. The request was not refused.
+const ENDED_LATER: [&str; 3] = ["credential_expired", "credential_revoked", "idle_timeout"];
+
 /// gRPC status codes that correspond to HTTP statuses 5xx.
 const UNKNOWN: u32 = 2;
 const DEADLINE_EXCEEDED: u32 = 4;
@@ -32,6 +35,21 @@ impl Record {
         let is_success = self.status < 500 && matches!(self.grpc_status, None | Some(0));
         !is_success && is_error(self)
     }
+
+    /// True if the gateway refused the request by its own rules: status 4xx, or a gRPC status that
+    /// is no error of the gateway. A request that the client broke off, or whose body is broken, is
+    /// no refusal.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.blame == Blame::Gateway && is_refusal(self)
+    }
+}
+
+#[cold]
+fn is_refusal(record: &Record) -> bool {
+    let status = record.status;
+    let is_call_refused = status < 400 && !matches!(record.grpc_status, None | Some(0));
+    let is_refused = (400..500).contains(&status) || is_call_refused;
+    is_refused && !record.is_error() && !ENDED_LATER.contains(&record.reason)
 }
 
 #[cold]
