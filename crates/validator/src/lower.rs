@@ -3,8 +3,10 @@
 //! Keywords of OpenAPI 3.0 are converted. Keywords that cannot be enforced are left out, so that
 //! the result accepts more values. Inside `not`, `if` and `oneOf`, an inner schema that accepts
 //! more would make the outer schema refuse more. In this case, the outer keyword is left out, or
-//! `oneOf` becomes `anyOf`.
+//! `oneOf` becomes `anyOf`. `unevaluatedProperties` and `unevaluatedItems` are left out if a keyword
+//! beside them is left out.
 
+mod evaluated;
 mod reached;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,6 +61,8 @@ pub(crate) struct Lowering<'a> {
     patterns: FxHashMap<&'a str, bool>,
     /// For each node: true if its converted schema accepts more values than the original schema.
     loose: Vec<bool>,
+    /// Nodes whose converted schema evaluates fewer properties or items than the original schema.
+    partial: FxHashSet<u32>,
     /// References that form a cycle of schemas for the same value.
     cycles: BTreeSet<(u32, u32)>,
     /// Schemas of the document under construction.
@@ -77,6 +81,7 @@ impl<'a> Lowering<'a> {
             one_way: other_direction_properties(nodes, direction),
             patterns: FxHashMap::default(),
             loose: vec![false; nodes.len()],
+            partial: FxHashSet::default(),
             cycles: BTreeSet::new(),
             defs: BTreeMap::new(),
             waiting: Vec::new(),
@@ -85,6 +90,7 @@ impl<'a> Lowering<'a> {
         };
         lowering.find_cycles();
         lowering.find_loose();
+        lowering.find_partial();
         lowering
     }
 
@@ -199,7 +205,10 @@ impl<'a> Lowering<'a> {
             // Without the dropped pattern, `additionalProperties` would refuse the properties that
             // the pattern describes.
             out.remove("additionalProperties");
+        }
+        if self.is_partial(entries, node) {
             out.remove("unevaluatedProperties");
+            out.remove("unevaluatedItems");
         }
         self.exclusive_flags(entries, &mut out);
         if let Some(contents) = &mut self.contents

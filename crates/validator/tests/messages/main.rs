@@ -285,3 +285,37 @@ fn unsupported_patterns_and_circles_accept_more() {
     let lossy = operation(&Json::Null, &content, &nodes(&json!({"not": {"node": 1}})));
     assert_eq!(lossy.not_enforced(), [NotEnforced::Pattern(look.into())]);
 }
+
+#[test]
+fn unevaluated_parts_of_dropped_keywords_are_valid() {
+    let look = r"^(?!x)";
+    let closed = |mut schema: Json| {
+        schema["unevaluatedProperties"] = json!(false);
+        schema
+    };
+    let rows = [
+        (json!({"properties": {"a": true}}), false),
+        (json!({"allOf": [{"node": 1}]}), true),
+        (json!({"$ref": {"node": 2}}), true),
+        (json!({"anyOf": [{"node": 3}, {"type": "object"}]}), true),
+        (json!({"if": {"node": 4}}), true),
+        (json!({"if": {"node": 5}}), false),
+        // The dropped keyword is for another value.
+        (json!({"properties": {"a": {"node": 1}}}), false),
+        (json!({"not": {"required": ["b"]}}), false),
+    ];
+    let content = json!({"application/json": {"schema": {"node": 0}}});
+    for (schema, valid) in rows {
+        let nodes = [
+            closed(schema.clone()),
+            json!({"patternProperties": {look: true}}),
+            json!({"allOf": [{"node": 1}]}),
+            json!({"$dynamicRef": "#other"}),
+            json!({"properties": {"b": {"pattern": look}, "y": true}}),
+            json!({"properties": {"a": true}}),
+        ];
+        let operation = operation(&Json::Null, &content, &nodes);
+        let found = json_of(&operation, r#"{"y": 1}"#);
+        assert_eq!(found.is_empty(), valid, "{schema} {found:?}");
+    }
+}
