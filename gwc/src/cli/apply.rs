@@ -22,7 +22,9 @@ use super::claim;
 use super::fleet::{self, Allowed, Lost};
 use super::limits::LimitOptions;
 use super::movement::{Movement, RecordFields, Target, check_floor, refused};
-use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
+use super::options::{
+    FormatOption, GATEWAYS, NodeOptions, RecordOptions, StoreOptions, confirm, keys,
+};
 use super::planned::{GateScope, PlannedMove};
 use super::rehearsal::RollbackCheck;
 use super::review::ReviewOptions;
@@ -44,7 +46,8 @@ use model::source_map::SourceMap;
 #[command(after_help = "Examples:
   gwc apply --key keys/release.pem --reason \"orders: add export\"
   gwc apply plan.json --key env:RELEASE_KEY --yes      exactly this plan, or nothing
-  gwc apply --key keys/release.pem --yes --node http://127.0.0.1:9901    and wait until the gateway runs it")]
+  gwc apply --key keys/release.pem --yes --node http://127.0.0.1:9901    and wait until the gateway runs it
+  gwc apply --key keys/release.pem --yes --nodes gateways.txt --wait 2m    and wait for all gateways of a list")]
 pub(super) struct Args {
     /// Plan written by `gwc plan -o`; a release that differs from it is refused
     #[arg(value_name = "plan.json")]
@@ -75,8 +78,8 @@ pub(super) struct Args {
     /// Release to all gateways at once, without the steps of gateway.yaml
     #[arg(long)]
     all_nodes: bool,
-    /// Continue from the records that the --node gateways have accepted and this store has lost
-    #[arg(long, requires = "node")]
+    /// Continue from the records that the named gateways have accepted and this store has lost
+    #[arg(long, requires = GATEWAYS)]
     merge: bool,
     /// With --merge: proceed although the store lacks a bundle that gateways run, so that no plan
     /// compares with it

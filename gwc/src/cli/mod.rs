@@ -31,6 +31,7 @@ mod lint;
 mod logs;
 mod lsp;
 mod man;
+mod many;
 mod movement;
 mod options;
 mod plan;

@@ -6,6 +6,7 @@ use bundle::store::Blobs as _;
 use serde_json::{Value, json};
 
 use super::fleet;
+use super::many::{self, NodeText};
 use super::movement::short;
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::progress;
@@ -19,7 +20,8 @@ use model::exit::Exit;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   gwc release status
-  gwc release status --node http://10.0.0.5:9901 --node http://10.0.0.6:9901 --admin-token-file token")]
+  gwc release status --node http://10.0.0.5:9901 --node http://10.0.0.6:9901 --admin-token-file token
+  gwc release status --nodes gateways.txt --admin-token-file token")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -45,7 +47,9 @@ struct StatusArgs {
 /// Output about one gateway.
 struct Row {
     json: Value,
-    text: String,
+    text: NodeText,
+    /// Numbers of requests of base and candidate. `None`: the gateway serves one version.
+    requests: Option<[u64; 2]>,
     is_reachable: bool,
 }
 
@@ -64,9 +68,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .map(|head| steps::wanted(&store, trust.as_ref(), &place, head));
     let states = nodes.status();
     fleet::warn_of_same_names(&states);
+    let is_grouped = states.len() > many::LINES_MAX;
     let rows: Vec<Row> = states
         .into_iter()
-        .map(|(name, status)| row(&name, status, &place, wanted.as_ref()))
+        .map(|(name, status)| row(&name, status, (&place, is_grouped), wanted.as_ref()))
         .collect();
     let is_lost = rows.iter().any(|row| !row.is_reachable);
     match args.format.format {
@@ -75,7 +80,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                 None => vec![place.without_head(&store)],
                 Some(head) => head_lines(&place, &store, head, wanted.as_ref()),
             };
-            lines.extend(rows.iter().map(|row| format!("  {}", row.text)));
+            let texts: Vec<NodeText> = rows.iter().map(|row| row.text.clone()).collect();
+            lines.extend(request_totals(&rows).filter(|_| is_grouped));
+            lines.extend(many::lines(&texts));
             say::report(&lines.join("\n"));
         }
         Format::Json => {
@@ -93,16 +100,27 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-fn row(name: &str, status: anyhow::Result<Status>, place: &Place, wanted: Option<&Wanted>) -> Row {
+/// `is_grouped`: without numbers of requests in the text, which would differ in each gateway.
+fn row(
+    name: &str,
+    status: anyhow::Result<Status>,
+    (place, is_grouped): (&Place, bool),
+    wanted: Option<&Wanted>,
+) -> Row {
     let status = match status {
         Ok(status) => status,
         Err(error) => {
             let error = format!("{error:#}");
             return Row {
-                text: format!("{name}: unreachable: {}", printable(&error)),
+                text: NodeText {
+                    name: name.to_owned(),
+                    text: format!("unreachable: {}", printable(&error)),
+                    is_named: true,
+                },
                 json: json!({"node": name, "name": null, "belongs": null, "bundle": null,
                              "agrees": false, "hold": null, "guard": null, "requests": null,
                              "error": error}),
+                requests: None,
                 is_reachable: false,
             };
         }
@@ -111,21 +129,23 @@ fn row(name: &str, status: anyhow::Result<Status>, place: &Place, wanted: Option
     let belongs = wanted.and_then(|wanted| wanted.belongs(&status));
     let another = fleet::follows_another(&status, place);
     let agrees = another.is_none() && wanted.is_none_or(|wanted| wanted.is_run_by(&status));
-    let mut text = format!("{name} ({own_name})");
-    if let Some(belongs) = belongs {
-        text.push_str(&format!(" {},", place_text(belongs)));
-    }
+    let mut text = belongs.map_or_else(String::new, |it| format!("{}, ", place_text(it)));
     text.push_str(&format!(
-        " runs {}",
+        "runs {}",
         short(status.bundle.as_deref().unwrap_or("no bundle"))
     ));
     let rollout = &status.all["rollout"];
     let requests = &rollout["requests"];
+    let mut requests_by_version = None;
     if let (Some(base), Some(candidate)) =
         (requests["base"].as_u64(), requests["candidate"].as_u64())
     {
         let other = short(rollout["candidate"].as_str().unwrap_or("another"));
-        text.push_str(&format!(" and {other} ({base} and {candidate} requests)"));
+        text.push_str(&format!(" and {other}"));
+        requests_by_version = Some([base, candidate]);
+        if !is_grouped {
+            text.push_str(&format!(" ({base} and {candidate} requests)"));
+        }
     }
     if let Some(why) = rollout["candidate_refused"].as_str() {
         text.push_str(&format!(", release refused: {why}"));
@@ -148,9 +168,28 @@ fn row(name: &str, status: anyhow::Result<Status>, place: &Place, wanted: Option
         json: json!({"node": name, "name": own_name, "belongs": belongs, "bundle": status.bundle,
                      "agrees": agrees, "hold": status.hold, "guard": guard,
                      "requests": requests, "error": null}),
-        text: printable(&text),
+        text: NodeText {
+            name: format!("{name} ({})", printable(own_name)),
+            text: printable(&text),
+            is_named: !agrees || status.hold.is_some() || guard["result"] == "failed",
+        },
+        requests: requests_by_version,
         is_reachable: true,
     }
+}
+
+/// Line with the numbers of requests of all gateways that serve two versions. `None`: there are none.
+fn request_totals(rows: &[Row]) -> Option<String> {
+    let both = || rows.iter().filter_map(|row| row.requests);
+    let count = both().count();
+    let [base, candidate] = both().fold([0u64; 2], |sum, one| {
+        [sum[0].saturating_add(one[0]), sum[1].saturating_add(one[1])]
+    });
+    let gateways = many::gateways(count);
+    let text = format!(
+        "  requests at {gateways} with two versions: {base} to the base, {candidate} to the release"
+    );
+    (count > 0).then_some(text)
 }
 
 fn head_lines(
