@@ -21,7 +21,7 @@ use super::build::BuiltProject;
 use super::claim;
 use super::fleet::{self, Allowed, Lost};
 use super::limits::LimitOptions;
-use super::movement::{Movement, RecordFields, Target, check_floor, refused};
+use super::movement::{self, Movement, RecordFields, Target, check_floor, refused};
 use super::options::{
     FormatOption, GATEWAYS, NodeOptions, RecordOptions, StoreOptions, confirm, keys,
 };
@@ -233,7 +233,9 @@ impl Apply<'_> {
         let is_idle = lost.records.is_empty()
             && !planned.changes_rules
             && same.is_none_or(|head| !fields.adds_to(head));
-        if let Some(head) = same.filter(|head| is_idle && self.is_signed(store, head)) {
+        if let Some(head) = same.filter(|_| is_idle)
+            && self.is_signed(store, head)?
+        {
             return self.nothing_to_do(head, lists);
         }
         let blocked = match planned.check_gates() {
@@ -304,9 +306,15 @@ impl Apply<'_> {
     }
 
     /// False if gateways no longer accept the build statements of the bundle that a record names.
-    fn is_signed(&self, store: &dyn Store, head: &Entry) -> bool {
+    fn is_signed(&self, store: &dyn Store, head: &Entry) -> anyhow::Result<bool> {
         let channel = &self.report.place.channel;
-        refusals::of_build(store, self.movement.trust, channel, head).is_none()
+        match refusals::of_build(store, self.movement.trust, channel, head) {
+            None => Ok(true),
+            Some(why) => match movement::lost_store(&why) {
+                Some(lost) => Err(lost.clone().into()),
+                None => Ok(false),
+            },
+        }
     }
 
     /// Prints why the release is blocked. Returns the exit code.
