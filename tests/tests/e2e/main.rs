@@ -35,6 +35,7 @@ mod limits;
 mod logged;
 mod logins;
 mod mutual_tls;
+mod offline;
 mod origins;
 mod own_upstreams;
 mod passwords;
