@@ -54,6 +54,7 @@ mod reports;
 mod rest;
 mod returned;
 mod rollbacks;
+mod rolling_restart;
 mod routes;
 mod sameness;
 mod secrecy;
