@@ -175,12 +175,10 @@ fn failures(stride: usize) -> impl Iterator<Item = (usize, Failure)> {
 
 /// Number of failures until `reaches` returns false. Fails if this never happens.
 fn count(stride: usize, mut reaches: impl FnMut(usize, Failure) -> bool) -> usize {
-    let mut reached = 0;
-    for (at, failure) in failures(stride) {
+    for (reached, (at, failure)) in failures(stride).enumerate() {
         if !reaches(at, failure) {
             return reached;
         }
-        reached += 1;
     }
     panic!("more than {REQUESTS_MAX} requests");
 }
