@@ -20,6 +20,7 @@ use crate::wait;
 pub struct Gateway {
     child: Child,
     folder: TempDir,
+    admin: PathBuf,
     listeners: BTreeMap<String, SocketAddr>,
 }
 
@@ -31,6 +32,8 @@ pub struct Options {
     trust: Option<PathBuf>,
     channel: String,
     state: Option<PathBuf>,
+    admin: Option<PathBuf>,
+    pre_stop: String,
     workers: usize,
     node: String,
     listeners: Vec<String>,
@@ -49,6 +52,8 @@ impl Options {
             trust: Some(project.path("trust.json")),
             channel: "prod".to_owned(),
             state: None,
+            admin: None,
+            pre_stop: "0s".to_owned(),
             workers: 2,
             node: "test".to_owned(),
             listeners: vec!["public".to_owned()],
@@ -82,6 +87,20 @@ impl Options {
     #[must_use]
     pub fn state(mut self, state: &Path) -> Self {
         self.state = Some(state.to_owned());
+        self
+    }
+
+    /// Sets the path of the admin interface's socket, for processes that follow one another.
+    #[must_use]
+    pub fn admin(mut self, socket: &Path) -> Self {
+        self.admin = Some(socket.to_owned());
+        self
+    }
+
+    /// Sets the time for which gwd accepts connections after SIGTERM. Default: `0s`.
+    #[must_use]
+    pub fn pre_stop(mut self, time: &str) -> Self {
+        time.clone_into(&mut self.pre_stop);
         self
     }
 
@@ -130,6 +149,7 @@ impl Options {
             .expect("a temporary folder can be made");
         let at = |name: &str| folder.path().join(name);
         let create = |name: &str| File::create(at(name)).expect("a file can be made");
+        let admin = self.admin.clone().unwrap_or_else(|| at("admin.sock"));
         let mut command = Command::new(binaries::gwd());
         command
             .arg("run")
@@ -139,7 +159,7 @@ impl Options {
             .arg("--state")
             .arg(self.state.clone().unwrap_or_else(|| at("state")))
             .arg("--admin")
-            .arg(format!("unix:{}", at("admin.sock").display()))
+            .arg(format!("unix:{}", admin.display()))
             .args(["--workers", &self.workers.to_string()])
             .arg("--access-log")
             .arg(at("access.log"))
@@ -147,7 +167,7 @@ impl Options {
                 "--node",
                 &self.node,
                 "--pre-stop",
-                "0s",
+                &self.pre_stop,
                 "--drain-timeout",
                 "5s",
             ])
@@ -168,6 +188,7 @@ impl Options {
         Gateway {
             child,
             folder,
+            admin,
             listeners: BTreeMap::new(),
         }
     }
@@ -250,7 +271,7 @@ impl Gateway {
     /// Path of the admin interface's socket.
     #[must_use]
     pub fn admin(&self) -> PathBuf {
-        self.folder.path().join("admin.sock")
+        self.admin.clone()
     }
 
     /// Sends a request to the admin interface. For a `Null` body, sends no content.

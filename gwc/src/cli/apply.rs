@@ -22,8 +22,10 @@ use super::claim;
 use super::fleet::{self, Allowed, Lost};
 use super::freeze::FreezeOption;
 use super::limits::LimitOptions;
-use super::movement::{Movement, RecordFields, Target, check_floor, refused};
-use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
+use super::movement::{self, Movement, RecordFields, Target, check_floor, refused};
+use super::options::{
+    FormatOption, GATEWAYS, NodeOptions, RecordOptions, StoreOptions, confirm, keys,
+};
 use super::planned::{GateScope, PlannedMove};
 use super::rehearsal::RollbackCheck;
 use super::review::ReviewOptions;
@@ -45,7 +47,8 @@ use model::source_map::SourceMap;
 #[command(after_help = "Examples:
   gwc apply --key keys/release.pem --reason \"orders: add export\"
   gwc apply plan.json --key env:RELEASE_KEY --yes      exactly this plan, or nothing
-  gwc apply --key keys/release.pem --yes --node http://127.0.0.1:9901    and wait until the gateway runs it")]
+  gwc apply --key keys/release.pem --yes --node http://127.0.0.1:9901    and wait until the gateway runs it
+  gwc apply --key keys/release.pem --yes --nodes gateways.txt --wait 2m    and wait for all gateways of a list")]
 pub(super) struct Args {
     /// Plan written by `gwc plan -o`; a release that differs from it is refused
     #[arg(value_name = "plan.json")]
@@ -78,8 +81,8 @@ pub(super) struct Args {
     /// Release to all gateways at once, without the steps of gateway.yaml
     #[arg(long)]
     all_nodes: bool,
-    /// Continue from the records that the --node gateways have accepted and this store has lost
-    #[arg(long, requires = "node")]
+    /// Continue from the records that the named gateways have accepted and this store has lost
+    #[arg(long, requires = GATEWAYS)]
     merge: bool,
     /// With --merge: proceed although the store lacks a bundle that gateways run, so that no plan
     /// compares with it
@@ -233,7 +236,9 @@ impl Apply<'_> {
         let is_idle = lost.records.is_empty()
             && !planned.changes_rules
             && same.is_none_or(|head| !fields.adds_to(head));
-        if let Some(head) = same.filter(|head| is_idle && self.is_signed(store, head)) {
+        if let Some(head) = same.filter(|_| is_idle)
+            && self.is_signed(store, head)?
+        {
             return self.nothing_to_do(head, lists);
         }
         let blocked = match planned.check_gates() {
@@ -305,9 +310,15 @@ impl Apply<'_> {
     }
 
     /// False if gateways no longer accept the build statements of the bundle that a record names.
-    fn is_signed(&self, store: &dyn Store, head: &Entry) -> bool {
+    fn is_signed(&self, store: &dyn Store, head: &Entry) -> anyhow::Result<bool> {
         let channel = &self.report.place.channel;
-        refusals::of_build(store, self.movement.trust, channel, head).is_none()
+        match refusals::of_build(store, self.movement.trust, channel, head) {
+            None => Ok(true),
+            Some(why) => match movement::lost_store(&why) {
+                Some(lost) => Err(lost.clone().into()),
+                None => Ok(false),
+            },
+        }
     }
 
     /// Prints why the release is blocked. Returns the exit code.

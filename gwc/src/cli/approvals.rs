@@ -11,7 +11,7 @@ use bundle::trust::Trust;
 use serde_json::{Value, json};
 
 use super::advice::Advice;
-use super::movement::{check_floor, check_newest_list, refused};
+use super::movement::{check_floor, check_newest_list, lost_store, refused};
 use super::say;
 use crate::release::approvals::{self, Found, PendingChange};
 use crate::release::{self, Place, refusals};
@@ -246,7 +246,12 @@ pub(super) fn note_head(
             why.reason()
         ));
     }
-    if let Some(why) = refusals::of_head(store, trust, &place.channel, head) {
+    let why = refusals::of_head(store, trust, &place.channel, head);
+    if let Some(lost) = why.as_ref().and_then(lost_store) {
+        say::note(&format!(
+            "warning: the newest record is not checked: {lost}"
+        ));
+    } else if let Some(why) = why {
         say::note(&format!(
             "warning: gateways that have not accepted record {} of channel {} refuse it \
              ({}: {why})",

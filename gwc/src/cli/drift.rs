@@ -6,8 +6,9 @@ use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]
-#[command(after_help = "Example:
-  gwc drift --node unix:/run/gwd/admin.sock")]
+#[command(after_help = "Examples:
+  gwc drift --node unix:/run/gwd/admin.sock
+  gwc drift --nodes dns:gwd-nodes.shop.svc:9901 --admin-token-file token    all pods of a headless Service")]
 pub(super) struct Args {
     #[command(flatten)]
     status: status::Args,
@@ -18,7 +19,7 @@ impl super::Arguments for Args {}
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if !args.status.names_nodes() {
         return Err(Failure::usage(
-            "drift compares the channel with gateways: name them with --node",
+            "drift compares the channel with gateways: name them with --node or --nodes",
         )
         .into());
     }

@@ -7,12 +7,16 @@ use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::statement::predicate::Pointer;
 
+use super::many;
 use super::movement::{short, unreachable};
 use super::say;
 use crate::release::Place;
 use crate::release::nodes::{Nodes, Status};
 use diag::text::printable;
 use model::exit::{Exit, Failure};
+
+/// Maximum number of gateways that are warned of one by one.
+const WARNINGS_MAX: usize = 10;
 
 /// Failed checks of a gateway despite which a command proceeds.
 #[derive(Clone, Copy)]
@@ -66,9 +70,9 @@ fn lost_records(place: &Place, entries: &[Entry], lost: &[String]) -> anyhow::Er
             "the store has lost records: its channel {} is at serial {head}, but {}; gateways \
              would refuse a new record. If this is an older copy of the store, restore the \
              newer one. If the newer one is lost, `gwc apply --merge` with every gateway as \
-             --node writes a record that all of them accept",
+             --node or in --nodes writes a record that all of them accept",
             place.channel,
-            lost.join(", ")
+            many::list(lost, ", ")
         ),
     )
     .into()
@@ -119,10 +123,14 @@ pub(super) fn ask(
         return Err(lost_records(place, entries, &lost_serials));
     }
     check_progress(&failed, &untested, &on_hold, allowed)?;
-    for one in on_hold {
+    for one in on_hold.iter().take(WARNINGS_MAX) {
         say::note(&format!(
             "warning: proceeding although a gateway is on hold, {one}"
         ));
+    }
+    if let Some(more) = on_hold.len().checked_sub(WARNINGS_MAX + 1) {
+        let more = many::gateways(more + 1);
+        say::note(&format!("warning: {more} more on hold"));
     }
     Ok(lost)
 }
@@ -144,7 +152,7 @@ fn check_progress(
                  previous version: {}; end the release with `gwc abort`, or pass --over-guard to \
                  `gwc promote` (these gateways stay until `gwd resume`, or until the channel names \
                  another bundle)",
-                failed.join(", ")
+                many::list(failed, ", ")
             ),
         )
         .into());
@@ -157,7 +165,7 @@ fn check_progress(
                 "the guard of the progressive release had too few requests within its time, \
                  although these gateways had enough before: {}; check that clients reach them, end \
                  the release with `gwc abort`, or pass --over-guard to `gwc promote`",
-                untested.join(", ")
+                many::list(untested, ", ")
             ),
         )
         .into());
@@ -168,7 +176,7 @@ fn check_progress(
             "held",
             format!(
                 "gateways are on hold ({}); run `gwd resume` there, or pass --over-hold",
-                on_hold.join("; ")
+                many::list(on_hold, "; ")
             ),
         )
         .into());
@@ -180,18 +188,28 @@ fn check_progress(
 /// their metrics cannot be told apart.
 pub(super) fn warn_of_same_names(states: &[(String, anyhow::Result<Status>)]) {
     let mut known: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut same = Vec::new();
     for (at, status) in states {
         let Some(name) = status.as_ref().ok().and_then(|it| it.all["node"].as_str()) else {
             continue;
         };
         let other = *known.entry(name).or_insert(at);
         if other != at {
-            say::note(&format!(
-                "warning: {other} and {at} have the same name `{}`, and belong to the same steps of \
-                 every release; give each gateway a name of its own (`gwd run --node`)",
-                printable(name)
-            ));
+            same.push((other, at, name));
         }
+    }
+    for (other, at, name) in same.iter().take(WARNINGS_MAX) {
+        say::note(&format!(
+            "warning: {other} and {at} have the same name `{}`, and belong to the same steps of \
+             every release; give each gateway a name of its own (`gwd run --node`)",
+            printable(name)
+        ));
+    }
+    if let Some(more) = same.len().checked_sub(WARNINGS_MAX + 1) {
+        let more = many::gateways(more + 1);
+        say::note(&format!(
+            "warning: {more} more share a name with another one"
+        ));
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::advice::Advice;
 use super::approvals::{record_json, record_text};
+use super::many;
 use super::movement::{note_floor, short};
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::say::{self, Context, Format};
@@ -191,7 +192,7 @@ impl Fleet {
         }
         say::note(&format!(
             "error[node-unreachable]: some gateways did not answer: {}",
-            self.unreachable.join("; ")
+            many::list(&self.unreachable, "; ")
         ));
         Ok(Exit::UNREACHABLE)
     }
@@ -292,13 +293,7 @@ fn line(
         let reason = printable(reason);
         more.push_str(&format!("\n       in a freeze window, because: {reason}"));
     }
-    for (node, ran) in fleet.of(entry) {
-        let since = ran.since.as_deref().unwrap_or("at an unknown time");
-        more.push_str(&format!(
-            "\n       ran on {node} since {}",
-            printable(since)
-        ));
-    }
+    more.push_str(&runs(&fleet.of(entry)));
     format!(
         "{:>5}  {:<8} {}  {}  {}\n       {}  [{signed}]{git}{mark}{more}",
         entry.pointer.serial,
@@ -308,4 +303,22 @@ fn line(
         printable(&record.actor),
         printable(&record.reason),
     )
+}
+
+/// Lines about the gateways that ran a bundle, with the time of activation.
+fn runs(ran: &[(&str, &PastRun)]) -> String {
+    let mut text = String::new();
+    for (node, ran) in ran.iter().take(many::LINES_MAX) {
+        let since = ran.since.as_deref().unwrap_or("at an unknown time");
+        let since = printable(since);
+        text.push_str(&format!("\n       ran on {node} since {since}"));
+    }
+    let hidden = ran.get(many::LINES_MAX..).unwrap_or_default();
+    if !hidden.is_empty() {
+        let gateways = many::gateways(hidden.len());
+        text.push_str(&format!(
+            "\n       ran on {gateways} more; `--format json` lists all"
+        ));
+    }
+    text
 }

@@ -34,6 +34,7 @@ mod live;
 mod logs;
 mod lsp;
 mod man;
+mod many;
 mod movement;
 mod options;
 mod plan;

@@ -430,14 +430,27 @@ pub(super) fn known(trust: &Trust, keys: &[PrivateKey]) -> String {
 }
 
 /// Converts a refusal of a statement or bundle to an error. `what`: advice for the user, which
-/// follows the reason in the message.
+/// follows the reason in the message. A store that does not answer is another error (exit code 69).
 pub(super) fn refused(refused: &Refused, what: &str) -> anyhow::Error {
+    if let Some(lost) = lost_store(refused) {
+        return lost.clone().into();
+    }
     Failure::new(
         Exit::UNVERIFIED,
         refused.reason(),
         format!("{refused}: {what}"),
     )
     .into()
+}
+
+/// Reason why the store did not answer. `None`: the refusal has another reason. Without an answer,
+/// nothing is known about the content of the store.
+pub(super) fn lost_store(refused: &Refused) -> Option<&Refused> {
+    match refused {
+        Refused::StoreUnreachable { .. } => Some(refused),
+        Refused::AtLink { why, .. } => lost_store(why),
+        _ => None,
+    }
 }
 
 /// Converts a write conflict, or a serial over the limit, to an error with advice.
@@ -473,4 +486,30 @@ pub(super) fn unreachable(name: &str, error: &anyhow::Error) -> anyhow::Error {
 pub(super) fn short(id: &str) -> &str {
     let hex = id.strip_prefix("sha256:").unwrap_or(id);
     hex.get(..12).unwrap_or(hex)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::exit;
+
+    use super::*;
+
+    #[test]
+    fn store_without_an_answer_is_no_refusal() {
+        let lost = Refused::StoreUnreachable {
+            why: "connection reset".to_owned(),
+        };
+        let at_link = Refused::AtLink {
+            channel: None,
+            serial: 3,
+            why: Box::new(lost.clone()),
+        };
+        for why in [&lost, &at_link] {
+            let error = refused(why, "advice about the record");
+            assert_eq!(exit::of(&error).0, Exit::UNREACHABLE);
+            assert!(!error.to_string().contains("advice"), "{error}");
+        }
+        let error = refused(&Refused::BadSignature, "advice");
+        assert_eq!(exit::of(&error).0, Exit::UNVERIFIED);
+    }
 }

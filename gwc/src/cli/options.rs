@@ -35,15 +35,23 @@ pub(super) struct StoreOptions {
     pub(super) trust: Option<PathBuf>,
 }
 
+/// Name of the group of options that name gateways. Options that need a gateway require it.
+pub(super) const GATEWAYS: &str = "gateways";
+
 /// Options that name the gateways to query.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new(GATEWAYS).args(["node", "nodes"]).multiple(true))]
 pub(super) struct NodeOptions {
     /// A gateway's admin address: http://HOST:PORT or unix:PATH; may be given several times
     #[arg(long, value_name = "URL|unix:PATH", num_args = 1..)]
-    pub(super) node: Vec<String>,
+    node: Vec<String>,
+    /// List of gateways: a file with one admin address per line (`#` begins a comment), or all
+    /// addresses of a DNS name; may be given several times. Read once, when the command begins
+    #[arg(long, value_name = "FILE|dns:NAME:PORT")]
+    nodes: Vec<String>,
     /// File with the admin token of the gateways
     #[arg(long, value_name = "FILE")]
-    pub(super) admin_token_file: Option<PathBuf>,
+    admin_token_file: Option<PathBuf>,
 }
 
 /// Options for the record that moves the channel.
@@ -183,8 +191,14 @@ impl RecordOptions {
 }
 
 impl NodeOptions {
+    /// True if no option names a gateway.
+    pub(super) fn is_empty(&self) -> bool {
+        self.node.is_empty() && self.nodes.is_empty()
+    }
+
+    /// Reads the lists, and returns all gateways.
     pub(super) fn nodes(&self) -> anyhow::Result<Nodes> {
-        Nodes::new(&self.node, self.admin_token_file.as_deref())
+        Nodes::new(&self.node, &self.nodes, self.admin_token_file.as_deref())
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::fleet;
 use super::guards;
 use super::live::{Line, Live};
+use super::many::{self, NodeText};
 use super::movement::short;
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::progress;
@@ -26,6 +27,7 @@ use model::exit::Exit;
 #[command(after_help = "Examples:
   gwc release status
   gwc release status --node http://10.0.0.5:9901 --node http://10.0.0.6:9901 --admin-token-file token
+  gwc release status --nodes gateways.txt --admin-token-file token
   gwc release status --watch --node unix:/run/gwd/admin.sock")]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -78,9 +80,11 @@ struct State {
 /// Output about one gateway.
 struct Row {
     json: Value,
-    text: String,
+    text: NodeText,
     /// Part of the text without numbers that change with each request.
     state: String,
+    /// Numbers of requests of base and candidate. `None`: the gateway serves one version.
+    requests: Option<[u64; 2]>,
     is_reachable: bool,
 }
 
@@ -108,7 +112,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     match args.format.format {
         Format::Human => {
             let mut lines = state.lines.clone();
-            lines.extend(state.rows.iter().map(|row| format!("  {}", row.text)));
+            lines.extend(state.node_lines().into_iter().map(|line| line.text));
             say::report(&lines.join("\n"));
         }
         Format::Json => say::json(&state.document),
@@ -127,9 +131,10 @@ impl Sources<'_> {
         let rollout = head.and_then(|head| head.record.rollout.as_ref());
         let guard = rollout.and_then(|rollout| rollout.guard.as_ref());
         let needed = guard.map(|guard| guard.requests);
+        let is_grouped = states.len() > many::LINES_MAX;
         let rows: Vec<Row> = states
             .into_iter()
-            .map(|(name, status)| row(&name, status, place, (wanted, needed)))
+            .map(|(name, status)| row(&name, status, (place, is_grouped), (wanted, needed)))
             .collect();
         let mut document = document(place, store, head, wanted, &rows);
         if rows.iter().any(|row| !row.is_reachable) {
@@ -179,11 +184,30 @@ impl State {
             text: line.clone(),
             state: line.clone(),
         });
-        let rows = self.rows.iter().map(|row| Line {
-            text: format!("  {}", row.text),
-            state: row.state.clone(),
+        head.chain(self.node_lines()).collect()
+    }
+
+    /// Lines about the gateways: one for each, or one for each group of many gateways.
+    fn node_lines(&self) -> Vec<Line> {
+        let texts: Vec<NodeText> = self.rows.iter().map(|row| row.text.clone()).collect();
+        let lines = many::lines(&texts);
+        if self.rows.len() <= many::LINES_MAX {
+            let lines = lines.into_iter().zip(&self.rows);
+            let line = |(text, row): (String, &Row)| Line {
+                text,
+                state: row.state.clone(),
+            };
+            return lines.map(line).collect();
+        }
+        let totals = request_totals(&self.rows).map(|text| Line {
+            text,
+            state: "requests".to_owned(),
         });
-        head.chain(rows).collect()
+        let groups = lines.into_iter().map(|text| Line {
+            state: text.clone(),
+            text,
+        });
+        totals.into_iter().chain(groups).collect()
     }
 
     fn exit(&self) -> Exit {
@@ -194,11 +218,12 @@ impl State {
     }
 }
 
-/// `needed`: least number of requests of the release's guard.
+/// `is_grouped`: without numbers in the text that differ in each gateway. `needed`: least number of
+/// requests of the release's guard.
 fn row(
     name: &str,
     status: anyhow::Result<Status>,
-    place: &Place,
+    (place, is_grouped): (&Place, bool),
     (wanted, needed): (Option<&Wanted>, Option<u64>),
 ) -> Row {
     let status = match status {
@@ -207,10 +232,15 @@ fn row(
             let error = format!("{error:#}");
             return Row {
                 state: format!("{name}: unreachable"),
-                text: format!("{name}: unreachable: {}", printable(&error)),
+                text: NodeText {
+                    name: name.to_owned(),
+                    text: format!("unreachable: {}", printable(&error)),
+                    is_named: true,
+                },
                 json: json!({"node": name, "name": null, "belongs": null, "bundle": null,
                              "agrees": false, "hold": null, "guard": null, "requests": null,
                              "error": error}),
+                requests: None,
                 is_reachable: false,
             };
         }
@@ -219,27 +249,33 @@ fn row(
     let belongs = wanted.and_then(|wanted| wanted.belongs(&status));
     let another = fleet::follows_another(&status, place);
     let agrees = another.is_none() && wanted.is_none_or(|wanted| wanted.is_run_by(&status));
-    let mut text = format!("{name} ({own_name})");
-    if let Some(belongs) = belongs {
-        text.push_str(&format!(" {},", place_text(belongs)));
-    }
+    let mut text = belongs.map_or_else(String::new, |it| format!("{}, ", place_text(it)));
     text.push_str(&format!(
-        " runs {}",
+        "runs {}",
         short(status.bundle.as_deref().unwrap_or("no bundle"))
     ));
     let rollout = &status.all["rollout"];
     let requests = &rollout["requests"];
+    let mut requests_by_version = None;
     if let (Some(base), Some(candidate)) =
         (requests["base"].as_u64(), requests["candidate"].as_u64())
     {
         let other = short(rollout["candidate"].as_str().unwrap_or("another"));
-        text.push_str(&format!(" and {other} ({base} and {candidate} requests)"));
+        text.push_str(&format!(" and {other}"));
+        requests_by_version = Some([base, candidate]);
+        if !is_grouped {
+            text.push_str(&format!(" ({base} and {candidate} requests)"));
+        }
     }
     if let Some(why) = rollout["candidate_refused"].as_str() {
         text.push_str(&format!(", release refused: {why}"));
     }
     let guard = &rollout["guard"];
-    if let Some(guard) = guards::guard_text(guard, needed) {
+    let guard_text = match is_grouped {
+        true => guard["result"].as_str().map(str::to_owned),
+        false => guards::guard_text(guard, needed),
+    };
+    if let Some(guard) = guard_text {
         text.push_str(&format!(", guard {guard}"));
     }
     if let Some(hold) = &status.hold {
@@ -267,9 +303,28 @@ fn row(
         json: json!({"node": name, "name": own_name, "belongs": belongs, "bundle": status.bundle,
                      "agrees": agrees, "hold": status.hold, "guard": guard,
                      "requests": requests, "error": null}),
-        text: printable(&text),
+        text: NodeText {
+            name: format!("{name} ({})", printable(own_name)),
+            text: printable(&text),
+            is_named: !agrees || status.hold.is_some() || guard["result"] == "failed",
+        },
+        requests: requests_by_version,
         is_reachable: true,
     }
+}
+
+/// Line with the numbers of requests of all gateways that serve two versions. `None`: there are none.
+fn request_totals(rows: &[Row]) -> Option<String> {
+    let both = || rows.iter().filter_map(|row| row.requests);
+    let count = both().count();
+    let [base, candidate] = both().fold([0u64; 2], |sum, one| {
+        [sum[0].saturating_add(one[0]), sum[1].saturating_add(one[1])]
+    });
+    let gateways = many::gateways(count);
+    let text = format!(
+        "  requests at {gateways} with two versions: {base} to the base, {candidate} to the release"
+    );
+    (count > 0).then_some(text)
 }
 
 fn head_lines(

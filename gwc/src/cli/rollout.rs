@@ -6,13 +6,13 @@ use bundle::digest::Digest;
 use serde_json::{Value, json};
 
 use super::fleet;
+use super::many::{self, NodeText};
 use super::movement::short;
-use super::options::duration;
+use super::options::{GATEWAYS, duration};
 use super::progress;
 use super::say;
 use super::steps::{Wanted, place_text, runs_alone};
 use crate::release::nodes::{Nodes, Status};
-use diag::text::printable;
 use model::exit::{Exit, Failure};
 
 /// Default of `--wait`: 30s.
@@ -22,8 +22,9 @@ const POLL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct WaitOption {
-    /// Maximum time to wait until every --node runs the bundle; `0s`: do not wait [default: 30s]
-    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "node")]
+    /// Maximum time to wait until every named gateway runs the bundle; `0s`: do not wait
+    /// [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = GATEWAYS)]
     wait: Option<Duration>,
 }
 
@@ -42,7 +43,7 @@ pub(super) struct WaitResult {
     pub(super) nodes: Vec<Value>,
     /// Lines about the gateways for people: what each runs, and whether it belongs to the share.
     /// Empty without a progressive release.
-    lines: Vec<String>,
+    lines: Vec<NodeText>,
     /// Error if a gateway does not run the release in time. `None` if all gateways run it, or the
     /// command did not wait.
     pub(super) failure: Option<Failure>,
@@ -62,31 +63,44 @@ impl WaitOption {
         }
         progress::stage("waiting for the gateways");
         let began = Instant::now();
-        loop {
-            let NodeStates {
-                states,
-                lines,
-                late,
-            } = ask(nodes, wanted);
-            let is_over = began.elapsed() >= time || late.iter().all(|late| late.is_final);
-            if late.is_empty() || is_over {
-                return WaitResult {
-                    nodes: states,
-                    lines,
-                    failure: failure(&late, time),
-                };
-            }
+        let all = nodes.places();
+        let mut states = ask(nodes, &all, wanted);
+        while !states.iter().all(NodeState::is_decided) && began.elapsed() < time {
             std::thread::sleep(POLL);
+            let late: Vec<usize> = (0..states.len())
+                .filter(|at| states[*at].late.is_some())
+                .collect();
+            // Only late gateways are queried again. If none is late any more, all are queried once
+            // more: a guard may have returned a gateway to the base meanwhile.
+            let is_part = late.len() < states.len();
+            update(&mut states, nodes, &late, wanted);
+            if is_part && states.iter().all(|state| state.late.is_none()) {
+                update(&mut states, nodes, &all, wanted);
+            }
         }
+        WaitResult::new(states, time)
     }
 }
 
 impl WaitResult {
+    fn new(states: Vec<NodeState>, time: Duration) -> Self {
+        let failure = failure(&states, time);
+        let (nodes, lines): (Vec<Value>, Vec<Option<NodeText>>) = states
+            .into_iter()
+            .map(|state| (state.json, state.line))
+            .unzip();
+        Self {
+            nodes,
+            lines: lines.into_iter().flatten().collect(),
+            failure,
+        }
+    }
+
     /// Writes the result for people: a line for each gateway during a progressive release, and
     /// whether all gateways run the bundle.
     pub(super) fn print(&self, bundle: Digest) {
-        for line in &self.lines {
-            say::report(&format!("  {}", printable(line)));
+        if !self.lines.is_empty() {
+            say::report(&many::lines(&self.lines).join("\n"));
         }
         if self.nodes.is_empty() || self.failure.is_some() {
             return;
@@ -114,71 +128,102 @@ impl WaitResult {
     }
 }
 
-/// Status of the gateways.
-#[derive(Default)]
-struct NodeStates {
-    states: Vec<Value>,
-    lines: Vec<String>,
-    late: Vec<Late>,
+/// Status of a gateway.
+struct NodeState {
+    /// State for JSON.
+    json: Value,
+    /// Text about the gateway during a progressive release. `None`: no progressive release, or the
+    /// gateway did not respond.
+    line: Option<NodeText>,
+    /// Reason why the gateway does not run the bundle. `None`: it runs the bundle, or does not
+    /// belong to the share.
+    late: Option<Late>,
 }
 
 /// Gateway that does not run the bundle.
 struct Late {
     /// Name of the gateway, and the reason.
-    text: String,
+    text: NodeText,
     /// True if the gateway could not be reached.
     is_lost: bool,
     /// True if waiting is useless: the gateway refuses the bundle permanently, or is on hold.
     is_final: bool,
 }
 
-/// Reads the status of each gateway, and finds the gateways that should run the bundle and do not.
-fn ask(nodes: &Nodes, expected: &ExpectedRelease) -> NodeStates {
-    let mut result = NodeStates::default();
-    for (name, status) in nodes.status() {
-        match status {
-            Err(error) => {
-                let error = format!("{error:#}");
-                result.late.push(Late {
-                    text: format!("{name} {error}"),
-                    is_lost: true,
-                    is_final: false,
-                });
-                result
-                    .states
-                    .push(json!({"node": name, "bundle": null, "error": error}));
-            }
-            Ok(status) => {
-                let belongs = expected.wanted.belongs(&status);
-                if belongs != Some(false)
-                    && let Some((why, is_final)) = trouble(&status, expected)
-                {
-                    result.late.push(Late {
-                        text: format!("{name} {why}"),
-                        is_lost: false,
-                        is_final,
-                    });
-                }
-                let mut state = json!({"node": name, "bundle": status.bundle, "serial": status.serial,
-                    "hold": status.hold, "last_error": status.last_error});
-                if let Some(belongs) = belongs {
-                    state["belongs"] = belongs.into();
-                    let own_name = status.all["node"].as_str().unwrap_or("-");
-                    let runs = short(status.bundle.as_deref().unwrap_or("no bundle"));
-                    let mut runs = runs.to_owned();
-                    if belongs && expected.wanted.is_served_beside_base(&status) {
-                        runs = format!("{} and {runs}", expected.wanted.bundle().short());
-                    }
-                    let place = place_text(belongs);
-                    result
-                        .lines
-                        .push(format!("{name} ({own_name}) {place}, runs {runs}"));
-                }
-                result.states.push(state);
-            }
-        }
+impl NodeState {
+    /// True if further waiting cannot change the result of this gateway.
+    fn is_decided(&self) -> bool {
+        self.late.as_ref().is_none_or(|late| late.is_final)
     }
-    result
+}
+
+/// Replaces the states of the gateways at `places`.
+fn update(states: &mut [NodeState], nodes: &Nodes, places: &[usize], expected: &ExpectedRelease) {
+    for (at, state) in places.iter().zip(ask(nodes, places, expected)) {
+        states[*at] = state;
+    }
+}
+
+/// Reads the status of the gateways at `places`.
+fn ask(nodes: &Nodes, places: &[usize], expected: &ExpectedRelease) -> Vec<NodeState> {
+    let states = nodes.status_of(places).into_iter();
+    states
+        .map(|(name, status)| match status {
+            Ok(status) => state(name, &status, expected),
+            Err(error) => lost_state(name, &error),
+        })
+        .collect()
+}
+
+fn lost_state(name: String, error: &anyhow::Error) -> NodeState {
+    let error = format!("{error:#}");
+    NodeState {
+        json: json!({"node": name, "bundle": null, "error": error}),
+        line: None,
+        late: Some(Late {
+            text: late_text(name, error),
+            is_lost: true,
+            is_final: false,
+        }),
+    }
+}
+
+fn late_text(name: String, text: String) -> NodeText {
+    NodeText {
+        name,
+        text,
+        is_named: true,
+    }
+}
+
+fn state(name: String, status: &Status, expected: &ExpectedRelease) -> NodeState {
+    let belongs = expected.wanted.belongs(status);
+    let trouble = match belongs {
+        Some(false) => None,
+        Some(true) | None => trouble(status, expected),
+    };
+    let mut json = json!({"node": name, "bundle": status.bundle, "serial": status.serial,
+        "hold": status.hold, "last_error": status.last_error});
+    let line = belongs.map(|belongs| {
+        json["belongs"] = belongs.into();
+        let runs = short(status.bundle.as_deref().unwrap_or("no bundle"));
+        let mut runs = runs.to_owned();
+        if belongs && expected.wanted.is_served_beside_base(status) {
+            runs = format!("{} and {runs}", expected.wanted.bundle().short());
+        }
+        let own_name = status.all["node"].as_str().unwrap_or("-");
+        NodeText {
+            name: format!("{name} ({own_name})"),
+            text: format!("{}, runs {runs}", place_text(belongs)),
+            is_named: trouble.is_some(),
+        }
+    });
+    let late = trouble.map(|(why, is_final)| Late {
+        text: late_text(name, why),
+        is_lost: false,
+        is_final,
+    });
+    NodeState { json, line, late }
 }
 
 /// Reason why a gateway does not run the bundle, and true if waiting is useless. `None` if the
@@ -227,23 +272,22 @@ fn trouble(status: &Status, expected: &ExpectedRelease) -> Option<(String, bool)
 }
 
 /// Error that lists the gateways that do not run the bundle. `None` if all gateways run it.
-fn failure(late: &[Late], time: Duration) -> Option<Failure> {
-    if late.is_empty() {
-        return None;
-    }
-    let exit = match late.iter().any(|late| late.is_lost) {
+fn failure(states: &[NodeState], time: Duration) -> Option<Failure> {
+    let late = || states.iter().filter_map(|state| state.late.as_ref());
+    late().next()?;
+    let exit = match late().any(|late| late.is_lost) {
         true => Exit::UNREACHABLE,
         false => Exit::ROLLOUT,
     };
-    let within = match late.iter().all(|late| late.is_final) {
+    let within = match late().all(|late| late.is_final) {
         true => String::new(),
         false => format!(" within {time:?}"),
     };
-    let reasons: Vec<&str> = late.iter().map(|late| late.text.as_str()).collect();
+    let reasons: Vec<&NodeText> = late().map(|late| &late.text).collect();
     let message = format!(
         "the channel moved, but not every gateway followed{within}: {}; `gwc status` shows the \
          progress, `gwc rollback` goes back",
-        reasons.join("; ")
+        many::sentence(&reasons)
     );
     Some(Failure::new(exit, "not-rolled-out", message))
 }

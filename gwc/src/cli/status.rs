@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::approvals::{note_head, pending_json, pending_text, record_json, record_text};
 use super::expiry;
 use super::fleet;
+use super::many::{self, NodeText};
 use super::movement::{note_floor, short};
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::progress;
@@ -24,7 +25,9 @@ use model::exit::Exit;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   gwc status
-  gwc status --node http://10.0.0.5:9901 --node http://10.0.0.6:9901 --admin-token-file token")]
+  gwc status --node http://10.0.0.5:9901 --node http://10.0.0.6:9901 --admin-token-file token
+  gwc status --nodes gateways.txt --admin-token-file token
+  gwc status --nodes dns:gwd-nodes.shop.svc:9901 --admin-token-file token    all pods of a headless Service")]
 pub(super) struct Args {
     #[command(flatten)]
     at: StoreOptions,
@@ -49,6 +52,8 @@ struct Row {
     bundle: Option<String>,
     agrees: bool,
     reachable: bool,
+    /// True if the gateway is pinned to its bundle.
+    is_on_hold: bool,
     text: String,
     /// Problems of the gateway, one line each.
     troubles: Vec<String>,
@@ -58,9 +63,9 @@ struct Row {
 impl super::Arguments for Args {}
 
 impl Args {
-    /// True if `--node` names a gateway.
+    /// True if an option names gateways.
     pub(super) fn names_nodes(&self) -> bool {
-        !self.nodes.node.is_empty()
+        !self.nodes.is_empty()
     }
 }
 
@@ -90,8 +95,8 @@ pub(super) fn compare(
             if args.format.format == Format::Human {
                 let rows = nodes.status().into_iter();
                 let rows = rows.map(|(name, status)| row(name, status, &place, None));
-                let lines: Vec<String> = rows.map(|row| line(&row)).collect();
-                say::report(&lines.join("\n"));
+                let texts: Vec<NodeText> = rows.map(|row| text(&row)).collect();
+                say::report(&many::lines(&texts).join("\n"));
             }
             return Err(error);
         }
@@ -201,6 +206,7 @@ fn row(
             bundle: None,
             agrees: false,
             reachable: false,
+            is_on_hold: false,
             text: format!("unreachable: {error:#}"),
             troubles: Vec::new(),
             all: Value::Null,
@@ -244,6 +250,7 @@ fn row(
                 bundle: status.bundle,
                 agrees,
                 reachable: true,
+                is_on_hold: status.hold.is_some(),
                 text,
                 troubles: troubles(&status.all),
                 all: status.all,
@@ -281,7 +288,8 @@ fn document(
         result,
         json!({"channel": place.channel, "serial": head.map(|head| head.pointer.serial),
                "rollout": step_json(head.and_then(|head| head.record.rollout.as_ref())),
-               "bundle": head.map(|head| head.bundle), "drift": drift, "nodes": nodes}),
+               "bundle": head.map(|head| head.bundle), "drift": drift,
+               "counts": Counts::of(rows).json(), "nodes": nodes}),
     );
     if result == "error" {
         document["error"] = json!({"code": "node-unreachable", "message": "some gateways did not answer", "exit": Exit::UNREACHABLE.0});
@@ -315,14 +323,60 @@ fn human(
         ));
     }
     lines.extend(approvals.lines());
-    lines.extend(rows.iter().map(line));
+    if rows.len() > many::LINES_MAX {
+        lines.push(format!("  {}", Counts::of(rows).text()));
+    }
+    let texts: Vec<NodeText> = rows.iter().map(text).collect();
+    lines.extend(many::lines(&texts));
     lines.join("\n")
 }
 
-fn line(row: &Row) -> String {
-    let mut line = format!("  {}: {}", row.node, printable(&row.text));
+/// Text about a gateway, with its problems.
+fn text(row: &Row) -> NodeText {
+    let mut text = printable(&row.text);
     for trouble in &row.troubles {
-        line.push_str(&format!("\n    {}", printable(trouble)));
+        text.push_str(&format!("\n{}", printable(trouble)));
     }
-    line
+    NodeText {
+        name: row.node.clone(),
+        text,
+        is_named: !row.agrees || !row.troubles.is_empty() || row.is_on_hold,
+    }
+}
+
+/// Numbers of gateways.
+struct Counts {
+    all: usize,
+    /// Gateways that run what the channel's newest record asks for.
+    agree: usize,
+    unreachable: usize,
+}
+
+impl Counts {
+    fn of(rows: &[Row]) -> Self {
+        Self {
+            all: rows.len(),
+            agree: rows.iter().filter(|row| row.agrees).count(),
+            unreachable: rows.iter().filter(|row| !row.reachable).count(),
+        }
+    }
+
+    const fn differ(&self) -> usize {
+        self.all - self.agree - self.unreachable
+    }
+
+    fn text(&self) -> String {
+        format!(
+            "{}: {} as the channel says, {} different, {} unreachable",
+            many::gateways(self.all),
+            self.agree,
+            self.differ(),
+            self.unreachable
+        )
+    }
+
+    fn json(&self) -> Value {
+        json!({"gateways": self.all, "agree": self.agree, "differ": self.differ(),
+               "unreachable": self.unreachable})
+    }
 }

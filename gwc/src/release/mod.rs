@@ -11,7 +11,8 @@
 //! | [`refusals`] | records that gateways refuse |
 //! | [`key`] | signing keys |
 //! | [`stores`] | folders and registries |
-//! | [`nodes`] | admin interfaces of gateways |
+//! | [`nodes`] | requests to admin interfaces of gateways |
+//! | [`node`], `node_list` | address of a gateway, and lists of gateways in files and DNS |
 //! | [`links`] | check for symbolic links in paths of the command line |
 //! | [`clock`] | current time |
 
@@ -34,6 +35,9 @@ pub mod key;
     reason = "compares paths with the working folder"
 )]
 pub mod links;
+pub mod node;
+#[expect(clippy::disallowed_methods, reason = "reads a list of the operator")]
+mod node_list;
 #[expect(clippy::disallowed_methods, reason = "reads tokens from files")]
 pub mod nodes;
 #[expect(clippy::disallowed_methods, reason = "reads the trust file")]

@@ -3,9 +3,11 @@
 //! The client uses hyper's connection-level API. The workspace already depends on hyper, the API
 //! works over any stream including UNIX sockets, and one request per connection is sufficient. The
 //! admin interface is plain HTTP on loopback, a private network or a socket file, so TLS is not
-//! needed.
+//! needed. A bounded number of gateways is queried at once, so that a thousand gateways need no
+//! more file descriptors than usual limits allow.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -16,27 +18,18 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinSet;
 
+use super::node::{At, Node};
+use super::node_list;
 use model::exit::{Exit, Failure};
 
 /// Timeout for the response of one gateway: 5s.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum number of gateways that are queried at once.
+const PARALLEL: usize = 128;
 /// Maximum size of a response, in bytes.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
-
-/// Admin interface of a gateway.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// Address as written by the user.
-    pub name: String,
-    at: At,
-}
-
-#[derive(Clone, Debug)]
-enum At {
-    Tcp { authority: String, address: String },
-    Unix(PathBuf),
-}
 
 /// Gateways to query.
 pub struct Nodes {
@@ -97,65 +90,18 @@ pub struct PastRun {
     pub since: Option<String>,
 }
 
-impl Node {
-    /// Parses `http://HOST:PORT`, `HOST:PORT` or `unix:PATH`.
-    ///
-    /// # Errors
-    /// Returns a usage error if the text has none of these forms.
-    pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let wrong = |why: &str| Failure::usage(format!("`--node {text}`: {why}"));
-        let name = text.to_owned();
-        if let Some(path) = text.strip_prefix("unix:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            if path.is_empty() {
-                return Err(wrong("write unix:PATH").into());
-            }
-            return Ok(Self {
-                name,
-                at: At::Unix(path.into()),
-            });
-        }
-        if text.starts_with("https://") {
-            return Err(wrong(
-                "the admin interface serves plain HTTP; use http://, a unix socket, or a tunnel",
-            )
-            .into());
-        }
-        let authority = text.strip_prefix("http://").unwrap_or(text);
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
-        let parsed: http::uri::Authority = authority
-            .parse()
-            .map_err(|_| wrong("write http://HOST:PORT or unix:PATH"))?;
-        if authority.contains('@') {
-            return Err(wrong("give the token with --admin-token-file").into());
-        }
-        let port = parsed
-            .port_u16()
-            .ok_or_else(|| wrong("the port is missing: write http://HOST:PORT or unix:PATH"))?;
-        let host = parsed.host().trim_matches(['[', ']']);
-        let address = if host.contains(':') {
-            format!("[{host}]:{port}")
-        } else {
-            format!("{host}:{port}")
-        };
-        Ok(Self {
-            name,
-            at: At::Tcp {
-                authority: authority.to_owned(),
-                address,
-            },
-        })
-    }
-}
-
 impl Nodes {
-    /// Creates the list of gateways from `--node` options, with the token for their admin
-    /// interface.
+    /// Creates the list of gateways from `--node` and `--nodes` options, with the token for their
+    /// admin interface. A gateway that `lists` repeat is queried once.
     ///
     /// # Errors
-    /// Returns a usage error if an option is invalid, and an input error if the token file cannot
-    /// be read.
-    pub fn new(texts: &[String], token_file: Option<&Path>) -> anyhow::Result<Self> {
+    /// Returns a usage error if an option is invalid, an input error if a file cannot be read, and
+    /// exit code 69 if a name has no address.
+    pub fn new(
+        texts: &[String],
+        lists: &[String],
+        token_file: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let token = token_file.map(|path| {
             let text = std::fs::read_to_string(path);
             let text = text.map_err(|error| {
@@ -178,11 +124,15 @@ impl Nodes {
             }
             Ok(token.to_owned())
         });
+        let nodes = texts.iter().map(|text| Node::parse(text));
+        let mut nodes: Vec<Node> = nodes.collect::<anyhow::Result<_>>()?;
+        let mut known: BTreeSet<String> = nodes.iter().map(|node| node.name.clone()).collect();
+        for list in lists {
+            let listed = node_list::read(list)?.into_iter();
+            nodes.extend(listed.filter(|node| known.insert(node.name.clone())));
+        }
         Ok(Self {
-            nodes: texts
-                .iter()
-                .map(|text| Node::parse(text))
-                .collect::<anyhow::Result<_>>()?,
+            nodes,
             token: token.transpose()?,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -196,22 +146,32 @@ impl Nodes {
         self.nodes.is_empty()
     }
 
-    /// Requests the status of every gateway in parallel.
+    /// Requests the status of every gateway, in the order of the options.
     #[must_use]
     pub fn status(&self) -> Vec<(String, anyhow::Result<Status>)> {
-        let answers = self.all("GET", "/v1/status");
+        self.status_of(&self.places())
+    }
+
+    /// Indexes of all gateways, for [`Self::status_of`].
+    #[must_use]
+    pub fn places(&self) -> Vec<usize> {
+        (0..self.nodes.len()).collect()
+    }
+
+    /// Requests the status of the gateways with these indexes, in this order.
+    #[must_use]
+    pub fn status_of(&self, places: &[usize]) -> Vec<(String, anyhow::Result<Status>)> {
+        let answers = self.query(places, "GET", "/v1/status").into_iter();
         answers
-            .into_iter()
             .map(|(name, answer)| (name, answer.and_then(|bytes| read(&bytes))))
             .collect()
     }
 
-    /// Requests the resident and previous bundles of every gateway in parallel.
+    /// Requests the resident and previous bundles of every gateway.
     #[must_use]
     pub fn bundles(&self) -> Vec<(String, anyhow::Result<Bundles>)> {
-        let answers = self.all("GET", "/v1/bundles");
+        let answers = self.query(&self.places(), "GET", "/v1/bundles").into_iter();
         answers
-            .into_iter()
             .map(|(name, answer)| (name, answer.and_then(|bytes| read_bundles(&bytes))))
             .collect()
     }
@@ -219,37 +179,51 @@ impl Nodes {
     /// Requests an immediate poll of the store from every gateway. Ignores gateways that do not
     /// respond, because they poll later anyway.
     pub fn notify(&self) {
-        drop(self.all("POST", "/v1/notify"));
+        drop(self.query(&self.places(), "POST", "/v1/notify"));
     }
 
-    fn all(
+    /// Queries gateways in parallel, at most [`PARALLEL`] at once. The order of the result is that
+    /// of `places`.
+    fn query(
         &self,
+        places: &[usize],
         method: &'static str,
         path: &'static str,
     ) -> Vec<(String, anyhow::Result<Bytes>)> {
-        let ask = |node: Node, token: Option<String>| async move {
-            tokio::time::timeout(
+        let ask = |at: usize, node: Node, token: Option<String>| async move {
+            let answer = tokio::time::timeout(
                 RESPONSE_TIMEOUT,
                 call(&node, token.as_deref(), method, path),
-            )
-            .await
-            .unwrap_or_else(|_| {
+            );
+            let answer = answer.await.unwrap_or_else(|_| {
                 bail!("no answer within {} seconds", RESPONSE_TIMEOUT.as_secs());
-            })
+            });
+            (at, answer)
         };
+        let mut answers: Vec<Option<anyhow::Result<Bytes>>> = Vec::new();
+        answers.resize_with(places.len(), || None);
         self.runtime.block_on(async {
-            let mut waiting = Vec::new();
-            for node in &self.nodes {
-                let task = tokio::spawn(ask(node.clone(), self.token.clone()));
-                waiting.push((node.name.clone(), task));
+            let mut running = JoinSet::new();
+            for (at, place) in places.iter().enumerate() {
+                if running.len() >= PARALLEL
+                    && let Some(Ok((at, answer))) = running.join_next().await
+                {
+                    answers[at] = Some(answer);
+                }
+                running.spawn(ask(at, self.nodes[*place].clone(), self.token.clone()));
             }
-            let mut answers = Vec::new();
-            for (name, task) in waiting {
-                let answer = task.await.unwrap_or_else(|error| Err(error.into()));
-                answers.push((name, answer));
+            while let Some(ended) = running.join_next().await {
+                if let Ok((at, answer)) = ended {
+                    answers[at] = Some(answer);
+                }
             }
-            answers
-        })
+        });
+        let names = places.iter().map(|place| self.nodes[*place].name.clone());
+        let lost = || Err(anyhow::anyhow!("the request was interrupted"));
+        names
+            .zip(answers)
+            .map(|(name, answer)| (name, answer.unwrap_or_else(lost)))
+            .collect()
     }
 }
 
@@ -355,33 +329,4 @@ fn read_bundles(bytes: &[u8]) -> anyhow::Result<Bundles> {
             })
             .collect(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn node_addresses_are_parsed_or_refused() {
-        for good in [
-            "http://127.0.0.1:9000",
-            "http://127.0.0.1:9000/",
-            "localhost:9000",
-            "http://[::1]:9000",
-            "unix:/run/gwd/admin.sock",
-        ] {
-            assert!(Node::parse(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "unix:",
-            "https://gateway:9000",
-            "http://gateway",
-            "http://a:b@gateway:1",
-            "http://gateway:9000/path",
-            "http://gateway:99999",
-        ] {
-            assert!(Node::parse(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -34,6 +34,7 @@ mod keygen;
 mod limits;
 mod links;
 mod lint;
+mod many_nodes;
 mod nodes;
 mod oasdiff;
 mod other_paths;

@@ -331,12 +331,12 @@ fn nodes_outside_of_the_share_are_not_awaited() {
     let applied = with(&project, "apply", &nodes).with(0);
     let applied = applied
         .contains(&format!(
-            "({}) is outside of the share, runs {}",
+            "({}): is outside of the share, runs {}",
             node(&bundle, false),
             &before[7..19]
         ))
         .contains(&format!(
-            "({}) belongs to the share, runs {}",
+            "({}): belongs to the share, runs {}",
             node(&bundle, true),
             &bundle[7..19]
         ));

@@ -20,6 +20,7 @@ mod keep;
 mod key_sets;
 mod load;
 mod operator;
+mod poll_schedule;
 mod read_schedule;
 mod refusals;
 mod release_guard;

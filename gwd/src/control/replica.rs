@@ -26,6 +26,7 @@ use registry::mirror::{Behind, Chains, Extent, Mirror, ReaderNeeds};
 use registry::{Address, Registry, Settings};
 use serde_json::{Value, json};
 
+use super::poll_schedule;
 use crate::runtime::clock;
 use crate::runtime::program_log::{Level, event};
 
@@ -38,8 +39,6 @@ const UPDATED: &str = "updated";
 const FIRST: Duration = Duration::from_secs(3);
 /// Number of polls after which all links are compared, not only the newest ones.
 const COMPLETE_EVERY: u32 = 20;
-/// Maximum factor of the interval while the registry cannot be reached.
-const BACK_OFF_MAX: u32 = 8;
 /// Maximum number of records whose bundles the control thread has requested.
 const WANTED_MAX: usize = 16;
 
@@ -468,13 +467,10 @@ impl<T> Updater<T> {
             .unwrap_or(0)
     }
 
-    /// Wait before the next poll: the interval, with up to a quarter more or less at random. The
-    /// wait is longer after failures.
+    /// Wait before the next poll.
     fn pause(&self) -> Duration {
-        let factor = 1 << self.failures.saturating_sub(1).min(BACK_OFF_MAX.ilog2());
-        let random = RandomState::new().hash_one(self.failures) % 512;
-        let percent = 75 + u32::try_from(random).unwrap_or(0) * 50 / 511;
-        self.plan.registry.poll.saturating_mul(factor) * percent / 100
+        let random = RandomState::new().hash_one(self.failures);
+        poll_schedule::pause(self.plan.registry.poll, self.failures, random)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -151,7 +151,7 @@ impl GatewayOptions {
         }
         Ok(LocalGateway {
             child,
-            nodes: Nodes::new(&[admin], None)?,
+            nodes: Nodes::new(&[admin], &[], None)?,
             listen,
         })
     }
