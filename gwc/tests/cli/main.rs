@@ -57,6 +57,7 @@ mod steps;
 mod strip;
 mod terminal;
 mod unverifiable;
+mod test_bodies;
 mod usage;
 mod verify;
 mod watch;
