@@ -172,6 +172,7 @@ fn plan() -> Value {
         "class": {"enum": plan::Class::ALL.map(plan::Class::name)},
         "id": text(), "level": {"enum": ["error", "warn", "info"]},
         "operation": or_null(&operation), "message": or_null(&message), "operations": list(&text()), "reaches": or_null(&reaches), "environments": list(&text()), "subject": text(), "old": {}, "new": {},
+        "cause": text_or_null(),
         "source": closed(&json!({"old": place_or_null, "new": place_or_null})),
         "count": {"type": "integer", "minimum": 1}, "templates": count(), "paths": list(&text()), "listeners": list(&text()), "witness": or_null(&witness), "log": or_null(&log), "why_none": text_or_null(),
         "fingerprint": fingerprint, "acked": or_null(&acked),

@@ -128,6 +128,7 @@ fn empty(plan: &Plan) -> Plan {
         no_op: true,
         missing: Vec::new(),
         notes: Vec::new(),
+        logs: Vec::new(),
         bugs: Vec::new(),
         too_large: Vec::new(),
         steps: 0,

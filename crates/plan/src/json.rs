@@ -67,7 +67,7 @@ pub fn document(report: &Report<'_>) -> Value {
         "gates": gates,
         "acknowledgements": given,
         "missing": plan.missing,
-        "notes": plan.notes,
+        "notes": plan.all_notes().collect::<Vec<_>>(),
     })
 }
 
@@ -117,6 +117,7 @@ fn one(change: &Change, report: &Report<'_>) -> Value {
         "old": change.old,
         "new": change.new,
         "source": {"old": place(change.source_old.as_ref()), "new": place(change.source_new.as_ref())},
+        "cause": change.cause,
         "environments": change.environments.iter().filter(|name| !name.is_empty()).collect::<Vec<_>>(),
         "count": change.count(),
         "templates": change.paths().len(),

@@ -10,6 +10,7 @@
 
 pub mod ask;
 mod callers;
+mod causes;
 mod change;
 pub mod changelog;
 mod class;
@@ -105,6 +106,9 @@ pub struct Plan {
     pub missing: Vec<&'static str>,
     /// Notes for the reader, such as parts of the configuration that were not compared.
     pub notes: Vec<String>,
+    /// Results of the replayed access logs, one sentence for each environment. Empty: no log was
+    /// replayed.
+    pub logs: Vec<String>,
     /// Messages about witnesses that do not show their change. Each is a bug in the comparison.
     pub bugs: Vec<String>,
     /// Messages about hosts whose paths exceed the step limit of the comparison. If there is an old
@@ -182,6 +186,7 @@ pub fn compare_on(
     places::add(&mut plan, old, new);
     reaches::add(&mut plan, old, new);
     let sources = [Some(new), old].into_iter().flatten();
+    causes::add(&mut plan, old, new);
     for source in sources.filter_map(|side| side.source.as_ref()) {
         conceal::conceal(&mut plan, &source.concealed);
     }
@@ -292,6 +297,11 @@ fn bare(bundle: Digest, half: remainder::ComparedSide) -> Side {
 impl Plan {
     /// Adds a line for each witness that does not show its change.
     fn report_bugs(&mut self) {
+    /// Results of replayed logs, and all other notes.
+    pub fn all_notes(&self) -> impl Iterator<Item = &String> {
+        self.logs.iter().chain(&self.notes)
+    }
+
         let lines = self.bugs.iter().map(|bug| {
             let mut change = Change::new(
                 Section::Security,
@@ -320,6 +330,7 @@ impl Plan {
             notes: Vec::new(),
             bugs: Vec::new(),
             too_large: Vec::new(),
+            logs: Vec::new(),
             steps: 0,
             stages: Stages::default(),
         }

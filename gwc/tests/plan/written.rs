@@ -54,6 +54,7 @@ fn made(changes: Vec<Change>) -> Plan {
         changes,
         missing: Vec::new(),
         notes: Vec::new(),
+        logs: Vec::new(),
         bugs: Vec::new(),
         too_large: Vec::new(),
         steps: 0,
@@ -246,6 +247,17 @@ fn place_that_was_written_last_is_not_repeated() {
 }
 
 /// Witness with two fields, two credentials, and a body of this length.
+#[test]
+fn notes_displace_no_result_of_the_logs() {
+    let mut plan = made(vec![change(Class::Weaken, Section::Security, "x")]);
+    plan.logs = vec!["logs: 1 of 2 requests".to_owned()];
+    plan.notes = vec!["n".repeat(1_400); 20];
+    let [human, comment, annotations, json, page] = written(&plan, &review(&plan, &[], Vec::new()));
+    for text in [human, comment, annotations, json, page] {
+        assert_eq!(text.matches("logs: 1 of 2 requests").count(), 1, "{text}");
+    }
+}
+
 fn witness(body_bytes: usize) -> Witness {
     let credential = |scheme: &str, state, scopes: &[&str], roles: &[&str]| WitnessCredential {
         scheme: scheme.to_owned(),
