@@ -162,7 +162,7 @@ fn plan() -> Value {
         "verdict": {"enum": ["proved", "refuted", "undecided", null]}, "witness": {}, "body": {}, "why_undecided": text_or_null(),
     }));
     let log = closed(&json!({
-        "requests": count(), "consumers": {"type": "object", "additionalProperties": count()}, "others": count(),
+        "requests": count(), "consumers": {"type": "object", "additionalProperties": count()}, "others": count(), "at_most": {"type": "boolean"},
     }));
     let reaches = closed(&json!({
         "count": {"type": "integer", "minimum": 1}, "operations": {"type": "array", "maxItems": 100, "items": text()},

@@ -44,6 +44,7 @@ mod project;
 mod reach;
 mod refused_head;
 mod replay;
+mod replay_breaks;
 mod replay_callers;
 mod repository;
 mod revision_links;
