@@ -198,6 +198,7 @@ fn plan() -> Value {
             }))),
             "counts": closed(&counts.into()),
             "changes": list(&change),
+            "schemas": {"type": "object", "additionalProperties": {"type": ["object", "boolean"]}},
             "gates": list(&closed(&json!({"name": {"enum": plan::review::GATES}, "tripped": {"type": "boolean"}, "by": list(&fingerprint)}))),
             "acknowledgements": list(&given),
             "missing": list(&json!({"enum": ["source", "schemas"]})),

@@ -62,6 +62,7 @@ mod test_bodies;
 mod usage;
 mod verify;
 mod watch;
+mod whole_values;
 mod withheld;
 mod working_folder;
 mod writes;

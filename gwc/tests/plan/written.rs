@@ -52,9 +52,10 @@ fn made(changes: Vec<Change>) -> Plan {
         environments: Default::default(),
         no_op: changes.is_empty(),
         changes,
+        schemas: Default::default(),
         missing: Vec::new(),
-        notes: Vec::new(),
         logs: Vec::new(),
+        notes: Vec::new(),
         bugs: Vec::new(),
         too_large: Vec::new(),
         steps: 0,
@@ -246,7 +247,6 @@ fn place_that_was_written_last_is_not_repeated() {
     }
 }
 
-/// Witness with two fields, two credentials, and a body of this length.
 #[test]
 fn notes_displace_no_result_of_the_logs() {
     let mut plan = made(vec![change(Class::Weaken, Section::Security, "x")]);
@@ -258,6 +258,7 @@ fn notes_displace_no_result_of_the_logs() {
     }
 }
 
+/// Witness with two fields, two credentials, and a body of this length.
 fn witness(body_bytes: usize) -> Witness {
     let credential = |scheme: &str, state, scopes: &[&str], roles: &[&str]| WitnessCredential {
         scheme: scheme.to_owned(),
