@@ -173,6 +173,13 @@ alone. `request-schema-…` and `response-schema-…` stand for keywords without
     for (id, why) in vocab::checks::left_out() {
         let _ = writeln!(page, "| `{id}` | {why} |");
     }
+    oasdiff_cases(&mut page, &left_out);
+    page
+}
+
+/// Renders the cases of oasdiff's tests for which gwc reports something else. `left_out`: ids
+/// without a check.
+fn oasdiff_cases(page: &mut String, left_out: &BTreeMap<&str, &str>) {
     page.push_str(
         "\n## Cases that gwc decides otherwise\n\n\
 A check of oasdiff compares keywords, gwc what they mean for messages. In these cases of oasdiff's own\n\
@@ -189,7 +196,14 @@ tests, gwc has the check but reports it in another way.\n\n\
             let _ = writeln!(page, "| `{case}` | `{id}` | {level} | {by} | {why} |");
         }
     }
-    page
+    page.push_str(
+        "\n## Further breaks in cases of one rule\n\n\
+Most cases of oasdiff run one rule. gwc compares everything, and reports these breaks in addition.\n\n\
+| Case | Check | Cause |\n|---|---|---|\n",
+    );
+    for vocab::checks::FurtherBreak { case, id, why } in vocab::checks::further_breaks() {
+        let _ = writeln!(page, "| `{case}` | `{id}` | {why} |");
+    }
 }
 
 /// Renders the page that maps the rules of other linters to rules of gwc.

@@ -162,7 +162,7 @@ fn plan() -> Value {
         "verdict": {"enum": ["proved", "refuted", "undecided", null]}, "witness": {}, "body": {}, "why_undecided": text_or_null(),
     }));
     let log = closed(&json!({
-        "requests": count(), "consumers": {"type": "object", "additionalProperties": count()}, "others": count(),
+        "requests": count(), "consumers": {"type": "object", "additionalProperties": count()}, "others": count(), "at_most": {"type": "boolean"},
     }));
     let reaches = closed(&json!({
         "count": {"type": "integer", "minimum": 1}, "operations": {"type": "array", "maxItems": 100, "items": text()},
@@ -172,6 +172,7 @@ fn plan() -> Value {
         "class": {"enum": plan::Class::ALL.map(plan::Class::name)},
         "id": text(), "level": {"enum": ["error", "warn", "info"]},
         "operation": or_null(&operation), "message": or_null(&message), "operations": list(&text()), "reaches": or_null(&reaches), "environments": list(&text()), "subject": text(), "old": {}, "new": {},
+        "cause": text_or_null(),
         "source": closed(&json!({"old": place_or_null, "new": place_or_null})),
         "count": {"type": "integer", "minimum": 1}, "templates": count(), "paths": list(&text()), "listeners": list(&text()), "witness": or_null(&witness), "log": or_null(&log), "why_none": text_or_null(),
         "fingerprint": fingerprint, "acked": or_null(&acked),
@@ -197,6 +198,7 @@ fn plan() -> Value {
             }))),
             "counts": closed(&counts.into()),
             "changes": list(&change),
+            "schemas": {"type": "object", "additionalProperties": {"type": ["object", "boolean"]}},
             "gates": list(&closed(&json!({"name": {"enum": plan::review::GATES}, "tripped": {"type": "boolean"}, "by": list(&fingerprint)}))),
             "acknowledgements": list(&given),
             "missing": list(&json!({"enum": ["source", "schemas"]})),

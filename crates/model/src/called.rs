@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 use bundle::ir;
 use policy::endpoint::{self, Endpoint};
 
-use crate::Model;
 use crate::settings::state_id;
 use crate::verifiers;
+use crate::{Api, Settings};
 
 /// Connect timeout of the upstreams that gwc creates, in milliseconds: the default of
 /// `timeouts.connect`.
@@ -22,15 +22,14 @@ const CONNECT_MS: u64 = 5_000;
 const IDLE_MS: u64 = 60_000;
 
 /// Creates the upstreams for all URLs that gwd itself calls.
-pub(crate) fn upstreams(model: &Model) -> Vec<ir::Upstream> {
-    let settings = &model.settings;
-    let own = model.apis.iter().flat_map(|api| &api.policies);
+pub(crate) fn upstreams(settings: &Settings, apis: &[Api]) -> Vec<ir::Upstream> {
+    let own = apis.iter().flat_map(|api| &api.policies);
     let policies = settings.policies.iter().chain(own);
     let names = policies.flat_map(|policy| policy.value.checked.upstreams());
     let names = names
         .filter(|name| endpoint::is_origin(name))
         .map(str::to_owned);
-    let verifiers = verifiers::all(settings, &model.apis);
+    let verifiers = verifiers::all(settings, apis);
     let called = verifiers.flat_map(|verifier| verifier.value.checked.origins());
     let origins: BTreeSet<String> = names.chain(called).collect();
     let made = origins.iter().filter_map(|origin| Endpoint::of(origin));

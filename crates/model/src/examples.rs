@@ -1,18 +1,27 @@
 //! Tests from the examples in documents: for each operation a request with the example values of
-//! its parameters. The test expects that the operation receives the request.
+//! its parameters, and one with each example of its body. The test expects that the operation
+//! receives the request, and that no check against the description refuses the body.
+
+mod body;
 
 use std::fmt::Write as _;
 
-use bundle::ir::{Condition, Mount};
+use bundle::ir::{self, Condition, Mount};
 use diag::{NodeRef, Spanned};
 use openapi::spec::reference::Resolver;
 use openapi::spec::schema::pattern::{self, Pattern};
 use openapi::spec::{In, Parameter};
+use policy::auth::Place;
 use policy::conditions::Test;
 use sources::project::files::Files;
 
-use crate::test_file::{Expected, TestCase};
+use self::body::BodyExample;
+use crate::percent::escaped;
+use crate::test_file::{Expected, TestBody, TestCase};
 use crate::{Api, Model, Operation};
+
+/// Field with the media type of a body.
+const CONTENT_TYPE: &str = "content-type";
 
 /// Maximum number of example requests of one operation at one mount.
 const EXAMPLES_MAX: usize = 16;
@@ -29,11 +38,14 @@ const VALUES: [&str; 8] = [
     "00000000-0000-4000-8000-000000000000",
 ];
 
-/// Values of an operation's parameters that belong to one named example.
+/// Values of an operation's parameters that belong to one named example, with an example of its
+/// body.
 struct Example<'a> {
     /// Name under `examples`. Empty: `example`, or values that the schema suggests.
     name: String,
     values: Vec<(&'a Parameter, String)>,
+    /// `None`: the body has no example.
+    body: Option<BodyExample>,
 }
 
 /// Tests for all served operations of a project. The second value is the number of operations
@@ -51,7 +63,7 @@ pub fn cases(model: &Model, files: &Files) -> (Vec<TestCase>, usize) {
             for mount in &api.mounts {
                 for example in &examples {
                     let file = files.sources.file(operation.span.file).path();
-                    cases.push(case((operation, file), &mount.value, example));
+                    cases.push(case((api, operation, file), &mount.value, example));
                 }
             }
         }
@@ -77,10 +89,8 @@ fn examples<'a>(api: &'a Api, operation: &Operation, resolver: &Resolver<'a>) ->
             }
         }
     }
-    if names.is_empty() {
-        names.push(String::new());
-    }
-    let all = names.into_iter().map(|name| {
+    let bodies = body::all(described, resolver);
+    let all = pairs(names, bodies).into_iter().map(|(name, body)| {
         let mut values = Vec::new();
         for parameter in &described.parameters {
             let needed = parameter.required || parameter.place == In::Path;
@@ -90,9 +100,40 @@ fn examples<'a>(api: &'a Api, operation: &Operation, resolver: &Resolver<'a>) ->
                 None => {}
             }
         }
-        Some(Example { name, values })
+        Some(Example { name, values, body })
     });
     all.collect::<Option<Vec<_>>>().unwrap_or_default()
+}
+
+/// Names of examples, each with a body: one of the same name, otherwise the first. Then the bodies
+/// that belong to no name. `names` are those of parameters. At most [`EXAMPLES_MAX`].
+fn pairs(names: Vec<String>, bodies: Vec<BodyExample>) -> Vec<(String, Option<BodyExample>)> {
+    let mut pairs = Vec::new();
+    let mut used = vec![false; bodies.len()];
+    for name in names {
+        let all = bodies.iter().enumerate();
+        let mut chosen: Vec<usize> = all
+            .filter(|(_, body)| body.name == name)
+            .map(|(at, _)| at)
+            .collect();
+        if chosen.is_empty() && !bodies.is_empty() {
+            chosen.push(0);
+        }
+        if chosen.is_empty() {
+            pairs.push((name.clone(), None));
+        }
+        for at in chosen {
+            used[at] = true;
+            pairs.push((name.clone(), Some(bodies[at].clone())));
+        }
+    }
+    let others = bodies.into_iter().zip(used).filter(|(_, is_used)| !is_used);
+    pairs.extend(others.map(|(body, _)| (body.name.clone(), Some(body))));
+    if pairs.is_empty() {
+        pairs.push((String::new(), None));
+    }
+    pairs.truncate(EXAMPLES_MAX);
+    pairs
 }
 
 /// Example value of a parameter: the value of the named example, otherwise `example`, otherwise the
@@ -168,12 +209,73 @@ fn text(node: NodeRef<'_>) -> Option<String> {
 }
 
 /// Builds the test of one example at one mount.
-fn case((operation, file): (&Operation, &str), mount: &Mount, example: &Example<'_>) -> TestCase {
+fn case(
+    (api, operation, file): (&Api, &Operation, &str),
+    mount: &Mount,
+    example: &Example<'_>,
+) -> TestCase {
+    let credentials = match &example.body {
+        Some(_) => schemes(api, operation),
+        None => Vec::new(),
+    };
+    let is_given = |parameter: &Parameter| {
+        let carries = |scheme: &&ir::Scheme| carries(&scheme.place, parameter);
+        credentials.iter().any(carries)
+            || example.body.is_some() && is_field(parameter, CONTENT_TYPE)
+    };
+    let values = example.values.iter();
+    let values = values.filter(|(parameter, _)| !is_given(parameter));
+    let (target, mut headers) = head(operation, mount, values);
+    let mut name = format!("{} at {}", operation.key, mount.name);
+    if !example.name.is_empty() {
+        let _ = write!(name, ": {}", example.name);
+    }
+    if let Some(body) = &example.body {
+        let _ = write!(name, " ({})", body.media_type);
+        let has_type = |(name, _): &(String, String)| name.eq_ignore_ascii_case(CONTENT_TYPE);
+        if !headers.iter().any(has_type) {
+            headers.push((CONTENT_TYPE.to_owned(), body.media_type.clone()));
+        }
+    }
+    let at = |text: String| Spanned::new(text, operation.span);
+    TestCase {
+        name: at(name),
+        file: file.to_owned(),
+        requests: vec![at(format!("{} {target}", operation.method))],
+        headers,
+        body: example.body.as_ref().map(|body| TestBody {
+            text: body.text.clone(),
+            is_json: false,
+        }),
+        credentials: credentials
+            .iter()
+            .map(|scheme| (at(scheme.name.clone()), true))
+            .collect(),
+        consumer: None,
+        peer: None,
+        listener: mount.listeners.first().cloned().map(at),
+        at: None,
+        assume: Vec::new(),
+        expect: [Expected::Operation(operation.key.clone())]
+            .into_iter()
+            .chain(example.body.as_ref().map(|_| Expected::ValidBody))
+            .map(|expected| Spanned::new(expected, operation.span))
+            .collect(),
+    }
+}
+
+/// Target and fields of a request with these values of parameters, as the conditions of the
+/// operation require.
+fn head<'e>(
+    operation: &Operation,
+    mount: &Mount,
+    values: impl Iterator<Item = &'e (&'e Parameter, String)>,
+) -> (String, Vec<(String, String)>) {
     let mut path = format!("{}{}", mount.base_path, operation.template);
     let mut query = Vec::new();
     let mut headers = Vec::new();
     let mut cookies = Vec::new();
-    for (parameter, value) in &example.values {
+    for (parameter, value) in values {
         let name = &parameter.name.value;
         match parameter.place {
             In::Path => path = path.replace(&format!("{{{name}}}"), &escaped(value)),
@@ -211,40 +313,31 @@ fn case((operation, file): (&Operation, &str), mount: &Mount, example: &Example<
     if let Some(host) = mount.hosts.first() {
         headers.push(("host".to_owned(), host.replace("*.", "a.")));
     }
-    let name = match example.name.as_str() {
-        "" => format!("{} at {}", operation.key, mount.name),
-        name => format!("{} at {}: {name}", operation.key, mount.name),
-    };
-    let at = |text: String| Spanned::new(text, operation.span);
-    TestCase {
-        name: at(name),
-        file: file.to_owned(),
-        requests: vec![at(format!("{} {path}", operation.method))],
-        headers,
-        credentials: Vec::new(),
-        consumer: None,
-        peer: None,
-        listener: mount.listeners.first().cloned().map(at),
-        at: None,
-        assume: Vec::new(),
-        expect: vec![Spanned::new(
-            Expected::Operation(operation.key.clone()),
-            operation.span,
-        )],
+    (path, headers)
+}
+
+/// Schemes of the first alternative of an operation's security. Their credentials let the request
+/// reach the check of its body.
+fn schemes<'a>(api: &'a Api, operation: &Operation) -> Vec<&'a ir::Scheme> {
+    let first = operation.security.value.0.first();
+    let uses = first.into_iter().flat_map(|alternative| &alternative.0);
+    uses.filter_map(|one| api.schemes.iter().find(|scheme| scheme.name == one.scheme))
+        .collect()
+}
+
+/// True if a parameter has the place of a credential.
+fn carries(place: &Place, parameter: &Parameter) -> bool {
+    let name = &parameter.name.value;
+    match place {
+        Place::Header(field) => is_field(parameter, field),
+        Place::Authorization(_) => is_field(parameter, "authorization"),
+        Place::Query(query) => parameter.place == In::Query && name == query,
+        Place::Cookie(cookie) => parameter.place == In::Cookie && name == cookie,
+        Place::Certificate => false,
     }
 }
 
-/// Percent-encodes all bytes except unreserved characters (RFC 3986 §2.3).
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte));
-            }
-            // Writing into a string cannot fail.
-            other => drop(write!(out, "%{other:02X}")),
-        }
-    }
-    out
+/// True if a parameter is this header field.
+fn is_field(parameter: &Parameter, name: &str) -> bool {
+    parameter.place == In::Header && parameter.name.value.eq_ignore_ascii_case(name)
 }

@@ -6,24 +6,30 @@
 //! operation that can serve at least one request with such a path, regardless of the requests that
 //! other operations serve.
 
+use std::cell::LazyCell;
+
 use diag::{Diagnostic, Sink, Span};
 use policy::Checked;
 use policy::validation::Mode;
 
+use sources::project::files::Files;
 use vocab::lints::{INVARIANT_WITHOUT_OPERATION, VIOLATED_INVARIANT};
 
+use self::engine::Engine;
+use self::example::Example;
 use crate::invariant_file::{Invariant, Require};
 use crate::subjects::{Subject, servers, subjects};
 use crate::wildcard::star;
 use crate::{Api, Settings};
 
+mod engine;
 mod example;
 
 /// Maximum number of findings about one invariant.
 const FINDINGS_MAX: usize = 20;
 
 /// Reports each operation that violates an invariant, and invariants that select no operation.
-pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
+pub(crate) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
     if settings.invariants.all.is_empty() {
         return;
     }
@@ -32,6 +38,13 @@ pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
         .iter()
         .flat_map(|api| subjects(settings, api, &servers))
         .collect();
+    // Only a project without other errors has an engine.
+    let is_runnable = !sink.has_errors();
+    let engine = LazyCell::new(|| {
+        is_runnable
+            .then(|| Engine::of(files, settings, apis))
+            .flatten()
+    });
     for invariant in &settings.invariants.all {
         let Some(span) = invariant.span else { continue };
         let chosen: Vec<&Subject<'_>> = subjects
@@ -53,7 +66,11 @@ pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
             Some((*subject, why))
         });
         for (subject, why) in violated.by_ref().take(FINDINGS_MAX) {
-            report(invariant, (subject, &why), span, sink);
+            let example = subject.example(invariant);
+            let is_confirmed = |one: &Engine| example.as_ref().is_some_and(|it| one.confirms(it));
+            let is_shown = engine.as_ref().is_none_or(is_confirmed);
+            let example = example.filter(|_| is_shown);
+            report(invariant, (subject, &why, example), span, sink);
         }
         let more = violated.count();
         if more > 0 {
@@ -68,7 +85,7 @@ pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
 
 fn report(
     invariant: &Invariant,
-    (subject, why): (&Subject<'_>, &str),
+    (subject, why, example): (&Subject<'_>, &str, Option<Example>),
     span: Span,
     sink: &mut Sink,
 ) {
@@ -81,8 +98,8 @@ fn report(
         Diagnostic::new(&VIOLATED_INVARIANT, subject.span, message)
             .related(span, "the invariant is here")
             .help(format!(
-                "for example the request {}; change the operation, or the invariant, which is a change of the project's rules",
-                subject.example(invariant)
+                "{}change the operation, or the invariant, which is a change of the project's rules",
+                example.map_or_else(String::new, |example| format!("for example {example}; "))
             )),
     );
 }
@@ -119,6 +136,13 @@ impl Invariant {
     /// True if the name of a listener matches the selection, or the selection names no listeners.
     pub(crate) fn fits_listener(&self, listener: &str) -> bool {
         fits(&self.listeners, &[listener])
+    }
+
+    /// True if the invariant accepts a credential that this verifier checks. Invariants that are not
+    /// about credentials accept each one.
+    pub(crate) fn requires_verifier(&self, verifier: &str) -> bool {
+        let auth = &self.require.auth;
+        auth.is_empty() || any(auth, verifier)
     }
 
     /// True if the selection has names of listeners.

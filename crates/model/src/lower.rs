@@ -44,13 +44,21 @@ pub type NotASet = ir::NotASet;
 /// # Errors
 /// Returns an error if two definitions have the same name.
 pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
-    let settings = &model.settings;
+    lower_parts(files, &model.settings, &model.apis)
+}
+
+/// Lowers settings and APIs without errors, as [`lower`] does.
+pub(crate) fn lower_parts(
+    files: &Files,
+    settings: &Settings,
+    described_apis: &[Api],
+) -> Result<Lowered, NotASet> {
     let mut apis = Vec::new();
     let mut contracts = Vec::new();
     let mut refs = Vec::new();
     let mut prose = BTreeMap::new();
     let mut sites = BTreeMap::new();
-    let lowered = parallel::map(model.apis.iter().collect(), |api| {
+    let lowered = parallel::map(described_apis.iter().collect(), |api| {
         let mut lowered = lower_api(api)?;
         let (contract, texts, at) = contract(files, api)?;
         lowered.messages = ir::Messages::of(&contract, &validated(settings, api));
@@ -68,7 +76,7 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
         apis.push(api);
         contracts.push(contract);
     }
-    let documents = documents(model);
+    let documents = documents(described_apis);
     let shared = ir::Shared {
         project: settings.name.value.clone(),
         listeners: values(&settings.listeners)?,
@@ -76,21 +84,21 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
             settings
                 .upstreams
                 .iter()
-                .chain(model.apis.iter().flat_map(|api| &api.upstreams))
+                .chain(described_apis.iter().flat_map(|api| &api.upstreams))
                 .map(|entry| entry.value.ir.clone())
-                .chain(called::upstreams(model))
+                .chain(called::upstreams(settings, described_apis))
                 .collect(),
         )?,
         auth: ir::Set::new(
             settings
                 .auth
                 .iter()
-                .chain(model.apis.iter().flat_map(|api| &api.auth))
+                .chain(described_apis.iter().flat_map(|api| &api.auth))
                 .map(|entry| entry.value.clone())
                 .collect(),
         )?,
         consumers: values(&settings.consumers)?,
-        policies: ir::Set::new(named_policies(model))?,
+        policies: ir::Set::new(named_policies(settings, described_apis))?,
         apis: ir::Set::new(refs)?,
         expose_bundle: settings.defaults.expose_bundle,
         required: settings.required.settings(),
@@ -112,8 +120,8 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
 }
 
 /// Documents that the APIs serve, by SHA-256.
-fn documents(model: &Model) -> BTreeMap<[u8; 32], Vec<u8>> {
-    let all = model.apis.iter().flat_map(|api| &api.documents);
+fn documents(apis: &[Api]) -> BTreeMap<[u8; 32], Vec<u8>> {
+    let all = apis.iter().flat_map(|api| &api.documents);
     all.map(|document| (digest(document), document.clone()))
         .collect()
 }
@@ -125,9 +133,8 @@ fn values<T: Clone + ir::Named>(all: &[Defined<T>]) -> Result<ir::Set<T>, NotASe
 
 /// Policies of gateway.yaml. A policy that only consumer plans name is left out, because the bundle
 /// has a copy of it for the plans.
-fn named_policies(model: &Model) -> Vec<ir::Policy> {
-    let settings = &model.settings;
-    let operations = model.apis.iter().flat_map(|api| {
+fn named_policies(settings: &Settings, apis: &[Api]) -> Vec<ir::Policy> {
+    let operations = apis.iter().flat_map(|api| {
         let operations = api.operations.iter().map(|one| &one.chain);
         operations.chain(api.rest.iter().map(|rest| &rest.chain))
     });

@@ -21,6 +21,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) method: Option<&'a str>,
     /// Path template of the operation. `None`: every path below the mount.
     pub(crate) template: Option<&'a ir::Template>,
+    /// Conditions of the route on fields and query parameters.
+    pub(crate) conditions: &'a [ir::Condition],
     pub(crate) owner: Option<&'a str>,
     pub(crate) tags: Vec<&'a str>,
     security: &'a ir::Security,
@@ -92,6 +94,7 @@ pub(crate) fn subjects<'a>(
                 span: one.span,
                 method: Some(&one.method),
                 template: Some(&one.template),
+                conditions: &one.conditions,
                 owner: one.owner.as_deref(),
                 tags: tags.map(|tag| tag.value.as_str()).collect(),
                 security: &one.security.value,
@@ -121,6 +124,7 @@ pub(crate) fn subjects<'a>(
             span: one.span,
             method: one.endpoint.as_ref().map(|_| crate::rest::Endpoint::METHOD),
             template: one.endpoint.as_ref().map(|endpoint| &endpoint.template),
+            conditions: &[],
             owner: one.owner.as_deref(),
             tags: Vec::new(),
             security: &one.security.value,
@@ -251,6 +255,24 @@ impl Subject<'_> {
         let checks = |wanted: &ir::SchemeUse| self.verifier(wanted).is_some_and(&fits);
         let alternatives = &self.security.0;
         !alternatives.is_empty() && alternatives.iter().all(|one| one.0.iter().any(checks))
+    }
+
+    /// Schemes of an alternative that admits callers without a credential whose verifier `fits`
+    /// accepts; otherwise of the first alternative. Each has its name in the document, and false if
+    /// the gateway does not check its credential.
+    pub(crate) fn admitted_by(&self, fits: impl Fn(&str) -> bool) -> Vec<(&str, bool)> {
+        let checks = |wanted: &ir::SchemeUse| self.verifier(wanted).is_some_and(&fits);
+        let mut alternatives = self.security.0.iter();
+        let open = alternatives.find(|one| !one.0.iter().any(checks));
+        let chosen = open.or(self.security.0.first());
+        let uses = chosen.into_iter().flat_map(|alternative| &alternative.0);
+        uses.map(|wanted| {
+            let mut written = self.api.scheme_names.iter();
+            let written = written.find(|(_, canonical)| **canonical == wanted.scheme);
+            let name = written.map_or(wanted.scheme.as_str(), |(name, _)| name.as_str());
+            (name, self.verifier(wanted).is_some())
+        })
+        .collect()
     }
 
     /// Name of the verifier of a scheme. `None` if the gateway does not check its credentials.

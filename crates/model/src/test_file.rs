@@ -10,11 +10,15 @@ use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, NodeRef, Sink, Span, Spanned};
 use serde_json::{Value, json};
 
+use openapi::strip::write;
 use sources::project::files::Files;
 use vocab::test_file::TESTS;
 
 /// Maximum number of tests of one file.
 const TESTS_MAX: usize = 100_000;
+
+/// Maximum size of the body of a test, in bytes.
+const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// Length of the digest of a check in hexadecimal digits: 128 bits, so that no two checks have the
 /// same digest.
@@ -42,6 +46,8 @@ pub struct TestCase {
     pub requests: Vec<Spanned<String>>,
     /// Header fields of each request: name and value.
     pub headers: Vec<(String, String)>,
+    /// Body of each request. `None`: the body is unknown.
+    pub body: Option<TestBody>,
     /// Credentials: name of the scheme, and true if its verifier accepts the credential.
     pub credentials: Vec<(Spanned<String>, bool)>,
     /// Consumer that owns the valid credentials. `None`: a consumer that gateway.yaml does not
@@ -58,6 +64,16 @@ pub struct TestCase {
     pub assume: Vec<(Spanned<String>, String)>,
     /// Expected decision, never empty.
     pub expect: Vec<Spanned<Expected>>,
+}
+
+/// Body of the requests of a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestBody {
+    /// Text of the body. Empty: the requests have no body.
+    pub text: String,
+    /// True if the text is a JSON value of the test file. The requests then have the media type
+    /// `application/json`, unless `headers` has another one.
+    pub is_json: bool,
 }
 
 /// Expected property of a decision. In strings, `*` stands for any text.
@@ -91,6 +107,9 @@ pub enum Expected {
     AnySent,
     /// The gateway itself responds: `response` without any field.
     AnyResponse,
+    /// No check against the API description refuses the body. Only tests that are made of examples
+    /// expect it.
+    ValidBody,
 }
 
 impl Tests {
@@ -119,15 +138,18 @@ impl TestCase {
         let assume: BTreeMap<&str, &str> = assume
             .map(|(name, reply)| (name.value.as_str(), reply.as_str()))
             .collect();
-        let context = json!([
-            headers,
-            credentials,
-            assume,
-            self.consumer.as_ref().map(|consumer| &consumer.value),
-            self.peer.map(|peer| peer.to_string()),
-            self.listener.as_ref().map(|listener| &listener.value),
-            self.at.map(|at| at.to_string()),
-        ]);
+        let mut context = vec![
+            json!(headers),
+            json!(credentials),
+            json!(assume),
+            json!(self.consumer.as_ref().map(|consumer| &consumer.value)),
+            json!(self.peer.map(|peer| peer.to_string())),
+            json!(self.listener.as_ref().map(|listener| &listener.value)),
+            json!(self.at.map(|at| at.to_string())),
+        ];
+        let body = self.body.as_ref();
+        context.extend(body.map(|body| json!([body.text, body.is_json])));
+        let context = Value::from(context);
         // A check is the list of the context, the request and the expected property. The context
         // can be large, and a test can have thousands of checks.
         let checks = self.requests.iter().flat_map(|request| {
@@ -162,6 +184,7 @@ impl Expected {
             Self::Response(name, value) => json!(["response", name, value]),
             Self::AnySent => json!(["sent"]),
             Self::AnyResponse => json!(["response"]),
+            Self::ValidBody => json!(["body"]),
         }
     }
 }
@@ -185,7 +208,7 @@ pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec
     let mut names: BTreeMap<String, Span> = BTreeMap::new();
     let mut read = Vec::new();
     for node in root.items().take(TESTS_MAX) {
-        let Some(case) = test(named.0, node) else {
+        let Some(case) = test(named.0, node, sink) else {
             continue;
         };
         if let Some(first) = names.get(&case.name.value) {
@@ -203,8 +226,8 @@ pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec
     read
 }
 
-/// Reads one test. `None` if the test does not fit the shape, which is reported.
-fn test(file: &str, node: NodeRef<'_>) -> Option<TestCase> {
+/// Reads one test. `None` if the test has a mistake, which is reported.
+fn test(file: &str, node: NodeRef<'_>, sink: &mut Sink) -> Option<TestCase> {
     if !shape::fits(node, item_shape()) {
         return None;
     }
@@ -215,6 +238,10 @@ fn test(file: &str, node: NodeRef<'_>) -> Option<TestCase> {
     };
     let credentials = pairs(node.get("credentials"));
     let credentials = credentials.map(|(scheme, state)| (scheme, state == "valid"));
+    let body = match node.get("body") {
+        Some(value) => Some(body(value, sink)?),
+        None => None,
+    };
     Some(TestCase {
         name: text(node.get("name")?)?,
         file: file.to_owned(),
@@ -222,6 +249,7 @@ fn test(file: &str, node: NodeRef<'_>) -> Option<TestCase> {
         headers: pairs(node.get("headers"))
             .map(|(name, value)| (name.value, value))
             .collect(),
+        body,
         credentials: credentials.collect(),
         consumer: node.get("consumer").and_then(text),
         peer: node
@@ -235,6 +263,25 @@ fn test(file: &str, node: NodeRef<'_>) -> Option<TestCase> {
             .and_then(|text| text.parse().ok()),
         assume: pairs(node.get("assume")).collect(),
         expect: node.get("expect").map(expected).unwrap_or_default(),
+    })
+}
+
+/// Reads `body`. `None` if it is too large, which is reported.
+fn body(value: NodeRef<'_>, sink: &mut Sink) -> Option<TestBody> {
+    let text = match value.as_str() {
+        Some(text) => (text.len() <= BODY_BYTES_MAX).then(|| text.to_owned()),
+        None => write::json_line(value, BODY_BYTES_MAX),
+    };
+    if text.is_none() {
+        let message = format!("the body of a test has at most {BODY_BYTES_MAX} bytes");
+        sink.push(
+            Diagnostic::new(&BAD_VALUE, value.span(), message)
+                .help("write a shorter body, or assume the result of `validate`"),
+        );
+    }
+    Some(TestBody {
+        text: text?,
+        is_json: value.as_str().is_none(),
     })
 }
 

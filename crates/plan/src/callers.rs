@@ -19,6 +19,8 @@ pub struct Callers {
     pub consumers: BTreeMap<String, u64>,
     /// Number of requests of consumers beyond the first [`NAMES_MAX`].
     pub others: u64,
+    /// True if not every request is known to be concerned.
+    pub is_upper_bound: bool,
 }
 
 impl Callers {
@@ -34,6 +36,7 @@ impl Callers {
     pub(crate) fn merge(&mut self, other: &Self) {
         self.requests += other.requests;
         self.others += other.others;
+        self.is_upper_bound |= other.is_upper_bound;
         for (name, count) in &other.consumers {
             self.add_named(name, *count);
         }
@@ -52,9 +55,10 @@ impl Callers {
     /// (1)`.
     #[must_use]
     pub fn sentence(&self) -> String {
+        let bound = if self.is_upper_bound { "at most " } else { "" };
         let mut text = match self.requests {
-            1 => "1 request of the logs".to_owned(),
-            count => format!("{count} requests of the logs"),
+            1 => format!("{bound}1 request of the logs"),
+            count => format!("{bound}{count} requests of the logs"),
         };
         let mut named: Vec<(&String, &u64)> = self.consumers.iter().collect();
         if named.is_empty() {

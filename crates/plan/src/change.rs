@@ -42,6 +42,9 @@ pub struct Change {
     pub source_old: Option<Place>,
     /// Source location of the new value. `None` if it is unknown or there is no new value.
     pub source_new: Option<Place>,
+    /// Setting of gateway.yaml that operations inherit and that has the value, such as
+    /// `defaults.policies`. `None` for all other values.
+    pub cause: Option<String>,
     /// Listeners and mounts of the requests that the change concerns. Empty for a change that
     /// concerns no requests.
     pub places: BTreeSet<RequestPlace>,
@@ -399,6 +402,7 @@ impl Change {
             new,
             source_old: None,
             source_new: None,
+            cause: None,
             places: BTreeSet::new(),
             environments: BTreeSet::new(),
             stands_for: BTreeSet::new(),

@@ -15,6 +15,9 @@ pub(super) fn conceal(plan: &mut Plan, concealed: &ConcealedTexts) {
     if concealed.is_empty() {
         return;
     }
+    for schema in plan.schemas.values_mut() {
+        *schema = without(concealed, std::mem::take(schema));
+    }
     for change in &mut plan.changes {
         change.old = without(concealed, std::mem::take(&mut change.old));
         change.new = without(concealed, std::mem::take(&mut change.new));

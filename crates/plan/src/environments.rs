@@ -125,8 +125,10 @@ type Known = HashMap<(String, usize), usize>;
 fn empty(plan: &Plan) -> Plan {
     Plan {
         changes: Vec::new(),
+        schemas: BTreeMap::new(),
         no_op: true,
         missing: Vec::new(),
+        logs: Vec::new(),
         notes: Vec::new(),
         bugs: Vec::new(),
         too_large: Vec::new(),
@@ -172,6 +174,7 @@ impl Plan {
     fn add(&mut self, plan: Self, environment: &str, known: &mut Known) {
         self.environments.insert(environment.to_owned());
         self.no_op &= plan.no_op;
+        self.schemas.extend(plan.schemas);
         self.add_changes(plan.changes, environment, known);
         let missing = plan.missing.into_iter();
         let missing: Vec<_> = missing.filter(|one| !self.missing.contains(one)).collect();

@@ -177,6 +177,17 @@ impl Line<'_> {
         self.values.clone().or_else(own)
     }
 
+    /// Inherited setting that causes the line. `None` for a line about one operation, and if the
+    /// changes have several causes.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        let first = self.first();
+        let is_same = self.changes.iter().all(|one| one.cause == first.cause);
+        let concerns_several = self.changes.len() > 1 || first.operations.len() > 1;
+        let cause = first.cause.as_deref();
+        cause.filter(|_| is_same && concerns_several)
+    }
+
     /// Number of changes whose source locations differ from those of the first change.
     #[must_use]
     pub fn other_places(&self) -> usize {

@@ -44,7 +44,7 @@ pub fn render(report: &Report<'_>) -> String {
         false => counts.join(", "),
     };
     let _ = writeln!(out, "Plan: {}: {summary}", data(&report.compared()));
-    for note in &report.plan.notes {
+    for note in report.plan.all_notes() {
         let _ = writeln!(out, "::notice title=plan::{}", data(note));
     }
     if left_out > 0 {

@@ -41,6 +41,7 @@ pub fn render(report: &Report<'_>) -> String {
         }
         main {
             (counts(report))
+            @for sentence in &report.plan.logs { p.note { (printable(sentence)) } }
             @if !written.all().is_empty() {
                 p.places { "All changes: " (places(report, written.all())) }
             }
@@ -182,9 +183,11 @@ fn line(report: &Report<'_>, one: &Line<'_>, location: &Location<'_>) -> Markup 
             @if let Some(reach) = &change.reaches { p { (printable(&reach.text())) } }
             @match location {
                 Location::New(located) if !located.is_empty() => {
-                    p.places { (places(report, located)) (more_places(one.other_places())) }
+                    p.places { (cause(one)) (places(report, located)) (more_places(one.other_places())) }
                 }
-                Location::Of(fingerprint) => { p.places { "at the place of " code { (fingerprint) } } }
+                Location::Of(fingerprint) => {
+                    p.places { (cause(one)) "at the place of " code { (fingerprint) } }
+                }
                 Location::New(_) | Location::Last => {}
             }
             @if let Some(witness) = &change.witness {
@@ -196,6 +199,11 @@ fn line(report: &Report<'_>, one: &Line<'_>, location: &Location<'_>) -> Markup 
             @if let Some(met) = &change.met { p { "Meets " (met.sentence()) } }
         }
     }
+}
+
+/// Inherited setting that causes a line, before its source locations.
+fn cause(one: &Line<'_>) -> Markup {
+    html! { @if let Some(cause) = one.cause() { code { (cause) } ": " } }
 }
 
 /// Old and new value, side by side.

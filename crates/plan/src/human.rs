@@ -36,10 +36,12 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
         out.push_str("No changes: the meaning is the same.\n");
     }
     if plan.changes.is_empty() {
+        logs(&mut out, report);
         missing(&mut out, report);
         return out;
     }
     counts(&mut out, report, paint);
+    logs(&mut out, report);
     let sections = fold::sections(&plan.changes, |changes| match look.all {
         true => fold::unfolded(changes),
         false => fold::lines(report, changes),
@@ -60,6 +62,13 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
     missing(&mut out, report);
     gates(&mut out, report, paint);
     out
+}
+
+/// Renders the results of replayed logs.
+fn logs(out: &mut String, report: &Report<'_>) {
+    for sentence in &report.plan.logs {
+        out.push_str(&format!("{sentence}\n"));
+    }
 }
 
 /// Renders the number of changes of each class, with the meaning of the class.
@@ -93,7 +102,7 @@ fn lines<'a>(
                 false => written.of(one),
             };
             written.add(one);
-            line(out, report, (one, &location), paint);
+            line(out, report, (one, &location), (look, paint));
         } else {
             *left.entry(one.label).or_default() += one.changes.len();
         }
@@ -110,7 +119,7 @@ fn line(
     out: &mut String,
     report: &Report<'_>,
     (line, location): (&Line<'_>, &Location<'_>),
-    paint: Paint,
+    (look, paint): (Look, Paint),
 ) {
     let (symbol, change) = (line.symbol(), line.first());
     let remark = report
@@ -120,12 +129,17 @@ fn line(
     let environments = report
         .environments_of(change)
         .map(|environments| format!(" ({environments})"));
+    // People read the meaning of a check; `--all` also names it.
+    let id = match change.message.is_some() && look.all {
+        true => format!(" {}", change.id),
+        false => String::new(),
+    };
     let head = format!(
         "{symbol} {:<12} {}{}  {}{remark}",
         line.label,
         line.what,
         environments.unwrap_or_default(),
-        paint.dim(&line.fingerprints())
+        paint.dim(&(line.fingerprints() + &id))
     );
     out.push_str("  ");
     out.push_str(&if symbol == "!" {
@@ -154,6 +168,8 @@ fn line(
         Location::New(_) | Location::Last => None,
     };
     if let Some(places) = places {
+        let cause = line.cause().map(|cause| format!("{cause}: "));
+        let places = cause.unwrap_or_default() + &places;
         out.push_str(&format!("      {}\n", paint.dim(&places)));
     }
     if let Some(witness) = change.witness.as_ref().filter(|_| {

@@ -64,10 +64,11 @@ pub fn document(report: &Report<'_>) -> Value {
         "environments": environments,
         "counts": counts,
         "changes": plan.changes.iter().map(|change| one(change, report)).collect::<Vec<_>>(),
+        "schemas": plan.schemas,
         "gates": gates,
         "acknowledgements": given,
         "missing": plan.missing,
-        "notes": plan.notes,
+        "notes": plan.all_notes().collect::<Vec<_>>(),
     })
 }
 
@@ -116,6 +117,7 @@ fn one(change: &Change, report: &Report<'_>) -> Value {
         "subject": change.subject,
         "old": change.old,
         "new": change.new,
+        "cause": change.cause,
         "source": {"old": place(change.source_old.as_ref()), "new": place(change.source_new.as_ref())},
         "environments": change.environments.iter().filter(|name| !name.is_empty()).collect::<Vec<_>>(),
         "count": change.count(),
@@ -123,7 +125,7 @@ fn one(change: &Change, report: &Report<'_>) -> Value {
         "paths": change.paths(),
         "listeners": change.places.iter().map(|place| &place.listener).collect::<std::collections::BTreeSet<_>>(),
         "witness": change.witness.as_ref().map(witness),
-        "log": change.met.as_ref().map(|met| json!({"requests": met.requests, "consumers": met.consumers, "others": met.others})),
+        "log": change.met.as_ref().map(|met| json!({"requests": met.requests, "consumers": met.consumers, "others": met.others, "at_most": met.is_upper_bound})),
         "why_none": change.why_none,
         "fingerprint": change.fingerprint,
         "acked": acked,

@@ -10,6 +10,7 @@
 
 pub mod ask;
 mod callers;
+mod causes;
 mod change;
 pub mod changelog;
 mod class;
@@ -67,7 +68,7 @@ pub use change::{
 pub use class::{Class, Section};
 pub use operation_ref::OperationRef;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::digest::Digest;
 
@@ -98,11 +99,16 @@ pub struct Plan {
     pub environments: BTreeSet<String>,
     /// Changes, in the order of the plan.
     pub changes: Vec<Change>,
+    /// Schemas that values of changes contain only as `{"$recursive": DIGEST}`, by digest.
+    pub schemas: BTreeMap<String, serde_json::Value>,
     /// True if a release would not change behaviour: all changes concern prose or release rules.
     pub no_op: bool,
     /// Names of inputs that were not available: `source` for the old side's source map, `schemas`
     /// for the schemas of a bundle built before contracts contained schemas.
     pub missing: Vec<&'static str>,
+    /// Results of the replayed access logs, one sentence for each environment. Empty: no log was
+    /// replayed.
+    pub logs: Vec<String>,
     /// Notes for the reader, such as parts of the configuration that were not compared.
     pub notes: Vec<String>,
     /// Messages about witnesses that do not show their change. Each is a bug in the comparison.
@@ -180,6 +186,7 @@ pub fn compare_on(
             .sort_by_key(|change| (change.section, change.class));
     }
     places::add(&mut plan, old, new);
+    causes::add(&mut plan, old, new);
     reaches::add(&mut plan, old, new);
     let sources = [Some(new), old].into_iter().flatten();
     for source in sources.filter_map(|side| side.source.as_ref()) {
@@ -290,6 +297,11 @@ fn bare(bundle: Digest, half: remainder::ComparedSide) -> Side {
 }
 
 impl Plan {
+    /// Results of replayed logs, and all other notes.
+    pub fn all_notes(&self) -> impl Iterator<Item = &String> {
+        self.logs.iter().chain(&self.notes)
+    }
+
     /// Adds a line for each witness that does not show its change.
     fn report_bugs(&mut self) {
         let lines = self.bugs.iter().map(|bug| {
@@ -315,8 +327,10 @@ impl Plan {
             new: new.bundle,
             environments: BTreeSet::new(),
             changes: Vec::new(),
+            schemas: BTreeMap::new(),
             no_op: false,
             missing: Vec::new(),
+            logs: Vec::new(),
             notes: Vec::new(),
             bugs: Vec::new(),
             too_large: Vec::new(),

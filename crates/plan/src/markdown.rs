@@ -17,6 +17,9 @@ use diag::text::printable;
 /// Maximum size of a comment, in bytes: 60,000. GitHub accepts 65,536 characters.
 pub const BYTES_MAX: usize = 60_000;
 
+/// Maximum number of results of replayed logs that the head contains.
+const LOGS_MAX: usize = 16;
+
 /// Maximum number of blocked changes that the head describes.
 const STOPPING_MAX: usize = 30;
 
@@ -38,6 +41,9 @@ const WITNESS_MAX: usize = 20_000;
 
 /// Maximum length of a code span before the sections of the comment, in characters.
 const HEAD_SPAN_MAX: usize = 100;
+
+/// Maximum length of the values of a blocked change in the head, in characters.
+const ARROW_MAX: usize = 180;
 
 /// Bytes reserved for the last line, and for the markup of each section.
 const FOOT_BYTES: usize = 400;
@@ -87,6 +93,9 @@ fn head(report: &Report<'_>, written: &WrittenPlaces<'_>) -> String {
     // A later run searches for this marker to update the comment.
     let mut out = format!("<!-- gwc plan -->\n### Gateway plan: {verdict}\n");
     out.push_str(&counts(report));
+    for sentence in report.plan.logs.iter().take(LOGS_MAX) {
+        out.push_str(&format!("\n{}\n", code(sentence, SPAN_MAX)));
+    }
     out.push_str(&format!(
         "\n{}{environment}\n",
         code(&report.compared(), SPAN_MAX)
@@ -161,10 +170,10 @@ fn blocked_line(report: &Report<'_>, one: &Line<'_>) -> String {
     let change = one.first();
     let arrow = match (one.changes.len(), one.values()) {
         (_, None) => None,
-        (1, Some(_)) => Some(arrow_within(change, HEAD_SPAN_MAX)),
+        (1, Some(_)) => Some(arrow_within(change, ARROW_MAX)),
         (_, Some(values)) => Some(joined(values)),
     };
-    let arrow = arrow.map(|arrow| format!(" {}", code(&arrow, HEAD_SPAN_MAX)));
+    let arrow = arrow.map(|arrow| format!(" {}", code(&arrow, ARROW_MAX)));
     let names = one.names.as_ref();
     let names = names.map(|names| format!("\n  - {}", code(names, HEAD_SPAN_MAX)));
     format!(
@@ -287,13 +296,17 @@ fn line(report: &Report<'_>, one: &Line<'_>, location: &Location<'_>) -> String 
     if let Some(reach) = &change.reaches {
         line.push_str(&format!("  - {}\n", code(&reach.text(), SPAN_MAX)));
     }
+    let cause = one
+        .cause()
+        .map(|cause| format!("{}: ", code(cause, SPAN_MAX)));
+    let cause = cause.unwrap_or_default();
     match location {
         Location::New(located) if !located.is_empty() => {
             let (places, more) = (places(report, located), more_places(one.other_places()));
-            line.push_str(&format!("  - {places}{more}\n"));
+            line.push_str(&format!("  - {cause}{places}{more}\n"));
         }
         Location::Of(fingerprint) => {
-            line.push_str(&format!("  - at the place of `{fingerprint}`\n"));
+            line.push_str(&format!("  - {cause}at the place of `{fingerprint}`\n"));
         }
         Location::New(_) | Location::Last => {}
     }

@@ -309,7 +309,7 @@ fn paths(change: &Change, operation: &OperationRef) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Values {
     /// Subject with a final `: `. Empty if [`what`] shows it. A change of a client contract begins
-    /// with the id of its check, and with `(warn)` if it is only a warning.
+    /// with the meaning of its check, and with `(warn)` if it is only a warning.
     pub subject: String,
     /// Former value. `None` for a first release.
     pub old: Option<String>,
@@ -331,8 +331,8 @@ pub fn values(change: &Change) -> Values {
 /// `chars_max` characters.
 fn values_within(change: &Change, chars_max: usize) -> Values {
     let check = match &change.message {
-        Some(message) if message.level == Level::Warn => format!("{} (warn) ", change.id),
-        Some(_) => format!("{} ", change.id),
+        Some(message) if message.level == Level::Warn => format!("{} (warn); ", check(change.id)),
+        Some(_) => format!("{}; ", check(change.id)),
         None => String::new(),
     };
     let subject = match is_named_by_subject(change) {
@@ -346,6 +346,14 @@ fn values_within(change: &Change, chars_max: usize) -> Values {
         old: has_old.then(|| printable(&old)),
         new: printable(&new),
     }
+}
+
+/// Meaning of a check in plain text, without a full stop. The id of the check if it has none.
+fn check(id: &str) -> String {
+    let Some(check) = vocab::checks::of(id) else {
+        return id.to_owned();
+    };
+    check.means.trim_end_matches('.').replace('`', "")
 }
 
 /// Formats a change as an arrow: `access: header x-key → open to everyone`.

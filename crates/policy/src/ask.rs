@@ -13,6 +13,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
 use sha2::{Digest as _, Sha256};
 
+use crate::invalid::Invalid;
 use crate::key_cell::{KeyCell, Remote};
 use crate::leases::PermitWait;
 use crate::password;
@@ -498,6 +499,21 @@ impl Answers {
             CheckResult::Computed(is_genuine) => Ok(is_genuine),
             CheckResult::Pending | CheckResult::Unavailable => Err(Box::new(Effect::Secret(id))),
         }
+    }
+
+    /// Differences between the request and the API description. `None`: no check found any.
+    #[must_use]
+    pub fn invalid(&self) -> Option<&Arc<Invalid>> {
+        let mut all = self.0.iter();
+        all.find_map(|(_, answer)| match answer {
+            Answer::Examined(examined) => examined.invalid.as_ref(),
+            Answer::Http(_)
+            | Answer::Outage(_)
+            | Answer::Fetched
+            | Answer::Counted(_)
+            | Answer::Permit(_)
+            | Answer::Processed(_) => None,
+        })
     }
 
     /// True if there are no answers.

@@ -2,7 +2,8 @@
 //!
 //! Ids and default levels are the same as in oasdiff, so that users of oasdiff recognise them.
 //! `left_out.tsv` lists the ids of oasdiff that have no row, each with the reason. `deviations.tsv`
-//! lists the cases of oasdiff's own tests for which gwc reports other findings.
+//! lists the cases of oasdiff's own tests for which gwc reports other findings, `further.tsv` the breaks
+//! that gwc reports beside the findings of one rule.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -74,6 +75,31 @@ pub fn deviations() -> impl Iterator<Item = Deviation> {
     })
 }
 
+/// Break that gwc reports in a case of oasdiff's tests, beside the findings that the case expects.
+/// Such a case runs the checks of one rule only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FurtherBreak {
+    /// Name of oasdiff's test.
+    pub case: &'static str,
+    /// Check of level `error` that gwc reports.
+    pub id: &'static str,
+    /// Cause of the break in the documents of the case.
+    pub why: &'static str,
+}
+
+/// Further breaks in the cases of oasdiff's tests.
+pub fn further_breaks() -> impl Iterator<Item = FurtherBreak> {
+    let lines = include_str!("further.tsv").lines();
+    lines.filter_map(|line| {
+        let mut cells = line.splitn(3, '\t');
+        Some(FurtherBreak {
+            case: cells.next()?,
+            id: cells.next()?,
+            why: cells.next()?,
+        })
+    })
+}
+
 fn rows() -> impl Iterator<Item = Check> {
     include_str!("checks.tsv").lines().map(|line| {
         let mut columns = line.split('\t');
@@ -125,6 +151,9 @@ mod tests {
         assert!(left_out().all(|(id, why)| of(id).is_none() && !why.is_empty()));
         let lines = include_str!("deviations.tsv").lines().count();
         let with_reason = deviations().filter(|one| !one.why.is_empty());
+        assert_eq!(with_reason.count(), lines);
+        let lines = include_str!("further.tsv").lines().count();
+        let with_reason = further_breaks().filter(|one| !one.why.is_empty());
         assert_eq!(with_reason.count(), lines);
     }
 }

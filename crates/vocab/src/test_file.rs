@@ -44,6 +44,11 @@ static TEST: Object = Object {
             "Fields of the request.",
         ),
         F::optional(
+            "body",
+            Shape::Any,
+            "Body of each request: a string that is sent as it is, or another value that is sent as JSON. Default: the body is unknown.",
+        ),
+        F::optional(
             "credentials",
             Table(&Word(&["valid", "forged"])),
             "Credentials by the name of their security scheme: one that its verifier accepts, or an unknown one.",

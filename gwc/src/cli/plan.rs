@@ -118,8 +118,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         note_rules(&mut plan);
         plan.notes.extend(channels::unused(&args.at, context));
     }
-    let replayed = replays(args, &pairs, &mut plan)?;
-    plan.notes.extend(replayed);
+    plan.logs = replays(args, &pairs, &mut plan)?;
     // The gates of the old version also apply, so that a change cannot pass by disabling a gate.
     let rules: Vec<&Rules> = pairs
         .iter()

@@ -228,49 +228,19 @@ fn row(
 ) -> Row {
     let status = match status {
         Ok(status) => status,
-        Err(error) => {
-            let error = format!("{error:#}");
-            return Row {
-                state: format!("{name}: unreachable"),
-                text: NodeText {
-                    name: name.to_owned(),
-                    text: format!("unreachable: {}", printable(&error)),
-                    is_named: true,
-                },
-                json: json!({"node": name, "name": null, "belongs": null, "bundle": null,
-                             "agrees": false, "hold": null, "guard": null, "requests": null,
-                             "error": error}),
-                requests: None,
-                is_reachable: false,
-            };
-        }
+        Err(error) => return unreachable_row(name, &error),
     };
     let own_name = status.all["node"].as_str().unwrap_or("-");
     let belongs = wanted.and_then(|wanted| wanted.belongs(&status));
     let another = fleet::follows_another(&status, place);
     let agrees = another.is_none() && wanted.is_none_or(|wanted| wanted.is_run_by(&status));
-    let mut text = belongs.map_or_else(String::new, |it| format!("{}, ", place_text(it)));
-    text.push_str(&format!(
-        "runs {}",
-        short(status.bundle.as_deref().unwrap_or("no bundle"))
-    ));
     let rollout = &status.all["rollout"];
-    let requests = &rollout["requests"];
-    let mut requests_by_version = None;
-    if let (Some(base), Some(candidate)) =
-        (requests["base"].as_u64(), requests["candidate"].as_u64())
-    {
-        let other = short(rollout["candidate"].as_str().unwrap_or("another"));
-        text.push_str(&format!(" and {other}"));
-        requests_by_version = Some([base, candidate]);
-        if !is_grouped {
-            text.push_str(&format!(" ({base} and {candidate} requests)"));
-        }
-    }
-    if let Some(why) = rollout["candidate_refused"].as_str() {
-        text.push_str(&format!(", release refused: {why}"));
-    }
-    let guard = &rollout["guard"];
+    let (guard, counts) = (&rollout["guard"], &rollout["requests"]);
+    let count = |version: &str| counts[version].as_u64();
+    let requests = count("base").zip(count("candidate"));
+    let requests = requests.map(|(base, candidate)| [base, candidate]);
+    let mut text = belongs.map_or_else(String::new, |it| format!("{}, ", place_text(it)));
+    text.push_str(&version_text(&status, requests.filter(|_| !is_grouped)));
     let guard_text = match is_grouped {
         true => guard["result"].as_str().map(str::to_owned),
         false => guards::guard_text(guard, needed),
@@ -296,21 +266,56 @@ fn row(
         guard["result"],
         guard["by"],
         rollout["candidate_refused"],
-        requests.is_object(),
+        counts.is_object(),
     ]);
     Row {
         state: state.to_string(),
         json: json!({"node": name, "name": own_name, "belongs": belongs, "bundle": status.bundle,
                      "agrees": agrees, "hold": status.hold, "guard": guard,
-                     "requests": requests, "error": null}),
+                     "requests": counts, "error": null}),
         text: NodeText {
             name: format!("{name} ({})", printable(own_name)),
             text: printable(&text),
             is_named: !agrees || status.hold.is_some() || guard["result"] == "failed",
         },
-        requests: requests_by_version,
+        requests,
         is_reachable: true,
     }
+}
+
+fn unreachable_row(name: &str, error: &anyhow::Error) -> Row {
+    let error = format!("{error:#}");
+    Row {
+        state: format!("{name}: unreachable"),
+        text: NodeText {
+            name: name.to_owned(),
+            text: format!("unreachable: {}", printable(&error)),
+            is_named: true,
+        },
+        json: json!({"node": name, "name": null, "belongs": null, "bundle": null,
+                     "agrees": false, "hold": null, "guard": null, "requests": null,
+                     "error": error}),
+        requests: None,
+        is_reachable: false,
+    }
+}
+
+/// Bundles that a gateway runs, with their numbers of requests, and why it refuses the release.
+fn version_text(status: &Status, requests: Option<[u64; 2]>) -> String {
+    let runs = short(status.bundle.as_deref().unwrap_or("no bundle"));
+    let mut text = format!("runs {runs}");
+    let rollout = &status.all["rollout"];
+    if rollout["requests"].is_object() {
+        let other = short(rollout["candidate"].as_str().unwrap_or("another"));
+        text.push_str(&format!(" and {other}"));
+    }
+    if let Some([base, candidate]) = requests {
+        text.push_str(&format!(" ({base} and {candidate} requests)"));
+    }
+    if let Some(why) = rollout["candidate_refused"].as_str() {
+        text.push_str(&format!(", release refused: {why}"));
+    }
+    text
 }
 
 /// Line with the numbers of requests of all gateways that serve two versions. `None`: there are none.

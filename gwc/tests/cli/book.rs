@@ -306,6 +306,27 @@ fn workflow_plans_before_its_gates_decide() {
 }
 
 #[test]
+fn workflow_counts_the_requests_of_its_log() {
+    let project = branch();
+    let reference = ["update-ref", "refs/remotes/origin/main", "main"];
+    git(project.path(), &reference);
+    let runner = Runner::new();
+    let log = runner.file("access log");
+    fs::write(&log, "{\"http_method\": \"GET\", \"path\": \"/orders\"}\n").expect("there is room");
+    let log = log.display().to_string();
+    let check = steps_of(&workflow(), "check");
+    let base = ("BASE", "refs/remotes/origin/main");
+    for (path, count) in [(log.as_str(), 1), ("", 0)] {
+        assert_eq!(
+            runner.run(project.path(), &check, &[base, ("LOG", path)]),
+            0
+        );
+        let comment = runner.comment();
+        assert_eq!(comment.matches("logs: ").count(), count, "{comment}");
+    }
+}
+
+#[test]
 fn workflow_plans_every_environment() {
     let project = branch();
     project.write("test.yaml", "defaults: {timeout: 9s}\n");

@@ -12,27 +12,30 @@ fn violation_names_a_request_of_its_operation() {
         (
             "{path: /v1/orders/*}",
             &[
-                ("orders/getOrder", "GET http://api.shop.example/v1/orders/1"),
+                (
+                    "orders/getOrder",
+                    "GET http://api.shop.example/v1/orders/1 --credential key=valid",
+                ),
                 (
                     "orders/latest",
-                    "GET http://api.shop.example/v1/orders/latest",
+                    "GET http://api.shop.example/v1/orders/latest -H \"x-version: 2\" --credential key=valid",
                 ),
                 (
                     "orders/headAny",
-                    "HEAD http://api.shop.example/v1/orders/latest",
+                    "HEAD http://api.shop.example/v1/orders/latest --credential key=valid",
                 ),
             ][..],
         ),
         (
             "{path: /orders}",
             &[
-                ("orders/listOrders", "GET /orders"),
-                ("orders/addOrder", "POST /orders"),
+                ("orders/listOrders", "GET /orders --credential key=valid"),
+                ("orders/addOrder", "POST /orders --credential key=valid"),
             ],
         ),
         (
             "{operations: [orders/headAny], path: \"/*/latest\"}",
-            &[("orders/headAny", "HEAD /1/latest")],
+            &[("orders/headAny", "HEAD /1/latest --credential key=valid")],
         ),
     ] {
         let project = with_invariants(&rule(selection));
@@ -58,18 +61,101 @@ fn violation_names_a_request_of_its_operation() {
         // The engine confirms the requests.
         project.edit("gateway.yaml", "invariants: [rules.yaml]\n", "");
         for (key, request) in expected {
-            let (method, url) = request.split_once(' ').expect("a request");
-            // This operation has a condition on a field.
-            let field = ["-H", "X-Version: 2"];
-            let field = if *key == "orders/latest" {
-                &field[..]
-            } else {
-                &[]
-            };
-            let answer = explained(&project, &[&[method, url], field].concat());
+            let words = words(request);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let answer = explained(&project, &words);
             assert_eq!(answer["operation"]["key"], *key, "{request}");
+            assert_eq!(answer["decision"], "forward", "{request}");
         }
     }
+}
+
+/// Arguments of a command, separated by spaces outside of quotes.
+fn words(text: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut is_quoted = false;
+    for c in text.chars() {
+        match c {
+            '"' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => words.push(String::new()),
+            c => words.last_mut().expect("a word").push(c),
+        }
+    }
+    words
+}
+
+/// Examples in the findings about this invariant.
+fn examples(rule: &str, security: &str) -> Vec<String> {
+    let project = with_invariants(&format!("- {{name: one, {rule}}}\n"));
+    project.edit("orders.yaml", "security: [{key: []}]", security);
+    let found = project.run(&["lint", "--format", "json"]).with(1);
+    let found = found.json("lint/v1");
+    let findings = found["findings"].as_array().expect("a list").iter();
+    let violations = findings.filter(|one| one["name"] == "violated-invariant");
+    violations
+        .map(|one| {
+            let help = one["help"].as_str().expect("a text");
+            let example = help.strip_prefix("for example the request ").expect(help);
+            example.split_once(';').expect("a rest").0.to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn example_has_the_credentials_that_violate() {
+    let open = "security: [{key: []}, {}]";
+    let select = "where: {operations: [orders/listOrders]}";
+    for (rule, security, expected) in [
+        (
+            "require: {authenticated: true}",
+            open,
+            "GET /orders` without a credential",
+        ),
+        (
+            "require: {kinds: [cors]}",
+            open,
+            "GET /orders` without a credential",
+        ),
+        (
+            "require: {not_kinds: [rate_limit]}",
+            "security: [{key: []}]",
+            "GET /orders --credential key=valid`",
+        ),
+    ] {
+        let found = examples(&format!("{select}, {rule}"), security);
+        assert_eq!(found.len(), 1, "{rule}: {found:?}");
+        assert!(
+            found[0].ends_with(expected.trim_start_matches("GET ")),
+            "{rule}: {found:?}"
+        );
+    }
+}
+
+/// The engine decides a request before it is shown: another API serves the path of this example.
+#[test]
+fn example_of_another_operation_is_not_shown() {
+    let project = with_invariants(
+        "- {name: one, where: {operations: [orders/getOrder], path: /v1/orders/*}, require: {unreachable: true}}\n",
+    );
+    let has_example = || project.run(&["lint"]).with(1).out.contains("for example");
+    assert!(has_example());
+    project.write(
+        "other.yaml",
+        "openapi: 3.1.0
+info: {title: Other, version: \"1\"}
+security: [{key: []}]
+paths:
+  /orders/1: {get: {operationId: read, responses: {\"200\": {description: fine}}}}
+components:
+  securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
+",
+    );
+    project.edit(
+        "gateway.yaml",
+        "auth: {keys",
+        "  other: {path: other.yaml, mount: {base_path: /v1, hosts: [api.shop.example]}}\nauth: {keys",
+    );
+    assert!(!has_example());
 }
 
 #[test]
@@ -80,6 +166,7 @@ fn example_belongs_to_no_other_operation() {
     project.edit("orders.yaml", "/orders/latest:", "/orders/1:");
     let found = project.run(&["lint"]).with(1).out;
     let out = found.split_whitespace().collect::<Vec<_>>().join(" ");
-    let expected = "for example the request `GET http://api.shop.example/v1/orders/x`";
+    let expected =
+        "for example the request `GET http://api.shop.example/v1/orders/x --credential key=valid`";
     assert!(out.contains(expected), "{out}");
 }

@@ -229,7 +229,7 @@ fn undescribed_requests_are_operations_too() {
         "{out}"
     );
     assert!(
-        out.contains("for example the request `GET /admin/users`"),
+        out.contains("for example the request `GET /admin/users"),
         "{out}"
     );
 }

@@ -1,6 +1,6 @@
 //! Cases of oasdiff's tests (corpus/oasdiff): `gwc diff` reports the same ids and levels as
-//! oasdiff, and no other errors. `vocab::checks::deviations` lists the deliberate differences, each
-//! with its reason.
+//! oasdiff, and no other errors. `vocab::checks::deviations` lists the deliberate differences, and
+//! `vocab::checks::further_breaks` the errors beside those of the case's rule, each with its reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -95,6 +95,20 @@ fn differences(case: &Case, found: &BTreeMap<Finding, Vec<usize>>) -> BTreeSet<S
     out
 }
 
+/// Ids of the reported errors that neither the case nor `deliberate` names.
+fn further(
+    case: &Case,
+    found: &BTreeMap<Finding, Vec<usize>>,
+    deliberate: &BTreeSet<String>,
+) -> BTreeSet<String> {
+    let errors = found.keys().filter(|(level, _)| level == "error");
+    let others = errors.filter(|finding| {
+        let is_deliberate = deliberate.contains(&format!("+error {}", finding.1));
+        !case.expected.contains_key(*finding) && !is_deliberate
+    });
+    others.map(|(_, id)| id.clone()).collect()
+}
+
 #[test]
 fn cases_of_oasdiff_have_their_ids_and_levels() {
     let folder = prerequisite::corpus::folder().join("oasdiff");
@@ -102,6 +116,11 @@ fn cases_of_oasdiff_have_their_ids_and_levels() {
     let cases = cases(&table);
     assert_eq!(cases.len(), 176);
     let known = deliberate();
+    let mut kept: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for one in vocab::checks::further_breaks() {
+        let ids = kept.entry(one.case).or_default();
+        assert!(ids.insert(one.id.to_owned()), "{one:?}");
+    }
     let nowhere = Project::empty();
     let (mut wrong, mut equal) = (String::new(), 0);
     for case in &cases {
@@ -127,18 +146,28 @@ fn cases_of_oasdiff_have_their_ids_and_levels() {
         if differences != *expected {
             let _ = writeln!(wrong, "{}: {differences:?}, not {expected:?}", case.name);
         }
+        let further = further(case, &found, expected);
+        let kept = kept.get(&*case.name).unwrap_or(&none);
+        if further != *kept {
+            let _ = writeln!(wrong, "{}: further {further:?}, not {kept:?}", case.name);
+        }
         equal += usize::from(differences.is_empty());
     }
     println!("{equal} of {} cases are equal", cases.len());
     assert!(wrong.is_empty(), "{wrong}");
     let names: BTreeSet<&str> = cases.iter().map(|case| &*case.name).collect();
-    assert!(known.keys().all(|case| names.contains(case)));
+    assert!(
+        known
+            .keys()
+            .chain(kept.keys())
+            .all(|case| names.contains(case))
+    );
 }
 
 #[test]
 fn each_oasdiff_id_has_a_check_or_a_reason() {
-    // `oasdiff_ids.txt` contains the ids of all checks of oasdiff. The corpus contains only the ids
-    // that its cases report.
+    // `oasdiff_checks.tsv` contains the ids and levels of all checks of oasdiff. The corpus contains
+    // only the ids that its cases report.
     let folder = prerequisite::corpus::folder().join("oasdiff");
     let table = std::fs::read_to_string(folder.join("cases.tsv")).expect("the table is there");
     let left_out: BTreeSet<&str> = vocab::checks::left_out().map(|(id, _)| id).collect();
@@ -150,11 +179,16 @@ fn each_oasdiff_id_has_a_check_or_a_reason() {
             }
         }
     }
-    let known = vocab::checks::ALL.iter().map(|check| check.id);
-    let all: BTreeSet<&str> = known.chain(left_out).collect();
-    let oasdiff = include_str!("oasdiff_ids.txt").lines();
-    for id in oasdiff {
-        assert!(all.contains(id), "{id} has neither a row nor a reason");
+    let rows: Vec<(&str, &str)> = include_str!("oasdiff_checks.tsv")
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .collect();
+    assert_eq!(rows.len(), 509);
+    for (id, level) in rows {
+        match vocab::checks::of(id) {
+            Some(check) => assert_eq!(check.level.name(), level, "{id}"),
+            None => assert!(left_out.contains(id), "{id} has neither a row nor a reason"),
+        }
     }
 }
 

@@ -119,6 +119,7 @@ fn weakened_test_trips_a_gate() {
         ),
         (edited("GET /orders", "GET /status"), changed),
         (edited("expect:", "headers: {X-Key: a}, expect:"), changed),
+        (edited("expect:", "body: {a: 1}, expect:"), changed),
         (open.to_owned(), "removed: one.yaml: closed"),
         (
             "[]\n".to_owned(),

@@ -52,7 +52,9 @@ fn made(changes: Vec<Change>) -> Plan {
         environments: Default::default(),
         no_op: changes.is_empty(),
         changes,
+        schemas: Default::default(),
         missing: Vec::new(),
+        logs: Vec::new(),
         notes: Vec::new(),
         bugs: Vec::new(),
         too_large: Vec::new(),
@@ -242,6 +244,17 @@ fn place_that_was_written_last_is_not_repeated() {
         for place in ["first.yaml:3:5", "second.yaml:3:5"] {
             assert_eq!(text.matches(place).count(), 1, "{place} in\n{text}");
         }
+    }
+}
+
+#[test]
+fn notes_displace_no_result_of_the_logs() {
+    let mut plan = made(vec![change(Class::Weaken, Section::Security, "x")]);
+    plan.logs = vec!["logs: 1 of 2 requests".to_owned()];
+    plan.notes = vec!["n".repeat(1_400); 20];
+    let [human, comment, annotations, json, page] = written(&plan, &review(&plan, &[], Vec::new()));
+    for text in [human, comment, annotations, json, page] {
+        assert_eq!(text.matches("logs: 1 of 2 requests").count(), 1, "{text}");
     }
 }
 

@@ -39,6 +39,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::of(DOCUMENT, TESTS)
+    }
+
+    fn of(document: &str, tests: &str) -> Self {
         let certificates = tempfile::tempdir().expect("a folder");
         let output = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
@@ -75,8 +79,8 @@ defaults: {{upstream: u}}
             upstream.url(),
             sha256(KEY.as_bytes()),
         );
-        let project = Project::with(&gateway, DOCUMENT);
-        project.write("tests.yaml", TESTS);
+        let project = Project::with(&gateway, document);
+        project.write("tests.yaml", tests);
         project.keygen();
         project.apply();
         Self {
@@ -140,6 +144,36 @@ fn tests_are_sent_to_a_running_gateway() {
         "{ended}"
     );
     world.test(&url, &[]).exits(69);
+}
+
+#[test]
+fn body_of_a_test_is_sent_and_validated() {
+    let described = "post: {operationId: create, x-gateway: {validate: {request: block}}, requestBody: {required: true, content: {application/json: {schema: {type: object, properties: {count: {type: integer}}}}}},";
+    let document = DOCUMENT.replace("post: {operationId: create,", described);
+    let test = |name: &str, body: &str, expect: &str| {
+        format!(
+            "- {{name: {name}, request: POST /orders, credentials: {{key: valid}}, {body}expect: {{{expect}}}}}\n"
+        )
+    };
+    let refused = "status: 400, reason: request_invalid";
+    let tests = [
+        test("valid", "body: {count: 7}, ", "decision: forward"),
+        test("invalid", "body: {count: many}, ", refused),
+        test("empty", "", refused),
+    ];
+    let world = World::of(&document, &tests.concat());
+    let secrets = world.certificates.path().display().to_string();
+    let options = Options::of(&world.project).listeners(&["public", "secure"]);
+    let gateway = options.arguments(&["--secret-dir", &secrets]).start();
+    let url = format!("http://{}", gateway.listener("public"));
+    let key = ["--credential", "key=env:ORDERS_KEY", "--unsafe-methods"];
+    let ended = world.test(&url, &key);
+    let out = &ended.succeeds().stdout;
+    assert!(out.contains("3 passed, 0 failed"), "{out}");
+    let seen = world.upstream.take();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].body, b"{\"count\": 7}");
+    assert_eq!(seen[0].header("content-type"), Some("application/json"));
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Whole<'_> {
         costs::check(files, settings, apis, sink);
         hidden_limits::check(settings, apis, sink);
         if !purpose.skips() {
-            invariants::check(settings, apis, sink);
+            invariants::check(files, settings, apis, sink);
         }
         series::check(settings, apis, sink);
         signing_keys::check(files, settings.name.span, sink);

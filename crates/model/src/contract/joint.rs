@@ -3,9 +3,8 @@
 use bundle::digest::Digest;
 use bundle::ir::{self, Value};
 use rustc_hash::FxHashMap;
-use serde_json::json;
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::equality;
 use super::refine::{classes, sets_of};
@@ -13,6 +12,9 @@ use vocab::gateway::FINGERPRINT_DIGITS;
 
 /// Maximum number of nodes that one JSON value shows. Larger values end in a digest.
 const NODES_MAX: usize = 512;
+
+/// Key of a digest that stands for a schema in a JSON value.
+const SHORTENED: &str = "$recursive";
 
 /// Schemas of an old and a new contract in one graph.
 pub struct Joint {
@@ -22,6 +24,17 @@ pub struct Joint {
     /// Index of the first node of the new contract.
     start: u32,
     digests: RefCell<FxHashMap<u32, String>>,
+    /// Nodes that JSON values contain only as a digest, by digest.
+    shortened: RefCell<BTreeMap<String, u32>>,
+}
+
+/// Progress of writing one JSON value.
+struct Written {
+    /// Nodes that contain the current one.
+    ancestors: Vec<u32>,
+    /// Number of nodes so far, and the maximum.
+    count: usize,
+    count_max: usize,
 }
 
 impl Joint {
@@ -38,6 +51,7 @@ impl Joint {
             rank,
             start,
             digests: RefCell::default(),
+            shortened: RefCell::default(),
         }
     }
 
@@ -99,18 +113,48 @@ impl Joint {
     }
 
     /// Returns a value as JSON, with the schemas inside. A schema that contains itself, and each
-    /// schema after the first 512, is written as `{"$recursive": DIGEST}`.
+    /// schema after the first 512, is written as `{"$recursive": DIGEST}`. [`Self::shortened`]
+    /// returns these schemas.
     #[must_use]
     pub fn json(&self, value: &Value) -> serde_json::Value {
-        self.json_within(value, &mut Vec::new(), &mut 0)
+        let mut written = Written {
+            ancestors: Vec::new(),
+            count: 0,
+            count_max: NODES_MAX,
+        };
+        self.json_within(value, &mut written)
     }
 
-    fn json_within(
+    /// Schemas that values of [`Self::json`] contain only as a digest, by digest, with those inside
+    /// them. Each schema has its own keywords, and digests in place of the schemas inside.
+    #[must_use]
+    pub fn shortened<'v>(
         &self,
-        value: &Value,
-        ancestors: &mut Vec<u32>,
-        count: &mut usize,
-    ) -> serde_json::Value {
+        values: impl IntoIterator<Item = &'v serde_json::Value>,
+    ) -> BTreeMap<String, serde_json::Value> {
+        let mut waiting = Vec::new();
+        for value in values {
+            digests_in(value, &mut waiting);
+        }
+        let mut found = BTreeMap::new();
+        while let Some(digest) = waiting.pop() {
+            let node = self.shortened.borrow().get(&digest).copied();
+            let Some(node) = node.filter(|_| !found.contains_key(&digest)) else {
+                continue;
+            };
+            let mut written = Written {
+                ancestors: Vec::new(),
+                count: 0,
+                count_max: 0,
+            };
+            let schema = self.json_within(&self.nodes[node as usize], &mut written);
+            digests_in(&schema, &mut waiting);
+            found.insert(digest, schema);
+        }
+        found
+    }
+
+    fn json_within(&self, value: &Value, written: &mut Written) -> serde_json::Value {
         match value {
             Value::Null => serde_json::Value::Null,
             Value::Bool(value) => (*value).into(),
@@ -122,21 +166,27 @@ impl Joint {
             Value::Text(text) => (**text).into(),
             Value::List(items) | Value::Set(items) => items
                 .iter()
-                .map(|item| self.json_within(item, ancestors, count))
+                .map(|item| self.json_within(item, written))
                 .collect(),
             Value::Map(entries) => entries
                 .iter()
-                .map(|(key, value)| (key.to_string(), self.json_within(value, ancestors, count)))
+                .map(|(key, value)| (key.to_string(), self.json_within(value, written)))
                 .collect::<serde_json::Map<_, _>>()
                 .into(),
             Value::Node(node) => {
-                *count += 1;
-                if ancestors.contains(node) || *count > NODES_MAX {
-                    return json!({"$recursive": self.digest(*node)});
+                written.count += 1;
+                if written.ancestors.contains(node) || written.count > written.count_max {
+                    let digest = self.digest(*node);
+                    let mut shortened = self.shortened.borrow_mut();
+                    shortened.entry(digest.clone()).or_insert(*node);
+                    return [(SHORTENED.to_owned(), serde_json::Value::from(digest))]
+                        .into_iter()
+                        .collect::<serde_json::Map<_, _>>()
+                        .into();
                 }
-                ancestors.push(*node);
-                let value = self.json_within(&self.nodes[*node as usize], ancestors, count);
-                ancestors.pop();
+                written.ancestors.push(*node);
+                let value = self.json_within(&self.nodes[*node as usize], written);
+                written.ancestors.pop();
                 value
             }
         }
@@ -191,6 +241,22 @@ impl Joint {
         let digest = bound(&bytes);
         self.digests.borrow_mut().insert(rank, digest.clone());
         digest
+    }
+}
+
+/// Adds the digests of shortened schemas in a value of [`Joint::json`] to a list.
+fn digests_in(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(entries) => {
+            if let (Some(digest), 1) = (entries.get(SHORTENED), entries.len()) {
+                found.extend(digest.as_str().map(str::to_owned));
+            }
+            entries.values().for_each(|value| digests_in(value, found));
+        }
+        serde_json::Value::Array(items) => {
+            items.iter().for_each(|item| digests_in(item, found));
+        }
+        _ => {}
     }
 }
 

@@ -1,9 +1,13 @@
 //! Witness of a violated invariant: a request that the invariant selects and the operation serves.
 
-use bundle::ir::{Mount, Segment, Template};
+use std::fmt;
+
+use bundle::ir::{Condition, Mount, Segment, Template};
+use policy::conditions::Test;
 
 use crate::invariant_file::Invariant;
 use crate::overlap::subset;
+use crate::percent::escaped;
 use crate::segment::common;
 use crate::subjects::Subject;
 
@@ -11,31 +15,91 @@ use crate::subjects::Subject;
 /// unless another operation of the API serves the path.
 const TEXTS: [&str; 4] = ["1", "x", "item", "other"];
 
+/// Request that an invariant selects and an operation serves.
+pub(super) struct Example {
+    /// Key of the operation.
+    pub(super) key: String,
+    pub(super) method: String,
+    /// Host of the mount. `None`: the mount names none.
+    pub(super) host: Option<String>,
+    /// Path, and the query that conditions require.
+    pub(super) target: String,
+    /// Fields that conditions require.
+    pub(super) fields: Vec<(String, String)>,
+    /// Listener that receives the request.
+    pub(super) listener: Option<String>,
+    /// True if other listeners receive requests of the API, too.
+    names_listener: bool,
+    /// Credentials of the caller: name of the scheme, and false if the gateway does not check it.
+    pub(super) credentials: Vec<(String, bool)>,
+}
+
+/// Writes the request as `gwc route` takes it: `GET URL -H "NAME: VALUE" --credential SCHEME=valid`.
+impl fmt::Display for Example {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.host.as_ref().map(|host| format!("http://{host}"));
+        let host = host.unwrap_or_default();
+        write!(f, "the request `{} {host}{}", self.method, self.target)?;
+        for (name, value) in &self.fields {
+            write!(f, " -H {:?}", format!("{name}: {value}"))?;
+        }
+        for (scheme, is_checked) in &self.credentials {
+            let state = if *is_checked { "valid" } else { "forged" };
+            write!(f, " --credential {}={state}", scheme.escape_debug())?;
+        }
+        if let Some(listener) = self.listener.as_ref().filter(|_| self.names_listener) {
+            write!(f, " --listener {}", listener.escape_debug())?;
+        }
+        match self.credentials.is_empty() {
+            true => f.write_str("` without a credential"),
+            false => f.write_str("`"),
+        }
+    }
+}
+
 impl Subject<'_> {
-    /// Request that the invariant selects and the operation serves: method and URL, and the
-    /// listener if the API has several.
-    pub(super) fn example(&self, invariant: &Invariant) -> String {
+    /// Request that the invariant selects and the operation serves. `None` without a mount.
+    pub(super) fn example(&self, invariant: &Invariant) -> Option<Example> {
         let mut methods = invariant.methods.iter().map(String::as_str);
         let method = self.method.or(methods.next()).unwrap_or("GET");
-        let Some(mount) = self.mount_for(invariant) else {
-            return format!("`{method} /`");
-        };
-        let path = self.path(invariant, mount);
-        let host = mount
-            .hosts
-            .first()
-            .map(|host| match host.strip_prefix('*') {
-                Some(domain) => format!("http://a{domain}"),
-                None => format!("http://{host}"),
-            });
-        let request = format!("`{method} {}{path}`", host.unwrap_or_default());
-        let mut listeners = mount.listeners.iter();
-        match listeners.find(|name| invariant.fits_listener(name)) {
-            Some(name) if self.listeners().len() > 1 => {
-                format!("{request} at the listener `{}`", name.escape_debug())
+        let mount = self.mount_for(invariant)?;
+        let mut target = self.path(invariant, mount);
+        let mut fields = Vec::new();
+        for condition in self.conditions {
+            let value = |test: &Test| match test {
+                Test::Exact(text) | Test::Prefix(text) => text.clone(),
+                Test::Present => "x".to_owned(),
+            };
+            match condition {
+                Condition::Header(name, test) => fields.push((name.clone(), value(test))),
+                Condition::Query(name, test) => {
+                    let separator = if target.contains('?') { '&' } else { '?' };
+                    target.push(separator);
+                    target.push_str(&format!("{}={}", escaped(name), escaped(&value(test))));
+                }
             }
-            _ => request,
         }
+        let host = mount.hosts.first();
+        let host = host.map(|host| match host.strip_prefix('*') {
+            Some(domain) => format!("a{domain}"),
+            None => host.clone(),
+        });
+        let mut listeners = mount.listeners.iter();
+        let listener = listeners.find(|name| invariant.fits_listener(name));
+        let credentials = self.admitted_by(|verifier| invariant.requires_verifier(verifier));
+        let credentials = credentials.into_iter();
+        Some(Example {
+            key: self.key.to_owned(),
+            method: method.to_owned(),
+            host,
+            target,
+            fields,
+            listener: listener.or(mount.listeners.first()).cloned(),
+            names_listener: listener.is_some() && self.listeners().len() > 1,
+            credentials: credentials
+                .map(|(scheme, is_checked)| (scheme.to_owned(), is_checked))
+                .collect(),
+        })
     }
 
     /// First mount that the invariant selects. A mount at a selected listener is preferred.

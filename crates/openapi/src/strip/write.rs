@@ -29,9 +29,26 @@ pub fn json(root: NodeRef<'_>, removed: &Removed) -> Option<String> {
     Some(out.text)
 }
 
+/// Writes a value as JSON on one line, with all its entries. `None` if the text would exceed
+/// `bytes_max`.
+#[must_use]
+pub fn json_line(value: NodeRef<'_>, bytes_max: usize) -> Option<String> {
+    let nothing = Removed::default();
+    let mut out = Out {
+        bytes_max,
+        one_line: true,
+        ..Out::new(&nothing)
+    };
+    out.json(value, 0)?;
+    Some(out.text)
+}
+
 struct Out<'r> {
     text: String,
     removed: &'r Removed,
+    bytes_max: usize,
+    /// True to write JSON without line breaks.
+    one_line: bool,
 }
 
 impl<'r> Out<'r> {
@@ -39,15 +56,20 @@ impl<'r> Out<'r> {
         Self {
             text: String::new(),
             removed,
+            bytes_max: BYTES_MAX,
+            one_line: false,
         }
     }
 
     fn add(&mut self, text: &str) -> Option<()> {
         self.text.push_str(text);
-        (self.text.len() <= BYTES_MAX).then_some(())
+        (self.text.len() <= self.bytes_max).then_some(())
     }
 
     fn line(&mut self, indent: usize) -> Option<()> {
+        if self.one_line {
+            return Some(());
+        }
         self.add("\n")?;
         self.add(&" ".repeat(indent))
     }

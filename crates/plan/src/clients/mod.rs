@@ -166,6 +166,10 @@ fn of_apis(
         (change.source_old, change.source_new) = places;
         plan.changes.push(change);
     }
+    let values = plan.changes[first..].iter();
+    let values = values.flat_map(|change| [&change.old, &change.new]);
+    let schemas = joint.shortened(values);
+    plan.schemas.extend(schemas);
     labels::add(&mut plan.changes[first..]);
     if plan.changes.len() == before && is_identity {
         // Every keyword was compared, and no difference has an effect.

@@ -5,6 +5,7 @@ use diag::Spanned;
 use diag::suggest::one_of;
 use model::test_file::Expected;
 use model::wildcard::star;
+use policy::invalid::{MEDIA_TYPE, Part};
 
 use super::Failure;
 use crate::route::{Answer, Outcome};
@@ -85,6 +86,15 @@ fn difference(answer: &Answer, expected: &Expected) -> Option<(String, String, S
         Expected::AnyResponse => {
             let responds = answer.response.is_some();
             (!responds).then(|| message("response"))
+        }
+        Expected::ValidBody => {
+            let invalid = answer.invalid.as_ref()?;
+            let is_about_body = invalid.reject.code == MEDIA_TYPE.code
+                || invalid.findings.iter().any(|one| one.part == Part::Body);
+            is_about_body.then(|| {
+                let actual = answer.why.clone().unwrap_or_default();
+                ("body".to_owned(), "(valid)".to_owned(), actual)
+            })
         }
     }
 }
@@ -191,7 +201,8 @@ fn help(answer: &Answer, expected: &Expected, gateway: &Gateway) -> Option<Strin
         | Expected::Sent(..)
         | Expected::Response(..)
         | Expected::AnySent
-        | Expected::AnyResponse => None,
+        | Expected::AnyResponse
+        | Expected::ValidBody => None,
     };
     advice.or_else(|| answer.why.clone())
 }

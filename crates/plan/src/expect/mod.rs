@@ -180,10 +180,11 @@ impl<'a> Runner<'a> {
     /// Reads a request line of a test, without credentials.
     fn question(&self, case: &TestCase, line: &str, oracle: &Oracle) -> Result<Question, String> {
         let (method, url) = line.split_once(' ').unwrap_or((line, "/"));
+        let fields = fields(case);
         let written = RequestText {
             method,
             url: url.trim_start(),
-            headers: &case.headers,
+            headers: &fields,
             listener: case.listener.as_ref().map(|name| name.value.as_str()),
         };
         let gateway = &self.side.lowered.gateway;
@@ -193,7 +194,10 @@ impl<'a> Runner<'a> {
             request: received.request,
             peer: case.peer.unwrap_or(OUTSIDER),
             certificates: Vec::new(),
-            body: None,
+            body: case
+                .body
+                .as_ref()
+                .map(|body| body.text.clone().into_bytes()),
             unix_s: case.at.map_or(self.now_s, |at| at.unix_s()),
         })
     }
@@ -212,6 +216,26 @@ impl<'a> Runner<'a> {
             all: false,
         }
     }
+}
+
+/// Header fields of the requests of a test. A body adds its length and, for a JSON value, its media
+/// type, unless the test names them.
+fn fields(case: &TestCase) -> Vec<(String, String)> {
+    let mut fields = case.headers.clone();
+    let Some(body) = &case.body else {
+        return fields;
+    };
+    let has = |name: &str| {
+        let mut names = case.headers.iter().map(|(name, _)| name);
+        names.any(|other| other.eq_ignore_ascii_case(name))
+    };
+    if body.is_json && !has("content-type") {
+        fields.push(("content-type".to_owned(), "application/json".to_owned()));
+    }
+    if !has("content-length") && !has("transfer-encoding") {
+        fields.push(("content-length".to_owned(), body.text.len().to_string()));
+    }
+    fields
 }
 
 /// Credentials that the requests of a test carry.

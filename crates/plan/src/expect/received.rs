@@ -114,13 +114,14 @@ fn difference(
         | Expected::Url(_)
         | Expected::Sent(..)
         | Expected::AnySent
-        | Expected::AnyResponse => None,
+        | Expected::AnyResponse
+        | Expected::ValidBody => None,
     }
 }
 
 impl Runner<'_> {
     /// Builds the request of a test for a running gateway. `given` contains the texts of real
-    /// credentials.
+    /// credentials. The request of a test without a body has none.
     ///
     /// # Errors
     /// Returns the reason if the request cannot be sent.
@@ -129,7 +130,7 @@ impl Runner<'_> {
         case: &TestCase,
         line: &str,
         given: &GivenCredentials,
-    ) -> Result<http::request::Parts, Unsendable> {
+    ) -> Result<http::Request<Vec<u8>>, Unsendable> {
         let set = [
             ("peer", case.peer.is_some()),
             ("at", case.at.is_some()),
@@ -161,10 +162,14 @@ impl Runner<'_> {
         let Question {
             request,
             certificates,
+            body,
             ..
         } = carried.unwrap_or(question);
         match certificates.is_empty() {
-            true => Ok(request),
+            true => {
+                let body = body.unwrap_or_default();
+                Ok(http::Request::from_parts(request, body))
+            }
             false => Err(Unsendable(
                 "the request needs a client certificate".to_owned(),
             )),

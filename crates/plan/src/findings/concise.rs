@@ -24,7 +24,7 @@ pub fn render(report: &Report<'_>) -> String {
             printable(&finding.message)
         );
     }
-    for note in &report.plan.notes {
+    for note in report.plan.all_notes() {
         let _ = writeln!(out, "note: {}", printable(note));
     }
     out

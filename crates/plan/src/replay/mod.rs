@@ -12,6 +12,7 @@ pub mod har;
 pub mod log_line;
 mod outcome;
 mod received;
+mod refused;
 mod sample;
 mod stand_in;
 
@@ -28,6 +29,7 @@ use super::{Change, Class, Plan, Section, Side, reaches};
 use decision::{Decider, Difference, Lines, Replayed as Logged, lines_about};
 use log_line::LoggedRequest;
 use received::Defaults;
+use refused::ParameterChecks;
 use sample::At;
 
 /// Maximum number of requests whose result is kept. Results are kept because logs contain the same
@@ -131,23 +133,45 @@ pub struct Replayed {
     pub counts: BTreeMap<&'static str, u64>,
     /// Callers of each operation, by the operation's key on the old or the new side.
     pub callers: BTreeMap<String, Callers>,
+    /// Callers of the requests that only the new contract refuses, by the operation's key on the new
+    /// side and by the parameter that is refused, such as `query limit`.
+    refused: BTreeMap<String, BTreeMap<String, Callers>>,
+    /// True if the log has the values of parameters. False if a side hides values from its log.
+    has_values: bool,
 }
 
 impl Replayed {
-    /// Adds the callers to each change of the contract, and to each operation that is removed.
+    /// Adds the callers to each change of the contract, and to each operation that is removed. A
+    /// break in a parameter of the path or query gets the callers whose requests the new contract
+    /// refuses. All other changes of the contract get the callers of their operations, which is an
+    /// upper bound.
     pub fn add_callers(&self, plan: &mut Plan) {
         let concerned = |change: &&mut Change| {
             change.section == Section::Breaking || change.id == "operation-removed"
         };
         for change in plan.changes.iter_mut().filter(concerned) {
             let mut met = change.met.take().unwrap_or_default();
+            let is_exact = self.has_values && refused::is_in_logs(change);
+            met.is_upper_bound |= change.section == Section::Breaking && !is_exact;
             for key in &change.operations {
-                if let Some(callers) = self.callers.get(key) {
-                    met.merge(callers);
-                }
+                let callers = match is_exact {
+                    true => self.refused_by(change, key),
+                    false => self.callers.get(key),
+                };
+                callers.into_iter().for_each(|callers| met.merge(callers));
             }
             change.met = Some(met);
         }
+    }
+}
+
+impl Replayed {
+    /// Callers of the requests to an operation that a change breaks.
+    fn refused_by(&self, change: &Change, key: &str) -> Option<&Callers> {
+        let parameters = self.refused.get(key)?.iter();
+        let own = parameters.filter(|(parameter, _)| refused::concerns(change, parameter));
+        let longest = own.max_by_key(|(parameter, _)| parameter.len());
+        longest.map(|(_, callers)| callers)
     }
 }
 
@@ -162,9 +186,11 @@ pub struct Replay<'a> {
     defaults: Defaults,
     /// Query parameters of the credentials of both sides.
     credentials: SecretParameters,
+    checks: ParameterChecks<'a>,
     groups: Vec<Group>,
-    /// Index in `groups`, by effect and by the owners on both sides.
-    by_owners: HashMap<(Effect, [String; 2]), usize>,
+    /// Index in `groups`, by effect, by the owners on both sides, and by the parameters that only
+    /// the new contract refuses.
+    by_owners: HashMap<GroupKey, usize>,
     /// Index in `groups` by the hash of a request. The hash has a random key, so that no author of
     /// a log can write a log with collisions.
     known: HashMap<u64, usize>,
@@ -174,11 +200,16 @@ pub struct Replay<'a> {
     unread: u64,
 }
 
+/// Effect, owners on both sides, and parameters that only the new contract refuses.
+type GroupKey = (Effect, [String; 2], Vec<String>);
+
 /// Effect on a request, the owners on both sides, and the classes of the lines.
 struct Affected {
     effect: Effect,
     owners: [String; 2],
     classes: BTreeSet<Class>,
+    /// Parameters that only the new contract refuses.
+    refused: Vec<String>,
 }
 
 /// Owner of a request on one side.
@@ -228,6 +259,7 @@ impl<'a> Replay<'a> {
                 host: host.to_owned(),
             },
             credentials: sample::credentials([old, new]),
+            checks: ParameterChecks::of([old, new], plan),
             groups: Vec::new(),
             by_owners: HashMap::new(),
             known: HashMap::new(),
@@ -267,7 +299,7 @@ impl<'a> Replay<'a> {
             self.unread += 1;
             return;
         };
-        let key = (affected.effect, affected.owners);
+        let key = (affected.effect, affected.owners, affected.refused);
         let group = match self.by_owners.get(&key) {
             Some(group) => *group,
             None => {
@@ -337,6 +369,7 @@ impl<'a> Replay<'a> {
             effect,
             owners: [name(&was), name(&is)],
             classes: BTreeSet::new(),
+            refused: Vec::new(),
         })
     }
 
@@ -378,6 +411,19 @@ impl<'a> Replay<'a> {
             classes: classes
                 .map(|lines| lines.into_owned().classes)
                 .unwrap_or_default(),
+            refused: self.refused(request, routes),
+        }
+    }
+
+    /// Parameters for which only the new contract refuses a request.
+    fn refused(&self, request: &LoggedRequest<'_>, routes: [&RouteRef<'_>; 2]) -> Vec<String> {
+        if !self.checks.has(&routes[1].operation.key) {
+            return Vec::new();
+        }
+        let [old, new] = self.sides.each_ref().map(|side| self.admit(side, request));
+        match (old, new) {
+            (Some(Ok(old)), Some(Ok(new))) => self.checks.refused(routes, [&old, &new]),
+            _ => Vec::new(),
         }
     }
 
@@ -448,13 +494,22 @@ impl<'a> Replay<'a> {
             *counts.entry(group.effect.name()).or_default() += group.count;
         }
         let mut callers: BTreeMap<String, Callers> = BTreeMap::new();
-        for (group, its) in self.groups.iter().zip(self.callers) {
-            let owners: BTreeSet<&String> = group.owners.iter().collect();
-            for owner in owners {
-                callers.entry(owner.clone()).or_default().merge(&its);
+        let mut refused: BTreeMap<String, BTreeMap<String, Callers>> = BTreeMap::new();
+        let mut keys: Vec<(GroupKey, usize)> = self.by_owners.into_iter().collect();
+        keys.sort_by_key(|(_, index)| *index);
+        for ((_, [old, new], parameters), index) in keys {
+            let its = &self.callers[index];
+            for owner in BTreeSet::from([&old, &new]) {
+                callers.entry(owner.clone()).or_default().merge(its);
+            }
+            for parameter in parameters {
+                let of_operation = refused.entry(new.clone()).or_default();
+                of_operation.entry(parameter).or_default().merge(its);
             }
         }
-        let mut groups = self.groups;
+        let mut sides = self.sides.iter();
+        let has_values = !sides.any(|side| side.snapshot().hides_values());
+        let mut groups = merged(self.groups);
         groups.retain(|group| group.effect != Effect::Same);
         groups.sort_by(|a, b| {
             let by_count = b.count.cmp(&a.count);
@@ -467,8 +522,29 @@ impl<'a> Replay<'a> {
             groups,
             counts,
             callers,
+            refused,
+            has_values,
         }
     }
+}
+
+/// Groups, with those of the same effect and owners as one.
+fn merged(groups: Vec<Group>) -> Vec<Group> {
+    let mut merged: Vec<Group> = Vec::new();
+    let mut known: HashMap<(Effect, [String; 2]), usize> = HashMap::new();
+    for group in groups {
+        let index = *known
+            .entry((group.effect, group.owners.clone()))
+            .or_insert(merged.len());
+        match merged.get_mut(index) {
+            Some(same) => {
+                same.count += group.count;
+                same.classes.extend(group.classes);
+            }
+            None => merged.push(group),
+        }
+    }
+    merged
 }
 
 fn name(found: &Found<'_>) -> String {

@@ -17,12 +17,15 @@ pub mod request;
 mod route_request;
 mod upstream;
 
+use std::sync::Arc;
+
 use bundle::digest::Digest;
 use engine::readings::{self, Ambiguity};
 use engine::{CONDITION_AMBIGUOUS, Decided, RouteRef, Verdict};
 use policy::ask::{CallKind, Effect};
+use policy::invalid::Invalid;
 use policy::key_cell::Remote;
-use policy::{Reject, RequestHead};
+use policy::{Cx, Reject, RequestHead};
 
 pub use self::candidates::Candidate;
 pub use self::chain::{Outcome, Step};
@@ -49,6 +52,9 @@ pub struct Answer {
     pub reason: Option<&'static str>,
     /// Explanation of the decision as text. `None`: the other fields explain it.
     pub why: Option<String>,
+    /// Differences from the API description for which a check refused the request. `None`: no such
+    /// refusal.
+    pub invalid: Option<Arc<Invalid>>,
     /// Operation that handles the request. `None`: no operation handles it.
     pub operation: Option<Operation>,
     /// Owner of the operation. `None`: no owner is set.
@@ -141,6 +147,10 @@ pub fn answer(route_request: RouteRequest<'_>) -> Answer {
             explain(route_request, decided, (route, &admitted.head), &mut answer);
             let plan = cx.principal.as_ref().and_then(|caller| caller.plan);
             chain::leave_other_plans(route_request, plan, &mut answer.chain);
+            if let Some(invalid) = refused_as_invalid(decided, cx) {
+                answer.why = Some(diag::text::printable(&invalid.summary()));
+                answer.invalid = Some(Arc::clone(invalid));
+            }
             if matches!(decided.verdict, Verdict::Forward) {
                 answer.upstream = Some(upstream::upstream(
                     route_request,
@@ -186,6 +196,7 @@ fn decision(route_request: RouteRequest<'_>, decided: &Decided<'_>) -> Answer {
         status,
         reason,
         why: None,
+        invalid: None,
         owner: operation
             .as_ref()
             .and_then(|operation| route_request.source(&operation.key)?.owner.clone()),
@@ -200,6 +211,17 @@ fn decision(route_request: RouteRequest<'_>, decided: &Decided<'_>) -> Answer {
         effective: Vec::new(),
         left_out: Vec::new(),
     }
+}
+
+/// Differences from the API description for which a check refused the request. `None`: there is no
+/// such refusal, or gwc knows no differences, because the result of the check is an assumption.
+fn refused_as_invalid<'c>(decided: &Decided<'_>, cx: &'c Cx<'_>) -> Option<&'c Arc<Invalid>> {
+    let Verdict::Reject(refusal) = &decided.verdict else {
+        return None;
+    };
+    let invalid = cx.answers.invalid()?;
+    let is_cause = invalid.reject.code == refusal.reject.code;
+    (is_cause && !invalid.findings.is_empty()).then_some(invalid)
 }
 
 /// Adds the explanation to the answer, for a request that an operation handles.
@@ -340,6 +362,7 @@ fn refused_at_the_edge(route_request: RouteRequest<'_>, reject: &'static Reject)
         status: Some(status),
         reason: Some(reject.code),
         why: Some(format!("refused before routing: {}", reject.title)),
+        invalid: None,
         operation: None,
         owner: None,
         consumer: None,

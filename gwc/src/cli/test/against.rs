@@ -210,7 +210,7 @@ impl Against {
         case: &TestCase,
         line: &str,
     ) -> Result<http::Request<Full<Bytes>>, Unsendable> {
-        let mut head = runner.sendable(case, line, &self.given)?;
+        let (mut head, body) = runner.sendable(case, line, &self.given)?.into_parts();
         if !head.method.is_safe() && !self.unsafe_methods {
             let why = format!(
                 "a {} request may change data of the upstream: write `--unsafe-methods`",
@@ -234,7 +234,7 @@ impl Against {
         if !has_host && let Ok(host) = http::HeaderValue::try_from(&self.authority) {
             head.headers.insert(http::header::HOST, host);
         }
-        Ok(http::Request::from_parts(head, Full::default()))
+        Ok(http::Request::from_parts(head, Full::from(body)))
     }
 
     /// Sends one request on a new connection. The inner error is the reason why the response is

@@ -48,8 +48,8 @@ pub(super) struct Args {
     /// Test files of the project [default: those that `tests` of gateway.yaml names]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Also run a request for each operation, made of the examples of its parameters; the test
-    /// fails if another operation receives the request
+    /// Also run a request for each operation, made of the examples of its parameters and body; the
+    /// test fails if another operation receives the request, or if `validate` refuses the body
     #[arg(long)]
     from_examples: bool,
     /// Run only the tests with this name; `*` stands for any text

@@ -26,6 +26,50 @@ pub(super) fn compare(pair: &mut Pair<'_>, is_contained: IsContained<'_>) {
     }
 }
 
+/// Reports a schema that became one of several alternatives, or that was one of them, as one
+/// difference: the other alternatives. `nodes`: numbers of the old and the new schema. Returns false
+/// for other schemas.
+pub(super) fn wrapped(pair: &mut Pair<'_>, (old, new): (u32, u32)) -> bool {
+    let (was, is) = (
+        only_alternatives(pair, pair.old),
+        only_alternatives(pair, pair.new),
+    );
+    let (keyword, was, is) = match (was, is) {
+        (None, Some((keyword, is))) => (keyword, vec![Value::Node(old)], is),
+        (Some((keyword, was)), None) => (keyword, was, vec![Value::Node(new)]),
+        _ => return false,
+    };
+    let (gone, come) = pair.joint.unmatched(&was, &is);
+    let others = |members: Vec<&Value>| members.into_iter().cloned().collect::<Vec<_>>();
+    match (others(gone), others(come)) {
+        (gone, come) if gone.is_empty() && !come.is_empty() => {
+            if keyword.0 == "oneOf" && pair.role.has_check("wrapped-in-one-of") {
+                pair.keyword("oneOf", "wrapped-in-one-of", Effect::Changed);
+            } else {
+                report(pair, keyword, (&[], &come));
+            }
+        }
+        (gone, come) if come.is_empty() && !gone.is_empty() => report(pair, keyword, (&gone, &[])),
+        _ => return false,
+    }
+    true
+}
+
+/// Keyword, its name in the ids of checks, and alternatives of a schema that has only `oneOf` or
+/// `anyOf`. `None` for other schemas.
+fn only_alternatives(
+    pair: &Pair<'_>,
+    schema: &Value,
+) -> Option<((&'static str, &'static str), Vec<Value>)> {
+    let [(key, members)] = schema.entries() else {
+        return None;
+    };
+    let keyword = [("anyOf", "any-of"), ("oneOf", "one-of")]
+        .into_iter()
+        .find(|(name, _)| *name == &**key)?;
+    Some((keyword, pair.joint.at(members).items().to_vec()))
+}
+
 fn list(pair: &Pair<'_>, schema: &Value, keyword: &str) -> Vec<Value> {
     let list = schema.get(keyword).map(|list| pair.joint.at(list).items());
     list.unwrap_or_default().to_vec()

@@ -106,13 +106,13 @@ pub(super) struct Pair<'a> {
 /// `is_contained`: true if the difference between two inner schemas was proved to break no client.
 pub(super) fn compare(
     joint: &Joint,
-    (old, new): (u32, u32),
+    (was, is): (u32, u32),
     role: Role,
     is_contained: &mut dyn FnMut((u32, u32)) -> bool,
 ) -> Local {
     let (old, new) = (
-        view::of(joint, joint.node(old)),
-        view::of(joint, joint.node(new)),
+        view::of(joint, joint.node(was)),
+        view::of(joint, joint.node(is)),
     );
     let (old, new) = merged::of(joint, old, new);
     let mut pair = Pair {
@@ -128,6 +128,9 @@ pub(super) fn compare(
     };
     if let (Value::Bool(_), _) | (_, Value::Bool(_)) = (pair.old, pair.new) {
         others::boolean(&mut pair);
+        return pair.local;
+    }
+    if choices::wrapped(&mut pair, (was, is)) {
         return pair.local;
     }
     types::compare(&mut pair);
@@ -164,6 +167,11 @@ impl Role {
             is_inner: true,
             ..self
         }
+    }
+
+    /// True if the table has a check for `what` in exactly this role.
+    fn has_check(self, what: &str) -> bool {
+        checks::of(&format!("{}-{what}", self.prefix())).is_some()
     }
 
     /// Direction of the messages that contain the schema: `request` or `response`.
