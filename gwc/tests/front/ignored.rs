@@ -110,7 +110,7 @@ required: {policies: [must], auth: [keys, people, asked], allow_public: ["a/open
 defaults: {upstream: u, listeners: [first, second], policies: [slow, fleet, monthly, rolling], timeout: 10s, max_body: 2MiB, validate: {request: log, response: off}, security: enforce, expose_bundle: true, path_readings: keep, serve_document: false}
 environments:
   test: {patch: test.yaml, vars: {WAIT: 4s}, release: {channel: test}}
-release: {store: bundles, channel: live, steps: [{nodes: 5%, traffic: 50%}], sticky: {header: X-User}, testers: {header: X-Release}, guard: {errors: 1%, p99: 50%, requests: 300, for: 5m}}
+release: {store: bundles, channel: live, steps: [{nodes: 5%, traffic: 50%}], sticky: {header: X-User}, testers: {header: X-Release}, guard: {errors: 1%, p99: 50%, refusals: 5%, requests: 300, for: 5m}, freeze: [{days: [fri], from: "18:00", to: "23:00", zone: Europe/Berlin, reason: weekend}]}
 errors: {rate_limited: {status: 503, body: "slow down", content_type: text/markdown}}
 lint: {missing-license: info}
 break_levels: {endpoint-deprecated: info}
