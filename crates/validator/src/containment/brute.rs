@@ -56,6 +56,7 @@ pub(super) fn node(table: &mut Vec<Value>, schema: &Json) -> Value {
                         | "contains"
                         | "propertyNames"
                         | "additionalProperties"
+                        | "unevaluatedItems"
                         | "unevaluatedProperties",
                         value,
                     ) => node(table, value),
@@ -190,11 +191,18 @@ fn keyword(dice: &mut Dice, kind: &str, depth: usize, out: &mut Map<String, Json
             1 => ("maxLength", json!(small)),
             _ => ("pattern", json!(*dice.pick(&["^a", "b$", "", "^a$"]))),
         },
-        ("array", at) => match at % 6 {
+        ("array", at) => match at % 7 {
             0 => ("minItems", json!(small)),
             1 => ("maxItems", json!(small)),
             2 => ("uniqueItems", json!(true)),
-            3 => ("contains", inner(dice)),
+            3 => {
+                let bound = ["minContains", "maxContains", "none"][dice.below(3)];
+                if bound != "none" {
+                    out.insert(bound.into(), json!(small));
+                }
+                ("contains", inner(dice))
+            }
+            5 => ("unevaluatedItems", inner(dice)),
             4 => (
                 "prefixItems",
                 (0..=dice.below(2)).map(|_| inner(dice)).collect(),
@@ -206,10 +214,11 @@ fn keyword(dice: &mut Dice, kind: &str, depth: usize, out: &mut Map<String, Json
             3 => ("additionalProperties", inner(dice)),
             4 => ("minProperties", json!(small)),
             5 => ("maxProperties", json!(small)),
-            6 => match dice.below(4) {
+            6 => match dice.below(5) {
                 0 => ("patternProperties", json!({"^a": inner(dice)})),
                 1 => ("propertyNames", inner(dice)),
                 2 => ("dependentRequired", json!({"a": ["b"]})),
+                3 => ("dependentSchemas", json!({"a": inner(dice)})),
                 _ => ("unevaluatedProperties", inner(dice)),
             },
             _ => {
