@@ -258,6 +258,7 @@ pub fn read(
     for listener in &listeners {
         names.define(Kind::Listener, &listener.value.name, listener.span);
     }
+    plans::mark_grouped(root, &names);
     names.resolve_all(None, root, &vocab::gateway::SHAPE, sink);
     if let Some(consumers) = consumers_file {
         names.resolve_all(None, consumers, &vocab::gateway::CONSUMERS, sink);

@@ -139,8 +139,8 @@ pub fn answer(route_request: RouteRequest<'_>) -> Answer {
         }
         if let Some(route) = &decided.route {
             explain(route_request, decided, (route, &admitted.head), &mut answer);
-            let plan = cx.principal.as_ref().and_then(|caller| caller.plan);
-            chain::leave_other_plans(route_request, plan, &mut answer.chain);
+            let caller = cx.principal.as_ref();
+            chain::leave_other_plans(route_request, caller, &mut answer.chain);
             if matches!(decided.verdict, Verdict::Forward) {
                 answer.upstream = Some(upstream::upstream(
                     route_request,
