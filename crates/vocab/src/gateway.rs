@@ -98,7 +98,7 @@ static GATEWAY: Object = Object {
         F::optional(
             "stores",
             STORES,
-            "Stores of counters that the gateways of a fleet share.",
+            "Stores of counters and of used credentials that the gateways of a fleet share.",
         ),
         F::optional(
             "errors",

@@ -282,6 +282,12 @@ fn depends(route_request: RouteRequest<'_>, effect: &Effect, decided: &Decided<'
                 count.store.name
             )
         }
+        Effect::FirstUse(used) => {
+            format!(
+                "depends on the used credentials in the store `{}`",
+                used.store.name
+            )
+        }
         Effect::Keys(cell) if matches!(cell.source(), Remote::Provider(_)) => format!(
             "depends on the metadata of `{}`, to which `{asker}` sends browsers; assume one of them: {words}",
             cell.source().url()
