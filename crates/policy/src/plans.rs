@@ -206,7 +206,7 @@ mod tests {
         for groups in [&[][..], &["partners", "trial"]] {
             let plans = Plans::of(names(&["gold", "silver"]), names(groups)).unwrap();
             let bytes = minicbor::to_vec(&plans).unwrap();
-            assert_eq!(minicbor::decode::<Plans>(&bytes).unwrap(), plans);
+            assert_eq!(decode::<Plans>(&bytes).unwrap(), plans);
             let is_plain = bytes == minicbor::to_vec(names(&["gold", "silver"])).unwrap();
             assert_eq!(is_plain, groups.is_empty());
         }
