@@ -1,4 +1,4 @@
-/* Shifts the wall clock of a process: loaded by LD_PRELOAD into redis-server. The file that
+/* Shifts the wall clock of a process: loaded by LD_PRELOAD into redis-server and gwd. The file that
  * CLOCK_SHIFT names contains the shift in seconds, as an integer of eight bytes. The monotonic
  * clock stays right. faketime cannot be used, because it clashes with jemalloc. */
 #define _GNU_SOURCE
@@ -19,6 +19,14 @@ __attribute__((constructor)) static void open_shift(void) {
     if (mapped != MAP_FAILED) {
         shift = mapped;
     }
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int result = (int)syscall(SYS_clock_gettime, clock, now);
+    if (result == 0 && shift && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
+        now->tv_sec += *shift;
+    }
+    return result;
 }
 
 int gettimeofday(struct timeval *restrict now, void *restrict zone) {

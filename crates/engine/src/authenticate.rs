@@ -16,7 +16,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use policy::ask::Effect;
 use policy::auth::jwt::Reason;
 use policy::auth::oidc::Login;
-use policy::auth::{Fault, FoundCredential, Place, TokenVerifier, decode_basic, dpop, mtls};
+use policy::auth::{
+    Fault, FoundCredential, Place, TokenVerifier, decode_basic, dpop, hmac_signature, mtls,
+};
+use policy::store::Store;
+use policy::used::Table;
 use policy::{AdmittingCredentials, Cx, Principal, Reject, RequestHead};
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
@@ -27,6 +31,7 @@ use crate::lookalikes;
 use crate::strip::{Stripped, overlap, strip};
 use caller::{Caller, VerifiedCredential, remember};
 use challenges::Challenges;
+use first_use::NotFirst;
 use passes::Passes;
 use refusals::{
     AMBIGUOUS, Faults, MISSING, NONCE_REQUIRED, PROOF_INVALID, SCOPE_MISSING, SESSION_INVALID,
@@ -41,6 +46,7 @@ pub use signature::places as signed_fields;
 mod caller;
 mod certificate;
 mod challenges;
+mod first_use;
 mod link;
 mod passes;
 mod passwords;
@@ -261,8 +267,14 @@ impl Requirement {
         cx: &mut Cx<'s>,
         consumers: &'s [Consumer],
     ) -> Result<(), Stop> {
+        // Stores are called before anything is stored here: the step runs again with their answers.
+        let content = signature::content(&caller);
+        let content = content.map_err(|reason| unsigned(reason, cx))?;
+        let stores: Vec<_> = alternative.iter().filter_map(Use::used_store).collect();
+        let is_shared = first_use::check(&stores, &caller, cx);
+        let is_shared = is_shared.map_err(|(table, why)| not_first(table, why, cx))?;
         if let Some(proved) = caller.proved {
-            if let Err(reason) = remember(&proved, &caller, cx) {
+            if let Err(reason) = remember((&proved, is_shared), &caller, cx) {
                 cx.fault = Some(Fault::Proof(reason));
                 return Err(Stop::Reject(refusal(reason)));
             }
@@ -271,13 +283,9 @@ impl Requirement {
                 cx.nonce = uses.find_map(|one| one.fresh_nonce(cx.unix_s));
             }
         }
-        match signature::admit(&caller, cx) {
-            Ok(content) => cx.content = content,
-            Err(reason) => {
-                cx.fault = Some(Fault::Signature(reason));
-                return Err(Stop::Reject(signature::refusal(reason)));
-            }
-        }
+        let remembered = signature::remember(&caller, is_shared, cx);
+        remembered.map_err(|reason| unsigned(reason, cx))?;
+        cx.content = content;
         if let Some(renewed) = caller.session.as_ref().and_then(|it| it.renewed.as_ref())
             && let Some(login) = alternative.iter().find_map(Use::login)
         {
@@ -418,6 +426,41 @@ fn pass(
     }
 }
 
+/// Refuses a request because of its signature. Stores the reason for the log in `cx`.
+#[cold]
+fn unsigned(reason: hmac_signature::Reason, cx: &mut Cx<'_>) -> Stop {
+    cx.fault = Some(Fault::Signature(reason));
+    Stop::Reject(signature::refusal(reason))
+}
+
+/// Stops a request whose credential is not known to be used for the first time. Stores the reason
+/// for the log in `cx`.
+#[cold]
+fn not_first(table: Table, why: NotFirst, cx: &mut Cx<'_>) -> Stop {
+    let is_replayed = match why {
+        NotFirst::Ask(effect) => return Stop::Ask(effect),
+        NotFirst::Replayed => true,
+        NotFirst::Unavailable => false,
+    };
+    match table {
+        Table::Proofs => {
+            let reason = match is_replayed {
+                true => dpop::Reason::Replayed,
+                false => dpop::Reason::StoreUnavailable,
+            };
+            cx.fault = Some(Fault::Proof(reason));
+            Stop::Reject(refusal(reason))
+        }
+        Table::Nonces => {
+            let reason = match is_replayed {
+                true => hmac_signature::Reason::Replayed,
+                false => hmac_signature::Reason::StoreUnavailable,
+            };
+            unsigned(reason, cx)
+        }
+    }
+}
+
 /// Refuses a request. Stores the reason for the log, and the nonce for the client's next proof, in
 /// `cx`.
 #[cold]
@@ -464,6 +507,15 @@ impl Use {
     fn login(&self) -> Option<&Login> {
         match &self.check {
             Check::Token(verifier) => verifier.login(),
+            Check::Key | Check::Basic | Check::Certificate(_) | Check::PresenceOnly => None,
+        }
+    }
+
+    /// Store of used credentials, with their table. `None`: each gateway has its own table, or the
+    /// credential may be used again.
+    fn used_store(&self) -> Option<(Table, &Arc<Store>)> {
+        match &self.check {
+            Check::Token(verifier) => verifier.store(),
             Check::Key | Check::Basic | Check::Certificate(_) | Check::PresenceOnly => None,
         }
     }

@@ -101,6 +101,7 @@ pub fn build(
         errors: ErrorShapes::of(&shared.errors),
         key_cells: linker.key_cells(),
         windows: Windows::of(shared.auth.iter().map(|one| &one.checked)),
+        used_stores: linker.used_stores(),
         session_cookies: linker.session_cookies(),
     })
 }

@@ -13,7 +13,9 @@ use http::HeaderName;
 use policy::auth::{self, Place, Removals, TokenVerifier};
 use policy::key_cell::KeyCell;
 use policy::logged::LoggedParameters;
+use policy::store::Store;
 use policy::traffic::retry;
+use policy::used::Table;
 use policy::validation::Mode;
 use policy::{Checked, Documents, Filter, Phase, Policy as _, Run as _, Secrets, Setting, StateId};
 use rustc_hash::FxHashMap;
@@ -111,6 +113,11 @@ impl<'a> Linker<'a> {
     /// Key cells (caches of fetched keys) of all verifiers, without duplicates.
     pub(crate) fn key_cells(&self) -> Box<[Arc<KeyCell>]> {
         self.verifiers.key_cells()
+    }
+
+    /// Stores in which verifiers record used credentials, with their tables.
+    pub(crate) fn used_stores(&self) -> Box<[(Table, Arc<Store>)]> {
+        self.verifiers.used_stores()
     }
 
     /// Names of the cookies of all logins.

@@ -8,7 +8,9 @@ use http::HeaderName;
 use policy::auth::{Removals, Windows};
 use policy::key_cell::KeyCell;
 use policy::logged::{LoggedParameters, RedactedValue};
+use policy::store::Store;
 use policy::traffic::{circuit_breaker, retry};
+use policy::used::Table;
 use policy::validation::Mode;
 use policy::{Filter, Reject, RequestHead, RouteId, Run as _, StateId};
 
@@ -37,6 +39,8 @@ pub struct Snapshot {
     pub(crate) key_cells: Box<[Arc<KeyCell>]>,
     /// Longest validity windows of the verifiers that accept each credential once.
     pub(crate) windows: Windows,
+    /// Stores in which verifiers record used credentials, with their tables.
+    pub(crate) used_stores: Box<[(Table, Arc<Store>)]>,
     /// Names of the session cookies of all logins.
     pub(crate) session_cookies: Box<[Box<str>]>,
     /// Rules of the access log for paths that belong to no operation. `None` if no operation hides
@@ -324,6 +328,12 @@ impl Snapshot {
     #[must_use]
     pub fn windows(&self) -> Windows {
         self.windows
+    }
+
+    /// Stores in which verifiers record used credentials, with their tables.
+    #[must_use]
+    pub fn used_stores(&self) -> &[(Table, Arc<Store>)] {
+        &self.used_stores
     }
 
     /// Listeners, sorted by name.

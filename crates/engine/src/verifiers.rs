@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bundle::ir;
 use policy::auth::{Checked, TokenVerifier};
 use policy::key_cell::KeyCell;
+use policy::store::Store;
+use policy::used::Table;
 
 /// Verifiers of a gateway by name. Token verifiers have their run-time form.
 pub(crate) struct Verifiers<'a> {
@@ -32,6 +34,14 @@ impl<'a> Verifiers<'a> {
             }
         }
         cells.into()
+    }
+
+    /// Stores in which verifiers record used credentials, with their tables.
+    pub(crate) fn used_stores(&self) -> Box<[(Table, Arc<Store>)]> {
+        let stores = self.tokens.iter().flatten().filter_map(|one| one.store());
+        stores
+            .map(|(table, store)| (table, Arc::clone(store)))
+            .collect()
     }
 
     /// Names of the cookies of all logins.

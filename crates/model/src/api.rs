@@ -14,7 +14,8 @@ use super::security::{Schemes, Verifiers};
 use super::served::{self, Public};
 use super::servers;
 use super::settings::{
-    ApiEntry, Settings, Upstream, bind_stores, claims, errors, name_in, policies, proofs, upstreams,
+    ApiEntry, Settings, Upstream, bind_stores, bind_verifier_stores, claims, errors, name_in,
+    policies, proofs, upstreams,
 };
 use super::treatment;
 use super::verifiers::Own;
@@ -87,7 +88,7 @@ pub(crate) fn resolve(
         name: entry.name.clone(),
         span: entry.span,
         mounts: entry.mounts.clone(),
-        auth: described.verifiers.used(&schemes_used),
+        auth: used_verifiers(described.verifiers, &schemes_used, settings),
         schemes: schemes_used,
         scheme_names: schemes.names(),
         operations,
@@ -204,6 +205,17 @@ fn check(
     report_no_upstream(&no_upstream, entry, settings, sink);
     check_servers(spec, entry, sink);
     servers::check(&files.tree, spec, sink);
+    used
+}
+
+/// Returns the verifiers that the document defines and uses, with the settings of their stores.
+fn used_verifiers(
+    own: Own,
+    schemes: &[ir::Scheme],
+    settings: &Settings,
+) -> Vec<Defined<ir::Verifier>> {
+    let mut used = own.used(schemes);
+    bind_verifier_stores(used.iter_mut(), &settings.stores);
     used
 }
 

@@ -131,6 +131,7 @@ fn unread(operation: &Operation, described: &ir::ContractOperation, sink: &mut S
     }
     let types = described.body.iter().flat_map(|body| &body.media_types);
     for one in types {
+        unread_part_headers(operation, one, sink);
         let is_streamed = operation
             .max_body_bytes
             .value
@@ -163,5 +164,33 @@ fn unread(operation: &Operation, described: &ir::ContractOperation, sink: &mut S
                     }),
             );
         }
+    }
+}
+
+/// Reports header fields that `encoding` describes for the parts of multipart bodies, which gwd
+/// does not check. OpenAPI itself ignores `Content-Type` there, because `contentType` describes it.
+fn unread_part_headers(operation: &Operation, one: &ir::MediaType, sink: &mut Sink) {
+    if !one.name.starts_with("multipart/") {
+        return;
+    }
+    let encodings = one.definition.get("encoding").map(ir::Value::entries);
+    for (part, encoding) in encodings.into_iter().flatten() {
+        let headers = encoding.get("headers").map(ir::Value::entries);
+        let mut headers = headers.into_iter().flatten();
+        let is_checked = |name: &str| name.eq_ignore_ascii_case("content-type");
+        let Some((header, _)) = headers.find(|(name, _)| !is_checked(name)) else {
+            continue;
+        };
+        let message = format!(
+            "the field `{}` of the part `{}` in bodies of `{}` is not checked",
+            header.escape_debug(),
+            part.escape_debug(),
+            operation.key
+        );
+        sink.push(
+            Diagnostic::new(&NOT_VALIDATED, operation.span, message)
+                .level(Level::Info)
+                .help("parts of forms have only Content-Disposition and Content-Type; receivers ignore other fields (RFC 7578 §4.8)"),
+        );
     }
 }

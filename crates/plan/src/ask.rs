@@ -570,6 +570,8 @@ impl Oracle {
             let answer = match &**effect {
                 Effect::Password(check) => Some(computed(check.holds())),
                 Effect::Signature(check) => Some(computed(check.holds())),
+                // gwc assumes that no gateway has accepted the credential before.
+                Effect::FirstUse(_) => Some(computed(true)),
                 Effect::Store(count) => fitting
                     .find_map(|one| assumed(CallKind::Store, &one.answer))
                     .or_else(|| Some(counted(count))),

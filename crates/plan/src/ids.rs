@@ -93,6 +93,7 @@ are compared as strings.";
         "service-asked" "Another service decides about requests (`forward_auth`). Its refusals go to clients, with redirects and cookies.";
         "credential-stripped" "The upstream no longer receives a credential.";
         "consumer-plan-changed" "The limits that plans have for a consumer differ: it moved to another plan, or a plan has other policies. `relax` if a limit is gone or looser.";
+        "group-plan-changed" "The limits that plans have for a group differ. `relax` if a limit is gone or looser.";
         "consumer-right-added" "A consumer gains a claim or a group.";
         "consumer-right-removed" "A consumer loses a claim or a group. `incomparable` if the claim \
         of that name in a token or certificate applies instead, or an expression reads it.";

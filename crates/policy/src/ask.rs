@@ -21,6 +21,7 @@ use crate::processing::{Processed, Processing};
 use crate::rate::Admission;
 use crate::signature;
 use crate::store::Count;
+use crate::used::FirstUse;
 use crate::validation::{Check, Examined};
 
 /// Id of a request or computation that a step needs, within one exchange: a hash of the policy or
@@ -43,6 +44,9 @@ pub enum Effect {
     Signature(Box<signature::Check>),
     /// Count of the request against a limit whose counters are in a store.
     Store(Box<Count>),
+    /// Record of a used credential in a store. The answer is a response without content: 200 if the
+    /// store had no record of the credential, otherwise 403.
+    FirstUse(Box<FirstUse>),
     /// Check of the request against the description of its operation.
     Message(Check),
     /// Wait for a permit of a `concurrency` policy.
@@ -70,7 +74,7 @@ pub enum CallKind {
     Password,
     /// Verifier of tokens or proofs that are signed with an expensive key.
     Signature,
-    /// Limit whose counters are in a store.
+    /// Limit whose counters are in a store, or verifier whose used credentials are in a store.
     Store,
     /// Policy `validate`.
     Validate,
@@ -264,6 +268,13 @@ impl AskId {
         Self::new(CallKind::Store, &[&count.state.0.to_le_bytes(), &count.key])
     }
 
+    /// Id of the record of a used credential in a store.
+    #[must_use]
+    pub fn of_first_use(used: &FirstUse) -> Self {
+        let (store, name) = (used.store.name.as_bytes(), used.name());
+        Self::new(CallKind::Store, &[b"used", store, name.as_bytes()])
+    }
+
     /// Id of the validation of a request.
     #[must_use]
     pub fn of_check(check: Check) -> Self {
@@ -341,7 +352,7 @@ impl Effect {
             Self::Keys(_) => CallKind::Keys,
             Self::Password(_) => CallKind::Password,
             Self::Signature(_) => CallKind::Signature,
-            Self::Store(_) => CallKind::Store,
+            Self::Store(_) | Self::FirstUse(_) => CallKind::Store,
             Self::Message(_) => CallKind::Validate,
             Self::Permit(_) => CallKind::Concurrency,
             Self::Process(..) => CallKind::ExtProc,
@@ -358,6 +369,7 @@ impl Effect {
             Self::Password(check) => AskId::of_password(check),
             Self::Signature(check) => AskId::of_signature(check),
             Self::Store(count) => AskId::of_count(count),
+            Self::FirstUse(used) => AskId::of_first_use(used),
             Self::Message(check) => AskId::of_check(*check),
             Self::Permit(wait) => AskId::of_wait(wait),
             Self::Process(id, _) | Self::Secret(id) => *id,

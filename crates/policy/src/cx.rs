@@ -1,7 +1,6 @@
 //! Context of an exchange: inputs of policies besides the request head, and results of policies.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,25 +9,25 @@ use http::HeaderValue;
 use http::uri::PathAndQuery;
 
 use crate::ask::Answers;
+use crate::auth::Fault;
 use crate::auth::hmac_signature::Content;
 use crate::auth::jwt::{Identity, TokenCache};
 use crate::auth::mtls::PresentedCertificates;
 use crate::auth::oidc::LoginContext;
-use crate::auth::{Fault, Replays, Windows};
 use crate::body_limits::BodyLimits;
 use crate::claims::Claims;
+use crate::counters::Limits;
 use crate::invalid::Invalid;
-use crate::leases::{Lease, Leases};
+use crate::leases::Lease;
 use crate::mirrored::Mirror;
 use crate::no_value::NoValue;
-use crate::rate::{RateTable, Tokens};
+use crate::rate::Tokens;
 use crate::reject::Reject;
 use crate::rewritten::Rewritten;
 use crate::route_id::RouteId;
 use crate::state::StateId;
-use crate::store::{Count, FormerStores, StoreOutage};
+use crate::store::{Count, StoreOutage};
 use crate::threat::Scan;
-use crate::unique::Unique;
 
 /// Context of one exchange. It contains the time, because policies read no clock.
 pub struct Cx<'a> {
@@ -234,86 +233,6 @@ impl Principal<'_> {
             Some(consumer) => Some(consumer.as_bytes()),
             None => self.token.as_ref()?.key.as_deref(),
         }
-    }
-}
-
-/// Counters of limits in a process. Keys that clients can invent have a separate table, so that
-/// many such keys cannot evict the counters of consumers.
-#[derive(Debug)]
-pub struct Limits {
-    /// Counters for keys of consumers and routes.
-    pub known: RateTable,
-    /// Counters for keys that any client can invent: addresses, header values.
-    pub anonymous: RateTable,
-    /// Counters of quotas, which are saved: the first table is for keys of consumers and routes,
-    /// the second for keys that any client can invent.
-    pub quotas: [RateTable; 2],
-    /// Stores in which limits counted before their counters became local.
-    pub former_stores: FormerStores,
-    /// Counts of concurrent requests.
-    pub leases: Arc<Leases>,
-    /// Proofs of possession (DPoP) that clients have used. Each is valid once.
-    pub proofs: Replays,
-    /// Nonces of request signatures that clients have used. Each is valid once.
-    pub nonces: Replays,
-    /// Logins whose response from the provider has been used. Each is valid once.
-    pub logins: Replays,
-    /// Sessions that a logout has ended.
-    pub ended: Replays,
-    /// Source of numbers that the process uses only once.
-    pub unique: Unique,
-}
-
-impl Limits {
-    /// Creates counters for about `keys` concurrent keys in each table. `random` returns a random
-    /// hash seed.
-    #[must_use]
-    pub fn new(keys: usize, random: impl Fn() -> RandomState) -> Self {
-        let table = || RateTable::new(keys, random());
-        // Both tables of quotas have the same seed, so that only one seed needs to be saved.
-        let seed = [random().hash_one(0), random().hash_one(1)];
-        let quotas = || RateTable::saved(keys, seed);
-        Self {
-            known: table(),
-            anonymous: table(),
-            quotas: [quotas(), quotas()],
-            former_stores: FormerStores::default(),
-            leases: Arc::default(),
-            proofs: Replays::default(),
-            nonces: Replays::default(),
-            logins: Replays::default(),
-            ended: Replays::default(),
-            unique: Unique::new(&random),
-        }
-    }
-
-    /// Keeps used proofs and nonces for the windows of a version. Called before the version serves
-    /// requests, at `unix_s` (Unix time, seconds).
-    pub fn keep_used(&self, windows: Windows, unix_s: u64) {
-        self.proofs.keep_for(windows.proofs_ms(), unix_s);
-        self.nonces.keep_for(windows.nonces_ms(), unix_s);
-    }
-
-    /// Tables of rate limits, or of quotas if `quota` is true. The first table is for keys of
-    /// consumers and routes, the second for keys that clients can invent.
-    #[must_use]
-    pub fn tables(&self, quota: bool) -> [&RateTable; 2] {
-        match quota {
-            false => [&self.known, &self.anonymous],
-            true => self.quotas.each_ref(),
-        }
-    }
-
-    /// All tables with their names in metrics.
-    #[must_use]
-    pub fn all(&self) -> [(&'static str, &RateTable); 4] {
-        let [known, anonymous] = &self.quotas;
-        [
-            ("known", &self.known),
-            ("anonymous", &self.anonymous),
-            ("quota_known", known),
-            ("quota_anonymous", anonymous),
-        ]
     }
 }
 
@@ -631,6 +550,7 @@ impl<'a> Cx<'a> {
 pub(crate) mod tests {
     //! Contexts for the tests of policies.
 
+    use std::hash::RandomState;
     use std::sync::LazyLock;
 
     use http::uri::PathAndQuery;

@@ -23,6 +23,7 @@ pub mod changes;
 mod cidr;
 mod claims;
 pub mod conditions;
+mod counters;
 mod cx;
 pub mod declared;
 pub mod draw;
@@ -74,6 +75,7 @@ pub mod guard;
 pub mod traffic;
 pub mod transform;
 pub mod upstream;
+pub mod used;
 pub mod validation;
 
 use std::iter;
@@ -84,8 +86,9 @@ pub use body_limits::BodyLimits;
 pub use changes::Changes;
 pub use cidr::Cidr;
 pub use claims::{Claims, NO_CLAIMS};
+pub use counters::Limits;
 pub use cx::{
-    AdmittingCredentials, Charge, ConcurrencyPermits, Cx, LeaseNotice, Limits, LoggedRefusal, Page,
+    AdmittingCredentials, Charge, ConcurrencyPermits, Cx, LeaseNotice, LoggedRefusal, Page,
     Principal, QuotaWarning, RateNotice, Revoked,
 };
 pub use head::{FieldNames, RequestHead, ResponseHead, join_lines};

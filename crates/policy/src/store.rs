@@ -51,7 +51,7 @@ pub enum Topology {
     Sentinel(#[n(0)] String),
 }
 
-/// Behaviour of limits while their store does not answer.
+/// Behaviour of limits, or of a verifier, while their store does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum OnOutage {
     /// Each gateway counts locally.
@@ -210,6 +210,15 @@ impl OnOutage {
 }
 
 // === impl Store ===
+
+impl Store {
+    /// True if both stores have the same connection and the same keys.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let parts = |store: &Self| (store.reference.clone(), store.prefix.clone());
+        parts(self) == parts(other) && self.topology == other.topology
+    }
+}
 
 /// Omits the URL, because it contains a password.
 impl fmt::Debug for Store {

@@ -77,7 +77,7 @@ static GATEWAY: Object = Object {
         F::optional(
             "plans",
             Map(&Shape::Object(&PLAN)),
-            "Plans by name. The limits of a plan apply to every consumer with that plan, on every operation with authentication.",
+            "Plans by name. The limits of a plan apply to every consumer with that plan and to the members of its groups, on every operation with authentication.",
         ),
         F::optional(
             "policies",
@@ -98,7 +98,7 @@ static GATEWAY: Object = Object {
         F::optional(
             "stores",
             STORES,
-            "Stores of counters that the gateways of a fleet share.",
+            "Stores of counters and of used credentials that the gateways of a fleet share.",
         ),
         F::optional(
             "errors",
@@ -330,11 +330,18 @@ static MOUNT: Object = Object {
 
 static PLAN: Object = Object {
     what: "a plan",
-    fields: &[F::required(
-        "policies",
-        Several(&Name("a policy")),
-        "Limits (`rate_limit`, `quota`, `concurrency`) of the plan's consumers, in addition to those of the operation. They have counters of their own, and the name `plan:NAME`.",
-    )],
+    fields: &[
+        F::required(
+            "policies",
+            Several(&Name("a policy")),
+            "Limits (`rate_limit`, `quota`, `concurrency`) of the plan's callers, in addition to those of the operation. They have counters of their own, and the name `plan:NAME`.",
+        ),
+        F::optional(
+            "groups",
+            List(&Form(&forms::WORDS)),
+            "Groups whose members have the plan: groups of consumers and of tokens (`groups_claim`). A consumer's own `plan` replaces the plans of its groups. A caller in several groups has all their plans. Default: none.",
+        ),
+    ],
     rules: &[],
 };
 

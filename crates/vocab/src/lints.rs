@@ -470,7 +470,7 @@ Set `timeouts.request` at the upstream, or `timeout` at operations or in the def
 
     UNKNOWN_STORE "GW0531" "unknown-store" Error
     "an undefined store"
-    "`store` of a limit, a quota or a cache is `local` or the name of an entry under `stores` of gateway.yaml. With \
+    "`store` of a limit, a quota, a cache or a verifier is `local` or the name of an entry under `stores` of gateway.yaml. With \
 `local`, each gateway counts or stores for itself. A fleet shares a named store."
     bad &[("gateway.yaml", "version: 1\nname: s\npolicies: {slow: {kind: rate_limit, limit: 1/s, store: shraed}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\npolicies: {slow: {kind: rate_limit, limit: 1/s, store: local}}\n")];

@@ -62,6 +62,7 @@ reasons! {
         "no_healthy_upstream" 503 "no host of the upstream is available for the request";
         "password_check_unavailable" 503 "too many passwords wait for their check";
         "path_ambiguous" 400 "the upstream could interpret the path as another path";
+        "replay_check_unavailable" 503 "the store of used proofs and nonces does not answer";
         "request_body_invalid" 400 "the body ended early or is framed wrongly";
         "request_timeout" 408 "the body did not arrive in time";
         "response_invalid" 502 "the response does not match the description of its operation (`validate`)";

@@ -170,3 +170,32 @@ fn streamed_multipart_bodies_are_reported() {
         assert_eq!(found, reported, "{max_body}");
     }
 }
+
+/// `encoding.headers` of multipart bodies is not checked (RFC 7578 §4.8), except `Content-Type`,
+/// which `contentType` describes.
+#[test]
+fn described_fields_of_parts_are_reported() {
+    let messages = |media_type: &str, headers: &str| {
+        let encoding = format!("encoding: {{f: {{headers: {{{headers}}}}}}}");
+        let schema = "schema: {type: object, properties: {f: {type: string}}}";
+        let document = format!(
+            "{HEAD}paths:\n  /a:\n    post: {{operationId: add, x-gateway: {{validate: {{request: block}}}}, requestBody: {{content: {{{media_type}: {{{schema}, {encoding}}}}}}}, responses: {{\"200\": {{description: ok}}}}}}\n"
+        );
+        let files = [("gateway.yaml", GATEWAY), ("a.yaml", &document)];
+        let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+        let found = compiled.findings.iter();
+        let found = found.filter(|finding| finding.lint.name == "not-validated");
+        found
+            .map(|finding| finding.message.to_string())
+            .collect::<Vec<_>>()
+    };
+    let x_id = "X-Id: {schema: {type: integer}}";
+    let reported = "the field `x-id` of the part `f` in bodies of `a/add` is not checked";
+    assert_eq!(messages("multipart/form-data", x_id), [reported]);
+    let content_type = "content-type: {schema: {type: string}}";
+    assert_eq!(messages("multipart/form-data", content_type), [""; 0]);
+    let both = format!("{content_type}, {x_id}");
+    assert_eq!(messages("multipart/form-data", &both), [reported]);
+    // `encoding.headers` has no meaning for other media types.
+    assert_eq!(messages("application/x-www-form-urlencoded", x_id), [""; 0]);
+}

@@ -141,3 +141,40 @@ fn mistakes_in_plans_are_reported_at_their_place() {
         assert_eq!(compiled.files.sources.text(found.span), place);
     }
 }
+
+/// The copy of a limit has the groups of all plans that name it, and needs a gateway that knows
+/// groups. Groups of tokens are not known to gwc, so that a plan with groups counts as used.
+#[test]
+fn limits_of_plans_have_the_groups_of_their_plans() {
+    let compiled = project(
+        "gold: {policies: [fast], groups: [ops, dev]}, silver: {policies: [fast, few]}, \
+         lead: {policies: [fast], groups: [dev, all]}, none: {policies: [few], groups: []}",
+        "plan: silver, ",
+        "set",
+    );
+    assert_eq!(
+        chain(&compiled, "a/p"),
+        ["authenticate", "plan:fast", "plan:few", "set"]
+    );
+    let shared = &compiled.lowered.as_ref().unwrap().gateway.shared;
+    let of = |name: &str| &shared.policies.get(name).unwrap().checked;
+    let fast = of("plan:fast").settings();
+    assert_eq!(fast.texts(&["plans"]), Some(vec!["gold", "lead", "silver"]));
+    assert_eq!(fast.texts(&["groups"]), Some(vec!["all", "dev", "ops"]));
+    assert_eq!(of("plan:fast").need(), "policy:rate_limit:groups");
+    assert_eq!(of("plan:few").settings().texts(&["groups"]), None);
+    assert_eq!(of("plan:few").need(), "policy:concurrency:plans");
+    let unused = compiled.findings.iter();
+    let unused = unused.filter(|one| one.lint.name == "unused-definition");
+    let unused: Vec<&str> = unused.map(|one| one.message.as_str()).collect();
+    assert!(
+        unused.contains(&"the plan `none` is never used"),
+        "{unused:?}"
+    );
+    assert!(
+        !unused
+            .iter()
+            .any(|one| one.contains("`gold`") || one.contains("`lead`")),
+        "{unused:?}"
+    );
+}

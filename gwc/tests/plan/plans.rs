@@ -250,3 +250,69 @@ fn moved_credential_loses_the_limits_of_its_plan() {
         "{found:?}"
     );
 }
+
+/// A group has the limits of all plans that name it. A consumer's own plan replaces them.
+#[test]
+fn plans_of_groups_are_compared_by_limits() {
+    const FAST: &str = "gold: {policies: [fast], groups: [ops]}";
+    const FEW: &str = "silver: {policies: [few]}";
+    const BOTH: &str = "silver: {policies: [few], groups: [ops]}";
+    let with = |consumer: &str, first: &str, second: &str| {
+        gateway(
+            consumer,
+            &format!("{first}, {second}, spare: {{policies: [fast, few]}}"),
+        )
+    };
+    let member = "groups: [dev, ops], ";
+    for (old, new, expected) in [
+        (
+            with("", "gold: {policies: [fast]}", FEW),
+            with("", FAST, FEW),
+            &["policy tighten group-plan-changed group ops plan"][..],
+        ),
+        (
+            with(member, FAST, FEW),
+            with(member, "gold: {policies: [fast]}", FEW),
+            &["policy relax group-plan-changed group ops plan"],
+        ),
+        // Another plan of the same group adds its limits.
+        (
+            with(member, FAST, FEW),
+            with(member, FAST, BOTH),
+            &["policy tighten group-plan-changed group ops plan"],
+        ),
+        (
+            with(member, FAST, BOTH),
+            with(member, "gold: {policies: [fast]}", BOTH),
+            &["policy relax group-plan-changed group ops plan"],
+        ),
+        // A consumer that joins the group, leaves it, or gets a plan of its own.
+        (
+            with("groups: [dev], ", FAST, FEW),
+            with(member, FAST, FEW),
+            &["policy tighten consumer-plan-changed consumer acme plan"],
+        ),
+        (
+            with(member, FAST, FEW),
+            with("groups: [dev], ", FAST, FEW),
+            &["policy relax consumer-plan-changed consumer acme plan"],
+        ),
+        (
+            with(member, FAST, FEW),
+            with("plan: silver, groups: [dev, ops], ", FAST, FEW),
+            &["policy relax consumer-plan-changed consumer acme plan"],
+        ),
+        (
+            with("plan: gold, groups: [dev, ops], ", FAST, FEW),
+            with(member, FAST, FEW),
+            &["policy changed consumer-plan-changed consumer acme plan"],
+        ),
+    ] {
+        let found = lines(&plan((&old, DOCUMENT), (&new, DOCUMENT)));
+        let found: Vec<&String> = found
+            .iter()
+            .filter(|line| line.contains("-plan-"))
+            .collect();
+        assert_eq!(found, expected, "{old}\n{new}");
+    }
+}

@@ -208,3 +208,57 @@ fn token_verifier_of_a_proof_sends_secrets() {
         );
     }
 }
+
+/// A store lets a fleet accept each credential once: `tighten`. Nobody gains or loses access.
+#[test]
+fn store_of_used_credentials_tightens() {
+    let with = |store: &str| {
+        let stores = "stores: {s: {kind: redis, url: \"${env:STORE}\"}, t: {kind: redis, url: \"${env:STORE}\", prefix: t}}\ndefaults:";
+        let text = edit(GATEWAY, "defaults:", stores);
+        edit(
+            &text,
+            "dpop, token: idp}",
+            &format!("dpop, token: idp{store}}}"),
+        )
+    };
+    let found = |old: &str, new: &str| {
+        let of = |gateway: &str| side(&[("gateway.yaml", gateway), ("api.yaml", DOCUMENT)]);
+        let plan = plan::compare(Some(&of(&with(old))), &of(&with(new)));
+        let plan = plan.expect("both sides build");
+        assert_eq!(plan.bugs, Vec::<String>::new());
+        let lines = lines(&plan).into_iter();
+        let lines = lines.filter(|line| !line.contains(" secret-flow-"));
+        lines
+            .map(|line| line.replace(" verifier-changed auth bound", ""))
+            .collect::<Vec<_>>()
+    };
+    let (closed, local) = (", store: s", ", store: s, on_outage: local");
+    assert_eq!(
+        found("", closed),
+        [
+            "policy tighten store",
+            "policy tighten store.on_outage",
+            "policy changed store.prefix",
+            "policy changed store.url",
+        ]
+    );
+    assert_eq!(
+        found(closed, ""),
+        [
+            "policy relax store",
+            "policy relax store.on_outage",
+            "policy changed store.prefix",
+            "policy changed store.url",
+        ]
+    );
+    assert_eq!(found(closed, local), ["policy relax store.on_outage"]);
+    assert_eq!(found(local, closed), ["policy tighten store.on_outage"]);
+    assert_eq!(found(closed, ", store: s, on_outage: closed"), [""; 0]);
+    assert_eq!(found("", ", store: local"), [""; 0]);
+    // Records in the old store are unknown to the new one: used proofs may be accepted again.
+    let other = found(closed, ", store: t");
+    assert!(
+        other.contains(&"policy relax store.prefix".to_owned()),
+        "{other:?}"
+    );
+}

@@ -8,6 +8,7 @@
 mod call;
 mod checks;
 mod conversation;
+mod first_use;
 mod http;
 pub(crate) mod items;
 #[expect(
@@ -20,6 +21,7 @@ pub(crate) mod mirror;
 mod pending;
 mod permits;
 pub(crate) mod process;
+pub(crate) mod sharing;
 mod store;
 
 use std::pin::pin;
@@ -57,6 +59,7 @@ fn has_own_limit(effect: &Effect) -> bool {
         | Effect::Password(_)
         | Effect::Signature(_)
         | Effect::Store(_)
+        | Effect::FirstUse(_)
         | Effect::Secret(_) => false,
     }
 }
@@ -110,6 +113,7 @@ pub(crate) async fn answer<'s>(
                     Effect::Password(check) => checks::password(&pending, check, client).await,
                     Effect::Signature(check) => checks::signature(&pending, check, client).await,
                     Effect::Store(count) => store::ask(&pending, count).await,
+                    Effect::FirstUse(used) => first_use::ask(&pending, used).await,
                     Effect::Permit(wait) => {
                         permits::ask(pending.worker, pending.deadline, wait, &mut permit).await
                     }

@@ -42,7 +42,7 @@ pub(super) async fn ask(pending: &PendingDecision<'_>, count: &Count) -> Answer 
             (outage.label(), Answer::Outage(outage))
         }
         None => {
-            client.suspect(count);
+            client.suspect(&count.name());
             (Outage::Timeout.label(), Answer::Outage(Outage::Timeout))
         }
     };

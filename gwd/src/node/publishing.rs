@@ -9,6 +9,7 @@ use bundle::digest::Digest;
 use bundle::statement::predicate::Rollout;
 use policy::Revoked;
 
+use crate::effects::sharing;
 use crate::node::thread::Command;
 use crate::node::{HANDSHAKES, Node, Version};
 use crate::published::choice::RequestChoice;
@@ -92,8 +93,14 @@ impl Node {
 
     fn publish_current(&mut self, current: Current) {
         let (limits, unix_s) = (&self.shared.limits, clock::unix_ms() / 1_000);
+        let mut used_stores = Vec::new();
         for version in current.versions() {
             limits.keep_used(version.snapshot.windows(), unix_s);
+            used_stores.extend_from_slice(version.snapshot.used_stores());
+        }
+        limits.share_used(&used_stores, unix_s);
+        if !used_stores.is_empty() {
+            sharing::start(&self.shared);
         }
         let addresses = used_addresses(&current);
         let epoch = self.shared.publish(current);

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
 use policy::store::{Count, Store, Topology};
+use policy::used::FirstUse;
 use policy::{Admission, SecretCell, Unmoved};
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -129,7 +130,7 @@ impl Client {
         now_ms.saturating_sub(self.called_ms.load(Ordering::Relaxed))
     }
 
-    pub(super) fn state(&self) -> StoreState {
+    pub(crate) fn state(&self) -> StoreState {
         StoreState {
             name: Arc::clone(&self.name),
             is_up: self.routes().are_up(),
@@ -150,9 +151,9 @@ impl Client {
         self.lost.notify_one();
     }
 
-    /// Marks the server that has the counter as suspect, because its answer was late.
-    pub(crate) fn suspect(&self, count: &Count) {
-        if let Some(link) = self.routes().link(&count.name()) {
+    /// Marks the server that has the key as suspect, because its answer was late.
+    pub(crate) fn suspect(&self, key: &str) {
+        if let Some(link) = self.routes().link(key) {
             link.suspect();
         }
     }
@@ -206,7 +207,24 @@ impl Client {
     ) -> Result<oneshot::Receiver<bool>, NoAnswer> {
         let (answer, answered) = oneshot::channel();
         let count = count.clone();
-        self.send(Call::Move { count, unmoved }, Answer::Moved(answer))?;
+        self.send(Call::Move { count, unmoved }, Answer::Added(answer))?;
+        Ok(answered)
+    }
+
+    /// Records a used credential. The answer is true if the store had no record of it. The caller
+    /// sets the deadline.
+    pub(crate) async fn first_use(self: &Arc<Self>, used: &FirstUse) -> Result<bool, NoAnswer> {
+        let answered = self.send_first_use(used)?;
+        answered.await.map_err(|_| NoAnswer::Failed)
+    }
+
+    /// Sends a record of a used credential. The answer is true if the store had no record of it.
+    pub(crate) fn send_first_use(
+        self: &Arc<Self>,
+        used: &FirstUse,
+    ) -> Result<oneshot::Receiver<bool>, NoAnswer> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Call::FirstUse(used.clone()), Answer::Added(answer))?;
         Ok(answered)
     }
 
@@ -440,12 +458,15 @@ async fn keep_leases(client: Weak<Client>) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
     use policy::state::StateId;
     use policy::store::{LocalCounter, OnOutage};
     use policy::{Algorithm, SecretRef, Tokens};
+    use tokio::task::LocalSet;
 
     use super::*;
 
@@ -458,19 +479,19 @@ mod tests {
         }
     }
 
-    /// A server that does not take calls from its queue cannot make the queue grow.
-    #[test]
-    fn full_queue_refuses_further_calls() {
-        let store = Store {
+    fn store(url: &str) -> Store {
+        Store {
             name: "shared".into(),
             reference: SecretRef::Env("URL".into()),
-            url: SecretCell::new(Vec::new()),
+            url: SecretCell::new(url.as_bytes().to_vec()),
             prefix: "p".into(),
             on_outage: OnOutage::Closed,
             topology: Topology::Single,
-        };
-        let (client, calls) = Client::new(&store);
-        let count = Count {
+        }
+    }
+
+    fn count(store: Store) -> Count {
+        Count {
             store: Arc::new(store),
             state: StateId(1),
             key: [7; 16],
@@ -489,7 +510,14 @@ mod tests {
                 client: None,
                 now_ns: 0,
             },
-        };
+        }
+    }
+
+    /// A server that does not take calls from its queue cannot make the queue grow.
+    #[test]
+    fn full_queue_refuses_further_calls() {
+        let (client, calls) = Client::new(&store(""));
+        let count = count(store(""));
         for number in 0..QUEUE_MAX {
             assert_eq!(begin(&client, &count), None, "{number}");
         }
@@ -497,5 +525,93 @@ mod tests {
         // Label of the outcome in `gwd_policy_calls_total`.
         assert_eq!(NoAnswer::Full.outage().label(), "overflow");
         drop(calls);
+    }
+
+    /// Arguments of the next command (RESP) in `bytes`, which loses them. `None`: the command is not
+    /// complete yet.
+    fn command(bytes: &mut Vec<u8>) -> Option<Vec<String>> {
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        let mut lines = text.split_inclusive("\r\n");
+        let mut length = 0;
+        let mut line = || {
+            let line = lines.next()?;
+            length += line.len();
+            line.strip_suffix("\r\n")
+        };
+        let values: usize = line()?.strip_prefix('*').unwrap().parse().unwrap();
+        let mut arguments = Vec::new();
+        for _ in 0..values {
+            let bytes: usize = line()?.strip_prefix('$').unwrap().parse().unwrap();
+            // No argument contains CR LF.
+            let text = line()?;
+            assert_eq!(text.len(), bytes);
+            arguments.push(text.to_owned());
+        }
+        bytes.drain(..length);
+        Some(arguments)
+    }
+
+    /// Server that answers count requests only when three of them are waiting on one connection, all
+    /// within the deadline of the first one. Returns the URL, and a thread that ends then.
+    fn withholding() -> (String, std::thread::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let served = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (mut stream, mut bytes) = (stream.unwrap(), Vec::new());
+                let mut waiting: Vec<std::time::Instant> = Vec::new();
+                let mut part = [0; 1 << 14];
+                while let Ok(read @ 1..) = stream.read(&mut part) {
+                    bytes.extend_from_slice(&part[..read]);
+                    while let Some(command) = command(&mut bytes) {
+                        const COUNTED: &str = "*5\r\n:1\r\n:9\r\n:0\r\n:1\r\n:0\r\n";
+                        let is_count = command[0] == "EVALSHA" && command[3] != "p:test";
+                        if is_count {
+                            waiting.push(std::time::Instant::now());
+                        }
+                        let answer = match command[0].as_str() {
+                            "SCRIPT" => "$3\r\nsha\r\n".to_owned(),
+                            "EVALSHA" if !is_count => COUNTED.to_owned(),
+                            "EVALSHA" if waiting.len() == 3 => COUNTED.repeat(3),
+                            "EVALSHA" => String::new(),
+                            _ => "+OK\r\n".to_owned(),
+                        };
+                        let _closed = stream.write_all(answer.as_bytes());
+                        if waiting.len() == 3 {
+                            if waiting[0].elapsed() < DEADLINE {
+                                return;
+                            }
+                            waiting.clear();
+                        }
+                    }
+                }
+            }
+        });
+        (url, served)
+    }
+
+    /// Calls in flight share one connection: the next one does not wait for the answer to the last.
+    #[test]
+    fn calls_in_flight_are_sent_as_a_pipeline() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let (url, served) = withholding();
+        let begin = std::time::Instant::now();
+        LocalSet::new().block_on(&runtime, async {
+            let (client, calls) = Client::new(&store(&url));
+            run(&client, calls);
+            let count = count(store(&url));
+            while !served.is_finished() {
+                assert!(
+                    begin.elapsed() < Duration::from_secs(60),
+                    "no three calls at once"
+                );
+                let one = || timeout(DEADLINE, client.count(&count));
+                let _answered = tokio::join!(one(), one(), one());
+            }
+        });
+        served.join().unwrap();
     }
 }

@@ -121,6 +121,21 @@ pub(super) struct StoreAnswer {
     pub(super) window: u64,
 }
 
+impl StoreAnswer {
+    /// Answer to a record of a used credential. `is_first`: true if there was no record of it.
+    pub(super) fn of_record(is_first: bool) -> Self {
+        Self {
+            admission: Admission {
+                admitted: is_first,
+                remaining: 0,
+                wait_ticks: 0,
+            },
+            tokens: 0,
+            window: 0,
+        }
+    }
+}
+
 /// Unused tokens to return to the store.
 #[derive(Clone)]
 pub(super) struct Unused {

@@ -135,8 +135,9 @@ pub(super) enum Answer {
     One(oneshot::Sender<Admission>),
     /// The lease that receives the tokens.
     Lease(LeaseCall),
-    /// The mover of local tokens. True if the store added them, false if it had added them before.
-    Moved(oneshot::Sender<bool>),
+    /// The mover of local tokens, or the request with a credential that is valid once. True if the
+    /// store added the tokens or the credential, false if it had added them before.
+    Added(oneshot::Sender<bool>),
     /// The leases, which receive the number of gateways. The channel signals the end of the call.
     Gateways(oneshot::Sender<()>),
 }
@@ -413,7 +414,7 @@ impl Question {
                         let _gone = answer.send(granted.admission);
                     }
                     Answer::Lease(lease) => lease.complete(granted),
-                    Answer::Moved(answer) => {
+                    Answer::Added(answer) => {
                         let _gone = answer.send(granted.admission.admitted);
                     }
                     Answer::Gateways(_) => {}

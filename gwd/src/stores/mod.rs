@@ -1,4 +1,4 @@
-//! Stores of counters that a fleet shares: Redis and Valkey.
+//! Stores of counters and of used credentials that a fleet shares: Redis and Valkey.
 //!
 //! Limits with `sync: synced` take tokens in advance ([`leases`]), and call the store only when no
 //! tokens are left.
@@ -29,6 +29,7 @@ mod sentinel;
 mod servers;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -58,11 +59,18 @@ pub(crate) struct Stores {
     clients: Mutex<Clients>,
     /// Channel that passes a new client to the thread of the connections. Empty before the first
     /// store.
-    thread: OnceLock<mpsc::UnboundedSender<Served>>,
+    thread: OnceLock<mpsc::UnboundedSender<Task>>,
+    /// True after [`Stores::start`].
+    is_started: AtomicBool,
 }
 
-/// Client of a store, with the receiver of its calls.
-type Served = (Arc<Client>, Calls);
+/// Task of the thread of the connections.
+enum Task {
+    /// Serves a client of a store with the receiver of its calls.
+    Serve(Arc<Client>, Calls),
+    /// Runs a function, which can start tasks that call the stores.
+    Run(Box<dyn FnOnce() + Send>),
+}
 
 // === impl Stores ===
 
@@ -80,11 +88,19 @@ impl Stores {
         let client = clients.entry(key).or_insert_with(|| {
             let (client, calls) = Client::new(store);
             // If the thread of the connections has ended, count requests get no answer.
-            let _ended = self.thread().send((Arc::clone(&client), calls));
+            let _ended = self.thread().send(Task::Serve(Arc::clone(&client), calls));
             client
         });
         client.used(now_ms);
         Arc::clone(client)
+    }
+
+    /// Runs a function on the thread of the connections. Further calls do nothing.
+    pub(crate) fn start(&self, run: impl FnOnce() + Send + 'static) {
+        if !self.is_started.swap(true, Ordering::Relaxed) {
+            // If the thread has ended, no call to a store is answered.
+            let _ended = self.thread().send(Task::Run(Box::new(run)));
+        }
     }
 
     /// Closes connections that no request has used for ten minutes.
@@ -123,17 +139,20 @@ impl Stores {
         let _late = runtime.block_on(async { timeout(RETURN, returned).await });
     }
 
-    fn thread(&self) -> &mpsc::UnboundedSender<Served> {
+    fn thread(&self) -> &mpsc::UnboundedSender<Task> {
         self.thread.get_or_init(|| {
-            let (sender, mut clients) = mpsc::unbounded_channel::<Served>();
+            let (sender, mut tasks) = mpsc::unbounded_channel::<Task>();
             let serve = move || {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build();
                 let Ok(runtime) = runtime else { return };
                 LocalSet::new().block_on(&runtime, async move {
-                    while let Some((client, calls)) = clients.recv().await {
-                        client::run(&client, calls);
+                    while let Some(task) = tasks.recv().await {
+                        match task {
+                            Task::Serve(client, calls) => client::run(&client, calls),
+                            Task::Run(run) => run(),
+                        }
                     }
                 });
             };

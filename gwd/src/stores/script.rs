@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use policy::store::Count;
+use policy::used::FirstUse;
 use policy::{Admission, Algorithm, Tokens, Unmoved};
 use redis::aio::ConnectionLike;
-use redis::{Cmd, RedisError, RedisWrite, ToRedisArgs};
+use redis::{Cmd, FromRedisValue, RedisError, RedisWrite, ToRedisArgs};
 
 use super::leases::StoreAnswer;
 
@@ -38,6 +39,8 @@ pub(super) enum Call {
     /// Addition of tokens that this gateway counted locally. Answered with a refusal if the store
     /// has added this state of the local counter before.
     Move { count: Count, unmoved: Unmoved },
+    /// Record of a used credential. Answered with a refusal if the store has a record already.
+    FirstUse(FirstUse),
     /// Announcement of a gateway that uses leases, for a time.
     Gateway(Gateway),
 }
@@ -62,6 +65,7 @@ impl Call {
             | Self::Lease { count, .. }
             | Self::Return { count, .. }
             | Self::Move { count, .. } => count.name(),
+            Self::FirstUse(used) => used.name(),
             Self::Gateway(gateway) => gateway.key.clone(),
         }
     }
@@ -76,8 +80,12 @@ impl Call {
         sha: &str,
         slot: Slot,
     ) -> Result<StoreAnswer, RedisError> {
+        if let Self::FirstUse(used) = self {
+            let is_first = record(used, connection, slot).await?;
+            return Ok(StoreAnswer::of_record(is_first));
+        }
         let command = self.command(sha);
-        let mut answered = send(&command, connection, slot).await;
+        let mut answered = send::<Answer>(&command, connection, slot).await;
         if let Err(error) = &answered
             && error.code() == Some("NOSCRIPT")
         {
@@ -130,6 +138,8 @@ impl Call {
                 let marked_ms = unmoved.lasts_ms.saturating_add(MARK_MS);
                 call.arg(0).arg("").arg(marked_ms);
             }
+            // A record needs no script.
+            Self::FirstUse(_) => {}
             Self::Gateway(gateway) => {
                 let live_ms = u64::try_from(gateway.live.as_millis()).unwrap_or(u64::MAX);
                 call.arg("gateways").arg(&*gateway.id).arg(live_ms);
@@ -148,17 +158,34 @@ pub(super) enum Slot {
     Importing,
 }
 
-async fn send(
+/// Records a used credential. Returns false if the store has a record of it already.
+async fn record(
+    used: &FirstUse,
+    connection: &mut impl ConnectionLike,
+    slot: Slot,
+) -> Result<bool, RedisError> {
+    let mut set = redis::cmd("SET");
+    set.arg(used.name())
+        .arg("")
+        .arg("NX")
+        .arg("PX")
+        .arg(used.lasts_ms);
+    // The server answers `OK`, or null if the key exists.
+    let set: Option<String> = send(&set, connection, slot).await?;
+    Ok(set.is_some())
+}
+
+async fn send<T: FromRedisValue>(
     command: &Cmd,
     connection: &mut impl ConnectionLike,
     slot: Slot,
-) -> Result<Answer, RedisError> {
+) -> Result<T, RedisError> {
     match slot {
         Slot::Stable => command.query_async(connection).await,
         Slot::Importing => {
             let mut both = redis::pipe();
             both.cmd("ASKING").ignore().add_command(command.clone());
-            let (answer,) = both.query_async(connection).await?;
+            let (answer,): (T,) = both.query_async(connection).await?;
             Ok(answer)
         }
     }

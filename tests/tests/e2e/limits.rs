@@ -70,10 +70,10 @@ fn open_loop(gwd: &Gateway, duration: Duration) -> (f64, f64, f64, Duration) {
 }
 
 /// Sends twice as many requests as a limit of 100/s allows to two workers. The number of admitted
-/// requests may differ from the limit by 1 % and `burst`. On a busy machine, the load may be too
-/// low, or may have a pause in which the limit regains all of its tokens. Then sends the load
-/// again.
-fn admits_the_limit(rate: &str, burst: f64) {
+/// requests is at most the limit, 1 % and `burst`, and at least the share `least_share` of the limit.
+/// On a busy machine, the load may be too low, or may have a pause in which the limit regains all of
+/// its tokens. Then sends the load again.
+fn admits_the_limit(rate: &str, burst: f64, least_share: f64) {
     const ATTEMPTS: usize = 10;
     let upstream = Upstream::start();
     upstream.forgets();
@@ -84,7 +84,7 @@ fn admits_the_limit(rate: &str, burst: f64) {
         let most = (100.0 * seconds).mul_add(1.01, burst) + 1.0;
         assert!(admitted <= most, "{rate}: {admitted} of {sent}, {most}");
         if sent >= 190.0 * seconds && pause < Duration::from_millis(90) {
-            let least = (100.0 * seconds).mul_add(0.99, -3.0);
+            let least = (100.0 * seconds).mul_add(least_share, -3.0);
             assert!(admitted >= least, "{rate}: {admitted} of {sent}, {least}");
             return;
         }
@@ -95,12 +95,52 @@ fn admits_the_limit(rate: &str, burst: f64) {
 
 #[test]
 fn token_bucket_at_twice_the_limit_admits_the_limit() {
-    admits_the_limit("limit: 100/s, burst: 10", 10.0);
+    admits_the_limit("limit: 100/s, burst: 10", 10.0, 0.99);
 }
 
 #[test]
 fn sliding_window_at_twice_the_limit_admits_it() {
-    admits_the_limit("limit: 100/s, algorithm: sliding_window", 100.0);
+    admits_the_limit("limit: 100/s, algorithm: sliding_window", 100.0, 0.99);
+}
+
+/// A leaky bucket refuses a request that arrives less than 10 ms after the last admitted one, and
+/// does not make up for a late one. Requests that arrive together on a busy machine therefore lose
+/// tokens. A unit test with a made clock has the exact lower bound.
+#[test]
+fn leaky_bucket_at_twice_the_limit_stays_below_it() {
+    admits_the_limit("limit: 100/s, algorithm: leaky", 1.0, 0.1);
+}
+
+/// `Retry-After` of an exhausted calendar quota is the time to the end of the period: here, of the
+/// day in UTC.
+#[test]
+fn retry_after_of_a_quota_is_the_end_of_its_day() {
+    let upstream = Upstream::start();
+    let gwd = start(&upstream, "limit: 1/s", "limit: 1, period: day");
+    let left_s = || {
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed();
+        86_400 - now.expect("after 1970").as_secs() % 86_400
+    };
+    let (before, retry_after, after) = wait::until("a refusal within one day", || {
+        let before = left_s();
+        let response = gwd.ask("GET /quota HTTP/1.1\nhost: h");
+        let after = left_s();
+        let is_refused = response.status == 429 && after <= before;
+        is_refused.then(|| {
+            (
+                before,
+                response.header("retry-after").map(str::to_owned),
+                after,
+            )
+        })
+    });
+    let seconds = retry_after.expect("the field").parse::<u64>();
+    // The field is rounded up to a whole second.
+    let seconds = seconds.expect("a number of seconds");
+    assert!(
+        (after..=before + 1).contains(&seconds),
+        "{after} {seconds} {before}"
+    );
 }
 
 /// A rate limit and a quota with `mode: log` refuse no request. The access log and a metric have

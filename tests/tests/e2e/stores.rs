@@ -17,6 +17,7 @@ use crate::tls_peers::Certificates;
 mod clocks;
 mod faults;
 mod moves;
+mod nonces;
 mod outages;
 mod permissions;
 mod synced;
@@ -179,7 +180,8 @@ impl Server {
     }
 
     fn url(&self) -> String {
-        format!("redis://:s3cret@127.0.0.1:{}/0", self.port)
+        let scheme = self.security.scheme();
+        format!("{scheme}://:s3cret@127.0.0.1:{}/0", self.port)
     }
 }
 
@@ -409,6 +411,30 @@ fn gateways_share_one_rate_at_twice_the_limit() {
     let least = (100.0 * load.seconds) * 0.99 - 3.0 - load.outages;
     let (admitted, sent) = (load.admitted, load.sent);
     assert!(admitted >= least, "{admitted} of {sent}, {least}");
+}
+
+/// One server over TLS. A gateway that does not trust its certificate does not use it.
+#[test]
+fn encrypted_server_counts() {
+    if is_missing() {
+        return;
+    }
+    let certificates = Certificates::new();
+    let server = Server::start_with(&Security::tls(&certificates), &[]);
+    let upstream = Upstream::start();
+    let project = project(&upstream, "kind: quota, limit: 3, period: month", "closed");
+    let ca = certificates.path("ca.pem").display().to_string();
+    let options = || Options::of(&project).variable("GWS_STORE", &server.url());
+    let gwd = options().variable("SSL_CERT_FILE", &ca).start();
+    wait::until("the store counts", || {
+        (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
+    });
+    let answers = undisturbed(&[&gwd], &server, || [(); 4].map(|()| ask(&gwd).0));
+    assert_eq!(answers, [200, 200, 200, 429]);
+    let other = options().start();
+    wait::until("the connection failed", || {
+        (ask(&other).0 == 503 && !is_up(&other)).then_some(())
+    });
 }
 
 #[test]

@@ -111,9 +111,10 @@ impl<'s> Caller<'s> {
     }
 }
 
-/// Stores the DPoP proof of an admitted request as used. Fails if the proof was used before.
+/// Stores the DPoP proof of an admitted request as used. `is_shared`: true if a store has recorded
+/// it. Fails if the proof was used before.
 pub(super) fn remember(
-    proved: &ValidProof,
+    (proved, is_shared): (&ValidProof, bool),
     caller: &Caller<'_>,
     cx: &Cx<'_>,
 ) -> Result<(), dpop::Reason> {
@@ -121,7 +122,7 @@ pub(super) fn remember(
     let key = token.and_then(|token| token.key.as_deref());
     let owner = key.unwrap_or(&proved.key);
     let proofs = &cx.limits.proofs;
-    let kept = proofs.remember_for(proved.proof, owner, cx.unix_s, proved.life);
+    let kept = proofs.remember_for(proved.proof, (owner, is_shared), cx.unix_s, proved.life);
     kept.map_err(|full| match full {
         Refused::Replayed => dpop::Reason::Replayed,
         Refused::Full => dpop::Reason::Full,

@@ -65,6 +65,11 @@ pub(super) static SIGNATURES_FULL: Reject = Reject::new(
     "signatures_full",
     "The gateway cannot store another signature now",
 );
+pub(super) static REPLAY_UNCHECKED: Reject = Reject::new(
+    503,
+    "replay_check_unavailable",
+    "The gateway cannot check now if the credential was used before",
+);
 pub(super) static SCOPE_MISSING: Reject = Reject::new(
     403,
     "insufficient_scope",
@@ -92,7 +97,7 @@ static LOGOUT_FOREIGN: Reject = Reject::new(
 );
 
 /// All refusals by authentication.
-pub(crate) static REJECTS: [&Reject; 23] = [
+pub(crate) static REJECTS: [&Reject; 24] = [
     &MISSING,
     &INVALID,
     &AMBIGUOUS,
@@ -111,6 +116,7 @@ pub(crate) static REJECTS: [&Reject; 23] = [
     &PROOFS_FULL,
     &SIGNATURE_INVALID,
     &SIGNATURES_FULL,
+    &REPLAY_UNCHECKED,
     &SESSION_INVALID,
     &LOGIN_FAILED,
     &LOGIN_DENIED,
@@ -159,6 +165,7 @@ pub(super) fn refusal(reason: dpop::Reason) -> &'static Reject {
     match reason {
         dpop::Reason::Nonce => &NONCE_REQUIRED,
         dpop::Reason::Full => &PROOFS_FULL,
+        dpop::Reason::StoreUnavailable => &REPLAY_UNCHECKED,
         dpop::Reason::Unverified => &SIGNATURE_UNCHECKED,
         _ => &PROOF_INVALID,
     }

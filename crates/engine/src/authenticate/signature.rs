@@ -6,12 +6,13 @@ use policy::auth::{Checked, Place, Refused};
 use policy::{Cx, Reject};
 
 use super::caller::Caller;
-use super::refusals::{SIGNATURE_INVALID, SIGNATURES_FULL};
+use super::refusals::{REPLAY_UNCHECKED, SIGNATURE_INVALID, SIGNATURES_FULL};
 
 /// Refusal for a signature that is not accepted, by its reason.
 pub(super) fn refusal(reason: Reason) -> &'static Reject {
     match reason {
         Reason::Full => &SIGNATURES_FULL,
+        Reason::StoreUnavailable => &REPLAY_UNCHECKED,
         _ => &SIGNATURE_INVALID,
     }
 }
@@ -24,9 +25,9 @@ pub(super) fn add(known: &mut Option<Reason>, reason: Reason) {
     }
 }
 
-/// Stores the nonces of an admitted request. Fails if a nonce was used before. Returns the request
-/// content that all signatures permit. `None`: no signature restricts the content.
-pub(super) fn admit(caller: &Caller<'_>, cx: &Cx<'_>) -> Result<Option<Content>, Reason> {
+/// Returns the request content that all signatures permit. `None`: no signature restricts the
+/// content. Fails if no content fits all signatures.
+pub(super) fn content(caller: &Caller<'_>) -> Result<Option<Content>, Reason> {
     let mut content: Option<Content> = None;
     for signed in &caller.signed {
         content = match (content, signed.content) {
@@ -47,25 +48,36 @@ pub(super) fn admit(caller: &Caller<'_>, cx: &Cx<'_>) -> Result<Option<Content>,
             },
         };
     }
+    Ok(content)
+}
+
+/// Stores the nonces of an admitted request. `is_shared`: true if a store has recorded them. Fails
+/// if a nonce was used before.
+pub(super) fn remember(caller: &Caller<'_>, is_shared: bool, cx: &Cx<'_>) -> Result<(), Reason> {
     for (index, signed) in caller.signed.iter().enumerate() {
         // Two verifiers may have checked the same signature: store its nonce only once.
         let mut before = caller.signed[..index].iter();
         if before.all(|other| other.used != signed.used) {
-            remember(signed, caller, cx)?;
+            remember_one(signed, (caller, is_shared), cx)?;
         }
     }
-    Ok(content)
+    Ok(())
 }
 
 /// Stores the nonce of a signature. Fails if the nonce was used before.
-fn remember(signed: &Signed, caller: &Caller<'_>, cx: &Cx<'_>) -> Result<(), Reason> {
+fn remember_one(
+    signed: &Signed,
+    (caller, is_shared): (&Caller<'_>, bool),
+    cx: &Cx<'_>,
+) -> Result<(), Reason> {
     let Some(used) = &signed.used else {
         return Ok(());
     };
     let token = caller.token.as_ref();
     let key = token.and_then(|token| token.key.as_deref());
     let nonces = &cx.limits.nonces;
-    let kept = nonces.remember_for(used.hash, key.unwrap_or_default(), cx.unix_s, used.life);
+    let owner = key.unwrap_or_default();
+    let kept = nonces.remember_for(used.hash, (owner, is_shared), cx.unix_s, used.life);
     kept.map_err(|full| match full {
         Refused::Replayed => Reason::Replayed,
         Refused::Full => Reason::Full,

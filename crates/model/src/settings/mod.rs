@@ -249,10 +249,9 @@ pub fn read(
     let name = name(root, sink)?;
     let listeners = listeners(root, sink);
     let upstreams = upstreams(root, &name.value, None, sink);
-    let auth = verifiers(root, None);
+    let (stores, auth) = stores_and_verifiers(root, &name.value);
     let (consumers, in_file) = consumers(root.get("consumers"), consumers_file, sink);
     let mut policies = policies(root.get("policies"), &name.value, "", sink);
-    let stores = stores(root, &name.value);
     bind_stores(&mut policies, &stores);
     let plans = plans::read(root, &name.value, &mut policies, sink);
     let named = |name: &str| auth.iter().find(|one| one.value.name == name);
@@ -262,6 +261,7 @@ pub fn read(
         names.define(Kind::Listener, &listener.value.name, listener.span);
     }
     names.resolve_all(None, root, &vocab::gateway::SHAPE, sink);
+    plans::mark_grouped(root, &names);
     if let Some(consumers) = consumers_file {
         names.resolve_all(None, consumers, &vocab::gateway::CONSUMERS, sink);
     }
@@ -331,6 +331,20 @@ fn owner(root: NodeRef<'_>) -> Option<String> {
     Some(owner.to_owned())
 }
 
+/// Reads `stores` of gateway.yaml, and its verifiers with the settings of their stores.
+fn stores_and_verifiers(
+    root: NodeRef<'_>,
+    project: &str,
+) -> (
+    BTreeMap<String, policy::store::Checked>,
+    Vec<Defined<ir::Verifier>>,
+) {
+    let stores = stores(root, project);
+    let mut auth = verifiers(root, None);
+    bind_verifier_stores(auth.iter_mut(), &stores);
+    (stores, auth)
+}
+
 /// Reads `stores` of gateway.yaml.
 fn stores(root: NodeRef<'_>, project: &str) -> BTreeMap<String, policy::store::Checked> {
     let entries = root.get("stores").into_iter().flat_map(NodeRef::entries);
@@ -348,11 +362,29 @@ pub(crate) fn bind_stores(
     stores: &BTreeMap<String, policy::store::Checked>,
 ) {
     for policy in policies {
-        policy.value.checked.bind_store(&|store| {
-            if let Some(known) = stores.get(&store.name) {
-                known.clone_into(store);
-            }
-        });
+        policy.value.checked.bind_store(&bound_to(stores));
+    }
+}
+
+/// Adds the settings of the stores to the verifiers that name them. Unknown names were already
+/// reported.
+pub(crate) fn bind_verifier_stores<'v>(
+    verifiers: impl Iterator<Item = &'v mut Defined<ir::Verifier>>,
+    stores: &BTreeMap<String, policy::store::Checked>,
+) {
+    for verifier in verifiers {
+        verifier.value.checked.bind_store(&bound_to(stores));
+    }
+}
+
+/// Function that adds the settings of the store that a policy or verifier names.
+fn bound_to(
+    stores: &BTreeMap<String, policy::store::Checked>,
+) -> impl Fn(&mut policy::store::Checked) {
+    |store| {
+        if let Some(known) = stores.get(&store.name) {
+            known.clone_into(store);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
-//! Key `plans`: a plan is a named set of limits for consumers.
+//! Key `plans`: a plan is a named set of limits for consumers and groups.
 //!
 //! Each policy that a plan names is copied. The copy contains the names of all plans that name the
-//! policy. The copies are in every chain with authentication, after the operation's own limits, and
+//! policy, and the groups of these plans. The copies are in every chain with authentication, after the operation's own limits, and
 //! have separate counters.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,18 @@ use policy::plans::Plans;
 use super::state::state_id;
 use super::values::name_list;
 use crate::Defined;
+use crate::names::{AllNames, Kind};
 use vocab::lints::WRONG_KIND;
+
+/// Policy that plans name.
+struct NamedLimit {
+    /// Name of the copy, at the first plan that names the policy.
+    first: Spanned<String>,
+    /// Names of the plans.
+    plans: Vec<String>,
+    /// Groups of the plans.
+    groups: Vec<String>,
+}
 
 /// Name in the bundle of a plan's copy of a policy. Names in gateway.yaml contain no `:`.
 pub(crate) fn copied(policy: &str) -> String {
@@ -30,21 +41,30 @@ pub(super) fn read(
     policies: &mut Vec<Defined<ir::Policy>>,
     sink: &mut Sink,
 ) -> Vec<Spanned<String>> {
-    let mut named: BTreeMap<String, (Spanned<String>, Vec<String>)> = BTreeMap::new();
+    let mut named: BTreeMap<String, NamedLimit> = BTreeMap::new();
     for (entry, plan) in root.get("plans").into_iter().flat_map(NodeRef::entries) {
+        let groups = name_list(plan.get("groups"));
         for policy in name_list(plan.get("policies")) {
             let first = Spanned::new(copied(&policy.value), policy.span);
-            let (_, plans) = named
-                .entry(policy.value)
-                .or_insert_with(|| (first, Vec::new()));
-            plans.push(entry.key.to_string());
+            let limit = named.entry(policy.value).or_insert_with(|| NamedLimit {
+                first,
+                plans: Vec::new(),
+                groups: Vec::new(),
+            });
+            limit.plans.push(entry.key.to_string());
+            limit
+                .groups
+                .extend(groups.iter().map(|group| group.value.clone()));
         }
     }
     let mut names = Vec::new();
-    for (policy, (name, plans)) in named {
+    for (policy, limit) in named {
+        let name = limit.first;
         // An unknown name was reported.
         let original = policies.iter().find(|one| one.value.name == policy);
-        let (Some(mut copy), Some(plans)) = (original.cloned(), Plans::of(plans)) else {
+        let (Some(mut copy), Some(plans)) =
+            (original.cloned(), Plans::of(limit.plans, limit.groups))
+        else {
             continue;
         };
         let checked = &mut copy.value.checked;
@@ -59,6 +79,15 @@ pub(super) fn read(
         names.push(name);
     }
     names
+}
+
+/// Marks plans with groups as used: groups of tokens are not known to gwc.
+pub(super) fn mark_grouped(root: NodeRef<'_>, names: &AllNames) {
+    for (entry, plan) in root.get("plans").into_iter().flat_map(NodeRef::entries) {
+        if !name_list(plan.get("groups")).is_empty() {
+            let _defined = names.kind(Kind::Plan).knows(&entry.key);
+        }
+    }
 }
 
 fn report(name: &Spanned<String>, policy: &str, checked: &Checked, sink: &mut Sink) {

@@ -47,11 +47,7 @@ fn rights_of(gateway: &ir::Gateway, consumer: &ir::Consumer) -> String {
         ..consumer.clone()
     };
     let mut bytes = bundle::codec::encode(&rights);
-    let plan = consumer.plan.as_deref();
-    for limit in plan
-        .map(|plan| plans::limits(gateway, plan))
-        .unwrap_or_default()
-    {
+    for limit in plans::limits(gateway, consumer) {
         bytes.extend(bundle::codec::encode(limit));
     }
     bundle::digest::Digest::of(&bytes).hex()

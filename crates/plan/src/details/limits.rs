@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bundle::digest::Digest;
 use bundle::ir::{self, Link};
 use policy::StateId;
-use policy::declared::Value as Written;
+use policy::declared::Settings;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
@@ -549,15 +549,20 @@ fn counts_same_callers(old: &Counter<'_>, new: &Counter<'_>) -> bool {
     key(old) == key(new) && counts_plans(old, new)
 }
 
-/// True if the new counter counts the callers of all plans that the old one counts.
+/// True if the new counter counts the callers of all plans and groups that the old one counts.
 fn counts_plans(old: &Counter<'_>, new: &Counter<'_>) -> bool {
     let [was, is] = [old, new].map(|counter| counter.policy.checked.settings());
-    match (was.get(&["plans"]), is.get(&["plans"])) {
-        (_, None) => true,
-        (None, Some(_)) => false,
-        (Some(Written::Set(was)), Some(Written::Set(is))) => {
-            was.iter().all(|plan| is.contains(plan))
-        }
-        (Some(was), Some(is)) => was == is,
+    let names = |settings: &Settings, key| -> Option<BTreeSet<String>> {
+        let names = settings.texts(&[key])?.into_iter();
+        Some(names.map(str::to_owned).collect())
+    };
+    let are_in = |key| {
+        let [was, is] = [&was, &is].map(|all| names(all, key).unwrap_or_default());
+        was.is_subset(&is)
+    };
+    match (was.has(&["plans"]), is.has(&["plans"])) {
+        (_, false) => true,
+        (false, true) => false,
+        (true, true) => are_in("plans") && are_in("groups"),
     }
 }

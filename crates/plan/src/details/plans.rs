@@ -1,10 +1,9 @@
-//! Comparison of the limits of consumers' plans (sets of limits for a group of consumers): for each
-//! consumer, the limits of its old plan and of its new plan.
+//! Comparison of the limits of plans (sets of limits for consumers and groups): for each consumer,
+//! the limits of its old and of its new plans, and the same for each group.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
-use policy::declared::{Scalar, Value as Written};
 use serde_json::Value;
 
 use super::line::Line;
@@ -13,58 +12,132 @@ use super::{consumers, restart};
 use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};
 
-/// Names of the plans of a consumer on the old and the new side. `None`: no plan.
-type Move<'a> = [Option<&'a str>; 2];
+/// Reason why limits of plans apply to a consumer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Selection<'a> {
+    /// The consumer's own plan.
+    Plan(&'a str),
+    /// Groups of the consumer that have plans, sorted. Empty: the consumer has no plan.
+    Groups(Vec<&'a str>),
+}
 
-/// Reports consumers whose plan on the new side has other limits than their plan on the old side.
-/// Settings of a limit that both plans have are compared where the policy is defined.
+/// Limits of all plans of one side.
+struct PlannedLimits<'a> {
+    /// Limits of each plan. There can be thousands of plans.
+    plans: BTreeMap<String, Vec<&'a ir::Policy>>,
+    /// Limits of each group that has a plan.
+    groups: BTreeMap<String, Vec<&'a ir::Policy>>,
+}
+
+impl<'a> PlannedLimits<'a> {
+    fn of(gateway: &'a ir::Gateway) -> Self {
+        Self {
+            plans: limits_by(gateway, "plans"),
+            groups: limits_by(gateway, "groups"),
+        }
+    }
+
+    fn selection<'c>(&self, consumer: &'c ir::Consumer) -> Selection<'c> {
+        match consumer.plan.as_deref() {
+            Some(plan) => Selection::Plan(plan),
+            None => {
+                let groups = consumer.groups.iter().map(String::as_str);
+                let groups = groups.filter(|group| self.groups.contains_key(*group));
+                Selection::Groups(groups.collect::<BTreeSet<_>>().into_iter().collect())
+            }
+        }
+    }
+
+    /// Limits of a consumer, each once.
+    fn limits(&self, selection: &Selection<'_>) -> Vec<&'a ir::Policy> {
+        let lists: Vec<_> = match selection {
+            Selection::Plan(plan) => self.plans.get(*plan).into_iter().collect(),
+            Selection::Groups(groups) => {
+                let lists = groups.iter().filter_map(|group| self.groups.get(*group));
+                lists.collect()
+            }
+        };
+        let named = lists
+            .into_iter()
+            .flatten()
+            .map(|limit| (&limit.name, *limit));
+        let named: BTreeMap<&String, &ir::Policy> = named.collect();
+        named.into_values().collect()
+    }
+}
+
+/// Reports consumers and groups whose plans on the new side have other limits than their plans on
+/// the old side. Settings of a limit that both sides have are compared where the policy is defined.
 pub(super) fn plans(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
-    let mut moves: BTreeMap<Move<'_>, Vec<&str>> = BTreeMap::new();
+    let known = [old, new].map(PlannedLimits::of);
+    if known.iter().all(|side| side.plans.is_empty()) {
+        return;
+    }
+    let mut moves: BTreeMap<[Selection<'_>; 2], Vec<&str>> = BTreeMap::new();
     for (name, was, is) in both(&old.shared.consumers, &new.shared.consumers) {
         let (Some(was), Some(is)) = (was, is) else {
             continue;
         };
-        let plans = [was.plan.as_deref(), is.plan.as_deref()];
-        if plans != [None, None] {
-            moves.entry(plans).or_default().push(name);
+        // The limits of groups are compared below.
+        let plans = [&was.plan, &is.plan];
+        if plans == [&None, &None] && was.groups == is.groups {
+            continue;
+        }
+        let selections = [known[0].selection(was), known[1].selection(is)];
+        if selections != [Selection::Groups(Vec::new()), Selection::Groups(Vec::new())] {
+            moves.entry(selections).or_default().push(name);
         }
     }
-    if moves.is_empty() {
-        return;
-    }
-    let known = [old, new].map(limits_by_plan);
-    for (plans, consumers) in moves {
-        let [was, is] = [0, 1].map(|side| {
-            let limits = plans[side].and_then(|plan| known[side].get(plan));
-            limits.cloned().unwrap_or_default()
-        });
-        let class = match (is_covered(&was, &is), is_covered(&is, &was)) {
-            (false, _) => Some(Class::Relax),
-            (true, false) => Some(Class::Tighten),
-            (true, true) => (plans[0] != plans[1]).then_some(Class::Changed),
-        };
+    for (selections, consumers) in moves {
+        let [was, is] = [0, 1].map(|side| known[side].limits(&selections[side]));
         let subject = match consumers.as_slice() {
             [consumer] => format!("consumer {consumer} plan"),
             [first, rest @ ..] => format!("consumer {first} and {} more plan", rest.len()),
             [] => continue,
         };
+        let is_other = selections[0] != selections[1];
+        let shown = [shown(&selections[0], &was), shown(&selections[1], &is)];
         let bound = consumers.join(" ");
-        if class != Some(Class::Relax) {
-            plan.changes
-                .extend(restarted((&was, &is), &subject, &bound));
-        }
-        let Some(class) = class else { continue };
-        let mut change = Change::new(
-            Section::Policy,
-            class,
-            "consumer-plan-changed",
-            subject,
-            shown(plans[0], &was),
-            shown(plans[1], &is),
-        );
-        change.bound = bound;
-        plan.changes.push(change);
+        let ids = ("consumer-plan-changed", is_other);
+        compare((&was, &is), ids, (subject, &bound), shown, plan);
     }
+    let groups: BTreeSet<&String> = known.iter().flat_map(|side| side.groups.keys()).collect();
+    for group in groups {
+        let selection = Selection::Groups(vec![group]);
+        let [was, is] = known.each_ref().map(|side| side.limits(&selection));
+        let shown = [shown(&selection, &was), shown(&selection, &is)];
+        let subject = format!("group {group} plan");
+        compare(
+            (&was, &is),
+            ("group-plan-changed", false),
+            (subject, ""),
+            shown,
+            plan,
+        );
+    }
+}
+
+/// Compares the limits of the callers in `subject`. `bound`: the names of the consumers. Reports a
+/// change with this id, also if no limit is looser or tighter and the flag is true.
+fn compare(
+    (was, is): (&[&ir::Policy], &[&ir::Policy]),
+    (id, is_other): (&'static str, bool),
+    (subject, bound): (String, &str),
+    [old, new]: [Value; 2],
+    plan: &mut Plan,
+) {
+    let class = match (is_covered(was, is), is_covered(is, was)) {
+        (false, _) => Some(Class::Relax),
+        (true, false) => Some(Class::Tighten),
+        (true, true) => is_other.then_some(Class::Changed),
+    };
+    if class != Some(Class::Relax) {
+        plan.changes.extend(restarted((was, is), &subject, bound));
+    }
+    let Some(class) = class else { return };
+    let mut change = Change::new(Section::Policy, class, id, subject, old, new);
+    bound.clone_into(&mut change.bound);
+    plan.changes.push(change);
 }
 
 /// Credentials of a consumer, without their expiry.
@@ -99,11 +172,7 @@ pub(super) fn moved(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             successors.map(|is| (is.name.as_str(), is)).collect();
         let others = successors.values().filter(|is| is.name != was.name);
         for is in others.clone() {
-            let of = |gateway, consumer: &ir::Consumer| {
-                let plan = consumer.plan.as_deref();
-                plan.map_or_else(Vec::new, |plan| limits(gateway, plan))
-            };
-            let (before, after) = (of(old, was), of(new, is));
+            let (before, after) = (limits(old, was), limits(new, is));
             if is_covered(&before, &after) {
                 continue;
             }
@@ -115,8 +184,8 @@ pub(super) fn moved(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
                     "credentials of consumer {}, now of consumer {}, plan",
                     was.name, is.name
                 ),
-                shown(was.plan.as_deref(), &before),
-                shown(is.plan.as_deref(), &after),
+                shown(&PlannedLimits::of(old).selection(was), &before),
+                shown(&PlannedLimits::of(new).selection(is), &after),
             ));
         }
         if is_counted && successors.len() > 1 {
@@ -169,56 +238,68 @@ fn restarted(
 /// Reports the limits of a consumer's plan that no longer apply, because the consumer is removed
 /// but its callers are still admitted.
 pub(super) fn removed(old: &ir::Gateway, consumer: &str, plan: &mut Plan) {
-    let was = old.shared.consumers.get(consumer);
-    let Some(name) = was.and_then(|was| was.plan.as_deref()) else {
+    let Some(was) = old.shared.consumers.get(consumer) else {
         return;
     };
-    let lost = limits(old, name);
+    let lost = limits(old, was);
     if !lost.is_empty() {
         plan.changes.push(Change::new(
             Section::Policy,
             Class::Relax,
             "consumer-plan-changed",
             format!("consumer {consumer} plan"),
-            shown(Some(name), &lost),
+            shown(&PlannedLimits::of(old).selection(was), &lost),
             "no plan, because no consumer lists the callers".into(),
         ));
     }
 }
 
-/// Name of a plan and its limits, for display. Null without a plan.
-fn shown(plan: Option<&str>, limits: &[&ir::Policy]) -> Value {
-    let Some(plan) = plan else { return Value::Null };
+/// Name of a plan, or of groups, and their limits, for display. Null without a plan.
+fn shown(selection: &Selection<'_>, limits: &[&ir::Policy]) -> Value {
+    let of = match selection {
+        Selection::Plan(plan) => (*plan).to_owned(),
+        Selection::Groups(groups) if groups.is_empty() || limits.is_empty() => return Value::Null,
+        Selection::Groups(groups) => format!("of {}", groups.join(", ")),
+    };
     let names: Vec<&str> = limits.iter().map(|one| one.name.as_str()).collect();
-    format!("{plan}: {}", names.join(", ")).into()
+    format!("{of}: {}", names.join(", ")).into()
 }
 
-/// Limits of each plan. There can be thousands of plans.
-fn limits_by_plan(gateway: &ir::Gateway) -> BTreeMap<String, Vec<&ir::Policy>> {
+/// Limits of each plan (`key`: `plans`), or of each group that has a plan (`groups`).
+fn limits_by<'g>(gateway: &'g ir::Gateway, key: &str) -> BTreeMap<String, Vec<&'g ir::Policy>> {
     let mut all: BTreeMap<String, Vec<&ir::Policy>> = BTreeMap::new();
-    for policy in &gateway.shared.policies {
+    for policy in planned(gateway) {
         let settings = policy.checked.settings();
-        let Some(Written::Set(plans)) = settings.get(&["plans"]) else {
-            continue;
-        };
-        let plans = plans.iter().filter_map(|plan| match plan {
-            Scalar::Text(plan) => Some(plan),
-            _ => None,
-        });
-        for plan in BTreeSet::from_iter(plans) {
-            all.entry(plan.clone()).or_default().push(policy);
+        for name in settings.texts(&[key]).unwrap_or_default() {
+            all.entry(name.to_owned()).or_default().push(policy);
         }
     }
     all
 }
 
-/// Limits of a plan.
-pub(super) fn limits<'g>(gateway: &'g ir::Gateway, plan: &str) -> Vec<&'g ir::Policy> {
-    let is_of_plan = |policy: &&ir::Policy| match policy.checked.settings().get(&["plans"]) {
-        Some(Written::Set(plans)) => plans.contains(&Scalar::Text(plan.to_owned())),
-        _ => false,
+/// Limits of plans.
+fn planned(gateway: &ir::Gateway) -> impl Iterator<Item = &ir::Policy> {
+    let all = gateway.shared.policies.iter();
+    all.filter(|policy| policy.checked.settings().has(&["plans"]))
+}
+
+/// Limits of a consumer's own plan, or of the plans of its groups.
+pub(super) fn limits<'g>(gateway: &'g ir::Gateway, consumer: &ir::Consumer) -> Vec<&'g ir::Policy> {
+    let applies = |policy: &&ir::Policy| {
+        let settings = policy.checked.settings();
+        let names = |key| settings.texts(&[key]).unwrap_or_default();
+        match consumer.plan.as_deref() {
+            Some(plan) => names("plans").contains(&plan),
+            None => {
+                let groups = names("groups");
+                consumer
+                    .groups
+                    .iter()
+                    .any(|group| groups.contains(&group.as_str()))
+            }
+        }
     };
-    gateway.shared.policies.iter().filter(is_of_plan).collect()
+    planned(gateway).filter(applies).collect()
 }
 
 /// True if `others` contains each of `limits`, or a limit that is at least as tight.

@@ -44,6 +44,7 @@ pub(super) static VERIFIER: Table = Table {
         "token_bytes": More(Is(8 << 10)); "timeout": More(Is(2_000)); "cache": More(Unknown);
         "cache_inactive": Less(Unknown); "session"."lifetime": More(Unknown);
         "resource_metadata": Moves;
+        "store"."on_outage": Outage; "store"."*": Restarts; "store": Stored;
     },
     groups: &[],
 };

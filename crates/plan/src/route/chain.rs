@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use bundle::ir::{self, Link};
 use engine::{ChainStep, Decided, Snapshot, Verdict};
-use policy::declared::{Scalar, Settings, Value};
+use policy::declared::Settings;
 use policy::guard::validate;
 use policy::validation::Undeclared;
-use policy::{Checked, Phase, Policy as _};
+use policy::{Checked, Phase, Policy as _, Principal, plans};
 
 use super::route_request::{Here, RouteRequest};
 use crate::security;
@@ -181,18 +181,18 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
 /// Sets the outcome of limits to "not run" if they belong to plans that the caller does not have.
 pub(super) fn leave_other_plans(
     route_request: RouteRequest<'_>,
-    plan: Option<&str>,
+    caller: Option<&Principal<'_>>,
     steps: &mut [Step],
 ) {
-    let own = plan.map(|plan| Scalar::Text(plan.to_owned()));
     for step in steps.iter_mut() {
         let policy = route_request.gateway().shared.policies.get(&step.policy);
         let settings = policy.map(|policy| policy.checked.settings());
-        let plans = settings.as_ref().and_then(|all| all.get(&["plans"]));
-        let Some(Value::Set(plans)) = plans else {
+        let texts = |key| settings.as_ref().and_then(|all| all.texts(&[key]));
+        let Some(plans) = texts("plans") else {
             continue;
         };
-        let applies = own.as_ref().is_some_and(|own| plans.contains(own));
+        let groups = texts("groups").unwrap_or_default();
+        let applies = caller.is_some_and(|caller| plans::applies(&plans, &groups, caller));
         if !applies && step.outcome == Outcome::Continue {
             step.outcome = Outcome::NotRun;
         }

@@ -145,8 +145,8 @@ pub fn answer(route_request: RouteRequest<'_>) -> Answer {
         }
         if let Some(route) = &decided.route {
             explain(route_request, decided, (route, &admitted.head), &mut answer);
-            let plan = cx.principal.as_ref().and_then(|caller| caller.plan);
-            chain::leave_other_plans(route_request, plan, &mut answer.chain);
+            let caller = cx.principal.as_ref();
+            chain::leave_other_plans(route_request, caller, &mut answer.chain);
             if let Some(invalid) = refused_as_invalid(decided, cx) {
                 answer.why = Some(diag::text::printable(&invalid.summary()));
                 answer.invalid = Some(Arc::clone(invalid));
@@ -302,6 +302,12 @@ fn depends(route_request: RouteRequest<'_>, effect: &Effect, decided: &Decided<'
             format!(
                 "depends on the counters of the store `{}`",
                 count.store.name
+            )
+        }
+        Effect::FirstUse(used) => {
+            format!(
+                "depends on the used credentials in the store `{}`",
+                used.store.name
             )
         }
         Effect::Keys(cell) if matches!(cell.source(), Remote::Provider(_)) => format!(

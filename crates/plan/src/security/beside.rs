@@ -85,13 +85,23 @@ static OMITTED: &[OmittedSetting] = &[
         "a fact where scopes or claims decide; requests to the provider otherwise",
     ),
     row("oidc", &["timeout"], "a limit; also a fact (`EARLY`)"),
+    row("hmac_signature", &["store"], STORE),
+    row("hmac_signature", &["on_outage"], STORE),
+    row("dpop", &["store"], STORE),
+    row("dpop", &["on_outage"], STORE),
 ];
+
+/// Reason to omit the store of used credentials.
+const STORE: &str = "decides about a second use only: `relax` or `tighten`";
 
 /// True if a setting of a verifier affects access, so that the access comparison covers it.
 pub(crate) fn is_access_setting(kind: &str, path: &[String]) -> bool {
+    let is_store = |beside: &OmittedSetting| {
+        beside.path == ["store"] && path.first().is_some_and(|key| key == "store")
+    };
     !OMITTED
         .iter()
-        .any(|beside| beside.kind == kind && path == beside.path)
+        .any(|beside| beside.kind == kind && (path == beside.path || is_store(beside)))
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub use token::{TokenRequest, TokenVerifier, token_digest};
 use minicbor::{Decode, Encode};
 
 use self::binding::Binding;
-use crate::declared;
+use crate::{declared, store};
 
 /// Properties of a kind of verifier, implemented by its `Checked` type. The default of each method
 /// is for kinds that do not have the property.
@@ -77,6 +77,17 @@ pub trait Verifier {
     /// upstreams.
     fn origins(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Store in which the gateways of a fleet record used credentials. `None`: each gateway has its
+    /// own table, or the credentials may be used again.
+    fn store(&self) -> Option<&store::Checked> {
+        None
+    }
+
+    /// The same store, for [`Checked::bind_store`].
+    fn store_mut(&mut self) -> Option<&mut store::Checked> {
+        None
     }
 
     /// True if the verifier checks tokens: bearer tokens (RFC 6750) or tokens with proofs (RFC
@@ -129,7 +140,7 @@ macro_rules! verifiers {
             ];
             let kinds = kinds.into_iter();
             let kinds = kinds.flat_map(|(kind, more)| [kind].into_iter().chain(more.iter().copied()));
-            kinds.chain([CERTIFICATE_BINDING, RESOURCE_METADATA])
+            kinds.chain([CERTIFICATE_BINDING, RESOURCE_METADATA, USED_STORE])
         }
 
         /// All kinds of verifiers, including those that this version cannot run.
@@ -168,6 +179,8 @@ verifiers! {
 const CERTIFICATE_BINDING: &str = "auth:certificate_binding";
 /// Feature of verifiers with [`Verifier::resource_metadata`].
 const RESOURCE_METADATA: &str = "auth:resource_metadata";
+/// Feature of verifiers with [`Verifier::store`].
+const USED_STORE: &str = "auth:used_store";
 
 impl Checked {
     /// Feature that a gateway must have to run the verifier. The name is one in a bundle's `needs`.
@@ -191,7 +204,9 @@ impl Checked {
         let binding = self.binding().map(|_| CERTIFICATE_BINDING.to_owned());
         let metadata = self.resource_metadata();
         let metadata = metadata.map(|_| RESOURCE_METADATA.to_owned());
-        std::iter::once(self.need()).chain(binding).chain(metadata)
+        let store = self.store().map(|_| USED_STORE.to_owned());
+        let more = binding.into_iter().chain(metadata).chain(store);
+        std::iter::once(self.need()).chain(more)
     }
 
     /// True if this version can run the verifier.
@@ -232,6 +247,22 @@ impl Checked {
     #[must_use]
     pub fn origins(&self) -> Vec<String> {
         each!(self, verifier => verifier.origins(), _declared => Vec::new())
+    }
+
+    /// Store of used credentials ([`Verifier::store`]). `None` also for a kind that cannot run.
+    #[must_use]
+    pub fn store(&self) -> Option<&store::Checked> {
+        each!(self, verifier => verifier.store(), _declared => None)
+    }
+
+    /// Calls `bind` with the verifier's store, if there is one. `bind` adds the settings of the
+    /// store, because users write only its name in a verifier. `on_outage` of the verifier is kept.
+    pub fn bind_store(&mut self, bind: &dyn Fn(&mut store::Checked)) {
+        if let Some(store) = each!(self, verifier => verifier.store_mut(), _declared => None) {
+            let on_outage = store.on_outage;
+            bind(store);
+            store.on_outage = on_outage;
+        }
     }
 
     /// True if the verifier checks tokens ([`Verifier::takes_tokens`]). False for a kind that

@@ -12,6 +12,7 @@ pub(in crate::auth) mod author;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::auth::Checked;
@@ -21,6 +22,9 @@ const SHARDS: usize = 16;
 
 /// Estimated size of a stored proof, in bytes.
 const ENTRY_BYTES: usize = 120;
+
+/// Maximum time that a client's clock may be ahead, in seconds.
+const AHEAD_S: u64 = 60;
 
 /// Maximum number of proofs of a shard. With [`ENTRY_BYTES`] each, all shards have at most 32 MiB.
 const SHARD_MAX: usize = 16_384;
@@ -61,14 +65,25 @@ pub enum Refused {
     Full,
 }
 
+/// Use of a stored proof.
+#[derive(Clone, Copy, Debug)]
+struct Use {
+    /// Hash of the caller.
+    caller: u32,
+    /// True if every store that verifiers named at the time of the use has a record of the proof.
+    is_shared: bool,
+}
+
 #[derive(Debug, Default)]
 struct Shard {
-    /// Hash of the caller, for each stored proof.
-    used: BTreeMap<[u8; 16], u64>,
+    /// Use of each stored proof.
+    used: BTreeMap<[u8; 16], Use>,
+    /// Number of stored proofs of which a store may have no record.
+    unshared: usize,
     /// Stored proofs by the second (Unix time) from which they are too old.
     ends: BTreeMap<u64, Vec<[u8; 16]>>,
     /// Number of stored proofs, by the hash of the caller.
-    callers: BTreeMap<u64, usize>,
+    callers: BTreeMap<u32, usize>,
     /// Longest window of a verifier so far, in seconds. 0: no verifier.
     window_s: u64,
     /// Time of creation (Unix time, seconds) before which a proof may have been used and removed
@@ -132,18 +147,20 @@ impl Replays {
         unix_s: u64,
         ends_s: u64,
     ) -> Result<(), Refused> {
-        self.store(&mut self.shard(proof), proof, caller, (unix_s, ends_s))
+        let times = (unix_s, ends_s);
+        self.store(&mut self.shard(proof), proof, (caller, true), times)
     }
 
     /// Stores a proof of a caller until it is too old for every verifier. A later verifier may have
-    /// a longer window than the one that accepts the proof now ([`Self::keep_for`]).
+    /// a longer window than the one that accepts the proof now ([`Self::keep_for`]). `is_shared`:
+    /// true if a store has a record of the proof.
     ///
     /// # Errors
     /// The proof is in the table already or may have been, or the table has no room for it.
     pub fn remember_for(
         &self,
         proof: [u8; 16],
-        caller: &[u8],
+        (caller, is_shared): (&[u8], bool),
         unix_s: u64,
         life: Life,
     ) -> Result<(), Refused> {
@@ -151,9 +168,51 @@ impl Replays {
         if life.created_s < shard.complete_from_s {
             return Err(Refused::Replayed);
         }
-        let longest_s = life.created_s.saturating_add(shard.window_s + 1);
-        let ends_s = life.ends_s.max(longest_s.min(life.expires_s));
-        self.store(&mut shard, proof, caller, (unix_s, ends_s))
+        let ends_s = shard.end_of(life);
+        self.store(&mut shard, proof, (caller, is_shared), (unix_s, ends_s))
+    }
+
+    /// Time from which a proof is too old for every verifier so far (Unix time, seconds).
+    #[must_use]
+    pub fn end_of(&self, proof: [u8; 16], life: Life) -> u64 {
+        self.shard(proof).end_of(life)
+    }
+
+    /// Longest time for which a proof that is used now can be valid, in seconds: the longest window
+    /// of a verifier so far, for a client whose clock is ahead.
+    #[must_use]
+    pub fn longest_s(&self) -> u64 {
+        locked(&self.shards[0]).window_s + AHEAD_S + 1
+    }
+
+    /// Up to `max` proofs of which a store may have no record, in the order of their hashes, after
+    /// the proof `after`.
+    #[must_use]
+    pub fn unshared(&self, after: Option<[u8; 16]>, max: usize) -> Vec<[u8; 16]> {
+        let mut found: Vec<[u8; 16]> = Vec::new();
+        for shard in &self.shards {
+            let shard = locked(shard);
+            if shard.unshared == 0 {
+                continue;
+            }
+            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let later = shard.used.range((start, Bound::Unbounded));
+            let later = later.filter(|(_, used)| !used.is_shared);
+            found.extend(later.map(|(proof, _)| *proof).take(max));
+        }
+        found.sort_unstable();
+        found.truncate(max);
+        found
+    }
+
+    /// Marks a proof as recorded in the stores of its verifiers.
+    pub fn set_shared(&self, proof: [u8; 16]) {
+        let mut shard = self.shard(proof);
+        let changed = match shard.used.get_mut(&proof) {
+            Some(used) => !std::mem::replace(&mut used.is_shared, true),
+            None => false,
+        };
+        shard.unshared -= usize::from(changed);
     }
 
     /// Keeps proofs for at least this window, in milliseconds, from `unix_s` on (Unix time,
@@ -165,16 +224,17 @@ impl Replays {
         }
     }
 
-    /// Stores a proof in its shard. The times are the current time, and the time until which the
-    /// proof is stored (Unix time, seconds).
+    /// Stores a proof of a caller in its shard. `is_shared`: true if a store has a record of the
+    /// proof. The times are the current time, and the time until which the proof is stored (Unix
+    /// time, seconds).
     fn store(
         &self,
         shard: &mut Shard,
         proof: [u8; 16],
-        caller: &[u8],
+        (caller, is_shared): (&[u8], bool),
         (unix_s, ends_s): (u64, u64),
     ) -> Result<(), Refused> {
-        let caller = self.callers.hash_one(caller);
+        let caller = (self.callers.hash_one(caller) >> 32) as u32;
         shard.forget_before(unix_s);
         if shard.used.contains_key(&proof) {
             return Err(Refused::Replayed);
@@ -184,7 +244,8 @@ impl Replays {
         if all >= self.shard_max || is_greedy {
             return Err(Refused::Full);
         }
-        shard.used.insert(proof, caller);
+        shard.used.insert(proof, Use { caller, is_shared });
+        shard.unshared += usize::from(!is_shared);
         shard.ends.entry(ends_s).or_default().push(proof);
         *shard.callers.entry(caller).or_default() += 1;
         Ok(())
@@ -231,6 +292,12 @@ fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 }
 
 impl Shard {
+    /// Time from which a proof is too old for every verifier so far (Unix time, seconds).
+    fn end_of(&self, life: Life) -> u64 {
+        let longest_s = life.created_s.saturating_add(self.window_s + 1);
+        life.ends_s.max(longest_s.min(life.expires_s))
+    }
+
     /// Keeps proofs for at least this window, in seconds.
     fn keep_for(&mut self, window_s: u64, unix_s: u64) {
         if window_s <= self.window_s {
@@ -250,9 +317,10 @@ impl Shard {
     fn forget_before(&mut self, unix_s: u64) {
         while let Some(entry) = self.ends.first_entry().filter(|one| *one.key() < unix_s) {
             for proof in entry.remove() {
-                let Some(caller) = self.used.remove(&proof) else {
+                let Some(Use { caller, is_shared }) = self.used.remove(&proof) else {
                     continue;
                 };
+                self.unshared -= usize::from(!is_shared);
                 if let Some(number) = self.callers.get_mut(&caller) {
                     *number -= 1;
                     if *number == 0 {
@@ -309,7 +377,9 @@ mod tests {
         let table = Replays::default();
         table.keep_for(300_000, NOW_S);
         table.keep_for(2_000, NOW_S);
-        let used = |at_s, window_s| table.remember_for(proof(1), b"a", at_s, life(NOW_S, window_s));
+        let used = |at_s, window_s| {
+            table.remember_for(proof(1), (b"a", false), at_s, life(NOW_S, window_s))
+        };
         assert_eq!(used(NOW_S, 2), Ok(()));
         for at_s in [NOW_S, NOW_S + 4, NOW_S + 300, NOW_S + 301] {
             assert_eq!(used(at_s, 300), Err(Refused::Replayed), "{at_s}");
@@ -321,7 +391,10 @@ mod tests {
         };
         let table = Replays::default();
         table.keep_for(300_000, NOW_S);
-        assert_eq!(table.remember_for(proof(2), b"a", NOW_S, expiring), Ok(()));
+        assert_eq!(
+            table.remember_for(proof(2), (b"a", false), NOW_S, expiring),
+            Ok(())
+        );
         assert!(table.contains(proof(2), NOW_S + 9));
         assert!(!table.contains(proof(2), NOW_S + 10));
     }
@@ -331,7 +404,12 @@ mod tests {
         let table = Replays::default();
         table.keep_for(2_000, NOW_S);
         let used = |number, at_s, created_s, window_s| {
-            table.remember_for(proof(number), b"a", at_s, life(created_s, window_s))
+            table.remember_for(
+                proof(number),
+                (b"a", false),
+                at_s,
+                life(created_s, window_s),
+            )
         };
         assert_eq!(used(1, NOW_S, NOW_S, 2), Ok(()));
         assert_eq!(used(2, NOW_S + 8, NOW_S + 8, 2), Ok(()));
@@ -392,5 +470,34 @@ mod tests {
             threads.into_iter().map(|one| one.join().unwrap()).sum()
         });
         assert_eq!(won, 50);
+    }
+
+    #[test]
+    fn proofs_without_a_record_are_listed_in_parts() {
+        let table = Replays::default();
+        let proofs: Vec<[u8; 16]> = (0..40).map(|first| [first; 16]).collect();
+        for proof in &proofs {
+            let is_shared = proof[0] % 4 == 0;
+            let kept = table.remember_for(*proof, (b"a", is_shared), NOW_S, life(NOW_S, 60));
+            assert_eq!(kept, Ok(()));
+        }
+        let wanted: Vec<[u8; 16]> = proofs
+            .iter()
+            .copied()
+            .filter(|one| one[0] % 4 != 0)
+            .collect();
+        let first = table.unshared(None, 7);
+        assert_eq!(first, wanted[..7]);
+        assert_eq!(table.unshared(Some(first[6]), 1_000), wanted[7..]);
+        for proof in &wanted[1..] {
+            table.set_shared(*proof);
+            table.set_shared(*proof);
+        }
+        assert_eq!(table.unshared(None, 7), wanted[..1]);
+        // The table forgets the proofs when they are too old.
+        for proof in &proofs {
+            assert!(!table.contains(*proof, NOW_S + 62));
+        }
+        assert!(table.unshared(None, 7).is_empty() && table.is_empty());
     }
 }

@@ -13,6 +13,8 @@ use crate::ask::Answers;
 use crate::head::RequestHead;
 use crate::key_cell::KeyCell;
 use crate::secret::{SecretUnavailable, Secrets};
+use crate::store::Store;
+use crate::used::Table;
 
 /// SHA-256 that identifies a token in revocation lists: of the signed part of a JWT, otherwise of
 /// the whole token. `None` for an invalid token, which has characters outside RFC 6750 §2.1, or has
@@ -171,6 +173,17 @@ impl TokenVerifier {
         match self {
             Self::Jwt(_) | Self::Introspection(_) | Self::Signature(_) | Self::Login(_) => None,
             Self::Dpop(dpop) => dpop.fresh_nonce(unix_s),
+        }
+    }
+
+    /// Store in which the gateways of a fleet record used credentials, with their table. `None`:
+    /// each gateway has its own table, or the credentials may be used again.
+    #[must_use]
+    pub fn store(&self) -> Option<(Table, &Arc<Store>)> {
+        match self {
+            Self::Dpop(dpop) => dpop.store().map(|store| (Table::Proofs, store)),
+            Self::Signature(signed) => signed.store().map(|store| (Table::Nonces, store)),
+            Self::Jwt(_) | Self::Introspection(_) | Self::Login(_) => None,
         }
     }
 

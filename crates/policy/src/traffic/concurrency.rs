@@ -33,7 +33,7 @@ use crate::ask::{Answer, AskId, Effect, Outage};
 use crate::change_rows;
 use crate::changes::Absent::{Is, Unknown};
 use crate::changes::Changes;
-use crate::changes::Direction::{Callers, Either, More};
+use crate::changes::Direction::{Access, Callers, Either, More};
 use crate::cx::{Cx, LeaseNotice, Principal};
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
@@ -106,6 +106,9 @@ const PLANS: &str = "policy:concurrency:plans";
 const WAIT: &str = "policy:concurrency:wait";
 /// Feature that a gateway needs for adaptive limits. A gwd with this feature also has [`WAIT`].
 const ADAPTIVE: &str = "policy:concurrency:adaptive";
+/// Feature that a gateway needs for limits whose plans have groups. A gwd with this feature also
+/// has [`ADAPTIVE`].
+const GROUPS: &str = "policy:concurrency:groups";
 
 impl Policy for Checked {
     type Filter = Filter;
@@ -117,13 +120,14 @@ impl Policy for Checked {
         "min_limit": More(Unknown);
         "key" as "limit-key-changed": Either;
         "plans": Callers;
+        "groups": Access;
     });
 
     const REFUSALS: &'static [&'static Reject] = &[&LIMITED, &WAITED];
 
     const PROTECTION: Option<Protection> = Some(Protection::Limit);
 
-    const FEATURES: &'static [&'static str] = &[BY_CLAIM, KEYS, PLANS, WAIT, ADAPTIVE];
+    const FEATURES: &'static [&'static str] = &[BY_CLAIM, KEYS, PLANS, WAIT, ADAPTIVE, GROUPS];
 
     // Limits by address run before authentication, all others after it.
     fn phase(&self) -> Option<Phase> {
@@ -163,6 +167,9 @@ impl Policy for Checked {
     }
 
     fn feature(&self) -> Option<&'static str> {
+        if self.plans.as_ref().is_some_and(Plans::has_groups) {
+            return Some(GROUPS);
+        }
         if self.min_limit.is_some() {
             return Some(ADAPTIVE);
         }

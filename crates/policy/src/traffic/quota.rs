@@ -22,7 +22,7 @@ use crate::change_rows;
 use crate::changes::Absent::{Is, Unknown};
 use crate::changes::Changes;
 use crate::changes::Direction::{
-    Callers, Costs, Each, Either, Less, More, Other, Outage, Restarts, Stored,
+    Access, Callers, Costs, Each, Either, Less, More, Other, Outage, Restarts, Stored,
 };
 use crate::cx::{Cx, QuotaWarning};
 use crate::declared::{Scalar, Settings, Value};
@@ -176,6 +176,9 @@ const SYNCED: &str = "policy:quota:synced";
 /// Feature that a gateway needs for limits with `cost`. A gwd with this feature also has
 /// [`SYNCED`].
 const COST: &str = "policy:quota:cost";
+/// Feature that a gateway needs for limits whose plans have groups. A gwd with this feature also
+/// has [`COST`].
+const GROUPS: &str = "policy:quota:groups";
 
 impl Policy for Checked {
     type Filter = Filter;
@@ -192,6 +195,7 @@ impl Policy for Checked {
         "store"."*": Restarts;
         "store": Stored;
         "plans": Callers;
+        "groups": Access;
         "x_ratelimit": Other;
         "sync": Each(&[]);
         "lease": Other;
@@ -203,7 +207,7 @@ impl Policy for Checked {
 
     const PROTECTION: Option<Protection> = Some(Protection::Limit);
 
-    const FEATURES: &'static [&'static str] = &[STORE, PLANS, X_FIELDS, SYNCED, COST];
+    const FEATURES: &'static [&'static str] = &[STORE, PLANS, X_FIELDS, SYNCED, COST, GROUPS];
 
     // A quota runs after authentication and after limits by address, whatever its key. Requests
     // that these steps refuse do not use the quota.
@@ -279,6 +283,9 @@ impl Policy for Checked {
     }
 
     fn feature(&self) -> Option<&'static str> {
+        if self.plans.as_ref().is_some_and(Plans::has_groups) {
+            return Some(GROUPS);
+        }
         let is_distributed = self
             .store
             .as_ref()

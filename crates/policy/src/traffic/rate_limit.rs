@@ -17,7 +17,7 @@ use crate::change_rows;
 use crate::changes::Absent::{Is, Unknown};
 use crate::changes::Changes;
 use crate::changes::Direction::{
-    Callers, Costs, Each, Either, More, Other, Outage, Restarts, Stored,
+    Access, Callers, Costs, Each, Either, More, Other, Outage, Restarts, Stored,
 };
 use crate::cx::{Cx, RateNotice};
 use crate::declared::{Scalar, Settings, Value};
@@ -170,6 +170,9 @@ const SYNCED: &str = "policy:rate_limit:synced";
 /// Feature that a gateway needs for limits with `cost`. A gwd with this feature also has
 /// [`SYNCED`].
 const COST: &str = "policy:rate_limit:cost";
+/// Feature that a gateway needs for limits whose plans have groups. A gwd with this feature also
+/// has [`COST`].
+const GROUPS: &str = "policy:rate_limit:groups";
 
 impl Policy for Checked {
     type Filter = Filter;
@@ -185,6 +188,7 @@ impl Policy for Checked {
         "store"."*": Restarts;
         "store": Stored;
         "plans": Callers;
+        "groups": Access;
         "x_ratelimit": Other;
         "sync": Each(&[]);
         "lease": Other;
@@ -196,8 +200,9 @@ impl Policy for Checked {
 
     const PROTECTION: Option<Protection> = Some(Protection::Limit);
 
-    const FEATURES: &'static [&'static str] =
-        &[BY_CLAIM, ALGORITHMS, STORE, PLANS, X_FIELDS, SYNCED, COST];
+    const FEATURES: &'static [&'static str] = &[
+        BY_CLAIM, ALGORITHMS, STORE, PLANS, X_FIELDS, SYNCED, COST, GROUPS,
+    ];
 
     // Limits by address run before authentication and protect it. Limits by other keys need the
     // result of authentication.
@@ -263,6 +268,9 @@ impl Policy for Checked {
     }
 
     fn feature(&self) -> Option<&'static str> {
+        if self.plans.as_ref().is_some_and(Plans::has_groups) {
+            return Some(GROUPS);
+        }
         let is_distributed = self
             .store
             .as_ref()

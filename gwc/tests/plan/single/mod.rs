@@ -257,6 +257,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("client-address-changed", Some("addresses")),
     ("peers-admitted", Some("listeners")),
     ("consumer-plan-changed", Some("plans")),
+    ("group-plan-changed", Some("plans")),
     ("first-release", Some("first")),
     ("logout-path-removed", Some("logins")),
     ("shadow-appears", Some("algebra")),

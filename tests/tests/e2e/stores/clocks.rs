@@ -1,5 +1,5 @@
-//! Tests of limits while the clock of their store jumps. A small library shifts the clock of
-//! redis-server (`tests/peers/clock_shift.c`).
+//! Tests of limits while the clock of their store jumps, and with gateways whose clocks are wrong. A
+//! small library shifts the clock of redis-server and of gwd (`tests/peers/clock_shift.c`).
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -20,15 +20,8 @@ impl Shifted {
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder");
-        let library = folder.path().join("clock_shift.so");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/clock_shift.c");
-        let mut compiler = Command::new("cc");
-        compiler
-            .args(["-shared", "-fPIC", "-o"])
-            .args([&library, &source]);
-        assert!(compiler.status().is_ok_and(|status| status.success()));
-        let path = folder.path().join("shift");
-        std::fs::write(&path, 0_i64.to_ne_bytes()).expect("our folder");
+        let library = library(folder.path());
+        let path = shift_file(folder.path(), 0);
         let port = free_port();
         let mut command = Command::new(REDIS);
         command
@@ -74,6 +67,25 @@ impl Shifted {
             (error.abs() <= 2).then_some(())
         });
     }
+}
+
+/// Compiles the library that shifts the clock of a process.
+fn library(folder: &Path) -> PathBuf {
+    let library = folder.join("clock_shift.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/clock_shift.c");
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source]);
+    assert!(compiler.status().is_ok_and(|status| status.success()));
+    library
+}
+
+/// Creates a file with the shift of a clock in seconds.
+fn shift_file(folder: &Path, seconds: i64) -> PathBuf {
+    let path = folder.join(format!("shift{seconds}"));
+    std::fs::write(&path, seconds.to_ne_bytes()).expect("our folder");
+    path
 }
 
 /// Script with which gateways count requests.
@@ -205,5 +217,73 @@ fn clock_set_back_delays_no_request_for_long() {
             shifted.shift(seconds);
             assert!(shifted.take(&row), "{algorithm}");
         }
+    }
+}
+
+/// Gateways whose clocks are 9 days apart share one daily quota: the clock of the store decides.
+#[test]
+fn gateways_with_wrong_clocks_share_one_quota() {
+    if is_missing() || !prerequisite::program("cc") {
+        return;
+    }
+    let (upstream, server) = (Upstream::start(), Server::start(&[]));
+    let folder = tempfile::tempdir().expect("a folder");
+    let library = library(folder.path()).display().to_string();
+    let project = project(&upstream, "kind: quota, limit: 6, period: day", "closed");
+    let gateways = [0, 9 * DAY].map(|seconds| {
+        let shift = shift_file(folder.path(), seconds).display().to_string();
+        let gwd = Options::of(&project)
+            .variable("GWS_STORE", &server.url())
+            .variable("LD_PRELOAD", &library)
+            .variable("CLOCK_SHIFT", &shift)
+            .start();
+        wait::until("the store counts", || {
+            (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
+        });
+        gwd
+    });
+    // The gateways do have these clocks: `Date` of their responses has the day.
+    let days = gateways.each_ref().map(|gwd| {
+        let response = gwd.ask("GET /a HTTP/1.1\nhost: h");
+        response.header("date").map(str::to_owned)
+    });
+    assert_ne!(days[0], days[1]);
+    let all = gateways.each_ref();
+    let counts = undisturbed(&all, &server, || {
+        let turns = (0..6).map(|_| all.map(|gwd| u32::from(ask(gwd).0 == 200)));
+        turns.fold([0, 0], |sum, turn| [sum[0] + turn[0], sum[1] + turn[1]])
+    });
+    assert_eq!(counts, [3, 3]);
+}
+
+/// A jump of the store's clock forward admits the limit once more through a gateway, and a jump back
+/// admits nothing more.
+#[test]
+fn clock_of_the_store_jumps_under_a_gateway() {
+    if is_missing() {
+        return;
+    }
+    let upstream = Upstream::start();
+    for limit in [
+        "kind: rate_limit, limit: 5/d, burst: 5",
+        "kind: rate_limit, limit: 5/d, algorithm: sliding_window",
+        "kind: quota, limit: 5, period: day",
+    ] {
+        let counts = wait::until("no call to the store is late", || {
+            let Some(shifted) = Shifted::start() else {
+                return Some(None);
+            };
+            let project = project(&upstream, limit, "closed");
+            let gwd = gateway(&project, &shifted.server);
+            shifted.server.ask(&["FLUSHALL"]);
+            let before = outages(&[&gwd]);
+            let counts = [0, 40 * DAY, 40 * DAY - 3_600, -3_600].map(|seconds| {
+                shifted.shift(seconds);
+                (0..12).filter(|_| ask(&gwd).0 == 200).count()
+            });
+            (outages(&[&gwd]) == before).then_some(Some(counts))
+        });
+        let Some(counts) = counts else { return };
+        assert_eq!(counts, [5, 5, 0, 0], "{limit}");
     }
 }

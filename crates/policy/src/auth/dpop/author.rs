@@ -47,6 +47,8 @@ pub static SHAPE: Object = Object {
             "With `nonce`: secret of at least 32 bytes for nonces. Gateways with the same secret \
             accept each other's nonces. Default: a random secret per process.",
         ),
+        replays::author::STORE,
+        replays::author::ON_OUTAGE,
     ],
     rules: &[Rule::Holds(check_whole)],
 };
@@ -54,6 +56,7 @@ pub static SHAPE: Object = Object {
 fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     replays::author::check(node, &WINDOW, sink);
+    replays::author::check_store(node, sink);
     let needs = get("nonce").and_then(NodeRef::as_bool) == Some(true);
     if let Some(secret) = get("nonce_secret").filter(|_| !needs) {
         sink.push(
@@ -88,5 +91,6 @@ pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
         window_ms: window_ms.unwrap_or(WINDOW_MS),
         nonce: get("nonce").and_then(NodeRef::as_bool) == Some(true),
         nonce_secret: secret.and_then(|text| SecretRef::parse(text).ok()),
+        store: replays::author::store(node),
     })
 }

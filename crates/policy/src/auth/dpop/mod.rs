@@ -24,7 +24,7 @@
 //! | `cnf` of the token has the thumbprint of `jwk` | §6.1 | `token_binding` |
 //! | the signature, by `jwk` | §4.3 | `signature` |
 //! | `nonce` was issued recently by the gateway | §9 | `nonce` |
-//! | `jti` was not used with this key | §11.1 | `replayed` |
+//! | `jti` was not used with this key | §11.1 | `replayed`, `full`, `store_unavailable` |
 //!
 //! Signatures are checked last: only a client with a valid token that is bound to its key can make
 //! the gateway check signatures and store proofs.
@@ -52,6 +52,7 @@ use super::reasons::reasons;
 use crate::ask::AskId;
 use crate::declared::{Scalar, Settings, Value};
 use crate::secret::SecretRef;
+use crate::store;
 
 /// Default of `window`, in milliseconds.
 pub const WINDOW_MS: u64 = 60_000;
@@ -77,6 +78,9 @@ pub struct Checked {
     /// Secret for the hash of nonces. `None`: a random secret of the process.
     #[n(4)]
     nonce_secret: Option<SecretRef>,
+    /// Store of used proofs. `None`: each gateway has its own table. Older bundles have no store.
+    #[n(5)]
+    store: Option<store::Checked>,
 }
 
 reasons! {
@@ -116,6 +120,8 @@ reasons! {
     Replayed "replayed";
     /// The table of used proofs is full.
     Full "full";
+    /// The store of used proofs does not answer.
+    StoreUnavailable "store_unavailable";
 }
 
 impl Checked {
@@ -173,7 +179,18 @@ impl super::Verifier for Checked {
             let secret = Value::One(Scalar::Secret(secret.clone()));
             all = all.with(&["nonce_secret"], secret);
         }
-        all
+        match &self.store {
+            Some(store) => store.settings(all),
+            None => all,
+        }
+    }
+
+    fn store(&self) -> Option<&store::Checked> {
+        self.store.as_ref()
+    }
+
+    fn store_mut(&mut self) -> Option<&mut store::Checked> {
+        self.store.as_mut()
     }
 
     fn rename_token(&mut self, name: &dyn Fn(&str) -> String) {

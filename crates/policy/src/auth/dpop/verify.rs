@@ -17,6 +17,7 @@ use crate::auth::jwt::{Identity, Verification};
 use crate::auth::replays::Life;
 use crate::auth::token::{TokenRequest, TokenVerifier};
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
+use crate::store::Store;
 
 /// Field `DPoP` with the proof.
 static DPOP: HeaderName = HeaderName::from_static(SCHEME);
@@ -33,6 +34,7 @@ pub struct Verifier {
     settings: Checked,
     token: Arc<TokenVerifier>,
     nonce_secret: Option<Arc<SecretCell>>,
+    store: Option<Arc<Store>>,
     #[cfg(feature = "author")]
     takes_witnesses: bool,
 }
@@ -68,6 +70,11 @@ impl Checked {
             nonce_secret: secret
                 .map(|secret| secrets.cell(secret, form))
                 .transpose()?,
+            store: self
+                .store
+                .as_ref()
+                .map(|store| store.store(secrets))
+                .transpose()?,
             settings: self.clone(),
             token,
             #[cfg(feature = "author")]
@@ -77,6 +84,11 @@ impl Checked {
 }
 
 impl Verifier {
+    /// Store of used proofs. `None`: each gateway has its own table.
+    pub(in crate::auth) fn store(&self) -> Option<&Arc<Store>> {
+        self.store.as_ref()
+    }
+
     /// Verifier of the token.
     #[must_use]
     pub fn token(&self) -> &Arc<TokenVerifier> {

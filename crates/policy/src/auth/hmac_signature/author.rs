@@ -53,6 +53,8 @@ pub static SHAPE: Object = Object {
             Shape::Timeout,
             "Maximum age of a signature. Range: `1s`–`15m`. Default: 5m.",
         ),
+        replays::author::STORE,
+        replays::author::ON_OUTAGE,
     ],
     rules: &[Rule::Holds(check_whole)],
 };
@@ -67,6 +69,7 @@ static COMPONENT: Form = Form {
 fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     replays::author::check(node, &WINDOW, sink);
+    replays::author::check_store(node, sink);
     check_style(node, sink);
     if let Some(secrets) = get("secrets").filter(|all| all.entries().len() == 0) {
         sink.push(
@@ -156,5 +159,6 @@ pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
         window_ms: window_ms.unwrap_or(WINDOW_MS),
         nonce: get("nonce").and_then(NodeRef::scalar_text) != Some("optional"),
         style,
+        store: replays::author::store(node),
     })
 }

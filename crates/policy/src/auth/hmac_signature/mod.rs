@@ -19,7 +19,7 @@
 //! | each covered component is known, exists and is listed once | §2, §2.5 | `component` |
 //! | a covered `Content-Digest` has `sha-256` or `sha-512` | RFC 9530 §2, §5 | `digest` |
 //! | the MAC, in constant time | §3.3.3, §7.3.3 | `signature` |
-//! | the key did not use the nonce before | §7.2.2 | `replayed`, `full` |
+//! | the key did not use the nonce before | §7.2.2 | `replayed`, `full`, `store_unavailable` |
 //!
 //! The body is hashed while it is forwarded, see [`Content`]. [`aliyun`] and [`tencent`] are the
 //! formats of two other gateways, for clients whose SDKs already sign requests in these formats.
@@ -51,6 +51,7 @@ use super::reasons::reasons;
 use crate::ask::AskId;
 use crate::declared::{Scalar, Settings, Value};
 use crate::secret::SecretRef;
+use crate::store;
 
 /// Default of `window`, in milliseconds.
 pub const WINDOW_MS: u64 = 300_000;
@@ -117,6 +118,9 @@ pub struct Checked {
     nonce: bool,
     #[n(6)]
     style: Style,
+    /// Store of used nonces. `None`: each gateway has its own table. Older bundles have no store.
+    #[n(7)]
+    store: Option<store::Checked>,
 }
 
 reasons! {
@@ -151,6 +155,8 @@ reasons! {
     Replayed "replayed";
     /// The table of used nonces is full.
     Full "full";
+    /// The store of used nonces does not answer.
+    StoreUnavailable "store_unavailable";
 }
 
 impl Style {
@@ -346,6 +352,17 @@ impl super::Verifier for Checked {
         if !self.nonce {
             all = all.with(&["nonce"], Value::One(text("optional")));
         }
-        all
+        match &self.store {
+            Some(store) => store.settings(all),
+            None => all,
+        }
+    }
+
+    fn store(&self) -> Option<&store::Checked> {
+        self.store.as_ref()
+    }
+
+    fn store_mut(&mut self) -> Option<&mut store::Checked> {
+        self.store.as_mut()
     }
 }

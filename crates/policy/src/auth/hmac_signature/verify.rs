@@ -16,6 +16,7 @@ use crate::auth::jwt::{Identity, Verification};
 use crate::auth::replays::Life;
 use crate::auth::token::TokenRequest;
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
+use crate::store::Store;
 
 /// Maximum time that a client's clock may be ahead, in milliseconds.
 const AHEAD_MS: u64 = 60_000;
@@ -34,6 +35,7 @@ pub struct Verifier {
     /// Random key for signatures by unknown key ids, so that their check takes as long as that of a
     /// known key id.
     decoy: hmac::Key,
+    store: Option<Arc<Store>>,
     #[cfg(feature = "author")]
     takes_witnesses: bool,
 }
@@ -103,6 +105,11 @@ impl Checked {
         Ok(Verifier {
             keys: keys.collect::<Result<_, SecretUnavailable>>()?,
             decoy: hmac::Key::new(hmac::HMAC_SHA256, &random),
+            store: self
+                .store
+                .as_ref()
+                .map(|store| store.store(secrets))
+                .transpose()?,
             settings: self.clone(),
             #[cfg(feature = "author")]
             takes_witnesses: secrets.takes_witnesses(),
@@ -130,6 +137,11 @@ fn identity(key_id: &str) -> Identity {
 }
 
 impl Verifier {
+    /// Store of used nonces. `None`: each gateway has its own table.
+    pub(in crate::auth) fn store(&self) -> Option<&Arc<Store>> {
+        self.store.as_ref()
+    }
+
     #[cfg(test)]
     pub(super) fn style(&self) -> Style {
         self.settings.style

@@ -3,8 +3,9 @@
 use std::hash::RandomState;
 
 use super::*;
+use crate::counters::Limits;
 use crate::cx::tests::head;
-use crate::cx::{Limits, Principal, Revoked};
+use crate::cx::{Principal, Revoked};
 use crate::route_id::RouteId;
 use crate::state::StateId;
 
