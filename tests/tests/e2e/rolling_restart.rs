@@ -58,7 +58,7 @@ impl World {
                     .node(&format!("gw-{port}"))
                     .state(&project.path(&format!("state-{port}")))
                     .admin(socket)
-                    .pre_stop("1s")
+                    .pre_stop("2s")
                     .listeners(&[])
                     .arguments(&["--listen", &format!("public=127.0.0.1:{port}")])
             })
