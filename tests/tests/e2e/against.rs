@@ -6,6 +6,7 @@ use e2e::gateway::Options;
 use e2e::openssl::sha256;
 use e2e::project::{Ended, Project};
 use e2e::upstream::Upstream;
+use e2e::wait;
 use serde_json::json;
 
 const KEY: &str = "k-of-acme-8512";
@@ -167,6 +168,11 @@ fn body_of_a_test_is_sent_and_validated() {
     let gateway = options.arguments(&["--secret-dir", &secrets]).start();
     let url = format!("http://{}", gateway.listener("public"));
     let key = ["--credential", "key=env:ORDERS_KEY", "--unsafe-methods"];
+    // On a busy machine, gwd compiles the validator longer than a request waits for it.
+    wait::until("a compiled validator", || {
+        let ended = world.test(&url, &[&key[..], &["--name", "empty"]].concat());
+        (!ended.stdout.contains("validator_unavailable")).then_some(())
+    });
     let ended = world.test(&url, &key);
     let out = &ended.succeeds().stdout;
     assert!(out.contains("3 passed, 0 failed"), "{out}");
