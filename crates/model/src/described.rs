@@ -88,7 +88,7 @@ fn one(
     let subject = described.subject(context);
     let (public, internal) = (subject.public, subject.internal);
     let security = access(context, &subject, found, sink);
-    whole_queries(operation, node, sink);
+    redacted_queries(operation, context.redacted, node, sink);
     let mut chain = scopes.chain(settings, sink);
     let destination = scopes.upstream(settings);
     let upstream = destination.as_ref().ok().and_then(Option::as_ref);
@@ -273,20 +273,22 @@ fn check_rewrite(path: NodeRef<'_>, template: &ir::Template, sink: &mut Sink) {
     }
 }
 
-/// Reports parameters that describe the whole query string (OpenAPI 3.2). The gateway cannot yet
-/// distinguish them from other query parameters.
-fn whole_queries<'a>(
+/// Reports parameters that describe the whole query (OpenAPI 3.2) and have redacted values. The
+/// access log would show them, because it hides query parameters by their names.
+fn redacted_queries<'a>(
     operation: &spec::Operation,
+    redacted: &Redacted<'_>,
     node: impl Fn(NodeId) -> NodeRef<'a>,
     sink: &mut Sink,
 ) {
     let whole = |parameter: &&spec::Parameter| parameter.place == In::Querystring;
-    for parameter in operation.parameters.iter().filter(whole) {
+    let whole = operation.parameters.iter().filter(whole);
+    for parameter in whole.filter(|one| !redacted.names(one).is_empty()) {
         let place = node(parameter.node).get("in");
         sink.push(shape::not_available(
             place.map_or(parameter.span, NodeRef::span),
-            "`in: querystring`",
-            "describe the query's parts with `in: query`",
+            "`redact: true` in a parameter with `in: querystring`",
+            "describe the redacted parts with `in: query`",
         ));
     }
 }

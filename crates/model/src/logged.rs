@@ -99,6 +99,10 @@ fn report(
 ) {
     let name = parameter.name.value.escape_debug();
     let (message, help) = match place(parameter) {
+        None if parameter.place == In::Querystring => (
+            format!("`{name}` is the whole query, which the log shows field by field"),
+            "remove `log`, or describe the fields with `in: query`",
+        ),
         None => (
             format!("the log does not contain `{name}`"),
             "remove `log`: the log has the path, the query and `User-Agent`, no other field and no cookie",

@@ -1,6 +1,6 @@
 //! Validators of the body of a message, for requests and responses.
 
-use bundle::ir::{self, Set};
+use bundle::ir::{self, Set, Value};
 use policy::invalid::{Finding, Part};
 
 use crate::compile::{Uncompilable, ValidatorBuilder};
@@ -27,8 +27,8 @@ pub(crate) struct TypedBody {
     /// Check of each item of a body that is a sequence. `None` for other bodies, and without an
     /// `itemSchema`.
     pub(crate) items: Option<ItemSchema>,
-    kinds: Kinds,
-    members: Members,
+    pub(crate) kinds: Kinds,
+    pub(crate) members: Members,
     encodings: Encodings,
 }
 
@@ -51,28 +51,7 @@ impl Body {
     ) -> Result<Self, Uncompilable> {
         let mut types = Vec::new();
         for one in media_types {
-            let Some(media_type) = MediaType::parse(&one.name) else {
-                continue;
-            };
-            let form = media_type.form();
-            let items = ItemSchema::of(&media_type, &one.definition, compiling)?;
-            let is_whole = form != Form::Other && items.is_none();
-            let schema = one.definition.get("schema").filter(|_| is_whole);
-            types.push(TypedBody {
-                schema: schema
-                    .map(|schema| compiling.validator(schema))
-                    .transpose()?,
-                kinds: schema
-                    .map(|schema| compiling.kinds(schema))
-                    .unwrap_or_default(),
-                members: schema
-                    .map(|schema| compiling.members(schema))
-                    .unwrap_or_default(),
-                encodings: Encodings::of(&one.definition),
-                items,
-                media_type,
-                form,
-            });
+            types.extend(TypedBody::new(&one.name, &one.definition, compiling)?);
         }
         Ok(Self { required, types })
     }
@@ -123,14 +102,7 @@ impl Body {
                 let Ok(text) = std::str::from_utf8(bytes) else {
                     return vec![of_body("is not UTF-8")];
                 };
-                let hidden = form::hidden(text, &one.kinds);
-                if !hidden.is_empty() {
-                    return hidden;
-                }
-                let values = READINGS.iter();
-                let values = values
-                    .map(|reading| form::urlencoded(text, &one.kinds, &one.encodings, *reading));
-                words::check_readings((schema, &one.members), values, &part, &mut findings);
+                one.check_form(schema, text, &part, &mut findings);
             }
             Form::Multipart => {
                 let boundary = kind.boundary.as_deref().unwrap_or_default();
@@ -164,6 +136,56 @@ impl Body {
             Form::Other => {}
         }
         findings
+    }
+}
+
+impl TypedBody {
+    /// Compiles the description of a media type. `None` if `name` is not a media type.
+    pub(crate) fn new<'a>(
+        name: &str,
+        definition: &'a Value,
+        compiling: &mut ValidatorBuilder<'a>,
+    ) -> Result<Option<Self>, Uncompilable> {
+        let Some(media_type) = MediaType::parse(name) else {
+            return Ok(None);
+        };
+        let form = media_type.form();
+        let items = ItemSchema::of(&media_type, definition, compiling)?;
+        let is_whole = form != Form::Other && items.is_none();
+        let schema = definition.get("schema").filter(|_| is_whole);
+        Ok(Some(Self {
+            schema: schema
+                .map(|schema| compiling.validator(schema))
+                .transpose()?,
+            kinds: schema
+                .map(|schema| compiling.kinds(schema))
+                .unwrap_or_default(),
+            members: schema
+                .map(|schema| compiling.members(schema))
+                .unwrap_or_default(),
+            encodings: Encodings::of(definition),
+            items,
+            media_type,
+            form,
+        }))
+    }
+
+    /// Checks the text of an urlencoded form.
+    pub(crate) fn check_form(
+        &self,
+        schema: &Schema,
+        text: &str,
+        part: &Part,
+        findings: &mut Vec<Finding>,
+    ) {
+        let hidden = form::hidden(text, &self.kinds, part);
+        if !hidden.is_empty() {
+            return findings.extend(hidden);
+        }
+        let values = READINGS.iter();
+        let values =
+            values.map(|reading| form::urlencoded(text, &self.kinds, &self.encodings, *reading));
+        words::check_readings((schema, &self.members), values, part, findings);
     }
 }
 

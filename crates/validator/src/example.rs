@@ -13,7 +13,7 @@ use crate::compare::Difference;
 use crate::cone::Cone;
 use crate::media::{self, Form, MediaType, SequenceFormat};
 use crate::operation::{BodyUse, Operation};
-use crate::parameters::{Head, is_ignored, part_of, written_style};
+use crate::parameters::{Head, is_ignored, part_of, whole_query, written_style};
 use crate::samples::{Schema, Search};
 use crate::steps;
 use crate::style::Style;
@@ -418,8 +418,10 @@ impl Example {
                 self.headers
                     .retain(|(name, value)| name != COOKIE.as_str() || !value.is_empty());
             }
-            // These parameters always have exactly one value, so they cannot be removed.
-            ParameterPlace::Path | ParameterPlace::Querystring => {}
+            // A path parameter always has exactly one value, so it cannot be removed.
+            ParameterPlace::Path => {}
+            // No other parameter describes a part of the query.
+            ParameterPlace::Querystring => self.query.clear(),
         }
     }
 
@@ -468,7 +470,17 @@ impl Example {
                     None => self.headers.push((COOKIE.as_str().to_owned(), pair)),
                 }
             }
-            ParameterPlace::Query | ParameterPlace::Querystring => match value {
+            ParameterPlace::Querystring => {
+                let named = whole_query::media_type(&parameter.definition);
+                let form = named.and_then(|(name, _)| Some(MediaType::parse(name)?.form()));
+                // An example has pairs of names and values, so it cannot have another query.
+                if let (Some(Form::Urlencoded), Json::Object(members)) = (form, value) {
+                    let members = members.iter();
+                    self.query
+                        .extend(members.map(|(key, one)| (key.clone(), scalar(one))));
+                }
+            }
+            ParameterPlace::Query => match value {
                 Json::Array(items) if explode && !is_content => {
                     let items = items.iter().map(|item| (name.to_owned(), scalar(item)));
                     self.query.extend(items);

@@ -189,8 +189,9 @@ impl<'k> FormNames<'k> {
 }
 
 /// Findings about fields of an urlencoded form that some servers read as a described property.
-pub(crate) fn hidden(text: &str, kinds: &Kinds) -> Vec<Finding> {
-    findings(FormNames::of(kinds).hidden(text))
+/// `part`: part of the message that contains the form.
+pub(crate) fn hidden(text: &str, kinds: &Kinds, part: &policy::invalid::Part) -> Vec<Finding> {
+    findings(part, FormNames::of(kinds).hidden(text))
 }
 
 /// Findings about parts of a multipart form whose names are other spellings of a property. Some
@@ -200,12 +201,14 @@ pub(crate) fn other_spellings(parts: &[Part<'_>], kinds: &Kinds) -> Vec<Finding>
     let others = parts
         .iter()
         .filter_map(|part| Some((names.read_as_part(&part.name)?, OTHER_SPELLING)));
-    findings(others)
+    findings(&policy::invalid::Part::Body, others)
 }
 
-fn findings<'n>(found: impl Iterator<Item = (&'n str, &'static str)>) -> Vec<Finding> {
-    let body = policy::invalid::Part::Body;
-    let findings = found.map(|(name, detail)| words::finding(body.clone(), name, detail));
+fn findings<'n>(
+    part: &policy::invalid::Part,
+    found: impl Iterator<Item = (&'n str, &'static str)>,
+) -> Vec<Finding> {
+    let findings = found.map(|(name, detail)| words::finding(part.clone(), name, detail));
     findings.take(words::FINDINGS_MAX).collect()
 }
 

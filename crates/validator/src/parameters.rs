@@ -1,6 +1,7 @@
 //! Check of the parameters of a request: path, query, header fields and cookies.
 
 pub(crate) mod field_names;
+pub(crate) mod whole_query;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -22,6 +23,7 @@ use crate::steps::Schema;
 use crate::style::{self, Interpretation, READINGS, Structure, Style};
 use crate::text::{decode, fields};
 use crate::{json, words};
+use whole_query::WholeQuery;
 
 /// Parameter of an operation, with its validator.
 pub(crate) struct Parameter {
@@ -37,6 +39,9 @@ pub(crate) struct Parameter {
     pub(crate) kinds: Kinds,
     members: Members,
     schema: Option<Schema>,
+    /// Validator of the whole query. `None` for other parameters, and if the query has a media type
+    /// that is not checked.
+    whole: Option<WholeQuery>,
 }
 
 /// Parts of a request's head that contain parameters.
@@ -64,10 +69,14 @@ pub(crate) const REQUIRED: &str = "is required";
 /// Names of header parameters that OpenAPI ignores (3.1 §4.8.12.1).
 const IGNORED_HEADERS: [&str; 3] = ["accept", "content-type", "authorization"];
 
-/// Finds a query parameter that describes every name: an exploded object that allows additional
-/// properties.
+/// Finds a parameter that describes every name of a query: the whole query, or an exploded object
+/// that allows additional properties.
 #[must_use]
 pub fn describes_every_name(cone: &Cone) -> Option<&str> {
+    let is_whole = |one: &&ir::Parameter| one.place == ParameterPlace::Querystring;
+    if let Some(whole) = cone.operation.parameters.iter().find(is_whole) {
+        return Some(&whole.name);
+    }
     let lowering = Lowering::new(&cone.schemas, Direction::Request);
     let all = cone.operation.parameters.iter();
     let mut all = all.filter(|one| one.place == ParameterPlace::Query);
@@ -114,8 +123,10 @@ pub(crate) fn is_ignored(place: ParameterPlace, name: &str) -> bool {
         ParameterPlace::Header => IGNORED_HEADERS
             .iter()
             .any(|one| one.eq_ignore_ascii_case(name)),
-        ParameterPlace::Querystring => true,
-        ParameterPlace::Path | ParameterPlace::Query | ParameterPlace::Cookie => false,
+        ParameterPlace::Path
+        | ParameterPlace::Query
+        | ParameterPlace::Cookie
+        | ParameterPlace::Querystring => false,
     }
 }
 
@@ -144,8 +155,7 @@ fn content_of(definition: &Value) -> (Option<Form>, Option<&Value>) {
 }
 
 impl Parameter {
-    /// Compiles a parameter of a contract. `None` if OpenAPI ignores the parameter, or if the
-    /// parameter describes the whole query.
+    /// Compiles a parameter of a contract. `None` if OpenAPI ignores the parameter.
     pub(crate) fn new<'a>(
         written: &'a ir::Parameter,
         compiling: &mut ValidatorBuilder<'a>,
@@ -163,6 +173,12 @@ impl Parameter {
     ) -> Result<Option<Self>, Uncompilable> {
         if is_ignored(place, name) {
             return Ok(None);
+        }
+        if place == ParameterPlace::Querystring {
+            return Ok(Some(Self {
+                whole: WholeQuery::new(definition, compiling)?,
+                ..Self::unchecked(place, (name, required, definition), |_| Kinds::default())
+            }));
         }
         let (_, schema) = content_of(definition);
         Ok(Some(Self {
@@ -202,6 +218,7 @@ impl Parameter {
             kinds: schema.map(kinds).unwrap_or_default(),
             members: Members::default(),
             schema: None,
+            whole: None,
         }
     }
 
@@ -477,7 +494,16 @@ pub(crate) fn check(parameters: &[Parameter], head: &Head<'_>, findings: &mut Ve
                     )),
                 }
             }
-            ParameterPlace::Querystring => {}
+            ParameterPlace::Querystring => {
+                // Servers do not distinguish an empty query from an absent one.
+                match (head.query.filter(|text| !text.is_empty()), &parameter.whole) {
+                    (Some(text), Some(whole)) => whole.check(text, &parameter.part(), findings),
+                    (None, _) if parameter.required => {
+                        findings.push(words::finding(parameter.part(), "", REQUIRED));
+                    }
+                    (Some(_), None) | (None, _) => {}
+                }
+            }
         }
     }
 }

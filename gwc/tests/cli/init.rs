@@ -321,7 +321,7 @@ fn init_is_ready_only_when_build_works() {
     let text = "openapi: 3.2.0
 info: {title: t, version: \"1\"}
 paths:
-  /a: {get: {parameters: [{name: q, in: querystring, content: {application/json: {schema: {type: object}}}}], responses: {'200': {description: d}}}}
+  /a: {get: {parameters: [{name: q, in: querystring, content: {application/json: {schema: {type: object, x-gateway: {redact: true}}}}}], responses: {'200': {description: d}}}}
 ";
     fs::write(folder.path().join("api.yaml"), text).unwrap();
     let ended = in_folder(folder.path(), &["init", "shop", "--from", "api.yaml"])

@@ -342,8 +342,12 @@ fn describe_part(cone: &Cone, difference: &Difference) -> Option<(bool, ir::Valu
         }
         Part::Status => return None,
     };
-    let all = cone.operation.parameters.iter();
-    let mut all = all.filter(|one| one.place == place);
+    // A parameter of the whole query is shown as a query parameter.
+    let is_there = |one: &&ir::Parameter| match one.place {
+        Place::Querystring => place == Place::Query,
+        other => other == place,
+    };
+    let mut all = cone.operation.parameters.iter().filter(is_there);
     let found = match place {
         // If no path parameter of this side has the name, use its first path parameter.
         Place::Path => {

@@ -84,13 +84,15 @@ impl<'p> UndescribedNames<'p> {
         let own: Vec<&Parameter> = own
             .filter(|one| one.place == ParameterPlace::Query)
             .collect();
+        let mut all = parameters.iter();
+        let has_whole = all.any(|one| one.place == ParameterPlace::Querystring);
         let names = own.iter().flat_map(|one| one.names());
         let known_names = known.iter().map(|text| Name {
             text,
             has_parts: false,
         });
         Self {
-            is_open: own.iter().any(|one| one.spreads() && !one.kinds.is_closed),
+            is_open: has_whole || own.iter().any(|one| one.spreads() && !one.kinds.is_closed),
             described: Described::of(names.chain(known_names)),
             own,
             known,

@@ -7,6 +7,7 @@ mod cost;
 mod parameters;
 mod resembling;
 mod sequences;
+mod whole_queries;
 
 use bundle::ir::{Body, ContractOperation, MediaType, Parameter, ParameterPlace, Set, Value};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -43,6 +44,7 @@ fn place(name: &str) -> ParameterPlace {
         "path" => ParameterPlace::Path,
         "query" => ParameterPlace::Query,
         "header" => ParameterPlace::Header,
+        "querystring" => ParameterPlace::Querystring,
         _ => ParameterPlace::Cookie,
     }
 }

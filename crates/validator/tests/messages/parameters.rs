@@ -461,7 +461,7 @@ fn undescribed_names_are_found_behind_lookalikes() {
 }
 
 /// Findings about the parameters of a request with this query and these fields.
-fn of_request(parameters: &Json, query: &str, fields: &[(&str, &str)]) -> Vec<String> {
+pub(super) fn of_request(parameters: &Json, query: &str, fields: &[(&str, &str)]) -> Vec<String> {
     let operation = operation(parameters, &Json::Null, &[]);
     let fields = fields.iter().map(|(name, value)| {
         let name = HeaderName::try_from(*name).unwrap();
