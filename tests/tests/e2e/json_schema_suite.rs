@@ -31,6 +31,16 @@ const DIFFERENT: &[(&str, usize, &str)] = &[
         5,
         "gwd checks the values of formats that it knows, as OpenAPI descriptions expect",
     ),
+    (
+        "unevaluatedItems: unevaluatedItems with $dynamicRef",
+        1,
+        "gwc leaves out `unevaluatedItems` beside a `$dynamicRef`: gwd admits these items",
+    ),
+    (
+        "unevaluatedProperties: unevaluatedProperties with $dynamicRef",
+        1,
+        "gwc leaves out `unevaluatedProperties` beside a `$dynamicRef`: gwd admits these properties",
+    ),
 ];
 
 /// Group of the suite: a schema with values.
