@@ -160,17 +160,15 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 
     WAY_ROUND "GW0542" "way-round" Warn
     "a possible bypass of an operation's security at an upstream that reads paths differently"
-    "`API#unmatched` and `match: prefix` receive every path that is not exactly a described path. \
-gwd refuses only the spellings in docs/paths.md, such as `/a/` and `/A` for `/a`. An upstream may \
-accept others, such as `/a.json`. Then a client can reach an `internal` operation, or an operation \
-with a credential, over a path that does not require this credential. `path_readings: keep` admits \
-paths with `%2F`, `%5C`, `%25`, `;` or `//` that an upstream may read as an undescribed path. The \
-upstream may also read another path than the service of `forward_auth`. An operation can also \
-reach the path of a more protected operation at the same host. Causes: `rewrite`, a stripped base \
-path, the path of a target, `split`, `mirror`. Credentials, `ip_filter`, `authorize`, \
-`forward_auth` and required client certificates count as protection. Require the same credential \
-at both, or make sure that the upstream compares paths byte for byte, and silence this finding \
-there."
+    "`API#unmatched` and `match: prefix` receive every path that is not exactly a described path. gwd refuses only \
+the spellings in docs/paths.md, such as `/a/` and `/A` for `/a`. An upstream may accept others, such as `/a.json`. \
+Then a client can reach an `internal` operation, or an operation with a credential, over a path that does not \
+require this credential. `path_readings: keep` admits paths with `%2F`, `%5C`, `%25`, `;` or `//` that an upstream \
+may read as an undescribed path. The upstream may also read another path than the service of `forward_auth`. An \
+operation can also reach the path of a more protected operation at the same host. Causes: `rewrite`, a stripped \
+base path, the path of a target, `split`, `mirror`. Credentials, `ip_filter`, `authorize`, `forward_auth` and \
+required client certificates count as protection. Require the same credential at both, or make sure that the \
+upstream compares paths byte for byte, and silence this finding there."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml, unmatched: u}}\nauth: {keys: {kind: api_key}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nx-gateway: {public: true}\nsecurity: [{}]\npaths: {/a: {get: {security: [{key: []}], responses: {\"200\": {description: fine}}}}}\n\
@@ -292,11 +290,10 @@ target, and the limit counts by address. Use `consumer` instead, the owner of th
 
     CERTIFICATE_NOT_REQUESTED "GW0547" "certificate-not-requested" Error
     "a client certificate that no listener of the API requests"
-    "A client sends its certificate only if the listener asks for it in the TLS handshake \
-(`tls.client_auth` with the mode `optional` or `required`). A verifier with `header: Client-Cert` \
-reads it from a proxy instead, which the listener must trust (`trusted_proxies`). A verifier with \
-`certificate_header` does the same and compares bound tokens with it. Without a requested \
-certificate or such a field, no request satisfies the scheme."
+    "A client sends its certificate only if the listener asks for it in the TLS handshake (`tls.client_auth` with \
+the mode `optional` or `required`). A verifier with `header: Client-Cert` reads it from a proxy instead, which the \
+listener must trust (`trusted_proxies`). A verifier with `certificate_header` does the same and compares bound \
+tokens with it. Without a requested certificate or such a field, no request satisfies the scheme."
     bad certified!("off");
     good certified!("optional");
 
@@ -318,12 +315,11 @@ each scheme, or claims such as `iss` beside it."
 
     REMOVED_PARAMETER "GW0553" "removed-parameter" Warn
     "a header parameter that the gateway removes from requests"
-    "Clients cannot send the fields in which the gateway names the caller for an upstream: \
-`X-Consumer-…`, and the fields of `forward_as`, `claims_to_headers` and `response_headers` of \
-`forward_auth`, on every operation with the same upstream. They also cannot send other spellings \
-(`X_Key`), which some servers read alike. gwd removes other spellings of these fields, of \
-credential fields, and of fields that an `expression` or the service of `forward_auth` reads. The \
-upstream never receives such a parameter."
+    "Clients cannot send the fields in which the gateway names the caller for an upstream: `X-Consumer-…`, and the \
+fields of `forward_as`, `claims_to_headers` and `response_headers` of `forward_auth`, on every operation with the \
+same upstream. They also cannot send other spellings (`X_Key`), which some servers read alike. gwd removes other \
+spellings of these fields, of credential fields, and of fields that an `expression` or the service of \
+`forward_auth` reads. The upstream never receives such a parameter."
     bad announced!("x_caller");
     good announced!("X-Trace");
 
@@ -378,10 +374,10 @@ window), so a greater cost is always refused."
 
     VIOLATED_INVARIANT "GW0571" "violated-invariant" Error
     "an operation that violates an invariant of the project"
-    "The files under `invariants` of gateway.yaml contain requirements for operations, such as \
-\"every operation under /admin needs the verifier staff\". gwc checks every operation that can \
-receive a request selected by the invariant. Correct the operation, or the invariant. `gwc plan` \
-shows a removed or changed invariant as a change of the project's rules, to which gates apply."
+    "The files under `invariants` of gateway.yaml contain requirements for operations, such as \"every operation \
+under /admin needs the verifier staff\". gwc checks every operation that can receive a request selected by the \
+invariant. Correct the operation, or the invariant. `gwc plan` shows a removed or changed invariant as a change of \
+the project's rules, to which gates apply."
     bad held_to!("{authenticated: true}");
     good held_to!("{kinds: [rate_limit]}");
 
@@ -697,12 +693,8 @@ a type with fewer checks. Set `Content-Type` only to the one media type that the
     "a change that is acknowledged twice in one file"
     "The first of the two that has not expired applies. If the reasons or the last days differ, it \
 is unknown which one is intended; remove one."
-    bad &[
-        ("gateway.yaml", "version: 1\nname: s\nacknowledge: reviewed.yaml\n"),
-        ("reviewed.yaml", "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: security-requirement-removed, operation: shop/getStatus, reason: the status page is for everybody, by: ann}\n- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: security-requirement-removed, operation: shop/getStatus, reason: the same once more, by: bob}\n"),
-    ];
-    good &[
-        ("gateway.yaml", "version: 1\nname: s\nacknowledge: reviewed.yaml\n"),
-        ("reviewed.yaml", "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: security-requirement-removed, operation: shop/getStatus, reason: the status page is for everybody, by: ann, until: 2030-01-31}\n"),
-    ];
+    bad &[("gateway.yaml", "version: 1\nname: s\nacknowledge: reviewed.yaml\n"),
+        ("reviewed.yaml", "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: security-requirement-removed, operation: shop/getStatus, reason: the status page is for everybody, by: ann}\n- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: security-requirement-removed, operation: shop/getStatus, reason: the same once more, by: bob}\n")];
+    good &[("gateway.yaml", "version: 1\nname: s\nacknowledge: reviewed.yaml\n"),
+        ("reviewed.yaml", "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: security-requirement-removed, operation: shop/getStatus, reason: the status page is for everybody, by: ann, until: 2030-01-31}\n")];
 }
