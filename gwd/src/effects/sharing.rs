@@ -49,16 +49,20 @@ async fn send_batch(shared: &Arc<Shared>, table: Table, after: &mut Option<[u8; 
     if stores.is_empty() {
         return true;
     }
-    let known = shared.limits.used(table);
-    let batch = known.unshared(*after, BATCH);
-    // Begin again at the end: credentials are added in any order, and a call may have failed.
-    *after = batch.last().copied();
     let now_ms = shared.clock.now_ms();
     let clients = stores
         .iter()
         .map(|store| (store, shared.stores.client(store, now_ms)));
     let clients: Vec<(&Arc<Store>, Arc<Client>)> = clients.collect();
-    if batch.is_empty() || clients.iter().any(|(_, client)| !client.state().is_up) {
+    // Before the table is searched: requests wait for its lock meanwhile.
+    if clients.iter().any(|(_, client)| !client.state().is_up) {
+        return true;
+    }
+    let known = shared.limits.used(table);
+    let batch = known.unshared(*after, BATCH);
+    // Begin again at the end: credentials are added in any order, and a call may have failed.
+    *after = batch.last().copied();
+    if batch.is_empty() {
         return true;
     }
     let unix_s = clock::unix_ms() / 1_000;
