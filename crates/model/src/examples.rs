@@ -16,9 +16,9 @@ use policy::conditions::Test;
 use sources::project::files::Files;
 
 use self::body::BodyExample;
-use crate::percent::escaped;
 use crate::test_file::{Expected, TestBody, TestCase};
 use crate::{Api, Model, Operation};
+use validator::escaped;
 
 /// Field with the media type of a body.
 const CONTENT_TYPE: &str = "content-type";

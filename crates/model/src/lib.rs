@@ -50,7 +50,6 @@ pub mod outbound;
 pub mod overlap;
 mod passes;
 mod path_item;
-mod percent;
 pub mod place;
 mod preflights;
 mod processors;

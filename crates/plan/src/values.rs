@@ -6,6 +6,7 @@ use bundle::ir::{Condition, Test};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use policy::auth::{self, mtls::Source};
 use policy::conditions;
+use validator::escaped;
 
 /// Maximum number of combinations of values that are compared: 256. With more combinations, a
 /// witness may be longer than necessary.
@@ -218,20 +219,6 @@ fn goes_on(prefix: &str, others: &[&Test]) -> String {
         .chain(two)
         .find(|value| !caught(value))
         .unwrap_or_else(|| prefix.to_owned())
-}
-
-/// Escapes a name or value for a query string.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                escaped.push(char::from(byte));
-            }
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
 }
 
 fn split(condition: &Condition) -> ((bool, &str), &Test) {

@@ -12,11 +12,12 @@ use policy::declared::{Scalar, Settings, Value};
 use policy::guard::authorize::ROLES;
 use sha2::{Digest as _, Sha256};
 
-use super::values::{Values, escaped};
+use super::values::Values;
 use super::{Outcome, Witness, WitnessCredential};
 use crate::ask::{OUTSIDER, Oracle, Question};
 pub use crate::security::AT_S;
 use crate::security::{self, Tokens};
+use validator::escaped;
 
 /// API key in a witness that needs a valid API key.
 const KEY: &str = "valid";

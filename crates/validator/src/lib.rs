@@ -61,3 +61,4 @@ pub use request::{Credentials, Described};
 pub use response::ResponseUse;
 pub use splitter::{Piece, Splitter};
 pub use steps::briefly;
+pub use text::escaped;

@@ -66,8 +66,10 @@ pub(crate) fn folded(text: &str) -> Cow<'_, str> {
     Cow::Owned(upper.flat_map(char::to_lowercase).collect())
 }
 
-/// Percent-encodes a text for a path segment or a query.
-pub(crate) fn escaped(text: &str) -> String {
+/// Percent-encodes a text for a path segment or a query: all bytes except unreserved characters (RFC
+/// 3986 §2.3).
+#[must_use]
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -190,5 +192,11 @@ mod tests {
         assert_eq!(folded("\u{212a}ey\u{17f}"), "keys");
         assert_eq!(folded("Stra\u{df}e"), folded("STRASSE"));
         assert!(matches!(folded("plain-1"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn only_unreserved_characters_stay() {
+        assert_eq!(escaped("aZ0-._~"), "aZ0-._~");
+        assert_eq!(escaped("a b/c?&%é"), "a%20b%2Fc%3F%26%25%C3%A9");
     }
 }

@@ -64,15 +64,8 @@ pub struct Deviation {
 
 /// Deliberate differences from oasdiff, by the cases of its tests.
 pub fn deviations() -> impl Iterator<Item = Deviation> {
-    let lines = include_str!("deviations.tsv").lines();
-    lines.filter_map(|line| {
-        let mut cells = line.splitn(3, '\t');
-        Some(Deviation {
-            case: cells.next()?,
-            finding: cells.next()?,
-            why: cells.next()?,
-        })
-    })
+    let rows = triples(include_str!("deviations.tsv"));
+    rows.map(|(case, finding, why)| Deviation { case, finding, why })
 }
 
 /// Break that gwc reports in a case of oasdiff's tests, beside the findings that the case expects.
@@ -89,14 +82,18 @@ pub struct FurtherBreak {
 
 /// Further breaks in the cases of oasdiff's tests.
 pub fn further_breaks() -> impl Iterator<Item = FurtherBreak> {
-    let lines = include_str!("further.tsv").lines();
-    lines.filter_map(|line| {
-        let mut cells = line.splitn(3, '\t');
-        Some(FurtherBreak {
-            case: cells.next()?,
-            id: cells.next()?,
-            why: cells.next()?,
-        })
+    let rows = triples(include_str!("further.tsv"));
+    rows.map(|(case, id, why)| FurtherBreak { case, id, why })
+}
+
+/// Rows of a table with three columns.
+fn triples(
+    table: &'static str,
+) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    table.lines().filter_map(|line| {
+        let (first, rest) = line.split_once('\t')?;
+        let (second, third) = rest.split_once('\t')?;
+        Some((first, second, third))
     })
 }
 

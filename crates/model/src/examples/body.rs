@@ -7,7 +7,7 @@ use openapi::spec::reference::Resolver;
 use openapi::spec::{MediaType, Operation};
 use openapi::strip::write;
 
-use crate::percent::escaped;
+use validator::escaped;
 
 /// Maximum size of an example, in bytes. Larger examples are left out.
 const BYTES_MAX: usize = 1 << 20;

@@ -7,9 +7,9 @@ use policy::conditions::Test;
 
 use crate::invariant_file::Invariant;
 use crate::overlap::subset;
-use crate::percent::escaped;
 use crate::segment::common;
 use crate::subjects::Subject;
+use validator::escaped;
 
 /// Texts of path segments that the invariant and the operation leave open. The first one is used
 /// unless another operation of the API serves the path.

@@ -5,7 +5,8 @@ use http::header::{HOST, HeaderName, HeaderValue};
 use http::{Method, Request, Uri};
 
 use super::log_line::LoggedRequest;
-use crate::values::{Values, escaped};
+use crate::values::Values;
+use validator::escaped;
 
 /// Values of requests that a log does not contain.
 pub(super) struct Defaults {

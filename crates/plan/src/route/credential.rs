@@ -268,7 +268,7 @@ fn put(
         Place::Query(name) => {
             let target = request.uri.to_string();
             let sign = if target.contains('?') { '&' } else { '?' };
-            let target = format!("{target}{sign}{}={text}", crate::values::escaped(name));
+            let target = format!("{target}{sign}{}={text}", validator::escaped(name));
             if let Ok(target) = target.parse() {
                 request.uri = target;
             }
