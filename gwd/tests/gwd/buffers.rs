@@ -231,7 +231,9 @@ fn unread_websocket_bytes_are_counted() {
 /// end.
 #[test]
 fn slow_readers_are_bounded_and_others_are_served() {
-    const MEMORY_MIB: u64 = 128;
+    // Above 80 % of the limit, new connections wait until slow ones end. The buffers (30 %) and
+    // the 1,120 connections must need less than that.
+    const MEMORY_MIB: u64 = 192;
     let upstream = large(4 << 20);
     let world = World::new();
     let mut shop = http2(shop(upstream.address, vec![op("GET", "/a")]));
