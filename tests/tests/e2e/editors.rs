@@ -129,3 +129,44 @@ fn session_of_a_client_library_is_served() {
     assert!(title.contains("policies: per_client → slow"), "{lenses}");
     assert_eq!(editor.peer.ask(&json!({"end": true}))["code"], 0);
 }
+
+/// Loads the extension for VS Code in node, with stand-ins for the editor and its client library.
+/// The stand-ins print what the extension starts, and for which documents.
+#[test]
+fn extension_of_vs_code_starts_the_server() {
+    const HARNESS: &str = r#"
+const { Module } = require('module');
+const settings = { gwc: { path: '/opt/gwc' } };
+const get = (section) => ({ get: (name, otherwise) => settings[section]?.[name] ?? otherwise });
+const events = [];
+class LanguageClient {
+  constructor(id, name, server, client) { events.push({ id, server, client }); }
+  async start() { events.push('start'); }
+  async stop() { events.push('stop'); }
+}
+const standIns = {
+  vscode: { workspace: { getConfiguration: get } },
+  'vscode-languageclient/node': { LanguageClient, TransportKind: { stdio: 0 } },
+};
+const load = Module._load;
+Module._load = (name, ...more) => standIns[name] ?? load(name, ...more);
+const folder = process.argv[1];
+const extension = require(folder + '/' + require(folder + '/package.json').main);
+extension.activate().then(() => extension.deactivate()).then(() => console.log(JSON.stringify(events)));
+"#;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/editors/vscode");
+    let mut node = std::process::Command::new("node");
+    let Ok(output) = node.args(["--eval", HARNESS, folder]).output() else {
+        return prerequisite::skip("node is missing");
+    };
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let events: Value = serde_json::from_slice(&output.stdout).expect(&errors);
+    let documents =
+        ["yaml", "json"].map(|language| json!({"scheme": "file", "language": language}));
+    let started = json!({
+        "id": "gwc",
+        "server": {"command": "/opt/gwc", "args": ["lsp"], "transport": 0},
+        "client": {"documentSelector": documents},
+    });
+    assert_eq!(events, json!([started, "start", "stop"]));
+}
