@@ -5,6 +5,7 @@ use jsonschema::Draft;
 use serde_json::Value as Json;
 
 use crate::content::{self, Content, Contents};
+use crate::deferred::{self, Table, TableRef};
 use crate::format;
 use crate::kinds::Kinds;
 use crate::limits::{self, Limits};
@@ -24,6 +25,8 @@ pub(crate) struct ValidatorBuilder<'a> {
     lowering: Lowering<'a>,
     /// Estimated memory of the validators, in bytes.
     pub(crate) bytes: u64,
+    /// Validators to which the new validators refer. `None`: validators are complete.
+    table: Option<TableRef>,
 }
 
 impl<'a> ValidatorBuilder<'a> {
@@ -31,7 +34,17 @@ impl<'a> ValidatorBuilder<'a> {
         Self {
             lowering: Lowering::new(schemas, direction),
             bytes: 0,
+            table: None,
         }
+    }
+
+    /// Compiles validators that contain only the schemas of the value itself, and refer to the
+    /// validators of other schemas in the table.
+    pub(crate) fn deferring(mut self) -> (Self, Table) {
+        let table = Table::new(self.lowering.nodes().len());
+        self.lowering.defer();
+        self.table = Some(table.reference());
+        (self, table)
     }
 
     /// Types of the values that a schema allows.
@@ -94,6 +107,11 @@ impl<'a> ValidatorBuilder<'a> {
             .with_keyword(steps::COST, |_, cost, _| {
                 Ok(Box::new(steps::Cost::of(cost)))
             });
+        if let Some(table) = self.table.clone() {
+            options = options.with_keyword(deferred::KEYWORD, move |_, node, _| {
+                Ok(Box::new(table.keyword(node)))
+            });
+        }
         for one in format::FORMATS {
             if let Some(check) = one.check {
                 options = options.with_format(one.name, check);

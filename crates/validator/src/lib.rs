@@ -20,6 +20,7 @@ mod contain;
 mod contained_items;
 pub mod containment;
 mod content;
+mod deferred;
 pub mod example;
 mod form;
 mod format;

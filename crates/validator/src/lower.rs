@@ -6,6 +6,7 @@
 //! `oneOf` becomes `anyOf`. `unevaluatedProperties` and `unevaluatedItems` are left out if a keyword
 //! beside them is left out.
 
+mod children;
 mod evaluated;
 mod reached;
 
@@ -16,6 +17,7 @@ use jsonschema::PatternOptions;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Map, Value as Json, json};
 
+use self::children::Deferred;
 use crate::content;
 use crate::format;
 use crate::limits;
@@ -71,6 +73,8 @@ pub(crate) struct Lowering<'a> {
     /// Schemas of the JSON inside strings (`contentSchema`). The value of [`content::KEYWORD`] in a
     /// converted schema is an index in this list. `None`: such JSON is not checked.
     contents: Option<Vec<&'a Value>>,
+    /// Nodes that the document refers to and does not contain. `None`: it contains all nodes.
+    deferred: Option<Deferred>,
     pub(crate) not_enforced: BTreeSet<NotEnforced>,
 }
 
@@ -86,6 +90,7 @@ impl<'a> Lowering<'a> {
             defs: BTreeMap::new(),
             waiting: Vec::new(),
             contents: None,
+            deferred: None,
             not_enforced: BTreeSet::new(),
         };
         lowering.find_cycles();
@@ -267,59 +272,6 @@ impl<'a> Lowering<'a> {
             }
             _ => {}
         }
-    }
-
-    /// Converts a keyword whose schemas apply to the items or properties of a value.
-    fn lower_children(&mut self, (key, value): (&'a str, &'a Value), out: &mut Map<String, Json>) {
-        match key {
-            "additionalProperties"
-            | "propertyNames"
-            | "contains"
-            | "unevaluatedItems"
-            | "unevaluatedProperties" => {
-                let schema = self.schema(value, None);
-                out.insert(key.to_string(), steps::costly(schema));
-            }
-            "items" => match self.resolve(value) {
-                Value::List(_) => {
-                    let items = self.schemas(value, None);
-                    out.insert("prefixItems".into(), items.into());
-                }
-                _ => {
-                    let schema = self.schema(value, None);
-                    out.insert("items".into(), steps::costly(schema));
-                }
-            },
-            "prefixItems" => {
-                let items = self.schemas(value, None);
-                out.insert("prefixItems".into(), items.into());
-            }
-            "properties" => {
-                let schemas = self.by_key(value, None);
-                out.insert(key.to_string(), schemas.into());
-            }
-            _ => {}
-        }
-    }
-
-    /// Converts `patternProperties`. Returns true if a pattern that cannot be enforced was left
-    /// out.
-    fn lower_patterns(&mut self, value: &'a Value, out: &mut Map<String, Json>) -> bool {
-        let all = self.by_key(value, None);
-        let count = all.len();
-        let kept: Map<String, Json> = self
-            .resolve(value)
-            .entries()
-            .iter()
-            .filter(|(pattern, _)| self.patterns.get(&**pattern) == Some(&true))
-            .filter_map(|(pattern, _)| {
-                let schema = all.get(&**pattern)?.clone();
-                Some((pattern.to_string(), steps::costly(schema)))
-            })
-            .collect();
-        let drops_pattern = kept.len() < count;
-        out.insert("patternProperties".into(), kept.into());
-        drops_pattern
     }
 
     /// Converts a keyword whose schemas apply to the same value, such as `allOf` or `if`.

@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jsonschema::{Keyword, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
+use crate::deferred;
+
 /// Keyword that counts a step. Valid while steps are left.
 pub(crate) const KEYWORD: &str = "x-gwd-step";
 /// Keyword that adds its value to the cost of the check. Valid while the cost is below its maximum.
@@ -132,6 +134,12 @@ impl<'i> Keyword<'i> for Cost {
     }
 }
 
+/// Takes a step of the current check. Returns false if none is left; the result of the check is then
+/// invalid.
+pub(crate) fn take() -> bool {
+    Step::take()
+}
+
 /// Adds to the cost of the current check. Returns false if the cost is too high; the result of the
 /// check is then invalid.
 pub(crate) fn spend(cost: u64) -> bool {
@@ -205,10 +213,13 @@ fn bounded<T>(nodes: u64, costs: u64, check: impl FnOnce() -> T) -> Option<T> {
 /// Adds the size of a schema to the cost of the check at each evaluation. The schema becomes the
 /// `then` of an `if` with the keyword [`COST`]. When the cost is too high, the schema accepts
 /// everything, so that the check ends soon; its result is then invalid. Boolean schemas and schemas
-/// that consist of a `$ref` are unchanged.
+/// that consist of a reference are unchanged.
 pub(crate) fn costly(schema: Value) -> Value {
     let is_cheap = match &schema {
-        Value::Object(members) => members.contains_key("$ref") && members.len() == 1,
+        Value::Object(members) => {
+            let refers = ["$ref", deferred::KEYWORD].iter();
+            members.len() == 1 && refers.into_iter().any(|key| members.contains_key(*key))
+        }
         _ => true,
     };
     match is_cheap {

@@ -25,7 +25,7 @@ impl Dice {
 }
 
 /// Adds a schema and its subschemas to a table. Returns a reference to the schema.
-pub(super) fn node(table: &mut Vec<Value>, schema: &Json) -> Value {
+pub(crate) fn node(table: &mut Vec<Value>, schema: &Json) -> Value {
     let at = table.len();
     table.push(Value::Null);
     table[at] = match schema {

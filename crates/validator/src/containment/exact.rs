@@ -7,6 +7,7 @@ use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 use serde_json::Value as Json;
 
+use super::validators::Checker;
 use crate::steps::Schema;
 
 /// Form of the values in a message.
@@ -93,9 +94,9 @@ impl<'r> Witnesses<'r> {
     }
 
     /// Adds a value that the wide schema refuses. Returns true if each reason has a value.
-    pub(super) fn add(&mut self, value: Json, wide: &Schema) -> bool {
+    pub(super) fn add(&mut self, value: Json, wide: &Checker<'_, '_>) -> bool {
         let has_reasons = !self.reasons.is_empty();
-        if let Some(only) = only_reason(wide, &value).filter(|_| has_reasons) {
+        if has_reasons && let Some(only) = wide.only_reason(&value) {
             let places = self.reasons.iter().zip(&mut self.exact);
             for (_, place) in places.filter(|(reason, _)| reason.is_shown_by(&only, &value)) {
                 place.get_or_insert_with(|| value.clone());
@@ -108,7 +109,7 @@ impl<'r> Witnesses<'r> {
 
 /// Reason for which a schema refuses a value. `None` if there are several, or if the reason is
 /// inside the value.
-fn only_reason(schema: &Schema, value: &Json) -> Option<Reason> {
+pub(super) fn only_reason(schema: &Schema, value: &Json) -> Option<Reason> {
     let reasons: Option<Vec<Reason>> = schema.describe(value, |errors| {
         errors.map(|error| Reason::of(&error)).collect()
     });

@@ -7,7 +7,7 @@
 
 mod array;
 #[cfg(test)]
-mod brute;
+pub(crate) mod brute;
 mod doubt;
 mod enclose;
 mod exact;
@@ -34,11 +34,11 @@ use serde_json::Value as Json;
 
 use self::question::Solve as _;
 use self::solve::Solver;
-use self::validators::Validators;
+use self::validators::{Checker, Validators};
 use self::value::Enums;
 use crate::lower::{Direction, other_direction_properties};
 use crate::samples::Search;
-use crate::steps::{self, Schema};
+use crate::steps;
 
 /// Maximum number of steps of one proof.
 const STEPS_MAX: u32 = 4_000;
@@ -173,7 +173,7 @@ impl<'a> Containment<'a> {
                 Form::Text => text::readings(value),
             };
             let further = (FURTHER_PER_REASON * reasons.len()).min(FURTHER_MAX);
-            let is_last = |value: Json, wide: &Schema| found.add(value, wide);
+            let is_last = |value: Json, wide: &Checker<'_, '_>| found.add(value, wide);
             self.each_shown(values, (narrow, wide), readings, (further, is_last));
         }
         (found.first, found.exact)
@@ -229,7 +229,7 @@ impl<'a> Containment<'a> {
         readings: impl Fn(&Json) -> Option<Vec<Json>>,
     ) -> Option<Json> {
         let mut found = None;
-        let is_last = |value: Json, _: &Schema| {
+        let is_last = |value: Json, _: &Checker<'_, '_>| {
             found = Some(value);
             true
         };
@@ -246,7 +246,7 @@ impl<'a> Containment<'a> {
         values: Vec<Json>,
         (narrow, wide): (&'a Value, &'a Value),
         readings: impl Fn(&Json) -> Option<Vec<Json>>,
-        (further, mut is_last): (usize, impl FnMut(Json, &Schema) -> bool),
+        (further, mut is_last): (usize, impl FnMut(Json, &Checker<'_, '_>) -> bool),
     ) {
         let sides = [narrow, wide];
         let ids = sides.map(|schema| self.solver.id(schema));
@@ -281,7 +281,7 @@ impl<'a> Containment<'a> {
             left = left.map(|left| left - 1);
             if shows(&value) {
                 left = left.or(Some(further));
-                if is_last(value, wide) {
+                if is_last(value, &wide) {
                     break;
                 }
             }

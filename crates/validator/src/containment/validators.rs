@@ -1,14 +1,23 @@
 //! Validators of the compared schemas, compiled when they are needed first.
 //!
-//! An untrusted description can contain thousands of schemas that each contain most of the others.
-//! Their validators would take gigabytes and minutes. The memory of the stored validators and the
-//! sum of all compilations are therefore limited.
+//! Each schema is compiled once, without the large schemas of its items and properties. They are
+//! compiled when a checked value reaches them ([`crate::deferred`]).
+//!
+//! An untrusted description can contain thousands of schemas that each apply most of the others to
+//! the same value. Their validators would take gigabytes and minutes. The memory of the stored
+//! validators and the sum of all compilations are therefore limited.
+
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use bundle::ir::Value;
 use rustc_hash::FxHashMap;
+use serde_json::Value as Json;
 
 use super::doubt::Doubt;
+use super::exact::{self, Reason};
 use crate::compile::ValidatorBuilder;
+use crate::deferred::Table;
 use crate::lower::Direction;
 use crate::steps::Schema;
 
@@ -22,23 +31,41 @@ const COMPILED_BYTES_MAX: u64 = 1 << 30;
 pub(super) struct Validators<'a> {
     nodes: &'a [Value],
     direction: Direction,
-    /// Builder of the validators. `None` before the first validator.
-    builder: Option<ValidatorBuilder<'a>>,
+    /// Validators that were compiled since the memory was last freed. `None` before the first
+    /// validator.
+    stored: Option<Stored<'a>>,
+    /// Estimated memory of all validators that were freed, in bytes.
+    freed_bytes: u64,
+}
+
+/// Stored validators.
+struct Stored<'a> {
+    builder: RefCell<ValidatorBuilder<'a>>,
+    /// Validators of deferred schemas.
+    deferred: Table,
     /// Validators by the number of their schema, or the reason for which values of the schema
     /// cannot be checked.
-    kept: FxHashMap<u64, Result<Schema, Doubt>>,
-    /// Value of [`ValidatorBuilder::bytes`] when `kept` was last empty.
-    bytes_before: u64,
+    schemas: FxHashMap<u64, Result<Rc<Schema>, Doubt>>,
 }
+
+/// Validator of one schema, with the stored validators to which it refers.
+pub(super) struct Checker<'v, 'a> {
+    nodes: &'a [Value],
+    stored: &'v Stored<'a>,
+    schema: Rc<Schema>,
+    /// Bytes that may still be compiled.
+    bytes_max: u64,
+}
+
+// === impl Validators ===
 
 impl<'a> Validators<'a> {
     pub(super) fn new(nodes: &'a [Value], direction: Direction) -> Self {
         Self {
             nodes,
             direction,
-            builder: None,
-            kept: FxHashMap::default(),
-            bytes_before: 0,
+            stored: None,
+            freed_bytes: 0,
         }
     }
 
@@ -49,31 +76,98 @@ impl<'a> Validators<'a> {
         &mut self,
         schemas: [&'a Value; 2],
         ids: [u64; 2],
-    ) -> Option<[&Schema; 2]> {
-        let new = || ValidatorBuilder::new(self.nodes, self.direction);
-        let builder = self.builder.get_or_insert_with(new);
-        if builder.bytes - self.bytes_before > KEPT_BYTES_MAX {
-            self.bytes_before = builder.bytes;
-            self.kept.clear();
+    ) -> Option<[Checker<'_, 'a>; 2]> {
+        if let Some(stored) = self
+            .stored
+            .take_if(|stored| stored.bytes() > KEPT_BYTES_MAX)
+        {
+            self.freed_bytes += stored.bytes();
         }
+        let bytes_max = COMPILED_BYTES_MAX.saturating_sub(self.freed_bytes);
+        let new = || Stored::new(self.nodes, self.direction);
+        let stored = self.stored.get_or_insert_with(new);
         for (schema, id) in schemas.into_iter().zip(ids) {
-            if self.kept.contains_key(&id) {
-                continue;
+            if !stored.schemas.contains_key(&id) {
+                let compiled = stored.compile(schema, bytes_max);
+                stored.schemas.insert(id, compiled.map(Rc::new));
             }
-            let compiled = match builder.not_enforced_in(schema) {
-                Some(not_enforced) => Err(Doubt::of(&not_enforced)),
-                None if builder.bytes > COMPILED_BYTES_MAX => Err(Doubt::Limit),
-                None => builder.validator(schema).map_err(|_| Doubt::NoExample),
-            };
-            self.kept.insert(id, compiled);
         }
-        let [one, other] = ids.map(|id| self.kept.get(&id).and_then(|kept| kept.as_ref().ok()));
+        let stored = &*stored;
+        let checker = |id: u64| {
+            let schema = stored.schemas.get(&id)?.as_ref().ok()?;
+            Some(Checker {
+                nodes: self.nodes,
+                stored,
+                schema: Rc::clone(schema),
+                bytes_max,
+            })
+        };
+        let [one, other] = ids.map(checker);
         Some([one?, other?])
     }
 
     /// Reason for which values of a schema cannot be checked. `None` if they can, or if no
     /// validator of the schema was needed.
     pub(super) fn doubt(&self, id: u64) -> Option<Doubt> {
-        self.kept.get(&id)?.as_ref().err().copied()
+        let known = self.stored.as_ref()?.schemas.get(&id)?;
+        known.as_ref().err().copied()
+    }
+}
+
+// === impl Stored ===
+
+impl<'a> Stored<'a> {
+    fn new(nodes: &'a [Value], direction: Direction) -> Self {
+        let (builder, deferred) = ValidatorBuilder::new(nodes, direction).deferring();
+        Self {
+            builder: RefCell::new(builder),
+            deferred,
+            schemas: FxHashMap::default(),
+        }
+    }
+
+    /// Estimated memory of the stored validators, in bytes.
+    fn bytes(&self) -> u64 {
+        self.builder.borrow().bytes
+    }
+
+    /// Compiles a schema, if all schemas to which it refers can be enforced.
+    fn compile(&self, schema: &'a Value, bytes_max: u64) -> Result<Schema, Doubt> {
+        let not_enforced = self.builder.borrow().not_enforced_in(schema);
+        match not_enforced {
+            Some(not_enforced) => Err(Doubt::of(&not_enforced)),
+            None => self.compile_enforced(schema, bytes_max),
+        }
+    }
+
+    fn compile_enforced(&self, schema: &'a Value, bytes_max: u64) -> Result<Schema, Doubt> {
+        let mut builder = self.builder.borrow_mut();
+        match builder.bytes > bytes_max {
+            true => Err(Doubt::Limit),
+            false => builder.validator(schema).map_err(|_| Doubt::NoExample),
+        }
+    }
+}
+
+// === impl Checker ===
+
+impl Checker<'_, '_> {
+    /// True if a value matches. `None` if that cannot be checked.
+    pub(super) fn is_valid(&self, value: &Json) -> Option<bool> {
+        self.checked(|| self.schema.is_valid(value))
+    }
+
+    /// Reason for which the schema refuses a value. `None` if there are several, or if the reason
+    /// is inside the value.
+    pub(super) fn only_reason(&self, value: &Json) -> Option<Reason> {
+        self.checked(|| exact::only_reason(&self.schema, value))
+    }
+
+    fn checked<T>(&self, check: impl Fn() -> T) -> T {
+        let compile = |node: u32| {
+            let schema = self.nodes.get(node as usize)?;
+            self.stored.compile_enforced(schema, self.bytes_max).ok()
+        };
+        self.stored.deferred.checked(check, compile)
     }
 }

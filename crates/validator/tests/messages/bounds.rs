@@ -72,7 +72,8 @@ fn errors_of_many_alternatives_take_little_memory() {
         let found = of_body(&schema, &format!("[{}]", vec!["{}"; 9_900].join(",")));
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("body - #"), "{found:?}");
-        assert!(peak_bytes() - before < 200 << 20);
+        // The system counts pages of each thread late, so that the peak can seem to fall.
+        assert!(peak_bytes().saturating_sub(before) < 200 << 20);
         // gwd describes each error of a small value.
         let found = of_body(&schema, "[{}, {}]");
         assert_eq!(found.len(), 2, "{found:?}");
