@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bundle::ir;
 use policy::declared::Settings;
 use policy::{Checked, Protection as Refused};
+use rustc_hash::FxHashSet;
 use sources::parallel;
 
 use self::ends::{End, ends};
@@ -248,20 +249,26 @@ impl<'a> Outbound<'a> {
     /// Computes the destinations of operations.
     #[must_use]
     pub fn of(shared: &Shared<'a>, places: &'a [Place<'a>]) -> Self {
-        let operations = places.iter().map(|place| OutboundOperation {
-            place,
-            protection: Protection::of(shared, place),
-            ends: ends(shared, place),
-            inherited: Vec::new(),
-        });
-        let mappings = places.iter().map(|place| {
+        let of = |place: &'a Place<'a>| {
+            let operation = OutboundOperation {
+                place,
+                protection: Protection::of(shared, place),
+                ends: ends(shared, place),
+                inherited: Vec::new(),
+            };
             let request = (place.method, place.inbound());
             let selection = (place.is_conditional, place.priority);
-            Mapping::new(place.mount, request, selection)
-        });
+            (operation, Mapping::new(place.mount, request, selection))
+        };
+        let all = match places.len() {
+            0..PARALLEL_MIN => places.iter().map(of).collect(),
+            _ => parallel::map(places.iter().collect(), of),
+        };
+        let (operations, mappings): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        let mappings = mappings.into_iter();
         let mappings = mappings.chain(shared.hidden.iter().cloned());
         Self {
-            operations: operations.collect(),
+            operations,
             mappings: Mappings::of(mappings.collect()),
         }
     }
@@ -334,8 +341,8 @@ struct Allowance(usize);
 struct Exceeded;
 
 impl Allowance {
-    fn take(&mut self) -> Result<(), Exceeded> {
-        self.0 = self.0.checked_sub(1).ok_or(Exceeded)?;
+    fn take(&mut self, count: usize) -> Result<(), Exceeded> {
+        self.0 = self.0.checked_sub(count).ok_or(Exceeded)?;
         Ok(())
     }
 
@@ -346,8 +353,8 @@ impl Allowance {
         end: &End,
         index: &Index<'e>,
     ) -> Result<Vec<(usize, &'e End)>, Exceeded> {
-        let mut seen = BTreeSet::new();
         let mut near = Vec::new();
+        let mut lists_read = 0;
         for path in &end.readings {
             let host = end.host.as_str();
             let lists: Vec<_> = match path.first_literal() {
@@ -363,12 +370,16 @@ impl Allowance {
                     .map(|(_, list)| list)
                     .collect(),
             };
-            for (at, other) in lists.into_iter().flatten() {
-                self.take()?;
-                if seen.insert((*at, std::ptr::from_ref(*other))) {
-                    near.push((*at, *other));
-                }
+            for list in lists {
+                self.take(list.len())?;
+                near.extend(list);
+                lists_read += 1;
             }
+        }
+        // A list contains each destination once.
+        if lists_read > 1 {
+            let mut seen = FxHashSet::default();
+            near.retain(|(at, other)| seen.insert((*at, std::ptr::from_ref(*other))));
         }
         Ok(near)
     }

@@ -360,7 +360,7 @@ impl<'c, 'a> Comparison<'c, 'a> {
         for wide in near.iter().filter(|one| is_wide(one)) {
             let mut is_first = true;
             for (other, its) in &near {
-                allowance.take()?;
+                allowance.take(1)?;
                 let old_operation = |at: usize| &self.old.operations[at];
                 if are_routed(
                     (old_operation(wide.0), wide.1),

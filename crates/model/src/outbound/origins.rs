@@ -159,7 +159,7 @@ type Part<'n> = (&'n End, Vec<usize>);
 /// allowance for each examined destination.
 fn is_sent(all: &[&End], part: &End, allowance: &mut Allowance) -> Result<bool, Exceeded> {
     for own in all {
-        allowance.take()?;
+        allowance.take(1)?;
         if contains(own, part) {
             return Ok(true);
         }

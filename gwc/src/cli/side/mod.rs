@@ -566,7 +566,10 @@ pub(super) fn side_of_head(
 
 /// Converts compiled sources to a side.
 pub(super) fn side_of(mut compiled: Compiled) -> anyhow::Result<Side> {
-    side_from(&mut compiled)
+    let side = side_from(&mut compiled);
+    // Freeing a large project takes as long as a tenth of its compilation.
+    std::thread::spawn(move || drop(compiled));
+    side
 }
 
 /// Converts compiled sources to a side. Keeps the files, because messages need source locations.
