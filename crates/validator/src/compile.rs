@@ -5,7 +5,7 @@ use jsonschema::Draft;
 use serde_json::Value as Json;
 
 use crate::content::{self, Content, Contents};
-use crate::deferred::{self, Table, TableRef};
+use crate::deferred::{Table, TableRef};
 use crate::format;
 use crate::kinds::Kinds;
 use crate::limits::{self, Limits};
@@ -108,7 +108,7 @@ impl<'a> ValidatorBuilder<'a> {
                 Ok(Box::new(steps::Cost::of(cost)))
             });
         if let Some(table) = self.table.clone() {
-            options = options.with_keyword(deferred::KEYWORD, move |_, node, _| {
+            options = options.with_keyword(steps::DEFERRED, move |_, node, _| {
                 Ok(Box::new(table.keyword(node)))
             });
         }

@@ -13,9 +13,6 @@ use serde_json::Value;
 
 use crate::steps::{self, Schema};
 
-/// Keyword that refers to a validator. Its value is the number of the schema's node.
-pub(crate) const KEYWORD: &str = "x-gwd-deferred";
-
 thread_local! {
     /// Nodes without validator that the checks of this thread have reached.
     static MISSING: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
@@ -33,7 +30,7 @@ pub(crate) struct Table(Arc<Validators>);
 #[derive(Clone, Debug)]
 pub(crate) struct TableRef(Weak<Validators>);
 
-/// Implementation of [`KEYWORD`].
+/// Implementation of [`steps::DEFERRED`].
 pub(crate) struct Deferred {
     table: TableRef,
     node: u32,

@@ -17,7 +17,6 @@ use jsonschema::PatternOptions;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Map, Value as Json, json};
 
-use self::children::Deferred;
 use crate::content;
 use crate::format;
 use crate::limits;
@@ -73,8 +72,9 @@ pub(crate) struct Lowering<'a> {
     /// Schemas of the JSON inside strings (`contentSchema`). The value of [`content::KEYWORD`] in a
     /// converted schema is an index in this list. `None`: such JSON is not checked.
     contents: Option<Vec<&'a Value>>,
-    /// Nodes that the document refers to and does not contain. `None`: it contains all nodes.
-    deferred: Option<Deferred>,
+    /// For each examined node: true if documents refer to it without containing it. `None`: they
+    /// contain all nodes.
+    deferred: Option<FxHashMap<u32, bool>>,
     pub(crate) not_enforced: BTreeSet<NotEnforced>,
 }
 

@@ -16,12 +16,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jsonschema::{Keyword, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
-use crate::deferred;
-
 /// Keyword that counts a step. Valid while steps are left.
 pub(crate) const KEYWORD: &str = "x-gwd-step";
 /// Keyword that adds its value to the cost of the check. Valid while the cost is below its maximum.
 pub(crate) const COST: &str = "x-gwd-cost";
+/// Keyword that refers to a validator that is compiled when a value reaches it. Its value is the
+/// number of the schema's node.
+pub(crate) const DEFERRED: &str = "x-gwd-deferred";
 
 /// Steps allowed for a check of any value. [`STEPS_PER_NODE`] is added for each JSON value.
 const STEPS_MIN: u64 = 2_000;
@@ -217,7 +218,7 @@ fn bounded<T>(nodes: u64, costs: u64, check: impl FnOnce() -> T) -> Option<T> {
 pub(crate) fn costly(schema: Value) -> Value {
     let is_cheap = match &schema {
         Value::Object(members) => {
-            let refers = ["$ref", deferred::KEYWORD].iter();
+            let refers = ["$ref", DEFERRED].iter();
             members.len() == 1 && refers.into_iter().any(|key| members.contains_key(*key))
         }
         _ => true,

@@ -96,7 +96,7 @@ impl<'r> Witnesses<'r> {
     /// Adds a value that the wide schema refuses. Returns true if each reason has a value.
     pub(super) fn add(&mut self, value: Json, wide: &Checker<'_, '_>) -> bool {
         let has_reasons = !self.reasons.is_empty();
-        if has_reasons && let Some(only) = wide.only_reason(&value) {
+        if has_reasons && let Some(only) = wide.checked(|schema| only_reason(schema, &value)) {
             let places = self.reasons.iter().zip(&mut self.exact);
             for (_, place) in places.filter(|(reason, _)| reason.is_shown_by(&only, &value)) {
                 place.get_or_insert_with(|| value.clone());
@@ -109,7 +109,7 @@ impl<'r> Witnesses<'r> {
 
 /// Reason for which a schema refuses a value. `None` if there are several, or if the reason is
 /// inside the value.
-pub(super) fn only_reason(schema: &Schema, value: &Json) -> Option<Reason> {
+fn only_reason(schema: &Schema, value: &Json) -> Option<Reason> {
     let reasons: Option<Vec<Reason>> = schema.describe(value, |errors| {
         errors.map(|error| Reason::of(&error)).collect()
     });

@@ -15,7 +15,6 @@ use rustc_hash::FxHashMap;
 use serde_json::Value as Json;
 
 use super::doubt::Doubt;
-use super::exact::{self, Reason};
 use crate::compile::ValidatorBuilder;
 use crate::deferred::Table;
 use crate::lower::Direction;
@@ -154,20 +153,17 @@ impl<'a> Stored<'a> {
 impl Checker<'_, '_> {
     /// True if a value matches. `None` if that cannot be checked.
     pub(super) fn is_valid(&self, value: &Json) -> Option<bool> {
-        self.checked(|| self.schema.is_valid(value))
+        self.checked(|schema| schema.is_valid(value))
     }
 
-    /// Reason for which the schema refuses a value. `None` if there are several, or if the reason
-    /// is inside the value.
-    pub(super) fn only_reason(&self, value: &Json) -> Option<Reason> {
-        self.checked(|| exact::only_reason(&self.schema, value))
-    }
-
-    fn checked<T>(&self, check: impl Fn() -> T) -> T {
+    /// Runs a check of a value by the schema. Repeats it for each set of schemas that the value
+    /// reaches and that were not compiled yet.
+    pub(super) fn checked<T>(&self, check: impl Fn(&Schema) -> T) -> T {
         let compile = |node: u32| {
             let schema = self.nodes.get(node as usize)?;
             self.stored.compile_enforced(schema, self.bytes_max).ok()
         };
+        let check = || check(&self.schema);
         self.stored.deferred.checked(check, compile)
     }
 }

@@ -1,22 +1,18 @@
 //! Conversion of keywords whose schemas apply to the items or properties of a value.
 //!
 //! A document contains all schemas that its schema refers to, or defers the large ones below items
-//! and properties. A deferred schema is a reference by [`deferred::KEYWORD`] to a validator that is
+//! and properties. A deferred schema is a reference by [`steps::DEFERRED`] to a validator that is
 //! compiled when a value reaches it.
 
 use bundle::ir::Value;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use serde_json::{Map, Value as Json, json};
 
 use super::Lowering;
-use crate::{deferred, steps};
+use crate::steps;
 
 /// Maximum number of nodes below a schema that is not deferred.
 const CONTAINED_MAX: usize = 8;
-
-/// Nodes that are deferred, as far as they were examined.
-#[derive(Default)]
-pub(super) struct Deferred(FxHashMap<u32, bool>);
 
 impl<'a> Lowering<'a> {
     /// Builds documents that defer schemas from now on.
@@ -84,7 +80,7 @@ impl<'a> Lowering<'a> {
     /// Converts the schema of an item or of a property.
     fn child(&mut self, value: &'a Value) -> Json {
         match value {
-            Value::Node(node) if self.is_deferred(*node) => json!({deferred::KEYWORD: node}),
+            Value::Node(node) if self.is_deferred(*node) => json!({steps::DEFERRED: node}),
             value => self.schema(value, None),
         }
     }
@@ -106,12 +102,12 @@ impl<'a> Lowering<'a> {
         let Some(deferred) = &self.deferred else {
             return false;
         };
-        if let Some(known) = deferred.0.get(&node) {
+        if let Some(known) = deferred.get(&node) {
             return *known;
         }
         let is_deferred = self.is_large(node);
         if let Some(deferred) = &mut self.deferred {
-            deferred.0.insert(node, is_deferred);
+            deferred.insert(node, is_deferred);
         }
         is_deferred
     }
