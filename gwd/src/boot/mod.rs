@@ -2,6 +2,7 @@
 
 mod access_log;
 mod bounds;
+mod client_options;
 mod command;
 mod examples;
 mod exit;

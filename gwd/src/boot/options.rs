@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use super::examples::{CHECK_EXAMPLES, CLI_EXAMPLES, CLIENT_EXAMPLES, RUN_EXAMPLES, TAIL_EXAMPLES};
+use super::client_options::{ClientOptions, TailOptions};
 use super::{access_log, bounds, registry, traces};
 use crate::admin::Interface;
 use crate::control::{Plan, RegistryPlan};
@@ -309,65 +310,6 @@ pub(super) struct CheckOptions {
     pub(super) format: Format,
 }
 
-/// Options of the commands that talk to a running gwd.
-#[derive(Args, Clone, Debug)]
-pub(super) struct ClientOptions {
-    /// The admin interface of the gwd. [default: 127.0.0.1:9901]
-    #[arg(long, env = "GWD_ADMIN", value_name = "ADDR|unix:PATH")]
-    admin: Option<String>,
-    /// File with the admin token; not needed for a unix socket.
-    #[arg(long, env = "GWD_ADMIN_TOKEN_FILE", value_name = "FILE")]
-    admin_token_file: Option<PathBuf>,
-    /// Maximum time for an answer of the gwd.
-    #[arg(
-        long,
-        env = "GWD_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "10s"
-    )]
-    timeout: String,
-    /// Output format.
-    #[arg(long, value_enum, default_value = "human")]
-    pub(super) format: Format,
-}
-
-/// Options of `gwd tail`. A request is shown if it fits each option that is given.
-#[derive(Args, Debug)]
-pub(super) struct TailOptions {
-    /// Statuses or classes of statuses, such as `404,5xx`.
-    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
-    pub(super) status: Vec<String>,
-    /// Request methods.
-    #[arg(long, value_name = "METHOD", value_delimiter = ',')]
-    pub(super) method: Vec<String>,
-    /// Beginning of the path. May be repeated.
-    #[arg(long, value_name = "PREFIX")]
-    pub(super) path: Vec<String>,
-    /// Operations, as in the field `operation_id` of the access log. May be repeated.
-    #[arg(long, value_name = "ID")]
-    pub(super) operation: Vec<String>,
-    /// Consumers. May be repeated.
-    #[arg(long, value_name = "NAME")]
-    pub(super) consumer: Vec<String>,
-    /// Upstreams. May be repeated.
-    #[arg(long, value_name = "NAME")]
-    pub(super) upstream: Vec<String>,
-    /// Reasons of refusals and failures, such as `rate_limited`.
-    #[arg(long, value_name = "REASON", value_delimiter = ',')]
-    pub(super) reason: Vec<String>,
-    /// IP addresses of clients.
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
-    pub(super) client: Vec<String>,
-    /// Minimum duration of a request.
-    #[arg(long, value_name = "DURATION")]
-    pub(super) slower_than: Option<String>,
-    /// End after this number of requests. [default: no end]
-    #[arg(long, value_name = "N")]
-    pub(super) count: Option<u64>,
-    #[command(flatten)]
-    pub(super) node: ClientOptions,
-}
-
 /// Output format of results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -573,29 +515,6 @@ impl RunOptions {
     }
 }
 
-impl ClientOptions {
-    /// Address of the gwd to connect to, with its token and the timeout.
-    ///
-    /// # Errors
-    /// See [`OptionsError`].
-    pub(super) fn node(&self) -> Result<crate::admin::client::Node, OptionsError> {
-        let interface = interface(self.admin.as_deref())
-            .map_err(|error| OptionsError::Usage(format!("{error:#}")))?;
-        let token = self.admin_token_file.as_ref().map(|path| {
-            read_text(path)
-                .map(|token| token.trim().to_owned())
-                .map_err(|error| OptionsError::Input(format!("`{}`: {error}", path.display())))
-        });
-        let timeout = duration("--timeout", Some(self.timeout.clone()), 10)
-            .map_err(|error| OptionsError::Usage(format!("{error:#}")))?;
-        Ok(crate::admin::client::Node {
-            interface,
-            token: token.transpose()?,
-            timeout,
-        })
-    }
-}
-
 impl LogLevel {
     pub(super) const fn level(self) -> crate::runtime::program_log::Level {
         use crate::runtime::program_log::Level;
@@ -613,12 +532,12 @@ fn read_config(path: &Path) -> anyhow::Result<RunOptions> {
     toml::from_str(&text).with_context(|| format!("`{}`", path.display()))
 }
 
-fn read_text(path: &Path) -> std::io::Result<String> {
+pub(super) fn read_text(path: &Path) -> std::io::Result<String> {
     let bytes = crate::runtime::files::read_file(path, FILE_BYTES_MAX)?;
     String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not UTF-8 text"))
 }
 
-fn interface(text: Option<&str>) -> anyhow::Result<Interface> {
+pub(super) fn interface(text: Option<&str>) -> anyhow::Result<Interface> {
     let text = text.unwrap_or(ADMIN);
     if let Some(path) = text.strip_prefix("unix:") {
         return Ok(Interface::Unix(path.into()));
