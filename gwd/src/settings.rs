@@ -8,6 +8,7 @@ use crate::discovery;
 use crate::limits::budget::Bounds;
 use crate::message::pace::TimeLimits;
 use crate::telemetry::log_file::Rotation;
+use crate::telemetry::log_sampling::LogSampling;
 use crate::telemetry::traces;
 
 /// Settings of a gateway process.
@@ -21,6 +22,8 @@ pub struct Settings {
     pub workers: usize,
     /// Destination of the access log.
     pub access_log: AccessLog,
+    /// Sampling of the access log. `None`: each request has a line.
+    pub access_log_sampling: Option<LogSampling>,
     /// Limits of the process on connections, requests and memory.
     pub bounds: Bounds,
     /// Limits on the time that peers may keep the gateway waiting.

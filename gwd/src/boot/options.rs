@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use super::examples::{CHECK_EXAMPLES, CLI_EXAMPLES, CLIENT_EXAMPLES, RUN_EXAMPLES, TAIL_EXAMPLES};
 use super::client_options::{ClientOptions, TailOptions};
+use super::examples::{CHECK_EXAMPLES, CLI_EXAMPLES, CLIENT_EXAMPLES, RUN_EXAMPLES, TAIL_EXAMPLES};
 use super::{access_log, bounds, registry, traces};
 use crate::admin::Interface;
 use crate::control::{Plan, RegistryPlan};
@@ -233,6 +233,14 @@ pub(super) struct RunOptions {
     /// Number of access log files to keep beside the current one. [default: 5]
     #[arg(long, env = "GWD_ACCESS_LOG_KEEP", value_name = "N")]
     pub(super) access_log_keep: Option<u32>,
+    /// Share of the requests that the access log shows, from 0 to 1, without errors, refusals, slow
+    /// requests and sampled traces, which it always shows. `gwd tail` shows all requests.
+    /// [default: 1]
+    #[arg(long, env = "GWD_ACCESS_LOG_SAMPLE", value_name = "RATIO")]
+    pub(super) access_log_sample: Option<f64>,
+    /// Duration from which `--access-log-sample` always shows a request. [default: 1s]
+    #[arg(long, env = "GWD_ACCESS_LOG_SLOW", value_name = "DURATION")]
+    pub(super) access_log_slow: Option<String>,
     /// Collector of traces that gets spans by OTLP over HTTP, such as `http://localhost:4318`.
     /// [default: $OTEL_EXPORTER_OTLP_ENDPOINT, otherwise no traces]
     #[arg(long, env = "GWD_OTLP", value_name = "URL")]
@@ -346,6 +354,7 @@ pub(super) struct Resolved {
     pub(super) secret_dir: PathBuf,
     pub(super) secret_env_prefix: String,
     pub(super) access_log: crate::node::AccessLog,
+    pub(super) access_log_sampling: Option<crate::node::LogSampling>,
     pub(super) traces: Option<TraceSettings>,
     pub(super) log_level: LogLevel,
     pub(super) log_format: LogFormat,
@@ -392,6 +401,7 @@ impl RunOptions {
 
     fn merged(&self, file: Self) -> anyhow::Result<Resolved> {
         let access_log = access_log::of(self, &file)?;
+        let access_log_sampling = access_log::sampling(self, &file, &access_log)?;
         let bounds = bounds::of(self, &file)?;
         let node = self.node.clone().or(file.node.clone());
         let node = node.unwrap_or_else(host_name);
@@ -437,6 +447,7 @@ impl RunOptions {
                 .or(file.secret_env_prefix)
                 .unwrap_or_else(|| "GWS_".into()),
             access_log,
+            access_log_sampling,
             traces,
             log_level: ours.log_level.or(file.log_level).unwrap_or(LogLevel::Info),
             log_format: ours

@@ -354,6 +354,7 @@ fn settings(resolved: &Resolved) -> Settings {
         zone: resolved.zone.clone(),
         workers: resolved.workers,
         access_log: resolved.access_log.clone(),
+        access_log_sampling: resolved.access_log_sampling,
         bounds: resolved.bounds,
         time_limits: TimeLimits::OF_LISTENERS,
         websocket_drain: resolved.websocket_drain,

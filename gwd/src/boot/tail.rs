@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
 
-use super::exit::Exit;
 use super::client_options::TailOptions;
+use super::exit::Exit;
 use super::options::{Format, OptionsError, duration};
 use super::output::{fail, refused, wrong_options};
 use crate::runtime::escapes::escape_hidden;

@@ -30,6 +30,7 @@ pub use crate::limits::budget::Bounds;
 pub use crate::message::pace::TimeLimits;
 pub use crate::settings::{AccessLog, Settings};
 pub use crate::telemetry::log_file::Rotation;
+pub use crate::telemetry::log_sampling::LogSampling;
 pub use crate::telemetry::traces::b3::Form as B3Form;
 pub use crate::telemetry::traces::{Endpoint as TraceEndpoint, Settings as TraceSettings};
 pub(crate) use refusal::refused;
@@ -48,6 +49,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::program_log::{Level, event};
 use crate::runtime::vital::AbortOnPanic;
 use crate::telemetry::access_log::{self, Sink};
+use crate::telemetry::log_sampling::LogSampler;
 use crate::telemetry::shard::Shard;
 use crate::telemetry::traces::Exporter;
 use crate::tls;
@@ -122,7 +124,10 @@ impl Node {
             AccessLog::File(path) => Sink::File(path.clone(), None),
             AccessLog::Rotated(path, rotation) => Sink::File(path.clone(), Some(*rotation)),
         };
-        let logs = access_log::start(&sink, count, &shared.process, &shared.tails)?;
+        let trace_ratio = settings.traces.as_ref().map_or(0.0, |traces| traces.ratio);
+        let sampler = settings.access_log_sampling;
+        let sampler = sampler.map(|sampling| LogSampler::new(sampling, trace_ratio));
+        let logs = access_log::start(&sink, count, &shared.process, &shared.tails, sampler)?;
         let traces = match &settings.traces {
             None => None,
             Some(traces) => Some(Exporter::start(traces, shared.clock, &shared.process)?),

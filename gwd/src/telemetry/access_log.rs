@@ -14,6 +14,7 @@ use policy::logged::{HashKey, HiddenParameters, LogForm, REDACTED};
 
 use crate::runtime::escapes::{is_hidden, write_escaped};
 use crate::telemetry::log_file::{LogFile, Rotation};
+use crate::telemetry::log_sampling::LogSampler;
 use crate::telemetry::process::Counters;
 use crate::telemetry::tail::Tails;
 
@@ -43,9 +44,12 @@ pub(crate) struct Writer {
     tails: Arc<Tails>,
     batch: RefCell<Batch>,
     spare: RefCell<Vec<Vec<u8>>>,
+    /// Sampler of the lines. `None`: each request is logged.
+    sampler: Option<LogSampler>,
 }
 
-/// Creates a writer for each worker and starts the writing thread. `tails` get each line as well.
+/// Creates a writer for each worker and starts the writing thread. `tails` get each line as well, also
+/// those that `sampler` leaves out.
 ///
 /// # Errors
 /// If the file cannot be opened.
@@ -54,6 +58,7 @@ pub(crate) fn start(
     workers: usize,
     process: &Arc<Counters>,
     tails: &Arc<Tails>,
+    sampler: Option<LogSampler>,
 ) -> io::Result<Vec<Writer>> {
     let queue = match sink {
         Sink::Off => None,
@@ -69,6 +74,7 @@ pub(crate) fn start(
             tails: Arc::clone(tails),
             batch: RefCell::new(Batch::new()),
             spare: RefCell::default(),
+            sampler: sampler.filter(|_| queue.is_some()),
         })
         .collect())
 }
@@ -131,6 +137,16 @@ impl Writer {
         self.queue.is_some() || self.tails.is_active()
     }
 
+    /// Sampler of the lines. `None`: each request is logged.
+    pub(crate) const fn sampler(&self) -> Option<&LogSampler> {
+        self.sampler.as_ref()
+    }
+
+    /// True if `gwd tail` reads lines.
+    pub(crate) fn has_tails(&self) -> bool {
+        self.tails.is_active()
+    }
+
     /// Empty line buffer, with the capacity of an earlier line.
     pub(crate) fn line(&self) -> Vec<u8> {
         self.spare
@@ -141,13 +157,12 @@ impl Writer {
 
     /// Appends a complete line. Returns true if the line is the first in the buffer: the caller
     /// must then schedule a [`Writer::flush`].
-    pub(crate) fn take(&self, process: &Counters, mut line: Vec<u8>) -> bool {
+    pub(crate) fn take(&self, process: &Counters, line: Vec<u8>) -> bool {
         if self.tails.is_active() {
             self.tails.send(&line);
         }
         if self.queue.is_none() {
-            line.clear();
-            self.spare.borrow_mut().push(line);
+            self.recycle(line);
             return false;
         }
         let full = {
@@ -156,13 +171,24 @@ impl Writer {
             batch.lines += 1;
             batch.bytes.len() >= BATCH_BYTES
         };
-        line.clear();
-        self.spare.borrow_mut().push(line);
+        self.recycle(line);
         if full {
             self.flush(process);
             return false;
         }
         self.batch.borrow().lines == 1
+    }
+
+    /// Passes a complete line that is not logged to `gwd tail`.
+    pub(crate) fn show(&self, line: Vec<u8>) {
+        self.tails.send(&line);
+        self.recycle(line);
+    }
+
+    /// Keeps the buffer of a line for later lines.
+    pub(crate) fn recycle(&self, mut line: Vec<u8>) {
+        line.clear();
+        self.spare.borrow_mut().push(line);
     }
 
     /// Passes the buffer of this worker to the writing thread.

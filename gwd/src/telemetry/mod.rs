@@ -7,6 +7,7 @@ pub(crate) mod access_log;
     reason = "writes and rotates the access log"
 )]
 pub(crate) mod log_file;
+pub(crate) mod log_sampling;
 pub(crate) mod names;
 #[expect(
     clippy::disallowed_methods,

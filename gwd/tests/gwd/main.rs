@@ -59,6 +59,7 @@ mod rollouts;
 mod routes;
 mod rows;
 mod rsa;
+mod sampled_log;
 mod shared_http2;
 mod silences;
 mod slow_clients;

@@ -20,7 +20,7 @@ use http::{HeaderName, HeaderValue};
 use tokio_rustls::TlsConnector;
 
 pub(crate) use collector::trusting;
-pub(crate) use context::{Span, TraceContext, Tracer, write_hex};
+pub(crate) use context::{Span, Threshold, TraceContext, Tracer, write_hex};
 pub(crate) use export::Exporter;
 pub(crate) use span::{AttemptSpan, ClientSide, RequestSpans, shortened};
 
