@@ -52,15 +52,15 @@ pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<AccessL
     ))
 }
 
-/// Sampling of the access log `log` from the command line, otherwise from the options file. `None`:
-/// the log shows all requests.
+/// Sampling of the access log from the command line, otherwise from the options file. `None`: the log
+/// shows all requests. `has_log`: there is an access log, or its lines are exported.
 ///
 /// # Errors
 /// If an option is invalid. The error names the option and the reason.
 pub(super) fn sampling(
     ours: &RunOptions,
     file: &RunOptions,
-    log: &AccessLog,
+    has_log: bool,
 ) -> anyhow::Result<Option<LogSampling>> {
     let slow = ours
         .access_log_slow
@@ -78,7 +78,7 @@ pub(super) fn sampling(
         "--access-log-sample: `{ratio}` is not between 0 and 1"
     );
     ensure!(
-        *log != AccessLog::Off,
+        has_log,
         "--access-log-sample: there is no access log; name it with --access-log"
     );
     let slow = duration("--access-log-slow", slow, SLOW_S)?;

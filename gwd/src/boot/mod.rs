@@ -7,12 +7,12 @@ mod command;
 mod examples;
 mod exit;
 mod options;
+mod otlp;
 mod output;
 mod registry;
 mod run;
 mod systemd;
 mod tail;
-mod traces;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

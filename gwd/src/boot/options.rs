@@ -11,10 +11,10 @@ use serde::Deserialize;
 
 use super::client_options::{ClientOptions, TailOptions};
 use super::examples::{CHECK_EXAMPLES, CLI_EXAMPLES, CLIENT_EXAMPLES, RUN_EXAMPLES, TAIL_EXAMPLES};
-use super::{access_log, bounds, registry, traces};
+use super::{access_log, bounds, otlp, registry};
 use crate::admin::Interface;
 use crate::control::{Plan, RegistryPlan};
-use crate::node::TraceSettings;
+use crate::node::{AccessLog, Signal};
 use crate::runtime::log_format::LogFormat;
 
 /// Default address of the admin interface.
@@ -241,10 +241,20 @@ pub(super) struct RunOptions {
     /// Duration from which `--access-log-sample` always shows a request. [default: 1s]
     #[arg(long, env = "GWD_ACCESS_LOG_SLOW", value_name = "DURATION")]
     pub(super) access_log_slow: Option<String>,
-    /// Collector of traces that gets spans by OTLP over HTTP, such as `http://localhost:4318`.
-    /// [default: $OTEL_EXPORTER_OTLP_ENDPOINT, otherwise no traces]
+    /// Collector that gets telemetry by OTLP over HTTP, such as `http://localhost:4318`.
+    /// [default: $OTEL_EXPORTER_OTLP_ENDPOINT, otherwise none]
     #[arg(long, env = "GWD_OTLP", value_name = "URL")]
     otlp: Option<String>,
+    /// Telemetry that the collector gets. [default: traces]
+    #[arg(
+        long,
+        env = "GWD_OTLP_SIGNALS",
+        value_name = "SIGNAL",
+        value_enum,
+        value_delimiter = ','
+    )]
+    #[serde(default)]
+    otlp_signals: Vec<Signal>,
     /// Share of the requests without a parent whose trace is sampled, from 0 to 1. The parent
     /// decides about others. [default: 0.01]
     #[arg(long, env = "GWD_TRACE_RATIO", value_name = "RATIO")]
@@ -353,9 +363,9 @@ pub(super) struct Resolved {
     pub(super) keep: usize,
     pub(super) secret_dir: PathBuf,
     pub(super) secret_env_prefix: String,
-    pub(super) access_log: crate::node::AccessLog,
+    pub(super) access_log: AccessLog,
     pub(super) access_log_sampling: Option<crate::node::LogSampling>,
-    pub(super) traces: Option<TraceSettings>,
+    pub(super) exports: otlp::Exports,
     pub(super) log_level: LogLevel,
     pub(super) log_format: LogFormat,
     pub(super) node: String,
@@ -401,11 +411,12 @@ impl RunOptions {
 
     fn merged(&self, file: Self) -> anyhow::Result<Resolved> {
         let access_log = access_log::of(self, &file)?;
-        let access_log_sampling = access_log::sampling(self, &file, &access_log)?;
         let bounds = bounds::of(self, &file)?;
         let node = self.node.clone().or(file.node.clone());
         let node = node.unwrap_or_else(host_name);
-        let traces = self.traces(&file, &node)?;
+        let exports = self.exports(&file, &node)?;
+        let has_log = access_log != AccessLog::Off || exports.logs.is_some();
+        let access_log_sampling = access_log::sampling(self, &file, has_log)?;
         let places = self.places(&file)?;
         let ours = self.clone();
         let either = |ours: Vec<String>, file: Vec<String>| match ours.is_empty() {
@@ -448,7 +459,7 @@ impl RunOptions {
                 .unwrap_or_else(|| "GWS_".into()),
             access_log,
             access_log_sampling,
-            traces,
+            exports,
             log_level: ours.log_level.or(file.log_level).unwrap_or(LogLevel::Info),
             log_format: ours
                 .log_format
@@ -482,9 +493,14 @@ impl RunOptions {
 }
 
 impl RunOptions {
-    /// Trace settings. Options that are not set come from the options file `file`.
-    fn traces(&self, file: &Self, node: &str) -> anyhow::Result<Option<TraceSettings>> {
-        traces::of(traces::Given {
+    /// Settings of the export by OTLP. Options that are not set come from the options file `file`.
+    fn exports(&self, file: &Self, node: &str) -> anyhow::Result<otlp::Exports> {
+        let signals = match self.otlp_signals.is_empty() {
+            true => &file.otlp_signals,
+            false => &self.otlp_signals,
+        };
+        otlp::of(&otlp::Given {
+            signals: signals.clone(),
             url: self.otlp.clone().or(file.otlp.clone()),
             ratio: self.trace_ratio.or(file.trace_ratio),
             node,

@@ -160,10 +160,15 @@ impl Registry {
 
     /// All metrics in the Prometheus text format.
     pub(crate) fn text(self: &Arc<Self>) -> String {
-        let families = Collector::collect(&**self);
+        let families = self.families();
         prometheus::TextEncoder::new()
             .encode_to_string(&families)
             .unwrap_or_default()
+    }
+
+    /// All metrics.
+    pub(crate) fn families(&self) -> Vec<proto::MetricFamily> {
+        Collector::collect(self)
     }
 
     fn series(&self) -> std::sync::MutexGuard<'_, Series> {

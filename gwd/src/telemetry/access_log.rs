@@ -1,7 +1,7 @@
 //! Access log: one JSON line per request, written when the request ends (observability.md §3).
 //!
 //! Each worker collects lines in a buffer and passes full buffers to one writing thread through a
-//! bounded queue. If the disk is too slow, lines are dropped and counted, so that no request waits.
+//! bounded queue, and to the thread that exports telemetry by OTLP. If the disk is too slow, lines are dropped and counted, so that no request waits.
 
 use std::cell::RefCell;
 use std::io::{self, Write as _};
@@ -15,6 +15,7 @@ use policy::logged::{HashKey, HiddenParameters, LogForm, REDACTED};
 use crate::runtime::escapes::{is_hidden, write_escaped};
 use crate::telemetry::log_file::{LogFile, Rotation};
 use crate::telemetry::log_sampling::LogSampler;
+use crate::telemetry::otlp::LogQueue;
 use crate::telemetry::process::Counters;
 use crate::telemetry::tail::Tails;
 
@@ -33,14 +34,18 @@ pub(crate) enum Sink {
     File(PathBuf, Option<Rotation>),
 }
 
-struct Batch {
-    bytes: Vec<u8>,
-    lines: u64,
+/// Complete lines of a worker.
+#[derive(Clone)]
+pub(crate) struct Batch {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) lines: u64,
 }
 
 /// Access log writer of one worker.
 pub(crate) struct Writer {
     queue: Option<SyncSender<Batch>>,
+    /// Queue of the lines that are exported by OTLP. `None`: no lines are exported.
+    export: Option<LogQueue>,
     tails: Arc<Tails>,
     batch: RefCell<Batch>,
     spare: RefCell<Vec<Vec<u8>>>,
@@ -49,7 +54,7 @@ pub(crate) struct Writer {
 }
 
 /// Creates a writer for each worker and starts the writing thread. `tails` get each line as well, also
-/// those that `sampler` leaves out.
+/// those that `sampler` leaves out. `export` gets each line that is logged.
 ///
 /// # Errors
 /// If the file cannot be opened.
@@ -58,7 +63,7 @@ pub(crate) fn start(
     workers: usize,
     process: &Arc<Counters>,
     tails: &Arc<Tails>,
-    sampler: Option<LogSampler>,
+    (sampler, export): (Option<LogSampler>, Option<&LogQueue>),
 ) -> io::Result<Vec<Writer>> {
     let queue = match sink {
         Sink::Off => None,
@@ -71,10 +76,11 @@ pub(crate) fn start(
     Ok((0..workers)
         .map(|_| Writer {
             queue: queue.clone(),
+            export: export.cloned(),
             tails: Arc::clone(tails),
             batch: RefCell::new(Batch::new()),
             spare: RefCell::default(),
-            sampler: sampler.filter(|_| queue.is_some()),
+            sampler: sampler.filter(|_| queue.is_some() || export.is_some()),
         })
         .collect())
 }
@@ -134,7 +140,7 @@ impl Batch {
 impl Writer {
     /// True if lines are written: the access log is enabled, or `gwd tail` reads lines.
     pub(crate) fn is_enabled(&self) -> bool {
-        self.queue.is_some() || self.tails.is_active()
+        self.has_destination() || self.tails.is_active()
     }
 
     /// Sampler of the lines. `None`: each request is logged.
@@ -145,6 +151,11 @@ impl Writer {
     /// True if `gwd tail` reads lines.
     pub(crate) fn has_tails(&self) -> bool {
         self.tails.is_active()
+    }
+
+    /// True if lines are written to a file or standard output, or are exported.
+    const fn has_destination(&self) -> bool {
+        self.queue.is_some() || self.export.is_some()
     }
 
     /// Empty line buffer, with the capacity of an earlier line.
@@ -161,7 +172,7 @@ impl Writer {
         if self.tails.is_active() {
             self.tails.send(&line);
         }
-        if self.queue.is_none() {
+        if !self.has_destination() {
             self.recycle(line);
             return false;
         }
@@ -191,12 +202,23 @@ impl Writer {
         self.spare.borrow_mut().push(line);
     }
 
-    /// Passes the buffer of this worker to the writing thread.
+    /// Passes the buffer of this worker to the writing thread and to the exporting thread.
     pub(crate) fn flush(&self, process: &Counters) {
-        let Some(queue) = &self.queue else { return };
+        if !self.has_destination() {
+            return;
+        }
         let batch = self.batch.replace(Batch::new());
         if batch.lines == 0 {
             return;
+        }
+        let Some(queue) = &self.queue else {
+            if let Some(export) = &self.export {
+                export.send(batch, process);
+            }
+            return;
+        };
+        if let Some(export) = &self.export {
+            export.send(batch.clone(), process);
         }
         if let Err(TrySendError::Full(lost) | TrySendError::Disconnected(lost)) =
             queue.try_send(batch)

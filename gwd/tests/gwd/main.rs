@@ -44,6 +44,7 @@ mod http2_upstream;
 mod incremental;
 mod leaving;
 mod name_server;
+mod otlp;
 mod panics;
 mod parking;
 mod paths;

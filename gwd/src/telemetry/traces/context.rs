@@ -11,7 +11,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::b3;
 use super::span::RequestSpans;
 use crate::runtime::random::Random;
-use crate::telemetry::process::{Counters, DroppedSpans};
+use crate::telemetry::otlp::Signal;
+use crate::telemetry::process::{Counters, DropReason};
 
 /// Flag of a sampled trace (W3C Trace Context §3.2.3.1).
 const SAMPLED: u8 = 1;
@@ -150,10 +151,10 @@ impl Tracer {
     pub(crate) fn end(&self, spans: Box<RequestSpans>, process: &Counters) {
         if let Err(error) = self.queue.try_send(spans) {
             let (reason, spans) = match error {
-                TrySendError::Full(spans) => (DroppedSpans::QueueFull, spans),
-                TrySendError::Closed(spans) => (DroppedSpans::ExporterEnded, spans),
+                TrySendError::Full(spans) => (DropReason::QueueFull, spans),
+                TrySendError::Closed(spans) => (DropReason::ExporterEnded, spans),
             };
-            process.spans_dropped(reason, spans.count());
+            process.export_dropped(Signal::Traces, reason, spans.count());
         }
     }
 }
@@ -232,7 +233,7 @@ mod tests {
     #[test]
     fn spans_after_the_end_have_their_own_reason() {
         let dropped = |process: &Counters, reason: &str| {
-            let all = process.dropped_spans();
+            let all = process.dropped_items(Signal::Traces);
             all.iter().find(|(name, _)| *name == reason).unwrap().1
         };
         let spans = || {
