@@ -162,7 +162,7 @@ fn plan() -> Value {
         "verdict": {"enum": ["proved", "refuted", "undecided", null]}, "witness": {}, "body": {}, "why_undecided": text_or_null(),
     }));
     let log = closed(&json!({
-        "requests": count(), "consumers": {"type": "object", "additionalProperties": count()}, "others": count(), "at_most": {"type": "boolean"},
+        "requests": count(), "consumers": {"type": "object", "additionalProperties": count()}, "others": count(), "at_most": {"type": "boolean"}, "estimated": {"type": "boolean"},
     }));
     let reaches = closed(&json!({
         "count": {"type": "integer", "minimum": 1}, "operations": {"type": "array", "maxItems": 100, "items": text()},
@@ -256,7 +256,7 @@ fn replay() -> Value {
         "replay",
         &["ok", "changes"],
         json!({
-            "requests": count(), "unread": count(), "counts": closed(&counts.into()), "groups": list(&group),
+            "requests": count(), "sampled": count(), "unread": count(), "counts": closed(&counts.into()), "groups": list(&group),
             "left_out": count(),
         }),
     )

@@ -8,6 +8,8 @@ use crate::discovery;
 use crate::limits::budget::Bounds;
 use crate::message::pace::TimeLimits;
 use crate::telemetry::log_file::Rotation;
+use crate::telemetry::log_sampling::LogSampling;
+use crate::telemetry::otlp::{ExportSettings, MetricSettings};
 use crate::telemetry::traces;
 
 /// Settings of a gateway process.
@@ -21,6 +23,8 @@ pub struct Settings {
     pub workers: usize,
     /// Destination of the access log.
     pub access_log: AccessLog,
+    /// Sampling of the access log. `None`: each request has a line.
+    pub access_log_sampling: Option<LogSampling>,
     /// Limits of the process on connections, requests and memory.
     pub bounds: Bounds,
     /// Limits on the time that peers may keep the gateway waiting.
@@ -29,8 +33,12 @@ pub struct Settings {
     pub websocket_drain: Duration,
     /// Addresses, by listener name, that replace the bundle's addresses.
     pub listen: BTreeMap<String, SocketAddr>,
-    /// Settings of the export of traces. `None`: gwd forwards trace context unchanged.
+    /// Settings of traces. `None`: gwd forwards trace context unchanged.
     pub traces: Option<traces::Settings>,
+    /// Settings of the export of metrics by OTLP. `None`: metrics are only scraped.
+    pub metric_export: Option<MetricSettings>,
+    /// Settings of the export of access log lines by OTLP. `None`: lines are not exported.
+    pub log_export: Option<ExportSettings>,
     /// Settings of host discovery.
     pub discovery: discovery::Settings,
 }

@@ -21,14 +21,16 @@ pub struct Callers {
     pub others: u64,
     /// True if not every request is known to be concerned.
     pub is_upper_bound: bool,
+    /// True if the counts are estimates, because a log is sampled.
+    pub is_estimate: bool,
 }
 
 impl Callers {
-    /// Counts a request.
-    pub(crate) fn add(&mut self, consumer: Option<&str>) {
-        self.requests += 1;
+    /// Counts requests of a caller.
+    pub(crate) fn add(&mut self, consumer: Option<&str>, times: u64) {
+        self.requests += times;
         if let Some(name) = consumer {
-            self.add_named(name, 1);
+            self.add_named(name, times);
         }
     }
 
@@ -37,6 +39,7 @@ impl Callers {
         self.requests += other.requests;
         self.others += other.others;
         self.is_upper_bound |= other.is_upper_bound;
+        self.is_estimate |= other.is_estimate;
         for (name, count) in &other.consumers {
             self.add_named(name, *count);
         }
@@ -55,7 +58,12 @@ impl Callers {
     /// (1)`.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let bound = if self.is_upper_bound { "at most " } else { "" };
+        let bound = match (self.is_upper_bound, self.is_estimate) {
+            (false, false) => "",
+            (true, false) => "at most ",
+            (false, true) => "about ",
+            (true, true) => "at most about ",
+        };
         let mut text = match self.requests {
             1 => format!("{bound}1 request of the logs"),
             count => format!("{bound}{count} requests of the logs"),
@@ -88,7 +96,7 @@ mod tests {
     fn callers(names: &[Option<&str>]) -> Callers {
         let mut callers = Callers::default();
         for name in names {
-            callers.add(*name);
+            callers.add(*name, 1);
         }
         callers
     }
@@ -106,6 +114,26 @@ mod tests {
             ),
         ] {
             assert_eq!(callers(names).sentence(), expected);
+        }
+    }
+
+    #[test]
+    fn sentence_says_how_exact_the_counts_are() {
+        let mut callers = Callers::default();
+        callers.add(Some("acme"), 40);
+        for (is_upper_bound, is_estimate, expected) in [
+            (false, false, "40 requests of the logs, by acme (40)"),
+            (true, false, "at most 40 requests of the logs, by acme (40)"),
+            (false, true, "about 40 requests of the logs, by acme (40)"),
+            (
+                true,
+                true,
+                "at most about 40 requests of the logs, by acme (40)",
+            ),
+        ] {
+            let mut shown = callers.clone();
+            (shown.is_upper_bound, shown.is_estimate) = (is_upper_bound, is_estimate);
+            assert_eq!(shown.sentence(), expected);
         }
     }
 

@@ -125,7 +125,7 @@ fn one(change: &Change, report: &Report<'_>) -> Value {
         "paths": change.paths(),
         "listeners": change.places.iter().map(|place| &place.listener).collect::<std::collections::BTreeSet<_>>(),
         "witness": change.witness.as_ref().map(witness),
-        "log": change.met.as_ref().map(|met| json!({"requests": met.requests, "consumers": met.consumers, "others": met.others, "at_most": met.is_upper_bound})),
+        "log": change.met.as_ref().map(|met| json!({"requests": met.requests, "consumers": met.consumers, "others": met.others, "at_most": met.is_upper_bound, "estimated": met.is_estimate})),
         "why_none": change.why_none,
         "fingerprint": change.fingerprint,
         "acked": acked,

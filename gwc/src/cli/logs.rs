@@ -92,8 +92,9 @@ impl Defaults {
 pub(super) fn sentence(replayed: &Replayed) -> String {
     let of = |effect: Effect| replayed.counts.get(effect.name()).copied().unwrap_or(0);
     let differ = replayed.requests - of(Effect::Same);
+    let about = about(replayed);
     let mut text = format!(
-        "{differ} of {} would be treated differently, or may be",
+        "{about}{differ} of {about}{} would be treated differently, or may be",
         requests(replayed.requests)
     );
     let parts = Effect::ALL.into_iter();
@@ -105,6 +106,14 @@ pub(super) fn sentence(replayed: &Replayed) -> String {
         text.push_str(&format!(": {}", parts.join(", ")));
     }
     text
+}
+
+/// `about `, if a log is sampled: the counts are then estimates.
+pub(super) fn about(replayed: &Replayed) -> &'static str {
+    match replayed.sampled {
+        0 => "",
+        _ => "about ",
+    }
 }
 
 pub(super) fn requests(count: u64) -> String {

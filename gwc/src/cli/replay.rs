@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::diff::Versions;
 use super::limits::LimitOptions;
-use super::logs::{Defaults, requests};
+use super::logs::{Defaults, about, requests};
 use super::options::StoreOptions;
 use super::plan::unbuilt;
 use super::progress;
@@ -100,8 +100,9 @@ fn replay(args: &Args, context: &Context) -> anyhow::Result<Replayed> {
 fn human(replayed: &Replayed, top: usize) -> String {
     let of = |effect: Effect| replayed.counts.get(effect.name()).copied().unwrap_or(0);
     let differ = replayed.requests - of(Effect::Same);
+    let about = about(replayed);
     let mut out = format!(
-        "{differ} of {} would be treated differently, or may be\n",
+        "{about}{differ} of {about}{} would be treated differently, or may be\n",
         requests(replayed.requests)
     );
     for effect in Effect::ALL {
@@ -118,6 +119,12 @@ fn human(replayed: &Replayed, top: usize) -> String {
         out.push_str(&format!(
             "  {:>12} lines without a request\n",
             replayed.unread
+        ));
+    }
+    if replayed.sampled > 0 {
+        out.push_str(&format!(
+            "  {:>12} lines of a sampled log, each counted for 1 / sample_ratio requests\n",
+            replayed.sampled
         ));
     }
     for group in replayed.groups.iter().take(top) {
@@ -159,7 +166,7 @@ fn document(replayed: &Replayed, args: &Args, context: &Context) -> Value {
         false => "changes",
     };
     let fields = json!({
-        "environment": context.environment, "requests": replayed.requests, "unread": replayed.unread,
+        "environment": context.environment, "requests": replayed.requests, "sampled": replayed.sampled, "unread": replayed.unread,
         "counts": replayed.counts, "groups": shown.map(group).collect::<Vec<_>>(),
         "left_out": replayed.groups.len().saturating_sub(args.top),
     });

@@ -47,6 +47,7 @@ mod refused_head;
 mod replay;
 mod replay_breaks;
 mod replay_callers;
+mod replay_sampled;
 mod repository;
 mod revision_links;
 mod revoke;

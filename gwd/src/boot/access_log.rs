@@ -1,15 +1,17 @@
-//! Access log options: destination, and rotation of the file.
+//! Access log options: destination, rotation of the file, and sampling.
 
 use anyhow::{bail, ensure};
 
 use super::bounds::size;
-use super::options::RunOptions;
-use crate::node::{AccessLog, Rotation};
+use super::options::{RunOptions, duration};
+use crate::node::{AccessLog, LogSampling, Rotation};
 
 /// Minimum of `--access-log-size`, so that files do not rotate before anyone can read them: 64 KiB.
 const SIZE_MIN: u64 = 64 << 10;
 /// Default number of rotated files to keep.
 const KEEP: u32 = 5;
+/// Default of `--access-log-slow`, in seconds.
+const SLOW_S: u64 = 1;
 
 /// Access log settings from the command line, otherwise from the options file.
 ///
@@ -48,4 +50,37 @@ pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<AccessL
         path.into(),
         Rotation { max_bytes, keep },
     ))
+}
+
+/// Sampling of the access log from the command line, otherwise from the options file. `None`: the log
+/// shows all requests. `has_log`: there is an access log, or its lines are exported.
+///
+/// # Errors
+/// If an option is invalid. The error names the option and the reason.
+pub(super) fn sampling(
+    ours: &RunOptions,
+    file: &RunOptions,
+    has_log: bool,
+) -> anyhow::Result<Option<LogSampling>> {
+    let slow = ours
+        .access_log_slow
+        .clone()
+        .or(file.access_log_slow.clone());
+    let Some(ratio) = ours.access_log_sample.or(file.access_log_sample) else {
+        ensure!(
+            slow.is_none(),
+            "--access-log-slow needs --access-log-sample"
+        );
+        return Ok(None);
+    };
+    ensure!(
+        (0.0..=1.0).contains(&ratio),
+        "--access-log-sample: `{ratio}` is not between 0 and 1"
+    );
+    ensure!(
+        has_log,
+        "--access-log-sample: there is no access log; name it with --access-log"
+    );
+    let slow = duration("--access-log-slow", slow, SLOW_S)?;
+    Ok((ratio < 1.0).then_some(LogSampling { ratio, slow }))
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 use clap::CommandFactory as _;
 use serde_json::{Value, json};
 
+use super::client_options::ClientOptions;
 use super::exit::Exit;
-use super::options::{CheckOptions, Cli, ClientOptions, Command, Format};
+use super::options::{CheckOptions, Cli, Command, Format};
 use super::output::{fail, print, refused, write, wrong_options};
 use super::{run, tail};
 

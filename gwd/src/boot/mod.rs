@@ -2,16 +2,17 @@
 
 mod access_log;
 mod bounds;
+mod client_options;
 mod command;
 mod examples;
 mod exit;
 mod options;
+mod otlp;
 mod output;
 mod registry;
 mod run;
 mod systemd;
 mod tail;
-mod traces;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -9,11 +9,12 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+use super::client_options::{ClientOptions, TailOptions};
 use super::examples::{CHECK_EXAMPLES, CLI_EXAMPLES, CLIENT_EXAMPLES, RUN_EXAMPLES, TAIL_EXAMPLES};
-use super::{access_log, bounds, registry, traces};
+use super::{access_log, bounds, otlp, registry};
 use crate::admin::Interface;
 use crate::control::{Plan, RegistryPlan};
-use crate::node::TraceSettings;
+use crate::node::{AccessLog, Signal};
 use crate::runtime::log_format::LogFormat;
 
 /// Default address of the admin interface.
@@ -232,10 +233,28 @@ pub(super) struct RunOptions {
     /// Number of access log files to keep beside the current one. [default: 5]
     #[arg(long, env = "GWD_ACCESS_LOG_KEEP", value_name = "N")]
     pub(super) access_log_keep: Option<u32>,
-    /// Collector of traces that gets spans by OTLP over HTTP, such as `http://localhost:4318`.
-    /// [default: $OTEL_EXPORTER_OTLP_ENDPOINT, otherwise no traces]
+    /// Share of the requests that the access log shows, from 0 to 1, without errors, refusals, slow
+    /// requests and sampled traces, which it always shows. `gwd tail` shows all requests.
+    /// [default: 1]
+    #[arg(long, env = "GWD_ACCESS_LOG_SAMPLE", value_name = "RATIO")]
+    pub(super) access_log_sample: Option<f64>,
+    /// Duration from which `--access-log-sample` always shows a request. [default: 1s]
+    #[arg(long, env = "GWD_ACCESS_LOG_SLOW", value_name = "DURATION")]
+    pub(super) access_log_slow: Option<String>,
+    /// Collector that gets telemetry by OTLP over HTTP, such as `http://localhost:4318`.
+    /// [default: $OTEL_EXPORTER_OTLP_ENDPOINT, otherwise none]
     #[arg(long, env = "GWD_OTLP", value_name = "URL")]
     otlp: Option<String>,
+    /// Telemetry that the collector gets. [default: traces]
+    #[arg(
+        long,
+        env = "GWD_OTLP_SIGNALS",
+        value_name = "SIGNAL",
+        value_enum,
+        value_delimiter = ','
+    )]
+    #[serde(default)]
+    otlp_signals: Vec<Signal>,
     /// Share of the requests without a parent whose trace is sampled, from 0 to 1. The parent
     /// decides about others. [default: 0.01]
     #[arg(long, env = "GWD_TRACE_RATIO", value_name = "RATIO")]
@@ -309,65 +328,6 @@ pub(super) struct CheckOptions {
     pub(super) format: Format,
 }
 
-/// Options of the commands that talk to a running gwd.
-#[derive(Args, Clone, Debug)]
-pub(super) struct ClientOptions {
-    /// The admin interface of the gwd. [default: 127.0.0.1:9901]
-    #[arg(long, env = "GWD_ADMIN", value_name = "ADDR|unix:PATH")]
-    admin: Option<String>,
-    /// File with the admin token; not needed for a unix socket.
-    #[arg(long, env = "GWD_ADMIN_TOKEN_FILE", value_name = "FILE")]
-    admin_token_file: Option<PathBuf>,
-    /// Maximum time for an answer of the gwd.
-    #[arg(
-        long,
-        env = "GWD_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "10s"
-    )]
-    timeout: String,
-    /// Output format.
-    #[arg(long, value_enum, default_value = "human")]
-    pub(super) format: Format,
-}
-
-/// Options of `gwd tail`. A request is shown if it fits each option that is given.
-#[derive(Args, Debug)]
-pub(super) struct TailOptions {
-    /// Statuses or classes of statuses, such as `404,5xx`.
-    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
-    pub(super) status: Vec<String>,
-    /// Request methods.
-    #[arg(long, value_name = "METHOD", value_delimiter = ',')]
-    pub(super) method: Vec<String>,
-    /// Beginning of the path. May be repeated.
-    #[arg(long, value_name = "PREFIX")]
-    pub(super) path: Vec<String>,
-    /// Operations, as in the field `operation_id` of the access log. May be repeated.
-    #[arg(long, value_name = "ID")]
-    pub(super) operation: Vec<String>,
-    /// Consumers. May be repeated.
-    #[arg(long, value_name = "NAME")]
-    pub(super) consumer: Vec<String>,
-    /// Upstreams. May be repeated.
-    #[arg(long, value_name = "NAME")]
-    pub(super) upstream: Vec<String>,
-    /// Reasons of refusals and failures, such as `rate_limited`.
-    #[arg(long, value_name = "REASON", value_delimiter = ',')]
-    pub(super) reason: Vec<String>,
-    /// IP addresses of clients.
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
-    pub(super) client: Vec<String>,
-    /// Minimum duration of a request.
-    #[arg(long, value_name = "DURATION")]
-    pub(super) slower_than: Option<String>,
-    /// End after this number of requests. [default: no end]
-    #[arg(long, value_name = "N")]
-    pub(super) count: Option<u64>,
-    #[command(flatten)]
-    pub(super) node: ClientOptions,
-}
-
 /// Output format of results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -403,8 +363,9 @@ pub(super) struct Resolved {
     pub(super) keep: usize,
     pub(super) secret_dir: PathBuf,
     pub(super) secret_env_prefix: String,
-    pub(super) access_log: crate::node::AccessLog,
-    pub(super) traces: Option<TraceSettings>,
+    pub(super) access_log: AccessLog,
+    pub(super) access_log_sampling: Option<crate::node::LogSampling>,
+    pub(super) exports: otlp::Exports,
     pub(super) log_level: LogLevel,
     pub(super) log_format: LogFormat,
     pub(super) node: String,
@@ -453,7 +414,9 @@ impl RunOptions {
         let bounds = bounds::of(self, &file)?;
         let node = self.node.clone().or(file.node.clone());
         let node = node.unwrap_or_else(host_name);
-        let traces = self.traces(&file, &node)?;
+        let exports = self.exports(&file, &node)?;
+        let has_log = access_log != AccessLog::Off || exports.logs.is_some();
+        let access_log_sampling = access_log::sampling(self, &file, has_log)?;
         let places = self.places(&file)?;
         let ours = self.clone();
         let either = |ours: Vec<String>, file: Vec<String>| match ours.is_empty() {
@@ -495,7 +458,8 @@ impl RunOptions {
                 .or(file.secret_env_prefix)
                 .unwrap_or_else(|| "GWS_".into()),
             access_log,
-            traces,
+            access_log_sampling,
+            exports,
             log_level: ours.log_level.or(file.log_level).unwrap_or(LogLevel::Info),
             log_format: ours
                 .log_format
@@ -529,9 +493,14 @@ impl RunOptions {
 }
 
 impl RunOptions {
-    /// Trace settings. Options that are not set come from the options file `file`.
-    fn traces(&self, file: &Self, node: &str) -> anyhow::Result<Option<TraceSettings>> {
-        traces::of(traces::Given {
+    /// Settings of the export by OTLP. Options that are not set come from the options file `file`.
+    fn exports(&self, file: &Self, node: &str) -> anyhow::Result<otlp::Exports> {
+        let signals = match self.otlp_signals.is_empty() {
+            true => &file.otlp_signals,
+            false => &self.otlp_signals,
+        };
+        otlp::of(&otlp::Given {
+            signals: signals.clone(),
             url: self.otlp.clone().or(file.otlp.clone()),
             ratio: self.trace_ratio.or(file.trace_ratio),
             node,
@@ -573,29 +542,6 @@ impl RunOptions {
     }
 }
 
-impl ClientOptions {
-    /// Address of the gwd to connect to, with its token and the timeout.
-    ///
-    /// # Errors
-    /// See [`OptionsError`].
-    pub(super) fn node(&self) -> Result<crate::admin::client::Node, OptionsError> {
-        let interface = interface(self.admin.as_deref())
-            .map_err(|error| OptionsError::Usage(format!("{error:#}")))?;
-        let token = self.admin_token_file.as_ref().map(|path| {
-            read_text(path)
-                .map(|token| token.trim().to_owned())
-                .map_err(|error| OptionsError::Input(format!("`{}`: {error}", path.display())))
-        });
-        let timeout = duration("--timeout", Some(self.timeout.clone()), 10)
-            .map_err(|error| OptionsError::Usage(format!("{error:#}")))?;
-        Ok(crate::admin::client::Node {
-            interface,
-            token: token.transpose()?,
-            timeout,
-        })
-    }
-}
-
 impl LogLevel {
     pub(super) const fn level(self) -> crate::runtime::program_log::Level {
         use crate::runtime::program_log::Level;
@@ -613,12 +559,12 @@ fn read_config(path: &Path) -> anyhow::Result<RunOptions> {
     toml::from_str(&text).with_context(|| format!("`{}`", path.display()))
 }
 
-fn read_text(path: &Path) -> std::io::Result<String> {
+pub(super) fn read_text(path: &Path) -> std::io::Result<String> {
     let bytes = crate::runtime::files::read_file(path, FILE_BYTES_MAX)?;
     String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not UTF-8 text"))
 }
 
-fn interface(text: Option<&str>) -> anyhow::Result<Interface> {
+pub(super) fn interface(text: Option<&str>) -> anyhow::Result<Interface> {
     let text = text.unwrap_or(ADMIN);
     if let Some(path) = text.strip_prefix("unix:") {
         return Ok(Interface::Unix(path.into()));

@@ -67,6 +67,32 @@ fn mistakes_are_reported() {
         (&["--store", "s", "--listen", "public"], "NAME=IP:PORT"),
         (&["--store", "s", "--admin", "nowhere"], "unix:PATH"),
         (&["--store", "s", "--pre-stop", "soon"], "not a duration"),
+        (
+            &[
+                "--store",
+                "s",
+                "--access-log",
+                "l",
+                "--access-log-sample",
+                "2",
+            ],
+            "`2` is not between 0 and 1",
+        ),
+        (
+            &["--store", "s", "--access-log-sample", "0.1"],
+            "name it with --access-log",
+        ),
+        (
+            &[
+                "--store",
+                "s",
+                "--access-log",
+                "l",
+                "--access-log-slow",
+                "1s",
+            ],
+            "needs --access-log-sample",
+        ),
         (&["--store", "s", "--workers", "0"], "at least 1"),
         (&["--store", "s", "--memory", "much"], "not a size"),
         (&["--store", "s", "--memory", "1MiB"], "write 64MiB or more"),

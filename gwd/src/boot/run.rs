@@ -342,6 +342,8 @@ pub(super) fn check(resolved: &Resolved) -> Result<Value, (Exit, String)> {
         workers: 1,
         access_log: crate::node::AccessLog::Off,
         traces: None,
+        metric_export: None,
+        log_export: None,
         ..settings(resolved)
     })
     .map_err(|error| (Exit::Input, error.to_string()))?;
@@ -354,11 +356,14 @@ fn settings(resolved: &Resolved) -> Settings {
         zone: resolved.zone.clone(),
         workers: resolved.workers,
         access_log: resolved.access_log.clone(),
+        access_log_sampling: resolved.access_log_sampling,
         bounds: resolved.bounds,
         time_limits: TimeLimits::OF_LISTENERS,
         websocket_drain: resolved.websocket_drain,
         listen: resolved.listen.clone(),
-        traces: resolved.traces.clone(),
+        traces: resolved.exports.traces.clone(),
+        metric_export: resolved.exports.metrics.clone(),
+        log_export: resolved.exports.logs.clone(),
         discovery: crate::discovery::Settings {
             name_servers: resolved.name_servers.clone(),
             times: crate::discovery::Times::default(),

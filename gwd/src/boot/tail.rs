@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
 
+use super::client_options::TailOptions;
 use super::exit::Exit;
-use super::options::{Format, OptionsError, TailOptions, duration};
+use super::options::{Format, OptionsError, duration};
 use super::output::{fail, refused, wrong_options};
 use crate::runtime::escapes::escape_hidden;
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto;
 
-use crate::metrics::families::{Histograms, histograms};
+use crate::metrics::families::{Histograms, Numbers, counters, histograms, value};
 use crate::published::Shared;
 use crate::telemetry::names::Names;
 use crate::telemetry::shard::{
@@ -52,6 +52,8 @@ struct Series {
     pools: Vec<(u32, Arc<PoolGauge>)>,
     active: Vec<Arc<[AtomicI64; METHODS.len()]>>,
     lags: Vec<(usize, Arc<Histogram>)>,
+    /// Requests of each worker that the sampling of the access log left out.
+    log_sampled_out: Vec<Arc<AtomicU64>>,
 }
 
 /// Metrics of the control thread about bundles.
@@ -158,10 +160,15 @@ impl Registry {
 
     /// All metrics in the Prometheus text format.
     pub(crate) fn text(self: &Arc<Self>) -> String {
-        let families = Collector::collect(&**self);
+        let families = self.families();
         prometheus::TextEncoder::new()
             .encode_to_string(&families)
             .unwrap_or_default()
+    }
+
+    /// All metrics.
+    pub(crate) fn families(&self) -> Vec<proto::MetricFamily> {
+        Collector::collect(self)
     }
 
     fn series(&self) -> std::sync::MutexGuard<'_, Series> {
@@ -191,6 +198,7 @@ impl Series {
             pools: Vec::new(),
             active: Vec::new(),
             lags: Vec::new(),
+            log_sampled_out: Vec::new(),
         }
     }
 
@@ -220,6 +228,7 @@ impl Series {
                 }
                 NewSeries::Pool(upstream, gauge) => self.pools.push((upstream, gauge)),
                 NewSeries::Active(active) => self.active.push(active),
+                NewSeries::LogSampledOut(count) => self.log_sampled_out.push(count),
                 NewSeries::Lag(worker, lag) => self.lags.push((worker, lag)),
             }
         }
@@ -259,6 +268,16 @@ fn collect_workers(series: &Series, families: &mut Vec<proto::MetricFamily>) {
         "Duration of an iteration of a worker's event loop, sampled ten times a second: the time that \
 ready events wait.",
         &lags,
+    ));
+    let left_out = series
+        .log_sampled_out
+        .iter()
+        .map(|count| value(count))
+        .sum();
+    families.push(counters(
+        "gwd_log_sampled_out_total",
+        "Requests without a line in the access log because of its sampling.",
+        &Numbers::from([(Vec::new(), left_out)]),
     ));
 }
 

@@ -30,8 +30,10 @@ pub use crate::limits::budget::Bounds;
 pub use crate::message::pace::TimeLimits;
 pub use crate::settings::{AccessLog, Settings};
 pub use crate::telemetry::log_file::Rotation;
+pub use crate::telemetry::log_sampling::LogSampling;
+pub use crate::telemetry::otlp::{Endpoint, ExportSettings, MetricSettings, Signal};
+pub use crate::telemetry::traces::Settings as TraceSettings;
 pub use crate::telemetry::traces::b3::Form as B3Form;
-pub use crate::telemetry::traces::{Endpoint as TraceEndpoint, Settings as TraceSettings};
 pub(crate) use refusal::refused;
 use refusal::unusable;
 
@@ -48,8 +50,9 @@ use crate::runtime::clock::Clock;
 use crate::runtime::program_log::{Level, event};
 use crate::runtime::vital::AbortOnPanic;
 use crate::telemetry::access_log::{self, Sink};
+use crate::telemetry::log_sampling::LogSampler;
+use crate::telemetry::otlp::{Exporter, Signals};
 use crate::telemetry::shard::Shard;
-use crate::telemetry::traces::Exporter;
 use crate::tls;
 use crate::upstream::health::Prober;
 use crate::upstream::hosts::Common;
@@ -92,8 +95,8 @@ pub struct Node {
     revoked: Arc<Revoked>,
     /// Certificates and CA certificates for clients of all versions.
     pub(crate) tls: tls::Store,
-    /// Thread that exports traces. `None`: traces are off.
-    traces: Option<Exporter>,
+    /// Thread that exports telemetry by OTLP. `None`: nothing is exported.
+    exporter: Option<Exporter>,
     /// Thread that saves the counters of quotas. `None` until the state folder is open.
     pub(crate) quotas: Option<QuotaWriter>,
 }
@@ -122,14 +125,16 @@ impl Node {
             AccessLog::File(path) => Sink::File(path.clone(), None),
             AccessLog::Rotated(path, rotation) => Sink::File(path.clone(), Some(*rotation)),
         };
-        let logs = access_log::start(&sink, count, &shared.process, &shared.tails)?;
-        let traces = match &settings.traces {
-            None => None,
-            Some(traces) => Some(Exporter::start(traces, shared.clock, &shared.process)?),
-        };
         let (announce, announced) = mpsc::channel();
         let states = Arc::<States>::default();
         let registry = Registry::new(Arc::clone(&shared), Arc::clone(&states), announced);
+        let exporter = exporter(&settings, &shared, &registry)?;
+        let trace_ratio = settings.traces.as_ref().map_or(0.0, |traces| traces.ratio);
+        let sampler = settings.access_log_sampling;
+        let sampler = sampler.map(|sampling| LogSampler::new(sampling, trace_ratio));
+        let export = exporter.as_ref().and_then(Exporter::logs);
+        let logs = (sampler, export.as_ref());
+        let logs = access_log::start(&sink, count, &shared.process, &shared.tails, logs)?;
         let discovery = Discovery::start(shared.clock, settings.discovery.clone())?;
         let prober = Arc::new(Prober::start(shared.clock, Arc::clone(&states))?);
         discovery.on_change({
@@ -143,7 +148,7 @@ impl Node {
             let (sender, commands) = tokio::sync::mpsc::channel(COMMANDS_MAX);
             let (shared, announce) = (Arc::clone(&shared), announce.clone());
             let peers = Arc::clone(&peers);
-            let tracer = traces.as_ref().map(Exporter::tracer);
+            let tracer = exporter.as_ref().and_then(Exporter::tracer);
             std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
@@ -185,7 +190,7 @@ impl Node {
             epoch: 0,
             revoked: Arc::default(),
             tls: tls::Store::default(),
-            traces,
+            exporter,
             quotas: None,
         })
     }
@@ -539,8 +544,8 @@ impl Node {
                 let forced = &self.shared.process.forced_closes;
                 forced.fetch_add(left, Ordering::Relaxed);
                 self.shared.stores.return_leases();
-                if let Some(traces) = &self.traces {
-                    traces.finish();
+                if let Some(exporter) = &self.exporter {
+                    exporter.finish();
                 }
                 return left;
             }
@@ -603,6 +608,22 @@ impl Version {
     pub fn routes(&self) -> usize {
         self.0.snapshot.route_count()
     }
+}
+
+/// Starts the thread that exports telemetry. `None`: nothing is exported.
+fn exporter(
+    settings: &Settings,
+    shared: &Arc<Shared>,
+    registry: &Arc<Registry>,
+) -> io::Result<Option<Exporter>> {
+    let signals = Signals {
+        traces: settings.traces.as_ref(),
+        metrics: settings.metric_export.as_ref(),
+        logs: settings.log_export.as_ref(),
+    };
+    let collected = Arc::clone(registry);
+    let collect = move || collected.families();
+    Exporter::start(signals, shared.clock, &shared.process, collect)
 }
 
 /// Adds the expiry time of a certificate (Unix time, seconds). Listeners, or the upstreams of two

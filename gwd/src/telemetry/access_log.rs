@@ -1,7 +1,7 @@
 //! Access log: one JSON line per request, written when the request ends (observability.md §3).
 //!
 //! Each worker collects lines in a buffer and passes full buffers to one writing thread through a
-//! bounded queue. If the disk is too slow, lines are dropped and counted, so that no request waits.
+//! bounded queue, and to the thread that exports telemetry by OTLP. If the disk is too slow, lines are dropped and counted, so that no request waits.
 
 use std::cell::RefCell;
 use std::io::{self, Write as _};
@@ -14,6 +14,8 @@ use policy::logged::{HashKey, HiddenParameters, LogForm, REDACTED};
 
 use crate::runtime::escapes::{is_hidden, write_escaped};
 use crate::telemetry::log_file::{LogFile, Rotation};
+use crate::telemetry::log_sampling::LogSampler;
+use crate::telemetry::otlp::LogQueue;
 use crate::telemetry::process::Counters;
 use crate::telemetry::tail::Tails;
 
@@ -32,20 +34,27 @@ pub(crate) enum Sink {
     File(PathBuf, Option<Rotation>),
 }
 
-struct Batch {
-    bytes: Vec<u8>,
-    lines: u64,
+/// Complete lines of a worker.
+#[derive(Clone)]
+pub(crate) struct Batch {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) lines: u64,
 }
 
 /// Access log writer of one worker.
 pub(crate) struct Writer {
     queue: Option<SyncSender<Batch>>,
+    /// Queue of the lines that are exported by OTLP. `None`: no lines are exported.
+    export: Option<LogQueue>,
     tails: Arc<Tails>,
     batch: RefCell<Batch>,
     spare: RefCell<Vec<Vec<u8>>>,
+    /// Sampler of the lines. `None`: each request is logged.
+    sampler: Option<LogSampler>,
 }
 
-/// Creates a writer for each worker and starts the writing thread. `tails` get each line as well.
+/// Creates a writer for each worker and starts the writing thread. `tails` get each line as well, also
+/// those that `sampler` leaves out. `export` gets each line that is logged.
 ///
 /// # Errors
 /// If the file cannot be opened.
@@ -54,6 +63,7 @@ pub(crate) fn start(
     workers: usize,
     process: &Arc<Counters>,
     tails: &Arc<Tails>,
+    (sampler, export): (Option<LogSampler>, Option<&LogQueue>),
 ) -> io::Result<Vec<Writer>> {
     let queue = match sink {
         Sink::Off => None,
@@ -66,9 +76,11 @@ pub(crate) fn start(
     Ok((0..workers)
         .map(|_| Writer {
             queue: queue.clone(),
+            export: export.cloned(),
             tails: Arc::clone(tails),
             batch: RefCell::new(Batch::new()),
             spare: RefCell::default(),
+            sampler: sampler.filter(|_| queue.is_some() || export.is_some()),
         })
         .collect())
 }
@@ -128,7 +140,22 @@ impl Batch {
 impl Writer {
     /// True if lines are written: the access log is enabled, or `gwd tail` reads lines.
     pub(crate) fn is_enabled(&self) -> bool {
-        self.queue.is_some() || self.tails.is_active()
+        self.has_destination() || self.tails.is_active()
+    }
+
+    /// Sampler of the lines. `None`: each request is logged.
+    pub(crate) const fn sampler(&self) -> Option<&LogSampler> {
+        self.sampler.as_ref()
+    }
+
+    /// True if `gwd tail` reads lines.
+    pub(crate) fn has_tails(&self) -> bool {
+        self.tails.is_active()
+    }
+
+    /// True if lines are written to a file or standard output, or are exported.
+    const fn has_destination(&self) -> bool {
+        self.queue.is_some() || self.export.is_some()
     }
 
     /// Empty line buffer, with the capacity of an earlier line.
@@ -141,13 +168,12 @@ impl Writer {
 
     /// Appends a complete line. Returns true if the line is the first in the buffer: the caller
     /// must then schedule a [`Writer::flush`].
-    pub(crate) fn take(&self, process: &Counters, mut line: Vec<u8>) -> bool {
+    pub(crate) fn take(&self, process: &Counters, line: Vec<u8>) -> bool {
         if self.tails.is_active() {
             self.tails.send(&line);
         }
-        if self.queue.is_none() {
-            line.clear();
-            self.spare.borrow_mut().push(line);
+        if !self.has_destination() {
+            self.recycle(line);
             return false;
         }
         let full = {
@@ -156,8 +182,7 @@ impl Writer {
             batch.lines += 1;
             batch.bytes.len() >= BATCH_BYTES
         };
-        line.clear();
-        self.spare.borrow_mut().push(line);
+        self.recycle(line);
         if full {
             self.flush(process);
             return false;
@@ -165,12 +190,35 @@ impl Writer {
         self.batch.borrow().lines == 1
     }
 
-    /// Passes the buffer of this worker to the writing thread.
+    /// Passes a complete line that is not logged to `gwd tail`.
+    pub(crate) fn show(&self, line: Vec<u8>) {
+        self.tails.send(&line);
+        self.recycle(line);
+    }
+
+    /// Keeps the buffer of a line for later lines.
+    pub(crate) fn recycle(&self, mut line: Vec<u8>) {
+        line.clear();
+        self.spare.borrow_mut().push(line);
+    }
+
+    /// Passes the buffer of this worker to the writing thread and to the exporting thread.
     pub(crate) fn flush(&self, process: &Counters) {
-        let Some(queue) = &self.queue else { return };
+        if !self.has_destination() {
+            return;
+        }
         let batch = self.batch.replace(Batch::new());
         if batch.lines == 0 {
             return;
+        }
+        let Some(queue) = &self.queue else {
+            if let Some(export) = &self.export {
+                export.send(batch, process);
+            }
+            return;
+        };
+        if let Some(export) = &self.export {
+            export.send(batch.clone(), process);
         }
         if let Err(TrySendError::Full(lost) | TrySendError::Disconnected(lost)) =
             queue.try_send(batch)

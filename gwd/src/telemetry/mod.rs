@@ -7,7 +7,9 @@ pub(crate) mod access_log;
     reason = "writes and rotates the access log"
 )]
 pub(crate) mod log_file;
+pub(crate) mod log_sampling;
 pub(crate) mod names;
+pub(crate) mod otlp;
 #[expect(
     clippy::disallowed_methods,
     reason = "reads the figures of the process"

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use policy::auth::jwt::{Growth, TokenCache};
 
+use super::otlp::Signal;
+
 /// Counters of rare events of the process, such as panics and dropped log lines.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -15,10 +17,16 @@ pub(crate) struct Counters {
     pub(crate) token_hits: AtomicU64,
     pub(crate) token_misses: AtomicU64,
     pub(crate) tokens: TokenCaches,
-    /// Spans that were dropped, by reason.
-    spans_dropped: [AtomicU64; DroppedSpans::ALL.len()],
-    /// Spans that the collector has accepted.
-    pub(crate) spans_exported: AtomicU64,
+    exports: [ExportCounts; Signal::ALL.len()],
+}
+
+/// Counters of the export of a signal: spans, data points or log records.
+#[derive(Debug, Default)]
+struct ExportCounts {
+    /// Items that were dropped, by reason.
+    dropped: [AtomicU64; DropReason::ALL.len()],
+    /// Items that the collector has accepted.
+    exported: AtomicU64,
 }
 
 /// Sizes of the token caches of all workers.
@@ -50,12 +58,12 @@ pub(crate) enum LimitedResource {
     UploadsPerAddress,
 }
 
-/// Reason why spans were not exported.
+/// Reason why telemetry was not exported.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum DroppedSpans {
+pub(crate) enum DropReason {
     /// The collector did not answer in time, or answered that it is overloaded.
     CollectorUnavailable,
-    /// The collector refused the spans.
+    /// The collector refused the telemetry.
     CollectorRefused,
     /// The queue of the exporting thread was full.
     QueueFull,
@@ -63,7 +71,7 @@ pub(crate) enum DroppedSpans {
     ExporterEnded,
 }
 
-impl DroppedSpans {
+impl DropReason {
     const ALL: [Self; 4] = [
         Self::CollectorUnavailable,
         Self::CollectorRefused,
@@ -151,17 +159,34 @@ impl Counters {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts spans that are not exported.
+    /// Counts items of a signal that are not exported.
     #[cold]
-    pub(crate) fn spans_dropped(&self, why: DroppedSpans, spans: u64) {
-        self.spans_dropped[why as usize].fetch_add(spans, Ordering::Relaxed);
+    pub(crate) fn export_dropped(&self, signal: Signal, why: DropReason, items: u64) {
+        let dropped = &self.exports[signal as usize].dropped[why as usize];
+        dropped.fetch_add(items, Ordering::Relaxed);
     }
 
-    /// Numbers of dropped spans, by reason.
-    pub(crate) fn dropped_spans(&self) -> [(&'static str, u64); DroppedSpans::ALL.len()] {
-        DroppedSpans::ALL.map(|why| {
-            let dropped = self.spans_dropped[why as usize].load(Ordering::Relaxed);
-            (why.as_str(), dropped)
+    /// Counts items of a signal that the collector has accepted.
+    pub(crate) fn exported(&self, signal: Signal, items: u64) {
+        let exported = &self.exports[signal as usize].exported;
+        exported.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Number of items of a signal that the collector has accepted.
+    pub(crate) fn exported_items(&self, signal: Signal) -> u64 {
+        self.exports[signal as usize]
+            .exported
+            .load(Ordering::Relaxed)
+    }
+
+    /// Numbers of dropped items of a signal, by reason.
+    pub(crate) fn dropped_items(
+        &self,
+        signal: Signal,
+    ) -> [(&'static str, u64); DropReason::ALL.len()] {
+        DropReason::ALL.map(|why| {
+            let dropped = &self.exports[signal as usize].dropped[why as usize];
+            (why.as_str(), dropped.load(Ordering::Relaxed))
         })
     }
 

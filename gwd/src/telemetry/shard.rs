@@ -260,6 +260,8 @@ pub(crate) enum NewSeries {
     Retries(u32, &'static str, Arc<AtomicU64>),
     Pool(u32, Arc<PoolGauge>),
     Active(Arc<[AtomicI64; METHODS.len()]>),
+    /// Number of requests that the sampling of the access log left out.
+    LogSampledOut(Arc<AtomicU64>),
     /// Event loop lag of the worker with this index.
     Lag(usize, Arc<Histogram>),
 }
@@ -287,6 +289,7 @@ pub(crate) struct Shard {
     retries: RefCell<FxHashMap<(u32, Label), Arc<AtomicU64>>>,
     handshakes: RefCell<FxHashMap<Outcome, Arc<AtomicU64>>>,
     active: Arc<[AtomicI64; METHODS.len()]>,
+    log_sampled_out: Arc<AtomicU64>,
 }
 
 // === impl Shard ===
@@ -295,6 +298,8 @@ impl Shard {
     pub(crate) fn new(registry: mpsc::Sender<NewSeries>, process: &Arc<Counters>) -> Self {
         let active: Arc<[AtomicI64; METHODS.len()]> = Arc::default();
         let _ending = registry.send(NewSeries::Active(Arc::clone(&active)));
+        let log_sampled_out = Arc::<AtomicU64>::default();
+        let _ending = registry.send(NewSeries::LogSampledOut(Arc::clone(&log_sampled_out)));
         let served = Arc::default();
         let _ending = registry.send(NewSeries::Served(Arc::clone(&served)));
         Self {
@@ -312,6 +317,7 @@ impl Shard {
             policy_calls: RefCell::default(),
             handshakes: RefCell::default(),
             active,
+            log_sampled_out,
         }
     }
 
@@ -460,6 +466,11 @@ impl Shard {
         let gauge = Arc::<PoolGauge>::default();
         self.announce(NewSeries::Pool(upstream, Arc::clone(&gauge)));
         gauge
+    }
+
+    /// Counts a request that the sampling of the access log leaves out.
+    pub(crate) fn log_sampled_out(&self) {
+        add(&self.log_sampled_out, 1);
     }
 
     /// Adds `change` to the number of requests in progress with this method.

@@ -182,3 +182,24 @@ fn end_of_the_gateway_ends_the_command() {
     gwd.kill();
     assert_eq!(tail.child.wait().unwrap().code(), Some(69));
 }
+
+#[test]
+fn requests_left_out_of_the_log_are_shown() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&shop(upstream.address, vec![op("GET", "/a")]).gateway());
+    let log = world.path("access.log");
+    let mut command = world.trusted();
+    command.arg("--access-log").arg(&log);
+    command.args(["--access-log-sample", "0", "--access-log-slow", "10m"]);
+    let gwd = Process::spawn(&mut command);
+    let tail = Tail::start(&gwd, &world, &["--format", "json"]);
+    assert_eq!(get(gwd.public(), "/a").status, 200);
+    assert_eq!(get(gwd.public(), "/nothing").status, 404);
+    assert_eq!(tail.json()["status"], 200);
+    assert_eq!(tail.json()["status"], 404);
+    let text = || std::fs::read_to_string(&log).unwrap_or_default();
+    eventually("the refusal is logged", || !text().is_empty());
+    assert_eq!(text().lines().count(), 1);
+    assert_eq!(gwd.metric("gwd_log_sampled_out_total", &[]), 1.0);
+}

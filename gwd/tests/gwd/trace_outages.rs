@@ -27,7 +27,7 @@ fn collector(count: usize, head: &'static str) -> Upstream {
 /// batch.
 fn exporting(upstream: &Upstream, collector: &Upstream, timeout: Duration) -> Served {
     let mut settings: Settings = traced(&format!("http://{}", collector.address), 1.0);
-    settings.traces.as_mut().unwrap().timeout = timeout;
+    settings.traces.as_mut().unwrap().export.timeout = timeout;
     shop(upstream.address, vec![op("GET", "/a")]).serve_by(settings)
 }
 

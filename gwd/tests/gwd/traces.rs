@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use gwd::node::{AccessLog, Settings, TraceEndpoint, TraceSettings};
+use gwd::node::{AccessLog, Endpoint, ExportSettings, Settings, Signal, TraceSettings};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -80,17 +80,24 @@ impl Collector {
 }
 
 pub(crate) fn traced(url: &str, ratio: f64) -> Settings {
-    let no_tls = || Err("no TLS in this test".to_owned());
     Settings {
         traces: Some(TraceSettings {
-            endpoint: TraceEndpoint::parse(url, true, no_tls).unwrap(),
-            headers: Vec::new(),
-            timeout: Duration::from_millis(400),
-            resource: vec![("service.name".to_owned(), "edge".to_owned())],
+            export: exported(url, Signal::Traces),
             ratio,
             b3: None,
         }),
         ..settings()
+    }
+}
+
+/// Settings of the export of a signal to the collector at this base URL.
+pub(crate) fn exported(url: &str, signal: Signal) -> ExportSettings {
+    let no_tls = || Err("no TLS in this test".to_owned());
+    ExportSettings {
+        endpoint: Endpoint::parse(url, Some(signal), no_tls).unwrap(),
+        headers: Vec::new(),
+        timeout: Duration::from_millis(400),
+        resource: vec![("service.name".to_owned(), "edge".to_owned())],
     }
 }
 
@@ -340,7 +347,7 @@ fn with_overloaded_collector() -> (Upstream, Collector, Served) {
     let shop = shop(upstream.address, vec![op("GET", "/a")]);
     collector.status.store(503, Ordering::SeqCst);
     let mut settings = collector.settings(1.0);
-    settings.traces.as_mut().unwrap().timeout = WAIT_MAX;
+    settings.traces.as_mut().unwrap().export.timeout = WAIT_MAX;
     let served = shop.serve_by(settings);
     (upstream, collector, served)
 }
@@ -385,7 +392,7 @@ fn refused_batch_is_dropped_at_once() {
     let shop = shop(upstream.address, vec![op("GET", "/a")]);
     collector.status.store(400, Ordering::SeqCst);
     let mut settings = collector.settings(1.0);
-    settings.traces.as_mut().unwrap().timeout = WAIT_MAX;
+    settings.traces.as_mut().unwrap().export.timeout = WAIT_MAX;
     let served = shop.serve_by(settings);
     get(served.address, "/a");
     let dropped = || served.metric("gwd_trace_dropped_total", &["collector_refused"]);

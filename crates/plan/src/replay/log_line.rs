@@ -10,9 +10,11 @@ use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// Maximum length of a line, in bytes: 1 MiB.
 pub const LINE_MAX: usize = 1 << 20;
+/// Minimum ratio of a sampled log: a line counts for at most a million requests.
+const RATIO_MIN: f64 = 1e-6;
 
 /// Request of an access log. Fields other than `Host` are not known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LoggedRequest<'l> {
     /// Name of the listener. `None` if the log does not contain the listener.
     pub listener: Option<Cow<'l, str>>,
@@ -35,6 +37,9 @@ pub struct LoggedRequest<'l> {
     pub host: Option<Cow<'l, str>>,
     /// Path, and the query if the log contains it.
     pub target: Cow<'l, str>,
+    /// Share of such requests that are in the log, if gwd sampled the log. Range: above 0, below 1.
+    /// `None`: the line counts for one request.
+    pub sample_ratio: Option<f64>,
 }
 
 /// Fields of a JSON line. The first names are gwd's names. The aliases are the names in the usual
@@ -61,6 +66,8 @@ struct Fields<'l> {
     path: Cow<'l, str>,
     #[serde(borrow, default)]
     query: Option<Cow<'l, str>>,
+    #[serde(default, deserialize_with = "ratio")]
+    sample_ratio: Option<f64>,
 }
 
 /// Reads a line. `None` for a line without a request, such as a line about a malformed head.
@@ -88,7 +95,15 @@ fn of_json(line: &[u8]) -> Option<LoggedRequest<'_>> {
         method: fields.http_method,
         host: fields.host,
         target,
+        sample_ratio: fields.sample_ratio,
     })
+}
+
+/// Reads the ratio of a sampled log. `None` for a value that is no ratio.
+fn ratio<'l, D: Deserializer<'l>>(field: D) -> Result<Option<f64>, D::Error> {
+    let value = serde_json::Value::deserialize(field)?;
+    let ratio = value.as_f64().filter(|ratio| *ratio > 0.0 && *ratio < 1.0);
+    Ok(ratio.map(|ratio| ratio.max(RATIO_MIN)))
 }
 
 /// Reads a field that is text in gwd's log. `None` for a value of another type: other programs may
@@ -247,6 +262,25 @@ mod tests {
             let line = line(&fields);
             let expected = request(None, "GET", None, "/o");
             assert_eq!(read(line.as_bytes()), Some(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn ratio_of_a_sampled_line_is_bounded() {
+        for (value, expected) in [
+            ("0.25", Some(0.25)),
+            ("1e-300", Some(1e-6)),
+            ("1", None),
+            ("0", None),
+            ("-0.5", None),
+            ("null", None),
+            ("\"0.25\"", None),
+            ("[0.25]", None),
+        ] {
+            let line =
+                format!("{{\"http_method\":\"GET\",\"path\":\"/o\",\"sample_ratio\":{value}}}");
+            let ratio = read(line.as_bytes()).unwrap().sample_ratio;
+            assert_eq!(ratio, expected, "{line}");
         }
     }
 

@@ -125,6 +125,9 @@ pub struct Group {
 pub struct Replayed {
     /// Number of requests.
     pub requests: u64,
+    /// Number of lines of a sampled log (`sample_ratio`). Each of them counts for 1 / ratio requests,
+    /// so that all counts are estimates. 0: the counts are exact.
+    pub sampled: u64,
     /// Number of lines that contain no readable request.
     pub unread: u64,
     /// Groups with an effect other than `Same`, by effect and then by count, the largest first.
@@ -198,6 +201,9 @@ pub struct Replay<'a> {
     /// Callers of the requests of each group.
     callers: Vec<Callers>,
     unread: u64,
+    sampled: u64,
+    /// Fraction of a request that the counts of the sampled lines so far leave out.
+    carry: f64,
 }
 
 /// Effect, owners on both sides, and parameters that only the new contract refuses.
@@ -266,6 +272,8 @@ impl<'a> Replay<'a> {
             hashing: RandomState::new(),
             callers: Vec::new(),
             unread: 0,
+            sampled: 0,
+            carry: 0.0,
         })
     }
 
@@ -291,9 +299,7 @@ impl<'a> Replay<'a> {
     pub fn add(&mut self, request: &LoggedRequest<'_>) {
         let hash = self.hash(request);
         if let Some(group) = self.known.get(&hash) {
-            self.groups[*group].count += 1;
-            self.callers[*group].add(request.consumer.as_deref());
-            return;
+            return self.count(*group, request);
         }
         let Some(affected) = self.effect_of(request) else {
             self.unread += 1;
@@ -316,13 +322,40 @@ impl<'a> Replay<'a> {
                 index
             }
         };
-        self.groups[group].count += 1;
+        self.count(group, request);
         self.groups[group].classes.extend(affected.classes);
-        self.callers[group].add(request.consumer.as_deref());
         if self.known.len() >= KEPT_MAX {
             self.known.clear();
         }
         self.known.insert(hash, group);
+    }
+
+    /// Counts a request of a group: once, or as often as a line of a sampled log stands for.
+    fn count(&mut self, group: usize, request: &LoggedRequest<'_>) {
+        let times = match request.sample_ratio {
+            None => 1,
+            Some(ratio) => {
+                self.sampled += 1;
+                self.callers[group].is_estimate = true;
+                self.times(ratio)
+            }
+        };
+        self.groups[group].count += times;
+        self.callers[group].add(request.consumer.as_deref(), times);
+    }
+
+    /// Number of requests for which a sampled line counts. Over several lines, the rounding evens
+    /// out.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the ratio is between 1e-6 and 1"
+    )]
+    fn times(&mut self, ratio: f64) -> u64 {
+        let exact = 1.0 / ratio + self.carry;
+        let times = exact.round().max(0.0);
+        self.carry = exact - times;
+        times as u64
     }
 
     /// Hash of everything that decides about the effect on a request.
@@ -337,6 +370,7 @@ impl<'a> Replay<'a> {
             method,
             host,
             target,
+            sample_ratio: _,
         } = request;
         let received = (listener, host, method, target);
         let Some(decider) = &self.decider else {
@@ -519,6 +553,7 @@ impl<'a> Replay<'a> {
         Replayed {
             requests: counts.values().sum(),
             unread: self.unread,
+            sampled: self.sampled,
             groups,
             counts,
             callers,

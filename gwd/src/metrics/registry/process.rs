@@ -8,7 +8,46 @@ use super::Registry;
 use crate::metrics::caches;
 use crate::metrics::families::{Numbers, counters, gauges};
 use crate::runtime::program_log;
+use crate::telemetry::otlp::Signal;
 use crate::telemetry::process;
+
+/// Counters of the export of each signal: name and help of the dropped items, then of the exported
+/// ones.
+const EXPORTS: [(Signal, [&str; 2], [&str; 2]); 3] = [
+    (
+        Signal::Traces,
+        [
+            "gwd_trace_dropped_total",
+            "Spans of sampled requests that were not exported.",
+        ],
+        [
+            "gwd_trace_exported_total",
+            "Spans that the collector of traces has accepted.",
+        ],
+    ),
+    (
+        Signal::Metrics,
+        [
+            "gwd_otlp_metric_points_dropped_total",
+            "Data points of metrics that were not exported by OTLP.",
+        ],
+        [
+            "gwd_otlp_metric_points_exported_total",
+            "Data points that the collector of metrics has accepted.",
+        ],
+    ),
+    (
+        Signal::Logs,
+        [
+            "gwd_otlp_log_records_dropped_total",
+            "Lines of the access log that were not exported by OTLP.",
+        ],
+        [
+            "gwd_otlp_log_records_exported_total",
+            "Lines of the access log that the collector of logs has accepted.",
+        ],
+    ),
+];
 
 impl Registry {
     /// Collects the metrics of the process: refusals at its limits, memory, rare events and
@@ -58,7 +97,7 @@ impl Registry {
             ));
         }
         self.collect_rare(families);
-        self.collect_spans(families);
+        self.collect_exports(families);
         caches::collect(&self.shared, families);
         families.push(counters(
             "gwd_validators_compiled_total",
@@ -68,23 +107,18 @@ impl Registry {
         collect_usage(families);
     }
 
-    /// Collects the counters of the spans of traces.
-    fn collect_spans(&self, families: &mut Vec<proto::MetricFamily>) {
+    /// Collects the counters of the exports by OTLP.
+    fn collect_exports(&self, families: &mut Vec<proto::MetricFamily>) {
         let counts = &self.shared.process;
-        let dropped = counts.dropped_spans().into_iter();
-        let dropped =
-            dropped.map(|(reason, spans)| (vec![("reason", reason.into())], spans as f64));
-        families.push(counters(
-            "gwd_trace_dropped_total",
-            "Spans of sampled requests that were not exported.",
-            &dropped.collect(),
-        ));
-        let exported = counts.spans_exported.load(Ordering::Relaxed);
-        families.push(counters(
-            "gwd_trace_exported_total",
-            "Spans that the collector of traces has accepted.",
-            &Numbers::from([(Vec::new(), exported as f64)]),
-        ));
+        for (signal, [dropped, dropped_help], [exported, exported_help]) in EXPORTS {
+            let items = counts.dropped_items(signal).into_iter();
+            let items =
+                items.map(|(reason, items)| (vec![("reason", reason.into())], items as f64));
+            families.push(counters(dropped, dropped_help, &items.collect()));
+            let items = counts.exported_items(signal) as f64;
+            let items = Numbers::from([(Vec::new(), items)]);
+            families.push(counters(exported, exported_help, &items));
+        }
     }
 
     /// Collects the counters of dropped log lines, panics, removed fields, cached tokens and closed

@@ -17,11 +17,13 @@ use policy::threat::REFUSED;
 use policy::{Cx, NoValue, Reject, RequestHead};
 
 use super::Record;
+use super::span::RequestTrace;
 use crate::message::item_reports::ItemReport;
 use crate::message::scanned::Found;
 use crate::proxy::version::Version;
 use crate::runtime::clock::write_timestamp;
 use crate::telemetry::access_log::{hidden, write_query, write_text, write_words};
+use crate::telemetry::log_sampling::{LogSampler, Selection};
 use crate::upstream::call_record::CallRecord;
 use crate::worker::View;
 
@@ -35,6 +37,8 @@ pub(super) struct Line {
     pub(super) why: Option<Box<str>>,
     /// Codes of the refusals by policies in log-only mode.
     noted: Vec<&'static str>,
+    /// Selection of the request by the sampling of the log. `None`: each request is logged.
+    selection: Option<Selection>,
 }
 
 impl Line {
@@ -85,7 +89,10 @@ impl Record {
         if let Some(trace) = &self.trace {
             trace.write_to(out);
         }
+        let sampler = worker.log.sampler();
+        let context = self.trace.as_ref().map(RequestTrace::context);
         self.line = Some(Box::new(Line {
+            selection: sampler.map(|sampler| sampler.select(context, &worker.random)),
             bytes,
             raw_path: Some(path.into()),
             why: None,
@@ -100,7 +107,24 @@ impl Record {
             raw_path,
             why,
             mut noted,
+            selection,
         } = line;
+        let worker = &self.stream.worker;
+        let found = self.stream.transfer.upload.all_found();
+        noted.extend(found.iter().filter(|one| one.logs).map(|_| REFUSED.code));
+        let reports = self.stream.transfer.items.all();
+        let logged = reports.iter().filter(|one| one.logs);
+        noted.extend(logged.map(|one| one.invalid.reject.code));
+        let selection = selection.filter(|_| {
+            noted.is_empty() && !self.is_always_logged(worker.log.sampler(), duration_ns)
+        });
+        let is_left_out = selection.is_some_and(|selection| !selection.is_selected);
+        if is_left_out {
+            worker.shard.log_sampled_out();
+            if !worker.log.has_tails() {
+                return worker.log.recycle(bytes);
+            }
+        }
         let out = &mut bytes;
         if let Some(path) = raw_path {
             text(out, "path", self.shown_raw_path(&path).as_bytes());
@@ -109,11 +133,6 @@ impl Record {
         if let Some(status) = self.grpc_status {
             number(out, "grpc_status", u64::from(status));
         }
-        let found = self.stream.transfer.upload.all_found();
-        noted.extend(found.iter().filter(|one| one.logs).map(|_| REFUSED.code));
-        let reports = self.stream.transfer.items.all();
-        let logged = reports.iter().filter(|one| one.logs);
-        noted.extend(logged.map(|one| one.invalid.reject.code));
         if !noted.is_empty() {
             text(out, "would_refuse", noted.join(" ").as_bytes());
         }
@@ -142,11 +161,28 @@ impl Record {
         }
         number(out, "bytes_in", self.stream.transfer.upload.read());
         number(out, "bytes_out", self.bytes_out);
+        if let Some(ratio) = selection.map(|selection| selection.ratio)
+            && ratio < 1.0
+        {
+            use std::io::Write as _;
+            key(out, "sample_ratio");
+            let _infallible = write!(out, "{ratio}");
+        }
         out.extend_from_slice(b"}\n");
-        let worker = &self.stream.worker;
-        if worker.log.take(&worker.shared.process, bytes) {
+        if is_left_out {
+            worker.log.show(bytes);
+        } else if worker.log.take(&worker.shared.process, bytes) {
             worker.flush_log_soon();
         }
+    }
+
+    /// True if the sampling of the log does not leave out the request: an error, a refusal, an
+    /// exchange that did not end as its sender intended, or a slow request.
+    fn is_always_logged(&self, sampler: Option<&LogSampler>, duration_ns: u64) -> bool {
+        self.status >= 500
+            || !self.reason.is_empty()
+            || self.is_error()
+            || sampler.is_some_and(|sampler| sampler.is_slow(duration_ns))
     }
 
     /// Path of a request whose operation is unknown, as the log shows it. Parameters that the log

@@ -26,6 +26,11 @@ pub(super) struct RequestTrace {
 }
 
 impl RequestTrace {
+    /// Ids of the trace and of the SERVER span.
+    pub(super) const fn context(&self) -> &TraceContext {
+        &self.context
+    }
+
     /// Adds the ids of the trace and of the SERVER span, and the sampling decision, to an access
     /// log line.
     pub(super) fn write_to(&self, out: &mut Vec<u8>) {

@@ -11,7 +11,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::b3;
 use super::span::RequestSpans;
 use crate::runtime::random::Random;
-use crate::telemetry::process::{Counters, DroppedSpans};
+use crate::telemetry::otlp::Signal;
+use crate::telemetry::process::{Counters, DropReason};
 
 /// Flag of a sampled trace (W3C Trace Context §3.2.3.1).
 const SAMPLED: u8 = 1;
@@ -35,17 +36,23 @@ pub(crate) struct TraceContext {
     pub(crate) server: Span,
     /// Id of the client's span. `None`: the trace begins with the SERVER span.
     pub(crate) parent_id: Option<[u8; 8]>,
+    /// True if the client decided about sampling, or chose the trace id that decided.
+    pub(crate) is_client_decision: bool,
     /// True if the client states its context in `traceparent`, so that `tracestate` belongs to it.
     pub(crate) has_traceparent: bool,
     /// Form of the B3 fields for upstreams. `None`: no B3 fields.
     pub(crate) b3: Option<b3::Form>,
 }
 
+/// Smallest number in the decisive bits of a selected trace id: the rejection threshold of
+/// OpenTelemetry's consistent sampling.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Threshold(u64);
+
 /// Sampler of one worker, and its access to the queue of finished requests.
 pub(crate) struct Tracer {
     queue: mpsc::Sender<Box<RequestSpans>>,
-    /// Threshold: new traces whose [`RANDOM_BITS`] are below this number are not sampled.
-    sampled_from: u64,
+    threshold: Threshold,
     /// Part of the new trace ids of this worker, so that generators of several workers with the
     /// same state create different ids.
     salt: u64,
@@ -78,7 +85,7 @@ impl Span {
 }
 
 impl Tracer {
-    pub(super) fn new(
+    pub(in crate::telemetry) fn new(
         queue: mpsc::Sender<Box<RequestSpans>>,
         ratio: f64,
         b3: Option<b3::Form>,
@@ -86,7 +93,7 @@ impl Tracer {
         Self {
             b3,
             queue,
-            sampled_from: sampled_from(ratio),
+            threshold: Threshold::of(ratio),
             salt: RandomState::new().build_hasher().finish(),
         }
     }
@@ -100,11 +107,12 @@ impl Tracer {
         }
         let b3 = self.b3.and_then(|_| b3::read(headers));
         let (ids, is_sampled) = b3.map_or((None, None), |b3| (b3.ids, b3.is_sampled));
+        let is_client_decision = ids.is_some() || is_sampled.is_some();
         let (trace_id, parent_id) = match ids {
             Some((trace_id, parent_id)) => (trace_id, Some(parent_id)),
             None => (self.new_trace_id(random), None),
         };
-        let is_sampled = is_sampled.unwrap_or_else(|| self.samples(trace_id));
+        let is_sampled = is_sampled.unwrap_or_else(|| self.threshold.admits(trace_id));
         TraceContext {
             server: Span {
                 trace_id,
@@ -112,6 +120,7 @@ impl Tracer {
                 flags: u8::from(is_sampled),
             },
             parent_id,
+            is_client_decision,
             has_traceparent: false,
             b3: self.b3,
         }
@@ -126,6 +135,7 @@ impl Tracer {
                 flags: parent.flags & KNOWN_FLAGS,
             },
             parent_id: Some(parent.parent_id),
+            is_client_decision: true,
             has_traceparent: true,
             b3: self.b3,
         }
@@ -137,33 +147,36 @@ impl Tracer {
         (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
     }
 
-    /// True if the ratio samples a trace.
-    fn samples(&self, trace_id: [u8; 16]) -> bool {
-        let decisive = u128::from_be_bytes(trace_id) & ((1 << RANDOM_BITS) - 1);
-        decisive >= u128::from(self.sampled_from)
-    }
-
     /// Passes the spans of a finished request to the exporting thread.
     pub(crate) fn end(&self, spans: Box<RequestSpans>, process: &Counters) {
         if let Err(error) = self.queue.try_send(spans) {
             let (reason, spans) = match error {
-                TrySendError::Full(spans) => (DroppedSpans::QueueFull, spans),
-                TrySendError::Closed(spans) => (DroppedSpans::ExporterEnded, spans),
+                TrySendError::Full(spans) => (DropReason::QueueFull, spans),
+                TrySendError::Closed(spans) => (DropReason::ExporterEnded, spans),
             };
-            process.spans_dropped(reason, spans.count());
+            process.export_dropped(Signal::Traces, reason, spans.count());
         }
     }
 }
 
-/// Smallest number in the decisive bits of a sampled trace: the rejection threshold of
-/// OpenTelemetry's consistent sampling.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "between 0 and 2^56"
-)]
-fn sampled_from(ratio: f64) -> u64 {
-    ((1.0 - ratio.clamp(0.0, 1.0)) * (1_u64 << RANDOM_BITS) as f64) as u64
+// === impl Threshold ===
+
+impl Threshold {
+    /// Threshold that admits this share of the ids. Range: 0–1.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 2^56"
+    )]
+    pub(crate) fn of(ratio: f64) -> Self {
+        Self(((1.0 - ratio.clamp(0.0, 1.0)) * (1_u64 << RANDOM_BITS) as f64) as u64)
+    }
+
+    /// True if the decisive bits of the trace id are not below the threshold.
+    pub(crate) fn admits(self, trace_id: [u8; 16]) -> bool {
+        let decisive = u128::from_be_bytes(trace_id) & ((1 << RANDOM_BITS) - 1);
+        decisive >= u128::from(self.0)
+    }
 }
 
 fn new_span_id(random: &Random) -> [u8; 8] {
@@ -220,7 +233,7 @@ mod tests {
     #[test]
     fn spans_after_the_end_have_their_own_reason() {
         let dropped = |process: &Counters, reason: &str| {
-            let all = process.dropped_spans();
+            let all = process.dropped_items(Signal::Traces);
             all.iter().find(|(name, _)| *name == reason).unwrap().1
         };
         let spans = || {

@@ -1,14 +1,13 @@
 //! Messages of OTLP: spans with the attributes of OpenTelemetry's conventions for HTTP.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, SpanFlags, Status};
 
 use super::span::{AttemptSpan, RequestSpans};
+use crate::telemetry::otlp::{number, resource_of, scope, text};
 
 /// Methods that spans name. Others are `_OTHER`, so that clients cannot create names.
 const METHODS: [&str; 9] = [
@@ -28,20 +27,11 @@ pub(super) fn request(
         let attempts = request.attempts.iter().enumerate();
         spans.extend(attempts.map(|(index, one)| client(request, index, one, &unix_ns)));
     }
-    let scope = InstrumentationScope {
-        name: "gwd".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        ..InstrumentationScope::default()
-    };
-    let attributes = resource.iter().map(|(name, value)| text(name, value));
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
-            resource: Some(Resource {
-                attributes: attributes.collect(),
-                ..Resource::default()
-            }),
+            resource: resource_of(resource),
             scope_spans: vec![ScopeSpans {
-                scope: Some(scope),
+                scope: scope(),
                 spans,
                 schema_url: String::new(),
             }],
@@ -193,20 +183,4 @@ fn status(is_error: bool) -> Option<Status> {
         message: String::new(),
         code: StatusCode::Error.into(),
     })
-}
-
-fn text(name: &str, value: &str) -> KeyValue {
-    attribute(name, Value::StringValue(value.to_owned()))
-}
-
-fn number(name: &str, value: i64) -> KeyValue {
-    attribute(name, Value::IntValue(value))
-}
-
-fn attribute(name: &str, value: Value) -> KeyValue {
-    KeyValue {
-        key: name.to_owned(),
-        value: Some(AnyValue { value: Some(value) }),
-        ..KeyValue::default()
-    }
 }

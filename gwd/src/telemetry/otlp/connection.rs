@@ -1,4 +1,4 @@
-//! HTTP/1.1 connection to a collector of traces.
+//! HTTP/1.1 connection to a collector.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::{Endpoint, Settings};
+use super::{Endpoint, ExportSettings};
 use crate::runtime::clock::delta_seconds;
 use crate::runtime::informational::InformationalLimit;
 
@@ -71,7 +71,7 @@ impl Connection {
     /// responses. The error is the reason.
     pub(super) async fn post(
         &mut self,
-        settings: &Settings,
+        settings: &ExportSettings,
         body: Bytes,
     ) -> Result<Response, String> {
         let mut request = request(settings, body)?;
@@ -92,8 +92,8 @@ impl Connection {
     }
 }
 
-/// Request with a batch of spans.
-fn request(settings: &Settings, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
+/// Request with a batch.
+fn request(settings: &ExportSettings, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
     let endpoint = &settings.endpoint;
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;

@@ -5,21 +5,18 @@ use std::sync::Arc;
 use http::{HeaderValue, Uri};
 use tokio_rustls::TlsConnector;
 
-use super::Endpoint;
+use super::{Endpoint, Signal};
 use crate::tls::client;
 
-/// Path of traces below the base URL of a collector (OTLP/HTTP).
-const PATH: &str = "/v1/traces";
-
 impl Endpoint {
-    /// Reads the URL of a collector. `is_base`: the URL is the base of all signals, to which the
-    /// path of traces is added. `tls` creates the TLS client settings for `https`.
+    /// Reads the URL of a collector. `base_of`: the URL is the base of all signals, to which the
+    /// path of this signal is added. `tls` creates the TLS client settings for `https`.
     ///
     /// # Errors
     /// If the URL cannot be used. The error is the reason.
     pub fn parse(
         url: &str,
-        is_base: bool,
+        base_of: Option<Signal>,
         tls: impl FnOnce() -> Result<TlsConnector, String>,
     ) -> Result<Self, String> {
         // The message does not repeat a URL that may contain a password.
@@ -53,9 +50,9 @@ impl Endpoint {
         let host = authority.host();
         let host = host.strip_prefix('[').unwrap_or(host);
         let host = host.strip_suffix(']').unwrap_or(host);
-        let path = match is_base {
-            true => format!("{}{PATH}", uri.path().trim_end_matches('/')),
-            false => uri.path().to_owned(),
+        let path = match base_of {
+            Some(signal) => format!("{}{}", uri.path().trim_end_matches('/'), signal.path()),
+            None => uri.path().to_owned(),
         };
         Ok(Self {
             host: host.to_owned(),
@@ -86,15 +83,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_get_the_path_of_traces_below_a_base() {
-        for (url, is_base, expected) in [
-            ("http://c:4318", true, "http://c:4318/v1/traces"),
-            ("http://c:4318/", true, "http://c:4318/v1/traces"),
-            ("http://c/otel/", true, "http://c/otel/v1/traces"),
-            ("http://[::1]:4318/in", false, "http://[::1]:4318/in"),
-            ("https://c", true, "https://c/v1/traces"),
+    fn urls_get_the_path_of_the_signal_below_a_base() {
+        let (traces, metrics, logs) = (Signal::Traces, Signal::Metrics, Signal::Logs);
+        for (url, base_of, expected) in [
+            ("http://c:4318", Some(traces), "http://c:4318/v1/traces"),
+            ("http://c:4318/", Some(metrics), "http://c:4318/v1/metrics"),
+            ("http://c/otel/", Some(logs), "http://c/otel/v1/logs"),
+            ("http://[::1]:4318/in", None, "http://[::1]:4318/in"),
+            ("https://c", Some(traces), "https://c/v1/traces"),
         ] {
-            let read = Endpoint::parse(url, is_base, || trusting(None)).unwrap();
+            let read = Endpoint::parse(url, base_of, || trusting(None)).unwrap();
             assert_eq!(read.to_string(), expected);
             assert!(!read.host.contains('['), "{}", read.host);
         }
@@ -112,7 +110,7 @@ mod tests {
             ("http://c:99999", "is not a URL"),
             ("http://c:4318/?a=b", "has a query"),
         ] {
-            let error = Endpoint::parse(url, true, || trusting(None)).unwrap_err();
+            let error = Endpoint::parse(url, Some(Signal::Traces), || trusting(None)).unwrap_err();
             assert!(error.contains(why), "{url}: {error}");
             assert!(!error.contains("u:p"), "{error}");
         }

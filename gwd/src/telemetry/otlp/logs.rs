@@ -1,0 +1,147 @@
+//! Export of access log lines, in batches.
+//!
+//! Workers pass the buffers that the log file also gets. This task reads the lines and makes
+//! records of them, so that a request costs the same as with a file.
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::{Duration, Instant, sleep, timeout_at};
+
+use super::delivery::Delivery;
+use super::{Signal, Stop, record, resource_of, scope};
+use crate::runtime::clock::unix_ms;
+use crate::telemetry::access_log::{Batch, FLUSH_MS};
+use crate::telemetry::process::{Counters, DropReason};
+
+/// Maximum number of buffers of lines in the queue. A full buffer has 32 KiB.
+const QUEUE_MAX: usize = 256;
+/// Number of records at which a message is sent.
+const MESSAGE_RECORDS: usize = 512;
+/// Maximum time from the first line in a message until the message is sent: 1s.
+const MESSAGE_DELAY: Duration = Duration::from_secs(1);
+/// Time in which workers pass on their buffers when the process stops.
+const LAST_LINES: Duration = Duration::from_millis(2 * FLUSH_MS);
+
+/// Queue of buffers with log lines.
+#[derive(Clone)]
+pub(crate) struct LogQueue(mpsc::Sender<Batch>);
+
+impl LogQueue {
+    /// Passes a buffer to the exporting thread. Drops and counts its lines if the queue is full.
+    pub(crate) fn send(&self, batch: Batch, process: &Counters) {
+        if let Err(error) = self.0.try_send(batch) {
+            let (reason, batch) = match error {
+                TrySendError::Full(batch) => (DropReason::QueueFull, batch),
+                TrySendError::Closed(batch) => (DropReason::ExporterEnded, batch),
+            };
+            process.export_dropped(Signal::Logs, reason, batch.lines);
+        }
+    }
+}
+
+/// Task that exports log lines.
+pub(super) struct LogExport {
+    delivery: Delivery,
+    received: mpsc::Receiver<Batch>,
+    stop: Stop,
+}
+
+impl LogExport {
+    /// Creates the task and its queue.
+    pub(super) fn new(delivery: Delivery, stop: Stop) -> (LogQueue, Self) {
+        let (queue, received) = mpsc::channel(QUEUE_MAX);
+        let export = Self {
+            delivery,
+            received,
+            stop,
+        };
+        (LogQueue(queue), export)
+    }
+
+    /// Exports lines until the process stops.
+    pub(super) async fn run(&mut self) {
+        let mut runs = true;
+        while runs {
+            let mut records = Vec::new();
+            runs = self.collect(&mut records).await;
+            self.deliver(records).await;
+        }
+        sleep(LAST_LINES).await;
+        loop {
+            let mut rest = Vec::new();
+            while rest.len() < MESSAGE_RECORDS
+                && let Ok(batch) = self.received.try_recv()
+            {
+                read(&batch, &mut rest);
+            }
+            if rest.is_empty() {
+                return;
+            }
+            self.deliver(rest).await;
+        }
+    }
+
+    /// Receives the records of a message. Returns false if the process stops.
+    async fn collect(&mut self, records: &mut Vec<LogRecord>) -> bool {
+        let mut until = None;
+        while records.len() < MESSAGE_RECORDS {
+            if self.stop.has_begun() {
+                return false;
+            }
+            let next = async {
+                match until {
+                    None => Ok(self.received.recv().await),
+                    Some(until) => timeout_at(until, self.received.recv()).await,
+                }
+            };
+            let next = tokio::select! {
+                next = next => next,
+                () = self.stop.begun() => return false,
+            };
+            match next {
+                Ok(Some(batch)) => read(&batch, records),
+                Ok(None) => return false,
+                Err(_) => break,
+            }
+            until.get_or_insert_with(|| Instant::now() + MESSAGE_DELAY);
+        }
+        true
+    }
+
+    async fn deliver(&mut self, records: Vec<LogRecord>) {
+        if records.is_empty() {
+            return;
+        }
+        let count = records.len() as u64;
+        let body = message(self.delivery.resource(), records);
+        // The delivery counts and logs a failure.
+        let _delivered = self.delivery.deliver(body, count).await;
+    }
+}
+
+/// Adds a record for each line of a buffer.
+fn read(batch: &Batch, records: &mut Vec<LogRecord>) {
+    let observed_ns = unix_ms().saturating_mul(1_000_000);
+    let lines = batch.bytes.split(|byte| *byte == b'\n');
+    let lines = lines.filter(|line| !line.is_empty());
+    records.extend(lines.map(|line| record::of_line(line, observed_ns)));
+}
+
+fn message(resource: &[(String, String)], log_records: Vec<LogRecord>) -> Bytes {
+    let request = ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            resource: resource_of(resource),
+            scope_logs: vec![ScopeLogs {
+                scope: scope(),
+                log_records,
+                schema_url: String::new(),
+            }],
+            schema_url: String::new(),
+        }],
+    };
+    request.encode_to_vec().into()
+}
