@@ -21,6 +21,7 @@ mod contained_items;
 pub mod containment;
 mod content;
 pub mod example;
+pub mod example_response;
 mod form;
 mod format;
 mod items;
