@@ -250,13 +250,14 @@ impl<'a> Pair<'_, 'a> {
         let mut base = bare.clone();
         for field in self.fields(status).filter(|field| field.required) {
             let values = self.field_values(status, field).into_iter();
-            let mut filled = values.map(|value| {
-                let mut one = base.response.clone();
-                one.put(field, &value);
-                one
-            });
-            if let Some(one) = filled.find(|one| self.fits(one, |name| name.as_str() == field.name))
-            {
+            let fitting = values
+                .map(|value| {
+                    let mut one = base.response.clone();
+                    one.put(field, &value);
+                    one
+                })
+                .find(|one| self.fits(one, |name| name.as_str() == field.name));
+            if let Some(one) = fitting {
                 base.response = one;
             }
         }
