@@ -37,8 +37,8 @@ def immediate(code, body, options=()):
 
 def common(part, **fields):
     response = protocol.CommonResponse(**fields)
-    if part == "request_body":
-        return protocol.ProcessingResponse(request_body=protocol.BodyResponse(response=response))
+    if part.endswith("_body"):
+        return protocol.ProcessingResponse(**{part: protocol.BodyResponse(response=response)})
     return protocol.ProcessingResponse(**{part: protocol.HeadersResponse(response=response)})
 
 
@@ -114,6 +114,28 @@ def to_response_headers(test, parts):
     return common("response_headers", header_mutation=mutation)
 
 
+def to_response_body(test, body):
+    """Answer to the body of a response. Bodies of tests are chosen by the upstream."""
+    if test == "inspect-more":
+        return common("response_headers")
+    if b"leak" in body:
+        return immediate(502, b"leak", [option("x-rule", "950100")])
+    mutation = protocol.HeaderMutation(
+        set_headers=[option("x-length", str(len(body))), option("content-length", "1")]
+    )
+    if b"mask" in body:
+        return common(
+            "response_body",
+            header_mutation=mutation,
+            body_mutation=protocol.BodyMutation(body=body.replace(b"mask", b"*" * 4000)),
+        )
+    if b"clear" in body:
+        return common(
+            "response_body", body_mutation=protocol.BodyMutation(clear_body=True)
+        )
+    return common("response_body", header_mutation=mutation)
+
+
 class Processor(service.ExternalProcessorServicer):
     def Process(self, requests, context):
         parts = []
@@ -136,6 +158,7 @@ class Processor(service.ExternalProcessorServicer):
                     "fields": fields,
                     "end": request.request_headers.end_of_stream,
                     "mode": request.protocol_config.request_body_mode,
+                    "response_mode": request.protocol_config.response_body_mode,
                 }
                 test = fields.get("x-test", "")
                 if test == "close":
@@ -147,6 +170,14 @@ class Processor(service.ExternalProcessorServicer):
                 yield to_request_headers(test)
             elif part == "request_body":
                 yield to_request_body(request.request_body.body)
+            elif part == "response_body":
+                if test == "hang-later":
+                    time.sleep(1)
+                if test == "fail-last":
+                    context.abort(grpc.StatusCode.INTERNAL, "no")
+                if test == "close-last":
+                    return
+                yield to_response_body(test, request.response_body.body)
             else:
                 if test == "fail-later":
                     context.abort(grpc.StatusCode.INTERNAL, "no")

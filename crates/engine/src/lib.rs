@@ -38,6 +38,7 @@ mod lookalikes;
 mod matched_requests;
 mod overlong;
 mod parts;
+mod response_fields;
 mod servers;
 mod snapshot;
 mod strip;

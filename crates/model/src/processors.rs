@@ -1,14 +1,45 @@
-//! Finding about upstreams of external processors (`kind: ext_proc`) that do not use HTTP/2.
+//! Findings about external processors (`kind: ext_proc`): an upstream that does not use HTTP/2, and
+//! responses that may never end although a processor receives them as a whole.
 
 use bundle::ir::UpstreamProtocol;
 use diag::{Diagnostic, Sink};
 use policy::Checked;
-use policy::guard::ext_proc::author::WITHOUT_HTTP2;
+use policy::guard::ext_proc::author::{BUFFERED_STREAM, WITHOUT_HTTP2};
 
-use super::{Api, Settings};
+use super::{Api, Settings, chain};
 
-/// Reports each policy whose processor is an upstream without HTTP/2.
+/// Reports each policy whose processor is an upstream without HTTP/2, and each operation with
+/// `stream: true` that has a policy with `response_body: buffered`.
 pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    check_protocols(settings, apis, sink);
+    check_streams(settings, apis, sink);
+}
+
+fn check_streams(settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    for api in apis {
+        let operations = api.operations.iter();
+        for operation in operations.filter(|one| one.forwarding.stream) {
+            let links = operation.chain.iter();
+            let policies = links.filter_map(|link| chain::policy(settings, api, &link.value));
+            let buffers = |checked: &Checked| matches!(checked, Checked::ExtProc(processor) if processor.reads_response_body());
+            for policy in policies.filter(|policy| buffers(&policy.value.checked)) {
+                let message = format!(
+                    "`{}` reads whole responses, but `{}` has `stream: true`",
+                    policy.value.name, operation.key
+                );
+                sink.push(
+                    Diagnostic::new(&BUFFERED_STREAM, operation.span, message)
+                        .related(policy.span, "the policy is defined here")
+                        .help(
+                            "give the operation a policy without `response_body`, or remove `stream: true`",
+                        ),
+                );
+            }
+        }
+    }
+}
+
+fn check_protocols(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let own = apis.iter().flat_map(|api| &api.policies);
     for policy in settings.policies.iter().chain(own) {
         let Checked::ExtProc(processor) = &policy.value.checked else {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bundle::ir::Gateway;
+use bundle::ir::{ContractOperation, Gateway, Messages};
 use engine::edge::Admitted;
 use engine::{BuildError, ChainStep, Decided, Parts, Refusal, RouteRef, Snapshot, Verdict};
 use policy::ask::{Answer, Answered, AskId, CallKind, Effect, Outage};
@@ -195,12 +195,8 @@ fn examined(
     let (Some(messages), Some(operation)) = (messages, operation) else {
         return fine();
     };
-    let position = (route.api_index, route.operation_index());
-    let compiled = oracle.descriptions.of(position, || {
-        Operation::compile(&Cone::of(operation, &messages.schemas)).ok()
-    });
     let described = Described {
-        operation: compiled?,
+        operation: oracle.compiled(route, (operation, messages))?,
         credentials: Credentials::of(part.schemes(), part.security(route.operation_index())?),
     };
     let mut examined = described.query(check, head);
@@ -595,6 +591,18 @@ impl Oracle {
             scan(&mut decided, (&admitted.head, body), &cx);
         }
         Ok(see(&decided, admitted, &cx))
+    }
+
+    /// Compiled description of the messages of a route. `None` if a schema is not valid.
+    pub(crate) fn compiled(
+        &self,
+        route: &RouteRef<'_>,
+        (operation, messages): (&ContractOperation, &Messages),
+    ) -> Option<Arc<Operation>> {
+        let position = (route.api_index, route.operation_index());
+        self.descriptions.of(position, || {
+            Operation::compile(&Cone::of(operation, &messages.schemas)).ok()
+        })
     }
 
     /// Names of the policy or the verifiers that need the result of an effect.

@@ -6,6 +6,7 @@ use bundle::digest::Digest;
 use policy::auth::mtls::Source;
 use serde_json::Value;
 use validator::containment::Doubt;
+use validator::example_response::ResponseExample;
 
 use super::class::{Class, Section};
 use super::operation_ref::OperationRef;
@@ -286,6 +287,8 @@ pub struct Witness {
     pub peer: Option<std::net::IpAddr>,
     /// Body of the request. `None`: no body.
     pub body: Option<String>,
+    /// Response of the upstream, if the outcome depends on its check. `None`: any response.
+    pub response: Option<ResponseExample>,
     /// Outcome at the old gateway.
     pub old: Outcome,
     /// Outcome at the new gateway.
@@ -332,11 +335,17 @@ pub enum Outcome {
         /// Upstream that receives the request. `None` if the gateway responds.
         upstream: Option<String>,
     },
+    /// The gateway forwards the request, and ends the body of the response at the first item that
+    /// does not match its description.
+    Interrupted {
+        /// Key of the operation that serves the request.
+        operation: String,
+    },
     /// The connection is closed before a request is read.
     Closed,
-    /// The request is refused.
+    /// The request is refused, or the gateway replaces the response of the upstream.
     Refused {
-        /// HTTP status of the refusal.
+        /// HTTP status that the client receives.
         status: u16,
     },
 }

@@ -43,8 +43,8 @@ pub(super) fn conceal(plan: &mut Plan, concealed: &ConcealedTexts) {
                 member.about = hint(path);
             }
         }
-        // The request of a witness can contain values from the OpenAPI document, such as a value of
-        // an `enum`.
+        // The messages of a witness can contain values from the OpenAPI document, such as a value
+        // of an `enum`.
         if let Some(witness) = &change.witness
             && is_shown(concealed, witness)
         {
@@ -54,9 +54,12 @@ pub(super) fn conceal(plan: &mut Plan, concealed: &ConcealedTexts) {
     }
 }
 
-/// True if the request of a witness contains text of a concealed file.
+/// True if the request or the response of a witness contains text of a concealed file.
 fn is_shown(concealed: &ConcealedTexts, witness: &Witness) -> bool {
+    let response = witness.response.as_ref();
+    let of_response = response.map(|one| one.headers.iter().chain(&one.body));
     let headers = witness.headers.iter();
+    let headers = headers.chain(of_response.into_iter().flatten());
     let texts = headers.flat_map(|(name, value)| [name.as_str(), value.as_str()]);
     let mut texts = texts
         .chain([witness.url.as_str()])

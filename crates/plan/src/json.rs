@@ -2,6 +2,7 @@
 
 use bundle::digest::Digest;
 use serde_json::{Value, json};
+use validator::example_response::ResponseExample;
 
 use super::ask::OUTSIDER;
 use super::report::{Compared, Origin, Report};
@@ -161,6 +162,9 @@ fn witness(witness: &Witness) -> Value {
     if let Some(body) = &witness.body {
         facts["body"] = body.as_str().into();
     }
+    if let Some(one) = &witness.response {
+        facts["response"] = response(one);
+    }
     json!({
         "method": witness.method,
         "url": witness.url,
@@ -170,8 +174,23 @@ fn witness(witness: &Witness) -> Value {
     })
 }
 
+/// Response of the upstream, with the media type of its body as `content-type`.
+fn response(response: &ResponseExample) -> Value {
+    let fields = response.headers.iter();
+    let fields = fields.map(|(name, value)| (name.clone(), Value::from(value.as_str())));
+    let mut fields: serde_json::Map<String, Value> = fields.collect();
+    let (media_type, body) = response.body.clone().unzip();
+    if let Some(media_type) = media_type {
+        fields.insert("content-type".to_owned(), media_type.into());
+    }
+    json!({"status": response.status, "headers": fields, "body": body})
+}
+
 fn outcome(outcome: &Outcome) -> Value {
     match outcome {
+        Outcome::Interrupted { operation } => {
+            json!({"operation": operation, "body": "interrupted"})
+        }
         Outcome::Nothing => json!({"status": null}),
         Outcome::Closed => json!({"connection": "closed"}),
         Outcome::Served {

@@ -13,6 +13,7 @@ mod callers;
 mod causes;
 mod change;
 pub mod changelog;
+mod checked_response;
 mod class;
 pub mod clients;
 mod conceal;
@@ -67,6 +68,7 @@ pub use change::{
 };
 pub use class::{Class, Section};
 pub use operation_ref::OperationRef;
+pub use validator::example_response::ResponseExample;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -422,7 +422,7 @@ pub fn more_places(others: usize) -> String {
 const BODY_SHOWN_MAX: usize = 2_000;
 
 /// Describes a witness in one sentence, with the whole request: fields, credentials with scopes and
-/// roles, and the body.
+/// roles, and the body. Also the response of the upstream, if its check decides.
 #[must_use]
 pub fn sentence(witness: &Witness) -> String {
     let mut text = format!("{} {}", witness.method, witness.url);
@@ -449,25 +449,36 @@ pub fn sentence(witness: &Witness) -> String {
     if witness.credentials.is_empty() {
         text.push_str(" without a credential");
     }
-    match &witness.body {
-        Some(body) if body.len() <= BODY_SHOWN_MAX => {
-            text.push_str(&format!(" with the body {body}"));
-        }
-        Some(body) => text.push_str(&format!(
-            " with a body of {} bytes (`--format json` has it)",
-            body.len()
-        )),
-        None => {}
+    if let Some(body) = &witness.body {
+        text.push_str(&shown_body(body));
     }
     if let Some(peer) = witness.peer {
         text.push_str(&format!(" from {peer}"));
     }
     text.push_str(&format!(" at listener {}", witness.listener));
+    if let Some(response) = &witness.response {
+        text.push_str(&format!(", the upstream responds {}", response.status));
+        for (name, value) in &response.headers {
+            text.push_str(&format!(" with {name}: {value}"));
+        }
+        if let Some((media_type, body)) = &response.body {
+            let body = shown_body(body);
+            text.push_str(&format!(" with content-type: {media_type}{body}"));
+        }
+    }
     printable(&format!(
         "{text}: {} before, {} after",
         outcome(&witness.old),
         outcome(&witness.new)
     ))
+}
+
+/// Part of a sentence about the body of a message.
+fn shown_body(body: &str) -> String {
+    match body.len() {
+        0..=BODY_SHOWN_MAX => format!(" with the body {body}"),
+        length => format!(" with a body of {length} bytes (`--format json` has it)"),
+    }
 }
 
 /// True if a field only carries a credential named in the sentence.
@@ -488,6 +499,9 @@ fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Nothing => "nothing".into(),
         Outcome::Closed => "connection closed".into(),
+        Outcome::Interrupted { operation } => {
+            format!("served by {operation}, the body ends at the invalid item")
+        }
         Outcome::Served {
             operation,
             upstream: None,

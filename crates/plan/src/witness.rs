@@ -18,6 +18,7 @@ use crate::ask::{OUTSIDER, Oracle, Question};
 pub use crate::security::AT_S;
 use crate::security::{self, Tokens};
 use validator::escaped;
+use validator::example_response::ResponseExample;
 
 /// API key in a witness that needs a valid API key.
 const KEY: &str = "valid";
@@ -249,6 +250,8 @@ pub(super) struct Draft {
     /// Body of the request, if the outcome depends on the check of the message. Empty if the
     /// request has no body.
     pub(super) body: Option<String>,
+    /// Response of the upstream, if the outcome depends on its check.
+    pub(super) response: Option<ResponseExample>,
 }
 
 /// Returns the header fields and query parameters that carry the credentials of one alternative of
@@ -362,9 +365,17 @@ impl Draft {
         {
             return Some((None, Outcome::Closed));
         }
-        let decision = oracle.ask(&question, |decided, _, _| {
+        let decision = oracle.ask(&question, |decided, _, cx| {
             let route = decided.route.filter(|_| !is_ambiguous(decided));
             let owner = route.map(|route| route.id.as_str().to_owned());
+            let of_response = self
+                .response
+                .as_ref()
+                .filter(|_| matches!(decided.verdict, Verdict::Forward));
+            if let (Some(response), Some(route)) = (of_response, &decided.route) {
+                let message = (self.method.as_str(), response);
+                return (owner, oracle.outcome_of_response(route, message, cx));
+            }
             let outcome = match (&decided.verdict, &decided.route) {
                 (Verdict::Reject(refusal), route) => Outcome::Refused {
                     status: oracle.snapshot().status_of(route.as_ref(), refusal.reject),
@@ -387,14 +398,7 @@ impl Draft {
                 },
                 // The outcome counts as served, because the comparison does not consider answers of
                 // other services.
-                (Verdict::Forward | Verdict::Ask(_), Some(route)) => {
-                    let upstream = route.treatment.upstream as usize;
-                    let upstreams = oracle.snapshot().upstreams();
-                    Outcome::Served {
-                        operation: route.operation.key.clone(),
-                        upstream: upstreams.get(upstream).map(|it| it.name.to_string()),
-                    }
-                }
+                (Verdict::Forward | Verdict::Ask(_), Some(route)) => oracle.forwarded(route),
                 // The gateway itself answers the path of a login.
                 (Verdict::Reply(reply), None) => Outcome::Refused {
                     status: reply.status.as_u16(),
@@ -539,6 +543,7 @@ impl Draft {
             listener: self.listener.clone(),
             peer: self.client.or(self.peer),
             body: self.body.clone().filter(|body| !body.is_empty()),
+            response: self.response.clone(),
             old,
             new,
         }

@@ -501,6 +501,7 @@ mod author {
         &guard::cors::author::WILDCARD_WITH_CREDENTIALS,
         &guard::authorize::author::BAD_EXPRESSION,
         &guard::ext_proc::author::WITHOUT_HTTP2,
+        &guard::ext_proc::author::BUFFERED_STREAM,
         &limits::CONTRADICTING_LIMITS,
         &crate::auth::jwt::author::ALGORITHM_MISMATCH,
         &crate::auth::jwt::author::ALGORITHM_WITHOUT_KEY,

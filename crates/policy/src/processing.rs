@@ -24,11 +24,24 @@ pub struct Processing {
     pub is_open: bool,
     /// Fields of the request that the processor receives. `None`: all fields.
     pub request_headers: Option<Box<[HeaderName]>>,
-    /// Maximum length of a request body that the processor receives, in bytes. `None`: it receives
-    /// no body.
-    pub body_bytes_max: Option<u64>,
+    /// True if the processor receives the body of the request.
+    pub has_request_body: bool,
     /// True if the processor receives the head of the upstream's response.
     pub has_response: bool,
+    /// True if the processor receives the body of the upstream's response, after its head.
+    pub has_response_body: bool,
+    /// Maximum length of a body that the processor receives, in bytes.
+    pub body_bytes_max: u64,
+}
+
+// === impl Processing ===
+
+impl Processing {
+    /// True if the processor receives a body.
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        self.has_request_body || self.has_response_body
+    }
 }
 
 /// Answer of an external processor about a request.

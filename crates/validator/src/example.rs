@@ -1,5 +1,6 @@
 //! Example of a difference between two descriptions: a small request that one description accepts
-//! and the other refuses. Plans use it as a witness.
+//! and the other refuses. Plans use it as a witness. [`crate::example_response`] has examples of
+//! responses.
 
 use std::cell::{Cell, OnceCell};
 
@@ -20,7 +21,7 @@ use crate::style::Style;
 use crate::text::escaped;
 
 /// Maximum size of an example in bytes.
-const BYTES_MAX: usize = 16_384;
+pub(crate) const BYTES_MAX: usize = 16_384;
 /// Boundary of generated multipart bodies.
 const BOUNDARY: &str = "b";
 
@@ -47,7 +48,7 @@ pub enum NoExample {
 }
 
 /// Maximum cost of checking the generated requests, per step of `steps_max`.
-const COSTS_OF_STEP: u64 = 20;
+pub(crate) const COSTS_OF_STEP: u64 = 20;
 /// Number of comparisons of a parameter with a part of a request that count as one step.
 const CHECKS_OF_STEP: u64 = 4;
 /// Maximum number of requests with which a caller confirms an example.
@@ -60,12 +61,12 @@ const SEARCHES_MAX: u32 = 4;
 const UNDESCRIBED_STEPS: u32 = 1_000_000;
 
 /// Old or new description in a comparison.
-struct Side<'a> {
-    cone: &'a Cone,
-    search: &'a Search,
+pub(crate) struct Side<'a> {
+    pub(crate) cone: &'a Cone,
+    pub(crate) search: &'a Search,
     /// True if the gateway refuses query parameters that the description does not contain.
     refuses_undescribed: bool,
-    operation: &'a Operation,
+    pub(crate) operation: &'a Operation,
 }
 
 /// Search for examples of the differences between two descriptions of an operation. Compiles each
@@ -106,6 +107,29 @@ impl<'a> Examples<'a> {
     /// [`NoExample::TooManySteps`] if the search exceeded its limit, or if the searches for all
     /// differences together did.
     pub fn find(&self, accepts: usize, of: &Difference) -> Result<Example, NoExample> {
+        self.search(|sides, steps_max| sides[accepts].shows(&sides[1 - accepts], of, steps_max))
+    }
+
+    /// Small request that both descriptions accept. `None` if no such request is found.
+    #[must_use]
+    pub fn request(&self) -> Option<Example> {
+        let found = self.search(|[old, new], steps_max| {
+            let both = [new.base(old), old.base(new)].into_iter();
+            let mut both = both.filter(|one| one.bytes() <= BYTES_MAX);
+            let found = both.find(|one| old.accepts(one) && new.accepts(one));
+            let steps = steps_max - new.search.steps_left();
+            (found.ok_or(NoExample::Alike), u64::from(steps))
+        });
+        found.ok()
+    }
+
+    /// Runs a search with the compiled descriptions, and subtracts its steps from those that are
+    /// left. `run` receives the old and the new description and the maximum number of steps, and
+    /// returns the number of steps that it used.
+    pub(crate) fn search<T>(
+        &self,
+        run: impl FnOnce(&[Side<'_>; 2], u32) -> (Result<T, NoExample>, u64),
+    ) -> Result<T, NoExample> {
         let steps_max = self.steps_max.min(self.left.get());
         if steps_max == 0 {
             return Err(NoExample::TooManySteps);
@@ -117,13 +141,13 @@ impl<'a> Examples<'a> {
         let compiled = self.compiled.get_or_init(compile).as_ref();
         let compiled = compiled.ok_or(NoExample::Alike)?;
         let search = Search::new(steps_max);
-        let side = |at: usize| Side {
+        let sides = [0, 1].map(|at: usize| Side {
             cone: self.cones[at],
             search: &search,
             operation: &compiled[at],
             refuses_undescribed: self.refuses_undescribed,
-        };
-        let (found, steps) = side(accepts).shows(&side(1 - accepts), of, steps_max);
+        });
+        let (found, steps) = run(&sides, steps_max);
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
         self.left.set(self.left.get().saturating_sub(steps));
         found
@@ -502,7 +526,7 @@ impl Example {
 }
 
 /// Serializes the value of a parameter as one text.
-fn joined(value: &Json, style: Style, explode: bool) -> String {
+pub(crate) fn joined(value: &Json, style: Style, explode: bool) -> String {
     let delimiter = match style {
         Style::SpaceDelimited => " ",
         Style::PipeDelimited => "|",
@@ -530,7 +554,7 @@ fn scalar(value: &Json) -> String {
 
 /// Writes a value as a body: the media type and the body. `None` if the media type cannot express
 /// the value.
-fn body_of(name: &str, value: &Json) -> Option<(String, String)> {
+pub(crate) fn body_of(name: &str, value: &Json) -> Option<(String, String)> {
     let named = name.replace('*', "x");
     let none = Map::new();
     let members = value.as_object().unwrap_or(&none);

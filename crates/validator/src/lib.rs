@@ -22,6 +22,7 @@ pub mod containment;
 mod content;
 mod deferred;
 pub mod example;
+pub mod example_response;
 mod form;
 mod format;
 mod items;

@@ -3,6 +3,7 @@
 mod authority;
 mod baseline;
 mod broken;
+mod conflicting_limits;
 mod conformance;
 mod contests;
 mod credentials;

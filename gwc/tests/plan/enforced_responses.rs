@@ -1,7 +1,8 @@
 //! Tests of enforced descriptions of responses: each change that affects which responses `validate:
-//! {response: block}` replaces must have a line with a class.
+//! {response: block}` replaces must have a line with a class. Its witness must have a response that
+//! the engine of only one version replaces.
 
-use plan::Plan;
+use plan::{Change, Outcome, Plan};
 
 use crate::{edit, plan};
 
@@ -46,10 +47,200 @@ fn checks(plan: &Plan) -> Vec<String> {
         one.message.is_none() && (one.id.starts_with("request-") || one.id.starts_with("response-"))
     });
     all.map(|one| {
-        assert!(one.witness.is_none(), "{}", one.id);
+        // A change of the mode has no witness.
+        let is_of_mode = one.id == "response-validation-changed";
+        assert_eq!(
+            one.witness.is_none(),
+            is_of_mode,
+            "{}: {:?}",
+            one.subject,
+            one.why_none
+        );
         format!("{} {} {}", one.class.name(), one.id, one.subject)
     })
     .collect()
+}
+
+/// Witness of the only line about checks of responses, as `STATUS FIELDS BODY OLD -> NEW`.
+fn witness(plan: &Plan) -> String {
+    let all = plan.changes.iter();
+    let mut all = all.filter(|one| one.message.is_none() && one.id.starts_with("response-"));
+    let (one, None) = (all.next().expect("a line"), all.next()) else {
+        panic!("several lines");
+    };
+    shown(one)
+}
+
+fn shown(change: &Change) -> String {
+    let Some(witness) = &change.witness else {
+        return change.why_none.unwrap_or_default().to_owned();
+    };
+    let outcome = |outcome: &Outcome| match outcome {
+        Outcome::Refused { status } => status.to_string(),
+        Outcome::Served { .. } => "passes".to_owned(),
+        Outcome::Interrupted { .. } => "interrupted".to_owned(),
+        other => format!("{other:?}"),
+    };
+    let response = witness.response.as_ref().expect("a response");
+    let fields = response.headers.iter();
+    let mut text = response.status.to_string();
+    fields.for_each(|(name, value)| text.push_str(&format!(" {name}: {value}")));
+    if let Some((media_type, body)) = &response.body {
+        text.push_str(&format!(" {media_type} {body}"));
+    }
+    format!(
+        "{text} {} -> {}",
+        outcome(&witness.old),
+        outcome(&witness.new)
+    )
+}
+
+#[test]
+fn witnesses_have_the_smallest_responses() {
+    let order = "{$ref: '#/components/schemas/Order'}";
+    for (from, to, expected) in [
+        // The write-only `secret` is left out.
+        (
+            "id: {type: integer}",
+            "id: {type: [integer, string]}",
+            "200 x-total: 0 application/json {\"id\":\"\"} 502 -> passes",
+        ),
+        (
+            "id: {type: integer}",
+            "id: {type: integer, minimum: 0}",
+            "200 x-total: 0 application/json {\"id\":-1} passes -> 502",
+        ),
+        (
+            "required: true, schema",
+            "schema",
+            "200 application/json {\"id\":0} 502 -> passes",
+        ),
+        (
+            "maximum: 1000",
+            "maximum: 100",
+            "200 x-total: 101 application/json {\"id\":0} passes -> 502",
+        ),
+        (
+            &format!("application/json: {{schema: {order}}}"),
+            "application/json: {}",
+            "200 x-total: 0 502 -> passes",
+        ),
+        // Class of statuses: 404 keeps its own description.
+        (
+            "        \"404\":\n",
+            "        \"4XX\": {description: d, content: {application/json: {schema: {type: integer}}}}\n        \"404\":\n",
+            "400 passes -> 502",
+        ),
+        (
+            "        \"404\":\n",
+            "        \"201\": {description: made}\n        \"404\":\n",
+            "201 502 -> passes",
+        ),
+        (
+            "        \"404\":\n",
+            "        default: {description: d}\n        \"404\":\n",
+            "201 502 -> passes",
+        ),
+    ] {
+        let found = plan((GATEWAY, DOCUMENT), (GATEWAY, &edit(DOCUMENT, from, to)));
+        assert_eq!(witness(&found), expected, "{from} -> {to}");
+    }
+}
+
+#[test]
+fn responses_with_special_bodies_have_witnesses() {
+    let with = |operation: &str, content: &str| {
+        let order = "content:\n            application/json: {schema: {$ref: '#/components/schemas/Order'}}";
+        let document = edit(DOCUMENT, order, content);
+        let document = edit(&document, "openapi: 3.1.0", "openapi: 3.2.0");
+        edit(
+            &document,
+            "operationId: list\n",
+            &format!("operationId: list\n{operation}"),
+        )
+    };
+    let items =
+        |schema: &str| format!("content: {{application/x-ndjson: {{itemSchema: {schema}}}}}");
+    let forms = |schema: &str| {
+        format!("content: {{application/x-www-form-urlencoded: {{schema: {schema}}}}}")
+    };
+    let json = |schema: &str| format!("content: {{application/json: {{schema: {schema}}}}}");
+    let (stream, get) = ("      x-gateway: {stream: true}\n", "");
+    for (operation, old, new, expected) in [
+        (
+            get,
+            items("{type: integer}"),
+            items("{type: integer, maximum: 5}"),
+            "200 x-total: 0 application/x-ndjson 6\n passes -> interrupted",
+        ),
+        // The items of an endless response are checked, but not its body.
+        (
+            stream,
+            items("{type: integer}"),
+            items("{type: integer, maximum: 5}"),
+            "200 x-total: 0 application/x-ndjson 6\n passes -> interrupted",
+        ),
+        (
+            stream,
+            json("{type: integer}"),
+            json("{type: integer, maximum: 5}"),
+            "no example: both versions treat every generated message alike",
+        ),
+        (
+            get,
+            forms("{type: object, required: [a], properties: {a: {enum: [x, yy]}}}"),
+            forms("{type: object, required: [a], properties: {a: {enum: [x]}}}"),
+            "200 x-total: 0 application/x-www-form-urlencoded a=yy passes -> 502",
+        ),
+        (
+            get,
+            json(
+                "{type: array, items: {required: [a], properties: {a: {type: integer}, b: {type: integer}}}, minItems: 1}",
+            ),
+            json(
+                "{type: array, items: {required: [a, c], properties: {a: {type: integer}, b: {type: integer}}}, minItems: 1}",
+            ),
+            "200 x-total: 0 application/json [{\"a\":0}] passes -> 502",
+        ),
+    ] {
+        let (old, new) = (with(operation, &old), with(operation, &new));
+        let found = plan((GATEWAY, &old), (GATEWAY, &new));
+        assert_eq!(witness(&found), expected, "{old} -> {new}");
+    }
+}
+
+/// The request must match both descriptions, because both gateways refuse other requests.
+#[test]
+fn witness_has_request_that_both_versions_forward() {
+    let gateway = GATEWAY.replace("{response: block}", "{request: block, response: block}");
+    let required = edit(
+        DOCUMENT,
+        "in: query, schema",
+        "in: query, required: true, schema",
+    );
+    let narrowed = edit(&required, "maxLength: 9", "maxLength: 8");
+    let found = plan((&gateway, &required), (&gateway, &narrowed));
+    assert_eq!(
+        witness(&found),
+        "404 application/json \"000000000\" passes -> 502"
+    );
+    let witness = found.changes.iter().find_map(|one| one.witness.as_ref());
+    let url = &witness.expect("a witness").url;
+    let limit = url.strip_prefix("http://gateway/v1/orders?limit=");
+    let limit: i64 = limit.expect(url).parse().expect("a number");
+    assert!(limit <= 100, "{limit}");
+}
+
+/// gwd does not check fields that it sets itself, so no response shows such a change.
+#[test]
+fn fields_of_the_gateway_have_no_witness() {
+    let named = edit(DOCUMENT, "X-Total", "X-Request-Id");
+    let found = plan(
+        (GATEWAY, &named),
+        (GATEWAY, &edit(&named, "maximum: 1000", "maximum: 9")),
+    );
+    let why = "no example: no generated request reaches the upstream in both versions";
+    assert_eq!(witness(&found), why);
 }
 
 #[test]

@@ -41,6 +41,11 @@ fn outage_and_parts_are_changes_of_access() {
             "incomparable",
         ),
         (
+            "upstream: waf, response: headers, response_body: buffered",
+            "incomparable",
+            "incomparable",
+        ),
+        (
             "upstream: waf, request_headers: [X-A]",
             "incomparable",
             "incomparable",
@@ -84,6 +89,17 @@ fn removed_and_changed_processors_are_reported() {
     );
     let expected = format!("security moved service-asked {ALL}");
     assert!(other_upstream.contains(&expected), "{other_upstream:?}");
+}
+
+#[test]
+fn body_of_responses_is_a_part_of_its_own() {
+    let head = "upstream: waf, response: headers";
+    let body = "upstream: waf, response: headers, response_body: buffered";
+    let expected = format!("security incomparable authorization-changed {ALL}");
+    for (old, new) in [(head, body), (body, head)] {
+        let found = found(old, new);
+        assert!(found.contains(&expected), "{old} {new}: {found:?}");
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use model::source_map::Place;
 use plan::report::{Report, Subject};
 use plan::review::{Review, State};
 use plan::{
-    Change, Class, OperationRef, Outcome, Plan, Section, Witness, WitnessCredential, github, html,
-    human, json, markdown,
+    Change, Class, OperationRef, Outcome, Plan, ResponseExample, Section, Witness,
+    WitnessCredential, github, html, human, json, markdown,
 };
 use serde_json::Value;
 
@@ -163,6 +163,7 @@ fn every_format_of_a_small_plan_equals_its_file() {
         credentials: Vec::new(),
         peer: None,
         body: None,
+        response: None,
         old: Outcome::Refused { status: 401 },
         new: Outcome::Served {
             operation: "a/listOrders".into(),
@@ -279,6 +280,11 @@ fn witness(body_bytes: usize) -> Witness {
         ],
         peer: None,
         body: Some("b".repeat(body_bytes)),
+        response: Some(ResponseExample {
+            status: 206,
+            headers: vec![field("x-page", HOSTILE)],
+            body: Some(("text/csv".to_owned(), "c".repeat(body_bytes))),
+        }),
         old: Outcome::Refused { status: 403 },
         new: Outcome::Refused { status: 404 },
     }
@@ -296,12 +302,22 @@ fn witness_is_whole_in_every_format() {
             300 => format!(" with the body {} at", "b".repeat(300)),
             _ => " with a body of 5000 bytes (`--format json` has it) at".to_owned(),
         };
+        let response = match body_bytes {
+            300 => format!(
+                " with content-type: text/csv with the body {}:",
+                "c".repeat(300)
+            ),
+            _ => " with content-type: text/csv with a body of 5000 bytes (`--format json` has it):"
+                .to_owned(),
+        };
         for text in [&human, &comment, &annotations, &page] {
             for part in [
                 "POST http://gateway/orders?kind=a with x-version: 2 with x-note: `x`",
                 "with a valid credential (bearer by tokens; scopes read, write; roles admin)",
                 "with a forged credential (header x-key)",
                 &body,
+                "at listener public, the upstream responds 206 with x-page: `x`",
+                &response,
             ] {
                 assert!(text.contains(part), "{part} in\n{text}");
             }
@@ -313,6 +329,7 @@ fn witness_is_whole_in_every_format() {
             "{seen}"
         );
         assert!(document.contains(&"b".repeat(body_bytes)));
+        assert!(document.contains(&"c".repeat(body_bytes)));
     }
 }
 

@@ -146,7 +146,12 @@ impl Conversation {
 
     /// Reads the next message.
     async fn message(&mut self) -> Result<Option<Bytes>, Outage> {
-        let body_max = self.processing.body_bytes_max.unwrap_or(0);
+        let processing = &self.processing;
+        let body_max = if processing.has_body() {
+            processing.body_bytes_max
+        } else {
+            0
+        };
         let body_max = usize::try_from(body_max).unwrap_or(usize::MAX);
         let bytes_max = body_max.saturating_add(wire::MESSAGE_BYTES_MAX);
         loop {

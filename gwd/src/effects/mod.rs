@@ -10,6 +10,7 @@ mod checks;
 mod conversation;
 mod first_use;
 mod http;
+pub(crate) mod inspection;
 pub(crate) mod items;
 #[expect(
     clippy::disallowed_methods,
@@ -21,6 +22,7 @@ pub(crate) mod mirror;
 mod pending;
 mod permits;
 pub(crate) mod process;
+mod processor_answers;
 pub(crate) mod sharing;
 mod store;
 

@@ -2,8 +2,8 @@
 //!
 //! The gateway opens one gRPC stream per policy and exchange, over the upstream of the processor.
 //! The gateway sends the head of the request, the request's body if the policy wants it, and later
-//! the head of the response. Before each further message, the gateway waits for the answer to the
-//! previous one. With the last message, the gateway ends its direction of the stream.
+//! the head and the body of the response. Before each further message, the gateway waits for the
+//! answer to the previous one. With the last message, the gateway ends its direction of the stream.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,29 +11,25 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::forward::ThisHop;
-use engine::{RouteRef, edge, forward};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use engine::{RouteRef, forward};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Body as _;
-use policy::ask::{Answer, CallKind, Outage};
-use policy::guard::ext_proc::DENIED;
+use policy::ask::{Answer, Outage};
 use policy::managed::HOPS;
-use policy::processing::wire::{self, Edit, Part};
-use policy::processing::{
-    Change, Processed, Processing, apply, may_change_request, may_change_response, of_new_content,
-};
+use policy::processing::wire::{self, BufferedBodies, Part};
+use policy::processing::{Change, Processed, Processing, may_change_request, of_new_content};
 use policy::{Reply, RequestHead};
 
 use crate::effects::conversation::{Caller, Conversation};
+use crate::effects::inspection::Inspection;
+use crate::effects::processor_answers::{allowed, count, reply};
 use crate::message::failure::Kind;
 use crate::message::incoming::Incoming;
 use crate::message::kept::PrefixedBody;
 use crate::message::transfer::Transfer;
 use crate::message::whole::{self, Whole};
-use crate::runtime::deadlines::Slot;
 use crate::worker::Worker;
 
-/// Label in `gwd_policy_calls_total` for changes that a processor requests but must not make.
-const IGNORED: &str = "ignored_change";
 /// Maximum length of a request body that is read only to be discarded, in bytes. The limit applies
 /// if the policy sends no body to the processor.
 const DISCARDED_BYTES_MAX: u64 = 1 << 20;
@@ -41,26 +37,6 @@ const DISCARDED_BYTES_MAX: u64 = 1 << 20;
 /// Conversations of an exchange that continue with the response.
 #[derive(Default)]
 pub(crate) struct Processors(RefCell<Vec<Conversation>>);
-
-/// Verdict of the processors about a response.
-pub(crate) enum ResponseVerdict {
-    /// The response continues.
-    Continue {
-        /// Body that replaces the upstream's. `None`: the body stays.
-        body: Option<Bytes>,
-        /// Policies that let the response pass although their processors are unavailable.
-        unavailable: Vec<Arc<str>>,
-    },
-    /// The client gets the response of this policy instead.
-    Reply(Arc<str>, Reply),
-    /// A processor is unavailable, and its policy then refuses responses.
-    Unavailable(Outage),
-}
-
-fn count(worker: &Worker, outcome: &'static str) {
-    let kind = CallKind::ExtProc.label();
-    worker.shard.count_policy_call(kind, outcome);
-}
 
 /// Request to be sent to an external processor, with everything that the conversation uses.
 pub(super) struct Question<'q, 'a> {
@@ -122,7 +98,7 @@ impl Question<'_, '_> {
     async fn request(&self, head: &RequestHead) -> Result<Result<Processed, Outage>, Kind> {
         let worker = self.caller.worker;
         let has_body = !self.body.borrow().is_end_stream();
-        let sends_body = has_body && self.processing.body_bytes_max.is_some();
+        let sends_body = has_body && self.processing.has_request_body;
         let is_last = !sends_body && !self.processing.has_response;
         let first = (self.head_message(head, !has_body), is_last);
         let opened = Conversation::open(&self.caller, self.processing, first);
@@ -219,8 +195,11 @@ impl Question<'_, '_> {
             (":authority", self.authority.as_bytes()),
             (":path", head.target.as_str().as_bytes()),
         ];
-        let is_buffered = self.processing.body_bytes_max.is_some();
-        wire::request_headers(&pseudo, &headers, (ends, is_buffered))
+        let buffered = BufferedBodies {
+            request: self.processing.has_request_body,
+            response: self.processing.has_response_body,
+        };
+        wire::request_headers(&pseudo, &headers, (ends, buffered))
     }
 
     /// Evaluates the answer to the message with `part`. `None`: the processor has ended the stream.
@@ -256,56 +235,18 @@ impl Question<'_, '_> {
 
     /// Reads the whole body of the request.
     async fn read_body(&self) -> Result<Whole, Kind> {
-        let own = self.processing.body_bytes_max;
+        let own = match self.processing.has_request_body {
+            true => self.processing.body_bytes_max,
+            false => DISCARDED_BYTES_MAX,
+        };
         let of_route = self.route.treatment.max_body_bytes.unwrap_or(u64::MAX);
-        let bytes_max = own.unwrap_or(DISCARDED_BYTES_MAX);
-        let bytes_max = bytes_max.min(of_route).min(self.body_max);
+        let bytes_max = own.min(of_route).min(self.body_max);
         let body = std::mem::replace(&mut **self.body.borrow_mut(), Incoming::Empty);
         let memory = &self.caller.worker.budgets.memory;
         let (body, read) = whole::read(body, bytes_max, self.transfer, memory).await;
         **self.body.borrow_mut() = body;
         read
     }
-}
-
-/// Returns the changes that a processor may make. Counts the other changes as ignored.
-fn allowed(
-    worker: &Worker,
-    ignored: u32,
-    changes: Vec<Change>,
-    may_change: impl Fn(&Change) -> bool,
-) -> Vec<Change> {
-    let all = changes.len();
-    let allowed: Vec<Change> = changes.into_iter().filter(may_change).collect();
-    for _ in 0..ignored as usize + all - allowed.len() {
-        count(worker, IGNORED);
-    }
-    allowed
-}
-
-/// Converts the immediate response of a processor to a reply for the client.
-fn reply(worker: &Worker, status: StatusCode, edit: Edit) -> Reply {
-    let mut headers = HeaderMap::new();
-    let changes = allowed(worker, edit.ignored, edit.changes, may_change_of_response);
-    apply(&changes, &mut headers);
-    let mut body = edit.body.unwrap_or_default();
-    // Responses without content (RFC 9110 §15).
-    let has_content = !matches!(status.as_u16(), 204 | 205 | 304);
-    if !has_content && !body.is_empty() {
-        count(worker, IGNORED);
-        body = Bytes::new();
-    }
-    Reply {
-        status,
-        headers,
-        body,
-        refusal: (!status.is_success()).then_some(&DENIED),
-    }
-}
-
-fn may_change_of_response(change: &Change) -> bool {
-    let name = change.name();
-    may_change_response(name) && !edge::is_reserved_for_gateway(name.as_str())
 }
 
 // === impl Processors ===
@@ -316,31 +257,9 @@ impl Processors {
         self.0.borrow().is_empty()
     }
 
-    /// Sends the head of a response to the processors in reverse order of the chain, and applies
-    /// the field changes that they request. `ends`: the response has no body.
-    pub(crate) async fn response(
-        &self,
-        (worker, deadline): (&Rc<Worker>, &Slot),
-        status: StatusCode,
-        headers: &mut HeaderMap,
-        ends: bool,
-    ) -> ResponseVerdict {
-        let mut body = None;
-        let mut unavailable = Vec::new();
-        loop {
-            let Some(conversation) = self.0.borrow_mut().pop() else {
-                return ResponseVerdict::Continue { body, unavailable };
-            };
-            let is_open = conversation.processing().is_open;
-            let policy = Arc::clone(&conversation.processing().policy);
-            match of_response(conversation, (worker, deadline), status, headers, ends).await {
-                Ok(Next::Reply(reply)) => return ResponseVerdict::Reply(policy, reply),
-                Ok(Next::Done(Some(new))) => body = Some(new),
-                Ok(Next::Done(None) | Next::More | Next::TooLarge) => {}
-                Err(_) if is_open => unavailable.push(policy),
-                Err(outage) => return ResponseVerdict::Unavailable(outage),
-            }
-        }
+    /// Conversation about the response with the last processor of the chain that waits for it.
+    pub(crate) fn next(&self) -> Option<Inspection> {
+        self.0.borrow_mut().pop().map(Inspection::new)
     }
 
     /// Ends the conversations that still wait for a response when the exchange ends. The loop is a
@@ -359,45 +278,4 @@ impl Processors {
             conversation.finish(worker);
         }
     }
-}
-
-/// Sends the head of a response to one processor, and returns the processor's verdict.
-async fn of_response(
-    mut conversation: Conversation,
-    (worker, deadline): (&Rc<Worker>, &Slot),
-    status: StatusCode,
-    headers: &mut HeaderMap,
-    ends: bool,
-) -> Result<Next, Outage> {
-    conversation.send(wire::response_headers(status, headers, ends), true);
-    let answer = conversation.answer(deadline, worker.clock.now_ms()).await;
-    let next = match answer {
-        Ok(None) => Ok(Next::Done(None)),
-        Ok(Some(wire::Answer::Immediate { status, edit })) => {
-            Ok(Next::Reply(reply(worker, status, edit)))
-        }
-        Ok(Some(wire::Answer::Continue(Part::ResponseHeaders, edit))) => {
-            let changes = allowed(worker, edit.ignored, edit.changes, may_change_of_response);
-            let body = edit.replaces.then(|| edit.body.unwrap_or_default());
-            if body.is_some() {
-                apply(&of_new_content().collect::<Vec<_>>(), headers);
-            }
-            apply(&changes, headers);
-            Ok(Next::Done(body))
-        }
-        Ok(Some(_)) => Err(Outage::Failed),
-        Err(outage) => Err(outage),
-    };
-    count(
-        worker,
-        match &next {
-            Ok(Next::Reply(_)) => "replied",
-            Ok(_) => "answered",
-            Err(outage) => outage.label(),
-        },
-    );
-    if next.is_ok() {
-        conversation.finish(worker);
-    }
-    next
 }

@@ -25,6 +25,11 @@ impl<B: Body<Data = Bytes> + Unpin> PrefixedBody<B> {
         }
     }
 
+    /// Replaces the bytes that were read.
+    pub(crate) fn replace(&mut self, bytes: Bytes) {
+        self.bytes = (!bytes.is_empty()).then_some(bytes);
+    }
+
     /// Unread part of the body.
     pub(crate) fn rest(&mut self) -> &mut B {
         &mut self.rest

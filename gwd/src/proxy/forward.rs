@@ -9,7 +9,6 @@ use policy::RequestHead;
 use policy::validation::Mode;
 
 use crate::effects::mirror::{self, MirroredRequest};
-use crate::effects::process::ResponseVerdict;
 use crate::message::failure::{Failure, Kind};
 use crate::message::hashed::Hashed;
 use crate::message::incoming::Incoming;
@@ -17,9 +16,9 @@ use crate::message::scanned::Scanned;
 use crate::message::websocket::Handshake;
 use crate::proxy::forwarding::Forwarding;
 use crate::proxy::grpc::is_grpc;
-use crate::proxy::outgoing::{OutgoingBody, OutgoingResponse};
+use crate::proxy::outgoing::OutgoingResponse;
 use crate::proxy::record::Record;
-use crate::proxy::{respond, validated};
+use crate::proxy::{processed, respond, validated};
 use crate::runtime::deadlines::{LimitOf, within_limit};
 use crate::upstream::call_trace::CallTrace;
 use crate::upstream::outgoing::Outgoing;
@@ -163,55 +162,8 @@ impl Forwarding<'_, '_> {
         match self.processors.is_empty() {
             true => Ok(made),
             // The future is boxed, because few responses are processed.
-            false => Box::pin(self.process(made, record)).await,
+            false => Box::pin(processed::response(self, made, record)).await,
         }
-    }
-
-    /// Lets the external processors of the exchange inspect the head of the upstream's response,
-    /// before the response phase of the chain. Responses of the gateway itself and upgraded
-    /// connections are not processed.
-    ///
-    /// # Errors
-    /// If a processor is unavailable and its policy then refuses responses.
-    async fn process(
-        &self,
-        mut made: OutgoingResponse,
-        record: &mut Record,
-    ) -> Result<OutgoingResponse, Failure> {
-        let tasks = (&self.stream.worker, &self.stream.transfer.deadline);
-        let ends = match &made.body {
-            OutgoingBody::Upstream(answered) => answered.response.body().is_end_stream(),
-            OutgoingBody::Own(body) => body.is_empty(),
-            OutgoingBody::Tunnel(_) => true,
-        };
-        let processors = self.processors;
-        let verdict = processors.response(tasks, made.status, &mut made.headers, ends);
-        // Replacing the body drops the upstream's response, which closes its connection or resets
-        // its stream unless it has ended.
-        match verdict.await {
-            ResponseVerdict::Continue { body, unavailable } => {
-                for policy in unavailable {
-                    record.response_unprocessed(policy);
-                }
-                if let Some(body) = body {
-                    made.body = OutgoingBody::Own(body);
-                }
-            }
-            ResponseVerdict::Reply(policy, reply) => {
-                match reply.refusal {
-                    Some(reject) => record.refused(reject, reject.code, policy),
-                    None => record.answered_by_gateway(reply.status),
-                }
-                made.status = reply.status;
-                made.headers = reply.headers;
-                made.body = OutgoingBody::Own(reply.body);
-            }
-            ResponseVerdict::Unavailable(outage) => {
-                let kind = Kind::ProcessorUnavailable;
-                return Err(Failure::because(kind, &outage.label()));
-            }
-        }
-        Ok(made)
     }
 
     /// Sets the operation's limits on the bodies of request and response, and announces trailers of

@@ -4,15 +4,11 @@
 //! policies change are not checked. gwd reads a body of a described type up to a maximum length
 //! before it sends the head to the client. Other bodies are streamed unchecked.
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use engine::{ResponseValidation, RouteRef, edge};
+use engine::{ResponseValidation, RouteRef};
 use http::header::{ACCEPT_ENCODING, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use http_body::Body as _;
 use policy::ask::Outage;
 use policy::invalid::{Finding, Invalid, RESPONSE, UNAVAILABLE};
 use policy::logged::{Message, redact_findings};
@@ -20,37 +16,17 @@ use policy::validation::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, Mode};
 use validator::{BodyKind, Operation, ResponseUse};
 
 use crate::effects::messages::MessageValidation;
-use crate::limits::buffered::Buffered;
 use crate::message::failure::{Failure, Kind};
-use crate::message::kept::PrefixedBody;
 use crate::proxy::forwarding::Forwarding;
 use crate::proxy::record::Record;
+use crate::proxy::whole_response::{self, Read};
 use crate::upstream::send::Answered;
-use crate::upstream::transport::{CallError, Incoming};
+use crate::upstream::transport::Incoming;
 
 /// Label of the outcomes in `gwd_policy_calls_total`.
 const CALL_KIND: &str = "validate_response";
 
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
-
-/// Fields that gwd itself or a policy adds to responses. A description may name them, although the
-/// upstream does not send them.
-const ADDED: [&str; 14] = [
-    "access-control-",
-    "connection",
-    "content-length",
-    "date",
-    "deprecation",
-    "keep-alive",
-    "quota-warning",
-    "ratelimit",
-    "retry-after",
-    "sunset",
-    "transfer-encoding",
-    "via",
-    "x-ratelimit-",
-    "x-request-id",
-];
 
 /// Changes a request whose response will be validated: the upstream must send the whole content
 /// without a coding.
@@ -165,11 +141,7 @@ async fn check(
         Ok(None) => return Ok(Verdict::Undescribed),
         Err(why) => return Ok(Verdict::Outage(why)),
     };
-    let edited = route.treatment.response_fields_not_in_trailers();
-    let is_checked = |name: &HeaderName| {
-        let is_added = ADDED.iter().any(|added| name.as_str().starts_with(added));
-        !is_added && !edited.contains(name) && !edge::is_reserved_for_gateway(name.as_str())
-    };
+    let is_checked = |name: &HeaderName| route.treatment.validates_response_field(name);
     let response = &mut answered.response;
     let status = response.status();
     let has_body = *method != Method::HEAD
@@ -198,7 +170,7 @@ async fn check(
         limit => limit.min(BODY_BYTES_MAX),
     };
     let began_ns = record.now_ns();
-    let read = read(forwarding, response.body_mut(), bytes_max).await;
+    let read = whole_response::read(forwarding, response.body_mut(), bytes_max).await;
     record.read_body(began_ns);
     let bytes = match read? {
         Read::Whole(bytes) => bytes,
@@ -222,116 +194,4 @@ async fn body(
         Some(findings) if findings.is_empty() => Verdict::Valid,
         Some(findings) => Verdict::Invalid(findings),
     })
-}
-
-/// Result of reading a response's body up to a maximum length.
-enum Read {
-    Whole(bytes::Bytes),
-    /// The body is longer than the maximum.
-    Longer,
-    /// The process has too little memory to keep the body.
-    NoMemory,
-}
-
-/// Reads a response's body up to `bytes_max`. `body` then begins with the bytes read.
-async fn read(
-    forwarding: &Forwarding<'_, '_>,
-    body: &mut Incoming,
-    bytes_max: u64,
-) -> Result<Read, Failure> {
-    if body.size_hint().lower() > bytes_max {
-        return Ok(Read::Longer);
-    }
-    let memory = &forwarding.stream.worker.budgets.memory;
-    let mut reading = ReadState {
-        bytes: Vec::new(),
-        trailers: None,
-        buffered: Buffered::new(memory),
-        bytes_max,
-        waits: false,
-    };
-    let end = poll_fn(|cx| reading.poll(forwarding, body, cx)).await?;
-    let ReadState {
-        bytes,
-        trailers,
-        buffered,
-        ..
-    } = reading;
-    let bytes = buffered.hold(bytes);
-    let rest = std::mem::replace(body, Incoming::Gone);
-    *body = Incoming::Prefixed(Box::new(PrefixedBody::new(&bytes, trailers, rest)));
-    Ok(match end {
-        End::Whole => Read::Whole(bytes),
-        End::Longer => Read::Longer,
-        End::NoMemory => Read::NoMemory,
-    })
-}
-
-/// State of reading a response's body.
-struct ReadState {
-    bytes: Vec<u8>,
-    trailers: Option<HeaderMap>,
-    buffered: Buffered,
-    bytes_max: u64,
-    /// True if the idle timeout of the upstream is running.
-    waits: bool,
-}
-
-/// Reason why reading a response's body ended.
-enum End {
-    Whole,
-    Longer,
-    NoMemory,
-}
-
-impl ReadState {
-    fn poll(
-        &mut self,
-        forwarding: &Forwarding<'_, '_>,
-        body: &mut Incoming,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<End, Failure>> {
-        let transfer = &forwarding.stream.transfer;
-        loop {
-            if self.trailers.is_some() || body.is_end_stream() {
-                return Poll::Ready(Ok(End::Whole));
-            }
-            let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {
-                if !std::mem::replace(&mut self.waits, true) {
-                    let until_ms = transfer.clock.now_ms() + transfer.idle_ms();
-                    transfer.deadline.set(until_ms);
-                } else if transfer.deadline.step_expired() {
-                    let idle_ms = transfer.idle_ms();
-                    let error = CallError::Silent { idle_ms };
-                    return Poll::Ready(Err(Failure::because(Kind::Timeout, &error)));
-                }
-                return Poll::Pending;
-            };
-            self.waits = false;
-            let frame = match frame {
-                None => return Poll::Ready(Ok(End::Whole)),
-                Some(Err(error)) => return Poll::Ready(Err(error.failure())),
-                Some(Ok(frame)) => frame,
-            };
-            let data = match frame.into_data() {
-                Ok(data) => data,
-                Err(frame) => {
-                    self.trailers = frame.into_trailers().ok();
-                    continue;
-                }
-            };
-            self.bytes.extend_from_slice(&data);
-            let length = self.bytes.len() as u64;
-            self.buffered.set(length);
-            if forwarding.stream.response.is_too_long(length) {
-                return Poll::Ready(Err(Failure::new(Kind::ResponseTooLarge)));
-            }
-            if length > self.bytes_max {
-                return Poll::Ready(Ok(End::Longer));
-            }
-            if !self.buffered.may_grow() {
-                return Poll::Ready(Ok(End::NoMemory));
-            }
-        }
-    }
 }

@@ -43,6 +43,7 @@ mod own_upstreams;
 mod passwords;
 mod peers;
 mod private_provider;
+mod processed_responses;
 mod progressive;
 mod quotas;
 mod range_files;

@@ -9,11 +9,13 @@ mod proven;
 mod tokens;
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use e2e::gateway::{Gateway, Options};
 use e2e::openssl;
 use e2e::project::Project;
-use e2e::upstream::{Answer, Upstream};
+use e2e::upstream::{Answer, Seen, Upstream};
+use e2e::wait;
 use serde_json::{Value, json};
 
 /// Issuer of credentials. Only the issuer knows the keys whose hashes are in `consumers_file`.
@@ -150,6 +152,8 @@ paths:
     get: {operationId: any, responses: {\"200\": {description: fine}}}
   /status:
     get: {operationId: status, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}
+  /answers:
+    get: {operationId: answers, security: [], x-gateway: {public: true, validate: {response: block}}, responses: {\"200\": {description: fine, headers: {X-Page: {required: true, schema: {type: integer, maximum: 60}}}, content: {application/json: {schema: {type: object, required: [id], properties: {id: {type: integer, minimum: 7}}}}}}}}
   /checked/{size}:
     parameters: [{name: size, in: path, required: true, schema: {type: integer, maximum: 9}}]
     put: {operationId: check, x-gateway: {validate: {request: block}}, requestBody: {required: true, content: {application/json: {schema: {type: object, properties: {a: {type: string, maxLength: 3}}}}}}, responses: {\"200\": {description: fine}}}
@@ -322,6 +326,27 @@ const EDITS: &[Edit] = &[
         1,
     ),
     (
+        "a checked response widens",
+        OPENAPI,
+        "minimum: 7",
+        "minimum: 6",
+        1,
+    ),
+    (
+        "a checked response field narrows",
+        OPENAPI,
+        "schema: {type: integer, maximum: 60}}}, content",
+        "schema: {type: integer, maximum: 50}}}, content",
+        1,
+    ),
+    (
+        "a checked status comes",
+        OPENAPI,
+        "responses: {\"200\": {description: fine, headers",
+        "responses: {\"201\": {description: made}, \"200\": {description: fine, headers",
+        1,
+    ),
+    (
         "the base path goes",
         GATEWAY,
         "base_path: /v1",
@@ -332,7 +357,16 @@ const EDITS: &[Edit] = &[
 
 #[test]
 fn two_gateways_answer_witnesses_as_the_plan_says() {
-    let upstreams = [Upstream::start(), Upstream::scripted(Answer::as_requested)];
+    let responded: Arc<Mutex<Option<Value>>> = Arc::default();
+    let script = Arc::clone(&responded);
+    let responds = move |seen: &Seen| match &*script.lock().expect("no panic") {
+        Some(response) => of_witness(response),
+        None => Answer::as_requested(seen),
+    };
+    let upstreams = [
+        Upstream::scripted(responds),
+        Upstream::scripted(Answer::as_requested),
+    ];
     let versions: Vec<(&Edit, String, String)> = EDITS
         .iter()
         .map(|edit| {
@@ -374,11 +408,26 @@ fn two_gateways_answer_witnesses_as_the_plan_says() {
         for change in shown {
             let witness = &change["witness"];
             let request = PROVIDER.request(witness);
+            let response = &witness["facts"]["response"];
+            let is_response = !response.is_null();
+            *responded.lock().expect("no panic") = is_response.then(|| response.clone());
             let mut answers = BTreeSet::new();
             for (side, running) in [("old", &old), ("new", &new)] {
                 let expected = &witness["expect"][side];
-                let answer = answer(running, &request, upstreams.each_ref());
                 let what = format!("{}: {request:?} of {change:#} at the {side} one", edit.0);
+                if is_response {
+                    let status = response_status(running, &request, (response, &upstreams[0]));
+                    let passes = expected["status"].as_u64().is_none();
+                    let wanted = if passes {
+                        &response["status"]
+                    } else {
+                        &expected["status"]
+                    };
+                    assert_eq!(&status, wanted, "{what}");
+                    answers.insert(status.to_string());
+                    continue;
+                }
+                let answer = answer(running, &request, upstreams.each_ref());
                 match expected["status"].as_u64() {
                     Some(status) => assert_eq!(answer["status"], status, "{what}"),
                     None => {
@@ -395,6 +444,40 @@ fn two_gateways_answer_witnesses_as_the_plan_says() {
     }
     println!("{} edits, {sent} witnesses", EDITS.len());
     assert!(sent >= 40, "{sent}");
+}
+
+/// Response of the upstream that a witness describes.
+fn of_witness(response: &Value) -> Answer {
+    let status = response["status"].as_u64().expect("a status");
+    let fields = response["headers"].as_object().expect("fields").iter();
+    let fields =
+        fields.map(|(name, value)| (name.clone(), value.as_str().expect("a text").to_owned()));
+    let mut answer = Answer::ok(response["body"].as_str().unwrap_or_default());
+    answer.status = u16::try_from(status).expect("a status");
+    answer.headers = fields.collect();
+    answer
+}
+
+/// Sends a request to a gateway, whose upstream answers with the response of a witness. Returns the
+/// status that the client receives. A response that is not replaced must be that of the witness.
+fn response_status(
+    gateway: &Gateway,
+    request: &str,
+    (response, upstream): (&Value, &Upstream),
+) -> Value {
+    let received = wait::until("a compiled validator", || {
+        // Compiling a validator may take longer than a response waits for it.
+        let received = gateway.ask(request);
+        assert_eq!(upstream.take().len(), 1, "{request}");
+        (received.status != 503).then_some(received)
+    });
+    if received.status != 502 {
+        assert_eq!(
+            received.text(),
+            response["body"].as_str().unwrap_or_default()
+        );
+    }
+    json!(received.status)
 }
 
 /// Creates a project from `gateway` and `document`, and releases it.

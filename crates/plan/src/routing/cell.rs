@@ -13,26 +13,19 @@ use super::{
     describe, same, smallest,
 };
 use crate::details::{ApiSide, ends, goes_elsewhere};
-use crate::security::schemas::{self, EnforcedLine};
+use crate::security::schemas;
 use crate::security::{NOT_SERVED, Tokens};
 use crate::values::Values;
 use crate::{Change, Class, RequestPlace, Section, Witness};
 use model::lower::Lowered;
-use validator::example::NoExample;
 
 /// Maximum number of routes that are compared one by one with a route, if requests moved between
 /// them and that route. Above this number, similar routes are compared as a group, because many
 /// overlapping templates would give one line for each pair.
 const EXACT_MAX: usize = 64;
 
-/// Reason for a missing witness: none of the generated messages shows the change.
-const NO_MESSAGE: &str = "no example: both versions treat every generated message alike";
-/// Reason for a missing witness: the difference is in the responses of the upstream.
-const ONLY_A_RESPONSE: &str = "only a response of the upstream would show the change";
-/// Reason for a missing witness: the schemas of the messages refer to each other too often.
-const TOO_MANY_STEPS: &str = "no example: the search for a message ended at its limit of steps";
 /// Reason for a missing witness: no request is handled differently because of the change.
-const NO_REQUEST: &str = "no request is handled differently because of the change";
+pub(super) const NO_REQUEST: &str = "no request is handled differently because of the change";
 
 /// Reason for a missing witness: the gateway refused each ambiguous path that the search tried.
 const REFUSED_PATHS: &str = "no example: the gateway refuses the paths that gwc tried";
@@ -409,38 +402,6 @@ impl<'a> Cells<'_, 'a> {
             }
             let why_none = difference.why_none.unwrap_or(NO_REQUEST);
             self.push(results, change, is, witness, why_none);
-        }
-    }
-
-    /// Reports differences between the sets of messages that the old side and the new side accept.
-    fn messages(&self, pair: &Pair, cell: &Cell, is: &Route<'_>, results: &mut CellResults) {
-        let Some(enforced) = &pair.enforced else {
-            return;
-        };
-        let examples = enforced.examples();
-        for (line, difference) in enforced.lines() {
-            let EnforcedLine {
-                section,
-                class,
-                id,
-                subject,
-                old,
-                new,
-            } = line;
-            let change = Change::new(section, class, id, subject, old, new);
-            let why = difference.status.as_ref().map(|_| ONLY_A_RESPONSE);
-            if let Some(why) = why.or((id == schemas::FORWARDED).then_some(NO_REQUEST)) {
-                self.push(results, change, is, None, why);
-                continue;
-            }
-            let example = schemas::example(&examples, difference);
-            let why = match example {
-                Err(NoExample::TooManySteps) => TOO_MANY_STEPS,
-                Ok(_) | Err(NoExample::Alike) => NO_MESSAGE,
-            };
-            let found = example.ok();
-            let witness = found.and_then(|found| self.with_message(cell, found, results));
-            self.push(results, change, is, witness, why);
         }
     }
 

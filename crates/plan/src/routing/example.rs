@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use bundle::ir;
 use policy::Addresses;
 use validator::example::Example;
+use validator::example_response::ResponseExample;
 
 use super::cell::{Cell, CellResults, Cells};
 use super::{Owner, Route, smallest};
@@ -45,6 +46,8 @@ struct Caller<'r, 'a> {
     client: Option<IpAddr>,
     /// Parameters and body of the request, if their check decides.
     message: Option<Example>,
+    /// Response of the upstream, if its check decides.
+    response: Option<ResponseExample>,
 }
 
 impl<'a> Cells<'_, 'a> {
@@ -146,6 +149,22 @@ impl<'a> Cells<'_, 'a> {
     ) -> Option<Witness> {
         let mut caller = self.caller(cell.owners, opens, results)?;
         caller.message = Some(message);
+        self.served_on_one_side(cell, &caller, opens)
+    }
+
+    /// Finds a witness whose response only one side passes to the client: the new side if `opens` is
+    /// true, otherwise the old side. `message`: parameters and body of the request. `None`: neither
+    /// side checks them.
+    pub(super) fn with_response(
+        &self,
+        cell: &Cell,
+        (message, response): (Option<Example>, ResponseExample),
+        opens: bool,
+        results: &mut CellResults,
+    ) -> Option<Witness> {
+        let mut caller = self.caller(cell.owners, opens, results)?;
+        caller.message = message;
+        caller.response = Some(response);
         self.served_on_one_side(cell, &caller, opens)
     }
 
@@ -275,6 +294,7 @@ impl<'a> Cells<'_, 'a> {
             side,
             client: (client != OUTSIDER).then_some(client),
             message: None,
+            response: None,
         })
     }
 
@@ -342,6 +362,7 @@ impl<'a> Cells<'_, 'a> {
             values,
             client: caller.client,
             body,
+            response: caller.response.clone(),
             ..found.draft(self.place)
         };
         // The listener refuses such a long target, so the outcome would show nothing.

@@ -24,6 +24,7 @@ impl Found {
             peer: None,
             client: None,
             body: None,
+            response: None,
         }
     }
 

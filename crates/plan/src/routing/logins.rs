@@ -208,6 +208,7 @@ fn witness(
         peer: None,
         client: Some(only.example(OUTSIDER)?),
         body: None,
+        response: None,
     };
     let [old, new] = ask(&draft);
     (old != new).then(|| draft.shown(Vec::new(), old, new))

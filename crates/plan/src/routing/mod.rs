@@ -19,6 +19,7 @@ mod found;
 mod index;
 mod logins;
 mod logouts;
+mod messages;
 mod new_refusals;
 mod peers;
 mod refusals;

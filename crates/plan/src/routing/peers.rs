@@ -130,6 +130,7 @@ impl<'a> Changed<'a> {
                     peer: Some(peer),
                     client: None,
                     body: None,
+                    response: None,
                 };
                 best = Some((closed, draft.target_bytes(), draft, shown));
             }

@@ -113,6 +113,9 @@ impl Question {
         if processor.reads_response() {
             sent.insert("response headers".to_owned(), None);
         }
+        if processor.reads_response_body() {
+            sent.insert("response body".to_owned(), None);
+        }
         Self {
             service: format!("ext_proc {}", service(processor.service(), access, before)),
             sent,

@@ -9,6 +9,7 @@ use serde_json::Value;
 use validator::compare::{self, Difference, Relation};
 use validator::compare_responses;
 use validator::example::{Example, Examples, NoExample};
+use validator::example_response::{ResponseExample, ResponseReading};
 use validator::{Cone, Credentials};
 
 use super::Access;
@@ -40,6 +41,10 @@ pub(crate) struct EnforcedDescriptions {
     forwarded: Vec<Difference>,
     /// Differences between the sets of responses that the old side and the new side accept.
     responses: Vec<Difference>,
+    /// True if a side refuses requests that do not match their description.
+    pub(crate) checks_requests: bool,
+    /// True on a side (0: old) if its gateway checks no body of a response as a whole.
+    pub(crate) is_endless: [bool; 2],
 }
 
 /// Line of a plan about one part of the enforced description.
@@ -125,6 +130,8 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<EnforcedDes
         let hidden = matches!(&one.part, Part::Header(name) if !reaches_chain(name));
         !hidden && !is_replaced(&one.part)
     });
+    let checks_requests = sides.iter().any(|side| blocks(side))
+        || undeclared.iter().any(EffectiveUndeclared::refuses);
     let is_removed = |part: &Part| {
         let mut all = is.treatment.forwarding.not_forwarded.iter();
         all.any(
@@ -146,6 +153,8 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<EnforcedDes
         differences,
         forwarded,
         responses,
+        checks_requests,
+        is_endless: [was, is].map(|route| route.treatment.forwarding.stream),
     })
 }
 
@@ -279,12 +288,32 @@ pub(crate) fn example(
     examples: &Examples<'_>,
     difference: &Difference,
 ) -> Result<(Example, bool), NoExample> {
-    let is_new = match difference.relation {
-        Relation::Narrower => false,
-        Relation::Wider | Relation::Unknown => true,
-    };
+    let is_new = opens(difference);
     let found = examples.find(usize::from(is_new), difference)?;
     Ok((found, is_new))
+}
+
+/// Example response that only one side accepts. The flag is true if the new side accepts the
+/// response.
+///
+/// # Errors
+/// Returns an error if no such response was found.
+pub(crate) fn example_response(
+    examples: &Examples<'_>,
+    difference: &Difference,
+    reading: ResponseReading,
+) -> Result<(ResponseExample, bool), NoExample> {
+    let is_new = opens(difference);
+    let found = examples.find_response(usize::from(is_new), difference, reading)?;
+    Ok((found, is_new))
+}
+
+/// True if the example of a difference is a message that the new side accepts.
+fn opens(difference: &Difference) -> bool {
+    match difference.relation {
+        Relation::Narrower => false,
+        Relation::Wider | Relation::Unknown => true,
+    }
 }
 
 /// Name of the part as plans show it: `parameter query limit`, `body application/json`, `response

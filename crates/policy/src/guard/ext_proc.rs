@@ -8,9 +8,9 @@
 //! policies:
 //!   inspect: {kind: ext_proc, upstream: waf, request_body: buffered, response: headers, timeout: 200ms}
 //! ```
-//! The gateway sends the fields of the request, then its body (`request_body: buffered`), and the
-//! fields of the upstream's response (`response: headers`), as messages of one stream. It waits for
-//! the answer to each message.
+//! The gateway sends the fields of the request, then its body (`request_body: buffered`), the fields
+//! of the upstream's response (`response: headers`) and its body (`response_body: buffered`), as
+//! messages of one stream. It waits for the answer to each message.
 //!
 //! | Answer | The exchange |
 //! |---|---|
@@ -94,6 +94,10 @@ pub struct Checked {
     /// True if the processor receives the head of the response (`response: headers`).
     #[n(6)]
     response: bool,
+    /// True if the processor receives the body of the response (`response_body: buffered`).
+    #[n(7)]
+    #[cbor(skip_if = "std::ops::Not::not", default)]
+    response_body: bool,
 }
 
 /// `ext_proc` policy at run time.
@@ -141,6 +145,12 @@ impl Checked {
     pub fn reads_response(&self) -> bool {
         self.response
     }
+
+    /// True if the processor receives the body of the response.
+    #[must_use]
+    pub fn reads_response_body(&self) -> bool {
+        self.response_body
+    }
 }
 
 impl Policy for Checked {
@@ -153,6 +163,7 @@ impl Policy for Checked {
         "request_headers": Access;
         "request_body": Access;
         "response": Access;
+        "response_body": Access;
         "max_body": More(Is(1 << 20));
         "timeout": More(Is(1_000));
     });
@@ -186,6 +197,9 @@ impl Policy for Checked {
         if self.response {
             all = all.with(&["response"], text("headers"));
         }
+        if self.response_body {
+            all = all.with(&["response_body"], text("buffered"));
+        }
         if let Some(ms) = self.timeout_ms {
             all = all.with(&["timeout"], one(Scalar::Duration(ms)));
         }
@@ -204,8 +218,10 @@ impl Policy for Checked {
             timeout_ms: self.timeout_ms(),
             is_open: self.open,
             request_headers: names,
-            body_bytes_max: self.body.then(|| self.body_bytes_max.unwrap_or(BODY_BYTES)),
+            has_request_body: self.body,
             has_response: self.response,
+            has_response_body: self.response_body,
+            body_bytes_max: self.body_bytes_max.unwrap_or(BODY_BYTES),
         };
         let parts: [&[u8]; 2] = [setting.name.as_bytes(), &setting.state.0.to_le_bytes()];
         Ok(Some(Filter {
@@ -313,7 +329,7 @@ pub mod author {
     /// Sample policies with all keys of this kind. Each sample is a line below `policies` in
     /// gateway.yaml.
     pub const SAMPLES: &[&str] = &[
-        "inspect: {kind: ext_proc, upstream: w, request_headers: [X-W], request_body: buffered, max_body: 90KiB, response: headers, timeout: 701ms, on_outage: open}",
+        "inspect: {kind: ext_proc, upstream: w, request_headers: [X-W], request_body: buffered, max_body: 90KiB, response: headers, response_body: buffered, timeout: 701ms, on_outage: open}",
     ];
 
     /// The keys of `kind: ext_proc`.
@@ -340,13 +356,20 @@ request. Default: `none`.",
             Field::optional(
                 "max_body",
                 Shape::Size,
-                "With `request_body: buffered`: maximum length of a body; a longer one is refused \
-(413). Maximum: 16MiB. Default: 1MiB.",
+                "With `request_body: buffered` or `response_body: buffered`: maximum length of a body; a \
+longer one is refused (request: 413, response: 502). Maximum: 16MiB. Default: 1MiB.",
             ),
             Field::optional(
                 "response",
                 Shape::Word(&["none", "headers"]),
-                "Part of the upstream's response that the processor receives. Default: `none`.",
+                "Head of the upstream's response: not sent, or sent before the client gets it. Default: \
+`none`.",
+            ),
+            Field::optional(
+                "response_body",
+                Shape::Word(&["none", "buffered"]),
+                "Body of the upstream's response: not sent, or sent as a whole before the client gets \
+the response. Requires `response: headers`. Default: `none`.",
             ),
             Field::optional(
                 "timeout",
@@ -385,18 +408,59 @@ HTTP/1.1, over which no processor answers.",
         )],
     };
 
-    /// Reports a `max_body` above the maximum, or without `request_body: buffered`.
+    /// Finding: an operation with `stream: true` has a processor that receives whole bodies of
+    /// responses. gwc reports the finding after it has read all operations.
+    pub static BUFFERED_STREAM: Lint = Lint {
+        code: "GW0619",
+        name: "processor-of-streamed-response",
+        level: Level::Error,
+        summary: "`response_body: buffered` for an operation with `stream: true`",
+        explain: "An external processor with `response_body: buffered` receives the body of a response as a whole, \
+before the client gets its first byte. A response of an operation with `stream: true` may never end, so that the \
+client would get nothing until a limit ends the response. Give the operation a policy without `response_body`, or \
+remove `stream: true`.",
+        bad: &[
+            (
+                "gateway.yaml",
+                "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams:\n  u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}\n  waf: {protocol: h2c, targets: {a: {url: \"http://127.0.0.1:9002\"}}}\npolicies: {inspect: {kind: ext_proc, upstream: waf, response: headers, response_body: buffered}}\ndefaults: {upstream: u, security: upstream, policies: [inspect]}\n",
+            ),
+            ("api.yaml", STREAM),
+        ],
+        good: &[
+            (
+                "gateway.yaml",
+                "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams:\n  u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}\n  waf: {protocol: h2c, targets: {a: {url: \"http://127.0.0.1:9002\"}}}\npolicies: {inspect: {kind: ext_proc, upstream: waf, response: headers}}\ndefaults: {upstream: u, security: upstream, policies: [inspect]}\n",
+            ),
+            ("api.yaml", STREAM),
+        ],
+    };
+
+    /// Document of samples, whose only operation streams.
+    const STREAM: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {operationId: watch, x-gateway: {stream: true}, responses: {\"200\": {description: fine}}}}}\n";
+
+    /// Reports a `response_body` without the head of the response, and a `max_body` above the maximum
+    /// or without a body.
     fn check_body(node: NodeRef<'_>, sink: &mut Sink) {
+        let is = |key: &str, word: &str| node.get(key).and_then(NodeRef::scalar_text) == Some(word);
+        let reads_response = is("response_body", "buffered");
+        if let Some(body) = node.get("response_body").filter(|_| reads_response)
+            && !is("response", "headers")
+        {
+            let message = "`response_body: buffered` requires `response: headers`";
+            sink.push(
+                Diagnostic::new(&BAD_VALUE, body.span(), message)
+                    .label("the processor gets the head of a response before its body")
+                    .help("write `response: headers`, or remove `response_body`"),
+            );
+        }
         let Some(max_body) = node.get("max_body").filter(|node| !node.is_null()) else {
             return;
         };
-        let mode = node.get("request_body").and_then(NodeRef::scalar_text);
-        if mode != Some("buffered") {
-            let message = "`max_body` has no effect without `request_body: buffered`";
-            sink.push(
-                Diagnostic::new(&BAD_VALUE, max_body.span(), message)
-                    .help("write `request_body: buffered`, or remove `max_body`"),
-            );
+        if !is("request_body", "buffered") && !reads_response {
+            let message = "`max_body` has no effect without a body that is sent";
+            sink.push(Diagnostic::new(&BAD_VALUE, max_body.span(), message).help(
+                "write `request_body: buffered` or `response_body: buffered`, or remove `max_body`",
+            ));
         } else if read::size_bytes(max_body).is_ok_and(|bytes| bytes > BODY_BYTES_MAX) {
             let message = "`max_body` must not be larger than 16MiB";
             sink.push(
@@ -427,6 +491,7 @@ HTTP/1.1, over which no processor answers.",
             body: is("request_body", "buffered"),
             body_bytes_max: get("max_body").and_then(|node| read::size_bytes(node).ok()),
             response: is("response", "headers"),
+            response_body: is("response_body", "buffered"),
         })
     }
 }
@@ -449,6 +514,7 @@ mod tests {
             body: true,
             body_bytes_max: None,
             response: false,
+            response_body: false,
         }
     }
 
@@ -480,8 +546,10 @@ mod tests {
                 (&*processing.upstream, processing.timeout_ms),
                 ("waf", 1_000)
             );
-            assert_eq!(processing.body_bytes_max, Some(1 << 20));
-            assert!(!processing.has_response && processing.request_headers.is_none());
+            assert_eq!(processing.body_bytes_max, 1 << 20);
+            assert!(processing.has_request_body && processing.has_body());
+            assert!(!processing.has_response && !processing.has_response_body);
+            assert!(processing.request_headers.is_none());
         });
     }
 

@@ -35,6 +35,17 @@ pub enum Part {
     RequestBody,
     /// Head of the response.
     ResponseHeaders,
+    /// Body of the response.
+    ResponseBody,
+}
+
+/// Bodies of an exchange that the processor receives as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BufferedBodies {
+    /// The body of the request.
+    pub request: bool,
+    /// The body of the response.
+    pub response: bool,
 }
 
 /// Message of a processor.
@@ -71,19 +82,21 @@ pub struct Edit {
 pub struct Malformed;
 
 /// Frame with the head of a request. `pseudo` are the pseudo-fields. `ends`: the request has no
-/// body. `buffered`: the body follows in a message of its own.
+/// body. `buffered`: bodies that follow in messages of their own.
 #[must_use]
 pub fn request_headers(
     pseudo: &[(&str, &[u8])],
     headers: &HeaderMap,
-    (ends, buffered): (bool, bool),
+    (ends, buffered): (bool, BufferedBodies),
 ) -> Bytes {
+    let mode = |is_buffered| if is_buffered { BUFFERED } else { 0 };
     frame(&ProcessingRequest {
         request: Some(RequestPart::RequestHeaders(HttpHeaders::of(
             pseudo, headers, ends,
         ))),
         protocol_config: Some(ProtocolConfiguration {
-            request_body_mode: if buffered { BUFFERED } else { 0 },
+            request_body_mode: mode(buffered.request),
+            response_body_mode: mode(buffered.response),
         }),
     })
 }
@@ -108,6 +121,18 @@ pub fn response_headers(status: StatusCode, headers: &HeaderMap, ends: bool) -> 
         request: Some(RequestPart::ResponseHeaders(HttpHeaders::of(
             &pseudo, headers, ends,
         ))),
+        protocol_config: None,
+    })
+}
+
+/// Frame with the whole body of a response.
+#[must_use]
+pub fn response_body(body: Bytes) -> Bytes {
+    frame(&ProcessingRequest {
+        request: Some(RequestPart::ResponseBody(HttpBody {
+            body,
+            end_of_stream: true,
+        })),
         protocol_config: None,
     })
 }
@@ -156,6 +181,7 @@ pub fn answer(message: Bytes) -> Result<Answer, Malformed> {
         Some(ResponsePart::RequestHeaders(one)) => (Part::RequestHeaders, one.response),
         Some(ResponsePart::RequestBody(one)) => (Part::RequestBody, one.response),
         Some(ResponsePart::ResponseHeaders(one)) => (Part::ResponseHeaders, one.response),
+        Some(ResponsePart::ResponseBody(one)) => (Part::ResponseBody, one.response),
         Some(ResponsePart::Immediate(one)) => {
             let code = one.status.map_or(0, |status| status.code);
             let code = u16::try_from(code).map_err(|_| Malformed)?;
@@ -237,7 +263,7 @@ impl Edit {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct ProcessingRequest {
-    #[prost(oneof = "RequestPart", tags = "2, 3, 4")]
+    #[prost(oneof = "RequestPart", tags = "2, 3, 4, 5")]
     request: Option<RequestPart>,
     #[prost(message, optional, tag = "11")]
     protocol_config: Option<ProtocolConfiguration>,
@@ -251,12 +277,16 @@ enum RequestPart {
     ResponseHeaders(HttpHeaders),
     #[prost(message, tag = "4")]
     RequestBody(HttpBody),
+    #[prost(message, tag = "5")]
+    ResponseBody(HttpBody),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct ProtocolConfiguration {
     #[prost(int32, tag = "1")]
     request_body_mode: i32,
+    #[prost(int32, tag = "2")]
+    response_body_mode: i32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -295,7 +325,7 @@ struct HttpBody {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct ProcessingResponse {
-    #[prost(oneof = "ResponsePart", tags = "1, 2, 3, 7")]
+    #[prost(oneof = "ResponsePart", tags = "1, 2, 3, 4, 7")]
     response: Option<ResponsePart>,
 }
 
@@ -307,6 +337,8 @@ enum ResponsePart {
     ResponseHeaders(PartResponse),
     #[prost(message, tag = "3")]
     RequestBody(PartResponse),
+    #[prost(message, tag = "4")]
+    ResponseBody(PartResponse),
     #[prost(message, tag = "7")]
     Immediate(ImmediateResponse),
 }

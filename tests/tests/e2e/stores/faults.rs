@@ -2,8 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::*;
 
@@ -306,4 +306,65 @@ fn returning_store_meets_no_herd() {
     let info = server.ask(&["INFO", "clients"]);
     // One connection belongs to the gateway, and one to redis-cli.
     assert!(info.contains("connected_clients:2"), "{info}");
+}
+
+/// Server without Redis: closes each connection at once, and records when it was opened.
+struct ClosedServer {
+    port: u16,
+    opened: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl ClosedServer {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let opened: Arc<Mutex<Vec<Instant>>> = Arc::default();
+        let recorded = Arc::clone(&opened);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                recorded.lock().expect("no panic").push(Instant::now());
+                drop(client);
+            }
+        });
+        Self { port, opened }
+    }
+
+    /// Times between the first attempts to connect, if there were seven.
+    fn pauses(&self) -> Option<[Duration; 6]> {
+        let opened = self.opened.lock().expect("no panic");
+        let pauses = opened.windows(2).map(|pair| pair[1] - pair[0]);
+        pauses.take(6).collect::<Vec<_>>().try_into().ok()
+    }
+}
+
+/// Gateways that lost their store at the same time must not return to it at the same time.
+#[test]
+fn gateways_reconnect_at_different_times() {
+    let upstream = Upstream::start();
+    let project = project(&upstream, "kind: rate_limit, limit: 100000/s", "open");
+    let servers = [(); 4].map(|()| ClosedServer::start());
+    let gateways = servers.each_ref().map(|server| {
+        let url = format!("redis://127.0.0.1:{}", server.port);
+        Options::of(&project).variable("GWS_STORE", &url).start()
+    });
+    // The first request that counts opens the connection to the store.
+    for gwd in &gateways {
+        assert_eq!(ask(gwd).0, 200);
+    }
+    let pauses = wait::until("seven attempts of each gateway", || {
+        let pauses: Option<Vec<[Duration; 6]>> = servers.iter().map(ClosedServer::pauses).collect();
+        pauses
+    });
+    // The pauses double, each with a random factor from 0.5 to 1.5.
+    let mut differing = 0;
+    for (at, nominal_ms) in [50, 100, 200, 400, 800, 1_600].into_iter().enumerate() {
+        let nominal = Duration::from_millis(nominal_ms);
+        let of_all = || pauses.iter().map(|pauses| pauses[at]);
+        let (least, most) = (of_all().min(), of_all().max());
+        let (least, most) = (least.expect("four"), most.expect("four"));
+        assert!(least >= nominal / 2, "{at}: {pauses:?}");
+        // Other work on the machine delays long pauses less than by a quarter.
+        differing += usize::from(nominal_ms >= 400 && most >= least.mul_f64(1.25));
+    }
+    assert!(differing >= 1, "{pauses:?}");
 }

@@ -33,12 +33,17 @@ fn set(name: &'static str, value: &'static str, how: How) -> Change {
 fn head_and_body_have_envoys_field_numbers() {
     let mut headers = HeaderMap::new();
     headers.insert("x-a", HeaderValue::from_static("1"));
-    let sent = request_headers(&[(":method", b"GET")], &headers, (true, true));
+    let buffered = BufferedBodies {
+        request: true,
+        response: true,
+    };
+    let sent = request_headers(&[(":method", b"GET")], &headers, (true, buffered));
     let pseudo = [field(1, b":method"), field(3, b"GET")].concat();
     let plain = [field(1, b"x-a"), field(3, b"1")].concat();
     let list = [field(1, &pseudo), field(1, &plain)].concat();
     let heads = field(2, &[field(1, &list), number(3, 1)].concat());
-    let message = [heads, field(11, &number(1, 2))].concat();
+    let modes = [number(1, 2), number(2, 2)].concat();
+    let message = [heads, field(11, &modes)].concat();
     assert_eq!(
         sent[..5],
         [0, 0, 0, 0, u8::try_from(message.len()).unwrap()]
@@ -49,6 +54,12 @@ fn head_and_body_have_envoys_field_numbers() {
     assert_eq!(
         body[5..],
         field(4, &[field(1, b"abc"), number(2, 1)].concat())
+    );
+
+    let body = response_body(Bytes::from_static(b"abc"));
+    assert_eq!(
+        body[5..],
+        field(5, &[field(1, b"abc"), number(2, 1)].concat())
     );
 
     let response = response_headers(StatusCode::OK, &HeaderMap::new(), false);
@@ -76,6 +87,7 @@ fn mutations_are_read_in_order() {
         (1, Part::RequestHeaders),
         (2, Part::ResponseHeaders),
         (3, Part::RequestBody),
+        (4, Part::ResponseBody),
     ] {
         let message = field(tag, &field(1, &common.concat()));
         let expected = Edit {
