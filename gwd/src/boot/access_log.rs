@@ -3,7 +3,8 @@
 use anyhow::{bail, ensure};
 
 use super::bounds::size;
-use super::options::{RunOptions, duration};
+use super::options::RunOptions;
+use super::values::duration;
 use crate::node::{AccessLog, LogSampling, Rotation};
 
 /// Minimum of `--access-log-size`, so that files do not rotate before anyone can read them: 64 KiB.

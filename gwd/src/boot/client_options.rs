@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::options::{Format, OptionsError, duration, interface, read_text};
+use super::values::{Format, OptionsError, duration, interface, read_text};
 
 /// Options of the commands that talk to a running gwd.
 #[derive(Args, Clone, Debug)]

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::client_options::ClientOptions;
 use super::exit::Exit;
-use super::options::{CheckOptions, Cli, Command, Format};
+use super::options::{CheckOptions, Cli, Command};
 use super::output::{fail, print, refused, write, wrong_options};
+use super::values::Format;
 use super::{run, tail};
 
 pub(super) fn dispatch(cli: Cli) -> Exit {

@@ -13,6 +13,7 @@ mod registry;
 mod run;
 mod systemd;
 mod tail;
+mod values;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

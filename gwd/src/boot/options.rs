@@ -11,16 +11,13 @@ use serde::Deserialize;
 
 use super::client_options::{ClientOptions, TailOptions};
 use super::examples::{CHECK_EXAMPLES, CLI_EXAMPLES, CLIENT_EXAMPLES, RUN_EXAMPLES, TAIL_EXAMPLES};
+use super::values::{Format, OptionsError, duration, interface, read_text};
 use super::{access_log, bounds, otlp, registry};
 use crate::admin::Interface;
 use crate::control::{Plan, RegistryPlan};
 use crate::node::{AccessLog, Signal};
 use crate::runtime::log_format::LogFormat;
 
-/// Default address of the admin interface.
-const ADMIN: &str = "127.0.0.1:9901";
-/// Maximum length of a configuration or token file, in bytes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Default state folder.
 const STATE: &str = "/var/lib/gwd";
 
@@ -328,14 +325,6 @@ pub(super) struct CheckOptions {
     pub(super) format: Format,
 }
 
-/// Output format of results.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    #[default]
-    Human,
-    Json,
-}
-
 /// Levels of the program log.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -386,13 +375,6 @@ struct Places {
     state: PathBuf,
 }
 
-/// Invalid or missing option, with the reason.
-#[derive(Debug)]
-pub(super) enum OptionsError {
-    Usage(String),
-    Input(String),
-}
-
 impl RunOptions {
     /// Adds the values of the configuration file for options that are not set, then the defaults.
     ///
@@ -412,8 +394,11 @@ impl RunOptions {
     fn merged(&self, file: Self) -> anyhow::Result<Resolved> {
         let access_log = access_log::of(self, &file)?;
         let bounds = bounds::of(self, &file)?;
-        let node = self.node.clone().or(file.node.clone());
-        let node = node.unwrap_or_else(host_name);
+        let node = self
+            .node
+            .clone()
+            .or(file.node.clone())
+            .unwrap_or_else(host_name);
         let exports = self.exports(&file, &node)?;
         let has_log = access_log != AccessLog::Off || exports.logs.is_some();
         let access_log_sampling = access_log::sampling(self, &file, has_log)?;
@@ -559,23 +544,6 @@ fn read_config(path: &Path) -> anyhow::Result<RunOptions> {
     toml::from_str(&text).with_context(|| format!("`{}`", path.display()))
 }
 
-pub(super) fn read_text(path: &Path) -> std::io::Result<String> {
-    let bytes = crate::runtime::files::read_file(path, FILE_BYTES_MAX)?;
-    String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not UTF-8 text"))
-}
-
-pub(super) fn interface(text: Option<&str>) -> anyhow::Result<Interface> {
-    let text = text.unwrap_or(ADMIN);
-    if let Some(path) = text.strip_prefix("unix:") {
-        return Ok(Interface::Unix(path.into()));
-    }
-    let address = text.strip_prefix("http://").unwrap_or(text);
-    let address = address
-        .parse()
-        .with_context(|| format!("--admin: `{text}` is neither IP:PORT nor unix:PATH"))?;
-    Ok(Interface::Tcp(address))
-}
-
 fn override_of(text: &str) -> anyhow::Result<(String, SocketAddr)> {
     let (name, address) = text
         .split_once('=')
@@ -592,32 +560,6 @@ fn server(text: &str) -> anyhow::Result<SocketAddr> {
     let alone = || text.parse().map(|ip: std::net::IpAddr| (ip, 53).into());
     let server = with_port.or_else(|_| alone());
     server.with_context(|| format!("--name-server: `{text}` is not IP or IP:PORT"))
-}
-
-/// Parses durations such as `500ms`, `5s` and `2m`; a bare number counts seconds.
-pub(super) fn duration(
-    option: &str,
-    text: Option<String>,
-    default_s: u64,
-) -> anyhow::Result<std::time::Duration> {
-    let Some(text) = text else {
-        return Ok(std::time::Duration::from_secs(default_s));
-    };
-    let (number, unit_ms) = if let Some(number) = text.strip_suffix("ms") {
-        (number, 1)
-    } else if let Some(number) = text.strip_suffix('s') {
-        (number, 1_000)
-    } else if let Some(number) = text.strip_suffix('m') {
-        (number, 60_000)
-    } else {
-        (text.as_str(), 1_000)
-    };
-    let number: u64 = number
-        .parse()
-        .with_context(|| format!("{option}: `{text}` is not a duration like `5s`"))?;
-    Ok(std::time::Duration::from_millis(
-        number.saturating_mul(unit_ms),
-    ))
 }
 
 fn cores() -> usize {

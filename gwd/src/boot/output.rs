@@ -5,7 +5,7 @@ use std::io::Write as _;
 use serde_json::{Value, json};
 
 use super::exit::Exit;
-use super::options::{Format, OptionsError};
+use super::values::{Format, OptionsError};
 
 /// Prints the refusal of a running gwd.
 pub(super) fn refused(answer: &Value, format: Format) -> Exit {

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::client_options::TailOptions;
 use super::exit::Exit;
-use super::options::{Format, OptionsError, duration};
 use super::output::{fail, refused, wrong_options};
+use super::values::{Format, OptionsError, duration};
 use crate::runtime::escapes::escape_hidden;
 
 /// Prints the requests that end on a running gwd and fit the options.
