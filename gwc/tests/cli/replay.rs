@@ -317,7 +317,7 @@ fn removed_operation_names_the_consumers_of_the_log() {
     let change = removed.find(|one| one["operation"]["key"] == "a//gone");
     assert_eq!(
         change.expect("it is removed")["log"],
-        json!({"requests": 4, "consumers": {"acme": 2, "zeta": 1}, "others": 0, "at_most": false})
+        json!({"requests": 4, "consumers": {"acme": 2, "zeta": 1}, "others": 0, "at_most": false, "estimated": false})
     );
     plan("human").contains(
         "meets 4 requests of the logs, by acme (2), zeta (1), callers without a name (1)",

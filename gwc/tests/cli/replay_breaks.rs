@@ -93,13 +93,12 @@ fn break_of_a_parameter_counts_refused_requests() {
         .collect();
     breaks.sort_by(|a, b| a.0.cmp(&b.0));
     let exact = |path: &str, requests: u64, consumers: Value| {
-        let log =
-            json!({"requests": requests, "consumers": consumers, "others": 0, "at_most": false});
+        let log = json!({"requests": requests, "consumers": consumers, "others": 0, "at_most": false, "estimated": false});
         (path.to_owned(), log)
     };
     let bound = |path: &str| {
         let consumers = json!({"acme": 7, "beta": 5, "zeta": 3});
-        let log = json!({"requests": 15, "consumers": consumers, "others": 0, "at_most": true});
+        let log = json!({"requests": 15, "consumers": consumers, "others": 0, "at_most": true, "estimated": false});
         (path.to_owned(), log)
     };
     assert_eq!(

@@ -150,11 +150,11 @@ paths:
       responses: {"200": {description: fine}}
   /away:
     x-gateway: {+policies: [away]}
-    get: {operationId: away, x-gateway: {+policies: [OTHERS], idempotent: true, cost: 2, websocket: true, stream: true, streams: close}, responses: {"200": {description: fine}}}
+    get: {operationId: away, x-gateway: {+policies: [OTHERS], idempotent: true, cost: 2, websocket: true, streams: close}, responses: {"200": {description: fine}}}
   /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
   /login: {get: {operationId: login, security: [{login: [], key: []}], responses: {"200": {description: fine}}}}
-  /ways: {get: {operationId: ways, x-gateway: {rewrite: {path: /x}, split: [{upstream: u}, {upstream: v, weight: 2}], mirror: {upstream: u}, deprecated: {since: 2026-02-01}}, responses: {"200": {description: fine}}}}
+  /ways: {get: {operationId: ways, x-gateway: {rewrite: {path: /x}, split: [{upstream: u}, {upstream: v, weight: 2}], mirror: {upstream: u}, deprecated: {since: 2026-02-01}, stream: true}, responses: {"200": {description: fine}}}}
   /own#again: {x-gateway: {alias_of: /own}, get: {responses: {"200": {description: fine}}}}
   /hidden: {get: {operationId: hidden, x-gateway: {internal: true}, responses: {"200": {description: fine}}}}
   /tree: {x-gateway: {match: prefix}, get: {operationId: tree, responses: {"200": {description: fine}}}}

@@ -412,6 +412,8 @@ impl RunOptions {
         let name_server = either(ours.name_server, file.name_server);
         let admin_hosts = either(ours.admin_host, file.admin_host);
         let admin = ours.admin.or(file.admin);
+        let channel = ours.channel.or(file.channel);
+        let websocket_drain = ours.websocket_drain.or(file.websocket_drain);
         let workers = ours.workers.or(file.workers);
         if workers == Some(0) {
             bail!("--workers: at least 1");
@@ -419,10 +421,7 @@ impl RunOptions {
         Ok(Resolved {
             store: places.store,
             registry: places.registry,
-            channel: ours
-                .channel
-                .or(file.channel)
-                .unwrap_or_else(|| "prod".into()),
+            channel: channel.unwrap_or_else(|| "prod".into()),
             trust: ours.trust.or(file.trust),
             state: places.state,
             admin: interface(admin.as_deref())?,
@@ -462,11 +461,7 @@ impl RunOptions {
                 ours.drain_timeout.or(file.drain_timeout),
                 20,
             )?,
-            websocket_drain: duration(
-                "--websocket-drain",
-                ours.websocket_drain.or(file.websocket_drain),
-                5,
-            )?,
+            websocket_drain: duration("--websocket-drain", websocket_drain, 5)?,
             take_over: ours.take_over.or(file.take_over).unwrap_or(false),
             bounds,
             insecure_allow_unsigned: ours

@@ -19,10 +19,10 @@ use crate::listen::spread::{Peers, TransferredConnection};
 use crate::proxy::arrival;
 use crate::published::{Loaded, Shared};
 use crate::runtime::vital;
-use crate::telemetry::access_log;
 use crate::telemetry::process::LimitedResource;
 use crate::telemetry::shard::Shard;
 use crate::telemetry::traces::Tracer;
+use crate::telemetry::{access_log, log_batch};
 use crate::worker::Worker;
 
 /// Command from the control thread to a worker.
@@ -260,11 +260,11 @@ async fn return_memory(worker: Rc<Worker>) {
     }
 }
 
-/// Flushes the access log [`FLUSH_MS`](access_log::FLUSH_MS) after the first line in its buffer.
+/// Flushes the access log [`FLUSH_MS`](log_batch::FLUSH_MS) after the first line in its buffer.
 async fn flush_log(worker: Rc<Worker>) {
     loop {
         worker.log_waits.notified().await;
-        tokio::time::sleep(Duration::from_millis(access_log::FLUSH_MS)).await;
+        tokio::time::sleep(Duration::from_millis(log_batch::FLUSH_MS)).await;
         worker.log.flush(&worker.shared.process);
     }
 }

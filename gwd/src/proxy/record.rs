@@ -28,7 +28,7 @@ use crate::proxy::grpc;
 use crate::proxy::stream::Stream;
 use crate::proxy::version::Version;
 use crate::runtime::deadlines::LimitOf;
-use crate::telemetry::access_log;
+use crate::telemetry::log_batch;
 use crate::telemetry::names::UNMATCHED;
 use crate::telemetry::shard::{
     BodyBytes, CallKey, EndedRequest, Label, RejectionKey, RequestKey, Served, WARNED, method_index,
@@ -619,4 +619,4 @@ impl Drop for Record {
     }
 }
 
-const _: () = assert!(access_log::FLUSH_MS < 1_000);
+const _: () = assert!(log_batch::FLUSH_MS < 1_000);

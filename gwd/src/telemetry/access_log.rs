@@ -1,7 +1,8 @@
 //! Access log: one JSON line per request, written when the request ends (observability.md §3).
 //!
 //! Each worker collects lines in a buffer and passes full buffers to one writing thread through a
-//! bounded queue, and to the thread that exports telemetry by OTLP. If the disk is too slow, lines are dropped and counted, so that no request waits.
+//! bounded queue, and to the thread that exports telemetry by OTLP. If the disk is too slow, lines
+//! are dropped and counted, so that no request waits.
 
 use std::cell::RefCell;
 use std::io::{self, Write as _};
@@ -13,9 +14,9 @@ use std::sync::{Arc, LazyLock};
 use policy::logged::{HashKey, HiddenParameters, LogForm, REDACTED};
 
 use crate::runtime::escapes::{is_hidden, write_escaped};
+use crate::telemetry::log_batch::{Batch, LogQueue};
 use crate::telemetry::log_file::{LogFile, Rotation};
 use crate::telemetry::log_sampling::LogSampler;
-use crate::telemetry::otlp::LogQueue;
 use crate::telemetry::process::Counters;
 use crate::telemetry::tail::Tails;
 
@@ -23,22 +24,12 @@ use crate::telemetry::tail::Tails;
 const QUEUE_MAX: usize = 256;
 /// Number of bytes at which a buffer is full and is passed to the writing thread.
 const BATCH_BYTES: usize = 32 << 10;
-/// Maximum time from the first line in a buffer until the buffer is passed on: 20ms.
-pub(crate) const FLUSH_MS: u64 = 20;
-
 /// Destination of the access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sink {
     Off,
     Stdout,
     File(PathBuf, Option<Rotation>),
-}
-
-/// Complete lines of a worker.
-#[derive(Clone)]
-pub(crate) struct Batch {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) lines: u64,
 }
 
 /// Access log writer of one worker.
@@ -126,15 +117,6 @@ fn spawn(mut target: Target, process: Arc<Counters>) -> io::Result<SyncSender<Ba
             }
         })?;
     Ok(sender)
-}
-
-impl Batch {
-    const fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            lines: 0,
-        }
-    }
 }
 
 impl Writer {

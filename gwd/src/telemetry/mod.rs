@@ -2,6 +2,8 @@
 //! traces.
 
 pub(crate) mod access_log;
+pub(crate) mod exporter;
+pub(crate) mod log_batch;
 #[expect(
     clippy::disallowed_methods,
     reason = "writes and rotates the access log"
@@ -16,5 +18,6 @@ pub(crate) mod otlp;
 )]
 pub(crate) mod process;
 pub(crate) mod shard;
+pub(crate) mod signal;
 pub(crate) mod tail;
 pub(crate) mod traces;

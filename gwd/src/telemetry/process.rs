@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use policy::auth::jwt::{Growth, TokenCache};
 
-use super::otlp::Signal;
+use super::signal::Signal;
 
 /// Counters of rare events of the process, such as panics and dropped log lines.
 #[derive(Debug, Default)]

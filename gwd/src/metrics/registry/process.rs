@@ -8,8 +8,8 @@ use super::Registry;
 use crate::metrics::caches;
 use crate::metrics::families::{Numbers, counters, gauges};
 use crate::runtime::program_log;
-use crate::telemetry::otlp::Signal;
 use crate::telemetry::process;
+use crate::telemetry::signal::Signal;
 
 /// Counters of the export of each signal: name and help of the dropped items, then of the exported
 /// ones.

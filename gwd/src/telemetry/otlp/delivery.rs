@@ -16,14 +16,15 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connection::{Connection, Response};
-use super::{ExportSettings, Signal, Stop};
+use super::{ExportSettings, Stop};
 use crate::runtime::program_log::{Level, event};
 use crate::runtime::random::Random;
 use crate::telemetry::process::{Counters, DropReason};
+use crate::telemetry::signal::Signal;
 
 /// Wait before the first repetition of a message: 250ms. Doubles with each repetition, up to
 /// [`BACKOFF_MAX`].
-pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(250);
+pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// Maximum wait between two repetitions of a message: 5s.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Maximum wait that a collector may request by `Retry-After`: 30s.
@@ -50,7 +51,7 @@ enum Failure {
 }
 
 impl Delivery {
-    pub(super) fn new(
+    pub(crate) fn new(
         signal: Signal,
         settings: &ExportSettings,
         process: &Arc<Counters>,

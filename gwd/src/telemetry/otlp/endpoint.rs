@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::{HeaderValue, Uri};
 use tokio_rustls::TlsConnector;
 
-use super::{Endpoint, Signal};
+use super::Endpoint;
+use crate::telemetry::signal::Signal;
 use crate::tls::client;
 
 impl Endpoint {

@@ -8,17 +8,13 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use prost::Message as _;
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Duration, Instant, sleep, timeout_at};
 
 use super::delivery::Delivery;
-use super::{Signal, Stop, record, resource_of, scope};
+use super::{Stop, record, resource_of, scope};
 use crate::runtime::clock::unix_ms;
-use crate::telemetry::access_log::{Batch, FLUSH_MS};
-use crate::telemetry::process::{Counters, DropReason};
+use crate::telemetry::log_batch::{Batch, FLUSH_MS, LogQueue};
 
-/// Maximum number of buffers of lines in the queue. A full buffer has 32 KiB.
-const QUEUE_MAX: usize = 256;
 /// Number of records at which a message is sent.
 const MESSAGE_RECORDS: usize = 512;
 /// Maximum time from the first line in a message until the message is sent: 1s.
@@ -26,25 +22,8 @@ const MESSAGE_DELAY: Duration = Duration::from_secs(1);
 /// Time in which workers pass on their buffers when the process stops.
 const LAST_LINES: Duration = Duration::from_millis(2 * FLUSH_MS);
 
-/// Queue of buffers with log lines.
-#[derive(Clone)]
-pub(crate) struct LogQueue(mpsc::Sender<Batch>);
-
-impl LogQueue {
-    /// Passes a buffer to the exporting thread. Drops and counts its lines if the queue is full.
-    pub(crate) fn send(&self, batch: Batch, process: &Counters) {
-        if let Err(error) = self.0.try_send(batch) {
-            let (reason, batch) = match error {
-                TrySendError::Full(batch) => (DropReason::QueueFull, batch),
-                TrySendError::Closed(batch) => (DropReason::ExporterEnded, batch),
-            };
-            process.export_dropped(Signal::Logs, reason, batch.lines);
-        }
-    }
-}
-
 /// Task that exports log lines.
-pub(super) struct LogExport {
+pub(crate) struct LogExport {
     delivery: Delivery,
     received: mpsc::Receiver<Batch>,
     stop: Stop,
@@ -52,18 +31,18 @@ pub(super) struct LogExport {
 
 impl LogExport {
     /// Creates the task and its queue.
-    pub(super) fn new(delivery: Delivery, stop: Stop) -> (LogQueue, Self) {
-        let (queue, received) = mpsc::channel(QUEUE_MAX);
+    pub(crate) fn new(delivery: Delivery, stop: Stop) -> (LogQueue, Self) {
+        let (queue, received) = LogQueue::channel();
         let export = Self {
             delivery,
             received,
             stop,
         };
-        (LogQueue(queue), export)
+        (queue, export)
     }
 
     /// Exports lines until the process stops.
-    pub(super) async fn run(&mut self) {
+    pub(crate) async fn run(&mut self) {
         let mut runs = true;
         while runs {
             let mut records = Vec::new();

@@ -18,7 +18,7 @@ use crate::telemetry::process::DropReason;
 const MESSAGE_POINTS: usize = 4_096;
 
 /// Task that exports metrics.
-pub(super) struct MetricExport {
+pub(crate) struct MetricExport {
     interval: Duration,
     delivery: Delivery,
     collect: Box<dyn Fn() -> Vec<MetricFamily> + Send>,
@@ -27,7 +27,7 @@ pub(super) struct MetricExport {
 }
 
 impl MetricExport {
-    pub(super) fn new(
+    pub(crate) fn new(
         settings: &MetricSettings,
         delivery: Delivery,
         collect: Box<dyn Fn() -> Vec<MetricFamily> + Send>,
@@ -43,7 +43,7 @@ impl MetricExport {
     }
 
     /// Exports metrics at each interval, and once more when the process stops.
-    pub(super) async fn run(&mut self) {
+    pub(crate) async fn run(&mut self) {
         let mut next = Instant::now() + self.interval;
         while !self.stop.has_begun() {
             tokio::select! {

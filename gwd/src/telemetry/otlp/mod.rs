@@ -1,7 +1,7 @@
 //! Export of traces, metrics and access log lines to collectors, by OTLP over HTTP/1.1 with
 //! protocol buffers.
 //!
-//! One thread exports all signals ([`exporter`]). Each signal has its own task, connection and
+//! One thread exports all signals ([`crate::telemetry::exporter`]). Each signal has its own task, connection and
 //! queue there, so that a slow collector of one signal does not delay another. Workers and the
 //! control thread never wait: a full queue drops what it gets, and drops are counted.
 
@@ -9,37 +9,24 @@ mod attributes;
 mod connection;
 mod delivery;
 mod endpoint;
-mod exporter;
 mod logs;
 mod metric_names;
 mod metrics;
 mod record;
 mod series;
+mod stop;
 
 use std::time::Duration;
 
-use clap::ValueEnum;
 use http::{HeaderName, HeaderValue};
-use serde::Deserialize;
 use tokio_rustls::TlsConnector;
 
 pub(crate) use attributes::{number, resource_of, scope, text};
-pub(crate) use delivery::Delivery;
+pub(crate) use delivery::{BACKOFF_MIN, Delivery};
 pub(crate) use endpoint::trusting;
-pub(crate) use exporter::{Exporter, Signals, Stop};
-pub(crate) use logs::LogQueue;
-
-/// Kind of telemetry that is exported.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Signal {
-    /// Spans of requests.
-    Traces,
-    /// Data points of metrics.
-    Metrics,
-    /// Records of access log lines.
-    Logs,
-}
+pub(crate) use logs::LogExport;
+pub(crate) use metrics::MetricExport;
+pub(crate) use stop::Stop;
 
 /// Settings of the export of one signal.
 #[derive(Clone, Debug)]
@@ -76,39 +63,6 @@ pub struct Endpoint {
     pub path: String,
     /// TLS client settings for `https`. `None`: `http`.
     pub(crate) tls: Option<TlsConnector>,
-}
-
-impl Signal {
-    /// All signals.
-    pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
-
-    /// Name of the signal in options and messages.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Traces => "traces",
-            Self::Metrics => "metrics",
-            Self::Logs => "logs",
-        }
-    }
-
-    /// Name of the signal in OpenTelemetry's variables.
-    pub(crate) const fn variable(self) -> &'static str {
-        match self {
-            Self::Traces => "TRACES",
-            Self::Metrics => "METRICS",
-            Self::Logs => "LOGS",
-        }
-    }
-
-    /// Path of the signal below the base URL of a collector (OTLP/HTTP).
-    pub(crate) const fn path(self) -> &'static str {
-        match self {
-            Self::Traces => "/v1/traces",
-            Self::Metrics => "/v1/metrics",
-            Self::Logs => "/v1/logs",
-        }
-    }
 }
 
 impl std::fmt::Debug for Endpoint {

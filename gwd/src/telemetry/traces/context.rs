@@ -11,8 +11,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::b3;
 use super::span::RequestSpans;
 use crate::runtime::random::Random;
-use crate::telemetry::otlp::Signal;
 use crate::telemetry::process::{Counters, DropReason};
+use crate::telemetry::signal::Signal;
 
 /// Flag of a sampled trace (W3C Trace Context §3.2.3.1).
 const SAMPLED: u8 = 1;

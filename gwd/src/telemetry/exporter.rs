@@ -9,12 +9,13 @@ use prometheus::proto::MetricFamily;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::delivery::{BACKOFF_MIN, Delivery};
-use super::logs::{LogExport, LogQueue};
-use super::metrics::MetricExport;
-use super::{ExportSettings, MetricSettings, Signal};
 use crate::runtime::clock::Clock;
+use crate::telemetry::log_batch::LogQueue;
+use crate::telemetry::otlp::{
+    BACKOFF_MIN, Delivery, ExportSettings, LogExport, MetricExport, MetricSettings, Stop,
+};
 use crate::telemetry::process::Counters;
+use crate::telemetry::signal::Signal;
 use crate::telemetry::traces::{self, SpanExport, SpanQueue, Tracer};
 
 /// Maximum time to send what is left when the process stops: 2s.
@@ -38,10 +39,6 @@ pub(crate) struct Exporter {
     ended: blocking::Receiver<()>,
 }
 
-/// Stop of the process, as a task of the exporting thread sees it.
-#[derive(Clone)]
-pub(crate) struct Stop(watch::Receiver<Option<Instant>>);
-
 impl Exporter {
     /// Starts the exporting thread. `collect` reads all metrics. `None`: no signal is exported.
     ///
@@ -64,9 +61,9 @@ impl Exporter {
         let (stop, stopping) = watch::channel(None);
         let (end, ended) = blocking::channel();
         let deliver = |signal, settings: &ExportSettings| {
-            Delivery::new(signal, settings, process, Stop(stopping.clone()))
+            Delivery::new(signal, settings, process, Stop::new(stopping.clone()))
         };
-        let stopped = || Stop(stopping.clone());
+        let stopped = || Stop::new(stopping.clone());
         let (spans, span_export) = traces
             .map(|traces| {
                 let delivery = deliver(Signal::Traces, &traces.export);
@@ -141,23 +138,4 @@ async fn run(spans: Option<SpanExport>, metrics: Option<MetricExport>, logs: Opt
         }
     };
     tokio::join!(spans, metrics, logs);
-}
-
-impl Stop {
-    /// True if the process stops.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.0.borrow().is_some()
-    }
-
-    /// Waits until the process stops.
-    pub(crate) async fn begun(&mut self) {
-        // An error means that the handle was dropped, which also stops the export.
-        let _stops = self.0.wait_for(Option::is_some).await;
-    }
-
-    /// The time limit of the stop, or `limit` if that is earlier.
-    pub(super) fn earlier(&self, limit: Instant) -> Instant {
-        let stop = *self.0.borrow();
-        stop.map_or(limit, |stop| stop.min(limit))
-    }
 }
