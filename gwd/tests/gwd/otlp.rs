@@ -75,7 +75,7 @@ fn with_logs(collector: &Upstream) -> Settings {
 fn bodies(collector: &Upstream, path: &str) -> Vec<Vec<u8>> {
     let seen = collector.seen().into_iter();
     let of_path = seen.filter(|seen| seen.line().contains(path));
-    of_path.map(|seen| seen.body.clone()).collect()
+    of_path.map(|seen| seen.body).collect()
 }
 
 fn metric_messages(collector: &Upstream) -> Vec<ExportMetricsServiceRequest> {
