@@ -53,85 +53,45 @@ after 30 s by default"
 #[test]
 fn mistakes_are_reported() {
     for (arguments, message) in [
-        (&[][..], "--store is needed"),
-        (&["--store", "oci://x"], "the repository is missing"),
-        (&["--store", "s3://x/y"], "a folder, or"),
+        ("", "--store is needed"),
+        ("--store oci://x", "the repository is missing"),
+        ("--store s3://x/y", "a folder, or"),
+        ("--store s --registry-poll 5s", "has no registry"),
+        ("--store oci://x/y --registry-poll 1ms", "at least 100ms"),
+        ("--store s --listen public", "NAME=IP:PORT"),
+        ("--store s --admin nowhere", "unix:PATH"),
+        ("--store s --pre-stop soon", "not a duration"),
         (
-            &["--store", "s", "--registry-poll", "5s"],
-            "has no registry",
-        ),
-        (
-            &["--store", "oci://x/y", "--registry-poll", "1ms"],
-            "at least 100ms",
-        ),
-        (&["--store", "s", "--listen", "public"], "NAME=IP:PORT"),
-        (&["--store", "s", "--admin", "nowhere"], "unix:PATH"),
-        (&["--store", "s", "--pre-stop", "soon"], "not a duration"),
-        (
-            &[
-                "--store",
-                "s",
-                "--access-log",
-                "l",
-                "--access-log-sample",
-                "2",
-            ],
+            "--store s --access-log l --access-log-sample 2",
             "`2` is not between 0 and 1",
         ),
         (
-            &["--store", "s", "--access-log-sample", "0.1"],
+            "--store s --access-log-sample 0.1",
             "name it with --access-log",
         ),
         (
-            &[
-                "--store",
-                "s",
-                "--access-log",
-                "l",
-                "--access-log-slow",
-                "1s",
-            ],
+            "--store s --access-log l --access-log-slow 1s",
             "needs --access-log-sample",
         ),
-        (&["--store", "s", "--workers", "0"], "at least 1"),
-        (&["--store", "s", "--memory", "much"], "not a size"),
-        (&["--store", "s", "--memory", "1MiB"], "write 64MiB or more"),
-        (&["--store", "s", "--requests", "0"], "at least 1"),
+        ("--store s --workers 0", "at least 1"),
+        ("--store s --memory much", "not a size"),
+        ("--store s --memory 1MiB", "write 64MiB or more"),
+        ("--store s --requests 0", "at least 1"),
         (
-            &[
-                "--store",
-                "s",
-                "--access-log",
-                "l",
-                "--access-log-size",
-                "big",
-            ],
+            "--store s --access-log l --access-log-size big",
             "not a size",
         ),
         (
-            &[
-                "--store",
-                "s",
-                "--access-log",
-                "stdout",
-                "--access-log-size",
-                "1MiB",
-            ],
+            "--store s --access-log stdout --access-log-size 1MiB",
             "name the file",
         ),
         (
-            &[
-                "--store",
-                "s",
-                "--access-log",
-                "l",
-                "--access-log-keep",
-                "2",
-            ],
+            "--store s --access-log l --access-log-keep 2",
             "--access-log-size",
         ),
     ] {
-        match resolve(arguments) {
+        let arguments: Vec<&str> = arguments.split_whitespace().collect();
+        match resolve(&arguments) {
             Err(OptionsError::Usage(why)) => assert!(why.contains(message), "{why}"),
             other => panic!("{other:?}"),
         }
