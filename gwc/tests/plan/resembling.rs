@@ -84,10 +84,17 @@ fn resembling_member_relaxes_the_check() {
             "responses: {{\"200\": {{description: fine, content: {{application/json: {{schema: {{type: object, properties: {{{properties}}}}}}}}}}}}}"
         )
     };
+    // A line with a witness ends with ` *`; other tests hold the witnesses.
+    let without_mark = |[old, new]: [&String; 2]| -> Vec<String> {
+        let lines = found([old, new], "", "block").into_iter();
+        lines
+            .map(|line| line.trim_end_matches(" *").to_lowercase())
+            .collect()
+    };
     let (old, new) = (response("role: {}"), response("role: {}, Role: {}"));
     assert_eq!(
-        found([&old, &new], "", "block"),
-        ["relax response-check-widened response 200 body application/json *"]
+        without_mark([&old, &new]),
+        ["relax response-check-widened response 200 body application/json"]
     );
     let fields = |more: &str| {
         format!(
@@ -95,15 +102,13 @@ fn resembling_member_relaxes_the_check() {
         )
     };
     let (old, new) = (fields(""), fields(", X_Role: {schema: {}}"));
-    let lines = found([&old, &new], "", "block");
-    let lines: Vec<String> = lines.iter().map(|line| line.to_lowercase()).collect();
     assert_eq!(
-        lines,
+        without_mark([&old, &new]),
         ["relax response-check-widened response 200 header x_role"]
     );
     let (old, new) = (response("role: {}"), response("role: {}, rank: {}"));
     assert_eq!(
-        found([&old, &new], "", "block"),
+        without_mark([&old, &new]),
         ["tighten response-check-narrowed response 200 body application/json"]
     );
 }
