@@ -12,16 +12,30 @@ use serde_json::Value;
 
 use crate::registries::{DOCUMENT, Registry, answers, gateway};
 
+/// Programs of the tutorial, besides those of this project.
+const PROGRAMS: [&str; 2] = ["curl", "python3"];
+/// Ports in the tutorial: the admin interfaces and the listeners of the gateways, the service, and
+/// its wrong address.
+const PORTS: [&str; 8] = [
+    "9901", "9902", "9903", "8081", "8082", "8083", "9000", "9009",
+];
+
+/// Blocks of the tutorial in a language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let begin = format!("```{language}\n");
+    let blocks = page.split(&begin).skip(1);
+    let block = |text: &str| text.split("```").next().expect("it ends").to_owned();
+    blocks.map(block).collect()
+}
+
 /// Shell blocks of the tutorial as one script. Ports are replaced, and the script waits for the
-/// gateways. Each command that shows the gateways also writes its result to a file.
-fn script(ports: &[u16; 6]) -> String {
-    let page = binaries::workspace().join("docs/progressive-release.md");
-    let page = std::fs::read_to_string(page).expect("the page");
-    let blocks = page.split("```sh\n").skip(1);
-    let blocks: Vec<&str> = blocks
-        .map(|block| block.split("```").next().expect("it ends"))
-        .collect();
-    let [project, gateways, first, status, end, revert] = blocks[..] else {
+/// gateways and the service. Each command that shows the gateways also writes its result to a file.
+fn script(page: &str, ports: &[u16; 8]) -> String {
+    let blocks = blocks(page, "sh");
+    let [project, gateways, first, status, end, revert, rest @ ..] = &blocks[..] else {
+        panic!("other blocks than expected");
+    };
+    let [service, failing, requests, failed, leave] = rest else {
         panic!("other blocks than expected");
     };
     let wait = "for n in 1 2 3; do\n\
@@ -31,46 +45,90 @@ fn script(ports: &[u16; 6]) -> String {
         let command = status.trim_end();
         format!("{command} --format json >{name}.json\n")
     };
+    // The project has the tutorial's port of the service: replaces it before the first release.
+    let keys = "gwc keygen release\n";
+    let own_port = format!("{keys}sed -i 's/:90''00\"/:9000\"/' gateway.yaml\n");
+    let project = project.replace(keys, &own_port);
     let (promote, abort) = end.split_once("gwc abort").expect("both commands");
-    let script = format!(
-        "trap 'kill $(jobs -p)' EXIT\n{project}{gateways}{wait}{first}{status}{}{promote}{}\
-         gwc abort{abort}{}{revert}gwc apply --key keys/release.pem --yes --format json >four.json\n",
-        show("one"),
-        show("two"),
-        show("three")
+    let serves = "until curl -fs http://127.0.0.1:9000/orders; do sleep 0.1; done\n";
+    // Guards compare four times a second. All users then get answers of the base.
+    let returned = format!(
+        "for n in $(seq 100); do {}\
+         test \"$(grep -o '\"by\": *\"errors\"' five.json | wc -l)\" = 3 && break; sleep 0.1; done\n\
+         for user in $(seq 20); do\n\
+         curl -fsS -o /dev/null -H \"x-user: $user\" \"http://127.0.0.1:{{8081,8082,8083}}/orders\"\n\
+         done\n",
+        show("five")
     );
-    // A port of the loop is `990$n`: replace it by the element of a list.
+    let script = [
+        "trap 'kill $(jobs -p)' EXIT\n",
+        &project,
+        gateways,
+        wait,
+        first,
+        status,
+        &show("one"),
+        promote,
+        &show("two"),
+        "gwc abort",
+        abort,
+        &show("three"),
+        revert,
+        "gwc apply --key keys/release.pem --yes --format json >four.json\n",
+        service,
+        serves,
+        failing,
+        requests,
+        &returned,
+        failed,
+        "code=0; gwc promote --key keys/release.pem --yes || code=$?; test $code = 5\n",
+        leave,
+        &show("six"),
+        "gwc apply --key keys/release.pem --yes --format json >seven.json\n",
+    ];
+    with_ports(&script.concat(), ports)
+}
+
+/// Replaces the ports of the tutorial. A port of the loop is `990$n`: replaces it by the element of
+/// a list.
+fn with_ports(script: &str, ports: &[u16; 8]) -> String {
     let list = |ports: &[u16]| {
-        ports
-            .iter()
-            .map(u16::to_string)
-            .collect::<Vec<_>>()
-            .join(" ")
+        let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+        ports.join(" ")
     };
     let mut script = script
         .replace("990$n", "${admin[$n]}")
         .replace("808$n", "${public[$n]}");
-    for (at, port) in (1..).zip(&ports[..3]) {
-        script = script.replace(&format!("127.0.0.1:990{at}"), &format!("127.0.0.1:{port}"));
+    // In two passes, because a free port may be one of the tutorial's.
+    for (at, written) in PORTS.iter().enumerate() {
+        script = script.replace(written, &format!("@PORT{at}@"));
+    }
+    for (at, port) in ports.iter().enumerate() {
+        script = script.replace(&format!("@PORT{at}@"), &port.to_string());
     }
     format!(
         "admin=(0 {})\npublic=(0 {})\n{script}",
         list(&ports[..3]),
-        list(&ports[3..])
+        list(&ports[3..6])
     )
 }
 
 #[test]
 fn tutorial_of_progressive_releases_runs() {
+    if !PROGRAMS.into_iter().all(prerequisite::program) {
+        return;
+    }
+    let page = binaries::workspace().join("docs/progressive-release.md");
+    let page = std::fs::read_to_string(page).expect("the page");
     let project = Project::new();
-    project.write("orders.yaml", DOCUMENT.replace(", policies: [say]", ""));
+    project.write("orders.yaml", &blocks(&page, "yaml")[0]);
     let programs = [binaries::gwc(), binaries::gwd()].map(|path| path.parent().expect("a folder"));
     let path = std::env::var_os("PATH").expect("PATH");
     let folders = programs.map(PathBuf::from).into_iter();
     let path = std::env::join_paths(folders.chain(std::env::split_paths(&path)));
-    let ports = [(); 6].map(|()| free_port());
+    let ports = [(); 8].map(|()| free_port());
     let mut command = Command::new("bash");
-    command.args(["-euc", &script(&ports)]);
+    command.args(["-euc", &script(&page, &ports)]);
     command.current_dir(project.root());
     command.env("PATH", path.expect("a path"));
     Ended::of(&mut command).succeeds();
@@ -97,6 +155,25 @@ fn tutorial_of_progressive_releases_runs() {
         nodes.iter().all(|node| node["bundle"] == three["bundle"]),
         "{three:#}"
     );
+    all_returned(&one, ["five", "six", "seven"].map(read));
+}
+
+/// Checks the last section of the tutorial. `one`: state in the first release.
+fn all_returned(one: &Value, [five, six, seven]: [Value; 3]) {
+    // The channel still names the candidate, and all gateways serve the base alone.
+    let base = &one["base_bundle"];
+    assert_eq!(five["rollout"]["traffic"], "50%", "{five:#}");
+    assert_eq!(five["base_bundle"], *base);
+    assert_ne!(five["bundle"], *base);
+    for node in five["nodes"].as_array().expect("three gateways") {
+        assert_eq!(node["guard"]["result"], "failed", "{five:#}");
+        assert_eq!(node["guard"]["by"], "errors");
+        assert_eq!(node["bundle"], *base);
+        assert_eq!(node["requests"], Value::Null);
+        assert_eq!(node["hold"]["from"], five["bundle"]);
+    }
+    assert_eq!(six["rollout"], Value::Null);
+    assert_eq!([&six["bundle"], &seven["bundle"]], [base, base]);
 }
 
 /// Position of a node, as docs/progressive-release.md describes it.
