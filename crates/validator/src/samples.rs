@@ -7,6 +7,9 @@
 //! steps, and caches the values of each place and nesting. It increases the nesting by one level at
 //! a time, so that it finds small values first.
 
+mod number;
+mod pattern;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
@@ -364,6 +367,16 @@ impl<'a> Keywords<'_, 'a> {
 
     fn strings(&self) -> Vec<Json> {
         let mut found = Vec::new();
+        let least = self.integers("minLength").max().unwrap_or(1);
+        for (_, value) in self.all("pattern") {
+            let Value::Text(text) = value else { continue };
+            let repetitions = [0, 1, u32::try_from(least).unwrap_or(u32::MAX)].into_iter();
+            let samples = repetitions.filter_map(|count| pattern::matching(text, count));
+            // The sample that has the minimum length comes first.
+            let (fitting, short): (Vec<String>, Vec<String>) =
+                samples.partition(|one| one.chars().count() as u64 >= least);
+            found.extend(fitting.into_iter().chain(short).map(Json::from));
+        }
         for (_, value) in self.all("format") {
             if let Value::Text(name) = value {
                 let example = match &**name {
@@ -383,7 +396,6 @@ impl<'a> Keywords<'_, 'a> {
             .flat_map(|bound| [bound.saturating_sub(1), bound, bound.saturating_add(1)])
             .filter(|length| *length <= LENGTH_MAX)
             .collect();
-        let least = self.integers("minLength").max().unwrap_or(1);
         for length in std::iter::once(least.clamp(1, LENGTH_MAX)).chain(lengths) {
             let length = usize::try_from(length).unwrap_or(0);
             for letter in ["a", "A", "0"] {
@@ -395,15 +407,19 @@ impl<'a> Keywords<'_, 'a> {
     }
 
     fn numbers(&self) -> Vec<Json> {
-        let mut found = vec![json!(0), json!(1)];
-        let keys = [
-            "minimum",
-            "maximum",
-            "exclusiveMinimum",
-            "exclusiveMaximum",
-            "multipleOf",
-        ];
-        for key in keys {
+        let keywords = |schema: &Schema<'a>| -> Map<String, Json> {
+            let (table, schema) = *schema;
+            let keywords = number::KEYWORDS.into_iter();
+            let keywords = keywords.filter_map(|key| {
+                let value = literal((table, schema.get(key)?), 0);
+                Some((key.to_owned(), value))
+            });
+            keywords.collect()
+        };
+        let accepts: Vec<Map<String, Json>> = self.accepts.iter().map(keywords).collect();
+        let fitting = number::within(&accepts);
+        let mut found: Vec<Json> = fitting.into_iter().chain([json!(0), json!(1)]).collect();
+        for key in number::KEYWORDS {
             for (table, value) in self.all(key) {
                 match value {
                     Value::Integer(value) => {

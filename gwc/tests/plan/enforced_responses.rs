@@ -202,6 +202,17 @@ fn responses_with_special_bodies_have_witnesses() {
             ),
             "200 x-total: 0 application/json [{\"a\":0}] passes -> 502",
         ),
+        // The members beside the changed one must match their own schemas.
+        (
+            get,
+            json(
+                "{required: [a, b], properties: {a: {type: integer, minimum: 7}, b: {type: string, pattern: '^ord_[0-9]{4}$'}, c: {type: integer}}}",
+            ),
+            json(
+                "{required: [a, b], properties: {a: {type: integer, minimum: 7}, b: {type: string, pattern: '^ord_[0-9]{4}$'}, c: {type: integer, maximum: 5}}}",
+            ),
+            "200 x-total: 0 application/json {\"a\":7,\"b\":\"ord_0000\",\"c\":6} passes -> 502",
+        ),
     ] {
         let (old, new) = (with(operation, &old), with(operation, &new));
         let found = plan((GATEWAY, &old), (GATEWAY, &new));

@@ -333,6 +333,13 @@ const EDITS: &[Edit] = &[
         1,
     ),
     (
+        "a checked response field narrows",
+        OPENAPI,
+        "schema: {type: integer, maximum: 60}}}, content",
+        "schema: {type: integer, maximum: 50}}}, content",
+        1,
+    ),
+    (
         "a checked status comes",
         OPENAPI,
         "responses: {\"200\": {description: fine, headers",
