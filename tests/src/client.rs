@@ -160,7 +160,8 @@ impl Connection {
         Ok(std::mem::take(&mut self.buffer))
     }
 
-    fn read_exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
+    /// Reads this number of bytes.
+    pub fn read_exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.buffer.len() < length {
             self.fill()?;
         }

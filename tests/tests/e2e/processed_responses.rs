@@ -1,10 +1,13 @@
 //! Tests of `ext_proc` with bodies of responses (`response_body: buffered`). The processor is
 //! grpcio with the classes that Envoy's `.proto` files define (`tests/peers/ext_proc.py`).
 
+use std::io::Write;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use e2e::client::Response;
+use e2e::client::{Connection, Response};
 use e2e::gateway::{Gateway, Options};
 use e2e::peers::{MISSING, Peer};
 use e2e::project::Project;
@@ -19,46 +22,66 @@ paths:
   /whole: {x-gateway: {policies: [whole]}, get: &any {responses: {"200": {description: ok}}}, head: *any}
   /open: {x-gateway: {policies: [open]}, get: *any}
   /both: {x-gateway: {policies: [whole, second]}, get: *any}
+  /flaky: {x-gateway: {policies: [whole], upstream: flaky}, get: *any}
+  /large: {x-gateway: {policies: [large]}, get: *any}
+  /socket: {x-gateway: {policies: [whole], upstream: socket}, get: {x-gateway: {websocket: true}, responses: {"101": {description: ok}}}}
   /interop.Test/Unary: {x-gateway: {policies: [whole], upstream: grpc}, post: *any}
 "#;
 
+/// Length of a body for which a process with 64 MiB of memory has no buffers: 30 % of the memory are
+/// for buffers, and the body is in memory twice while the processor reads it.
+const LARGE_BYTES: usize = 15 << 20;
+
 struct Scene {
     gateway: Gateway,
-    _main: Upstream,
+    main: Upstream,
     processor: Peer,
     _project: Project,
 }
 
 impl Scene {
-    /// Starts processor, upstreams and gateway. `None` if the packages of Python are missing.
-    fn new() -> Option<Self> {
+    /// Starts processor, upstreams and gateway. `arguments` are further arguments of `gwd run`.
+    /// `None` if the packages of Python are missing.
+    fn with(arguments: &[&str]) -> Option<Self> {
         let processor = Peer::python("ext_proc.py", &["0"])?;
-        let main = Upstream::scripted(|seen| Answer {
-            is_endless: seen.header("x-endless").is_some(),
-            ..Answer::as_requested(seen)
+        let attempts = AtomicUsize::new(0);
+        let main = Upstream::scripted(move |seen| match seen.header("x-test") {
+            Some("flaky") if attempts.fetch_add(1, Ordering::Relaxed) == 0 => Answer {
+                status: 503,
+                ..Answer::ok("leak")
+            },
+            Some("large") => Answer::ok(vec![b'a'; LARGE_BYTES]),
+            _ => Answer {
+                is_endless: seen.header("x-endless").is_some(),
+                ..Answer::as_requested(seen)
+            },
         });
         let parts = "kind: ext_proc, upstream: waf, response: headers, response_body: buffered";
         let gateway = format!(
             "version: 1\nname: s\napis: {{s: {{path: openapi.yaml}}}}\n\
              listeners: {{public: {{address: \"127.0.0.1:8080\", http2: true}}}}\n\
-             upstreams:\n  main: {{targets: {{a: {{url: \"{}\"}}}}}}\n  \
+             upstreams:\n  main: {{targets: {{a: {{url: \"{url}\"}}}}}}\n  \
+               flaky: {{retries: {{attempts: 1, on: [5xx]}}, targets: {{a: {{url: \"{url}\"}}}}}}\n  \
+               socket: {{targets: {{a: {{url: \"http://127.0.0.1:{}\"}}}}}}\n  \
                grpc: {{protocol: h2c, targets: {{a: {{url: \"http://127.0.0.1:{}\"}}}}}}\n  \
                waf: {{protocol: h2c, targets: {{a: {{url: \"http://127.0.0.1:{}\"}}}}}}\n\
              policies:\n  \
                whole: {{{parts}, max_body: 1KiB, timeout: 500ms}}\n  \
                second: {{{parts}}}\n  \
+               large: {{{parts}, max_body: 16MiB, on_outage: open}}\n  \
                open: {{{parts}, max_body: 1KiB, timeout: 500ms, on_outage: open}}\n\
              defaults: {{upstream: main, security: upstream}}\nrelease: {{store: releases, channel: prod}}\n",
-            main.url(),
+            echo_socket(),
             upstream_with_trailers(),
             processor.greeting()["port"],
+            url = main.url(),
         );
         let project = Project::with(&gateway, DOCUMENT);
         project.keygen();
         project.apply();
         Some(Self {
-            gateway: Options::of(&project).start(),
-            _main: main,
+            gateway: Options::of(&project).arguments(arguments).start(),
+            main,
             processor,
             _project: project,
         })
@@ -95,7 +118,7 @@ impl Scene {
 
 /// Starts an HTTP/2 upstream that answers each request with a body and trailers. Returns its port.
 fn upstream_with_trailers() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     let answer = |mut reply: h2::server::SendResponse<Bytes>| {
         let head = http::Response::builder().header("content-type", "application/grpc");
@@ -124,9 +147,27 @@ fn upstream_with_trailers() -> u16 {
     port
 }
 
+/// Starts a server that accepts one WebSocket and sends each received byte back. Returns its port.
+fn echo_socket() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a connection");
+        let mut writer = stream.try_clone().expect("a socket");
+        let mut reader = stream.try_clone().expect("a socket");
+        Connection::accepted(stream).read_head().expect("a head");
+        // RFC 6455 §1.3: the key of its example and the value for it.
+        let head = "HTTP/1.1 101 x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+                    sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        writer.write_all(head.as_bytes()).expect("gwd reads");
+        let _end = std::io::copy(&mut reader, &mut writer);
+    });
+    port
+}
+
 /// Runs a test with a scene, or skips it.
 fn with_scene(test: impl FnOnce(Scene)) {
-    match Scene::new() {
+    match Scene::with(&[]) {
         Some(scene) => test(scene),
         None => prerequisite::skip(MISSING),
     }
@@ -337,4 +378,50 @@ fn trailers_follow_a_replaced_body() {
         assert_eq!(trailers["grpc-status"], "0");
         assert_eq!(scene.streams(), [WHOLE]);
     });
+}
+
+/// The processor gets the final response only, so that a retry cannot be told from a first answer.
+#[test]
+fn only_the_last_attempt_is_inspected() {
+    with_scene(|mut scene| {
+        let response = scene.get("/flaky", "flaky", "");
+        assert_eq!((response.status, &*response.text()), (200, "ok"));
+        assert_eq!(scene.streams(), [WHOLE]);
+        assert_eq!(scene.main.take().len(), 2);
+    });
+}
+
+#[test]
+fn upgraded_connections_have_no_response_messages() {
+    with_scene(|mut scene| {
+        let mut connection = scene.gateway.connect();
+        let head = "GET /socket HTTP/1.1\r\nhost: s\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        connection.send(head.as_bytes()).expect("gwd reads");
+        let head = connection.read_head().expect("a head");
+        assert!(head.line.contains("101"), "{}", head.line);
+        // A masked text frame, and its pong-free echo.
+        connection.send(b"\x81\x82\0\0\0\0hi").expect("gwd reads");
+        assert_eq!(
+            connection.read_exactly(8).expect("the echo"),
+            b"\x81\x82\0\0\0\0hi"
+        );
+        drop(connection);
+        assert_eq!(scene.streams(), [["request_headers", "end"]]);
+    });
+}
+
+/// Upstreams can make memory scarce while the processor is healthy, so `on_outage: open` does not
+/// apply.
+#[test]
+fn scarce_memory_refuses_the_response_even_if_open() {
+    let Some(scene) = Scene::with(&["--memory", "64MiB"]) else {
+        return prerequisite::skip(MISSING);
+    };
+    let refused = scene.get("/large", "large", "");
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(refused.json()["code"], "ext_proc_unavailable");
+    assert_eq!(scene.calls("overflow"), 1.0);
+    let short = scene.get("/large", "", "body=plain");
+    assert_eq!((short.status, &*short.text()), (200, "plain"));
 }
