@@ -8,6 +8,7 @@ mod connections;
 mod explain;
 mod order;
 mod replies;
+mod scrape;
 mod server;
 mod slow_readers;
 mod tail;

@@ -17,8 +17,8 @@ pub(super) fn tool() -> Value {
 }
 
 /// Response with status 200 and a complete body.
-fn whole(body: String) -> Reply {
-    Response::new(Either::Left(Full::new(Bytes::from(body))))
+pub(super) fn whole(body: impl Into<Bytes>) -> Reply {
+    Response::new(Either::Left(Full::new(body.into())))
 }
 
 /// Response with lines that are sent as they are written.
@@ -52,14 +52,6 @@ pub(super) fn health(fine: bool, status: &str, checks: &Value) -> Reply {
         *reply.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     let kind = HeaderValue::from_static("application/health+json");
-    reply.headers_mut().insert(CONTENT_TYPE, kind);
-    reply
-}
-
-/// Metrics in the text format of Prometheus.
-pub(super) fn text(body: String) -> Reply {
-    let mut reply = whole(body);
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     reply.headers_mut().insert(CONTENT_TYPE, kind);
     reply
 }

@@ -27,10 +27,10 @@ use zeroize::Zeroizing;
 
 use super::connections::{Connection, Connections};
 use super::replies::{
-    Reply, bad_request, failure, full, health, json_reply, lines, problem, stopping, text, tool,
+    Reply, bad_request, failure, full, health, json_reply, lines, problem, stopping, tool,
 };
 use super::slow_readers::InTime;
-use super::{explain, order, tail, upstreams, validation};
+use super::{explain, order, scrape, tail, upstreams, validation};
 use crate::control::{Event, OperatorError, Status, Switch};
 use crate::listen::unix_socket;
 use crate::metrics::caches;
@@ -241,7 +241,7 @@ impl Admin {
             }
             "/metrics" => {
                 let _writing = self.may_write().await;
-                text(self.registry.text())
+                scrape::metrics(&self.registry, request.headers())
             }
             _ => match self.refuse(&request, via) {
                 Some(refusal) => {

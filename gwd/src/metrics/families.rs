@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::proto;
 
-use crate::telemetry::shard::{BOUNDS_NS, Counted};
+use crate::telemetry::histogram::{BOUNDS_NS, Counted};
 
 /// Histograms by labels.
 pub(crate) type Histograms = BTreeMap<Labels, Sum>;

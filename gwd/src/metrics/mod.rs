@@ -4,5 +4,6 @@ pub(crate) mod caches;
 pub(crate) mod families;
 pub(crate) mod found;
 mod keys;
+pub(crate) mod openmetrics;
 pub(crate) mod registry;
 pub(crate) mod upstream_states;

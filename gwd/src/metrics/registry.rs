@@ -11,15 +11,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use prometheus::core::{Collector, Desc};
 use prometheus::proto;
 
 use crate::metrics::families::{Histograms, Numbers, counters, histograms, value};
 use crate::published::Shared;
+use crate::telemetry::collected::Collected;
+use crate::telemetry::histogram::Histogram;
 use crate::telemetry::names::Names;
+use crate::telemetry::refusals::RefusalCounts;
 use crate::telemetry::shard::{
-    ByteCounts, CallKey, Histogram, METHODS, NewSeries, PoolGauge, RefusalCounts, RejectionKey,
-    RequestKey, RequestSeries, Served, ServedCounts,
+    ByteCounts, CallKey, METHODS, NewSeries, PoolGauge, RejectionKey, RequestKey, RequestSeries,
+    Served, ServedCounts,
 };
 use crate::tls::accept::Outcome;
 use crate::upstream::shared::States;
@@ -31,7 +33,6 @@ pub(crate) struct Registry {
     pub(crate) names: Names,
     series: Mutex<Series>,
     pub(crate) bundles: Mutex<Bundles>,
-    desc: Desc,
 }
 
 struct Series {
@@ -51,6 +52,9 @@ struct Series {
     handshakes: Vec<(Outcome, Arc<AtomicU64>)>,
     pools: Vec<(u32, Arc<PoolGauge>)>,
     active: Vec<Arc<[AtomicI64; METHODS.len()]>>,
+    /// Open WebSocket connections and gRPC calls of each worker.
+    long_lived: Vec<Arc<[AtomicI64; 2]>>,
+    handshake_durations: Vec<Arc<Histogram>>,
     lags: Vec<(usize, Arc<Histogram>)>,
     /// Requests of each worker that the sampling of the access log left out.
     log_sampled_out: Vec<Arc<AtomicU64>>,
@@ -124,13 +128,6 @@ impl Registry {
             names: Names::new(),
             series: Mutex::new(Series::new(announced)),
             bundles: Mutex::default(),
-            desc: Desc::new(
-                "gwd".into(),
-                "metrics of gwd".into(),
-                Vec::new(),
-                std::collections::HashMap::new(),
-            )
-            .expect("a plain name"),
         })
     }
 
@@ -158,17 +155,32 @@ impl Registry {
         rejections.retain(|(key, _)| self.names.resolve(key.route).is_some());
     }
 
-    /// All metrics in the Prometheus text format.
-    pub(crate) fn text(self: &Arc<Self>) -> String {
-        let families = self.families();
+    /// All metrics in the Prometheus text format, which has no exemplars.
+    pub(crate) fn text(&self) -> String {
         prometheus::TextEncoder::new()
-            .encode_to_string(&families)
+            .encode_to_string(&self.collect().families)
             .unwrap_or_default()
     }
 
-    /// All metrics.
-    pub(crate) fn families(&self) -> Vec<proto::MetricFamily> {
-        Collector::collect(self)
+    /// All metrics, with their exemplars.
+    pub(crate) fn collect(&self) -> Collected {
+        let mut families = Vec::new();
+        let exemplars = {
+            let mut series = self.series();
+            series.take_announced();
+            let exemplars = self.collect_requests(&series, &mut families);
+            self.collect_upstreams(&series, &mut families);
+            self.collect_policies(&series, &mut families);
+            collect_workers(&series, &mut families);
+            exemplars
+        };
+        self.collect_bundles(&mut families);
+        self.collect_process(&mut families);
+        families.retain(|family| !family.get_metric().is_empty());
+        Collected {
+            families,
+            exemplars,
+        }
     }
 
     fn series(&self) -> std::sync::MutexGuard<'_, Series> {
@@ -197,6 +209,8 @@ impl Series {
             handshakes: Vec::new(),
             pools: Vec::new(),
             active: Vec::new(),
+            long_lived: Vec::new(),
+            handshake_durations: Vec::new(),
             lags: Vec::new(),
             log_sampled_out: Vec::new(),
         }
@@ -228,32 +242,12 @@ impl Series {
                 }
                 NewSeries::Pool(upstream, gauge) => self.pools.push((upstream, gauge)),
                 NewSeries::Active(active) => self.active.push(active),
+                NewSeries::LongLived(open) => self.long_lived.push(open),
+                NewSeries::HandshakeDurations(taken) => self.handshake_durations.push(taken),
                 NewSeries::LogSampledOut(count) => self.log_sampled_out.push(count),
                 NewSeries::Lag(worker, lag) => self.lags.push((worker, lag)),
             }
         }
-    }
-}
-
-impl Collector for Registry {
-    fn desc(&self) -> Vec<&Desc> {
-        vec![&self.desc]
-    }
-
-    fn collect(&self) -> Vec<proto::MetricFamily> {
-        let mut families = Vec::new();
-        {
-            let mut series = self.series();
-            series.take_announced();
-            self.collect_requests(&series, &mut families);
-            self.collect_upstreams(&series, &mut families);
-            self.collect_policies(&series, &mut families);
-            collect_workers(&series, &mut families);
-        }
-        self.collect_bundles(&mut families);
-        self.collect_process(&mut families);
-        families.retain(|family| !family.get_metric().is_empty());
-        families
     }
 }
 

@@ -623,7 +623,7 @@ fn exporter(
         logs: settings.log_export.as_ref(),
     };
     let collected = Arc::clone(registry);
-    let collect = move || collected.families();
+    let collect = move || collected.collect();
     Exporter::start(signals, shared.clock, &shared.process, collect)
 }
 

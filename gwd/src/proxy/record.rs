@@ -31,7 +31,8 @@ use crate::runtime::deadlines::LimitOf;
 use crate::telemetry::log_batch;
 use crate::telemetry::names::UNMATCHED;
 use crate::telemetry::shard::{
-    BodyBytes, CallKey, EndedRequest, Label, RejectionKey, RequestKey, Served, WARNED, method_index,
+    BodyBytes, CallKey, EndedRequest, Label, LongLived, RejectionKey, RequestKey, Served, WARNED,
+    method_index,
 };
 use crate::upstream::call_record::CallRecord;
 use crate::upstream::transport::CallError;
@@ -49,6 +50,8 @@ pub(crate) struct Record {
     version: u8,
     coarse_status: bool,
     ended: bool,
+    /// Set if the exchange counts as one that can stay open for long.
+    long_lived: Option<LongLived>,
     /// True while the request counts as being in progress.
     in_flight: bool,
     /// Address of the client, or of the connection's peer before it is known.
@@ -101,6 +104,7 @@ impl Record {
             },
             coarse_status: false,
             ended: false,
+            long_lived: None,
             in_flight: worker.requests.begin(),
             client: stream.peer,
             address_count: None,
@@ -122,6 +126,9 @@ impl Record {
         });
         let is_grpc = grpc::is_call(request.method(), request.headers());
         stream.transfer.is_grpc.set(is_grpc);
+        if is_grpc {
+            record.is_long_lived(LongLived::Grpc);
+        }
         if is_grpc && let Some(wait_ms) = grpc::timeout_ms(request.headers()) {
             let started_ms = record.started_ns / 1_000_000;
             let limit_ms = started_ms.saturating_add(wait_ms);
@@ -152,9 +159,20 @@ impl Record {
         Ok(())
     }
 
+    /// Counts the exchange as one that can stay open for long, until it ends.
+    fn is_long_lived(&mut self, kind: LongLived) {
+        self.long_lived = Some(kind);
+        self.stream.worker.shard.long_lived(kind, 1);
+    }
+
     /// Counts the exchange as a tunnel from here on: as a connection, but no longer as a request in
     /// progress.
-    pub(crate) fn end_in_flight(&mut self) {
+    pub(crate) fn becomes_tunnel(&mut self) {
+        self.is_long_lived(LongLived::WebSocket);
+        self.end_in_flight();
+    }
+
+    fn end_in_flight(&mut self) {
         self.address_count = None;
         if std::mem::take(&mut self.in_flight) {
             self.stream.worker.requests.end();
@@ -466,6 +484,9 @@ impl Record {
         let duration_ns = now_ns.saturating_sub(self.started_ns);
         let overhead_ns = self.overhead_ns(now_ns);
         worker.shard.active(self.method, -1);
+        if let Some(kind) = self.long_lived {
+            worker.shard.long_lived(kind, -1);
+        }
         for found in &*self.stream.transfer.upload.all_found() {
             worker.shard.rejected(RejectionKey {
                 route: self.route,
@@ -507,6 +528,7 @@ impl Record {
                 bytes,
                 is_error: self.is_error(),
                 refused: self.is_refusal().then_some(self.client),
+                sampled: self.trace.as_ref().and_then(RequestTrace::sampled_ids),
             },
         );
         self.count_call(bytes, now_ns);

@@ -496,7 +496,7 @@ fn tunnel(
         ..
     } = switched;
     let upgraded = handshake.agree(&mut headers);
-    record.end_in_flight();
+    record.becomes_tunnel();
     let tunnel = Tunnel {
         upstream: carrier,
         early,

@@ -73,6 +73,7 @@ async fn handshake(
         return None;
     };
     let signing = Cell::new(Signing::Not);
+    let began_ns = worker.clock.now_ns();
     let shaken = {
         let compute = &worker.shared.compute;
         let mut shaken = pin!(tls::accept(stream, tls_listener, compute, &signing));
@@ -98,6 +99,9 @@ async fn handshake(
     match shaken {
         Some(Ok((stream, facts, outcome))) => {
             worker.shard.handshake(outcome);
+            let ended_ns = worker.clock.now_ns();
+            let duration_ns = ended_ns.saturating_sub(began_ns);
+            worker.shard.handshake_took(duration_ns);
             let _first = conn.tls.set(facts);
             Some(stream)
         }

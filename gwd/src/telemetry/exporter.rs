@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::Duration;
 
-use prometheus::proto::MetricFamily;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::runtime::clock::Clock;
+use crate::telemetry::collected::Collected;
 use crate::telemetry::log_batch::LogQueue;
 use crate::telemetry::otlp::{
     BACKOFF_MIN, Delivery, ExportSettings, LogExport, MetricExport, MetricSettings, Stop,
@@ -48,7 +48,7 @@ impl Exporter {
         signals: Signals<'_>,
         clock: Clock,
         process: &Arc<Counters>,
-        collect: impl Fn() -> Vec<MetricFamily> + Send + 'static,
+        collect: impl Fn() -> Collected + Send + 'static,
     ) -> io::Result<Option<Self>> {
         let Signals {
             traces,

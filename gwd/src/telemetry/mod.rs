@@ -2,7 +2,11 @@
 //! traces.
 
 pub(crate) mod access_log;
+mod cells;
+pub(crate) mod collected;
+pub(crate) mod exemplar;
 pub(crate) mod exporter;
+pub(crate) mod histogram;
 pub(crate) mod log_batch;
 #[expect(
     clippy::disallowed_methods,
@@ -17,6 +21,7 @@ pub(crate) mod otlp;
     reason = "reads the figures of the process"
 )]
 pub(crate) mod process;
+pub(crate) mod refusals;
 pub(crate) mod shard;
 pub(crate) mod signal;
 pub(crate) mod tail;

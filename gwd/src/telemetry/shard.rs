@@ -6,37 +6,20 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, mpsc};
 
 use http::Method;
 use rustc_hash::FxHashMap;
 
+use crate::runtime::clock::unix_ms;
+use crate::telemetry::cells::{add, change_by, value};
+use crate::telemetry::exemplar::{BucketExemplars, Exemplar, ExemplarCells};
+use crate::telemetry::histogram::{BOUNDS_NS, Counted, Histogram, bucket};
 use crate::telemetry::names::UNMATCHED;
 use crate::telemetry::process::Counters;
+use crate::telemetry::refusals::RefusalCounts;
 use crate::tls::accept::Outcome;
-
-/// Upper bounds of the histogram buckets in nanoseconds: OpenTelemetry's recommendation, and
-/// smaller bounds for a gateway.
-pub(crate) const BOUNDS_NS: [u64; 17] = [
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    25_000_000,
-    50_000_000,
-    75_000_000,
-    100_000_000,
-    250_000_000,
-    500_000_000,
-    750_000_000,
-    1_000_000_000,
-    2_500_000_000,
-    5_000_000_000,
-    7_500_000_000,
-    10_000_000_000,
-];
 
 /// Methods that metrics distinguish. `_OTHER` is the label of every other method.
 pub(crate) const METHODS: [&str; 9] = [
@@ -62,20 +45,6 @@ pub(crate) fn method_index(method: &Method) -> u8 {
 /// text at two addresses makes two series, which a scrape adds up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Label(pub(crate) &'static str);
-
-/// Histogram of durations, written by one thread.
-#[derive(Debug, Default)]
-pub(crate) struct Histogram {
-    buckets: [AtomicU64; BOUNDS_NS.len() + 1],
-    sum_ns: AtomicU64,
-}
-
-/// Copy of a histogram's counts.
-#[derive(Debug)]
-pub(crate) struct Counted {
-    pub(crate) buckets: [u64; BOUNDS_NS.len() + 1],
-    pub(crate) sum_ns: u64,
-}
 
 /// Labels of a series of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -153,6 +122,7 @@ pub(crate) struct RequestSeries {
     request_bytes: AtomicU64,
     response_bytes: AtomicU64,
     buckets: [Both; BOUNDS_NS.len() + 1],
+    exemplars: ExemplarCells,
 }
 
 /// Counts of the same bucket in two histograms: request duration, and processing time of the
@@ -172,15 +142,6 @@ pub(crate) struct ServedCounts {
     /// Requests that failed because of the gateway or an upstream.
     errors: AtomicU64,
 }
-
-/// Number of groups of client addresses by which refused requests are counted.
-pub(crate) const CLIENT_GROUPS: usize = 64;
-
-/// Requests that the gateway refused by itself for one reason, by the group of the client's
-/// address. A guard leaves out the group with the most requests, so that one client cannot end a
-/// release.
-#[derive(Debug)]
-pub(crate) struct RefusalCounts([AtomicU64; CLIENT_GROUPS]);
 
 /// Number of body bytes, without framing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -202,6 +163,8 @@ pub(crate) struct EndedRequest {
     pub(crate) is_error: bool,
     /// Address of the client, if the gateway refused the request by itself. `None`: not refused.
     pub(crate) refused: Option<IpAddr>,
+    /// Ids of a sampled trace and of its SERVER span.
+    pub(crate) sampled: Option<([u8; 16], [u8; 8])>,
 }
 
 /// Number of body bytes to and from one upstream.
@@ -231,11 +194,22 @@ pub(crate) struct RejectionKey {
     pub(crate) logged: bool,
 }
 
-/// Number of connections from one worker to one target.
+/// Connections from one worker to one upstream.
 #[derive(Debug, Default)]
 pub(crate) struct PoolGauge {
     pub(crate) active: AtomicI64,
     pub(crate) idle: AtomicI64,
+    /// Durations of opening a connection, with its TLS handshake.
+    pub(crate) opened: Histogram,
+}
+
+/// Exchange that can stay open for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LongLived {
+    /// Connection that was upgraded to WebSocket.
+    WebSocket,
+    /// gRPC call.
+    Grpc,
 }
 
 /// New series, announced to the registry. A `u32` is the metric id of an upstream, unless stated
@@ -260,6 +234,10 @@ pub(crate) enum NewSeries {
     Retries(u32, &'static str, Arc<AtomicU64>),
     Pool(u32, Arc<PoolGauge>),
     Active(Arc<[AtomicI64; METHODS.len()]>),
+    /// Numbers of open exchanges, in the order of [`LongLived`].
+    LongLived(Arc<[AtomicI64; 2]>),
+    /// Durations of the successful TLS handshakes of a worker.
+    HandshakeDurations(Arc<Histogram>),
     /// Number of requests that the sampling of the access log left out.
     LogSampledOut(Arc<AtomicU64>),
     /// Event loop lag of the worker with this index.
@@ -289,6 +267,8 @@ pub(crate) struct Shard {
     retries: RefCell<FxHashMap<(u32, Label), Arc<AtomicU64>>>,
     handshakes: RefCell<FxHashMap<Outcome, Arc<AtomicU64>>>,
     active: Arc<[AtomicI64; METHODS.len()]>,
+    long_lived: Arc<[AtomicI64; 2]>,
+    handshake_durations: Arc<Histogram>,
     log_sampled_out: Arc<AtomicU64>,
 }
 
@@ -298,6 +278,11 @@ impl Shard {
     pub(crate) fn new(registry: mpsc::Sender<NewSeries>, process: &Arc<Counters>) -> Self {
         let active: Arc<[AtomicI64; METHODS.len()]> = Arc::default();
         let _ending = registry.send(NewSeries::Active(Arc::clone(&active)));
+        let long_lived: Arc<[AtomicI64; 2]> = Arc::default();
+        let _ending = registry.send(NewSeries::LongLived(Arc::clone(&long_lived)));
+        let handshake_durations = Arc::<Histogram>::default();
+        let durations = Arc::clone(&handshake_durations);
+        let _ending = registry.send(NewSeries::HandshakeDurations(durations));
         let log_sampled_out = Arc::<AtomicU64>::default();
         let _ending = registry.send(NewSeries::LogSampledOut(Arc::clone(&log_sampled_out)));
         let served = Arc::default();
@@ -317,6 +302,8 @@ impl Shard {
             policy_calls: RefCell::default(),
             handshakes: RefCell::default(),
             active,
+            long_lived,
+            handshake_durations,
             log_sampled_out,
         }
     }
@@ -332,6 +319,9 @@ impl Shard {
         series.observe(ended.duration_ns, ended.overhead_ns);
         add(&series.request_bytes, ended.bytes.request);
         add(&series.response_bytes, ended.bytes.response);
+        if let Some(ids) = ended.sampled {
+            series.sampled(ids, ended.duration_ns);
+        }
         self.served[key.served.index()].observe(ended);
         if let Some(client) = ended.refused {
             self.refused_for_guard(key.served, key.error, client);
@@ -347,7 +337,7 @@ impl Shard {
             self.announce(NewSeries::Refusals(served, reason.0, Arc::clone(&counts)));
             counts
         });
-        add(&counts.0[client_group(client)], 1);
+        counts.add(client);
     }
 
     /// Counts a call to an upstream. The duration ends with the response head, or with a failure.
@@ -432,6 +422,11 @@ impl Shard {
         add(count, 1);
     }
 
+    /// Records the duration of a successful TLS handshake.
+    pub(crate) fn handshake_took(&self, duration_ns: u64) {
+        self.handshake_durations.observe(duration_ns);
+    }
+
     /// Counts a mirrored copy by its outcome.
     pub(crate) fn mirrored(&self, upstream: u32, outcome: &'static str) {
         let mut mirrored = self.mirrored.borrow_mut();
@@ -475,8 +470,12 @@ impl Shard {
 
     /// Adds `change` to the number of requests in progress with this method.
     pub(crate) fn active(&self, method: u8, change: i64) {
-        let cell = &self.active[usize::from(method)];
-        cell.store(cell.load(Ordering::Relaxed) + change, Ordering::Relaxed);
+        change_by(&self.active[usize::from(method)], change);
+    }
+
+    /// Adds `change` to the number of open exchanges of this kind.
+    pub(crate) fn long_lived(&self, kind: LongLived, change: i64) {
+        change_by(&self.long_lived[kind as usize], change);
     }
 
     #[cold]
@@ -502,29 +501,6 @@ impl std::hash::Hash for Label {
     }
 }
 
-// === impl Histogram ===
-
-impl Histogram {
-    pub(crate) fn observe(&self, ns: u64) {
-        add(&self.buckets[bucket(ns)], 1);
-        add(&self.sum_ns, ns);
-    }
-
-    /// Current counts of the histogram.
-    pub(crate) fn counted(&self) -> Counted {
-        Counted {
-            buckets: self.buckets.each_ref().map(value),
-            sum_ns: value(&self.sum_ns),
-        }
-    }
-}
-
-/// Index of the bucket that counts a duration.
-fn bucket(ns: u64) -> usize {
-    let found = BOUNDS_NS.iter().position(|bound| ns <= *bound);
-    found.unwrap_or(BOUNDS_NS.len())
-}
-
 // === impl RequestSeries ===
 
 impl RequestSeries {
@@ -533,6 +509,23 @@ impl RequestSeries {
         add(&self.duration_sum_ns, duration_ns);
         add(&self.buckets[bucket(overhead_ns)].overhead, 1);
         add(&self.overhead_sum_ns, overhead_ns);
+    }
+
+    /// Makes a sampled request the exemplar of its bucket.
+    #[cold]
+    fn sampled(&self, (trace_id, span_id): ([u8; 16], [u8; 8]), duration_ns: u64) {
+        let exemplar = Exemplar {
+            trace_id,
+            span_id,
+            duration_ns,
+            unix_ms: unix_ms(),
+        };
+        self.exemplars.replace(bucket(duration_ns), &exemplar);
+    }
+
+    /// Last sampled request of each bucket of [`Self::durations`].
+    pub(crate) fn exemplars(&self) -> BucketExemplars {
+        self.exemplars.read()
     }
 
     /// Number of body bytes of the requests of this series.
@@ -581,32 +574,6 @@ impl ServedCounts {
     }
 }
 
-// === impl RefusalCounts ===
-
-impl Default for RefusalCounts {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| AtomicU64::new(0)))
-    }
-}
-
-impl RefusalCounts {
-    /// Number of requests of each group of client addresses.
-    pub(crate) fn counted(&self) -> [u64; CLIENT_GROUPS] {
-        self.0.each_ref().map(value)
-    }
-}
-
-/// Group of a client address: a hash of the IPv4 address, or of the /64 prefix of an IPv6 address.
-fn client_group(client: IpAddr) -> usize {
-    let network = match client.to_canonical() {
-        IpAddr::V4(address) => u64::from(address.to_bits()),
-        IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
-    };
-    // Fibonacci hashing: the upper bits of the product depend on all bits of the network.
-    let hash = network.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (hash >> 32) as usize % CLIENT_GROUPS
-}
-
 // === impl ByteCounts ===
 
 impl ByteCounts {
@@ -623,25 +590,10 @@ impl ByteCounts {
 
 impl PoolGauge {
     pub(crate) fn active(&self, change: i64) {
-        let value = self.active.load(Ordering::Relaxed) + change;
-        self.active.store(value, Ordering::Relaxed);
+        change_by(&self.active, change);
     }
 
     pub(crate) fn idle(&self, change: i64) {
-        let value = self.idle.load(Ordering::Relaxed) + change;
-        self.idle.store(value, Ordering::Relaxed);
+        change_by(&self.idle, change);
     }
-}
-
-fn value(cell: &AtomicU64) -> u64 {
-    cell.load(Ordering::Relaxed)
-}
-
-/// Adds an amount without an atomic read-modify-write operation. That is sufficient because each
-/// cell has only one writer.
-fn add(cell: &AtomicU64, amount: u64) {
-    cell.store(
-        cell.load(Ordering::Relaxed).wrapping_add(amount),
-        Ordering::Relaxed,
-    );
 }

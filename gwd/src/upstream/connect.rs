@@ -235,6 +235,8 @@ async fn open_on(
     times.deadline.set(now_ms + times.connect_ms.min(left_ms));
     match in_time(times.deadline, dialled).await {
         Some(Ok(mut opened)) => {
+            let duration_ns = times.clock.now_ns().saturating_sub(now_ns);
+            pool.gauge.opened.observe(duration_ns);
             opened.socket.hold_permit(permit);
             Ok(opened)
         }

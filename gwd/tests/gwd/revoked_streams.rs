@@ -217,11 +217,14 @@ fn grpc_call_in_progress_survives_a_revocation() {
     let message = || Some(Bytes::from_static(&[0; 5]));
     let begun = client.begin(call(), message());
     eventually("the upstream has the call", || upstream.seen().len() == 1);
+    let calls = |served: &Served| served.metric("gwd_grpc_streams_active", &[]);
+    assert_eq!(calls(&served), 1.0);
     served.node.revoke(Revoked::new([letmein()]));
     go.send(()).unwrap();
     let whole = client.end(begun).unwrap();
     assert_eq!(whole.body, b"\0\0\0\0\0end"[..]);
     assert_eq!(whole.trailers.unwrap()["grpc-status"], "0");
+    eventually("the call has ended", || calls(&served) == 0.0);
     let begun = client.begin(call(), message());
     let refused = client.end(begun).unwrap();
     assert_eq!(refused.head.headers()["grpc-status"], "16");

@@ -403,6 +403,8 @@ fn client_certificates_are_verified_and_not_revoked() {
     assert_eq!(handshakes("\"client_certificate_revoked\""), 1.0);
     assert_eq!(handshakes("\"bad_client_certificate\""), 1.0);
     assert_eq!(handshakes("\"no_client_certificate\""), 1.0);
+    let timed = gwd.metric("gwd_tls_handshake_duration_seconds_count", &[]);
+    assert_eq!(timed, handshakes("\"ok\"") + handshakes("\"resumed\""));
     eventually("alice is in the access log", || {
         let log = std::fs::read_to_string(world.path("access.log")).unwrap();
         log.contains("\"mtls_subject\":\"CN=alice\"")
@@ -523,7 +525,10 @@ fn sessions_resume_across_versions_not_authorities() {
     eventually("the session is not resumed", || {
         !resumed(&connect("-tls1_3", "-sess_in"))
     });
-    assert!(gwd.metric("gwd_tls_handshakes_total", &["\"resumed\""]) >= 3.0);
+    let of = |result: &str| gwd.metric("gwd_tls_handshakes_total", &[result]);
+    assert!(of("\"resumed\"") >= 3.0);
+    let timed = gwd.metric("gwd_tls_handshake_duration_seconds_count", &[]);
+    assert_eq!(timed, of("\"resumed\"") + of("\"ok\""));
 }
 
 #[test]

@@ -565,7 +565,10 @@ fn websocket_has_spans_until_its_end() {
     ));
     assert!(client.head().starts_with("HTTP/1.1 101 "));
     assert!(collector.received().is_empty());
+    let open = || served.metric("gwd_websocket_active", &[]);
+    assert_eq!(open(), 1.0);
     drop(client);
+    eventually("the connection has ended", || open() == 0.0);
     let spans = collector.spans(2);
     let sent = format!("00-{TRACE}-{}-01", hex(&spans[1].span_id));
     assert_eq!(upstream.only().field("traceparent"), [sent]);

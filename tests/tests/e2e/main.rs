@@ -60,6 +60,7 @@ mod rollbacks;
 mod rolling_restart;
 mod routes;
 mod sameness;
+mod scrapes;
 mod secrecy;
 mod served_documents;
 mod signatures;

@@ -1,34 +1,31 @@
 //! Metrics of clients' requests.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use prometheus::proto;
 
 use super::{Registry, Series, status_label, version_label};
-use crate::metrics::families::{Histograms, Numbers, counters, gauges, histograms};
-use crate::telemetry::shard::{BodyBytes, METHODS, RequestKey, Served};
+use crate::metrics::families::{Histograms, Labels, Numbers, counters, gauges, histograms};
+use crate::telemetry::collected::REQUEST_DURATION;
+use crate::telemetry::exemplar::BucketExemplars;
+use crate::telemetry::shard::{BodyBytes, LongLived, METHODS, RequestKey, Served};
 
 impl Registry {
+    /// Collects the metrics of requests. Returns the exemplars of each series of the request
+    /// durations, in the order of the family.
     pub(super) fn collect_requests(
         &self,
         series: &Series,
         families: &mut Vec<proto::MetricFamily>,
-    ) {
+    ) -> Vec<Option<BucketExemplars>> {
         let mut durations = Histograms::new();
+        let mut exemplars: BTreeMap<Labels, BucketExemplars> = BTreeMap::new();
         let mut overheads = Histograms::new();
         let (mut received, mut sent) = (Numbers::new(), Numbers::new());
         for (key, requests) in &series.requests {
-            let RequestKey {
-                route,
-                method,
-                status,
-                version,
-                tls,
-                error,
-                served: _,
-            } = *key;
-            let template = self.names.template(route).unwrap_or_default();
-            let route = self.name(route);
+            let template = self.names.template(key.route).unwrap_or_default();
+            let route = self.name(key.route);
             if route.is_empty() {
                 continue;
             }
@@ -39,15 +36,11 @@ impl Registry {
             let BodyBytes { request, response } = requests.bytes();
             *received.entry(of_route.clone()).or_default() += request as f64;
             *sent.entry(of_route.clone()).or_default() += response as f64;
-            let labels = vec![
-                ("http_route", template.clone()),
-                ("route_id", route.clone()),
-                ("http_request_method", METHODS[usize::from(method)].into()),
-                ("http_response_status_code", status_label(status)),
-                ("network_protocol_version", version_label(version).into()),
-                ("url_scheme", if tls { "https" } else { "http" }.into()),
-                ("error_type", error.0.into()),
-            ];
+            let labels = labels_of(*key, template, route);
+            let sampled = requests.exemplars();
+            if sampled.iter().any(Option::is_some) {
+                add_newest(exemplars.entry(labels.clone()).or_default(), &sampled);
+            }
             durations
                 .entry(labels)
                 .or_default()
@@ -57,8 +50,12 @@ impl Registry {
                 .or_default()
                 .add(&requests.overheads());
         }
+        let exemplars = durations
+            .keys()
+            .map(|labels| exemplars.get(labels).copied());
+        let exemplars = exemplars.collect();
         families.push(histograms(
-            "http_server_request_duration_seconds",
+            REQUEST_DURATION,
             "Time from a request's head to the last byte of its response.",
             &durations,
         ));
@@ -83,11 +80,60 @@ impl Registry {
 served them.",
             &by_version(series),
         ));
-        families.push(gauges(
-            "http_server_active_requests",
-            "Requests in flight.",
-            &active(series),
-        ));
+        collect_active(series, families);
+        exemplars
+    }
+}
+
+fn labels_of(key: RequestKey, template: String, route: String) -> Labels {
+    let scheme = if key.tls { "https" } else { "http" };
+    vec![
+        ("http_route", template),
+        ("route_id", route),
+        (
+            "http_request_method",
+            METHODS[usize::from(key.method)].into(),
+        ),
+        ("http_response_status_code", status_label(key.status)),
+        (
+            "network_protocol_version",
+            version_label(key.version).into(),
+        ),
+        ("url_scheme", scheme.into()),
+        ("error_type", key.error.0.into()),
+    ]
+}
+
+/// Collects the numbers of requests in flight, and of exchanges that can stay open for long.
+fn collect_active(series: &Series, families: &mut Vec<proto::MetricFamily>) {
+    families.push(gauges(
+        "http_server_active_requests",
+        "Requests in flight.",
+        &active(series),
+    ));
+    let open = |kind: LongLived| {
+        let counts = series.long_lived.iter();
+        let counts = counts.map(|worker| worker[kind as usize].load(Ordering::Relaxed));
+        Numbers::from([(Vec::new(), counts.sum::<i64>() as f64)])
+    };
+    families.push(gauges(
+        "gwd_websocket_active",
+        "Open WebSocket connections of clients.",
+        &open(LongLived::WebSocket),
+    ));
+    families.push(gauges(
+        "gwd_grpc_streams_active",
+        "gRPC calls of clients in flight.",
+        &open(LongLived::Grpc),
+    ));
+}
+
+/// Replaces exemplars by newer ones.
+fn add_newest(all: &mut BucketExemplars, more: &BucketExemplars) {
+    for (one, other) in all.iter_mut().zip(more) {
+        if other.map(|other| other.unix_ms) > one.map(|one| one.unix_ms) {
+            *one = *other;
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Registry, Series};
-use crate::telemetry::shard::{BOUNDS_NS, CLIENT_GROUPS, ServedCounts};
+use crate::telemetry::histogram::BOUNDS_NS;
+use crate::telemetry::refusals::CLIENT_GROUPS;
+use crate::telemetry::shard::ServedCounts;
 
 pub(crate) use crate::telemetry::shard::Served;
 
@@ -253,6 +255,7 @@ mod tests {
                 bytes: BodyBytes::default(),
                 is_error,
                 refused: (!is_error).then_some([10, 0, 0, 1].into()),
+                sampled: None,
             };
             shard.request(key, &ended);
         }

@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use prometheus::proto;
 
 use super::{Registry, Series, status_label};
-use crate::metrics::families::{Histograms, Numbers, counters, gauges, histograms, sums, value};
+use crate::metrics::families::{
+    Histograms, Numbers, Sum, counters, gauges, histograms, sums, value,
+};
 use crate::metrics::{found, keys, upstream_states};
 use crate::telemetry::shard::{BodyBytes, CallKey, METHODS};
 
@@ -79,6 +81,17 @@ impl Registry {
             "Connections to upstreams.",
             &sums(connections),
         ));
+        let mut opened = Histograms::new();
+        for (upstream, gauge) in &series.pools {
+            let labels = vec![("upstream", self.name(*upstream))];
+            let counted = gauge.opened.counted();
+            opened.entry(labels).or_default().add(&counted);
+        }
+        families.push(histograms(
+            "gwd_upstream_connect_duration_seconds",
+            "Time to open a connection to an upstream, with its TLS handshake; only successful attempts.",
+            &opened,
+        ));
         let retries = series.retries.iter().map(|(upstream, reason, count)| {
             let labels = vec![
                 ("upstream", self.name(*upstream)),
@@ -102,6 +115,18 @@ impl Registry {
             "gwd_tls_handshakes_total",
             "TLS handshakes with clients, by result.",
             &sums(handshakes),
+        ));
+        let mut durations = Sum::default();
+        for worker in &series.handshake_durations {
+            durations.add(&worker.counted());
+        }
+        families.push(histograms(
+            "gwd_tls_handshake_duration_seconds",
+            "Time of successful TLS handshakes with clients, from the first byte of the client.",
+            &match series.handshakes.is_empty() {
+                true => Histograms::new(),
+                false => Histograms::from([(Vec::new(), durations)]),
+            },
         ));
     }
 

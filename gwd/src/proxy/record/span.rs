@@ -31,6 +31,13 @@ impl RequestTrace {
         &self.context
     }
 
+    /// Ids of the trace and of the SERVER span, if the trace is sampled.
+    pub(super) fn sampled_ids(&self) -> Option<([u8; 16], [u8; 8])> {
+        let server = &self.context.server;
+        let ids = (server.trace_id, server.span_id);
+        server.is_sampled().then_some(ids)
+    }
+
     /// Adds the ids of the trace and of the SERVER span, and the sampling decision, to an access
     /// log line.
     pub(super) fn write_to(&self, out: &mut Vec<u8>) {

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
-use prometheus::proto::MetricFamily;
 use prost::Message as _;
 use tokio::time::{Duration, Instant, sleep_until};
 
@@ -11,6 +10,7 @@ use super::delivery::Delivery;
 use super::series::SeriesStarts;
 use super::{MetricSettings, Stop, resource_of, scope};
 use crate::runtime::clock::unix_ms;
+use crate::telemetry::collected::Collected;
 use crate::telemetry::process::DropReason;
 
 /// Maximum number of data points in a message. A message of histograms then has about 2 MiB, and
@@ -21,7 +21,7 @@ const MESSAGE_POINTS: usize = 4_096;
 pub(crate) struct MetricExport {
     interval: Duration,
     delivery: Delivery,
-    collect: Box<dyn Fn() -> Vec<MetricFamily> + Send>,
+    collect: Box<dyn Fn() -> Collected + Send>,
     starts: SeriesStarts,
     stop: Stop,
 }
@@ -30,7 +30,7 @@ impl MetricExport {
     pub(crate) fn new(
         settings: &MetricSettings,
         delivery: Delivery,
-        collect: Box<dyn Fn() -> Vec<MetricFamily> + Send>,
+        collect: Box<dyn Fn() -> Collected + Send>,
         stop: Stop,
     ) -> Self {
         Self {
@@ -62,9 +62,9 @@ impl MetricExport {
     /// Exports the metrics once. If a message cannot be delivered, the rest is dropped: the next
     /// export has the new values of all series.
     async fn export(&mut self) {
-        let families = (self.collect)();
-        let metrics = self.starts.metrics(&families, unix_ns(), MESSAGE_POINTS);
-        drop(families);
+        let collected = (self.collect)();
+        let metrics = self.starts.metrics(&collected, unix_ns(), MESSAGE_POINTS);
+        drop(collected);
         let mut messages = messages(metrics).into_iter();
         while let Some((metrics, points)) = messages.next() {
             let body = message(self.delivery.resource(), metrics);

@@ -3,16 +3,20 @@
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::metrics::v1::exemplar::Value as ExemplarValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum,
+    AggregationTemporality, Exemplar as OtlpExemplar, Gauge, Histogram, HistogramDataPoint, Metric,
+    NumberDataPoint, Sum,
 };
 use prometheus::proto::{LabelPair, Metric as Sample, MetricFamily, MetricType};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::attributes::{attribute, text};
 use super::metric_names::{MetricName, attribute_of};
+use crate::telemetry::collected::Collected;
+use crate::telemetry::exemplar::BucketExemplars;
 
 /// Gauge that OpenTelemetry's conventions define as a sum that also falls.
 const ACTIVE_REQUESTS: &str = "http_server_active_requests";
@@ -50,15 +54,23 @@ impl SeriesStarts {
     /// with more data points is there several times.
     pub(super) fn metrics(
         &mut self,
-        families: &[MetricFamily],
+        collected: &Collected,
         now_ns: u64,
         points_max: usize,
     ) -> Vec<(Metric, usize)> {
         self.exports += 1;
-        let mut metrics = Vec::with_capacity(families.len());
-        for family in families {
-            for samples in family.get_metric().chunks(points_max) {
-                metrics.push((self.metric(family, samples, now_ns), samples.len()));
+        let mut metrics = Vec::with_capacity(collected.families.len());
+        for family in &collected.families {
+            for (chunk, samples) in family.get_metric().chunks(points_max).enumerate() {
+                let mut metric = self.metric(family, samples, now_ns);
+                if let Some(Data::Histogram(histogram)) = &mut metric.data {
+                    let first = chunk * points_max;
+                    for (at, point) in histogram.data_points.iter_mut().enumerate() {
+                        let found = collected.exemplars_of(family.name(), first + at);
+                        point.exemplars = found.map(exemplars).unwrap_or_default();
+                    }
+                }
+                metrics.push((metric, samples.len()));
             }
         }
         let exports = self.exports;
@@ -191,6 +203,19 @@ fn number(sample: &Sample, value: f64, [start_ns, now_ns]: [u64; 2]) -> NumberDa
     }
 }
 
+/// Exemplars of the buckets of a histogram.
+fn exemplars(all: &BucketExemplars) -> Vec<OtlpExemplar> {
+    let all = all.iter().flatten();
+    let all = all.map(|one| OtlpExemplar {
+        time_unix_nano: one.unix_ms.saturating_mul(1_000_000),
+        span_id: one.span_id.to_vec(),
+        trace_id: one.trace_id.to_vec(),
+        value: Some(ExemplarValue::AsDouble(one.duration_ns as f64 / 1e9)),
+        ..OtlpExemplar::default()
+    });
+    all.collect()
+}
+
 /// Attributes of labels. Prometheus and OpenTelemetry agree that an empty label is none.
 fn attributes(labels: &[LabelPair]) -> Vec<opentelemetry_proto::tonic::common::v1::KeyValue> {
     let labels = labels.iter().filter(|label| !label.value().is_empty());
@@ -221,13 +246,20 @@ mod tests {
         ]
     }
 
+    fn without_exemplars(family: MetricFamily) -> Collected {
+        Collected {
+            families: vec![family],
+            exemplars: Vec::new(),
+        }
+    }
+
     fn exported(starts: &mut SeriesStarts, values: &[(&str, f64)], now_ns: u64) -> Vec<[u64; 2]> {
         let series: Numbers = values
             .iter()
             .map(|(route, value)| (of_route(route), *value))
             .collect();
         let family = counters("gwd_x_total", "Help.", &series);
-        let metrics = starts.metrics(&[family], now_ns, 10);
+        let metrics = starts.metrics(&without_exemplars(family), now_ns, 10);
         let [(Metric { data, .. }, count)] = &metrics[..] else {
             panic!("{metrics:?}");
         };
@@ -262,7 +294,7 @@ mod tests {
             .map(|route| (of_route(&route.to_string()), 1.0))
             .collect();
         let family = gauges("gwd_y_ratio", "Help.", &series);
-        let metrics = SeriesStarts::new(BEGAN).metrics(&[family], 200, 10);
+        let metrics = SeriesStarts::new(BEGAN).metrics(&without_exemplars(family), 200, 10);
         let counts: Vec<usize> = metrics.iter().map(|(_, count)| *count).collect();
         assert_eq!(counts, [10, 10, 5]);
         let (metric, _) = &metrics[2];
