@@ -5,4 +5,5 @@ pub(crate) mod families;
 pub(crate) mod found;
 mod keys;
 pub(crate) mod registry;
+pub(crate) mod table;
 pub(crate) mod upstream_states;

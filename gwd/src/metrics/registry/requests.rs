@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use prometheus::proto;
 
 use super::{Registry, Series, status_label, version_label};
-use crate::metrics::families::{Histograms, Numbers, counters, gauges, histograms};
+use crate::metrics::families::{Histograms, Numbers, histograms, numbers};
+use crate::metrics::table;
 use crate::telemetry::shard::{BodyBytes, METHODS, RequestKey, Served};
 
 impl Registry {
@@ -58,36 +59,14 @@ impl Registry {
                 .add(&requests.overheads());
         }
         families.push(histograms(
-            "http_server_request_duration_seconds",
-            "Time from a request's head to the last byte of its response.",
+            &table::SERVER_REQUEST_DURATION_SECONDS,
             &durations,
         ));
-        families.push(histograms(
-            "gwd_overhead_seconds",
-            "Time that the gateway itself spends on a request.",
-            &overheads,
-        ));
-        families.push(counters(
-            "http_server_request_body_bytes_total",
-            "Bytes of request bodies that clients sent.",
-            &received,
-        ));
-        families.push(counters(
-            "http_server_response_body_bytes_total",
-            "Bytes of response bodies sent to clients.",
-            &sent,
-        ));
-        families.push(counters(
-            "gwd_release_requests_total",
-            "Requests while a node served two versions of a progressive release, by the version that \
-served them.",
-            &by_version(series),
-        ));
-        families.push(gauges(
-            "http_server_active_requests",
-            "Requests in flight.",
-            &active(series),
-        ));
+        families.push(histograms(&table::OVERHEAD_SECONDS, &overheads));
+        families.push(numbers(&table::SERVER_REQUEST_BODY_BYTES_TOTAL, &received));
+        families.push(numbers(&table::SERVER_RESPONSE_BODY_BYTES_TOTAL, &sent));
+        families.push(numbers(&table::RELEASE_REQUESTS_TOTAL, &by_version(series)));
+        families.push(numbers(&table::SERVER_ACTIVE_REQUESTS, &active(series)));
     }
 }
 
