@@ -18,6 +18,7 @@ pub mod openssl;
 pub mod peers;
 pub mod process;
 pub mod project;
+pub mod promql;
 pub mod server;
 pub mod store;
 pub mod upstream;

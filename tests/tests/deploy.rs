@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use e2e::promql::Table;
 use serde_json::Value;
 
 /// Root folder of the repository.
@@ -387,29 +388,42 @@ fn release_workflow_builds_with_a_profile() {
     assert!(order.map(at).is_sorted(), "{commands:?}");
 }
 
-/// Names of metrics in an expression.
-fn metrics(expression: &str) -> BTreeSet<String> {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-    let words = expression.split(|c: char| !is_part(c));
-    let own = |word: &&str| {
-        ["gwd_", "http_server_", "http_client_", "process_"]
-            .iter()
-            .any(|prefix| word.starts_with(prefix))
-    };
-    words.filter(own).map(str::to_owned).collect()
-}
-
 /// Expressions of the dashboard, with Grafana's variables replaced.
 fn panels() -> Vec<String> {
-    let dashboard: Value = serde_json::from_str(&text("deploy/grafana/gwd.json")).unwrap();
+    let dashboard = dashboard();
+    let all = targets(&dashboard).map(|target| target["expr"].as_str().unwrap().to_owned());
+    all.map(|text| without_variables(&text)).collect()
+}
+
+fn dashboard() -> Value {
+    serde_json::from_str(&text("deploy/grafana/gwd.json")).unwrap()
+}
+
+/// Queries of all panels.
+fn targets(dashboard: &Value) -> impl Iterator<Item = &Value> {
     let panels = dashboard["panels"].as_array().unwrap().iter();
-    let targets = panels
-        .filter_map(|panel| panel["targets"].as_array())
-        .flatten();
-    let expressions = targets.map(|target| target["expr"].as_str().unwrap().to_owned());
-    expressions
-        .map(|text| text.replace("$__rate_interval", "5m").replace(['$'], ""))
-        .collect()
+    let targets = panels.filter_map(|panel| panel["targets"].as_array());
+    targets.flatten()
+}
+
+fn without_variables(expression: &str) -> String {
+    expression
+        .replace("$__rate_interval", "5m")
+        .replace(['$'], "")
+}
+
+/// Labels in a template: `{{label}}` of Grafana, `{{ $labels.label }}` of Prometheus.
+fn labels_in(template: &str) -> BTreeSet<String> {
+    let parts = template.split("{{").skip(1);
+    let parts = parts.filter_map(|part| Some(part.split_once("}}")?.0.trim()));
+    let labels = parts.filter_map(|part| match part.strip_prefix('$') {
+        None => Some(part.to_owned()),
+        Some(value) => {
+            let label = value.strip_prefix("labels.")?;
+            Some(label.split([' ', '|']).next()?.to_owned())
+        }
+    });
+    labels.collect()
 }
 
 /// Expressions of the alerts and recorded rates.
@@ -421,39 +435,62 @@ fn rules() -> Vec<Value> {
         .collect()
 }
 
+/// `docs/metrics.md` is the table with which gwd registers its metrics.
 #[test]
 fn alerts_and_dashboard_use_metrics_of_gwd() {
-    let mut sources = String::new();
-    let mut folders = vec![root().join("gwd/src")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => folders.push(path),
-                false => sources += &std::fs::read_to_string(path).unwrap(),
-            }
+    let mut table = Table::of_page(&text("docs/metrics.md"));
+    let rules = rules();
+    for rule in rules.iter().filter(|rule| rule["record"].is_string()) {
+        let (name, expression) = (&rule["record"], rule["expr"].as_str().unwrap());
+        let labels = table
+            .labels(expression)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        table.record(name.as_str().unwrap(), labels);
+    }
+    let check = |name: &Value, expression: &Value, templates: &[&Value]| {
+        let expression = without_variables(expression.as_str().unwrap());
+        let labels = table.labels(&expression);
+        let labels = labels.unwrap_or_else(|error| panic!("{name}: {error} in {expression}"));
+        for template in templates.iter().filter_map(|template| template.as_str()) {
+            let used = labels_in(template);
+            assert!(
+                used.is_subset(&labels),
+                "{name}: {template} has not all of {used:?}"
+            );
         }
+    };
+    let mut count = 0;
+    for alert in rules.iter().filter(|rule| rule["alert"].is_string()) {
+        let summary = &alert["annotations"]["summary"];
+        check(&alert["alert"], &alert["expr"], &[summary]);
+        count += 1;
     }
-    let expressions = rules()
-        .into_iter()
-        .map(|rule| rule["expr"].as_str().unwrap().to_owned());
-    let all: Vec<String> = expressions.chain(panels()).collect();
-    assert!(all.len() > 60, "{}", all.len());
-    let mut used = BTreeSet::new();
-    for expression in &all {
-        used.extend(metrics(expression));
+    let dashboard = dashboard();
+    for target in targets(&dashboard) {
+        check(&target["expr"], &target["expr"], &[&target["legendFormat"]]);
+        count += 1;
     }
-    for metric in &used {
-        let names = ["", "_bucket", "_count", "_sum"];
-        let base = names
-            .iter()
-            .filter_map(|suffix| metric.strip_suffix(suffix));
-        let is_known = base
-            .into_iter()
-            .any(|name| sources.contains(&format!("\"{name}\"")));
-        assert!(is_known, "{metric} is not a metric of gwd");
+    for annotation in dashboard["annotations"]["list"].as_array().unwrap() {
+        check(
+            &annotation["name"],
+            &annotation["expr"],
+            &[&annotation["textFormat"]],
+        );
+        count += 1;
     }
-    assert!(used.len() > 40, "{used:?}");
+    for variable in dashboard["templating"]["list"].as_array().unwrap() {
+        let query = variable["query"].as_str().unwrap();
+        let Some(query) = query.strip_prefix("label_values(") else {
+            continue;
+        };
+        let (series, label) = query.trim_end_matches(')').split_once(", ").unwrap();
+        let labels = table
+            .labels(series)
+            .unwrap_or_else(|error| panic!("{query}: {error}"));
+        assert!(labels.contains(label), "{query}: no label `{label}`");
+        count += 1;
+    }
+    assert!(count > 60, "{count}");
 }
 
 #[test]

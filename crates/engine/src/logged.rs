@@ -39,7 +39,22 @@ impl LoggedForms<'_> {
     }
 }
 
-impl RouteRef<'_> {
+impl<'s> RouteRef<'s> {
+    /// Path parameters of a request, with their byte ranges in the path.
+    #[must_use]
+    pub fn path_parameters(&self, path: &str) -> Vec<(&'s str, Range<usize>)> {
+        match self.operation.owns {
+            Owns::Described => {
+                let bound = self
+                    .operation
+                    .template
+                    .bind(path, self.mount.base_path.len());
+                bound.into_iter().collect()
+            }
+            Owns::Undeclared | Owns::Unmatched => Vec::new(),
+        }
+    }
+
     /// Byte ranges of the path that the access log does not show in plain text, each with the form
     /// that the log shows instead.
     fn hidden_parts(&self, path: &str) -> impl Iterator<Item = (Range<usize>, LogForm)> {

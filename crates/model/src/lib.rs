@@ -35,6 +35,7 @@ mod invariants;
 mod later;
 pub mod limits;
 mod logged;
+mod logged_fields;
 mod login_paths;
 mod lookalike_conditions;
 pub mod lower;

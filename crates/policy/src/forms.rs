@@ -206,6 +206,31 @@ pub static HASH_KEY: Form = Form {
     },
 };
 
+/// Name of a field in the access log.
+pub static LOG_FIELD: Form = Form {
+    what: "a name such as `tenant_id`, in lower case",
+    pattern: "[a-z][a-z0-9_]{0,63}",
+    fits: |text| {
+        let is_rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let starts = text
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_lowercase());
+        starts && text.len() <= 64 && text.bytes().all(is_rest)
+    },
+};
+
+/// Source of a field in the access log: a property of requests.
+pub static LOG_SOURCE: Form = Form {
+    what: "`header:NAME`, `cookie:NAME`, `query:NAME`, `path:NAME` or `claim:NAME`",
+    pattern: r"(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+|(query|path|claim):\S+",
+    fits: |text| match text.split_once(':') {
+        Some(("header" | "cookie", name)) => (FIELD.fits)(name),
+        Some(("query" | "path" | "claim", name)) => is_word(name),
+        Some(_) | None => false,
+    },
+};
+
 /// Time zone of the IANA database.
 pub static TIME_ZONE: Form = Form {
     what: "a time zone such as `UTC` or `Europe/Berlin`",

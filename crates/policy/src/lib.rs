@@ -336,6 +336,7 @@ policies! {
     17 "body_limit"       BodyLimit      traffic::body_limit;
     18 "threat"           Threat         guard::threat;
     19 "ext_proc"         ExtProc        guard::ext_proc;
+    20 "log_fields"       LogFields      traffic::log_fields;
     100 "timeout"         Timeout        traffic::timeout;
     102 "retry"           Retry          traffic::retry;
     103 "circuit_breaker" CircuitBreaker traffic::circuit_breaker;

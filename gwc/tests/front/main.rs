@@ -20,6 +20,7 @@ mod identities;
 mod ignored;
 mod json_schema_suite;
 mod key_sets;
+mod log_fields;
 mod loops;
 mod many_environments;
 mod mounts;

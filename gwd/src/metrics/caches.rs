@@ -9,7 +9,8 @@ use prometheus::proto;
 use serde_json::{Value, json};
 
 use crate::answers::joined::Size;
-use crate::metrics::families::{Numbers, counters, gauges};
+use crate::metrics::families::{Numbers, numbers};
+use crate::metrics::table;
 use crate::published::Shared;
 
 /// Size of a cache or table: entries, bytes and evictions.
@@ -75,21 +76,9 @@ pub(super) fn collect(shared: &Shared, families: &mut Vec<proto::MetricFamily>) 
             evicted.insert(labels(), count as f64);
         }
     }
-    families.push(gauges(
-        "gwd_cache_entries",
-        "Entries of a cache or of a table of used credentials.",
-        &entries,
-    ));
-    families.push(gauges(
-        "gwd_cache_bytes",
-        "Estimated size of a cache or of a table of used credentials.",
-        &bytes,
-    ));
-    families.push(counters(
-        "gwd_cache_evicted_total",
-        "Entries that a cache removed to make room.",
-        &evicted,
-    ));
+    families.push(numbers(&table::CACHE_ENTRIES, &entries));
+    families.push(numbers(&table::CACHE_BYTES, &bytes));
+    families.push(numbers(&table::CACHE_EVICTED_TOTAL, &evicted));
 }
 
 /// Element `caches` of the status: the size of each cache and table.

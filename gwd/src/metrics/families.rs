@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::proto;
 
+use super::table::{Kind, Metric};
 use crate::telemetry::histogram::{BOUNDS_NS, Counted};
 
 /// Histograms by labels.
@@ -63,39 +64,49 @@ impl Sum {
     }
 }
 
-/// Metric family of histograms.
-pub(crate) fn histograms(name: &str, help: &str, series: &Histograms) -> proto::MetricFamily {
+/// Metric family of a histogram.
+pub(crate) fn histograms(metric: &Metric, series: &Histograms) -> proto::MetricFamily {
     let metrics = series.iter().map(|(labels, sum)| {
-        let mut metric = metric(labels);
-        metric.set_histogram(sum.proto());
-        metric
+        let mut one = of_labels(metric, labels);
+        one.set_histogram(sum.proto());
+        one
     });
-    family(name, help, proto::MetricType::HISTOGRAM, metrics.collect())
+    family(metric, proto::MetricType::HISTOGRAM, metrics.collect())
 }
 
-pub(crate) fn counters(name: &str, help: &str, series: &Numbers) -> proto::MetricFamily {
+/// Metric family of a counter or gauge.
+///
+/// # Panics
+/// If the metric is a histogram.
+pub(crate) fn numbers(metric: &Metric, series: &Numbers) -> proto::MetricFamily {
+    let kind = match metric.kind {
+        Kind::Counter => proto::MetricType::COUNTER,
+        Kind::Gauge => proto::MetricType::GAUGE,
+        Kind::Histogram => panic!("`{}` is a histogram", metric.name),
+    };
     let metrics = series.iter().map(|(labels, value)| {
-        let mut counter = proto::Counter::default();
-        counter.set_value(*value);
-        let mut metric = metric(labels);
-        metric.set_counter(counter);
-        metric
+        let mut one = of_labels(metric, labels);
+        if metric.kind == Kind::Counter {
+            let mut counter = proto::Counter::default();
+            counter.set_value(*value);
+            one.set_counter(counter);
+        } else {
+            let mut gauge = proto::Gauge::default();
+            gauge.set_value(*value);
+            one.set_gauge(gauge);
+        }
+        one
     });
-    family(name, help, proto::MetricType::COUNTER, metrics.collect())
+    family(metric, kind, metrics.collect())
 }
 
-pub(crate) fn gauges(name: &str, help: &str, series: &Numbers) -> proto::MetricFamily {
-    let metrics = series.iter().map(|(labels, value)| {
-        let mut gauge = proto::Gauge::default();
-        gauge.set_value(*value);
-        let mut metric = metric(labels);
-        metric.set_gauge(gauge);
-        metric
-    });
-    family(name, help, proto::MetricType::GAUGE, metrics.collect())
-}
-
-fn metric(labels: &[(&'static str, String)]) -> proto::Metric {
+/// Series of a metric, without a value.
+fn of_labels(metric: &Metric, labels: &[(&'static str, String)]) -> proto::Metric {
+    debug_assert!(
+        labels.iter().all(|(name, _)| metric.labels.contains(name)),
+        "a label of `{}` is not in the table: {labels:?}",
+        metric.name
+    );
     let pairs = labels.iter().map(|(name, value)| {
         let mut pair = proto::LabelPair::default();
         pair.set_name((*name).to_owned());
@@ -106,15 +117,14 @@ fn metric(labels: &[(&'static str, String)]) -> proto::Metric {
 }
 
 fn family(
-    name: &str,
-    help: &str,
+    metric: &Metric,
     kind: proto::MetricType,
-    metrics: Vec<proto::Metric>,
+    series: Vec<proto::Metric>,
 ) -> proto::MetricFamily {
     let mut family = proto::MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
+    family.set_name(metric.name.to_owned());
+    family.set_help(metric.help.to_owned());
     family.set_field_type(kind);
-    family.set_metric(metrics);
+    family.set_metric(series);
     family
 }

@@ -4,12 +4,13 @@
 use std::sync::atomic::Ordering;
 
 use crate::metrics::families::Numbers;
+use crate::metrics::table::{self, Metric};
 use crate::published::Shared;
 
-/// Metrics of host discovery: name, help text and value of each.
+/// Metrics of host discovery: each with its values.
 pub(crate) struct DiscoveryMetrics {
-    pub(crate) gauges: [(&'static str, &'static str, Numbers); 2],
-    pub(crate) counters: [(&'static str, &'static str, Numbers); 1],
+    pub(crate) gauges: [(&'static Metric, Numbers); 2],
+    pub(crate) counters: [(&'static Metric, Numbers); 1],
 }
 
 /// Reads the host-discovery metrics (hosts, age, answers) for a scrape.
@@ -38,21 +39,9 @@ pub(crate) fn read(shared: &Shared) -> DiscoveryMetrics {
     }
     DiscoveryMetrics {
         gauges: [
-            (
-                "gwd_upstream_endpoints",
-                "Number of hosts of an upstream.",
-                hosts,
-            ),
-            (
-                "gwd_upstream_endpoint_age_seconds",
-                "Time since the hosts of an upstream were last confirmed, by the source with the oldest answer.",
-                ages,
-            ),
+            (&table::UPSTREAM_ENDPOINTS, hosts),
+            (&table::UPSTREAM_ENDPOINT_AGE_SECONDS, ages),
         ],
-        counters: [(
-            "gwd_upstream_discovery_total",
-            "Answers of name servers and files about the hosts of an upstream, by result.",
-            answers,
-        )],
+        counters: [(&table::UPSTREAM_DISCOVERY_TOTAL, answers)],
     }
 }

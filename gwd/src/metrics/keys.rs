@@ -1,13 +1,14 @@
 //! Metrics of the key sets that the verifiers of the running versions fetch.
 
 use crate::metrics::families::Numbers;
+use crate::metrics::table::{self, Metric};
 use crate::published::Shared;
 use crate::runtime::clock;
 
-/// Metrics of the key sets: name, help text and value of each.
+/// Metrics of the key sets: each with its values.
 pub(crate) struct KeySetMetrics {
-    pub(crate) gauges: [(&'static str, &'static str, Numbers); 2],
-    pub(crate) counters: [(&'static str, &'static str, Numbers); 1],
+    pub(crate) gauges: [(&'static Metric, Numbers); 2],
+    pub(crate) counters: [(&'static Metric, Numbers); 1],
 }
 
 /// Reads the key-set metrics (keys, age, fetches) for a scrape.
@@ -34,17 +35,9 @@ pub(crate) fn read(shared: &Shared) -> KeySetMetrics {
     }
     KeySetMetrics {
         gauges: [
-            (
-                "gwd_key_set_keys",
-                "Number of keys in a fetched key set.",
-                keys,
-            ),
-            (
-                "gwd_key_set_age_seconds",
-                "Time since a key set was fetched.",
-                ages,
-            ),
+            (&table::KEY_SET_KEYS, keys),
+            (&table::KEY_SET_AGE_SECONDS, ages),
         ],
-        counters: [("gwd_key_set_fetches_total", "Fetches of key sets.", fetches)],
+        counters: [(&table::KEY_SET_FETCHES_TOTAL, fetches)],
     }
 }

@@ -6,4 +6,5 @@ pub(crate) mod found;
 mod keys;
 pub(crate) mod openmetrics;
 pub(crate) mod registry;
+pub(crate) mod table;
 pub(crate) mod upstream_states;

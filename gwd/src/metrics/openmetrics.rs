@@ -145,7 +145,8 @@ fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::families::{Histograms, Numbers, Sum, counters, gauges, histograms};
+    use crate::metrics::families::{Histograms, Numbers, Sum, histograms, numbers};
+    use crate::metrics::table::{Kind, Metric as Described};
 
     fn without_exemplars(families: Vec<MetricFamily>) -> Collected {
         Collected {
@@ -154,13 +155,25 @@ mod tests {
         }
     }
 
+    const fn described(name: &'static str, kind: Kind, help: &'static str) -> Described {
+        Described {
+            name,
+            kind,
+            labels: &["policy"],
+            help,
+        }
+    }
+
     #[test]
     fn text_has_the_form_of_openmetrics() {
         let of = |value: &str| vec![("policy", value.to_owned())];
+        let counter = described("gwd_x_total", Kind::Counter, "Help.");
+        let gauge = described("gwd_y", Kind::Gauge, "A \"b\".");
+        let other = described("gwd_z", Kind::Gauge, "C.");
         let collected = without_exemplars(vec![
-            counters("gwd_x_total", "Help.", &Numbers::from([(of("a"), 2.0)])),
-            gauges("gwd_y", "A \"b\".", &Numbers::from([(Vec::new(), 0.5)])),
-            gauges("gwd_z", "C.", &Numbers::from([(of("a\"b\\c\nd"), 1.0)])),
+            numbers(&counter, &Numbers::from([(of("a"), 2.0)])),
+            numbers(&gauge, &Numbers::from([(Vec::new(), 0.5)])),
+            numbers(&other, &Numbers::from([(of("a\"b\\c\nd"), 1.0)])),
         ]);
         let expected = r#"# TYPE gwd_x counter
 # HELP gwd_x Help.
@@ -175,7 +188,8 @@ gwd_z{policy="a\"b\\c\nd"} 1
 "#;
         assert_eq!(encode(&collected), expected);
         let empty = Histograms::from([(of("a"), Sum::default())]);
-        let collected = without_exemplars(vec![histograms("gwd_w_seconds", "Help.", &empty)]);
+        let histogram = described("gwd_w_seconds", Kind::Histogram, "Help.");
+        let collected = without_exemplars(vec![histograms(&histogram, &empty)]);
         let text = encode(&collected);
         for line in [
             "gwd_w_seconds_bucket{policy=\"a\",le=\"1.0\"} 0",

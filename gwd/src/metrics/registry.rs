@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use prometheus::proto;
 
-use crate::metrics::families::{Histograms, Numbers, counters, histograms, value};
+use crate::metrics::families::{Histograms, Numbers, histograms, numbers, value};
+use crate::metrics::table;
 use crate::published::Shared;
 use crate::telemetry::collected::Collected;
 use crate::telemetry::histogram::Histogram;
@@ -257,20 +258,14 @@ fn collect_workers(series: &Series, families: &mut Vec<proto::MetricFamily>) {
         let labels = vec![("worker", worker.to_string())];
         lags.entry(labels).or_default().add(&lag.counted());
     }
-    families.push(histograms(
-        "gwd_worker_loop_lag_seconds",
-        "Duration of an iteration of a worker's event loop, sampled ten times a second: the time that \
-ready events wait.",
-        &lags,
-    ));
+    families.push(histograms(&table::WORKER_LOOP_LAG_SECONDS, &lags));
     let left_out = series
         .log_sampled_out
         .iter()
         .map(|count| value(count))
         .sum();
-    families.push(counters(
-        "gwd_log_sampled_out_total",
-        "Requests without a line in the access log because of its sampling.",
+    families.push(numbers(
+        &table::LOG_SAMPLED_OUT_TOTAL,
         &Numbers::from([(Vec::new(), left_out)]),
     ));
 }

@@ -4,14 +4,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::metrics::families::{Labels, Numbers};
+use crate::metrics::table::{self, Metric};
 use crate::upstream::breaker::{CircuitBreaker, CircuitState};
 use crate::upstream::shared::{Host, State, States};
 use crate::upstream::tally::WHYS;
 
-/// Metrics of the upstreams' states: name, help text and value of each.
+/// Metrics of the upstreams' states: each with its values.
 pub(crate) struct UpstreamMetrics {
-    pub(crate) gauges: [(&'static str, &'static str, Numbers); 3],
-    pub(crate) counters: [(&'static str, &'static str, Numbers); 7],
+    pub(crate) gauges: [(&'static Metric, Numbers); 3],
+    pub(crate) counters: [(&'static Metric, Numbers); 7],
 }
 
 /// Metric values of the upstreams (health, ejections, circuit breakers, retry budgets, queues), by
@@ -124,59 +125,18 @@ impl Values {
     fn into_metrics(self) -> UpstreamMetrics {
         UpstreamMetrics {
             gauges: [
-                (
-                    "gwd_upstream_host_healthy",
-                    "1 if a host receives requests; 0 while it is ejected or fails its health checks.",
-                    self.healthy,
-                ),
-                (
-                    "gwd_circuit_state",
-                    "State of circuit breakers that have changed at least once: 0 closed, 1 half open \
-    (test requests), 2 open.",
-                    self.circuits,
-                ),
-                (
-                    "gwd_upstream_pending_requests",
-                    "Requests that wait for a connection or for its opening.",
-                    self.pending,
-                ),
+                (&table::UPSTREAM_HOST_HEALTHY, self.healthy),
+                (&table::CIRCUIT_STATE, self.circuits),
+                (&table::UPSTREAM_PENDING_REQUESTS, self.pending),
             ],
             counters: [
-                (
-                    "gwd_upstream_ejections_total",
-                    "Hosts that outlier detection ejected.",
-                    self.ejections,
-                ),
-                (
-                    "gwd_circuit_transitions_total",
-                    "Transitions of circuit breakers: opened, half opened, closed.",
-                    self.turns,
-                ),
-                (
-                    "gwd_retry_budget_exhausted_total",
-                    "Retries that the budget did not admit.",
-                    self.exhausted,
-                ),
-                (
-                    "gwd_upstream_retries_given_up_total",
-                    "Retries that were not made because the request's body could not be sent again.",
-                    self.unrepeatable,
-                ),
-                (
-                    "gwd_upstream_health_checks_total",
-                    "Health checks that the gateway made.",
-                    self.checks,
-                ),
-                (
-                    "gwd_upstream_connect_failures_total",
-                    "Failed attempts to open a connection for a request.",
-                    self.missed,
-                ),
-                (
-                    "gwd_upstream_connections_full_total",
-                    "Requests that found all connections of the upstream in use.",
-                    self.full,
-                ),
+                (&table::UPSTREAM_EJECTIONS_TOTAL, self.ejections),
+                (&table::CIRCUIT_TRANSITIONS_TOTAL, self.turns),
+                (&table::RETRY_BUDGET_EXHAUSTED_TOTAL, self.exhausted),
+                (&table::UPSTREAM_RETRIES_GIVEN_UP_TOTAL, self.unrepeatable),
+                (&table::UPSTREAM_HEALTH_CHECKS_TOTAL, self.checks),
+                (&table::UPSTREAM_CONNECT_FAILURES_TOTAL, self.missed),
+                (&table::UPSTREAM_CONNECTIONS_FULL_TOTAL, self.full),
             ],
         }
     }

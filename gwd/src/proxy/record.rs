@@ -5,6 +5,7 @@
 //! keep a snapshot in memory.
 
 mod error;
+mod fields;
 mod line;
 mod span;
 

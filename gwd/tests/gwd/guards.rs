@@ -270,9 +270,8 @@ fn failing_release_returns_to_the_base_by_itself() {
     assert_eq!(status_of(&gwd, "/v1"), 200);
 }
 
-/// The guard has seen enough after its least number of requests, if all of them fail: 35 failures
-/// reach the bound of the test after 400 requests without one. On a busy machine, a round can take
-/// longer; a guard that is evaluated too rarely fails all of them.
+/// The guard has seen enough after its least number of requests, if all of them fail. On a busy
+/// machine, a round can take longer; a guard that is evaluated too rarely fails all of them.
 #[test]
 fn node_returns_within_a_second_of_the_verdict() {
     let status = Arc::new(AtomicUsize::new(500));

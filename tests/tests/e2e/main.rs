@@ -34,6 +34,7 @@ mod judged_traffic;
 mod key_sets;
 mod kills;
 mod limits;
+mod log_fields;
 mod logged;
 mod logins;
 mod mutual_tls;

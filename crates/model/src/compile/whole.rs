@@ -12,8 +12,8 @@ use crate::{
     merged_paths, open, outbound, preflights, processors, requested, routes, series,
 };
 use crate::{
-    hidden_limits, logged, login_paths, mixed_identity, not_forwarded, read_before_set,
-    removed_parameters, settings, verifiers,
+    hidden_limits, logged, logged_fields, login_paths, mixed_identity, not_forwarded,
+    read_before_set, removed_parameters, settings, verifiers,
 };
 use crate::{
     signing_keys, small_bodies, stripped_keys, unchecked_alternative, unknown_issuer, unvalidated,
@@ -65,6 +65,7 @@ impl Whole<'_> {
         removed_parameters::check(settings, apis, sink);
         not_forwarded::check(files, apis, sink);
         logged::check(files, apis, sink);
+        logged_fields::check(files, settings, apis, sink);
         unchecked_alternative::check(apis, sink);
         unknown_issuer::check(settings, apis, sink);
         unknown_issuer::check_any(settings, apis, sink);

@@ -57,21 +57,7 @@ pub fn shown_query(
     (names, parameters): HiddenParameters<'_>,
     hide: impl Fn(LogForm, &str) -> String,
 ) -> Option<String> {
-    let form = |name: &str| {
-        let name = &*decode_query(name);
-        // Also hide the value if the decoded name still has an escape or is not UTF-8: a server
-        // could decode the name to that of a credential.
-        if name.contains(&b'%') || std::str::from_utf8(name).is_err() || names.has(name) {
-            return Some((LogForm::Redact, false));
-        }
-        if let Some(own) = parameters.own_form(name) {
-            // Names inside a redacted object may be data of the client.
-            let is_inner = own.form == LogForm::Redact && has_inner_name(name, &own.name);
-            return (own.form != LogForm::Keep).then_some((own.form, is_inner));
-        }
-        let is_known = SECRET_NAMES.find(name).is_some();
-        is_known.then_some((LogForm::Redact, false))
-    };
+    let form = |name: &str| form_in_query(&decode_query(name), (names, parameters));
     let mut pairs = query.split('&');
     if pairs.all(|pair| secret_value(pair, form).is_none()) {
         return None;
@@ -96,6 +82,39 @@ pub fn shown_query(
         }
     }
     Some(shown)
+}
+
+/// Form in which logs show the values of a query parameter, given its decoded name. The flag is true
+/// for a member of a redacted object, whose name may be data of the client. `None`: as sent.
+fn form_in_query(
+    name: &[u8],
+    (names, parameters): HiddenParameters<'_>,
+) -> Option<(LogForm, bool)> {
+    // Also hide the value if the decoded name still has an escape or is not UTF-8: a server could
+    // decode the name to that of a credential.
+    if name.contains(&b'%') || std::str::from_utf8(name).is_err() || names.has(name) {
+        return Some((LogForm::Redact, false));
+    }
+    if let Some(own) = parameters.own_form(name) {
+        // Names inside a redacted object may be data of the client.
+        let is_inner = own.form == LogForm::Redact && has_inner_name(name, &own.name);
+        return (own.form != LogForm::Keep).then_some((own.form, is_inner));
+    }
+    let is_known = SECRET_NAMES.find(name).is_some();
+    is_known.then_some((LogForm::Redact, false))
+}
+
+/// Form in which logs show the values of a query parameter of a security scheme, or of an operation
+/// that hides it. Usual names of credentials are not hidden here. `None`: as sent.
+pub(crate) fn own_form_in_query(
+    name: &str,
+    (names, parameters): HiddenParameters<'_>,
+) -> Option<LogForm> {
+    if names.has(name.as_bytes()) {
+        return Some(LogForm::Redact);
+    }
+    let own = parameters.own_form(name.as_bytes())?;
+    (own.form != LogForm::Keep).then_some(own.form)
 }
 
 /// Part of a path behind the first `;`, or behind an escape of `;`, `?` or `#`. Some servers read

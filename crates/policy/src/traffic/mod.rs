@@ -1,4 +1,5 @@
-//! Policies on traffic: limits, timeouts, retries, circuit breakers, splits and mirrors.
+//! Policies on traffic: limits, timeouts, retries, circuit breakers, splits, mirrors, and fields of
+//! the access log.
 
 pub mod body_limit;
 pub mod cache;
@@ -9,6 +10,7 @@ pub mod cost;
 mod counter;
 pub mod fault;
 pub mod llm;
+pub mod log_fields;
 pub mod mirror;
 pub mod quota;
 pub mod rate_limit;

@@ -162,6 +162,29 @@ pub(super) const KINDS: &[Kind] = &[
             "relax policy-changed policy day limit",
         )
     }),
+    ("the log gets another field", |case| {
+        facts(case, json!({"more": "query:q"}));
+        case.expect("policy changed policy-changed policy facts fields.more.from");
+        Some(())
+    }),
+    ("a log field has another source", |case| {
+        facts(case, json!({"tenant": "header:x-other"}));
+        case.expect("policy changed policy-changed policy facts fields.tenant.from");
+        Some(())
+    }),
+    ("a log field is hashed", |case| {
+        facts(
+            case,
+            json!({"tenant": {"from": "header:x-tenant", "form": "hash"}}),
+        );
+        case.expect("security strengthen policy-changed policy facts fields.tenant.form");
+        Some(())
+    }),
+    ("a hashed log field is shown", |case| {
+        facts(case, json!({"subject": "claim:subject"}));
+        case.expect("security weaken policy-changed policy facts fields.subject.form");
+        Some(())
+    }),
     ("a rate limit only counts", |case| {
         case.new.gateway["policies"]["slow"]["mode"] = json!("log");
         case.expect("policy relax policy-changed policy slow mode");
@@ -297,6 +320,25 @@ pub(super) const KINDS: &[Kind] = &[
         Some(())
     }),
 ];
+
+/// Adds a policy that logs fields to all operations. `changed`: its fields that differ in the new
+/// version.
+fn facts(case: &mut Case, changed: Value) {
+    let fields = json!({
+        "tenant": "header:x-tenant",
+        "subject": {"from": "claim:subject", "form": "hash"},
+    });
+    case.both(|project| {
+        project.gateway["policies"]["facts"] =
+            json!({"kind": "log_fields", "fields": fields.clone()});
+        project.gateway["defaults"]["policies"] = json!(["slow", "edge", "facts"]);
+    });
+    let new = case.new.gateway["policies"]["facts"]["fields"].as_object_mut();
+    let new = new.expect("the fields");
+    for (name, value) in changed.as_object().expect("fields") {
+        new.insert(name.clone(), value.clone());
+    }
+}
 
 /// Changes a value in gateway.yaml to `to`, and expects this line in the section POLICY.
 fn gateway(case: &mut Case, pointer: &str, to: Value, line: &str) -> Option<()> {

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use prometheus::proto;
 
 use super::{Bundles, Registry};
-use crate::metrics::families::{Histograms, Numbers, Sum, counters, gauges, histograms};
+use crate::metrics::families::{Histograms, Numbers, Sum, histograms, numbers};
+use crate::metrics::table;
 
 impl Registry {
     /// Collects the metrics about bundles, keys, secrets, alarms and listeners.
@@ -25,33 +26,23 @@ fn collect_warnings(bundles: &Bundles, families: &mut Vec<proto::MetricFamily>) 
         let labels = vec![("owner", owner.clone()), ("key", key.clone())];
         (labels, *end_s as f64)
     });
-    families.push(gauges(
-        "gwd_signing_key_not_after_timestamp_seconds",
-        "Expiry of the active signing keys of the trust file.",
+    families.push(numbers(
+        &table::SIGNING_KEY_NOT_AFTER_TIMESTAMP_SECONDS,
         &signing_keys.collect(),
     ));
     let stale = bundles.stale_secrets.iter();
     let stale = stale.map(|reference| (vec![("reference", reference.clone())], 1.0));
-    families.push(gauges(
-        "gwd_secret_stale",
-        "Secrets whose source is missing or unusable; their last value stays in use.",
-        &stale.collect(),
-    ));
+    families.push(numbers(&table::SECRET_STALE, &stale.collect()));
     let certificates = bundles.certificates.iter();
     let certificates =
         certificates.map(|(name, end_s)| (vec![("name", name.clone())], *end_s as f64));
-    families.push(gauges(
-        "gwd_tls_cert_not_after_timestamp_seconds",
-        "Expiry of the certificates in use.",
+    families.push(numbers(
+        &table::TLS_CERT_NOT_AFTER_TIMESTAMP_SECONDS,
         &certificates.collect(),
     ));
     let alarms = bundles.alarms.iter();
     let alarms = alarms.map(|alarm| (vec![("alarm", (*alarm).to_owned())], 1.0));
-    families.push(gauges(
-        "gwd_alarm",
-        "Active alarms; traffic is still served.",
-        &alarms.collect(),
-    ));
+    families.push(numbers(&table::ALARM, &alarms.collect()));
 }
 
 /// Collects the running bundle and the activations.
@@ -64,16 +55,11 @@ fn collect_activations(bundles: &Bundles, families: &mut Vec<proto::MetricFamily
         ];
         (labels, 1.0)
     });
-    families.push(gauges(
-        "gwd_bundle_info",
-        "Running bundle.",
-        &info.collect(),
-    ));
+    families.push(numbers(&table::BUNDLE_INFO, &info.collect()));
     if let Some((of, belongs, step)) = bundles.rollout {
         let labels = vec![("belongs", belongs.to_string()), ("of", of.to_string())];
-        families.push(gauges(
-            "gwd_release_step",
-            "Current step of the progressive release; absent if the channel's head is complete.",
+        families.push(numbers(
+            &table::RELEASE_STEP,
             &Numbers::from([(labels, f64::from(step))]),
         ));
     }
@@ -81,64 +67,49 @@ fn collect_activations(bundles: &Bundles, families: &mut Vec<proto::MetricFamily
         let labels = vec![("result", (*result).to_owned())];
         (labels, *count as f64)
     });
-    families.push(counters(
-        "gwd_release_guard_total",
-        "Guards of progressive releases that ended, by result.",
-        &guards.collect(),
-    ));
+    families.push(numbers(&table::RELEASE_GUARD_TOTAL, &guards.collect()));
     let activations = bundles.activations.iter().map(|((result, reason), count)| {
         let labels = vec![("result", (*result).into()), ("reason", reason.clone())];
         (labels, *count as f64)
     });
-    families.push(counters(
-        "gwd_bundle_activations_total",
-        "Activations of bundles, by result and reason.",
+    families.push(numbers(
+        &table::BUNDLE_ACTIVATIONS_TOTAL,
         &activations.collect(),
     ));
-    for (name, help, seconds) in [
+    for (metric, seconds) in [
         (
-            "gwd_bundle_activation_duration_seconds",
-            "Time from finding a bundle until the last worker serves it.",
+            &table::BUNDLE_ACTIVATION_DURATION_SECONDS,
             &bundles.activation_seconds,
         ),
         (
-            "gwd_bundle_propagation_seconds",
-            "Time from the signing of a record until the last worker serves it.",
+            &table::BUNDLE_PROPAGATION_SECONDS,
             &bundles.propagation_seconds,
         ),
     ] {
         let mut sum = Sum::default();
         sum.add(&seconds.0.counted());
-        families.push(histograms(
-            name,
-            help,
-            &Histograms::from([(Vec::new(), sum)]),
-        ));
+        families.push(histograms(metric, &Histograms::from([(Vec::new(), sum)])));
     }
 }
 
 /// Collects the metrics about bundles that have no labels. `live`: number of snapshots in memory.
 fn collect_state(bundles: &Bundles, live: i64, families: &mut Vec<proto::MetricFamily>) {
     let plain = |value: f64| Numbers::from([(Vec::new(), value)]);
-    families.push(gauges(
-        "gwd_bundle_last_success_timestamp_seconds",
-        "Time of the last activation.",
+    families.push(numbers(
+        &table::BUNDLE_LAST_SUCCESS_TIMESTAMP_SECONDS,
         &plain(bundles.last_success_unix_s),
     ));
-    families.push(counters(
-        "gwd_bundle_rollbacks_total",
-        "Switches to an earlier bundle.",
+    families.push(numbers(
+        &table::BUNDLE_ROLLBACKS_TOTAL,
         &plain(bundles.rollbacks as f64),
     ));
-    families.push(counters(
-        "gwd_store_looks_total",
-        "Polls of the store.",
+    families.push(numbers(
+        &table::STORE_LOOKS_TOTAL,
         &plain(bundles.polls as f64),
     ));
     if let Some(updated) = bundles.registry_updated_unix_s {
-        families.push(gauges(
-            "gwd_registry_last_update_timestamp_seconds",
-            "Time of the last update from the registry; 0 if there was none.",
+        families.push(numbers(
+            &table::REGISTRY_LAST_UPDATE_TIMESTAMP_SECONDS,
             &plain(updated as f64),
         ));
     }
@@ -147,30 +118,19 @@ fn collect_state(bundles: &Bundles, live: i64, families: &mut Vec<proto::MetricF
             let labels = vec![("result", result.to_owned())];
             (labels, count as f64)
         });
-        families.push(counters(
-            "gwd_registry_polls_total",
-            "Polls of the registry, by result.",
-            &polls.collect(),
-        ));
+        families.push(numbers(&table::REGISTRY_POLLS_TOTAL, &polls.collect()));
     }
-    families.push(gauges(
-        "gwd_bundle_snapshots_live",
-        "Snapshots in memory.",
-        &plain(live as f64),
-    ));
-    families.push(gauges(
-        "gwd_insecure_allow_unsigned",
-        "1 if unsigned bundles are allowed.",
+    families.push(numbers(&table::BUNDLE_SNAPSHOTS_LIVE, &plain(live as f64)));
+    families.push(numbers(
+        &table::INSECURE_ALLOW_UNSIGNED,
         &plain(f64::from(u8::from(bundles.insecure))),
     ));
-    families.push(gauges(
-        "gwd_replay_unprotected",
-        "1 if neither state folder nor floor protects against replayed records.",
+    families.push(numbers(
+        &table::REPLAY_UNPROTECTED,
         &plain(f64::from(u8::from(bundles.replay_unprotected))),
     ));
-    families.push(gauges(
-        "gwd_revocations_unprotected",
-        "1 if neither floor nor a second record shows that the revocation list is the newest.",
+    families.push(numbers(
+        &table::REVOCATIONS_UNPROTECTED,
         &plain(f64::from(u8::from(bundles.revocations_unprotected))),
     ));
 }
@@ -186,9 +146,5 @@ fn collect_listeners(bundles: &Bundles, families: &mut Vec<proto::MetricFamily>)
             *downstream.entry(labels).or_default() += count as f64;
         }
     }
-    families.push(gauges(
-        "gwd_downstream_connections",
-        "Connections of clients.",
-        &downstream,
-    ));
+    families.push(numbers(&table::DOWNSTREAM_CONNECTIONS, &downstream));
 }

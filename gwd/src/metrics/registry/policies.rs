@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use prometheus::proto;
 
 use super::{Registry, Series};
-use crate::metrics::families::{Numbers, counters, gauges};
+use crate::metrics::families::{Numbers, numbers};
+use crate::metrics::table;
 use crate::telemetry::shard::WARNED;
 
 impl Registry {
@@ -28,22 +29,14 @@ impl Registry {
                 ("policy", key.policy.to_string()),
                 ("reason", key.reason.into()),
             ];
-            let numbers = match key.logged {
+            let counts = match key.logged {
                 true => &mut logged,
                 false => &mut rejections,
             };
-            *numbers.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
+            *counts.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
         }
-        families.push(counters(
-            "gwd_rejections_total",
-            "Requests that were refused.",
-            &rejections,
-        ));
-        families.push(counters(
-            "gwd_rejections_logged_total",
-            "Requests that a policy with `mode: log` would have refused.",
-            &logged,
-        ));
+        families.push(numbers(&table::REJECTIONS_TOTAL, &rejections));
+        families.push(numbers(&table::REJECTIONS_LOGGED_TOTAL, &logged));
         let (mut decisions, mut warnings) = (Numbers::new(), Numbers::new());
         for (policy, decision, count) in &series.decisions {
             let count = count.load(Ordering::Relaxed) as f64;
@@ -55,16 +48,8 @@ impl Registry {
             labels.push(("decision", (*decision).into()));
             *decisions.entry(labels).or_default() += count;
         }
-        families.push(counters(
-            "gwd_ratelimit_decisions_total",
-            "Decisions of rate limits and quotas.",
-            &decisions,
-        ));
-        families.push(counters(
-            "gwd_quota_warnings_total",
-            "Requests that exceeded a `warn` threshold of a quota.",
-            &warnings,
-        ));
+        families.push(numbers(&table::RATELIMIT_DECISIONS_TOTAL, &decisions));
+        families.push(numbers(&table::QUOTA_WARNINGS_TOTAL, &warnings));
         self.collect_limits(families);
     }
 
@@ -77,41 +62,21 @@ impl Registry {
             gateways.insert(labels.clone(), state.gateways as f64);
             leases.insert(labels, state.leases as f64);
         }
-        families.push(gauges(
-            "gwd_store_up",
-            "1 if a store answers; 0 while its limits apply `on_outage`.",
-            &up,
-        ));
-        families.push(gauges(
-            "gwd_store_gateways",
-            "Gateways that use leases of a store (`sync: synced`), this one included. 0: unknown or none.",
-            &gateways,
-        ));
-        families.push(gauges(
-            "gwd_store_leases",
-            "Counters of a store for which this gateway has a lease (`sync: synced`).",
-            &leases,
-        ));
+        families.push(numbers(&table::STORE_UP, &up));
+        families.push(numbers(&table::STORE_GATEWAYS, &gateways));
+        families.push(numbers(&table::STORE_LEASES, &leases));
         let limits = &self.shared.limits;
         let overflowed = limits.all();
         let overflowed = overflowed
             .into_iter()
             .map(|(table, counted)| (vec![("table", table.into())], counted.overflowed() as f64))
             .collect();
-        families.push(counters(
-            "gwd_ratelimit_overflow_total",
-            "Requests whose key found no free slot and shared an overflow counter.",
-            &overflowed,
-        ));
+        families.push(numbers(&table::RATELIMIT_OVERFLOW_TOTAL, &overflowed));
         let evicted = limits.all();
         let evicted = evicted
             .into_iter()
             .map(|(table, counted)| (vec![("table", table.into())], counted.evicted() as f64))
             .collect();
-        families.push(counters(
-            "gwd_ratelimit_evicted_total",
-            "Keys that took a slot from a network or a limit that used more slots than its share.",
-            &evicted,
-        ));
+        families.push(numbers(&table::RATELIMIT_EVICTED_TOTAL, &evicted));
     }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use prometheus::proto;
 
 use super::{Registry, Series, status_label, version_label};
-use crate::metrics::families::{Histograms, Labels, Numbers, counters, gauges, histograms};
-use crate::telemetry::collected::REQUEST_DURATION;
+use crate::metrics::families::{Histograms, Labels, Numbers, histograms, numbers};
+use crate::metrics::table;
 use crate::telemetry::exemplar::BucketExemplars;
 use crate::telemetry::shard::{BodyBytes, LongLived, METHODS, RequestKey, Served};
 
@@ -55,31 +55,13 @@ impl Registry {
             .map(|labels| exemplars.get(labels).copied());
         let exemplars = exemplars.collect();
         families.push(histograms(
-            REQUEST_DURATION,
-            "Time from a request's head to the last byte of its response.",
+            &table::SERVER_REQUEST_DURATION_SECONDS,
             &durations,
         ));
-        families.push(histograms(
-            "gwd_overhead_seconds",
-            "Time that the gateway itself spends on a request.",
-            &overheads,
-        ));
-        families.push(counters(
-            "http_server_request_body_bytes_total",
-            "Bytes of request bodies that clients sent.",
-            &received,
-        ));
-        families.push(counters(
-            "http_server_response_body_bytes_total",
-            "Bytes of response bodies sent to clients.",
-            &sent,
-        ));
-        families.push(counters(
-            "gwd_release_requests_total",
-            "Requests while a node served two versions of a progressive release, by the version that \
-served them.",
-            &by_version(series),
-        ));
+        families.push(histograms(&table::OVERHEAD_SECONDS, &overheads));
+        families.push(numbers(&table::SERVER_REQUEST_BODY_BYTES_TOTAL, &received));
+        families.push(numbers(&table::SERVER_RESPONSE_BODY_BYTES_TOTAL, &sent));
+        families.push(numbers(&table::RELEASE_REQUESTS_TOTAL, &by_version(series)));
         collect_active(series, families);
         exemplars
     }
@@ -106,26 +88,17 @@ fn labels_of(key: RequestKey, template: String, route: String) -> Labels {
 
 /// Collects the numbers of requests in flight, and of exchanges that can stay open for long.
 fn collect_active(series: &Series, families: &mut Vec<proto::MetricFamily>) {
-    families.push(gauges(
-        "http_server_active_requests",
-        "Requests in flight.",
-        &active(series),
-    ));
+    families.push(numbers(&table::SERVER_ACTIVE_REQUESTS, &active(series)));
     let open = |kind: LongLived| {
         let counts = series.long_lived.iter();
         let counts = counts.map(|worker| worker[kind as usize].load(Ordering::Relaxed));
         Numbers::from([(Vec::new(), counts.sum::<i64>() as f64)])
     };
-    families.push(gauges(
-        "gwd_websocket_active",
-        "Open WebSocket connections of clients.",
+    families.push(numbers(
+        &table::WEBSOCKET_ACTIVE,
         &open(LongLived::WebSocket),
     ));
-    families.push(gauges(
-        "gwd_grpc_streams_active",
-        "gRPC calls of clients in flight.",
-        &open(LongLived::Grpc),
-    ));
+    families.push(numbers(&table::GRPC_STREAMS_ACTIVE, &open(LongLived::Grpc)));
 }
 
 /// Replaces exemplars by newer ones.

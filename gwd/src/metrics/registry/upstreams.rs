@@ -5,10 +5,8 @@ use std::sync::atomic::Ordering;
 use prometheus::proto;
 
 use super::{Registry, Series, status_label};
-use crate::metrics::families::{
-    Histograms, Numbers, Sum, counters, gauges, histograms, sums, value,
-};
-use crate::metrics::{found, keys, upstream_states};
+use crate::metrics::families::{Histograms, Numbers, Sum, histograms, numbers, sums, value};
+use crate::metrics::{found, keys, table, upstream_states};
 use crate::telemetry::shard::{BodyBytes, CallKey, METHODS};
 
 impl Registry {
@@ -45,11 +43,7 @@ impl Registry {
             ];
             calls.entry(labels).or_default().add(&histogram.counted());
         }
-        families.push(histograms(
-            "http_client_request_duration_seconds",
-            "Time from sending a request to an upstream to its response's head.",
-            &calls,
-        ));
+        families.push(histograms(&table::CLIENT_REQUEST_DURATION_SECONDS, &calls));
         let (mut sent, mut received) = (Numbers::new(), Numbers::new());
         for (upstream, counts) in &series.bytes {
             let labels = vec![("upstream", self.name(*upstream))];
@@ -57,16 +51,8 @@ impl Registry {
             *sent.entry(labels.clone()).or_default() += request as f64;
             *received.entry(labels).or_default() += response as f64;
         }
-        families.push(counters(
-            "http_client_request_body_bytes_total",
-            "Bytes of request bodies for upstreams; retries do not count again.",
-            &sent,
-        ));
-        families.push(counters(
-            "http_client_response_body_bytes_total",
-            "Bytes of response bodies that upstreams sent.",
-            &received,
-        ));
+        families.push(numbers(&table::CLIENT_REQUEST_BODY_BYTES_TOTAL, &sent));
+        families.push(numbers(&table::CLIENT_RESPONSE_BODY_BYTES_TOTAL, &received));
     }
 
     fn collect_connections(&self, series: &Series, families: &mut Vec<proto::MetricFamily>) {
@@ -76,11 +62,7 @@ impl Registry {
                 (labels, cell.load(Ordering::Relaxed) as f64)
             })
         });
-        families.push(gauges(
-            "gwd_upstream_connections",
-            "Connections to upstreams.",
-            &sums(connections),
-        ));
+        families.push(numbers(&table::UPSTREAM_CONNECTIONS, &sums(connections)));
         let mut opened = Histograms::new();
         for (upstream, gauge) in &series.pools {
             let labels = vec![("upstream", self.name(*upstream))];
@@ -88,8 +70,7 @@ impl Registry {
             opened.entry(labels).or_default().add(&counted);
         }
         families.push(histograms(
-            "gwd_upstream_connect_duration_seconds",
-            "Time to open a connection to an upstream, with its TLS handshake; only successful attempts.",
+            &table::UPSTREAM_CONNECT_DURATION_SECONDS,
             &opened,
         ));
         let retries = series.retries.iter().map(|(upstream, reason, count)| {
@@ -99,11 +80,7 @@ impl Registry {
             ];
             (labels, value(count))
         });
-        families.push(counters(
-            "gwd_upstream_retries_total",
-            "Requests that were retried.",
-            &sums(retries),
-        ));
+        families.push(numbers(&table::UPSTREAM_RETRIES_TOTAL, &sums(retries)));
         let handshakes = series.handshakes.iter().map(|(outcome, count)| {
             let labels = vec![
                 ("result", outcome.result.to_owned()),
@@ -111,22 +88,18 @@ impl Registry {
             ];
             (labels, value(count))
         });
-        families.push(counters(
-            "gwd_tls_handshakes_total",
-            "TLS handshakes with clients, by result.",
-            &sums(handshakes),
-        ));
+        families.push(numbers(&table::TLS_HANDSHAKES_TOTAL, &sums(handshakes)));
         let mut durations = Sum::default();
         for worker in &series.handshake_durations {
             durations.add(&worker.counted());
         }
+        let durations = match series.handshakes.is_empty() {
+            true => Histograms::new(),
+            false => Histograms::from([(Vec::new(), durations)]),
+        };
         families.push(histograms(
-            "gwd_tls_handshake_duration_seconds",
-            "Time of successful TLS handshakes with clients, from the first byte of the client.",
-            &match series.handshakes.is_empty() {
-                true => Histograms::new(),
-                false => Histograms::from([(Vec::new(), durations)]),
-            },
+            &table::TLS_HANDSHAKE_DURATION_SECONDS,
+            &durations,
         ));
     }
 
@@ -138,11 +111,7 @@ impl Registry {
             ];
             (labels, value(count))
         });
-        families.push(counters(
-            "gwd_mirrored_requests_total",
-            "Copies of requests for mirrors, by result.",
-            &sums(mirrored),
-        ));
+        families.push(numbers(&table::MIRRORED_REQUESTS_TOTAL, &sums(mirrored)));
         let calls = series.policy_calls.iter().map(|(kind, outcome, count)| {
             let labels = vec![
                 ("kind", (*kind).to_owned()),
@@ -150,11 +119,7 @@ impl Registry {
             ];
             (labels, value(count))
         });
-        families.push(counters(
-            "gwd_policy_calls_total",
-            "Calls of policies and verifiers (to services, stores and computations), by result.",
-            &sums(calls),
-        ));
+        families.push(numbers(&table::POLICY_CALLS_TOTAL, &sums(calls)));
     }
 
     /// Collects the metrics of host discovery and of the upstreams' states.
@@ -162,21 +127,12 @@ impl Registry {
         let states = upstream_states::read(&self.states, self.shared.clock.now_ms());
         let found = found::read(&self.shared);
         let keys = keys::read(&self.shared);
-        for (name, help, numbers) in states
-            .gauges
-            .iter()
-            .chain(&found.gauges)
-            .chain(&keys.gauges)
-        {
-            families.push(gauges(name, help, numbers));
-        }
-        for (name, help, numbers) in states
-            .counters
-            .iter()
-            .chain(&found.counters)
-            .chain(&keys.counters)
-        {
-            families.push(counters(name, help, numbers));
+        let gauges = states.gauges.iter().chain(&found.gauges);
+        let all_gauges = gauges.chain(&keys.gauges);
+        let counters = states.counters.iter().chain(&found.counters);
+        let all_counters = counters.chain(&keys.counters);
+        for (metric, series) in all_gauges.chain(all_counters) {
+            families.push(numbers(metric, series));
         }
     }
 }

@@ -16,8 +16,8 @@ use policy::logged::{
 use policy::threat::REFUSED;
 use policy::{Cx, NoValue, Reject, RequestHead};
 
-use super::Record;
 use super::span::RequestTrace;
+use super::{Record, fields};
 use crate::message::item_reports::ItemReport;
 use crate::message::scanned::Found;
 use crate::proxy::version::Version;
@@ -248,6 +248,9 @@ impl Record {
         }
         text(out, "request_id", request_id.as_bytes());
         from_headers(out, &head.headers, parameters, self.trace.is_some());
+        if let Some(route) = route {
+            fields::write(out, route, (head, secret, &forms), cx);
+        }
     }
 
     /// Adds the rejection of a request head before routing.
@@ -346,7 +349,7 @@ fn call_of(out: &mut Vec<u8>, call: &CallRecord, now_ns: u64) {
     }
 }
 
-fn key(out: &mut Vec<u8>, name: &str) {
+pub(super) fn key(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");

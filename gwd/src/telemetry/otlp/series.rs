@@ -235,9 +235,22 @@ fn attributes(labels: &[LabelPair]) -> Vec<opentelemetry_proto::tonic::common::v
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::families::{Labels, Numbers, counters, gauges};
+    use crate::metrics::families::{Labels, Numbers, numbers};
+    use crate::metrics::table::{Kind, Metric as Described};
 
     const BEGAN: u64 = 100;
+
+    static COUNTER: Described = Described {
+        name: "gwd_x_total",
+        kind: Kind::Counter,
+        labels: &["http_route", "error_type"],
+        help: "Help.",
+    };
+    static GAUGE: Described = Described {
+        name: "gwd_y_ratio",
+        kind: Kind::Gauge,
+        ..COUNTER
+    };
 
     fn of_route(route: &str) -> Labels {
         vec![
@@ -258,7 +271,7 @@ mod tests {
             .iter()
             .map(|(route, value)| (of_route(route), *value))
             .collect();
-        let family = counters("gwd_x_total", "Help.", &series);
+        let family = numbers(&COUNTER, &series);
         let metrics = starts.metrics(&without_exemplars(family), now_ns, 10);
         let [(Metric { data, .. }, count)] = &metrics[..] else {
             panic!("{metrics:?}");
@@ -293,7 +306,7 @@ mod tests {
         let series: Numbers = (0..25)
             .map(|route| (of_route(&route.to_string()), 1.0))
             .collect();
-        let family = gauges("gwd_y_ratio", "Help.", &series);
+        let family = numbers(&GAUGE, &series);
         let metrics = SeriesStarts::new(BEGAN).metrics(&without_exemplars(family), 200, 10);
         let counts: Vec<usize> = metrics.iter().map(|(_, count)| *count).collect();
         assert_eq!(counts, [10, 10, 5]);
