@@ -24,6 +24,7 @@
 
 mod admin;
 mod answers;
+mod client;
 #[expect(
     clippy::disallowed_methods,
     reason = "reads secrets and writes the state folder"

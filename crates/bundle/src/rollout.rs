@@ -8,13 +8,15 @@
 
 use std::fmt;
 
+use policy::SecretRef;
+use policy::endpoint::Endpoint;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
 use crate::refused::Refused;
 use crate::statement::predicate::{
-    self, Guard, Pointer, Record, RecordKind, Rollout, Step, Sticky, Testers,
+    self, Guard, OnOutage, Pointer, Record, RecordKind, Rollout, Step, Sticky, Testers, Webhook,
 };
 
 /// All nodes or all requests, in parts per million.
@@ -26,6 +28,12 @@ pub const STEPS_MAX: usize = 20;
 pub const GUARD_REQUESTS: std::ops::RangeInclusive<u64> = 20..=1_000_000;
 /// Range of [`Guard::for_ms`]: 1s to 7 days.
 pub const GUARD_FOR_MS: std::ops::RangeInclusive<u64> = 1_000..=604_800_000;
+/// Range of [`Webhook::interval_ms`]: 1s to 1 hour.
+pub const WEBHOOK_INTERVAL_MS: std::ops::RangeInclusive<u64> = 1_000..=3_600_000;
+/// Range of [`Webhook::failures`].
+pub const WEBHOOK_FAILURES: std::ops::RangeInclusive<u32> = 1..=100;
+/// Maximum length of the URL of a webhook, in bytes.
+const URL_BYTES_MAX: usize = 2_048;
 
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,7 +47,68 @@ impl fmt::Display for Guard {
                 write!(f, "{name}: {}, ", percent(increase))?;
             }
         }
-        write!(f, "requests: {}, for: {}ms", self.requests, self.for_ms)
+        write!(f, "requests: {}, for: {}ms", self.requests, self.for_ms)?;
+        match &self.webhook {
+            Some(webhook) => write!(f, ", webhook: {webhook}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            authorization,
+            failures,
+            interval_ms,
+            on_outage,
+            timeout_ms,
+            url,
+        } = self;
+        let on_outage = on_outage.word();
+        write!(
+            f,
+            "{url}, interval: {interval_ms}ms, timeout: {timeout_ms}ms, failures: {failures}, \
+             on_outage: {on_outage}"
+        )?;
+        match authorization {
+            Some(secret) => write!(f, ", authorization: {secret}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl OnOutage {
+    /// Word in gateway.yaml.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+impl Webhook {
+    fn check(&self) -> Result<(), &'static str> {
+        let is_safe = Endpoint::of(&self.url).is_some_and(|url| url.is_safe());
+        if !is_safe || self.url.len() > URL_BYTES_MAX {
+            return Err("the URL of the guard's webhook is not `https`, and not on loopback");
+        }
+        if !WEBHOOK_INTERVAL_MS.contains(&self.interval_ms) {
+            return Err("the interval of the guard's webhook is not between 1 second and 1 hour");
+        }
+        if self.timeout_ms == 0 || self.timeout_ms > self.interval_ms {
+            return Err("the timeout of the guard's webhook is not between 1ms and its interval");
+        }
+        if !WEBHOOK_FAILURES.contains(&self.failures) {
+            return Err("the failures of the guard's webhook are not between 1 and 100");
+        }
+        let mut secret = self.authorization.iter();
+        if !secret.all(|secret| SecretRef::parse(secret).is_ok()) {
+            return Err("`authorization` of the guard's webhook is not a secret reference");
+        }
+        Ok(())
     }
 }
 
@@ -52,7 +121,7 @@ impl Guard {
 
     fn check(&self) -> Result<(), &'static str> {
         let increases = self.increases();
-        if increases == [None; 3] {
+        if increases == [None; 3] && self.webhook.is_none() {
             return Err("the guard compares nothing");
         }
         let is_share = |share: u32| (1..=ALL_PPM).contains(&share);
@@ -65,7 +134,7 @@ impl Guard {
         if !GUARD_FOR_MS.contains(&self.for_ms) {
             return Err("the guard's time is not between 1 second and 7 days");
         }
-        Ok(())
+        self.webhook.as_ref().map_or(Ok(()), Webhook::check)
     }
 }
 

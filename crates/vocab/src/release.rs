@@ -82,6 +82,48 @@ static RELEASE_GUARD: Object = Object {
             Timeout,
             "Time after the switch in which the gateway compares, `1s` to `168h`. Default: `10m`.",
         ),
+        F::optional(
+            "webhook",
+            Shape::Object(&GUARD_WEBHOOK),
+            "Service that judges the release (`progressive-release.md`). The gateway sends it a POST request at an interval. Default: none.",
+        ),
+    ],
+};
+
+static GUARD_WEBHOOK: Object = Object {
+    what: "the webhook of a guard",
+    rules: &[],
+    fields: &[
+        F::required(
+            "url",
+            Form(&forms::HTTPS_URL),
+            "URL of the requests, `https`, or `http` on loopback. A response with status 2xx passes, any other fails. Redirects are not followed.",
+        ),
+        F::optional(
+            "interval",
+            Timeout,
+            "Time between two requests, `1s` to `1h`. Default: `10s`.",
+        ),
+        F::optional(
+            "timeout",
+            Timeout,
+            "Maximum time until the response, at most `interval`. Default: `5s`, or `interval` if it is shorter.",
+        ),
+        F::optional(
+            "failures",
+            Integer(1, 100),
+            "Number of failing responses in succession at which the gateway returns to the previous version. Default: 1.",
+        ),
+        F::optional(
+            "on_outage",
+            Word(&["ignore", "fail"]),
+            "Effect of a request without a response (no connection, timeout): `ignore`, or `fail`, as a failing response. Default: `ignore`.",
+        ),
+        F::optional(
+            "authorization",
+            Shape::Secret,
+            "Value of `Authorization` in the requests, such as `Bearer …`, from a secret of the gateway. Default: no such field.",
+        ),
     ],
 };
 

@@ -90,6 +90,7 @@ pub(super) fn ask(
     let mut on_hold = Vec::new();
     let mut failed = Vec::new();
     let mut untested = Vec::new();
+    let mut unanswered = Vec::new();
     let mut lost = Lost::default();
     let mut lost_serials = Vec::new();
     let states = nodes.status();
@@ -108,8 +109,10 @@ pub(super) fn ask(
         if list > lists {
             return Err(lost_list(&name, list, lists));
         }
-        if status.all["rollout"]["guard"]["result"] == "too-few-requests" {
-            untested.push(name.clone());
+        match status.all["rollout"]["guard"]["result"].as_str() {
+            Some("too-few-requests") => untested.push(name.clone()),
+            Some("no-answer") => unanswered.push(name.clone()),
+            _ => {}
         }
         if let Some(cause) = failed_guard(&status) {
             let refused = status.all["rollout"]["guard"]["return_refused"].as_str();
@@ -122,7 +125,7 @@ pub(super) fn ask(
     if !lost.records.is_empty() && !allowed.merge {
         return Err(lost_records(place, entries, &lost_serials));
     }
-    check_progress(&failed, &untested, &on_hold, allowed)?;
+    check_progress(&failed, [&untested, &unanswered], &on_hold, allowed)?;
     for one in on_hold.iter().take(WARNINGS_MAX) {
         say::note(&format!(
             "warning: proceeding although a gateway is on hold, {one}"
@@ -135,11 +138,11 @@ pub(super) fn ask(
     Ok(lost)
 }
 
-/// Refuses a command because of gateways whose guard failed or had too few requests, or that are on
-/// hold.
+/// Refuses a command because of gateways whose guard failed, had too few requests or got no answer
+/// of its webhook, or that are on hold.
 fn check_progress(
     failed: &[String],
-    untested: &[String],
+    [untested, unanswered]: [&[String]; 2],
     on_hold: &[String],
     allowed: Allowed,
 ) -> anyhow::Result<()> {
@@ -166,6 +169,19 @@ fn check_progress(
                  although these gateways had enough before: {}; check that clients reach them, end \
                  the release with `gwc abort`, or pass --over-guard to `gwc promote`",
                 many::list(untested, ", ")
+            ),
+        )
+        .into());
+    }
+    if !unanswered.is_empty() && !allowed.over_guard {
+        return Err(Failure::new(
+            Exit::ROLLOUT,
+            "release-guard-no-answer",
+            format!(
+                "the webhook of the guard has not accepted the release within the time of the \
+                 guard, on these gateways: {}; check the service, end the release with `gwc \
+                 abort`, or pass --over-guard to `gwc promote`",
+                many::list(unanswered, ", ")
             ),
         )
         .into());

@@ -168,6 +168,10 @@ impl<'a> StepGuard<'a> {
             Some("too-few-requests") => missing
                 .troubles
                 .push(format!("{name} had too few requests{requests}")),
+            Some("no-answer") => {
+                let text = format!("{name} got no answer of its webhook");
+                missing.troubles.push(text);
+            }
             _ => {}
         }
     }
@@ -234,11 +238,26 @@ pub(super) fn guard_text(guard: &Value, needed: Option<u64>) -> Option<String> {
         }
     }
     numbers.extend(reasons_text(&guard["refusals"]["reasons"]));
+    numbers.extend(webhook_text(&guard["webhook"]));
     let numbers = match numbers.is_empty() {
         true => String::new(),
         false => format!(" ({})", numbers.join("; ")),
     };
     Some(format!("{result}{by}{numbers}"))
+}
+
+/// Responses of the webhook, and the last one. `None`: the guard has no webhook.
+fn webhook_text(webhook: &Value) -> Option<String> {
+    let count = |of: &str| webhook[of].as_u64();
+    let (passed, failed) = (count("passed")?, count("failed")?);
+    let unanswered = count("unanswered")?;
+    let last = &webhook["last"];
+    let status = last["status"].as_u64().map(|status| status.to_string());
+    let last = status.or_else(|| last["error"].as_str().map(printable));
+    let last = last.map_or_else(String::new, |last| format!(", last: {last}"));
+    Some(format!(
+        "webhook: {passed} passed, {failed} failed, {unanswered} unanswered{last}"
+    ))
 }
 
 /// The three most frequent reasons of refusals after the switch. `None`: there was no refusal.

@@ -67,6 +67,50 @@ fn guard_is_a_rule_and_part_of_the_record() {
 }
 
 #[test]
+fn webhook_is_part_of_the_guard_in_records() {
+    let project = stepped();
+    let steps = "steps: [{nodes: 5%}, {nodes: 50%}], ";
+    let webhook = "{url: 'https://judge.example/gate', interval: 30s, failures: 2, \
+                   on_outage: fail, authorization: '${file:/run/secrets/judge}'}";
+    let guard = format!("{steps}guard: {{for: 5m, webhook: {webhook}}}, ");
+    project.edit("gateway.yaml", steps, &guard);
+    let plan = project.run(&["plan", "--format", "json"]).json("plan/v1");
+    let ack = plan["changes"][0]["fingerprint"].as_str().unwrap();
+    project.change("6s");
+    with(&project, "apply", &["--ack", &format!("{ack}=agreed")]).with(0);
+    let expected = "requests: 200, for: 300000ms, webhook: https://judge.example/gate, \
+                    interval: 30000ms, timeout: 5000ms, failures: 2, on_outage: fail, \
+                    authorization: ${file:/run/secrets/judge}";
+    assert_eq!(records(&project)[0]["rollout"]["guard"], expected);
+}
+
+#[test]
+fn promote_stops_at_an_unanswered_webhook() {
+    let (project, before, bundle) = begun();
+    let silent = gateway(&node(&bundle, true), &bundle, 3);
+    let webhook = json!({"passed": 0, "failed": 0, "unanswered": 4,
+                         "last": {"error": "no connection"}});
+    silent.say(
+        "rollout",
+        json!({"guard": {"result": "no-answer", "webhook": webhook}}),
+    );
+    assert_ne!(before, bundle);
+    let node = ["--node", &*silent.at, "--wait", "0s"];
+    with(&project, "promote", &node)
+        .with(5)
+        .contains("release-guard-no-answer")
+        .contains(&silent.at);
+    project
+        .run(&["release", "status", "--node", &silent.at])
+        .with(0)
+        .contains(
+            "guard no-answer (webhook: 0 passed, 0 failed, 4 unanswered, last: no connection)",
+        );
+    let over = [&node[..], &["--over-guard"]].concat();
+    with(&project, "promote", &over).with(0);
+}
+
+#[test]
 fn promote_stops_at_a_failed_guard() {
     let (project, before, bundle) = begun();
     let failed = gateway(&node(&bundle, true), &before, 3);
@@ -123,6 +167,18 @@ fn guard_without_effect_is_a_finding() {
         (
             "steps: [{nodes: 5%}], guard: {errors: 1%, requests: 5}",
             "20",
+        ),
+        (
+            "steps: [{nodes: 5%}], guard: {webhook: {url: 'http://judge.example/'}}",
+            "loopback",
+        ),
+        (
+            "steps: [{nodes: 5%}], guard: {webhook: {url: 'https://j/', interval: 10ms}}",
+            "an interval outside",
+        ),
+        (
+            "steps: [{nodes: 5%}], guard: {webhook: {url: 'https://j/', interval: 5s, timeout: 6s}}",
+            "a timeout that is longer",
         ),
     ] {
         let project = Project::bare();

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::side_by_side::SideBySide;
 use super::sprt::{Cause, Sample, Test};
+use super::webhook::Webhook;
 use crate::metrics::registry::totals::{ServedTotals, Totals};
 
 /// Interval at which a running guard evaluates the counters: 250ms.
@@ -48,9 +49,11 @@ pub(super) struct Running {
     /// Time from which requests count for `p99`.
     warm_ms: u64,
     comparison: Comparison,
+    /// Service that judges the release. `None`: no service does.
+    pub(super) webhook: Option<Webhook>,
     /// Least number of requests of a side of a comparison after the switch, as of the last
-    /// evaluation.
-    compared: u64,
+    /// evaluation. `None`: nothing is compared.
+    compared: Option<u64>,
     pub(super) result: GuardResult,
     /// Last attempt to return to the base that failed.
     refused: Option<RefusedReturn>,
@@ -109,6 +112,9 @@ pub(super) enum GuardResult {
     /// The time of the guard has passed with too few requests for a comparison. The guard
     /// continues.
     TooFewRequests,
+    /// The time of the guard has passed, and its webhook has accepted the release not once. The
+    /// guard continues.
+    NoAnswer,
     /// The release was completed, or a new one has begun, before the guard had a result.
     Ended,
 }
@@ -123,13 +129,14 @@ impl GuardResult {
             Self::Failed(_) => "failed",
             Self::NoBaseline => "no-baseline",
             Self::TooFewRequests => "too-few-requests",
+            Self::NoAnswer => "no-answer",
             Self::Ended => "ended",
         }
     }
 
     /// True if the guard still compares.
     pub(super) const fn compares(self) -> bool {
-        matches!(self, Self::Testing | Self::TooFewRequests)
+        matches!(self, Self::Testing | Self::TooFewRequests | Self::NoAnswer)
     }
 }
 
@@ -174,16 +181,16 @@ impl Running {
         now_ms: u64,
     ) -> Self {
         let has_baseline = before.requests() >= guard.requests;
-        let errors = guard
-            .errors_ppm
+        // Without enough requests before the switch, only the webhook judges the release.
+        let increase = |ppm: Option<u32>| ppm.filter(|_| has_baseline);
+        let errors = increase(guard.errors_ppm)
             .map(|increase_ppm| Compared::new(before, Totals::errors, increase_ppm));
-        let slow = guard.p99_ppm.map(|increase_ppm| {
+        let slow = increase(guard.p99_ppm).map(|increase_ppm| {
             let bucket = before.bucket_above_p99(increase_ppm);
             let slower = |totals: &Totals| totals.slower_than(bucket);
             (bucket, Compared::new(before, slower, SLOW_INCREASE_PPM))
         });
-        let refusals = guard
-            .refusals_ppm
+        let refusals = increase(guard.refusals_ppm)
             .map(|increase_ppm| Compared::new(before, Totals::refusals, increase_ppm));
         let before_after = BeforeAfter {
             seen,
@@ -193,7 +200,7 @@ impl Running {
             all: [before.clone(), Totals::default()],
         };
         Self {
-            result: match has_baseline {
+            result: match has_baseline || guard.webhook.is_some() {
                 true => GuardResult::Testing,
                 false => GuardResult::NoBaseline,
             },
@@ -226,7 +233,8 @@ impl Running {
             looked_ms: now_ms,
             warm_ms: now_ms + WARM_UP_MS.min(guard.for_ms / 2),
             comparison,
-            compared: 0,
+            webhook: None,
+            compared: None,
             refused: None,
             result: GuardResult::Testing,
         }
@@ -256,11 +264,15 @@ impl Running {
             Comparison::Beside(comparison) => comparison.look(totals, is_warm, needed),
         };
         self.compared = compared;
+        let webhook = self.webhook.as_ref();
+        let rejected = webhook.filter(|webhook| webhook.has_failed());
+        let cause = cause.or(rejected.map(|_| Cause::Webhook));
         let is_over = self.left_ms() == 0;
         let result = match cause {
             Some(cause) => GuardResult::Failed(cause),
             None if !is_over => self.result,
-            None if compared < needed => GuardResult::TooFewRequests,
+            None if compared.is_some_and(|count| count < needed) => GuardResult::TooFewRequests,
+            None if webhook.is_some_and(|webhook| !webhook.has_passed()) => GuardResult::NoAnswer,
             None => GuardResult::Passed,
         };
         (std::mem::replace(&mut self.result, result) != result).then_some(result)
@@ -276,6 +288,7 @@ impl Running {
     pub(super) fn end(&mut self) {
         self.result = GuardResult::Ended;
         self.refused = None;
+        self.webhook = None;
     }
 
     /// Records that the node cannot return to the base yet, and when it tries again. Returns true
@@ -321,21 +334,26 @@ impl Running {
                 refusals["reasons"] = by_reason(reasons);
                 refusals
             }),
+            "webhook": self.webhook.as_ref().map(Webhook::json),
         })
     }
 }
 
 impl BeforeAfter {
     /// Adds the requests since the last evaluation. Returns the comparison that fails, and the
-    /// number of requests after the switch in the comparison that has fewer.
-    fn look(&mut self, totals: Totals, is_warm: bool, needed: u64) -> (Option<Cause>, u64) {
+    /// number of requests after the switch in the comparison that has fewer. `None`: there is no
+    /// comparison.
+    fn look(&mut self, totals: Totals, is_warm: bool, needed: u64) -> (Option<Cause>, Option<u64>) {
         let new = totals.since(&self.seen);
         self.seen = totals;
         let mut cause = None;
-        let mut compared = u64::MAX;
+        let mut compared: Option<u64> = None;
+        let mut count = |requests: u64| {
+            compared = Some(compared.map_or(requests, |fewest| fewest.min(requests)));
+        };
         if let Some(errors) = &mut self.errors {
             errors.add(&new, Totals::errors);
-            compared = errors.after.requests;
+            count(errors.after.requests);
             if errors.alarms(needed) {
                 cause = Some(Cause::Errors);
             }
@@ -344,7 +362,7 @@ impl BeforeAfter {
             if is_warm {
                 slow.add(&new, |totals| totals.slower_than(*bucket));
             }
-            compared = compared.min(slow.after.requests);
+            count(slow.after.requests);
             if cause.is_none() && slow.alarms(needed) {
                 cause = Some(Cause::P99);
             }
@@ -357,7 +375,7 @@ impl BeforeAfter {
                 requests: after.requests(),
                 events: after.refusals(),
             };
-            compared = compared.min(refusals.after.requests);
+            count(refusals.after.requests);
             if cause.is_none() && refusals.alarms(needed) {
                 cause = Some(Cause::Refusals);
             }
@@ -488,6 +506,7 @@ mod tests {
             p99_ppm: Some(500_000),
             refusals_ppm: Some(10_000),
             requests: 200,
+            webhook: None,
         }
     }
 

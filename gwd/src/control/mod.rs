@@ -36,6 +36,7 @@ mod sprt;
 mod state;
 mod status;
 mod watch;
+mod webhook;
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, OwnedFd};

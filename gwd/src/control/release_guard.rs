@@ -13,12 +13,15 @@ use std::sync::Arc;
 
 use bundle::channel::Accepted;
 use bundle::digest::Digest;
+use bundle::statement::predicate::Guard;
+use policy::{Form, SecretRef, Secrets as _};
 use serde_json::{Value, json};
 
 use super::Control;
 use super::guard::{GuardResult, Guards, Running};
 use super::share::NodeRollout;
 use super::sprt::Cause;
+use super::webhook::Webhook;
 use crate::metrics::registry::totals::{ServedTotals, Totals};
 use crate::runtime::program_log::{ACTOR_GWD, Audit, Level, OK, event};
 
@@ -67,7 +70,9 @@ impl Control {
             return;
         }
         let totals = self.node.registry.totals().all();
-        let running = Running::new(guard, head.bundle(), before.1, totals, self.now_ms());
+        let now_ms = self.now_ms();
+        let mut running = Running::new(guard, head.bundle(), before.1, totals, now_ms);
+        running.webhook = self.webhook(head, guard);
         if running.result == GuardResult::NoBaseline {
             event(
                 Level::Warn,
@@ -86,8 +91,45 @@ impl Control {
         let rollout = head.record().rollout.as_ref();
         let guard = rollout.and_then(|rollout| rollout.guard.as_ref());
         let now_ms = self.now_ms();
-        self.guards.current =
-            guard.map(|guard| Running::beside(guard, head.bundle(), totals, now_ms));
+        self.guards.current = guard.map(|guard| {
+            let mut running = Running::beside(guard, head.bundle(), totals, now_ms);
+            running.webhook = self.webhook(head, guard);
+            running
+        });
+    }
+
+    /// Starts the webhook of a guard. `None`: the guard has no webhook.
+    fn webhook(&self, head: &Accepted, guard: &Guard) -> Option<Webhook> {
+        let settings = guard.webhook.as_ref()?;
+        let rollout = head.record().rollout.as_ref()?;
+        let authorization = settings.authorization.as_deref();
+        let authorization = authorization.map(|secret| {
+            let reference = SecretRef::parse(secret).map_err(|_| "secret-unusable".to_owned())?;
+            let cell = self.secrets.cell(&reference, Form::FieldValue);
+            cell.map_err(|unavailable| format!("{}: {reference}", unavailable.reason))
+        });
+        let authorization = authorization.transpose();
+        if let Err(error) = &authorization {
+            event(
+                Level::Error,
+                "the webhook of a guard gets no requests, because its secret is not available",
+                json!({"url": settings.url, "error": error}),
+            );
+        }
+        let base = self.rollout.as_ref().and_then(NodeRollout::base_bundle);
+        let body = json!({
+            "name": self.trust.project().as_str(),
+            "namespace": self.plan.channel.as_str(),
+            "phase": "Progressing",
+            "metadata": {
+                "node": &*self.node.shared.node,
+                "bundle": head.bundle().to_string(),
+                "base": base.map(|base| base.to_string()),
+                "serial": head.record().serial.to_string(),
+                "step": format!("{} of {}", rollout.step, rollout.of()),
+            },
+        });
+        Some(Webhook::start(settings, authorization, &body))
     }
 
     /// Evaluates the counters, or tries again to return to the base, when this is due. Ends a guard
@@ -135,6 +177,11 @@ impl Control {
                 Level::Warn,
                 "the guard of a progressive release had too few requests within its time; the \
                  guard continues",
+            ),
+            GuardResult::NoAnswer => (
+                Level::Warn,
+                "the webhook of a guard has not accepted the release within the time of the \
+                 guard; the guard continues",
             ),
             GuardResult::Ended => (
                 Level::Info,
@@ -238,7 +285,8 @@ impl Control {
         let cause = self.failed_guard()?;
         Some(
             json!({"result": "failed", "by": cause, "return_refused": null, "left_s": null,
-                    "requests": null, "errors": null, "slow": null, "refusals": null}),
+                    "requests": null, "errors": null, "slow": null, "refusals": null,
+                    "webhook": null}),
         )
     }
 

@@ -77,14 +77,15 @@ impl SideBySide {
     }
 
     /// Adds the requests since the last evaluation. Returns the comparison that fails, and the
-    /// smallest number of requests that a version has in a comparison. `needed`: number of requests
+    /// smallest number of requests that a version has in a comparison. `None`: there is no
+    /// comparison. `needed`: number of requests
     /// that each version needs for a failure.
     pub(super) fn look(
         &mut self,
         totals: &ServedTotals,
         is_warm: bool,
         needed: u64,
-    ) -> (Option<Cause>, u64) {
+    ) -> (Option<Cause>, Option<u64>) {
         let new = |served| totals.of(served).since(self.seen.of(served));
         let new = Pair {
             base: new(Served::Base),
@@ -96,10 +97,13 @@ impl SideBySide {
             self.warm.add(&new);
         }
         let mut cause = None;
-        let mut compared = u64::MAX;
+        let mut compared: Option<u64> = None;
+        let mut count = |requests: u64| {
+            compared = Some(compared.map_or(requests, |fewest| fewest.min(requests)));
+        };
         if let Some(errors) = &mut self.errors {
             errors.set(&self.all, Totals::errors);
-            compared = errors.requests();
+            count(errors.requests());
             if errors.fails(needed) {
                 cause = Some(Cause::Errors);
             }
@@ -114,14 +118,14 @@ impl SideBySide {
             let bucket = slow.bucket;
             let events = |totals: &Totals| totals.slower_than(bucket);
             slow.compared.set(&self.warm, events);
-            compared = compared.min(slow.compared.requests());
+            count(slow.compared.requests());
             if slow.compared.fails(needed) && cause.is_none() {
                 cause = Some(Cause::P99);
             }
         }
         if let Some(refusals) = &mut self.refusals {
             refusals.set(&self.all, Totals::refusals);
-            compared = compared.min(refusals.requests());
+            count(refusals.requests());
             if refusals.fails(needed) && cause.is_none() {
                 cause = Some(Cause::Refusals);
             }
@@ -213,6 +217,7 @@ mod tests {
             p99_ppm: Some(500_000),
             refusals_ppm: Some(10_000),
             requests: NEEDED,
+            webhook: None,
         }
     }
 
@@ -307,7 +312,7 @@ mod tests {
                 totals.count(served, (FAST, requests), errors);
             }
             let (cause, least) = compared.look(&totals, true, NEEDED);
-            assert_eq!((cause, least), (None, NEEDED - 1));
+            assert_eq!((cause, least), (None, Some(NEEDED - 1)));
         }
     }
 }

@@ -71,6 +71,7 @@ pub(crate) enum Cause {
     Errors,
     P99,
     Refusals,
+    Webhook,
 }
 
 impl Cause {
@@ -79,6 +80,7 @@ impl Cause {
             Self::Errors => "errors",
             Self::P99 => "p99",
             Self::Refusals => "refusals",
+            Self::Webhook => "webhook",
         }
     }
 }

@@ -26,6 +26,7 @@ pub(crate) fn guard() -> Guard {
         p99_ppm: Some(500_000),
         refusals_ppm: None,
         requests: 50,
+        webhook: None,
     }
 }
 

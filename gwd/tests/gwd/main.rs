@@ -31,6 +31,7 @@ mod frames;
 mod framing;
 mod grpc;
 mod guard_refusals;
+mod guard_webhook;
 mod guards;
 mod half_closes;
 mod handover;

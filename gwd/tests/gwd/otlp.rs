@@ -250,9 +250,11 @@ fn lines_are_records_with_trace_and_attributes() {
     );
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
+    let mut settings = with_logs(&collector);
+    settings.log_export.as_mut().unwrap().timeout = WAIT_MAX;
     let served = shop.serve_by(Settings {
         access_log: AccessLog::File(path.clone()),
-        ..with_logs(&collector)
+        ..settings
     });
     let fields =
         format!("x-key: letmein\r\nuser-agent: t\r\ntraceparent: 00-{TRACE}-{PARENT}-01\r\n");

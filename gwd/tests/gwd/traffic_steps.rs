@@ -436,6 +436,7 @@ fn guarded(two: &Upstream, for_ms: u64) -> Split {
         p99_ppm: None,
         refusals_ppm: None,
         requests: 50,
+        webhook: None,
     };
     Split::of([numbered(&one, 1), numbered(two, 2)], Some(guard))
 }
@@ -461,7 +462,8 @@ pub(crate) fn until_result_from(gwd: &Process, addresses: &[u8]) -> Value {
             client.answer();
         }
         let guard = gwd.status()["rollout"]["guard"].clone();
-        if guard["result"] != "testing" {
+        // On a busy machine, the time of a short guard ends before it has enough requests.
+        if !["testing", "too-few-requests"].contains(&guard["result"].as_str().unwrap()) {
             return guard;
         }
         assert!(user < 100_000, "{guard}");
@@ -516,6 +518,7 @@ fn guarded_by_p99() -> Split {
         p99_ppm: Some(1_000_000),
         refusals_ppm: None,
         requests: 20,
+        webhook: None,
     };
     let versions = ["/v1", "/v2"].map(|path| {
         let ops = vec![op("GET", "/a"), op("POST", "/a"), op("GET", path)];
@@ -608,6 +611,7 @@ fn guard_compares_both_versions_in_the_same_minutes() {
         p99_ppm: None,
         refusals_ppm: None,
         requests: 50,
+        webhook: None,
     };
     let versions = [numbered(&upstream, 1), numbered(&upstream, 2)];
     let split = Split::of(versions, Some(guard));

@@ -226,6 +226,40 @@ pub struct Guard {
     pub refusals_ppm: Option<u32>,
     /// Minimum number of requests before the switch, and after it.
     pub requests: u64,
+    /// Service that judges the release. `None`: no service does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+}
+
+/// Service that judges a release. A node of the share sends it requests at an interval, in the form
+/// of Flagger's webhooks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Reference of the secret with the value of `Authorization`. `None`: requests have no
+    /// `Authorization`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<String>,
+    /// Number of failing responses in succession at which the node returns to the base.
+    pub failures: u32,
+    /// Time between two requests, in milliseconds.
+    pub interval_ms: u64,
+    /// Effect of a request without a response.
+    pub on_outage: OnOutage,
+    /// Maximum time until the response, in milliseconds.
+    pub timeout_ms: u64,
+    /// URL of the service: `https`, or `http` on the node's own machine.
+    pub url: String,
+}
+
+/// Effect of a request to a webhook that gets no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnOutage {
+    /// The request does not count.
+    Ignore,
+    /// The request counts like a failing response.
+    Fail,
 }
 
 /// Kind of a record: the relation of its bundle to the bundle of the previous record.

@@ -6,7 +6,7 @@ use bundle::follow;
 use bundle::refused::Refused;
 use bundle::rollout::ALL_PPM;
 use bundle::statement::predicate::{
-    Guard, Pointer, Record, RecordKind, Rollout, Step, Sticky, Testers,
+    Guard, OnOutage, Pointer, Record, RecordKind, Rollout, Step, Sticky, Testers, Webhook,
 };
 use bundle::store::memory::Memory as Store;
 use bundle::store::{Batch, WriteError};
@@ -343,6 +343,17 @@ fn head_of_a_rollout_is_remembered_with_its_step() {
     assert_eq!((rollout.nodes_ppm(), rollout.of()), (50_000, 3));
 }
 
+fn webhook() -> Webhook {
+    Webhook {
+        authorization: Some("${file:/run/secrets/judge}".into()),
+        failures: 3,
+        interval_ms: 10_000,
+        on_outage: OnOutage::Ignore,
+        timeout_ms: 10_000,
+        url: "https://judge.example/gate".into(),
+    }
+}
+
 #[test]
 fn guard_that_is_not_valid_is_refused() {
     let good = Guard {
@@ -351,6 +362,7 @@ fn guard_that_is_not_valid_is_refused() {
         p99_ppm: Some(500_000),
         refusals_ppm: Some(30_000),
         requests: 200,
+        webhook: None,
     };
     let with = |change: fn(&mut Guard)| {
         let mut guard = good.clone();
@@ -364,6 +376,34 @@ fn guard_that_is_not_valid_is_refused() {
     assert_eq!(with(|guard| guard.p99_ppm = None), Ok(()));
     let only_refusals = |guard: &mut Guard| (guard.errors_ppm, guard.p99_ppm) = (None, None);
     assert_eq!(with(only_refusals), Ok(()));
+    let only_webhook = |guard: &mut Guard| {
+        (guard.errors_ppm, guard.p99_ppm, guard.refusals_ppm) = (None, None, None);
+        guard.webhook = Some(webhook());
+    };
+    assert_eq!(with(only_webhook), Ok(()));
+    let bad: [fn(&mut Webhook); 9] = [
+        |webhook| webhook.url = "http://judge.example/".into(),
+        |webhook| webhook.url = "judge".into(),
+        |webhook| webhook.url = format!("https://a/{}", "a".repeat(2_048)),
+        |webhook| webhook.interval_ms = 999,
+        |webhook| webhook.interval_ms = 3_600_001,
+        |webhook| webhook.timeout_ms = 0,
+        |webhook| webhook.timeout_ms = 10_001,
+        |webhook| webhook.failures = 0,
+        |webhook| webhook.authorization = Some("Bearer secret".into()),
+    ];
+    for (at, change) in bad.into_iter().enumerate() {
+        let mut wrong = webhook();
+        change(&mut wrong);
+        let refused = accepted_with(|next, base| {
+            next.rollout = step(base, 1, &[50_000]);
+            next.rollout.as_mut().unwrap().guard = Some(Guard {
+                webhook: Some(wrong),
+                ..good.clone()
+            });
+        });
+        assert_eq!(refused.unwrap_err().reason(), "bad-rollout", "webhook {at}");
+    }
     let bad: [fn(&mut Guard); 7] = [
         |guard| {
             (guard.errors_ppm, guard.p99_ppm, guard.refusals_ppm) = (None, None, None);

@@ -3,6 +3,7 @@
 mod auth;
 pub(crate) mod claims;
 mod consumers;
+mod guard_webhook;
 mod levels;
 pub(super) mod listeners;
 mod mounts;

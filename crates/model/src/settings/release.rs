@@ -9,6 +9,7 @@ use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, NodeRef, Sink, read};
 use vocab::release_lints::{RELEASE_FREEZE, RELEASE_GUARD, RELEASE_STEPS};
 
+use super::guard_webhook;
 use crate::freeze::{self, Boundary, DAYS, FreezeWindow};
 
 /// Default of `release.guard.requests`.
@@ -177,13 +178,14 @@ pub(super) fn guard(
         p99_ppm: increase("p99"),
         refusals_ppm: increase("refusals"),
         requests: requests.unwrap_or(REQUESTS).unsigned_abs(),
+        webhook: node.get("webhook").and_then(guard_webhook::read),
     };
     let wrong = if steps.is_empty() {
         ("a guard without steps", "write `steps`, or remove `guard`")
-    } else if guard.increases() == [None; 3] {
+    } else if guard.increases() == [None; 3] && guard.webhook.is_none() {
         (
             "a guard that compares nothing",
-            "write `errors: 1%`, `p99: 50%` or `refusals: 5%`",
+            "write `errors: 1%`, `p99: 50%`, `refusals: 5%` or `webhook: {url: …}`",
         )
     } else if guard.increases().contains(&Some(0)) {
         (
@@ -195,6 +197,8 @@ pub(super) fn guard(
             "a time outside of `1s` to `168h`",
             "write a time such as `for: 10m`",
         )
+    } else if let Some(wrong) = guard.webhook.as_ref().and_then(guard_webhook::wrong_time) {
+        wrong
     } else {
         return Some(guard);
     };

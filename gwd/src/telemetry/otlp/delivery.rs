@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
@@ -15,8 +15,8 @@ use prost::Message as _;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::connection::{Connection, Response};
 use super::{ExportSettings, Stop};
+use crate::client::{Connection, Post, Response};
 use crate::runtime::program_log::{Level, event};
 use crate::runtime::random::Random;
 use crate::telemetry::process::{Counters, DropReason};
@@ -132,16 +132,22 @@ impl Delivery {
     /// connection.
     async fn send(&mut self, body: Bytes, items: u64) -> Result<(), Failure> {
         let temporary = |why| Failure::Temporary(None, why);
+        let settings = self.settings.clone();
+        let post = Post {
+            endpoint: &settings.endpoint,
+            headers: &settings.headers,
+            content_type: HeaderValue::from_static("application/x-protobuf"),
+        };
         let kept = self.connection.take();
         if let Some(mut connection) = kept.filter(|one| !one.is_closed())
-            && let Ok(response) = connection.post(&self.settings, body.clone()).await
+            && let Ok(response) = connection.post(&post, body.clone()).await
         {
             self.connection = Some(connection);
             return self.check_response(&response, items);
         }
         let opened = Connection::open(&self.settings.endpoint).await;
         let mut connection = opened.map_err(temporary)?;
-        let response = connection.post(&self.settings, body).await;
+        let response = connection.post(&post, body).await;
         let response = response.map_err(temporary)?;
         self.connection = Some(connection);
         self.check_response(&response, items)

@@ -6,7 +6,6 @@
 //! control thread never wait: a full queue drops what it gets, and drops are counted.
 
 mod attributes;
-mod connection;
 mod delivery;
 mod endpoint;
 mod logs;
@@ -19,8 +18,8 @@ mod stop;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
-use tokio_rustls::TlsConnector;
 
+pub use crate::client::Endpoint;
 pub(crate) use attributes::{number, resource_of, scope, text};
 pub(crate) use delivery::{BACKOFF_MIN, Delivery};
 pub(crate) use endpoint::trusting;
@@ -48,37 +47,4 @@ pub struct MetricSettings {
     pub export: ExportSettings,
     /// Time between two exports.
     pub interval: Duration,
-}
-
-/// Address of a collector.
-#[derive(Clone)]
-pub struct Endpoint {
-    /// Host name or IP address, IPv6 without brackets.
-    pub host: String,
-    /// Port of the collector.
-    pub port: u16,
-    /// Value of `Host` in requests to the collector.
-    pub authority: HeaderValue,
-    /// Path of the requests, such as `/v1/traces`.
-    pub path: String,
-    /// TLS client settings for `https`. `None`: `http`.
-    pub(crate) tls: Option<TlsConnector>,
-}
-
-impl std::fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
-}
-
-/// Formats an endpoint as the URL of its requests.
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let scheme = match self.tls {
-            Some(_) => "https",
-            None => "http",
-        };
-        let authority = self.authority.to_str().unwrap_or_default();
-        write!(f, "{scheme}://{authority}{}", self.path)
-    }
 }

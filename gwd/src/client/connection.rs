@@ -1,8 +1,8 @@
-//! HTTP/1.1 connection to a collector.
+//! HTTP/1.1 connection to a service.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -10,30 +10,39 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::{Endpoint, ExportSettings};
+use super::endpoint::Endpoint;
 use crate::runtime::clock::delta_seconds;
 use crate::runtime::informational::InformationalLimit;
 
-/// Maximum length of a collector's response body, in bytes.
+/// Maximum length of a service's response body, in bytes.
 const RESPONSE_BYTES_MAX: usize = 64 << 10;
 
-/// HTTP/1.1 connection to a collector.
-pub(super) struct Connection(SendRequest<Full<Bytes>>);
+/// HTTP/1.1 connection to a service.
+pub(crate) struct Connection(SendRequest<Full<Bytes>>);
 
-/// Response of a collector.
-pub(super) struct Response {
-    pub(super) status: StatusCode,
+/// Request of a service by POST, without its body.
+#[derive(Debug)]
+pub(crate) struct Post<'p> {
+    pub(crate) endpoint: &'p Endpoint,
+    /// Fields of the request, in addition to those of each request.
+    pub(crate) headers: &'p [(HeaderName, HeaderValue)],
+    pub(crate) content_type: HeaderValue,
+}
+
+/// Response of a service.
+pub(crate) struct Response {
+    pub(crate) status: StatusCode,
     /// Value of `Retry-After` in seconds.
-    pub(super) retry_after_s: Option<u64>,
-    pub(super) body: Bytes,
+    pub(crate) retry_after_s: Option<u64>,
+    pub(crate) body: Bytes,
 }
 
 impl Connection {
-    /// Connects to a collector.
+    /// Connects to a service.
     ///
     /// # Errors
-    /// If the collector cannot be reached. The error is the reason.
-    pub(super) async fn open(endpoint: &Endpoint) -> Result<Self, String> {
+    /// If the service cannot be reached. The error is the reason.
+    pub(crate) async fn open(endpoint: &Endpoint) -> Result<Self, String> {
         let connected = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
         let stream = connected.map_err(|error| format!("no connection: {error}"))?;
         let _best_effort = stream.set_nodelay(true);
@@ -59,22 +68,18 @@ impl Connection {
         Ok(Self(sender))
     }
 
-    /// True if the collector has closed the connection.
-    pub(super) fn is_closed(&self) -> bool {
+    /// True if the service has closed the connection.
+    pub(crate) fn is_closed(&self) -> bool {
         self.0.is_closed()
     }
 
-    /// Sends a batch and returns the collector's response.
+    /// Sends a request and returns the service's response.
     ///
     /// # Errors
     /// If the connection breaks, if the response is not valid, or after too many informational
     /// responses. The error is the reason.
-    pub(super) async fn post(
-        &mut self,
-        settings: &ExportSettings,
-        body: Bytes,
-    ) -> Result<Response, String> {
-        let mut request = request(settings, body)?;
+    pub(crate) async fn post(&mut self, post: &Post<'_>, body: Bytes) -> Result<Response, String> {
+        let mut request = request(post, body)?;
         let limit = InformationalLimit::of(&mut request);
         let reason = |error: hyper::Error| error.to_string();
         self.0.ready().await.map_err(reason)?;
@@ -92,21 +97,19 @@ impl Connection {
     }
 }
 
-/// Request with a batch.
-fn request(settings: &ExportSettings, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
-    let endpoint = &settings.endpoint;
+/// Request with its body.
+fn request(post: &Post<'_>, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
-    let path = endpoint.path.parse::<Uri>();
+    let path = post.endpoint.path.parse::<Uri>();
     *request.uri_mut() = path.map_err(|error| error.to_string())?;
     let headers = request.headers_mut();
-    headers.insert(HOST, endpoint.authority.clone());
+    headers.insert(HOST, post.endpoint.authority.clone());
     let agent = concat!("gwd/", env!("CARGO_PKG_VERSION"));
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-    for (name, value) in &settings.headers {
+    for (name, value) in post.headers {
         headers.insert(name, value.clone());
     }
-    let protobuf = HeaderValue::from_static("application/x-protobuf");
-    headers.insert(CONTENT_TYPE, protobuf);
+    headers.insert(CONTENT_TYPE, post.content_type.clone());
     Ok(request)
 }
