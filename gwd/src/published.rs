@@ -108,6 +108,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Name of this process in logs and status.
     pub(crate) node: Box<str>,
+    /// Channel that this process follows, for its log. `None`: it follows none.
+    pub(crate) channel: Option<Box<str>>,
     /// Zone of this process. Targets in the same zone are preferred. `None`: zones have no effect.
     pub(crate) zone: Option<Box<str>>,
     /// Maximum time that a WebSocket tunnel may continue after gwd has sent its Close frame, in
@@ -159,6 +161,7 @@ impl Shared {
         let shared = Self {
             clock,
             node: settings.name.as_str().into(),
+            channel: settings.channel.as_deref().map(Box::from),
             websocket_drain_ms: u64::try_from(settings.websocket_drain.as_millis())
                 .unwrap_or(u64::MAX),
             zone: settings.zone.as_deref().map(Box::from),

@@ -17,6 +17,8 @@ use crate::telemetry::traces;
 pub struct Settings {
     /// Name of the process in logs and status.
     pub name: String,
+    /// Channel that the process follows, for its log. `None`: it follows none.
+    pub channel: Option<String>,
     /// Zone of the process. Targets in the same zone are preferred. `None`: zones have no effect.
     pub zone: Option<String>,
     /// Number of worker threads.

@@ -83,6 +83,7 @@ fn credential_as_a_log_field_is_found() {
         "header:cookie",
         "header:proxy-authorization",
         "header:dpop",
+        "header:referer",
         "cookie:__Host-session",
     ] {
         let kept = format!("f: {{from: '{source}', form: keep}}");

@@ -353,6 +353,7 @@ pub(super) fn check(resolved: &Resolved) -> Result<Value, (Exit, String)> {
 fn settings(resolved: &Resolved) -> Settings {
     Settings {
         name: resolved.node.clone(),
+        channel: Some(resolved.channel.clone()),
         zone: resolved.zone.clone(),
         workers: resolved.workers,
         access_log: resolved.access_log.clone(),

@@ -7,6 +7,7 @@
 mod error;
 mod fields;
 mod line;
+mod referer;
 mod span;
 
 use std::net::IpAddr;

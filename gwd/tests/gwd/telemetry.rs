@@ -47,11 +47,12 @@ fn one_line_per_request_with_everything_that_is_known() {
         served.address,
         "GET",
         "/orders/./7?a=1",
-        "x-key: letmein\r\nuser-agent: \"t\"\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n",
+        "x-key: letmein\r\nuser-agent: \"t\"\r\nreferer: https://a.example/b?c=d\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n",
     );
     let line = &lines(&path, 1)[0];
     let expected = serde_json::json!({
-        "level": "info", "node_id": "test", "listener": "public", "serial": 1,
+        "level": "info", "node_id": "test", "channel": "prod", "listener": "public", "serial": 1,
+        "referer": "https://a.example/b",
         "bundle": bundle::digest::Digest::of(b"one").to_string(),
         "route_id": "GET shop:/orders/{id}@shop", "operation_id": "GET shop:/orders/{id}",
         "consumer_id": "acme", "auth_method": "key", "client_ip": "127.0.0.1",

@@ -1,4 +1,5 @@
-//! Tests of fields that policies of the kind `log_fields` add to the access log.
+//! Tests of fields of the access log: those of policies of the kind `log_fields`, and of the rate
+//! limit.
 
 use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
@@ -19,6 +20,7 @@ paths:
       x-gateway: {+policies: [own]}
       responses: {"200": {description: ok}}
   /plain: {get: {operationId: plain, responses: {"200": {description: ok}}}}
+  /few: {get: {operationId: few, x-gateway: {+policies: [few]}, responses: {"200": {description: ok}}}}
 x-gateway:
   policies:
     own:
@@ -47,7 +49,8 @@ fn scene() -> (Upstream, Project, Gateway) {
          auth: {{keys: {{kind: api_key}}}}\n\
          consumers: {{acme: {{keys: [{{sha256: {KEY}}}], claims: {{org: north}}}}}}\n\
          policies:\n  tenants: {{kind: log_fields, fields: {{tenant: \"header:X-Tenant\", \
-         org: \"claim:org\", theme: \"cookie:theme\"}}}}\n\
+         org: \"claim:org\", theme: \"cookie:theme\"}}}}\n  \
+         few: {{kind: rate_limit, limit: 2/h, burst: 2, key: consumer}}\n\
          defaults: {{upstream: main, policies: [tenants]}}\n\
          release: {{store: releases, channel: prod}}\n",
         upstream.url(),
@@ -96,6 +99,24 @@ fn fields_of_policies_are_in_the_log() {
     );
     assert_eq!(long["code"], "x".repeat(256), "bounded");
     assert_eq!(fields(&gateway, "/nothing", key), (404, Value::Null));
+    gateway.stops_clean();
+}
+
+#[test]
+fn rate_limit_of_a_request_is_in_the_log() {
+    let (_upstream, _project, gateway) = scene();
+    for (status, remaining) in [(200, 1), (200, 0), (429, 0)] {
+        let response = gateway.ask("GET /few HTTP/1.1\nhost: h\nx-key: letmein");
+        assert_eq!(response.status, status);
+        let id = response.header("x-request-id").expect("an id");
+        let line = gateway.access_log().line(id);
+        assert_eq!(line["ratelimit_policy"], "few", "{line}");
+        assert_eq!(line["ratelimit_remaining"], remaining, "{line}");
+        assert_eq!(line["channel"], "prod");
+    }
+    let response = gateway.ask("GET /plain HTTP/1.1\nhost: h\nx-key: letmein");
+    let id = response.header("x-request-id").expect("an id");
+    assert_eq!(gateway.access_log().line(id).get("ratelimit_policy"), None);
     gateway.stops_clean();
 }
 

@@ -349,12 +349,14 @@ pub mod author {
     /// Maximum number of fields of a policy.
     const FIELDS_MAX: usize = 16;
 
-    /// Request fields that always contain credentials.
-    const CREDENTIALS: [&str; 5] = [
+    /// Request fields that contain credentials. The query of a referer can contain them, and the log
+    /// has the referer without its query.
+    const CREDENTIALS: [&str; 6] = [
         "authorization",
         "cookie",
         "dpop",
         "proxy-authorization",
+        "referer",
         "signature",
     ];
 
@@ -484,7 +486,7 @@ pub mod author {
                     "`{}` contains credentials, and logs do not show them",
                     shown.escape_debug()
                 ),
-                "remove the field; `consumer_id`, `subject` and `auth_method` of the log name the caller",
+                "remove the field; the log has `consumer_id`, `subject`, `auth_method`, and `referer` without its query",
             ),
             false => (
                 format!(

@@ -17,7 +17,7 @@ use policy::threat::REFUSED;
 use policy::{Cx, NoValue, Reject, RequestHead};
 
 use super::span::RequestTrace;
-use super::{Record, fields};
+use super::{Record, fields, referer};
 use crate::message::item_reports::ItemReport;
 use crate::message::scanned::Found;
 use crate::proxy::version::Version;
@@ -65,6 +65,9 @@ impl Record {
         out.push(b'"');
         text(out, "level", b"info");
         text(out, "node_id", worker.shared.node.as_bytes());
+        if let Some(channel) = &worker.shared.channel {
+            text(out, "channel", channel.as_bytes());
+        }
         text(out, "http_method", method.as_str().as_bytes());
         display(out, "peer_ip", &self.stream.peer);
         text(
@@ -231,6 +234,10 @@ impl Record {
             text(out, "invalid", invalid.summary().as_bytes());
         }
         caller(out, cx);
+        if let Some(rate) = &cx.rate {
+            text(out, "ratelimit_policy", rate.policy.as_bytes());
+            number(out, "ratelimit_remaining", rate.remaining);
+        }
         display(out, "client_ip", &cx.client);
         text(out, "host", head.host.as_bytes());
         let secret = &current.loaded.secret_parameters;
@@ -248,6 +255,9 @@ impl Record {
         }
         text(out, "request_id", request_id.as_bytes());
         from_headers(out, &head.headers, parameters, self.trace.is_some());
+        if let Some(referer) = referer::shown(&head.headers, snapshot.hides_values()) {
+            text(out, "referer", referer.as_bytes());
+        }
         if let Some(route) = route {
             fields::write(out, route, (head, secret, &forms), cx);
         }
