@@ -17,6 +17,7 @@ pub(crate) mod otlp;
     reason = "reads the figures of the process"
 )]
 pub(crate) mod process;
+pub(crate) mod shadow;
 pub(crate) mod shard;
 pub(crate) mod signal;
 pub(crate) mod tail;

@@ -62,6 +62,7 @@ mod routes;
 mod sameness;
 mod secrecy;
 mod served_documents;
+mod shadow_steps;
 mod signatures;
 mod skopeo;
 mod steady_client;
