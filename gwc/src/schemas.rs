@@ -351,7 +351,7 @@ fn history() -> Value {
         "previous": text_or_null(), "actor": text(), "reason": text(), "created": text(), "git": {"type": ["object", "null"]},
         "expires": text_or_null(), "withdraw": list(&digest()), "ran": {"type": ["array", "null"], "items": ran},
         "approvals": or_null(&approvals),
-        "rollout": or_null(&object(&json!({"step": count(), "of": count(), "nodes": text(), "traffic": text(),
+        "rollout": or_null(&object(&json!({"step": count(), "of": count(), "nodes": text(), "traffic": text(), "shadow": text_or_null(),
             "base": object(&json!({"serial": count(), "record": digest()}))}))),
     }));
     document(

@@ -7,6 +7,7 @@
 //! that a worker never frees a snapshot (data-plane.md §4).
 
 pub(crate) mod choice;
+pub(crate) mod shadow;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -29,12 +30,14 @@ use crate::limits::permit_queue::PermitQueue;
 use crate::listen::spread::Loads;
 use crate::message::pace::TimeLimits;
 use crate::published::choice::RequestChoice;
+use crate::published::shadow::ShadowQueue;
 use crate::runtime::clock::Clock;
 use crate::runtime::compute::Compute;
 use crate::runtime::program_log::{ACTOR_GWD, Audit, OK};
 use crate::settings::Settings;
 use crate::stores::Stores;
 use crate::telemetry::process::Counters;
+use crate::telemetry::shadow::ShadowReport;
 use crate::telemetry::tail::Tails;
 use crate::tls::TlsListener;
 use crate::tls::connector::Connector;
@@ -89,6 +92,9 @@ pub(crate) struct Current {
     /// Version that serves a share of the requests beside this one, the base. `None`: this version
     /// serves all requests.
     pub(crate) candidate: Option<Candidate>,
+    /// Version that decides a share of the requests too, and serves none. `None`: no decisions are
+    /// compared.
+    pub(crate) shadow: Option<Shadow>,
 }
 
 /// Candidate of a progressive release, which serves a share of the requests beside the base.
@@ -97,6 +103,16 @@ pub(crate) struct Candidate {
     /// Version of the candidate, with the epoch and the revocations of the base.
     pub(crate) version: Arc<Current>,
     pub(crate) choice: Arc<RequestChoice>,
+}
+
+/// Candidate in a shadow step: decides a share of the requests beside the base, without effects.
+#[derive(Debug)]
+pub(crate) struct Shadow {
+    /// Version of the candidate, with the epoch and the revocations of the base.
+    pub(crate) version: Arc<Current>,
+    /// Rules that select the requests.
+    pub(crate) choice: Arc<RequestChoice>,
+    pub(crate) queue: ShadowQueue,
 }
 
 /// Counts a snapshot as being in memory until this value is dropped.
@@ -118,6 +134,8 @@ pub(crate) struct Shared {
     /// Limits on the time that peers may keep the gateway waiting.
     pub(crate) time_limits: TimeLimits,
     pub(crate) limits: Limits,
+    /// Results of shadow steps.
+    pub(crate) shadow: Arc<ShadowReport>,
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) compute: Compute,
     /// Connections to the stores that hold counters for a fleet of gateways.
@@ -167,6 +185,7 @@ impl Shared {
             zone: settings.zone.as_deref().map(Box::from),
             time_limits: settings.time_limits,
             limits: Limits::new(LIMIT_KEYS, std::hash::RandomState::new),
+            shadow: Arc::default(),
             compute: Compute::new(workers),
             stores: Stores::default(),
             budgets: Arc::new(Budgets::new(&settings.bounds)),

@@ -85,15 +85,24 @@ pub(crate) struct Worker {
 /// Version of the configuration as used by one worker.
 pub(crate) struct View {
     current: Option<Arc<Current>>,
-    /// View of the candidate that serves a share of the requests. `None`: this version serves all
-    /// requests.
-    candidate: Option<Rc<Self>>,
+    /// Role of the candidate beside this version.
+    beside: Beside,
     /// True for the candidate of a progressive release.
     is_candidate: bool,
     shared: Arc<Shared>,
     /// Services, by index of the upstream. Created at first use, and again when the hosts have
     /// changed.
     services: Box<[RefCell<Option<Rc<Service>>>]>,
+}
+
+/// Candidate of a progressive release beside a version.
+pub(crate) enum Beside {
+    /// There is no candidate.
+    Nothing,
+    /// The candidate serves a share of the requests.
+    Candidate(Rc<View>),
+    /// The candidate decides a share of the requests too ([`Current::shadow`]).
+    Shadow,
 }
 
 // === impl Worker ===
@@ -318,12 +327,17 @@ impl View {
     /// View of a version. `is_candidate`: the version serves requests beside the running version.
     fn of(shared: &Arc<Shared>, current: Arc<Current>, is_candidate: bool) -> Self {
         let upstreams = current.loaded.snapshot.upstreams().len();
-        let candidate = current.candidate.as_ref();
-        let candidate =
-            candidate.map(|one| Rc::new(Self::of(shared, Arc::clone(&one.version), true)));
+        let beside = match (&current.candidate, &current.shadow) {
+            (Some(candidate), _) => {
+                let version = Arc::clone(&candidate.version);
+                Beside::Candidate(Rc::new(Self::of(shared, version, true)))
+            }
+            (None, Some(_)) => Beside::Shadow,
+            (None, None) => Beside::Nothing,
+        };
         Self {
             current: Some(current),
-            candidate,
+            beside,
             is_candidate,
             shared: Arc::clone(shared),
             services: (0..upstreams).map(|_| RefCell::default()).collect(),
@@ -340,6 +354,7 @@ impl View {
             serial: 0,
             listener_of_socket: Box::default(),
             candidate: None,
+            shadow: None,
         };
         Self::of(&worker.shared, Arc::new(current), false)
     }
@@ -350,15 +365,23 @@ impl View {
             .expect("the version is taken only when the view is dropped")
     }
 
+    /// Role of the candidate beside this version.
+    pub(crate) const fn beside(&self) -> &Beside {
+        &self.beside
+    }
+
     /// View of the candidate that serves a share of the requests beside this version. `None`: this
     /// version serves all requests.
     pub(crate) const fn candidate(&self) -> Option<&Rc<Self>> {
-        self.candidate.as_ref()
+        match &self.beside {
+            Beside::Candidate(candidate) => Some(candidate),
+            Beside::Nothing | Beside::Shadow => None,
+        }
     }
 
     /// True if this version or its candidate names the address of a socket.
     fn names(&self, socket: u32) -> bool {
-        let candidate = self.candidate.as_ref();
+        let candidate = self.candidate();
         self.listener(socket).is_some()
             || candidate.is_some_and(|candidate| candidate.listener(socket).is_some())
     }

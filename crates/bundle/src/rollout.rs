@@ -145,15 +145,38 @@ impl Step {
         u64::from(self.nodes_ppm) * u64::from(self.traffic_ppm)
     }
 
-    /// True if the nodes of the step serve only a share of their requests with its bundle.
+    /// True if the nodes of the step serve only a share of their requests with its bundle, or none.
     #[must_use]
     pub const fn splits_requests(self) -> bool {
         self.traffic_ppm < ALL_PPM
     }
 
+    /// True if the bundle of the step serves no request, and only decides a share of them too.
+    #[must_use]
+    pub const fn is_shadow(self) -> bool {
+        self.shadow_ppm > 0
+    }
+
+    /// Position of the step in a release. Positions increase: shadow steps come first, and then the
+    /// shares that the bundle serves.
+    #[must_use]
+    pub fn rank(self) -> (u64, u64) {
+        let shadow = u64::from(self.nodes_ppm) * u64::from(self.shadow_ppm);
+        (self.product(), shadow)
+    }
+
     const fn check(self) -> Result<(), &'static str> {
         if self.nodes_ppm == 0 || self.nodes_ppm > ALL_PPM {
             return Err("the nodes of a step are not between 1 and 1000000 parts per million");
+        }
+        if self.shadow_ppm > ALL_PPM {
+            return Err("the compared requests of a step are more than 1000000 parts per million");
+        }
+        if self.is_shadow() {
+            return match self.traffic_ppm {
+                0 => Ok(()),
+                _ => Err("a step compares decisions and serves requests"),
+            };
         }
         if self.traffic_ppm == 0 || self.traffic_ppm > ALL_PPM {
             return Err("the requests of a step are not between 1 and 999999 parts per million");
@@ -168,6 +191,13 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (nodes, traffic) = (percent(self.nodes_ppm), percent(self.traffic_ppm));
+        if self.is_shadow() {
+            let shadow = percent(self.shadow_ppm);
+            return match self.nodes_ppm {
+                ALL_PPM => write!(f, "shadow {shadow}"),
+                _ => write!(f, "nodes {nodes} shadow {shadow}"),
+            };
+        }
         match (self.nodes_ppm, self.traffic_ppm) {
             (_, ALL_PPM) => f.write_str(&nodes),
             (ALL_PPM, _) => write!(f, "traffic {traffic}"),
@@ -270,10 +300,24 @@ impl Rollout {
         self.current().map_or(0, |step| step.traffic_ppm)
     }
 
-    /// True if the nodes of the share serve some of their requests with the base.
+    /// Share of the requests that both versions decide on the nodes of the share, in parts per
+    /// million. 0: the current step is no shadow step.
+    #[must_use]
+    pub fn shadow_ppm(&self) -> u32 {
+        self.current().map_or(0, |step| step.shadow_ppm)
+    }
+
+    /// True if the nodes of the share serve some of their requests, or all of them, with the base.
     #[must_use]
     pub fn splits_requests(&self) -> bool {
         self.current().is_some_and(Step::splits_requests)
+    }
+
+    /// True if the nodes of the share serve all requests with the base, and the record's bundle only
+    /// decides a share of them too.
+    #[must_use]
+    pub fn is_shadow(&self) -> bool {
+        self.current().is_some_and(Step::is_shadow)
     }
 
     /// Number of steps, including the step of all nodes and requests.
@@ -311,7 +355,7 @@ impl Rollout {
         }
         if !self
             .steps
-            .is_sorted_by(|one, next| one.product() < next.product())
+            .is_sorted_by(|one, next| one.rank() < next.rank())
         {
             return bad("the shares of the steps do not increase");
         }
@@ -520,29 +564,47 @@ mod tests {
 
     #[test]
     fn steps_are_written_in_one_way() {
-        let written = |nodes_ppm, traffic_ppm| {
+        let written = |nodes_ppm, traffic_ppm, shadow_ppm| {
             let step = Step {
                 nodes_ppm,
                 traffic_ppm,
+                shadow_ppm,
             };
             let text = serde_json::to_string(&step).unwrap();
             assert_eq!(serde_json::from_str::<Step>(&text).unwrap(), step);
             (text, step.to_string())
         };
         let of = |text: &str, shown: &str| (text.to_owned(), shown.to_owned());
-        assert_eq!(written(50_000, ALL_PPM), of("50000", "5%"));
+        assert_eq!(written(50_000, ALL_PPM, 0), of("50000", "5%"));
         assert_eq!(
-            written(ALL_PPM, 100_000),
+            written(ALL_PPM, 100_000, 0),
             of(r#"{"traffic":100000}"#, "traffic 10%")
         );
         assert_eq!(
-            written(200_000, 100_000),
+            written(200_000, 100_000, 0),
             of(
                 r#"{"nodes":200000,"traffic":100000}"#,
                 "nodes 20% traffic 10%"
             )
         );
-        for unknown in [r#"{"traffic":1,"for":2}"#, r#"{"nodes":5}"#, "\"5%\"", "-1"] {
+        assert_eq!(
+            written(ALL_PPM, 0, 100_000),
+            of(r#"{"shadow":100000}"#, "shadow 10%")
+        );
+        assert_eq!(
+            written(200_000, 0, ALL_PPM),
+            of(
+                r#"{"nodes":200000,"shadow":1000000}"#,
+                "nodes 20% shadow 100%"
+            )
+        );
+        for unknown in [
+            r#"{"traffic":1,"shadow":1}"#,
+            r#"{"traffic":1,"for":2}"#,
+            r#"{"nodes":5}"#,
+            "\"5%\"",
+            "-1",
+        ] {
             assert!(serde_json::from_str::<Step>(unknown).is_err(), "{unknown}");
         }
     }

@@ -10,7 +10,7 @@ use policy::auth::{Fault, strip_cookies_of, strip_set_cookies_of};
 use policy::conditions::is_ambiguous as is_ambiguous_choice;
 use policy::guard::cors;
 use policy::traffic::{concurrency, quota, rate_limit};
-use policy::{Cx, NoValue, Reject, Reply, RequestHead, ResponseHead, Run, Step};
+use policy::{Cx, Filter, NoValue, Reject, Reply, RequestHead, ResponseHead, Run, Step};
 
 use crate::authenticate::{self, Stop, login_refusal};
 use crate::edge::reported_origin::client_url;
@@ -180,6 +180,18 @@ pub fn decide<'s>(
         cx.scheme = addressed.scheme;
         return answered_by_gateway(own, head, cx, 0);
     }
+    decide_operation(snapshot, listener, (head, cx), on_request)
+}
+
+/// Finds the route of an admitted request for a path that is not the gateway's own, and runs its
+/// chain. `run_filter` runs a filter.
+#[inline]
+pub(crate) fn decide_operation<'s>(
+    snapshot: &'s Snapshot,
+    listener: usize,
+    (head, cx): (&mut RequestHead, &mut Cx<'s>),
+    run_filter: impl FnMut(&'s Filter, &mut RequestHead, &mut Cx<'s>) -> Step,
+) -> Decided<'s> {
     if head.method == Method::TRACE {
         let methods = router::methods(&snapshot.listeners[listener].hosts, head);
         return refused(&TRACE_REFUSED, Some(allow(&methods)));
@@ -246,7 +258,12 @@ pub fn decide<'s>(
         let template = &route.operation.template;
         cx.parameters = template.bind(head.path(), route.mount.base_path.len());
     }
-    run(snapshot, route, head, cx, 0)
+    run(snapshot, route, (head, cx), 0, run_filter)
+}
+
+/// Runs a filter of a request that the snapshot serves.
+fn on_request<'s>(filter: &'s Filter, head: &mut RequestHead, cx: &mut Cx<'s>) -> Step {
+    filter.on_request(head, cx)
 }
 
 /// Continues a request whose last step needed an effect. That step runs again and finds the result
@@ -262,7 +279,9 @@ pub fn resume<'s>(
             Some(own) => answered_by_gateway(own, head, cx, decided.ran - 1),
             None => decided,
         },
-        (Verdict::Ask(_), Some(route)) => run(snapshot, route, head, cx, decided.ran - 1),
+        (Verdict::Ask(_), Some(route)) => {
+            run(snapshot, route, (head, cx), decided.ran - 1, on_request)
+        }
         _ => decided,
     }
 }
@@ -337,13 +356,13 @@ fn of_login(outcome: Outcome, cx: &mut Cx<'_>) -> Verdict {
     }
 }
 
-/// Runs the chain of a route, beginning with the step at index `from`.
+/// Runs the chain of a route, beginning with the step at index `from`. `run_filter` runs a filter.
 fn run<'s>(
     snapshot: &'s Snapshot,
     route: RouteRef<'s>,
-    head: &mut RequestHead,
-    cx: &mut Cx<'s>,
+    (head, cx): (&mut RequestHead, &mut Cx<'s>),
     from: usize,
+    mut run_filter: impl FnMut(&'s Filter, &mut RequestHead, &mut Cx<'s>) -> Step,
 ) -> Decided<'s> {
     let treatment = route.treatment;
     let mut ran = from;
@@ -399,7 +418,7 @@ fn run<'s>(
                 remove(&treatment.not_forwarded, head);
                 continue;
             }
-            ChainStep::Filter(_, filter) => match stopped(filter.on_request(head, cx), cx) {
+            ChainStep::Filter(_, filter) => match stopped(run_filter(filter, head, cx), cx) {
                 None => continue,
                 Some(verdict) => verdict,
             },

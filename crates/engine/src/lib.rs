@@ -40,6 +40,7 @@ mod overlong;
 mod parts;
 mod response_fields;
 mod servers;
+mod shadow;
 mod snapshot;
 mod strip;
 mod unknown_paths;
@@ -58,6 +59,7 @@ pub use error_shapes::ErrorShape;
 pub use listener::Listener;
 pub use logged::LoggedForms;
 pub use parts::{Assembly, Parts};
+pub use shadow::{ShadowDecision, decide_shadow};
 pub use snapshot::{
     ChainStep, CircuitBreaker, Mount, ResponseValidation, RouteRef, Snapshot, Treatment,
 };

@@ -34,7 +34,7 @@ pub struct Limits {
     /// Logins whose response from the provider has been used. Each is valid once.
     pub logins: Replays,
     /// Sessions that a logout has ended.
-    pub ended: Replays,
+    pub ended: Arc<Replays>,
     /// Source of numbers that the process uses only once.
     pub unique: Unique,
 }
@@ -58,8 +58,18 @@ impl Limits {
             nonces: Replays::default(),
             used_stores: UsedStores::default(),
             logins: Replays::default(),
-            ended: Replays::default(),
+            ended: Arc::default(),
             unique: Unique::new(&random),
+        }
+    }
+
+    /// Counters for decisions without effects, with about `keys` keys in each table. They know the
+    /// ended sessions, and share nothing else with these counters.
+    #[must_use]
+    pub fn for_shadow(&self, keys: usize, random: impl Fn() -> RandomState) -> Self {
+        Self {
+            ended: Arc::clone(&self.ended),
+            ..Self::new(keys, random)
         }
     }
 

@@ -3,6 +3,8 @@
 use diag::shape::{Field, Object, Rule, Shape};
 use policy::forms;
 
+use crate::release_lints::RELEASE_STEPS;
+
 use Field as F;
 use Shape::{Form, Integer, List, Percent, Several, Text, Timeout, Word};
 
@@ -129,7 +131,10 @@ static GUARD_WEBHOOK: Object = Object {
 
 static RELEASE_STEP: Object = Object {
     what: "a step of a progressive release",
-    rules: &[Rule::AnyOf(&["nodes", "traffic"])],
+    rules: &[
+        Rule::AnyOf(&["nodes", "traffic", "shadow"]),
+        Rule::Apart(&["traffic", "shadow"], &RELEASE_STEPS),
+    ],
     fields: &[
         F::optional(
             "nodes",
@@ -141,6 +146,13 @@ static RELEASE_STEP: Object = Object {
             Percent,
             "Share of the requests of these gateways that the bundle serves, more than `0%`. The \
 previous version serves the others. Default: `100%`.",
+        ),
+        F::optional(
+            "shadow",
+            Percent,
+            "Share of the requests of these gateways that the bundle decides too, more than `0%`. \
+The previous version serves all requests; differences are counted and shown. Not with `traffic`. \
+Steps with `shadow` come first. Default: not compared.",
         ),
     ],
 };

@@ -25,7 +25,9 @@ pub static RELEASE_STEPS: Lint = Lint {
 before. The share of a step is its share of the gateways (`nodes`), multiplied by the share of \
 their requests (`traffic`); each is 100 % if it is missing. The share of a step is more than 0 % \
 and less than 100 %: the step of all gateways and requests is always the last one, and is not \
-listed. At most 20 steps. `sticky` and `testers` need a step with a `traffic` of less than 100 %. \
+listed. Steps with `shadow`, which compare decisions and serve no requests, come before all others; \
+their shares increase, too. At most 20 steps. `sticky` and `testers` need a step with `shadow`, or \
+with a `traffic` of less than 100 %. \
 Their `header` is a field that tells clients apart: no field of the connection or message (`host`, \
 `content-length`), and neither `cookie` nor a credential (`authorization`).",
     bad: stepped!(" [{nodes: 50%}, {nodes: 5%}]"),
@@ -39,8 +41,8 @@ pub static RELEASE_GUARD: Lint = Lint {
     level: Level::Error,
     summary: "a guard of releases that has no effect",
     explain: "`release.guard` compares errors (`errors`), durations (`p99`) or refusals \
-(`refusals`) of the gateways of a step. It needs steps, at least one of the three, increases of more \
-than 0 %, and a time from one second to seven days.",
+(`refusals`) of the gateways of a step. It needs steps, not only those with `shadow`, at least one of the \
+three, increases of more than 0 %, and a time from one second to seven days.",
     bad: stepped!(" [{nodes: 5%}]\n  guard: {requests: 500}"),
     good: stepped!(" [{nodes: 5%}]\n  guard: {errors: 1%, requests: 500}"),
 };

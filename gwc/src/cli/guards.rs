@@ -99,10 +99,11 @@ impl GuardOptions {
 }
 
 impl<'a> StepGuard<'a> {
-    /// Guard of the channel's newest record. `None`: the record has no guard.
+    /// Guard of the channel's newest record. `None`: the record has no guard, or a shadow step, in
+    /// which gateways have none.
     pub(super) fn of(blobs: &dyn Blobs, head: &'a Entry, wanted: Wanted) -> Option<Self> {
         let rollout = head.record.rollout.as_ref()?;
-        let guard = rollout.guard.as_ref()?;
+        let guard = rollout.guard.as_ref().filter(|_| !rollout.is_shadow())?;
         let began_s = step_began(blobs, head, rollout).unix_s();
         Some(Self {
             head,

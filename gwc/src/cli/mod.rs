@@ -11,6 +11,7 @@ mod build;
 mod changelog;
 mod channels;
 mod claim;
+mod comparison;
 mod completions;
 mod copy;
 mod diff;

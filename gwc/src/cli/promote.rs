@@ -7,10 +7,11 @@ use bundle::history::Entry;
 use bundle::statement::predicate::{RecordKind, Rollout};
 use bundle::store::{Chain, Store as _};
 use bundle::trust::Trust;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::apply::check_revoked;
 use super::approvals::check_head;
+use super::comparison::Comparison;
 use super::fleet::{self, Allowed};
 use super::freeze::FreezeOption;
 use super::guards::{GuardOptions, StepGuard};
@@ -99,6 +100,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         check()?;
     }
     check_fleet(args, &nodes, (&place, &store, trust.as_ref()))?;
+    let comparison = compared(args, &nodes, before);
     let next = match args.to_all {
         true => None,
         false => before.next(),
@@ -118,15 +120,44 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     )?;
     let pointer = movement.publish(&store, target)?;
     nodes.notify();
-    Ok(report(args, (&place, &nodes), head, next, pointer.serial))
+    let serial = pointer.serial;
+    Ok(report(
+        args,
+        (&place, &nodes),
+        (head, comparison),
+        next,
+        serial,
+    ))
+}
+
+/// Results of a shadow step, which is the current one. Shows them to people before the confirmation.
+/// Null in another step.
+fn compared(args: &Args, nodes: &Nodes, step: &Rollout) -> Value {
+    if !step.is_shadow() {
+        return Value::Null;
+    }
+    let found = Comparison::of(nodes);
+    match &found {
+        None if nodes.is_empty() => say::note(
+            "warning: without --node, the differences that the gateways found are unknown",
+        ),
+        None => say::note("warning: no gateway has compared decisions"),
+        Some(found) if args.format.format == Format::Human => {
+            let lines = found.lines().into_iter().map(|line| line.text);
+            let text: Vec<String> = lines.collect();
+            say::report(&text.join("\n  "));
+        }
+        Some(_) => {}
+    }
+    found.map_or(Value::Null, |found| found.json())
 }
 
 /// Reports the new record, waits for the gateways, and returns the exit code. `next`: step of the
-/// record; `None` for all gateways.
+/// record; `None` for all gateways. `comparison`: results of the step before.
 fn report(
     args: &Args,
     (place, nodes): (&Place, &Nodes),
-    head: &Entry,
+    (head, comparison): (&Entry, Value),
     next: Option<Rollout>,
     serial: u64,
 ) -> Exit {
@@ -162,7 +193,7 @@ fn report(
             result,
             json!({"channel": place.channel, "serial": serial, "bundle": head.bundle,
                    "from": step_json(head.record.rollout.as_ref()), "rollout": rollout,
-                   "nodes": waited.nodes}),
+                   "comparison": comparison, "nodes": waited.nodes}),
         )),
     }
     waited.exit()

@@ -9,6 +9,7 @@ use bundle::store::Blobs as _;
 use bundle::trust::Trust;
 use serde_json::{Value, json};
 
+use super::comparison::Comparison;
 use super::fleet;
 use super::guards;
 use super::live::{Line, Live};
@@ -85,6 +86,8 @@ struct Row {
     state: String,
     /// Numbers of requests of base and candidate. `None`: the gateway serves one version.
     requests: Option<[u64; 2]>,
+    /// Results of a shadow step. Null: the gateway compares no decisions.
+    comparison: Value,
     is_reachable: bool,
 }
 
@@ -197,7 +200,7 @@ impl State {
                 text,
                 state: row.state.clone(),
             };
-            return lines.map(line).collect();
+            return lines.map(line).chain(self.comparison_lines()).collect();
         }
         let totals = request_totals(&self.rows).map(|text| Line {
             text,
@@ -207,7 +210,20 @@ impl State {
             state: text.clone(),
             text,
         });
-        totals.into_iter().chain(groups).collect()
+        let lines = totals.into_iter().chain(groups);
+        lines.chain(self.comparison_lines()).collect()
+    }
+
+    /// Lines about the results of a shadow step, for all gateways together.
+    fn comparison_lines(&self) -> Vec<Line> {
+        let parts = self.rows.iter().map(|row| &row.comparison);
+        let sum = Comparison::sum(parts);
+        let lines = sum.map(|sum| sum.lines()).unwrap_or_default();
+        let indented = |line: Line| Line {
+            text: format!("  {}", line.text),
+            ..line
+        };
+        lines.into_iter().map(indented).collect()
     }
 
     fn exit(&self) -> Exit {
@@ -236,6 +252,7 @@ fn row(
     let agrees = another.is_none() && wanted.is_none_or(|wanted| wanted.is_run_by(&status));
     let rollout = &status.all["rollout"];
     let (guard, counts) = (&rollout["guard"], &rollout["requests"]);
+    let comparison = &rollout["comparison"];
     let count = |version: &str| counts[version].as_u64();
     let requests = count("base").zip(count("candidate"));
     let requests = requests.map(|(base, candidate)| [base, candidate]);
@@ -267,18 +284,20 @@ fn row(
         guard["by"],
         rollout["candidate_refused"],
         counts.is_object(),
+        comparison.is_object(),
     ]);
     Row {
         state: state.to_string(),
         json: json!({"node": name, "name": own_name, "belongs": belongs, "bundle": status.bundle,
                      "agrees": agrees, "hold": status.hold, "guard": guard,
-                     "requests": counts, "error": null}),
+                     "requests": counts, "comparison": comparison, "error": null}),
         text: NodeText {
             name: format!("{name} ({})", printable(own_name)),
             text: printable(&text),
             is_named: !agrees || status.hold.is_some() || guard["result"] == "failed",
         },
         requests,
+        comparison: comparison.clone(),
         is_reachable: true,
     }
 }
@@ -294,8 +313,9 @@ fn unreachable_row(name: &str, error: &anyhow::Error) -> Row {
         },
         json: json!({"node": name, "name": null, "belongs": null, "bundle": null,
                      "agrees": false, "hold": null, "guard": null, "requests": null,
-                     "error": error}),
+                     "comparison": null, "error": error}),
         requests: None,
+        comparison: Value::Null,
         is_reachable: false,
     }
 }
@@ -305,9 +325,11 @@ fn version_text(status: &Status, requests: Option<[u64; 2]>) -> String {
     let runs = short(status.bundle.as_deref().unwrap_or("no bundle"));
     let mut text = format!("runs {runs}");
     let rollout = &status.all["rollout"];
+    let other = short(rollout["candidate"].as_str().unwrap_or("another"));
     if rollout["requests"].is_object() {
-        let other = short(rollout["candidate"].as_str().unwrap_or("another"));
         text.push_str(&format!(" and {other}"));
+    } else if rollout["comparison"].is_object() {
+        text.push_str(&format!(", compares {other}"));
     }
     if let Some([base, candidate]) = requests {
         text.push_str(&format!(" ({base} and {candidate} requests)"));

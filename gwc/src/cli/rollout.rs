@@ -44,6 +44,8 @@ pub(super) struct WaitResult {
     /// Lines about the gateways for people: what each runs, and whether it belongs to the share.
     /// Empty without a progressive release.
     lines: Vec<NodeText>,
+    /// True if the gateways only compare the decisions of the bundle (shadow step).
+    is_shadow: bool,
     /// Error if a gateway does not run the release in time. `None` if all gateways run it, or the
     /// command did not wait.
     pub(super) failure: Option<Failure>,
@@ -58,6 +60,7 @@ impl WaitOption {
             return WaitResult {
                 nodes: Vec::new(),
                 lines: Vec::new(),
+                is_shadow: false,
                 failure: None,
             };
         }
@@ -78,12 +81,12 @@ impl WaitOption {
                 update(&mut states, nodes, &all, wanted);
             }
         }
-        WaitResult::new(states, time)
+        WaitResult::new(states, time, wanted.wanted.is_shadow())
     }
 }
 
 impl WaitResult {
-    fn new(states: Vec<NodeState>, time: Duration) -> Self {
+    fn new(states: Vec<NodeState>, time: Duration, is_shadow: bool) -> Self {
         let failure = failure(&states, time);
         let (nodes, lines): (Vec<Value>, Vec<Option<NodeText>>) = states
             .into_iter()
@@ -92,6 +95,7 @@ impl WaitResult {
         Self {
             nodes,
             lines: lines.into_iter().flatten().collect(),
+            is_shadow,
             failure,
         }
     }
@@ -115,7 +119,11 @@ impl WaitResult {
                 );
             }
         };
-        say::report(&format!("{which} runs {}", bundle.short()));
+        let does = match self.is_shadow {
+            true => "compares the decisions of",
+            false => "runs",
+        };
+        say::report(&format!("{which} {does} {}", bundle.short()));
     }
 
     /// Writes the error if the release failed, and returns the exit code.
@@ -208,8 +216,12 @@ fn state(name: String, status: &Status, expected: &ExpectedRelease) -> NodeState
         json["belongs"] = belongs.into();
         let runs = short(status.bundle.as_deref().unwrap_or("no bundle"));
         let mut runs = runs.to_owned();
-        if belongs && expected.wanted.is_served_beside_base(status) {
-            runs = format!("{} and {runs}", expected.wanted.bundle().short());
+        if belongs && expected.wanted.is_used_beside_base(status) {
+            let bundle = expected.wanted.bundle().short();
+            runs = match expected.wanted.is_shadow() {
+                true => format!("{runs}, compares {bundle}"),
+                false => format!("{bundle} and {runs}"),
+            };
         }
         let own_name = status.all["node"].as_str().unwrap_or("-");
         NodeText {
@@ -231,7 +243,7 @@ fn state(name: String, status: &Status, expected: &ExpectedRelease) -> NodeState
 fn trouble(status: &Status, expected: &ExpectedRelease) -> Option<(String, bool)> {
     let id = expected.wanted.bundle().to_string();
     let has_it = match expected.wanted.splits_requests() {
-        true => expected.wanted.is_served_beside_base(status),
+        true => expected.wanted.is_used_beside_base(status),
         false => runs_alone(status, expected.wanted.bundle()),
     };
     if has_it {
@@ -266,6 +278,9 @@ fn trouble(status: &Status, expected: &ExpectedRelease) -> Option<(String, bool)
     let why = match (error, is_on_hold) {
         (Some(error), _) => error,
         (None, true) => format!("is on hold and still runs {runs}"),
+        (None, false) if expected.wanted.is_shadow() => {
+            format!("runs {runs}, and does not compare decisions yet")
+        }
         (None, false) => format!("still runs {runs}"),
     };
     Some((why, has_read && (is_permanent || is_on_hold)))

@@ -110,17 +110,29 @@ impl Wanted {
         Some(node.is_some_and(|node| step.rollout.includes(node, &self.bundle)))
     }
 
-    /// True if the gateways of the share should serve two versions: some of their requests with the
-    /// bundle of the newest record, and the others with the base.
+    /// True if the gateways of the share should serve some of their requests with the bundle of the
+    /// newest record, or only compare its decisions, and serve the others with the base.
     pub(super) fn splits_requests(&self) -> bool {
         let step = self.step.as_ref().filter(|step| step.left.is_none());
         step.is_some_and(|step| step.rollout.splits_requests())
     }
 
-    /// True if a gateway serves two versions, and the bundle of the newest record is one of them.
-    pub(super) fn is_served_beside_base(&self, status: &Status) -> bool {
+    /// True if the gateways of the share should only compare the decisions of the bundle of the
+    /// newest record.
+    pub(super) fn is_shadow(&self) -> bool {
+        let step = self.step.as_ref().filter(|step| step.left.is_none());
+        step.is_some_and(|step| step.rollout.is_shadow())
+    }
+
+    /// True if a gateway serves some requests with the bundle of the newest record beside the base,
+    /// or compares its decisions, as the step requires.
+    pub(super) fn is_used_beside_base(&self, status: &Status) -> bool {
         let rollout = &status.all["rollout"];
-        rollout["requests"].is_object() && rollout["candidate"] == self.bundle.to_string()
+        let part = match self.is_shadow() {
+            true => &rollout["comparison"],
+            false => &rollout["requests"],
+        };
+        part.is_object() && rollout["candidate"] == self.bundle.to_string()
     }
 
     /// True if a gateway runs the bundle that it should run. A gateway outside of the share may run
@@ -128,7 +140,7 @@ impl Wanted {
     pub(super) fn is_run_by(&self, status: &Status) -> bool {
         let belongs = self.belongs(status) != Some(false);
         if belongs && self.splits_requests() {
-            return self.is_served_beside_base(status);
+            return self.is_used_beside_base(status);
         }
         let wanted = match &self.step {
             Some(step) if step.left == Some(self.bundle) => step.base,
@@ -179,15 +191,23 @@ pub(super) fn check_withdrawn(
 
 /// Text of a step, such as `step 1 of 3: 5% of the gateways`.
 pub(super) fn step_text(rollout: &Rollout) -> String {
-    let (nodes, traffic) = (rollout.nodes_ppm(), rollout.traffic_ppm());
-    let share = match (nodes, traffic) {
-        (_, ALL_PPM) => format!("{} of the gateways", percent(nodes)),
-        (ALL_PPM, _) => format!("{} of the requests", percent(traffic)),
+    let (nodes, is_shadow) = (rollout.nodes_ppm(), rollout.is_shadow());
+    let requests = match is_shadow {
+        true => rollout.shadow_ppm(),
+        false => rollout.traffic_ppm(),
+    };
+    let share = match (nodes, requests) {
+        (_, ALL_PPM) if !is_shadow => format!("{} of the gateways", percent(nodes)),
+        (ALL_PPM, _) => format!("{} of the requests", percent(requests)),
         _ => format!(
             "{} of the requests of {} of the gateways",
-            percent(traffic),
+            percent(requests),
             percent(nodes)
         ),
+    };
+    let share = match is_shadow {
+        true => format!("compares {share}, serves none"),
+        false => share,
     };
     format!("step {} of {}: {share}", rollout.step, rollout.of())
 }
@@ -197,6 +217,7 @@ pub(super) fn step_json(rollout: Option<&Rollout>) -> Value {
     rollout.map_or(Value::Null, |rollout| {
         json!({"step": rollout.step, "of": rollout.of(), "nodes": percent(rollout.nodes_ppm()),
                "traffic": percent(rollout.traffic_ppm()),
+               "shadow": rollout.is_shadow().then(|| percent(rollout.shadow_ppm())),
                "sticky": rollout.sticky.as_ref().map(ToString::to_string),
                "testers": rollout.testers.as_ref().map(ToString::to_string),
                "guard": rollout.guard.as_ref().map(ToString::to_string),

@@ -58,6 +58,7 @@ mod route_credentials;
 mod rules;
 mod step_freeze;
 mod step_guards;
+mod step_shadow;
 mod step_watch;
 mod steps;
 mod strip;

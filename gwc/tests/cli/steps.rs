@@ -404,6 +404,14 @@ fn steps_that_do_not_increase_are_findings() {
             "[{nodes: 20%, traffic: 50%}, {traffic: 5%}]",
             "not greater than 10% (50% of 20%)",
         ),
+        ("[{shadow: 0%}]", "the share is 0 %"),
+        ("[{shadow: 101%}]", "expected a percentage"),
+        ("[{shadow: 5%, traffic: 5%}]", "shadow"),
+        (
+            "[{shadow: 50%}, {nodes: 20%, shadow: 50%}]",
+            "greater than 50%",
+        ),
+        ("[{nodes: 5%}, {shadow: 10%}]", "follows a step without it"),
         ("[{requests: 5%}]", "requests"),
         ("[{}]", "nodes"),
     ] {

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::options::{CheckOptions, Cli, Command};
 use super::output::{fail, print, refused, write, wrong_options};
 use super::values::Format;
-use super::{run, tail};
+use super::{comparison, run, tail};
 
 pub(super) fn dispatch(cli: Cli) -> Exit {
     match cli.command {
@@ -236,6 +236,7 @@ fn status_text(status: &Value) -> String {
     }
     if status["rollout"].is_object() {
         line("release", &rollout_text(&status["rollout"]));
+        comparison::lines(&status["rollout"]["comparison"], &mut line);
     }
     let ready = if status["ready"] == true { "yes" } else { "no" };
     line("ready", ready);
@@ -288,9 +289,14 @@ fn rollout_text(rollout: &Value) -> String {
         format!("; the release is refused: {why}")
     });
     let traffic = rollout["traffic"].as_str().filter(|share| *share != "100%");
-    let traffic = traffic.map_or_else(String::new, |share| {
+    let share = rollout["shadow"].as_str();
+    let traffic = share.or(traffic).map_or_else(String::new, |share| {
         format!(" for {share} of their requests")
     });
+    let use_of = match share {
+        Some(_) => "only compare the decisions of",
+        None => "run",
+    };
     let refused = rollout["base_refused"].as_str();
     let refused = refused.map_or_else(String::new, |why| format!("; the base is refused: {why}"));
     let guard = &rollout["guard"];
@@ -302,7 +308,7 @@ fn rollout_text(rollout: &Value) -> String {
     let stays = rollout["guard"]["return_refused"].as_str();
     let stays = stays.map_or_else(String::new, |why| format!(", the base cannot run: {why}"));
     format!(
-        "step {} of {}, {} of the nodes run {}{traffic}; {place}{refused}{unserved}{guard}{stays}",
+        "step {} of {}, {} of the nodes {use_of} {}{traffic}; {place}{refused}{unserved}{guard}{stays}",
         rollout["step"],
         rollout["of"],
         text(rollout, "nodes"),

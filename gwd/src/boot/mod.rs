@@ -4,6 +4,7 @@ mod access_log;
 mod bounds;
 mod client_options;
 mod command;
+mod comparison;
 mod examples;
 mod exit;
 mod options;

@@ -128,19 +128,25 @@ impl Control {
         own.accepted = head.clone();
         let version = own.version.clone();
         let serial = head.pointer().serial;
-        self.node
-            .publish_beside((&base, running.serial), (&version, serial), &rollout);
+        let known = self.beside.take();
+        let known = known.filter(|known| known.candidate == candidate);
+        let is_new_step = known
+            .as_ref()
+            .is_none_or(|known| known.head != head.pointer());
+        if is_new_step {
+            self.node.shared.shadow.restart();
+        }
+        let both = ((&base, running.serial), (&version, serial));
+        match rollout.is_shadow() {
+            true => self.node.publish_shadow(both.0, both.1, &rollout),
+            false => self.node.publish_beside(both.0, both.1, &rollout),
+        }
         self.refusals.forget(&candidate);
         let failed = self.last_error.as_ref().and_then(|error| error.bundle);
         if failed == Some(candidate) {
             self.last_error = None;
         }
         let totals = self.node.registry.totals();
-        let known = self.beside.take();
-        let known = known.filter(|known| known.candidate == candidate);
-        let is_new_step = known
-            .as_ref()
-            .is_none_or(|known| known.head != head.pointer());
         if is_new_step {
             self.begin_guard_beside(head, &totals);
         }
@@ -162,11 +168,15 @@ impl Control {
             result: OK,
         }
         .write(
-            "a bundle serves a share of the requests beside the running one",
+            match rollout.is_shadow() {
+                true => "a bundle decides a share of the requests beside the running one",
+                false => "a bundle serves a share of the requests beside the running one",
+            },
             json!({
                 "serial": serial,
                 "channel": self.plan.channel.as_str(),
                 "traffic": percent(rollout.traffic_ppm()),
+                "shadow": rollout.is_shadow().then(|| percent(rollout.shadow_ppm())),
             }),
         );
     }
@@ -189,8 +199,8 @@ impl Control {
         self.tidy_at_ms = 0;
         event(
             Level::Warn,
-            "the candidate of a progressive release serves no more requests; the base serves all \
-             of them",
+            "the candidate of a progressive release serves or decides no more requests; the base \
+             serves all of them",
             json!({
                 "candidate": candidate.to_string(),
                 "bundle": version.bundle().to_string(),
@@ -199,19 +209,23 @@ impl Control {
         );
     }
 
-    /// Parts of the status about the candidate: why it was refused, and the requests of both
-    /// versions. The requests are `null` if the node does not serve two versions.
-    pub(super) fn candidate_json(&self, node: &NodeRollout) -> (Value, Value) {
+    /// Parts of the status about the candidate: why it was refused, the requests of both versions,
+    /// and the decisions of a shadow step. The requests are `null` if the node does not serve two
+    /// versions; the decisions if it compares none.
+    pub(super) fn candidate_json(&self, node: &NodeRollout) -> [Value; 3] {
         let mut refusals = self.refusals.iter();
         let refused = refusals.find(|(bundle, _)| **bundle == node.candidate);
         let refused = refused.map(|(_, entry)| entry.refused.reason());
-        let beside = self.beside.as_ref();
+        let is_shadow = node.rollout.is_shadow();
+        let shadow = self.beside.as_ref().filter(|_| is_shadow);
+        let comparison = shadow.map(|_| self.node.shared.shadow.json());
+        let beside = self.beside.as_ref().filter(|_| !is_shadow);
         let requests = beside.map(|beside| {
             let now = self.node.registry.totals();
             let count = |served| now.of(served).since(beside.before.of(served)).requests();
             let sum = |versions: [Served; 2]| versions.map(count).iter().sum::<u64>();
             json!({"base": sum(Served::OF_BASE), "candidate": sum(Served::OF_CANDIDATE)})
         });
-        (json!(refused), json!(requests))
+        [json!(refused), json!(requests), json!(comparison)]
     }
 }

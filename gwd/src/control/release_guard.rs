@@ -89,6 +89,8 @@ impl Control {
     /// of its own. `totals`: counters at the beginning.
     pub(super) fn begin_guard_beside(&mut self, head: &Accepted, totals: &ServedTotals) {
         let rollout = head.record().rollout.as_ref();
+        // In a shadow step, no request of the candidate could be compared.
+        let rollout = rollout.filter(|rollout| !rollout.is_shadow());
         let guard = rollout.and_then(|rollout| rollout.guard.as_ref());
         let now_ms = self.now_ms();
         self.guards.current = guard.map(|guard| {

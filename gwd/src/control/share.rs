@@ -44,8 +44,8 @@ impl NodeRollout {
         (self.head, self.follows)
     }
 
-    /// True if this node serves a share of its requests with the candidate, and the others with the
-    /// base, which it follows.
+    /// True if this node serves or decides a share of its requests with the candidate, and follows
+    /// the base, which serves the others.
     pub(super) fn serves_two(&self) -> bool {
         let base = self.base_bundle();
         let has_two = base.is_some() && self.follows == base && base != Some(self.candidate);
@@ -63,6 +63,11 @@ impl NodeRollout {
                 Level::Error,
                 "this node is outside of the share of a progressive release, and the base cannot \
                  be used; the current version keeps serving",
+            ),
+            (Some(_), true) if self.serves_two() && self.rollout.is_shadow() => (
+                Level::Info,
+                "this node belongs to the share of a progressive release; the channel's head \
+                 decides a share of its requests too, and serves none",
             ),
             (Some(_), true) if self.serves_two() => (
                 Level::Info,
@@ -108,6 +113,7 @@ impl NodeRollout {
             "of": self.rollout.of(),
             "nodes": percent(self.rollout.nodes_ppm()),
             "traffic": percent(self.rollout.traffic_ppm()),
+            "shadow": self.rollout.is_shadow().then(|| percent(self.rollout.shadow_ppm())),
             "belongs": self.belongs,
             "base": base.map(|base| base.bundle().to_string()),
             "base_serial": self.rollout.base.serial,

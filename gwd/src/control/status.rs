@@ -153,7 +153,10 @@ impl Control {
     fn rollout_json(&self) -> Option<Value> {
         let node = self.rollout.as_ref()?;
         let mut rollout = node.json();
-        (rollout["candidate_refused"], rollout["requests"]) = self.candidate_json(node);
+        let [refused, requests, comparison] = self.candidate_json(node);
+        rollout["candidate_refused"] = refused;
+        rollout["requests"] = requests;
+        rollout["comparison"] = comparison;
         rollout["guard"] = self.guard_json().into();
         Some(rollout)
     }

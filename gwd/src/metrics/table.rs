@@ -145,6 +145,8 @@ metrics! {
         "Running bundle.";
     RELEASE_STEP: Gauge "gwd_release_step" ["belongs", "of"]
         "Current step of the progressive release; absent if the channel's head is complete.";
+    RELEASE_SHADOW_TOTAL: Counter "gwd_release_shadow_total" ["result"]
+        "Requests that the candidate of a progressive release decided too, by result.";
     RELEASE_GUARD_TOTAL: Counter "gwd_release_guard_total" ["result"]
         "Guards of progressive releases that ended, by result.";
     BUNDLE_ACTIVATIONS_TOTAL: Counter "gwd_bundle_activations_total" ["result", "reason"]

@@ -6,6 +6,7 @@
 mod listening;
 mod publishing;
 mod refusal;
+mod shadow;
 pub(crate) mod thread;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -11,7 +11,7 @@ use policy::Revoked;
 
 use crate::effects::sharing;
 use crate::node::thread::Command;
-use crate::node::{HANDSHAKES, Node, Version};
+use crate::node::{HANDSHAKES, Node, Version, shadow};
 use crate::published::choice::RequestChoice;
 use crate::published::{Candidate, Current};
 use crate::runtime::clock;
@@ -33,15 +33,18 @@ impl Node {
         candidate: (&Version, u64),
         rollout: &Rollout,
     ) {
-        let (version, _) = candidate;
-        if self.candidate() != Some(version.bundle()) {
-            // Failures of an earlier candidate do not concern this one.
-            for common in &version.0.commons {
+        self.forget_earlier_candidate(candidate.0);
+        let choice = RequestChoice::new(rollout, &candidate.0.bundle());
+        self.publish_both(base, candidate, Arc::new(choice));
+    }
+
+    /// Forgets the failures of an earlier candidate, which do not concern this one.
+    fn forget_earlier_candidate(&self, candidate: &Version) {
+        if self.candidate() != Some(candidate.bundle()) {
+            for common in &candidate.0.commons {
                 common.state.forget_candidate();
             }
         }
-        let choice = RequestChoice::new(rollout, &version.bundle());
-        self.publish_both(base, candidate, Arc::new(choice));
     }
 
     fn publish_both(
@@ -62,12 +65,41 @@ impl Node {
         self.publish_current(current);
     }
 
-    /// Bundle of the candidate that serves a share of the requests. `None`: one version serves all
-    /// requests.
+    /// Publishes a bound base, which serves all requests, and a candidate that decides a share of
+    /// them too. Each has the serial of its record. Returns once every worker uses both versions.
+    pub(crate) fn publish_shadow(
+        &mut self,
+        base: (&Version, u64),
+        candidate: (&Version, u64),
+        rollout: &Rollout,
+    ) {
+        self.forget_earlier_candidate(candidate.0);
+        let choice = RequestChoice::new(rollout, &candidate.0.bundle());
+        self.publish_with_shadow(base, candidate, Arc::new(choice));
+    }
+
+    fn publish_with_shadow(
+        &mut self,
+        base: (&Version, u64),
+        candidate: (&Version, u64),
+        choice: Arc<RequestChoice>,
+    ) {
+        self.epoch += 1;
+        let candidate = Arc::new(self.current_of(candidate.0, candidate.1));
+        let current = Current {
+            shadow: Some(shadow::start(&self.shared, candidate, choice)),
+            ..self.current_of(base.0, base.1)
+        };
+        self.publish_current(current);
+    }
+
+    /// Bundle of the candidate that serves or decides a share of the requests. `None`: there is one
+    /// version.
     pub(crate) fn candidate(&self) -> Option<Digest> {
         let current = self.shared.current()?;
-        let candidate = current.candidate.as_ref()?;
-        Some(candidate.version.loaded.bundle)
+        let serving = current.candidate.as_ref().map(|one| &one.version);
+        let deciding = current.shadow.as_ref().map(|one| &one.version);
+        Some(serving.or(deciding)?.loaded.bundle)
     }
 
     /// A bound version of the current epoch, without a candidate.
@@ -88,6 +120,7 @@ impl Node {
             serial,
             listener_of_socket,
             candidate: None,
+            shadow: None,
         }
     }
 
@@ -123,6 +156,14 @@ impl Node {
             return;
         };
         let version = Version(Arc::clone(&current.loaded));
+        if let Some(shadow) = &current.shadow {
+            let other = Version(Arc::clone(&shadow.version.loaded));
+            return self.publish_with_shadow(
+                (&version, current.serial),
+                (&other, shadow.version.serial),
+                Arc::clone(&shadow.choice),
+            );
+        }
         let Some(Candidate {
             version: candidate,
             choice,

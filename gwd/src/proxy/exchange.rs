@@ -30,13 +30,15 @@ use crate::proxy::forwarding::Forwarding;
 use crate::proxy::outgoing::{self, OutgoingResponse};
 use crate::proxy::record::Record;
 use crate::proxy::respond::{self, UnservedReason};
+use crate::proxy::shadow;
 use crate::proxy::stream::Stream;
-use crate::proxy::version::Version;
+use crate::proxy::version::{Version, accepts, is_same_sender};
+use crate::published::shadow::CopiedHead;
 use crate::telemetry::process::LimitedResource;
 use crate::telemetry::shard::Served;
 use crate::tls::TlsListener;
 use crate::tls::accept::StillAdmitted;
-use crate::worker::View;
+use crate::worker::{Beside, View};
 
 /// 421: the request must be sent on another connection (RFC 9110 §15.5.20).
 static MISDIRECTED: Reject = Reject::new(
@@ -69,16 +71,16 @@ pub(crate) async fn answer(
 /// response.
 async fn exchange(stream: &Rc<Stream>, request: Request<Incoming>) -> Response<ResponseBody> {
     let mut record = Record::begin(stream, &request);
-    let version = match Version::take(stream, &record, request.headers()) {
-        Ok(version) => version,
+    let (mut parts, mut body) = request.into_parts();
+    let handshake = Handshake::take(&mut parts);
+    let (version, copied) = match Version::take(stream, &record, &parts) {
+        Ok(taken) => taken,
         Err(unserved) => return respond::unserved(unserved, record),
     };
     record.served = version.served;
-    let (mut parts, mut body) = request.into_parts();
-    let handshake = Handshake::take(&mut parts);
     let mut admitted = match admit(stream, &version, &record, (parts, handshake.is_some())) {
         Ok(admitted) => admitted,
-        Err(reject) => return respond::refused_at_edge(reject, &version.view, record),
+        Err(reject) => return version.refuse_at_edge(copied, reject, record),
     };
     if record.count_for_address(admitted.client).is_err() {
         let unserved = UnservedReason::Overloaded(LimitedResource::RequestsPerAddress);
@@ -94,6 +96,7 @@ async fn exchange(stream: &Rc<Stream>, request: Request<Incoming>) -> Response<R
     let receives = (&mut body, &mut failed, &processors);
     let decided = decide(stream, &version, (head, receives), &mut cx).await;
     record.decided(&version, head, &decided, &mut cx, &request_id);
+    version.compare(copied, (head, &decided, &cx));
     let _passed = fault::point("exchange.decided");
 
     let mut made = match &decided.verdict {
@@ -127,12 +130,17 @@ async fn exchange(stream: &Rc<Stream>, request: Request<Incoming>) -> Response<R
 }
 
 impl Version {
-    /// Selects the configuration version and the listener for a new exchange.
+    /// Selects the configuration version and the listener for a new exchange. In a shadow step,
+    /// also copies the head of a request that the candidate should decide, too.
     ///
     /// # Errors
     /// If the request cannot be served: at a limit of the process, before the first activation, or
     /// if no version has the listener.
-    fn take(stream: &Stream, record: &Record, headers: &HeaderMap) -> Result<Self, UnservedReason> {
+    fn take(
+        stream: &Stream,
+        record: &Record,
+        parts: &Parts,
+    ) -> Result<(Self, Option<Box<CopiedHead>>), UnservedReason> {
         let worker = &stream.worker;
         if record.is_too_many() {
             return Err(UnservedReason::Overloaded(LimitedResource::Requests));
@@ -141,20 +149,25 @@ impl Version {
             return Err(UnservedReason::Overloaded(LimitedResource::Memory));
         }
         let newest = worker.view().ok_or(UnservedReason::NothingRuns)?;
-        let found = match newest.candidate() {
-            None => {
-                let found = worker.view_at(&newest, &stream.socket);
-                found.map(|(view, listener)| (view, listener, Served::Alone))
+        let alone = || {
+            let found = worker.view_at(&newest, &stream.socket);
+            found.map(|(view, listener)| (view, listener, Served::Alone))
+        };
+        let (found, copied) = match newest.beside() {
+            Beside::Nothing => (alone(), None),
+            Beside::Candidate(candidate) => {
+                (choose(stream, &newest, candidate, &parts.headers), None)
             }
-            Some(candidate) => choose(stream, &newest, candidate, headers),
+            Beside::Shadow => (alone(), shadow::copy(stream, &newest, parts)),
         };
         let (view, listener, served) = found.ok_or(UnservedReason::ListenerGone)?;
-        Ok(Self {
+        let version = Self {
             newest,
             view,
             listener,
             served,
-        })
+        };
+        Ok((version, copied))
     }
 
     pub(super) fn snapshot(&self) -> &Snapshot {
@@ -163,6 +176,21 @@ impl Version {
 
     pub(super) fn rules(&self) -> &Listener {
         &self.snapshot().listeners()[self.listener]
+    }
+
+    /// Response to a request that the edge refuses. In a shadow step, the candidate decides the
+    /// request, too.
+    #[cold]
+    fn refuse_at_edge(
+        &self,
+        copied: Option<Box<CopiedHead>>,
+        reject: &'static Reject,
+        record: Box<Record>,
+    ) -> Response<ResponseBody> {
+        // A connection that cannot be used for the request says nothing about the candidate.
+        let copied = copied.filter(|_| !std::ptr::eq(reject, &raw const MISDIRECTED));
+        self.compare_refused(copied, reject, &record);
+        respond::refused_at_edge(reject, &self.view, record)
     }
 
     fn tls_listener(&self) -> Option<&TlsListener> {
@@ -229,27 +257,13 @@ fn choose(
     let chosen = choice.version(headers, client);
     let (view, listener, served) = match Served::OF_CANDIDATE.contains(&chosen) {
         false => (base, of_base, chosen),
-        true if accepts(stream, candidate, of_candidate) => (candidate, of_candidate, chosen),
+        true if accepts(stream, candidate.current(), of_candidate) => {
+            (candidate, of_candidate, chosen)
+        }
         // The client selected the base by its connection, which the candidate would not accept.
         true => (base, of_base, Served::SelectedBase),
     };
     Some((Rc::clone(view), listener, served))
-}
-
-/// True if the client's connection was accepted under the same rules as those of this listener. The
-/// listener's version can then serve the connection's requests.
-fn accepts(stream: &Stream, view: &View, listener: usize) -> bool {
-    let loaded = &view.current().loaded;
-    let tls_listener = loaded.tls_listeners[listener].as_deref();
-    let same_tls = match (stream.tls.get(), tls_listener) {
-        (None, None) => true,
-        (Some(facts), Some(tls_listener)) => {
-            let now_s = stream.worker.unix_ms(stream.worker.clock.now_ns()) / 1_000;
-            facts.still_admitted(tls_listener, now_s) == StillAdmitted::Unchanged
-        }
-        (Some(_), None) | (None, Some(_)) => false,
-    };
-    same_tls && is_same_sender(stream, &loaded.snapshot.listeners()[listener])
 }
 
 /// Checks the head of a request against the limits and rules of the listener. `is_handshake`: the
@@ -368,16 +382,6 @@ fn still_admitted(
     let has_served = stream.outdated.replace(true);
     let is_admitted = admission != StillAdmitted::No && may_connect;
     is_admitted && (is_same || !has_served && !is_handshake)
-}
-
-/// True if the listener trusts the balancer that named the client of this connection. Also true if
-/// no balancer named the client and the listener expects no PROXY protocol header.
-fn is_same_sender(stream: &Stream, listener: &Listener) -> bool {
-    match (stream.balancer, &listener.proxy_protocol) {
-        (None, None) => true,
-        (Some(balancer), Some(header)) => header.trusts(balancer),
-        (Some(_), None) | (None, Some(_)) => false,
-    }
 }
 
 /// True if an HTTP/2 request is for a host whose certificate differs from the one that the

@@ -26,6 +26,7 @@ pub(crate) mod refused;
 pub(crate) mod respond;
 mod response_state;
 mod serve;
+mod shadow;
 pub(crate) mod stream;
 pub(crate) mod tunnel;
 mod validated;

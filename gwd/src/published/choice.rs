@@ -24,7 +24,7 @@ const BASE: &[u8] = b"base";
 #[derive(Clone, Debug)]
 pub(crate) struct RequestChoice {
     positions: Positions,
-    /// Share of the requests that the candidate serves, in parts per million.
+    /// Share of the requests that the candidate serves or decides, in parts per million.
     share_ppm: u32,
     key: ChoiceKey,
     /// Field by which a request selects its version. `None`: no request does.
@@ -40,7 +40,8 @@ enum ChoiceKey {
 }
 
 impl RequestChoice {
-    /// Creates the rules of the current step of a release of this candidate.
+    /// Creates the rules of the current step of a release of this candidate. In a shadow step, the
+    /// candidate decides the requests that it would otherwise serve.
     pub(crate) fn new(rollout: &Rollout, candidate: &Digest) -> Self {
         let field = |name: &String| HeaderName::try_from(name.as_str()).ok();
         // The names were checked when the record was accepted.
@@ -52,7 +53,7 @@ impl RequestChoice {
         let testers = rollout.testers.as_ref();
         Self {
             positions: Positions::of(candidate),
-            share_ppm: rollout.traffic_ppm(),
+            share_ppm: rollout.traffic_ppm().max(rollout.shadow_ppm()),
             key: key.unwrap_or(ChoiceKey::Address),
             testers: testers.and_then(|testers| field(&testers.header)),
         }
@@ -144,6 +145,7 @@ mod tests {
         let step = Step {
             nodes_ppm: 1_000_000,
             traffic_ppm: share_ppm,
+            shadow_ppm: 0,
         };
         let mut rollout = Rollout::first(base, &[step], None).unwrap();
         rollout.sticky = sticky;
@@ -203,6 +205,41 @@ mod tests {
         }
         let unset = choice(1, None, None);
         assert_eq!(with(&unset, &["candidate"]), Served::Base);
+    }
+
+    #[test]
+    fn compared_clients_are_the_first_ones_served() {
+        let sticky = Sticky::Header("x-user".to_owned());
+        let of = |step: Step| {
+            let base = Pointer {
+                digest: Digest::of(b"base"),
+                serial: 1,
+            };
+            let mut rollout = Rollout::first(base, &[step], None).unwrap();
+            rollout.sticky = Some(sticky.clone());
+            rollout.testers = Some(Testers {
+                header: "x-release".to_owned(),
+            });
+            rollout
+        };
+        let step = |traffic_ppm, shadow_ppm| Step {
+            nodes_ppm: 1_000_000,
+            traffic_ppm,
+            shadow_ppm,
+        };
+        let candidate = Digest::of(b"candidate");
+        let shadow = RequestChoice::new(&of(step(0, 200_000)), &candidate);
+        let served = RequestChoice::new(&of(step(200_000, 0)), &candidate);
+        let mut count = 0;
+        for user in 0..1_000 {
+            let fields = headers(&[("x-user", &format!("user-{user}"))]);
+            let compared = shadow.version(&fields, unasked);
+            assert_eq!(compared, served.version(&fields, unasked), "{user}");
+            count += u32::from(compared == Served::Candidate);
+        }
+        assert!((150..250).contains(&count), "{count}");
+        let tester = headers(&[("x-user", "a"), ("x-release", "candidate")]);
+        assert_eq!(shadow.version(&tester, unasked), Served::SelectedCandidate);
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(crate) mod otlp;
 )]
 pub(crate) mod process;
 pub(crate) mod refusals;
+pub(crate) mod shadow;
 pub(crate) mod shard;
 pub(crate) mod signal;
 pub(crate) mod tail;

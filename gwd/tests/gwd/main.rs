@@ -62,6 +62,7 @@ mod routes;
 mod rows;
 mod rsa;
 mod sampled_log;
+mod shadow_steps;
 mod shared_http2;
 mod silences;
 mod slow_clients;

@@ -23,7 +23,7 @@ const USERS: u32 = 60;
 /// Release of version 1, and then of version 2 in steps of requests. Version 2 is not released yet.
 pub(crate) struct Split {
     pub(crate) world: World,
-    base: Digest,
+    pub(crate) base: Digest,
     pub(crate) candidate: Digest,
     pub(crate) versions: [ir::Gateway; 2],
     pub(crate) rollout: Rollout,
@@ -46,6 +46,7 @@ impl Split {
         let steps = SHARES.map(|traffic_ppm| Step {
             nodes_ppm: 1_000_000,
             traffic_ppm,
+            shadow_ppm: 0,
         });
         let mut rollout = Rollout::first(head(&world), &steps, guard).unwrap();
         rollout.sticky = Some(Sticky::Header("x-user".to_owned()));
@@ -112,7 +113,7 @@ impl Split {
     }
 
     /// True if this user's requests belong to a share, by the documented hash.
-    fn belongs(&self, user: u32, share_ppm: u32) -> bool {
+    pub(crate) fn belongs(&self, user: u32, share_ppm: u32) -> bool {
         position_ppm(&format!("user-{user}"), &self.candidate) < u128::from(share_ppm)
     }
 
@@ -410,6 +411,7 @@ fn node_outside_of_the_share_serves_the_base() {
         rollout.steps = vec![Step {
             nodes_ppm: nodes_ppm.max(1),
             traffic_ppm: SHARES[0],
+            shadow_ppm: 0,
         }];
         let kind = match belongs {
             false => RecordKind::Release,

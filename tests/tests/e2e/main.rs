@@ -64,6 +64,7 @@ mod sameness;
 mod scrapes;
 mod secrecy;
 mod served_documents;
+mod shadow_steps;
 mod signatures;
 mod skopeo;
 mod steady_client;

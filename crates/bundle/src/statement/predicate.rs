@@ -155,7 +155,8 @@ pub struct Rollout {
 }
 
 /// Step of a progressive release. Contains the share of the nodes that run the record's bundle, and
-/// the share of their requests that the bundle serves. Both shares are in parts per million.
+/// the share of their requests that the bundle serves. In a shadow step, the bundle serves no
+/// request: it only decides a share of them too. All shares are in parts per million.
 ///
 /// A step without a share of the requests is written as the number of its nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,8 +164,10 @@ pub struct Rollout {
 pub struct Step {
     /// Share of the nodes.
     pub nodes_ppm: u32,
-    /// Share of the requests of these nodes.
+    /// Share of the requests of these nodes. 0 in a shadow step.
     pub traffic_ppm: u32,
+    /// Share of the requests of these nodes that both versions decide. 0: not a shadow step.
+    pub shadow_ppm: u32,
 }
 
 /// Serialized form of [`Step`].
@@ -173,6 +176,7 @@ pub struct Step {
 enum WrittenStep {
     Nodes(u32),
     Traffic(WrittenTraffic),
+    Shadow(WrittenShadow),
 }
 
 /// Serialized form of a [`Step`] with a share of the requests.
@@ -183,6 +187,16 @@ struct WrittenTraffic {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nodes: Option<u32>,
     traffic: u32,
+}
+
+/// Serialized form of a shadow [`Step`].
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenShadow {
+    /// Share of the nodes that compare the decisions. `None`: all nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nodes: Option<u32>,
+    shadow: u32,
 }
 
 /// Property of a request that decides which of two versions serves it. A request without the
@@ -354,6 +368,12 @@ impl From<WrittenStep> for Step {
             WrittenStep::Traffic(WrittenTraffic { nodes, traffic }) => Self {
                 nodes_ppm: nodes.unwrap_or(ALL_PPM),
                 traffic_ppm: traffic,
+                shadow_ppm: 0,
+            },
+            WrittenStep::Shadow(WrittenShadow { nodes, shadow }) => Self {
+                nodes_ppm: nodes.unwrap_or(ALL_PPM),
+                traffic_ppm: 0,
+                shadow_ppm: shadow,
             },
         }
     }
@@ -361,13 +381,12 @@ impl From<WrittenStep> for Step {
 
 impl From<Step> for WrittenStep {
     fn from(step: Step) -> Self {
-        if step.traffic_ppm == ALL_PPM {
-            return Self::Nodes(step.nodes_ppm);
+        let nodes = (step.nodes_ppm != ALL_PPM).then_some(step.nodes_ppm);
+        match (step.traffic_ppm, step.shadow_ppm) {
+            (ALL_PPM, 0) => Self::Nodes(step.nodes_ppm),
+            (traffic, 0) => Self::Traffic(WrittenTraffic { nodes, traffic }),
+            (_, shadow) => Self::Shadow(WrittenShadow { nodes, shadow }),
         }
-        Self::Traffic(WrittenTraffic {
-            nodes: (step.nodes_ppm != ALL_PPM).then_some(step.nodes_ppm),
-            traffic: step.traffic_ppm,
-        })
     }
 }
 
@@ -377,6 +396,7 @@ impl From<u32> for Step {
         Self {
             nodes_ppm,
             traffic_ppm: ALL_PPM,
+            shadow_ppm: 0,
         }
     }
 }

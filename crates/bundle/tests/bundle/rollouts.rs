@@ -94,6 +94,7 @@ fn split(steps: &[(u32, u32)]) -> Vec<Step> {
     let steps = steps.iter().map(|(nodes_ppm, traffic_ppm)| Step {
         nodes_ppm: *nodes_ppm,
         traffic_ppm: *traffic_ppm,
+        shadow_ppm: 0,
     });
     steps.collect()
 }
@@ -153,6 +154,47 @@ fn steps_of_requests_are_checked() {
     ];
     for steps in bad {
         let refused = with(steps).unwrap_err();
+        assert_eq!(refused.reason(), "bad-rollout", "{steps:?}");
+    }
+}
+
+/// Shadow steps, as shares of the nodes and of their requests, and then steps like [`split`].
+fn shadowed(shadows: &[(u32, u32)], steps: &[(u32, u32)]) -> Vec<Step> {
+    let shadows = shadows.iter().map(|(nodes_ppm, shadow_ppm)| Step {
+        nodes_ppm: *nodes_ppm,
+        traffic_ppm: 0,
+        shadow_ppm: *shadow_ppm,
+    });
+    shadows.chain(split(steps)).collect()
+}
+
+#[test]
+fn shadow_steps_come_first_and_increase() {
+    let with =
+        |steps: Vec<Step>| accepted_with(|next, base| next.rollout = Some(stepped(base, 1, steps)));
+    let good = [
+        shadowed(&[(ALL_PPM, ALL_PPM)], &[]),
+        shadowed(
+            &[(50_000, ALL_PPM), (ALL_PPM, 100_000)],
+            &[(1, ALL_PPM), (ALL_PPM, 999_999)],
+        ),
+    ];
+    for steps in good {
+        assert_eq!(with(steps), Ok(()));
+    }
+    let mut last = split(&[(50_000, ALL_PPM)]);
+    last.extend(shadowed(&[(ALL_PPM, ALL_PPM)], &[]));
+    let mut both = shadowed(&[(ALL_PPM, 100_000)], &[]);
+    both[0].traffic_ppm = 1;
+    let bad = [
+        last,
+        both,
+        shadowed(&[(0, 100_000)], &[]),
+        shadowed(&[(ALL_PPM, ALL_PPM + 1)], &[]),
+        shadowed(&[(ALL_PPM, 100_000), (100_000, ALL_PPM)], &[]),
+    ];
+    for steps in bad {
+        let refused = with(steps.clone()).unwrap_err();
         assert_eq!(refused.reason(), "bad-rollout", "{steps:?}");
     }
 }

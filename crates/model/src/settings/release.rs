@@ -58,14 +58,20 @@ fn steps(release: Option<NodeRef<'_>>, sink: &mut Sink) -> Vec<Step> {
             continue;
         };
         let wrong = match steps.last() {
-            _ if step.product() == 0 => Some("the share is 0 %".to_owned()),
-            _ if step.nodes_ppm > ALL_PPM || step.traffic_ppm > ALL_PPM => {
+            _ if step.rank() == (0, 0) => Some("the share is 0 %".to_owned()),
+            _ if [step.nodes_ppm, step.traffic_ppm, step.shadow_ppm]
+                .into_iter()
+                .any(|share| share > ALL_PPM) =>
+            {
                 Some("the share is more than 100 %".to_owned())
             }
             _ if step == Step::from(ALL_PPM) => {
                 Some("the last step, all gateways and requests, must not be listed".to_owned())
             }
-            Some(before) if before.product() >= step.product() => Some(format!(
+            Some(before) if step.is_shadow() && !before.is_shadow() => {
+                Some("a step with `shadow` follows a step without it".to_owned())
+            }
+            Some(before) if before.rank() >= step.rank() => Some(format!(
                 "this share is not greater than {}, the share of the step before",
                 share(*before)
             )),
@@ -75,8 +81,9 @@ fn steps(release: Option<NodeRef<'_>>, sink: &mut Sink) -> Vec<Step> {
         match wrong {
             None => steps.push(step),
             Some(wrong) => {
-                let help = "write increasing shares between `0%` and `100%`, such as `[{nodes: 5%}, {traffic: 10%}, {traffic: 50%}]`; all gateways and requests follow as the last step";
+                let help = "write increasing shares between `0%` and `100%`, such as `[{nodes: 5%}, {traffic: 10%}, {traffic: 50%}]`, those with `shadow` first; all gateways and requests follow as the last step";
                 let node = item.get("nodes").or_else(|| item.get("traffic"));
+                let node = node.or_else(|| item.get("shadow"));
                 let span = node.map_or(item.span(), NodeRef::span);
                 sink.push(Diagnostic::new(&RELEASE_STEPS, span, wrong).help(help));
             }
@@ -88,19 +95,22 @@ fn steps(release: Option<NodeRef<'_>>, sink: &mut Sink) -> Vec<Step> {
 /// Reads a step. `None` if the step has no share, or if a value is no percentage.
 fn step(item: NodeRef<'_>) -> Option<Step> {
     let share = |key: &str| item.get(key).map(|node| read::percent_ppm(node).ok());
-    let (nodes, traffic) = (share("nodes"), share("traffic"));
-    nodes.or(traffic)?;
+    let (nodes, traffic, shadow) = (share("nodes"), share("traffic"), share("shadow"));
+    nodes.or(traffic).or(shadow)?;
+    let all = if shadow.is_some() { 0 } else { ALL_PPM };
     Some(Step {
         nodes_ppm: nodes.unwrap_or(Some(ALL_PPM))?,
-        traffic_ppm: traffic.unwrap_or(Some(ALL_PPM))?,
+        traffic_ppm: traffic.unwrap_or(Some(all))?,
+        shadow_ppm: shadow.unwrap_or(Some(0))?,
     })
 }
 
 /// Share of all requests in a step, for a message. Also names both factors if neither is 100 %.
 fn share(step: Step) -> String {
-    let product = step.product() / u64::from(ALL_PPM);
+    let (served, compared) = step.rank();
+    let product = served.max(compared) / u64::from(ALL_PPM);
     let product = percent(u32::try_from(product).unwrap_or(ALL_PPM));
-    match (step.nodes_ppm, step.traffic_ppm) {
+    match (step.nodes_ppm, step.traffic_ppm.max(step.shadow_ppm)) {
         (ALL_PPM, _) | (_, ALL_PPM) => product,
         (nodes, traffic) => format!("{product} ({} of {})", percent(traffic), percent(nodes)),
     }
@@ -122,7 +132,8 @@ pub(super) fn choice(
     let field = |of, key| text(of, key).map(|name| name.to_ascii_lowercase());
     let splits = steps.iter().any(|step| step.splits_requests());
     for node in sticky.into_iter().chain(testers).filter(|_| !splits) {
-        let wrong = "`sticky` and `testers` have no effect without a step with `traffic`";
+        let wrong =
+            "`sticky` and `testers` have no effect without a step with `traffic` or `shadow`";
         let help = "write a step such as `{traffic: 10%}`, or remove this key";
         sink.push(Diagnostic::new(&RELEASE_STEPS, node.span(), wrong).help(help));
     }
@@ -182,6 +193,11 @@ pub(super) fn guard(
     };
     let wrong = if steps.is_empty() {
         ("a guard without steps", "write `steps`, or remove `guard`")
+    } else if steps.iter().all(|step| step.is_shadow()) {
+        (
+            "a guard without a step that serves requests",
+            "write a step such as `{traffic: 10%}`, or remove `guard`",
+        )
     } else if guard.increases() == [None; 3] && guard.webhook.is_none() {
         (
             "a guard that compares nothing",

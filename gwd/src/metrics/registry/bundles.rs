@@ -7,13 +7,14 @@ use prometheus::proto;
 use super::{Bundles, Registry};
 use crate::metrics::families::{Histograms, Numbers, Sum, histograms, numbers};
 use crate::metrics::table;
+use crate::telemetry::shadow::ShadowReport;
 
 impl Registry {
     /// Collects the metrics about bundles, keys, secrets, alarms and listeners.
     pub(super) fn collect_bundles(&self, families: &mut Vec<proto::MetricFamily>) {
         let bundles = self.bundles();
         collect_warnings(&bundles, families);
-        collect_activations(&bundles, families);
+        collect_activations(&bundles, &self.shared.shadow, families);
         let live = self.shared.live.load(Ordering::Relaxed);
         collect_state(&bundles, live, families);
         collect_listeners(&bundles, families);
@@ -46,7 +47,11 @@ fn collect_warnings(bundles: &Bundles, families: &mut Vec<proto::MetricFamily>) 
 }
 
 /// Collects the running bundle and the activations.
-fn collect_activations(bundles: &Bundles, families: &mut Vec<proto::MetricFamily>) {
+fn collect_activations(
+    bundles: &Bundles,
+    shadow: &ShadowReport,
+    families: &mut Vec<proto::MetricFamily>,
+) {
     let info = bundles.running.iter().map(|(bundle, serial, channel)| {
         let labels = vec![
             ("bundle", bundle.clone()),
@@ -68,6 +73,11 @@ fn collect_activations(bundles: &Bundles, families: &mut Vec<proto::MetricFamily
         (labels, *count as f64)
     });
     families.push(numbers(&table::RELEASE_GUARD_TOTAL, &guards.collect()));
+    let shadow = shadow.results().map(|(result, count)| {
+        let labels = vec![("result", result.to_owned())];
+        (labels, count as f64)
+    });
+    families.push(numbers(&table::RELEASE_SHADOW_TOTAL, &shadow.collect()));
     let activations = bundles.activations.iter().map(|((result, reason), count)| {
         let labels = vec![("result", (*result).into()), ("reason", reason.clone())];
         (labels, *count as f64)
