@@ -184,11 +184,8 @@ fn shadow_steps_come_first_and_increase() {
     }
     let mut last = split(&[(50_000, ALL_PPM)]);
     last.extend(shadowed(&[(ALL_PPM, ALL_PPM)], &[]));
-    let mut both = shadowed(&[(ALL_PPM, 100_000)], &[]);
-    both[0].traffic_ppm = 1;
     let bad = [
         last,
-        both,
         shadowed(&[(0, 100_000)], &[]),
         shadowed(&[(ALL_PPM, ALL_PPM + 1)], &[]),
         shadowed(&[(ALL_PPM, 100_000), (100_000, ALL_PPM)], &[]),
