@@ -164,8 +164,9 @@ fn count_decoded(
 /// release must fulfil the same conditions, because some gateways run its bundle.
 ///
 /// # Errors
-/// [`Refused::ApprovalsMissing`] with too few approvals; [`Refused::ChainIncomplete`] if an earlier
-/// record is missing; errors of reading the approvals.
+/// [`Refused::ApprovalsMissing`] with too few approvals; [`Refused::BadRollout`] if a webhook gets a
+/// secret, which approvals do not cover; [`Refused::ChainIncomplete`] if an earlier record is
+/// missing; errors of reading the approvals.
 pub fn check(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -193,6 +194,17 @@ pub fn check_since(
     };
     let approved = check_alone(blobs, (context, known), digest, (bundle, record))?;
     if let Some(rollout) = &record.rollout {
+        // Approvals do not cover the guard: a release key alone could otherwise send each secret
+        // of the gateways to any service.
+        let webhook = rollout
+            .guard
+            .as_ref()
+            .and_then(|guard| guard.webhook.as_ref());
+        if webhook.is_some_and(|webhook| webhook.authorization.is_some()) {
+            return Err(Refused::BadRollout {
+                why: "the webhook of its guard has `authorization`, which approvals do not cover",
+            });
+        }
         let base = rollout.base.digest;
         let linked = read(blobs, base)?;
         let base_record = (linked.bundle, &linked.record);

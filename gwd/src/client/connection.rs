@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -76,25 +77,44 @@ impl Connection {
     /// Sends a request and returns the service's response.
     ///
     /// # Errors
+    /// As for [`Self::begin`], and if the body of the response is not complete or too long.
+    pub(crate) async fn post(&mut self, post: &Post<'_>, body: Bytes) -> Result<Response, String> {
+        let (head, body) = self.begin(post, body).await?.into_parts();
+        let retry_after = head.headers.get(RETRY_AFTER);
+        Ok(Response {
+            status: head.status,
+            retry_after_s: retry_after.and_then(|value| delta_seconds(value.to_str().ok()?)),
+            body: read(body).await?,
+        })
+    }
+
+    /// Sends a request and returns the service's response with its body still to be read.
+    ///
+    /// # Errors
     /// If the connection breaks, if the response is not valid, or after too many informational
     /// responses. The error is the reason.
-    pub(crate) async fn post(&mut self, post: &Post<'_>, body: Bytes) -> Result<Response, String> {
+    pub(crate) async fn begin(
+        &mut self,
+        post: &Post<'_>,
+        body: Bytes,
+    ) -> Result<http::Response<Incoming>, String> {
         let mut request = request(post, body)?;
         let limit = InformationalLimit::of(&mut request);
         let reason = |error: hyper::Error| error.to_string();
         self.0.ready().await.map_err(reason)?;
         let sent = self.0.send_request(request);
-        let response = limit.within(async { sent.await.map_err(reason) }).await?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, RESPONSE_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| format!("its response: {error}"))?;
-        let retry_after = head.headers.get(RETRY_AFTER);
-        Ok(Response {
-            status: head.status,
-            retry_after_s: retry_after.and_then(|value| delta_seconds(value.to_str().ok()?)),
-            body: body.to_bytes(),
-        })
+        limit.within(async { sent.await.map_err(reason) }).await
     }
+}
+
+/// Reads the body of a response.
+///
+/// # Errors
+/// If the body is not complete or too long. The error is the reason.
+pub(crate) async fn read(body: Incoming) -> Result<Bytes, String> {
+    let body = Limited::new(body, RESPONSE_BYTES_MAX).collect().await;
+    let body = body.map_err(|error| format!("its response: {error}"))?;
+    Ok(body.to_bytes())
 }
 
 /// Request with its body.

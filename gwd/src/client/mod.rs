@@ -5,5 +5,5 @@
 mod connection;
 mod endpoint;
 
-pub(crate) use connection::{Connection, Post, Response};
+pub(crate) use connection::{Connection, Post, Response, read};
 pub use endpoint::Endpoint;

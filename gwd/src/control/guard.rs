@@ -275,6 +275,9 @@ impl Running {
             None if webhook.is_some_and(|webhook| !webhook.has_passed()) => GuardResult::NoAnswer,
             None => GuardResult::Passed,
         };
+        if let Some(webhook) = self.webhook.as_mut().filter(|_| !result.compares()) {
+            webhook.end();
+        }
         (std::mem::replace(&mut self.result, result) != result).then_some(result)
     }
 

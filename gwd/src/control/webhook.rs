@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 
 use bundle::statement::predicate::{OnOutage, Webhook as Settings};
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::header::{AUTHORIZATION, CONNECTION};
+use http::{HeaderValue, StatusCode};
+use hyper::body::Incoming;
 use policy::{SecretCell, endpoint};
 use serde_json::{Value, json};
+use tokio::time::timeout_at;
 use tokio_rustls::TlsConnector;
 
-use crate::client::{Connection, Endpoint, Post};
+use crate::client::{Connection, Endpoint, Post, read};
 use crate::tls::client;
 
 /// Maximum length of the text of a failing response in the status and the log, in bytes.
@@ -28,8 +30,8 @@ const MESSAGE_BYTES_MAX: usize = 256;
 pub(super) struct Webhook {
     settings: Settings,
     answers: Arc<Mutex<Answers>>,
-    /// The thread ends when this is dropped.
-    _running: Sender<()>,
+    /// The thread ends when this is dropped. `None`: the guard has its result.
+    running: Option<Sender<()>>,
 }
 
 /// Responses of the service so far.
@@ -75,7 +77,7 @@ impl Webhook {
         let hook = Self {
             settings: settings.clone(),
             answers: Arc::clone(&answers),
-            _running: running,
+            running: Some(running),
         };
         let body = Bytes::from(body.to_string());
         let settings = settings.clone();
@@ -89,10 +91,11 @@ impl Webhook {
                 };
                 caller.run(&answers, &stopped);
             }
-            Err(reason) => {
-                // Without the credential, no request is sent.
-                lock(&answers).add(Answer::None { error: reason }, settings.on_outage);
-            }
+            // Without the credential, no request is sent.
+            Err(reason) => at_interval(&settings, &stopped, || {
+                let error = reason.clone();
+                lock(&answers).add(Answer::None { error }, settings.on_outage);
+            }),
         });
         if let Err(error) = started {
             let error = format!("no thread: {error}");
@@ -106,9 +109,15 @@ impl Webhook {
         lock(&self.answers).failures >= self.settings.failures
     }
 
-    /// True if the service has accepted the release at least once.
+    /// True if the service has accepted the release, and has not rejected it since.
     pub(super) fn has_passed(&self) -> bool {
-        lock(&self.answers).passed > 0
+        let answers = lock(&self.answers);
+        answers.passed > 0 && answers.failures == 0
+    }
+
+    /// Ends the requests. The responses so far stay in the status.
+    pub(super) fn end(&mut self) {
+        self.running = None;
     }
 
     pub(super) fn json(&self) -> Value {
@@ -160,33 +169,58 @@ impl Caller {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        let interval = Duration::from_millis(self.settings.interval_ms);
-        loop {
-            let began = Instant::now();
+        at_interval(&self.settings, stopped, || {
             let answer = match &runtime {
                 Ok(runtime) => runtime.block_on(self.call()),
                 Err(error) => Err(error.to_string()),
             };
             let answer = answer.unwrap_or_else(|error| Answer::None { error });
             lock(answers).add(answer, self.settings.on_outage);
-            let left = interval.saturating_sub(began.elapsed());
-            match stopped.recv_timeout(left) {
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
+        });
     }
 
+    /// Sends a request. The status of the response decides, also if the body is too long or too
+    /// late.
     async fn call(&self) -> Result<Answer, String> {
         let time = Duration::from_millis(self.settings.timeout_ms);
-        let answered = tokio::time::timeout(time, self.post()).await;
-        answered.unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
+        let until = tokio::time::Instant::now() + time;
+        let answered = timeout_at(until, self.post()).await;
+        let answered = answered.unwrap_or_else(|_| Err("it does not answer in time".to_owned()))?;
+        let (status, body) = (answered.status(), answered.into_body());
+        if status.is_success() {
+            return Ok(Answer::Response {
+                status,
+                message: String::new(),
+            });
+        }
+        let body = timeout_at(until, read(body)).await;
+        let body = body.ok().and_then(Result::ok).unwrap_or_default();
+        Ok(Answer::Response {
+            status,
+            message: self.message(&body),
+        })
+    }
+
+    /// Beginning of the text of a failing response. Empty if the text repeats the credential.
+    fn message(&self, body: &[u8]) -> String {
+        let credential = self.authorization.as_ref().map(|cell| cell.value());
+        let parts = credential
+            .iter()
+            .flat_map(|value| value.split(|byte| *byte == b' '));
+        // A scheme such as `Bearer` is no secret.
+        let last = parts.last().filter(|part| !part.is_empty());
+        if last.is_some_and(|secret| memchr::memmem::find(body, secret).is_some()) {
+            return String::new();
+        }
+        let text = String::from_utf8_lossy(&body[..body.len().min(MESSAGE_BYTES_MAX)]);
+        text[..text.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned()
     }
 
     /// Sends a request on a new connection. The service may change its addresses between requests.
-    async fn post(&self) -> Result<Answer, String> {
+    async fn post(&self) -> Result<http::Response<Incoming>, String> {
         let endpoint = endpoint_of(&self.settings.url)?;
-        let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
+        // The next request uses a new connection.
+        let mut headers = vec![(CONNECTION, HeaderValue::from_static("close"))];
         if let Some(cell) = &self.authorization {
             let value = HeaderValue::from_bytes(&cell.value());
             let mut value = value.map_err(|_| "`authorization` is no field value".to_owned())?;
@@ -199,12 +233,21 @@ impl Caller {
             content_type: HeaderValue::from_static("application/json"),
         };
         let mut connection = Connection::open(&endpoint).await?;
-        let response = connection.post(&post, self.body.clone()).await?;
-        let bytes = &response.body[..response.body.len().min(MESSAGE_BYTES_MAX)];
-        Ok(Answer::Response {
-            status: response.status,
-            message: String::from_utf8_lossy(bytes).into_owned(),
-        })
+        connection.begin(&post, self.body.clone()).await
+    }
+}
+
+/// Calls `request` at the interval of the settings, until the webhook ends.
+fn at_interval(settings: &Settings, stopped: &Receiver<()>, mut request: impl FnMut()) {
+    let interval = Duration::from_millis(settings.interval_ms);
+    loop {
+        let began = Instant::now();
+        request();
+        let left = interval.saturating_sub(began.elapsed());
+        match stopped.recv_timeout(left) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Webhooks of guards: a service judges a progressive release.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -94,6 +95,39 @@ fn release_that_the_webhook_accepts_passes() {
     stage.begin();
     stage.wait_for_result("passed");
     assert!(stage.gwd.runs(&stage.candidate));
+    // The requests end with the result, and the status keeps the responses.
+    let count = judge.seen().len();
+    std::thread::park_timeout(std::time::Duration::from_millis(1_500));
+    assert_eq!(judge.seen().len(), count);
+    assert_eq!(stage.guard()["webhook"]["last"]["status"], 200);
+}
+
+/// A service could otherwise put off its rejection, or read the credential in the status.
+#[test]
+fn status_rejects_whatever_the_body_is() {
+    let bodies = [
+        // Longer than a response may be, endless, and the request itself.
+        ("content-length: 100000\r\n", "x".repeat(100_000)),
+        ("content-length: 10\r\n", "x".to_owned()),
+        (
+            "content-length: 30\r\n",
+            "echo: authorization: hunter2 x".to_owned(),
+        ),
+    ];
+    for (fields, body) in bodies {
+        let judge = Upstream::start(move |_, stream| {
+            let head = format!("HTTP/1.1 500 x\r\n{fields}\r\n{body}");
+            let _gone = stream.write_all(head.as_bytes());
+            Then::Keep
+        });
+        let stage = stage(judged_by(judge.address, 600_000, OnOutage::Ignore));
+        stage.begin();
+        stage.gwd.wait_for(&stage.base);
+        let message = "the guard of a release failed";
+        eventually(message, || stage.gwd.logged(message).is_some());
+        let last = stage.gwd.logged(message).unwrap()["webhook"]["last"].clone();
+        assert_eq!(last, json!({"status": 500, "message": ""}), "{fields}");
+    }
 }
 
 #[test]

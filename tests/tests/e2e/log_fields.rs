@@ -50,15 +50,18 @@ fn scene() -> (Upstream, Project, Gateway) {
          consumers: {{acme: {{keys: [{{sha256: {KEY}}}], claims: {{org: north}}}}}}\n\
          policies:\n  tenants: {{kind: log_fields, fields: {{tenant: \"header:X-Tenant\", \
          org: \"claim:org\", theme: \"cookie:theme\"}}}}\n  \
-         few: {{kind: rate_limit, limit: 2/h, burst: 2, key: consumer}}\n\
-         defaults: {{upstream: main, policies: [tenants]}}\n\
+         few: {{kind: rate_limit, limit: 2/h, burst: 2, key: consumer}}\n  \
+         inject: {{kind: headers, request: {{set: {{X-Internal: \"${{env:GWS_INTERNAL}}\"}}}}}}\n  \
+         injected: {{kind: log_fields, fields: {{internal: \"header:X-Internal\"}}}}\n\
+         defaults: {{upstream: main, policies: [tenants, inject, injected]}}\n\
          release: {{store: releases, channel: prod}}\n",
         upstream.url(),
     );
     let project = Project::with(&gateway, DOCUMENT);
     project.keygen();
     project.apply();
-    let gateway = Options::of(&project).workers(1).start();
+    let gateway = Options::of(&project).workers(1);
+    let gateway = gateway.variable("GWS_INTERNAL", "PLANTED").start();
     (upstream, project, gateway)
 }
 
@@ -78,9 +81,26 @@ fn fields_of_policies_are_in_the_log() {
     let headers = format!("{key}\nx-tenant: a\nx-tenant: b\"[31m\ncookie: a=1; theme=dark");
     let (status, plain) = fields(&gateway, "/plain", &headers);
     assert_eq!(status, 200);
+    // A policy sets `X-Internal` to a secret of the gateway.
     assert_eq!(
         plain,
-        json!({"org": "north", "tenant": "a, b\"[31m", "theme": "dark"})
+        json!({"internal": "REDACTED", "org": "north", "tenant": "a, b\"[31m", "theme": "dark"})
+    );
+    // Some servers read such values as further parameters.
+    for target in [
+        "/orders/7?code=1;access_token=PLANTED",
+        "/orders/7?code=/a%3Faccess_token=PLANTED%26b=1",
+    ] {
+        assert_eq!(
+            fields(&gateway, target, key).1["code"],
+            "REDACTED",
+            "{target}"
+        );
+    }
+    let headers = format!("{key}\nx-token: https://h/a?access_token=PLANTED#b");
+    assert_eq!(
+        fields(&gateway, "/orders/7", &headers).1["token"],
+        "REDACTED"
     );
     let headers = format!("{key}\nx-person: PLANTED\nx-token: kept");
     let target = "/orders/7%20x?mail=PLANTED&code=DE%0A";
@@ -89,7 +109,7 @@ fn fields_of_policies_are_in_the_log() {
     assert!(hash.starts_with("hash:") && hash.len() == 21, "{hash}");
     assert_eq!(
         order,
-        json!({"org": "north", "order": hash, "mail": "REDACTED", "person": "REDACTED",
+        json!({"internal": "REDACTED", "org": "north", "order": hash, "mail": "REDACTED", "person": "REDACTED",
                "code": "DE\n", "token": "kept"})
     );
     let (_, long) = fields(

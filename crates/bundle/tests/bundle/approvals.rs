@@ -1,5 +1,7 @@
 //! Approvals: which approvals count for a record, and when a gateway refuses a record without them.
 
+mod rollouts;
+
 use std::collections::BTreeSet;
 
 use bundle::approval::{self, Approved};
@@ -534,24 +536,6 @@ fn base_of_a_rollout_needs_approvals() {
     assert_eq!(world.accept(&trust, Some(one), bad), missing(0));
     let good = step(one, one, RecordKind::Pin);
     assert_eq!(world.accept(&trust, Some(one), good), Ok(()));
-}
-
-#[test]
-fn rollout_that_began_before_the_rule_continues() {
-    let world = World::new();
-    let mut step = record(2, Some(world.base));
-    step.rollout = Rollout::first(world.base, &[50_000, 500_000], None);
-    let first = world.forge(world.new, step.clone());
-    let trust = trust_of(keys());
-    let trust = trust.with_approvals(prod(), 2, Some(first.digest)).unwrap();
-    assert_eq!(world.accept(&trust, None, first), Ok(()));
-    let promoted = Record {
-        kind: RecordKind::Pin,
-        rollout: step.rollout.as_ref().and_then(Rollout::next),
-        ..record(3, Some(first))
-    };
-    let promoted = world.forge(world.new, promoted);
-    assert_eq!(world.accept(&trust, Some(first), promoted), Ok(()));
 }
 
 #[test]

@@ -110,7 +110,8 @@ pub(crate) fn own_form_in_query(
     name: &str,
     (names, parameters): HiddenParameters<'_>,
 ) -> Option<LogForm> {
-    if names.has(name.as_bytes()) {
+    // A server could decode the name to that of a credential.
+    if name.contains('%') || names.has(name.as_bytes()) {
         return Some(LogForm::Redact);
     }
     let own = parameters.own_form(name.as_bytes())?;

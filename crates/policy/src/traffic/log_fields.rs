@@ -11,12 +11,13 @@
 //! line.
 //!
 //! A value of a credential never reaches the log: gwc refuses such sources, and gwd redacts values of
-//! security schemes and of parameters with `log: redact`.
+//! security schemes, of parameters with `log: redact`, and of fields that a policy sets to a secret.
+//! gwd also redacts a value that contains such a parameter, as a URL does.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
 
 use crate::auth::place::{only_cookie, query_values};
@@ -28,8 +29,9 @@ use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::logged::{
     LogForm, LoggedLocation, LoggedParameters, Message, RedactedParameter, RedactedValue,
-    SecretParameters, own_form_in_query,
+    SecretParameters, own_form_in_query, shown_query,
 };
+use crate::managed::plain;
 use crate::phase::Phase;
 use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
@@ -216,10 +218,15 @@ impl Filter {
         cx: &'f Cx<'_>,
     ) -> Vec<LoggedField<'f>> {
         let fields = self.0.iter().filter_map(|field| {
+            let value = field.source.value((head, path), cx)?;
+            let is_secret = field.source.is_sensitive(head) || has_secret(&value, hidden);
             Some(LoggedField {
                 name: &field.name,
-                form: field.form(path, hidden),
-                value: field.source.value((head, path), cx)?,
+                form: match is_secret {
+                    true => LogForm::Redact,
+                    false => field.form(path, hidden),
+                },
+                value,
             })
         });
         fields.collect()
@@ -281,13 +288,25 @@ impl Origin {
                 let own = own.find(|one| one.place == LoggedLocation::UserAgent);
                 own.map(|one| one.form)
             }
-            Self::Header(name) => {
-                is_redacted(&|one| matches!(one, RedactedParameter::Header(own) if *name == **own))
-            }
+            Self::Header(name) => is_redacted(
+                &|one| matches!(one, RedactedParameter::Header(own) if plain(own) == plain(name.as_str())),
+            ),
             Self::Cookie(name) => {
                 is_redacted(&|one| matches!(one, RedactedParameter::Cookie(own) if **own == **name))
             }
             Self::Claim(_) => None,
+        }
+    }
+
+    /// True for a request field that a policy has set to a secret of the gateway, or that the
+    /// client has marked as sensitive (RFC 7541 §7.1.3).
+    fn is_sensitive(&self, head: &RequestHead) -> bool {
+        match self {
+            Self::Header(name) => {
+                let mut lines = head.headers.get_all(name).iter();
+                lines.any(HeaderValue::is_sensitive)
+            }
+            Self::Claim(_) | Self::Cookie(_) | Self::Query(_) | Self::Path(_) => false,
         }
     }
 
@@ -315,6 +334,18 @@ impl Origin {
             }
         }
     }
+}
+
+/// True if a value contains a parameter that logs hide, as a query or a URL does. Some servers
+/// separate parameters by `;`.
+fn has_secret(value: &[u8], hidden: HiddenValues<'_>) -> bool {
+    if !value.iter().any(|byte| matches!(byte, b'=' | b'%')) {
+        return false;
+    }
+    let text = String::from_utf8_lossy(value);
+    let values = (hidden.secret, hidden.parameters);
+    text.split(['?', ';', '#'])
+        .any(|part| shown_query(part, values, |_, _| String::new()).is_some())
 }
 
 /// Beginning of a value, at most [`VALUE_BYTES_MAX`] bytes.
