@@ -440,8 +440,8 @@ fn first_request_waits_briefly_for_its_validator() {
         let first = connection.read_response(false).expect("a response");
         let waited = begin.elapsed();
         assert_eq!(first.status, status, "{}", first.text());
-        assert!(waited >= Duration::from_millis(20), "{waited:?}");
-        // The limit is 20ms. A busy machine adds to the time.
+        // The limit is 20ms of a clock with whole milliseconds. A busy machine adds to the time.
+        assert!(waited > Duration::from_millis(18), "{waited:?}");
         assert!(waited < Duration::from_millis(500), "{waited:?}");
         assert_eq!(scene.outcomes("timeout"), late + 1.0);
         let line = scene.gateway.access_log();
