@@ -110,7 +110,7 @@ required: {policies: [must], auth: [keys, people, asked], allow_public: ["a/open
 defaults: {upstream: u, listeners: [first, second], policies: [slow, fleet, monthly, rolling], timeout: 10s, max_body: 2MiB, validate: {request: log, response: off}, security: enforce, expose_bundle: true, path_readings: keep, serve_document: false}
 environments:
   test: {patch: test.yaml, vars: {WAIT: 4s}, release: {channel: test}}
-release: {store: bundles, channel: live, steps: [{nodes: 5%, traffic: 50%}], sticky: {header: X-User}, testers: {header: X-Release}, guard: {errors: 1%, p99: 50%, refusals: 5%, requests: 300, for: 5m}, freeze: [{days: [fri], from: "18:00", to: "23:00", zone: Europe/Berlin, reason: weekend}]}
+release: {store: bundles, channel: live, steps: [{nodes: 5%, traffic: 50%}], sticky: {header: X-User}, testers: {header: X-Release}, guard: {errors: 1%, p99: 50%, refusals: 5%, requests: 300, for: 5m, webhook: {url: "https://judge.test/gate", interval: 30s, timeout: 4s, failures: 3, on_outage: fail, authorization: "${env:GWS_JUDGE}"}}, freeze: [{days: [fri], from: "18:00", to: "23:00", zone: Europe/Berlin, reason: weekend}]}
 errors: {rate_limited: {status: 503, body: "slow down", content_type: text/markdown}}
 lint: {missing-license: info}
 break_levels: {endpoint-deprecated: info}
@@ -148,8 +148,9 @@ paths:
         match: {headers: {X-Kind: {exact: new}, X-Any: {present: true}}, query: {v: {prefix: "2"}}}
         owner: team-get
       responses: {"200": {description: fine}}
-  /away:
+  /away/{id}:
     x-gateway: {+policies: [away]}
+    parameters: [{name: id, in: path, required: true, schema: {type: string}}]
     get: {operationId: away, x-gateway: {+policies: [OTHERS], idempotent: true, cost: 2, websocket: true, streams: close}, responses: {"200": {description: fine}}}
   /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
