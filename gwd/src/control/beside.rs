@@ -136,11 +136,8 @@ impl Control {
         if is_new_step {
             self.node.shared.shadow.restart();
         }
-        let both = ((&base, running.serial), (&version, serial));
-        match rollout.is_shadow() {
-            true => self.node.publish_shadow(both.0, both.1, &rollout),
-            false => self.node.publish_beside(both.0, both.1, &rollout),
-        }
+        self.node
+            .publish_beside((&base, running.serial), (&version, serial), &rollout);
         self.refusals.forget(&candidate);
         let failed = self.last_error.as_ref().and_then(|error| error.bundle);
         if failed == Some(candidate) {

@@ -25,71 +25,38 @@ impl Node {
     }
 
     /// Publishes two bound versions, each with the serial of its record: the base and the
-    /// candidate. The candidate serves the share of the requests that the current step sets.
-    /// Returns once every worker uses both versions.
+    /// candidate. The candidate serves the share of the requests that the current step sets; in a
+    /// shadow step, the base serves all requests, and the candidate decides this share too. Returns
+    /// once every worker uses both versions.
     pub(crate) fn publish_beside(
         &mut self,
         base: (&Version, u64),
         candidate: (&Version, u64),
         rollout: &Rollout,
     ) {
-        self.forget_earlier_candidate(candidate.0);
-        let choice = RequestChoice::new(rollout, &candidate.0.bundle());
-        self.publish_both(base, candidate, Arc::new(choice));
-    }
-
-    /// Forgets the failures of an earlier candidate, which do not concern this one.
-    fn forget_earlier_candidate(&self, candidate: &Version) {
-        if self.candidate() != Some(candidate.bundle()) {
-            for common in &candidate.0.commons {
+        // The failures of an earlier candidate do not concern this one.
+        if self.candidate() != Some(candidate.0.bundle()) {
+            for common in &candidate.0.0.commons {
                 common.state.forget_candidate();
             }
         }
+        let choice = RequestChoice::new(rollout, &candidate.0.bundle());
+        self.publish_both(base, candidate, (Arc::new(choice), rollout.is_shadow()));
     }
 
     fn publish_both(
         &mut self,
         base: (&Version, u64),
         candidate: (&Version, u64),
-        choice: Arc<RequestChoice>,
+        (choice, is_shadow): (Arc<RequestChoice>, bool),
     ) {
         self.epoch += 1;
-        let candidate = Candidate {
-            version: Arc::new(self.current_of(candidate.0, candidate.1)),
-            choice,
-        };
-        let current = Current {
-            candidate: Some(candidate),
-            ..self.current_of(base.0, base.1)
-        };
-        self.publish_current(current);
-    }
-
-    /// Publishes a bound base, which serves all requests, and a candidate that decides a share of
-    /// them too. Each has the serial of its record. Returns once every worker uses both versions.
-    pub(crate) fn publish_shadow(
-        &mut self,
-        base: (&Version, u64),
-        candidate: (&Version, u64),
-        rollout: &Rollout,
-    ) {
-        self.forget_earlier_candidate(candidate.0);
-        let choice = RequestChoice::new(rollout, &candidate.0.bundle());
-        self.publish_with_shadow(base, candidate, Arc::new(choice));
-    }
-
-    fn publish_with_shadow(
-        &mut self,
-        base: (&Version, u64),
-        candidate: (&Version, u64),
-        choice: Arc<RequestChoice>,
-    ) {
-        self.epoch += 1;
-        let candidate = Arc::new(self.current_of(candidate.0, candidate.1));
-        let current = Current {
-            shadow: Some(shadow::start(&self.shared, candidate, choice)),
-            ..self.current_of(base.0, base.1)
-        };
+        let version = Arc::new(self.current_of(candidate.0, candidate.1));
+        let mut current = self.current_of(base.0, base.1);
+        match is_shadow {
+            true => current.shadow = Some(shadow::start(&self.shared, version, choice)),
+            false => current.candidate = Some(Candidate { version, choice }),
+        }
         self.publish_current(current);
     }
 
@@ -156,26 +123,16 @@ impl Node {
             return;
         };
         let version = Version(Arc::clone(&current.loaded));
-        if let Some(shadow) = &current.shadow {
-            let other = Version(Arc::clone(&shadow.version.loaded));
-            return self.publish_with_shadow(
-                (&version, current.serial),
-                (&other, shadow.version.serial),
-                Arc::clone(&shadow.choice),
-            );
-        }
-        let Some(Candidate {
-            version: candidate,
-            choice,
-        }) = &current.candidate
-        else {
-            return self.publish(&version, current.serial);
+        let (candidate, choice) = match (&current.candidate, &current.shadow) {
+            (Some(Candidate { version, choice }), _) => (version, choice),
+            (None, Some(shadow)) => (&shadow.version, &shadow.choice),
+            (None, None) => return self.publish(&version, current.serial),
         };
         let other = Version(Arc::clone(&candidate.loaded));
         self.publish_both(
             (&version, current.serial),
             (&other, candidate.serial),
-            Arc::clone(choice),
+            (Arc::clone(choice), current.shadow.is_some()),
         );
     }
 

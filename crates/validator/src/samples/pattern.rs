@@ -9,17 +9,28 @@ const DEPTH_MAX: u32 = 64;
 /// Characters that samples prefer, best first.
 const PREFERRED: [char; 5] = ['a', 'A', '0', '-', ' '];
 
-/// String that matches a regular expression of ECMA-262. Repetitions occur at least `repetitions`
-/// times, as far as their maximum allows. Anchors and word boundaries count as empty, so the string
-/// does not match if they exclude it. `None` if the expression is not valid or has no short match.
-pub(super) fn matching(pattern: &str, repetitions: u32) -> Option<String> {
+/// Strings that match a regular expression of ECMA-262, one for each number of repetitions:
+/// repetitions occur this number of times, as far as their limits allow. Anchors and word boundaries
+/// count as empty, so a string does not match if they exclude it. Leaves out strings that are too
+/// long. Empty if the expression is not valid.
+pub(super) fn matching(pattern: &str, repetitions: &[u32]) -> Vec<String> {
+    let Some(expression) = parsed(pattern) else {
+        return Vec::new();
+    };
+    let of = |count: &u32| {
+        let mut out = String::new();
+        write(&expression, *count, &mut out)?;
+        Some(out)
+    };
+    repetitions.iter().filter_map(of).collect()
+}
+
+fn parsed(pattern: &str) -> Option<Hir> {
     let translated = jsonschema_regex::to_rust_regex(pattern).ok()?;
     let mut parser = regex_syntax::ParserBuilder::new()
         .nest_limit(DEPTH_MAX)
         .build();
-    let mut out = String::new();
-    write(&parser.parse(&translated).ok()?, repetitions, &mut out)?;
-    Some(out)
+    parser.parse(&translated).ok()
 }
 
 /// Appends a match of the expression.
@@ -87,14 +98,10 @@ mod tests {
             (r"^#[0-9a-f]{6}$", 0, "#aaaaaa"),
             (r"\bid\b", 0, "id"),
         ] {
-            assert_eq!(
-                matching(pattern, repetitions).as_deref(),
-                Some(expected),
-                "{pattern}"
-            );
+            assert_eq!(matching(pattern, &[repetitions]), [expected], "{pattern}");
         }
-        assert_eq!(matching("(", 0), None);
-        assert_eq!(matching("(a{1000}){1000}", 0), None);
-        assert_eq!(matching("[^\\s\\S]", 0), None);
+        assert_eq!(matching("(", &[0]), [""; 0]);
+        assert_eq!(matching("(a{1000}){1000}", &[0]), [""; 0]);
+        assert_eq!(matching("[^\\s\\S]", &[0]), [""; 0]);
     }
 }
