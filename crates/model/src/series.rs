@@ -1,9 +1,10 @@
 //! Estimate of the number of metric time series that gwd exports for a project.
 //!
 //! The count follows the labels of gwd's metrics (operate.md): histograms of request durations by
-//! route and status, of gateway time by route, and of upstream calls by upstream, method and
-//! status. The other series are counters of refusals and limits. Clients can add series with other
-//! methods or HTTP/1.0, so the count is approximate.
+//! route and status, of gateway time by route, of upstream calls by upstream, method and status, and
+//! of opened connections by upstream. The other series are counters of refusals and limits. Clients
+//! can add series with other methods or HTTP/1.0, so the count is approximate. About 100 series of
+//! the process itself, such as its memory, are not counted.
 
 use std::collections::BTreeSet;
 
@@ -77,7 +78,9 @@ pub fn cost(settings: &Settings, apis: &[Api]) -> Cost {
     let limits = settings.policies.iter().chain(own);
     let counts = |checked: &Checked| matches!(checked, Checked::RateLimit(_) | Checked::Quota(_));
     let limits = limits.filter(|policy| counts(&policy.value.checked));
-    cost.series += calls.len() * HISTOGRAM + 2 * limits.count();
+    // Each upstream has a histogram of the times in which its connections opened.
+    let upstreams: BTreeSet<&str> = calls.iter().map(|(upstream, ..)| *upstream).collect();
+    cost.series += (calls.len() + upstreams.len()) * HISTOGRAM + 2 * limits.count();
     cost
 }
 

@@ -329,6 +329,36 @@ fn write_baseline_names_findings_it_cannot_contain() {
     assert!(!ended.err.contains("not in the baseline"), "{}", ended.err);
 }
 
+/// A used upstream has two histograms of 20 series: its calls, and the times in which its
+/// connections opened.
+#[test]
+fn upstreams_have_metric_series_of_their_own() {
+    let series = |second: &str| {
+        let project = Project::bare();
+        let path = |name: &str, upstream: &str| {
+            let own = format!("x-gateway: {{upstream: {upstream}, public: true}}");
+            format!(
+                "  /{name}: {{get: {{operationId: {name}, {own}, responses: {{\"200\": {{description: ok}}}}}}}}\n"
+            )
+        };
+        let paths = path("a", "u") + &path("b", second);
+        project.write(
+            "orders.yaml",
+            format!("openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths:\n{paths}"),
+        );
+        project.write(
+            "gateway.yaml",
+            "version: 1\nname: s\napis: {s: {path: orders.yaml}}\ndefaults: {security: upstream}\n\
+             upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}, \
+             v: {targets: {a: {url: \"http://127.0.0.1:9001\"}}}}\n",
+        );
+        let linted = project.run(&["lint", "--format", "json"]).with(0);
+        let series = linted.json("lint/v1")["metrics"]["series"].clone();
+        series.as_u64().expect("a count")
+    };
+    assert_eq!(series("v"), series("u") + 40);
+}
+
 #[test]
 fn lint_reports_the_number_of_metric_series() {
     let project = Project::bare();
