@@ -201,8 +201,8 @@ mod tests {
     fn refusals_with_400_and_403_are_counted() {
         let public = "security: [], x-gateway: {public: true},";
         // Counted series: histograms of five statuses and of the gateway's own time of the route,
-        // the histogram of one upstream call, and four counters.
-        let least = (5 + 1) * super::HISTOGRAM + 4 + super::HISTOGRAM;
+        // the histograms of one upstream's calls and connections, and four counters.
+        let least = (5 + 1) * super::HISTOGRAM + 4 + 2 * super::HISTOGRAM;
         assert_eq!(series("", public), least);
         let filtered = series(
             "policies: {near: {kind: ip_filter, allow: [10.0.0.0/8]}}\n",
