@@ -170,7 +170,9 @@ impl<'a> StepGuard<'a> {
                 .troubles
                 .push(format!("{name} had too few requests{requests}")),
             Some("no-answer") => {
-                let text = format!("{name} got no answer of its webhook");
+                let answers = webhook_text(&guard["webhook"]);
+                let answers = answers.map_or_else(String::new, |text| format!(" ({text})"));
+                let text = format!("the webhook of {name} has not accepted the release{answers}");
                 missing.troubles.push(text);
             }
             _ => {}

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bundle::channel::Accepted;
 use bundle::digest::Digest;
-use bundle::statement::predicate::Guard;
+use bundle::statement::predicate::{Guard, Webhook as Settings};
 use policy::{Form, SecretRef, Secrets as _};
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ use super::Control;
 use super::guard::{GuardResult, Guards, Running};
 use super::share::NodeRollout;
 use super::sprt::Cause;
-use super::webhook::Webhook;
+use super::webhook::{Authorization, Webhook};
 use crate::metrics::registry::totals::{ServedTotals, Totals};
 use crate::runtime::program_log::{ACTOR_GWD, Audit, Level, OK, event};
 
@@ -104,13 +104,7 @@ impl Control {
     fn webhook(&self, head: &Accepted, guard: &Guard) -> Option<Webhook> {
         let settings = guard.webhook.as_ref()?;
         let rollout = head.record().rollout.as_ref()?;
-        let authorization = settings.authorization.as_deref();
-        let authorization = authorization.map(|secret| {
-            let reference = SecretRef::parse(secret).map_err(|_| "secret-unusable".to_owned())?;
-            let cell = self.secrets.cell(&reference, Form::FieldValue);
-            cell.map_err(|unavailable| format!("{}: {reference}", unavailable.reason))
-        });
-        let authorization = authorization.transpose();
+        let authorization = self.webhook_authorization(settings);
         if let Err(error) = &authorization {
             event(
                 Level::Error,
@@ -132,6 +126,17 @@ impl Control {
             },
         });
         Some(Webhook::start(settings, authorization, &body))
+    }
+
+    /// Value of `Authorization` in requests of a webhook.
+    fn webhook_authorization(&self, settings: &Settings) -> Authorization {
+        let secret = settings.authorization.as_deref();
+        let cell = secret.map(|secret| {
+            let reference = SecretRef::parse(secret).map_err(|_| "secret-unusable".to_owned())?;
+            let cell = self.secrets.cell(&reference, Form::FieldValue);
+            cell.map_err(|unavailable| format!("{}: {reference}", unavailable.reason))
+        });
+        cell.transpose()
     }
 
     /// Evaluates the counters, or tries again to return to the base, when this is due. Ends a guard
@@ -258,6 +263,28 @@ impl Control {
         self.guards
             .keep(now_ms, &|| registry.totals().without_candidates());
         self.alarm("release-guard-failed", self.failed_guard().is_some());
+        self.authorize_webhook();
+    }
+
+    /// Reads the secret of a webhook again, if it was not available.
+    fn authorize_webhook(&self) {
+        let Some(rollout) = self
+            .head
+            .as_ref()
+            .and_then(|head| head.record().rollout.as_ref())
+        else {
+            return;
+        };
+        let settings = rollout
+            .guard
+            .as_ref()
+            .and_then(|guard| guard.webhook.as_ref());
+        let current = self.guards.current.as_ref();
+        let webhook = current.and_then(|current| current.webhook.as_ref());
+        if let (Some(settings), Some(webhook)) = (settings, webhook.filter(|it| it.lacks_secret()))
+        {
+            webhook.authorize(self.webhook_authorization(settings));
+        }
     }
 
     /// Comparison for which the guard of the channel's head failed on this node, also before a

@@ -4,10 +4,9 @@
 //! requests wait for the service. A response with status 2xx passes, another one fails. The guard
 //! reads the result at each of its evaluations.
 
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bundle::statement::predicate::{OnOutage, Webhook as Settings};
 use bytes::Bytes;
@@ -16,10 +15,13 @@ use http::{HeaderValue, StatusCode};
 use hyper::body::Incoming;
 use policy::{SecretCell, endpoint};
 use serde_json::{Value, json};
-use tokio::time::timeout_at;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use crate::client::{Connection, Endpoint, Post, read};
+use crate::runtime::escapes::is_hidden;
 use crate::tls::client;
 
 /// Maximum length of the text of a failing response in the status and the log, in bytes.
@@ -30,9 +32,13 @@ const MESSAGE_BYTES_MAX: usize = 256;
 pub(super) struct Webhook {
     settings: Settings,
     answers: Arc<Mutex<Answers>>,
+    authorization: Arc<Mutex<Authorization>>,
     /// The thread ends when this is dropped. `None`: the guard has its result.
-    running: Option<Sender<()>>,
+    running: Option<oneshot::Sender<()>>,
 }
+
+/// Value of `Authorization`, or the reason why it is not available. `Ok(None)`: requests have none.
+pub(super) type Authorization = Result<Option<Arc<SecretCell>>, String>;
 
 /// Responses of the service so far.
 #[derive(Debug, Default)]
@@ -57,51 +63,48 @@ enum Answer {
 /// Everything that the requests need.
 struct Caller {
     settings: Settings,
-    /// Value of `Authorization`. `None`: the requests have none.
-    authorization: Option<Arc<SecretCell>>,
+    authorization: Arc<Mutex<Authorization>>,
     body: Bytes,
 }
 
 // === impl Webhook ===
 
 impl Webhook {
-    /// Starts the requests. `authorization`: value of `Authorization`, or the reason why it is not
-    /// available. `body`: name, namespace, phase and metadata of the release.
-    pub(super) fn start(
-        settings: &Settings,
-        authorization: Result<Option<Arc<SecretCell>>, String>,
-        body: &Value,
-    ) -> Self {
+    /// Starts the requests. `body`: name, namespace, phase and metadata of the release.
+    pub(super) fn start(settings: &Settings, authorization: Authorization, body: &Value) -> Self {
         let answers = Arc::new(Mutex::new(Answers::default()));
-        let (running, stopped) = mpsc::channel();
-        let hook = Self {
+        let authorization = Arc::new(Mutex::new(authorization));
+        let (running, stopped) = oneshot::channel();
+        let caller = Caller {
             settings: settings.clone(),
-            answers: Arc::clone(&answers),
-            running: Some(running),
+            authorization: Arc::clone(&authorization),
+            body: Bytes::from(body.to_string()),
         };
-        let body = Bytes::from(body.to_string());
-        let settings = settings.clone();
-        let thread = thread::Builder::new().name("gwd-webhook".to_owned());
-        let started = thread.spawn(move || match authorization {
-            Ok(authorization) => {
-                let caller = Caller {
-                    settings,
-                    authorization,
-                    body,
-                };
-                caller.run(&answers, &stopped);
-            }
-            // Without the credential, no request is sent.
-            Err(reason) => at_interval(&settings, &stopped, || {
-                let error = reason.clone();
-                lock(&answers).add(Answer::None { error }, settings.on_outage);
-            }),
+        let all = Arc::clone(&answers);
+        let started = runtime().and_then(|runtime| {
+            let thread = thread::Builder::new().name("gwd-webhook".to_owned());
+            thread.spawn(move || runtime.block_on(caller.run(&all, stopped)))
         });
         if let Err(error) = started {
             let error = format!("no thread: {error}");
-            lock(&hook.answers).add(Answer::None { error }, hook.settings.on_outage);
+            lock(&answers).add(Answer::None { error }, settings.on_outage);
         }
-        hook
+        Self {
+            settings: settings.clone(),
+            answers,
+            authorization,
+            running: Some(running),
+        }
+    }
+
+    /// True if requests wait for a secret that is not available.
+    pub(super) fn lacks_secret(&self) -> bool {
+        self.running.is_some() && lock(&self.authorization).is_err()
+    }
+
+    /// Sets the value of `Authorization` for the next requests.
+    pub(super) fn authorize(&self, authorization: Authorization) {
+        *lock(&self.authorization) = authorization;
     }
 
     /// True if the service has rejected the release.
@@ -136,8 +139,14 @@ impl Webhook {
     }
 }
 
-fn lock(answers: &Mutex<Answers>) -> MutexGuard<'_, Answers> {
-    answers.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }
 
 impl Answers {
@@ -164,27 +173,34 @@ impl Answers {
 // === impl Caller ===
 
 impl Caller {
-    /// Sends requests until the webhook is dropped.
-    fn run(&self, answers: &Mutex<Answers>, stopped: &Receiver<()>) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        at_interval(&self.settings, stopped, || {
-            let answer = match &runtime {
-                Ok(runtime) => runtime.block_on(self.call()),
-                Err(error) => Err(error.to_string()),
-            };
-            let answer = answer.unwrap_or_else(|error| Answer::None { error });
-            lock(answers).add(answer, self.settings.on_outage);
-        });
+    /// Sends requests at the interval of the settings, until the webhook ends. A request that has no
+    /// response yet is then aborted.
+    async fn run(&self, answers: &Mutex<Answers>, stopped: oneshot::Receiver<()>) {
+        let requests = async {
+            let interval = Duration::from_millis(self.settings.interval_ms);
+            loop {
+                let next = Instant::now() + interval;
+                let answer = self.call().await;
+                let answer = answer.unwrap_or_else(|error| Answer::None { error });
+                lock(answers).add(answer, self.settings.on_outage);
+                sleep_until(next).await;
+            }
+        };
+        tokio::select! {
+            _ = stopped => {}
+            () = requests => {}
+        }
     }
 
     /// Sends a request. The status of the response decides, also if the body is too long or too
     /// late.
     async fn call(&self) -> Result<Answer, String> {
-        let time = Duration::from_millis(self.settings.timeout_ms);
-        let until = tokio::time::Instant::now() + time;
-        let answered = timeout_at(until, self.post()).await;
+        // Without the credential, no request is sent.
+        let authorization = lock(&self.authorization).clone()?;
+        let authorization = authorization.map(|cell| cell.value());
+        let authorization = authorization.as_ref().map(|value| value.as_slice());
+        let until = Instant::now() + Duration::from_millis(self.settings.timeout_ms);
+        let answered = timeout_at(until, self.post(authorization)).await;
         let answered = answered.unwrap_or_else(|_| Err("it does not answer in time".to_owned()))?;
         let (status, body) = (answered.status(), answered.into_body());
         if status.is_success() {
@@ -197,32 +213,17 @@ impl Caller {
         let body = body.ok().and_then(Result::ok).unwrap_or_default();
         Ok(Answer::Response {
             status,
-            message: self.message(&body),
+            message: message(&body, authorization),
         })
     }
 
-    /// Beginning of the text of a failing response. Empty if the text repeats the credential.
-    fn message(&self, body: &[u8]) -> String {
-        let credential = self.authorization.as_ref().map(|cell| cell.value());
-        let parts = credential
-            .iter()
-            .flat_map(|value| value.split(|byte| *byte == b' '));
-        // A scheme such as `Bearer` is no secret.
-        let last = parts.last().filter(|part| !part.is_empty());
-        if last.is_some_and(|secret| memchr::memmem::find(body, secret).is_some()) {
-            return String::new();
-        }
-        let text = String::from_utf8_lossy(&body[..body.len().min(MESSAGE_BYTES_MAX)]);
-        text[..text.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned()
-    }
-
     /// Sends a request on a new connection. The service may change its addresses between requests.
-    async fn post(&self) -> Result<http::Response<Incoming>, String> {
+    async fn post(&self, authorization: Option<&[u8]>) -> Result<http::Response<Incoming>, String> {
         let endpoint = endpoint_of(&self.settings.url)?;
         // The next request uses a new connection.
         let mut headers = vec![(CONNECTION, HeaderValue::from_static("close"))];
-        if let Some(cell) = &self.authorization {
-            let value = HeaderValue::from_bytes(&cell.value());
+        if let Some(value) = authorization {
+            let value = HeaderValue::from_bytes(value);
             let mut value = value.map_err(|_| "`authorization` is no field value".to_owned())?;
             value.set_sensitive(true);
             headers.push((AUTHORIZATION, value));
@@ -237,18 +238,20 @@ impl Caller {
     }
 }
 
-/// Calls `request` at the interval of the settings, until the webhook ends.
-fn at_interval(settings: &Settings, stopped: &Receiver<()>, mut request: impl FnMut()) {
-    let interval = Duration::from_millis(settings.interval_ms);
-    loop {
-        let began = Instant::now();
-        request();
-        let left = interval.saturating_sub(began.elapsed());
-        match stopped.recv_timeout(left) {
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
-        }
+/// Beginning of the text of a failing response, without characters that change how the text around
+/// them is displayed. Empty if the text repeats the credential.
+fn message(body: &[u8], credential: Option<&[u8]>) -> String {
+    let parts = credential
+        .iter()
+        .flat_map(|value| value.split(|byte| *byte == b' '));
+    // A scheme such as `Bearer` is no secret.
+    let last = parts.last().filter(|part| !part.is_empty());
+    if last.is_some_and(|secret| memchr::memmem::find(body, secret).is_some()) {
+        return String::new();
     }
+    let text = String::from_utf8_lossy(&body[..body.len().min(MESSAGE_BYTES_MAX)]);
+    let text = text.replace(is_hidden, " ");
+    text[..text.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned()
 }
 
 /// Service at a URL, which the record's check admits.
@@ -318,6 +321,16 @@ mod tests {
         let all = [answer(500), none(), answer(500)];
         assert_eq!(run(Ignore, &all), (0, 2, 1, 2), "an outage changes nothing");
         assert_eq!(run(Fail, &all), (0, 2, 1, 3));
+    }
+
+    #[test]
+    fn message_has_no_hidden_characters() {
+        let text = |body: &str| message(body.as_bytes(), Some(b"Bearer k3y"));
+        assert_eq!(text("no\n\u{202e}good\u{9b}31m"), "no  good 31m");
+        assert_eq!(text("you sent k3y"), "");
+        assert_eq!(text("Bearer of bad news"), "Bearer of bad news");
+        assert_eq!(text(&"é".repeat(300)).len(), MESSAGE_BYTES_MAX);
+        assert!(message(&[0xFF; 400], None).len() <= MESSAGE_BYTES_MAX);
     }
 
     #[test]

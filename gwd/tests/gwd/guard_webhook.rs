@@ -1,10 +1,10 @@
 //! Webhooks of guards: a service judges a progressive release.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bundle::statement::predicate::{Guard, OnOutage, Webhook};
+use bundle::statement::predicate::{Guard, OnOutage, RecordKind, Webhook};
 use serde_json::{Value, json};
 
 use crate::fixture::*;
@@ -174,6 +174,44 @@ fn unavailable_secret_sends_no_request() {
         "{last}"
     );
     assert_eq!(judge.seen().len(), 0);
+}
+
+#[test]
+fn secret_that_appears_later_is_used() {
+    let judge = Upstream::saying("ok");
+    let mut stage = stage(judged_by(judge.address, 1_000, OnOutage::Ignore));
+    let secret = stage.world.path("secrets").canonicalize().unwrap();
+    let secret = secret.join("judge");
+    let guard = stage.rollout.guard.as_mut().unwrap();
+    let reference = format!("${{file:{}}}", secret.display());
+    guard.webhook.as_mut().unwrap().authorization = Some(reference);
+    stage.begin();
+    stage.wait_for_result("no-answer");
+    std::fs::write(secret, "s3same").unwrap();
+    stage.wait_for_result("passed");
+    assert_eq!(judge.seen()[0].field("authorization"), ["s3same"]);
+}
+
+#[test]
+fn open_request_is_aborted_with_the_guard() {
+    let (ended, aborted) = std::sync::mpsc::channel();
+    let ended = std::sync::Mutex::new(ended);
+    let judge = Upstream::start(move |_, stream| {
+        // The end of the connection, because the service does not respond.
+        let rest = stream.read(&mut [0; 1]);
+        let _test_ended = ended.lock().unwrap().send(rest.ok());
+        Then::Close
+    });
+    let mut guard = judged_by(judge.address, 600_000, OnOutage::Ignore);
+    let webhook = guard.webhook.as_mut().unwrap();
+    (webhook.interval_ms, webhook.timeout_ms) = (3_600_000, 3_600_000);
+    let stage = stage(guard);
+    stage.begin();
+    eventually("a request", || !judge.seen().is_empty());
+    stage.publish(RecordKind::Pin, None);
+    stage.gwd.ask("POST", "/v1/notify", "");
+    let rest = aborted.recv_timeout(std::time::Duration::from_secs(60));
+    assert_eq!(rest.unwrap(), Some(0));
 }
 
 #[test]

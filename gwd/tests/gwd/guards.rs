@@ -45,7 +45,7 @@ fn version(upstream: &Upstream, number: usize) -> ir::Gateway {
 /// Node of the first step that runs version 1, with a healthy upstream. Version 2 has the upstream
 /// of a test.
 pub(crate) struct Stage {
-    world: World,
+    pub(crate) world: World,
     name: String,
     pub(crate) gwd: Process,
     one: Upstream,
@@ -54,7 +54,7 @@ pub(crate) struct Stage {
     next: ir::Gateway,
     pub(crate) base: Digest,
     pub(crate) candidate: Digest,
-    rollout: Rollout,
+    pub(crate) rollout: Rollout,
 }
 
 impl Stage {
@@ -96,7 +96,7 @@ impl Stage {
         }
     }
 
-    fn publish(&self, kind: RecordKind, rollout: Option<Rollout>) {
+    pub(crate) fn publish(&self, kind: RecordKind, rollout: Option<Rollout>) {
         self.world.release_with(&self.next, |draft| {
             draft.kind = kind;
             draft.rollout = rollout;
