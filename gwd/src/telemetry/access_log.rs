@@ -281,6 +281,15 @@ pub(crate) fn hidden(form: LogForm, value: &str) -> String {
     }
 }
 
+/// Like [`hidden`], for a value that is not percent-encoded.
+pub(crate) fn hidden_decoded(form: LogForm, value: &[u8]) -> String {
+    match form {
+        LogForm::Keep => String::from_utf8_lossy(value).into_owned(),
+        LogForm::Redact => REDACTED.to_owned(),
+        LogForm::Hash => HASH_KEY.hash_decoded(value),
+    }
+}
+
 /// Appends a query as a JSON string, with the values of credentials redacted. `parameters`: query
 /// parameters of the bundle's security schemes, and parameters of the operation that have their own
 /// log form.

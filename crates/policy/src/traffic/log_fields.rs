@@ -20,6 +20,7 @@ use std::ops::Range;
 use http::{HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
 
+use crate::auth::decode_query;
 use crate::auth::place::{only_cookie, query_values};
 use crate::change_rows;
 use crate::changes::Changes;
@@ -112,6 +113,8 @@ pub struct LoggedField<'f> {
     /// Form in which the log shows the value.
     pub form: LogForm,
     value: Cow<'f, [u8]>,
+    /// True if the value is percent-encoded, as in the request.
+    is_encoded: bool,
 }
 
 /// Values of an operation that logs do not show in the default form. They also apply to fields of
@@ -226,6 +229,7 @@ impl Filter {
                     true => LogForm::Redact,
                     false => field.form(path, hidden),
                 },
+                is_encoded: matches!(field.source, Origin::Path(_)),
                 value,
             })
         });
@@ -234,15 +238,15 @@ impl Filter {
 }
 
 impl LoggedField<'_> {
-    /// Value as the log shows it, at most 256 bytes. `hide` returns the replacement of a value in a
-    /// form other than [`LogForm::Keep`].
-    pub fn shown(&self, hide: impl Fn(LogForm, &str) -> String) -> Cow<'_, [u8]> {
-        match self.form {
-            LogForm::Keep => shortened(&self.value).into(),
-            form => {
-                let value = String::from_utf8_lossy(&self.value);
-                hide(form, &value).into_bytes().into()
+    /// Value as the log shows it, at most 256 bytes. `hide` returns the replacement of a decoded value
+    /// in a form other than [`LogForm::Keep`].
+    pub fn shown(&self, hide: impl Fn(LogForm, &[u8]) -> String) -> Cow<'_, [u8]> {
+        match (self.form, std::str::from_utf8(&self.value)) {
+            (LogForm::Keep, _) => shortened(&self.value).into(),
+            (form, Ok(value)) if self.is_encoded => {
+                hide(form, &decode_query(value)).into_bytes().into()
             }
+            (form, _) => hide(form, &self.value).into_bytes().into(),
         }
     }
 }
@@ -317,23 +321,28 @@ impl Origin {
     ) -> Option<Cow<'v, [u8]>> {
         match self {
             Self::Header(name) => {
-                let mut lines = head.headers.get_all(name).iter();
-                let first = lines.next()?.as_bytes();
-                let rest: Vec<&[u8]> = lines.map(|line| line.as_bytes()).collect();
-                Some(match rest.is_empty() {
-                    true => first.into(),
-                    false => [&[first], &rest[..]].concat().join(&b", "[..]).into(),
-                })
+                let lines = head.headers.get_all(name).iter();
+                joined(lines.map(|line| line.as_bytes().into()))
             }
             Self::Claim(name) => Some(cx.claim(name)?.as_bytes().into()),
             Self::Cookie(name) => only_cookie(&head.headers, name),
-            Self::Query(name) => query_values(head.query()?, name).next(),
+            Self::Query(name) => joined(query_values(head.query()?, name)),
             Self::Path(name) => {
                 let (_, range) = path.iter().find(|(known, _)| *known == &**name)?;
                 Some(head.path().get(range.clone())?.as_bytes().into())
             }
         }
     }
+}
+
+/// All values, separated by commas. `None`: there is none.
+fn joined<'v>(mut values: impl Iterator<Item = Cow<'v, [u8]>>) -> Option<Cow<'v, [u8]>> {
+    let first = values.next()?;
+    Some(values.fold(first, |mut all, value| {
+        all.to_mut().extend_from_slice(b", ");
+        all.to_mut().extend_from_slice(&value);
+        all
+    }))
 }
 
 /// True if a value contains a parameter that logs hide, as a query or a URL does. Some servers
@@ -558,7 +567,9 @@ mod tests {
             let fields = filter.fields((&head, &path), hidden, cx).into_iter();
             all = fields
                 .map(|one| {
-                    let value = one.shown(|form, value| format!("{} {value}", form.word()));
+                    let value = one.shown(|form, value| {
+                        format!("{} {}", form.word(), String::from_utf8_lossy(value))
+                    });
                     (
                         one.name.to_owned(),
                         String::from_utf8(value.into_owned()).unwrap(),
@@ -603,11 +614,35 @@ mod tests {
         let expected = [
             ("a", "one, two"),
             ("b", "hash dark"),
-            ("c", "a b"),
+            ("c", "a b, c"),
             ("d", "4%2F2"),
             ("h", ""),
         ];
         assert_eq!(found, lines(&expected));
+    }
+
+    #[test]
+    fn hash_is_that_of_the_value_without_escapes() {
+        let mut head = head("/a%2525/?n=%2525");
+        head.headers.append("x-n", "%25".parse().unwrap());
+        let fields = [
+            Source::Path("id".into()),
+            Source::Query("n".into()),
+            Source::Header("x-n".into()),
+        ];
+        let fields = fields.into_iter();
+        let fields = fields.map(|source| field("f", source, Some(LogForm::Hash)));
+        let filter = filter(&Checked {
+            fields: fields.collect(),
+        });
+        with_cx(|cx| {
+            let path = [("id", 2..7)];
+            let fields = filter.fields((&head, &path), nothing_hidden(), cx);
+            for field in fields {
+                let hashed = field.shown(|_, value| String::from_utf8_lossy(value).into_owned());
+                assert_eq!(*hashed, *b"%25");
+            }
+        });
     }
 
     #[test]
@@ -671,8 +706,8 @@ mod tests {
             hidden,
         );
         let expected = [
-            ("a", "hash 4%2F2"),
-            ("b", "redact a b"),
+            ("a", "hash 4/2"),
+            ("b", "redact a b, c"),
             ("c", "redact s"),
             ("d", "redact curl"),
             ("e", "redact one, two"),
@@ -692,7 +727,7 @@ mod tests {
                 ..hidden
             },
         );
-        let expected = [("a", "redact 4%2F2"), ("b", "redact ")];
+        let expected = [("a", "redact 4/2"), ("b", "redact ")];
         assert_eq!(found, lines(&expected));
     }
 }

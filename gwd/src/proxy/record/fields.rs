@@ -6,7 +6,7 @@ use policy::traffic::log_fields::HiddenValues;
 use policy::{Cx, Filter, RequestHead};
 
 use super::line::key;
-use crate::telemetry::access_log::{hidden, write_text};
+use crate::telemetry::access_log::{hidden_decoded, write_text};
 
 /// Adds the object, if a field has a value. `secret`: query parameters of the bundle's security
 /// schemes. `forms`: parts of the request that the log hides.
@@ -43,7 +43,7 @@ pub(super) fn write(
             is_first = false;
             out.extend_from_slice(field.name.as_bytes());
             out.extend_from_slice(b"\":");
-            write_text(&field.shown(hidden), out);
+            write_text(&field.shown(hidden_decoded), out);
         }
     }
     if !is_first {
