@@ -95,7 +95,10 @@ impl<'s> Call<'_, 's> {
     ) -> Result<Reply, Failure> {
         let began_ns = self.seen_ns;
         let sends = source.is_streamed();
-        let breaker_permits = BreakerPermits::admit(self.out, began_ns / 1_000_000, sends)?;
+        let breaker_permits = BreakerPermits::admit(self.out, began_ns / 1_000_000, sends);
+        let is_probe = breaker_permits.as_ref().map(BreakerPermits::is_probe);
+        record.breakers_asked(is_probe.ok());
+        let breaker_permits = breaker_permits?;
         let outcome = self.at_a_target(source, record).await;
         let now_ns = match &outcome {
             Ok(_) => self.seen_ns,
@@ -139,7 +142,12 @@ impl<'s> Call<'_, 's> {
         let sharing = self.sharing(target, sends);
         self.is_exclusive = lease.is_shared() && sharing == Sharing::Exclusive;
         let reused = reused || lease.is_used();
-        let permit = self.admit(target, source.is_streamed())?;
+        let permit = self.admit(target, source.is_streamed());
+        let is_probe = permit
+            .as_ref()
+            .map(|it| it.as_ref().is_some_and(Permit::is_probe));
+        record.breakers_asked(is_probe.ok());
+        let permit = permit?;
         let mut at = At {
             lease,
             target,

@@ -367,6 +367,11 @@ fn open(wait_ms: u64) -> Open {
 // === impl Permit ===
 
 impl Permit<'_> {
+    /// True if the request tests whether the breaker can close.
+    pub(crate) const fn is_probe(&self) -> bool {
+        self.probe
+    }
+
     /// Reports the result of the exchange. `chance` is a random number for jitter.
     pub(crate) fn ended(
         mut self,

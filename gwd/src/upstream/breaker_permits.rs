@@ -139,6 +139,11 @@ impl<'s> BreakerPermits<'s> {
         Ok(Self(permits))
     }
 
+    /// True if the attempt tests whether a breaker can close.
+    pub(super) fn is_probe(&self) -> bool {
+        self.0.iter().any(|(permit, _)| permit.is_probe())
+    }
+
     pub(super) fn record_result(
         self,
         signal: Option<HealthSignal>,

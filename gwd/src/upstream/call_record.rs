@@ -21,6 +21,9 @@ pub(crate) struct CallRecord {
     pub(crate) retry_reasons: [&'static str; 4],
     /// Reason why a retry was not made although the retry policy applies.
     pub(crate) given_up: &'static str,
+    /// Last circuit state that an attempt met, other than `closed`: `half-open` if the attempt was a
+    /// probe, `open` if a breaker refused it. Empty if there was none.
+    pub(crate) circuit_state: &'static str,
     /// Status of the response; 0 without one.
     pub(crate) status: u16,
     /// Time at which the last attempt requested a connection.
@@ -54,6 +57,16 @@ impl CallRecord {
         }
         self.attempts = self.attempts.saturating_add(1);
         self.endpoint = Some(Arc::clone(endpoint));
+    }
+
+    /// Records the result of circuit breakers for an attempt: true for a probe, `None` if a breaker
+    /// refused the attempt.
+    pub(crate) fn breakers_asked(&mut self, is_probe: Option<bool>) {
+        match is_probe {
+            None => self.circuit_state = "open",
+            Some(true) => self.circuit_state = "half-open",
+            Some(false) => {}
+        }
     }
 
     /// Records that an attempt requests a connection.

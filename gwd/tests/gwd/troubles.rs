@@ -4,12 +4,12 @@
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bundle::ir::UpstreamTls;
 use policy::StateId;
 use policy::declared::Settings;
-use policy::traffic::circuit_breaker;
+use policy::traffic::circuit_breaker::{self, Scope};
 use policy::upstream::Passive;
 use serde_json::{Value, json};
 
@@ -212,9 +212,36 @@ fn opened_breaker_is_reported() {
     let running = Running::start(World::new(), &shop);
     assert_eq!(get(running.gwd.public(), "/a").status, 502);
     assert_eq!(get(running.gwd.public(), "/a").problem(), "circuit_open");
+    assert_eq!(running.line(1)["circuit_state"], "open");
     let event = running.event("a circuit breaker is open");
     assert_eq!(event["upstream"], "main");
     assert!(running.shown().contains(", circuit open"));
+}
+
+#[test]
+fn circuit_state_of_an_attempt_is_in_the_log() {
+    for scope in [Scope::Upstream, Scope::Target] {
+        let status = Arc::new(AtomicUsize::new(500));
+        let upstream = Upstream::telling(&status);
+        let mut shop = plain(upstream.address);
+        let mut breaker = circuit_breaker::Checked::of(&Settings::default());
+        let numbers = &mut breaker.numbers;
+        (numbers.consecutive_failures, numbers.open_ms) = (Some(1), 300);
+        breaker.scope = scope;
+        shop.upstreams[0].circuit_breaker = Some(breaker);
+        let running = Running::start(World::new(), &shop);
+        let get = || get(running.gwd.public(), "/a").status;
+        assert_eq!(get(), 500);
+        status.store(200, Ordering::SeqCst);
+        eventually("a probe", || get() == 200);
+        assert_eq!(get(), 200);
+        let states = |line: &Value| (line["status"].clone(), line["circuit_state"].clone());
+        assert_eq!(states(&running.line(0)), (json!(500), Value::Null));
+        let mut lines = (1..).map(|number| states(&running.line(number)));
+        let first = lines.find(|(status, _)| *status == 200);
+        assert_eq!(first.unwrap().1, "half-open", "{scope:?}");
+        assert_eq!(lines.next().unwrap(), (json!(200), Value::Null));
+    }
 }
 
 #[test]

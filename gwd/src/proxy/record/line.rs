@@ -357,6 +357,9 @@ fn call_of(out: &mut Vec<u8>, call: &CallRecord, now_ns: u64) {
     if !call.given_up.is_empty() {
         text(out, "retry_given_up", call.given_up.as_bytes());
     }
+    if !call.circuit_state.is_empty() {
+        text(out, "circuit_state", call.circuit_state.as_bytes());
+    }
 }
 
 pub(super) fn key(out: &mut Vec<u8>, name: &str) {
