@@ -69,7 +69,8 @@ if algorithm == 'bucket' then
     if is_beyond then
       set(string.format('b:%.0f:%.6f', now + ahead, interval), ahead)
     end
-    return {0, math.max(math.floor((depth - ahead) / interval), 0), math.ceil(after - depth), 0, 0}
+    -- A cost above the burst waits for a full bucket, and is then refused again.
+    return {0, math.max(math.floor((depth - ahead) / interval), 0), math.ceil(math.min(after - depth, ahead)), 0, 0}
   end
   set(string.format('b:%.0f:%.6f', now + after, interval), after)
   return {1, math.max(math.floor((depth - after) / interval), 0), math.max(math.ceil(after + interval - depth), 0), cost, 0}
@@ -100,12 +101,13 @@ if algorithm == 'window' then
   fit(count - used)
   local after = math.max(used + cost, 0)
   if cost > 0 and after > count then
-    local room = count - cost - current
-    local wait
-    if room >= 0 then
-      wait = left - math.floor(room * period / before)
-    else
-      wait = left + math.max(math.ceil(period * (1 - (count - cost) / current)), 0)
+    -- A cost above the limit waits for an unused window, and is then refused again.
+    local room = math.max(count - cost, 0)
+    local wait = 0
+    if current > room then
+      wait = left + math.ceil(period * (1 - room / current))
+    elseif before > 0 then
+      wait = math.max(left - math.floor((room - current) * period / before), 0)
     end
     if is_moved then
       write()

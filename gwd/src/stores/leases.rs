@@ -215,7 +215,8 @@ impl Leases {
         lease.window = granted.window;
         lease.left += granted.tokens;
         lease.stored = granted.admission.remaining;
-        lease.wait_ends = now + Duration::from_nanos(granted.admission.wait_ticks * 100);
+        let wait_ns = granted.admission.wait_ticks.saturating_mul(100);
+        lease.wait_ends = now + Duration::from_nanos(wait_ns);
         lease.refusal = match granted.admission.admitted {
             true => None,
             false => Some(lease.refusal(wanted.min_tokens, now)),

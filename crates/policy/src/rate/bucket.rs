@@ -43,7 +43,8 @@ pub(super) fn take(slot: &Slot, tag: u64, tokens: Tokens, cost: u64, now: u64) -
             return Admission {
                 admitted: false,
                 remaining: depth.saturating_sub(ahead) / interval,
-                wait_ticks: after - depth,
+                // A cost above the burst waits for a full bucket, and is then refused again.
+                wait_ticks: (after - depth).min(ahead),
             };
         }
         let admitted = Admission {

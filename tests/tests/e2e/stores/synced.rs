@@ -135,3 +135,39 @@ fn lease_outlasts_the_store() {
     }
     assert_eq!(ask(&gwd).0, 503);
 }
+
+/// No number of tokens that the store adds up or multiplies may overflow for such a cost.
+#[test]
+fn cost_above_the_capacity_is_refused() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, server) = (Upstream::start(), Server::start(&[]));
+    for sync in ["exact", "synced"] {
+        for limit in [
+            "kind: rate_limit, limit: 50/min",
+            "kind: rate_limit, limit: 50/min, algorithm: sliding_window",
+            "kind: quota, limit: 50, window: 1h",
+            "kind: quota, limit: 50, period: day",
+        ] {
+            let cost = r#"cost: 'int(request.headers["x-cost"])'"#;
+            let limit = format!("{limit}, sync: {sync}, {cost}");
+            let project = project(&upstream, &limit, "open");
+            let gwd = gateway(&project, &server);
+            undisturbed(&[&gwd], &server, || {
+                // The first request finds an unused counter.
+                for cost in [1_000_000_000_000_u64, 51] {
+                    let ask = format!("GET /a HTTP/1.1\nhost: h\nx-cost: {cost}");
+                    let response = gwd.ask(&ask);
+                    let outage = response.header("store-outage");
+                    assert_eq!((response.status, outage), (429, None), "{limit}");
+                    let wait = response.header("retry-after").expect("a time");
+                    let wait: u64 = wait.parse().expect("seconds");
+                    assert!(wait <= 86_400, "{limit}: {wait} s");
+                }
+                assert_eq!(ask(&gwd).0, 200, "{limit}");
+            });
+            gwd.stops_clean();
+        }
+    }
+}
