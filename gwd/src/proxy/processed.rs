@@ -53,6 +53,10 @@ pub(super) async fn response(
         match verdict {
             Ok(Inspected::More | Inspected::Done(None)) => {}
             Ok(Inspected::Done(Some(body))) => {
+                let limit = &forwarding.stream.response;
+                if limit.is_limited() && limit.is_too_long(body.len() as u64) {
+                    return Err(Failure::new(Kind::ResponseTooLarge));
+                }
                 if let Err(outage) = subject.replace(forwarding, body) {
                     return Err(unavailable(outage));
                 }

@@ -24,6 +24,7 @@ paths:
   /both: {x-gateway: {policies: [whole, second]}, get: *any}
   /flaky: {x-gateway: {policies: [whole], upstream: flaky}, get: *any}
   /large: {x-gateway: {policies: [large]}, get: *any}
+  /bounded: {x-gateway: {policies: [bounded, whole]}, get: *any}
   /socket: {x-gateway: {policies: [whole], upstream: socket}, get: {x-gateway: {websocket: true}, responses: {"101": {description: ok}}}}
   /interop.Test/Unary: {x-gateway: {policies: [whole], upstream: grpc}, post: *any}
 "#;
@@ -69,6 +70,7 @@ impl Scene {
                whole: {{{parts}, max_body: 1KiB, timeout: 500ms}}\n  \
                second: {{{parts}}}\n  \
                large: {{{parts}, max_body: 16MiB, on_outage: open}}\n  \
+               bounded: {{kind: body_limit, response: 2KiB}}\n  \
                open: {{{parts}, max_body: 1KiB, timeout: 500ms, on_outage: open}}\n\
              defaults: {{upstream: main, security: upstream}}\nrelease: {{store: releases, channel: prod}}\n",
             echo_socket(),
@@ -263,6 +265,16 @@ fn longer_response_is_refused_even_if_open() {
             assert_eq!((longest.status, longest.text().len()), (200, 1_024));
         }
         assert_eq!(scene.calls("too_large"), 2.0);
+    });
+}
+
+#[test]
+fn new_body_above_the_limit_of_responses_is_refused() {
+    with_scene(|scene| {
+        let longer = scene.get("/bounded", "", "body=a mask");
+        assert_eq!(longer.status, 502);
+        assert_eq!(longer.json()["code"], "response_too_large");
+        assert_eq!(scene.get("/bounded", "", "body=plain").text(), "plain");
     });
 }
 
