@@ -51,15 +51,42 @@ impl Body {
     ) -> Result<Self, Uncompilable> {
         let mut types = Vec::new();
         for one in media_types {
-            types.extend(TypedBody::new(&one.name, &one.definition, compiling)?);
+            let Some(media_type) = MediaType::parse(&one.name) else {
+                continue;
+            };
+            for form in media_type.forms() {
+                let media_type = media_type.clone();
+                let typed = (media_type, *form);
+                types.push(TypedBody::of_form(typed, &one.definition, compiling)?);
+            }
         }
         Ok(Self { required, types })
+    }
+
+    /// Index of the only described media type. `None`: there are several, or none.
+    pub(crate) fn only(&self) -> Option<usize> {
+        let (first, rest) = self.types.split_first()?;
+        let is_same = |one: &TypedBody| one.media_type == first.media_type;
+        rest.iter().all(is_same).then_some(0)
+    }
+
+    /// Index of the described media type or range that matches a message's media type best. `None`:
+    /// no described type matches.
+    pub(crate) fn best(&self, given: &MediaType) -> Option<usize> {
+        let types = self.types.iter().enumerate();
+        let ranked = types.filter_map(|(index, one)| {
+            let rank = one.media_type.rank(given)?;
+            // A range has an entry for each form of bodies.
+            Some((rank, one.form == given.form(), usize::MAX - index))
+        });
+        ranked.max().map(|(.., index)| usize::MAX - index)
     }
 
     /// Text for a finding: the media types that the description names.
     pub(crate) fn expected(&self) -> String {
         let types = self.types.iter();
-        let types: Vec<&str> = types.map(|one| &*one.media_type.essence).collect();
+        let mut types: Vec<&str> = types.map(|one| &*one.media_type.essence).collect();
+        types.dedup();
         format!("must be one of {}", types.join(", "))
     }
 
@@ -150,10 +177,19 @@ impl TypedBody {
             return Ok(None);
         };
         let form = media_type.form();
+        Self::of_form((media_type, form), definition, compiling).map(Some)
+    }
+
+    /// Compiles the description of a media type or range, for bodies of this form.
+    fn of_form<'a>(
+        (media_type, form): (MediaType, Form),
+        definition: &'a Value,
+        compiling: &mut ValidatorBuilder<'a>,
+    ) -> Result<Self, Uncompilable> {
         let items = ItemSchema::of(&media_type, definition, compiling)?;
         let is_whole = form != Form::Other && items.is_none();
         let schema = definition.get("schema").filter(|_| is_whole);
-        Ok(Some(Self {
+        Ok(Self {
             schema: schema
                 .map(|schema| compiling.validator(schema))
                 .transpose()?,
@@ -167,7 +203,7 @@ impl TypedBody {
             items,
             media_type,
             form,
-        }))
+        })
     }
 
     /// Checks the text of an urlencoded form.

@@ -141,9 +141,28 @@ impl MediaType {
         }
     }
 
+    /// Formats of bodies that this media type or range of a description includes, as far as gwd
+    /// checks them: JSON in ranges such as `application/*`.
+    pub(crate) fn forms(&self) -> &'static [Form] {
+        match (&*self.essence, self.form()) {
+            ("*/*" | "application/*", _) => &[Form::Other, Form::Json],
+            (_, Form::Json) => &[Form::Json],
+            (_, Form::Multipart) => &[Form::Multipart],
+            (_, Form::Other) => &[Form::Other],
+            (_, Form::Text) => &[Form::Text],
+            (_, Form::Urlencoded) => &[Form::Urlencoded],
+        }
+    }
+
+    /// True if gwd checks some bodies of this media type or range.
+    fn is_checked(&self) -> bool {
+        self.forms().iter().any(|form| *form != Form::Other)
+    }
+
     /// Rank of this media type or range of a description for the media type of a message. The
     /// greatest rank is the best match. In descending order: equal parameters, equal type,
-    /// `type/*`, `*/*`. `None` if they do not match.
+    /// `type/*`, `*/*`. `None` if they do not match, for example because a parameter other than
+    /// `charset` has another value.
     pub(crate) fn rank(&self, message: &Self) -> Option<u8> {
         let (kind, subtype) = self.essence.split_once('/')?;
         if self.essence == message.essence {
@@ -151,6 +170,13 @@ impl MediaType {
                 let known = message.parameter(name);
                 known.is_some_and(|known| known.eq_ignore_ascii_case(value))
             };
+            let differs = |one: &(Box<str>, Box<str>)| {
+                let is_charset = *one.0 == *"charset";
+                !is_charset && message.parameter(&one.0).is_some() && !given(one)
+            };
+            if self.parameters.iter().any(differs) {
+                return None;
+            }
             return Some(match self.parameters.iter().all(given) {
                 true if !self.parameters.is_empty() => 4,
                 true => 3,
@@ -171,14 +197,14 @@ impl MediaType {
 /// True if request bodies of this media type are read and checked against a schema.
 #[must_use]
 pub fn is_read(name: &str) -> bool {
-    MediaType::parse(name).is_some_and(|one| one.form() != Form::Other)
+    MediaType::parse(name).is_some_and(|one| one.is_checked())
 }
 
 /// True if response bodies of this media type are read and checked against a schema.
 #[must_use]
 pub fn is_read_in_responses(name: &str) -> bool {
     let parsed = MediaType::parse(name);
-    parsed.is_some_and(|one| one.form() != Form::Other && !one.is_sequence())
+    parsed.is_some_and(|one| one.is_checked() && !one.is_sequence())
 }
 
 /// True if the items of bodies of this media type are checked one by one, given an `itemSchema`.
@@ -307,7 +333,10 @@ mod tests {
         let rank = |text: &str| of(text).rank(&message);
         assert_eq!(rank("application/json; version=2"), Some(4));
         assert_eq!(rank("application/json"), Some(3));
-        assert_eq!(rank("application/json;version=3"), Some(2));
+        assert_eq!(rank("application/json;profile=a"), Some(2));
+        assert_eq!(rank("application/json;version=2;profile=a"), Some(2));
+        assert_eq!(rank("application/json;version=3"), None);
+        assert_eq!(rank("application/json;charset=utf-16"), Some(2));
         assert_eq!(rank("application/*"), Some(1));
         assert_eq!(rank("*/*"), Some(0));
         assert_eq!(rank("text/*"), None);

@@ -151,9 +151,11 @@ impl Operation {
         let mut types = headers.get_all(CONTENT_TYPE).iter();
         let (mut boundary, mut is_utf8) = (None, true);
         let index = match (types.next(), types.next()) {
-            (None, _) if body.types.len() == 1 => 0,
             (None, _) if body.types.is_empty() => return Ok(BodyUse::Pass),
-            (None, _) => return refused("must be present"),
+            (None, _) => match body.only() {
+                None => return refused("must be present"),
+                Some(index) => index,
+            },
             (Some(_), Some(_)) => return refused("must be present once"),
             (Some(value), None) => {
                 let parsed = value.to_str().ok().and_then(MediaType::parse);
@@ -172,12 +174,9 @@ impl Operation {
                     return refused("must have the charset UTF-8");
                 }
                 boundary = parsed.boundary().map(Box::from);
-                let ranked = body.types.iter().enumerate();
-                let ranked =
-                    ranked.filter_map(|(index, one)| Some((one.media_type.rank(&parsed)?, index)));
-                match ranked.max_by_key(|(rank, index)| (*rank, usize::MAX - index)) {
+                match body.best(&parsed) {
                     None => return refused(&body.expected()),
-                    Some((_, index)) => index,
+                    Some(index) => index,
                 }
             }
         };
@@ -185,7 +184,8 @@ impl Operation {
         if body.types[index].schema.is_none() && !is_split {
             return Ok(BodyUse::Pass);
         }
-        if is_split && !is_utf8 {
+        // Servers decode a text with its charset, so that its schema would not be checked.
+        if !is_utf8 {
             return refused("must have the charset UTF-8");
         }
         let coded = headers.get_all(CONTENT_ENCODING).iter();

@@ -78,20 +78,19 @@ impl Response {
         let fault = |detail: &str| Err(of_header("content-type", detail));
         let mut given = headers.get_all(CONTENT_TYPE).iter();
         let (index, given) = match (given.next(), given.next()) {
-            (None, _) if types.len() == 1 => (0, None),
-            (None, _) => return fault("must be present"),
+            (None, _) => match self.body.only() {
+                None => return fault("must be present"),
+                Some(index) => (index, None),
+            },
             (Some(_), Some(_)) => return fault("must be present once"),
             (Some(value), None) => {
                 let parsed = value.to_str().ok().and_then(MediaType::parse);
                 let Some(parsed) = parsed else {
                     return fault("must be a media type");
                 };
-                let ranked = types.iter().enumerate();
-                let ranked =
-                    ranked.filter_map(|(index, one)| Some((one.media_type.rank(&parsed)?, index)));
-                match ranked.max_by_key(|(rank, index)| (*rank, usize::MAX - index)) {
+                match self.body.best(&parsed) {
                     None => return fault(&self.body.expected()),
-                    Some((_, index)) => (index, Some(parsed)),
+                    Some(index) => (index, Some(parsed)),
                 }
             }
         };

@@ -1,5 +1,7 @@
 //! Tests of the checks of bodies: media types, forms and text.
 
+use http::header::CONTENT_TYPE;
+
 use super::*;
 
 #[test]
@@ -57,6 +59,70 @@ fn media_type_and_presence_decide_about_the_body() {
         ("content-encoding", "identity"),
     ];
     assert_eq!(of(&identity, false), 200);
+}
+
+/// Servers decode texts with the charset of the message, so that another text would be checked.
+#[test]
+fn text_in_another_charset_is_refused() {
+    let schema = json!({"type": "string", "pattern": "^[A-Za-z]+$"});
+    let content = json!({"text/plain": {"schema": schema}});
+    let operation = operation(&Json::Null, &content, &[]);
+    for charset in ["IBM037", "utf-16be", "utf-7", "iso-8859-1"] {
+        assert_eq!(
+            read(
+                &operation,
+                &format!("text/plain; charset={charset}"),
+                b"KKa"
+            ),
+            ["415 header content-type # must have the charset UTF-8"],
+        );
+    }
+    for media_type in ["text/plain", "text/plain; charset=\"UTF-8\""] {
+        assert!(read(&operation, media_type, b"KKa").is_empty());
+        assert_eq!(read(&operation, media_type, b"../").len(), 1);
+    }
+}
+
+#[test]
+fn json_of_a_range_is_checked() {
+    for range in ["*/*", "application/*"] {
+        let content = json!({range: {"schema": {"type": "integer", "maximum": 9}}});
+        let operation = operation(&Json::Null, &content, &[]);
+        for media_type in ["application/json", "application/vnd.x+json"] {
+            assert!(read(&operation, media_type, b"9").is_empty());
+            assert_eq!(
+                read(&operation, media_type, b"10"),
+                ["body - # must be at most 9"]
+            );
+        }
+        let passes = |fields: &HeaderMap| operation.body_use(fields, false) == Ok(BodyUse::Pass);
+        assert!(passes(&HeaderMap::new()), "without a type");
+        let other = HeaderValue::from_static("application/pdf");
+        assert!(passes(&HeaderMap::from_iter([(CONTENT_TYPE, other)])));
+    }
+    // A described type is nearer than a range.
+    let content = json!({
+        "*/*": {"schema": {"type": "integer"}},
+        "application/json": {"schema": {"type": "string"}},
+    });
+    let operation = operation(&Json::Null, &content, &[]);
+    assert!(read(&operation, "application/json", b"\"a\"").is_empty());
+    assert_eq!(read(&operation, "application/json", b"1").len(), 1);
+    assert_eq!(read(&operation, "application/a+json", b"\"a\"").len(), 1);
+}
+
+#[test]
+fn other_value_of_a_parameter_is_another_type() {
+    let content = json!({
+        "application/a+json; version=1": {"schema": {"type": "integer"}},
+        "application/a+json; version=2": {"schema": {"type": "string"}},
+    });
+    let operation = operation(&Json::Null, &content, &[]);
+    assert!(read(&operation, "application/a+json;version=2", b"\"a\"").is_empty());
+    assert_eq!(
+        read(&operation, "application/a+json;version=3", b"1"),
+        ["415 header content-type # must be one of application/a+json"]
+    );
 }
 
 #[test]
