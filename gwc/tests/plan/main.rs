@@ -49,6 +49,7 @@ mod meaning;
 mod members;
 mod messages;
 mod naive;
+mod nearer;
 mod no_difference;
 mod no_witness;
 mod ordered;

@@ -435,9 +435,14 @@ impl<'j> Messages<'j> {
         let role = self.role(Part::Body);
         for (name, was, is) in both(&old.media_types, &new.media_types) {
             self.media_type("body", name, (was, is), "request-body-media-type", role);
+            if let (None, Some(is), Some(range)) = (was, is, range_of(&old.media_types, name)) {
+                self.described("body", name, (range, is), role);
+            }
         }
     }
 
+    /// Compares the descriptions of a media type. `start`: begin of the id if only one side has the
+    /// type.
     fn media_type(
         &mut self,
         path: &str,
@@ -446,30 +451,35 @@ impl<'j> Messages<'j> {
         start: &str,
         role: Role,
     ) {
+        self.part = format!("{path} {name}");
+        let typed = format!("{path} {name}");
+        match (old, new) {
+            (None, None) => {}
+            (None, Some(_)) => {
+                let values = (Json::Null, name.into());
+                self.push(&format!("{start}-added"), &typed, "", values);
+            }
+            (Some(_), None) => {
+                let values = (name.into(), Json::Null);
+                self.push(&format!("{start}-removed"), &typed, "", values);
+            }
+            (Some(old), Some(new)) => self.described(path, name, (old, new), role),
+        }
+    }
+
+    /// Compares two descriptions of messages of a media type. The old one can be a range.
+    fn described(
+        &mut self,
+        path: &str,
+        name: &str,
+        (old, new): (&ir::MediaType, &ir::MediaType),
+        role: Role,
+    ) {
         let role = Role {
             is_text: !name.contains("json"),
             ..role
         };
-        self.part = format!("{path} {name}");
-        let (old, new) = match (old, new) {
-            (None, None) => return,
-            (None, Some(_)) => {
-                let values = (Json::Null, name.into());
-                return self.push(
-                    &format!("{start}-added"),
-                    &format!("{path} {name}"),
-                    "",
-                    values,
-                );
-            }
-            (Some(_), None) => {
-                let values = (name.into(), Json::Null);
-                let path = format!("{path} {name}");
-                return self.push(&format!("{start}-removed"), &path, "", values);
-            }
-            (Some(old), Some(new)) => (&old.definition, &new.definition),
-        };
-        let new = &self.joint.of_new(new);
+        let (old, new) = (&old.definition, &self.joint.of_new(&new.definition));
         self.keys(&format!("{path} {name}"), (old, new), role, &[]);
         self.schemas(path, (old, new), role);
     }
@@ -492,9 +502,12 @@ impl<'j> Messages<'j> {
             };
             match pair {
                 (Some(old), Some(new)) => self.response(&path, old, new),
-                (None, Some(_)) => {
+                (None, Some(new)) => {
                     let values = (Json::Null, status.into());
                     self.push(&format!("{kind}-added"), &path, "", values);
+                    if let Some(old) = class_of(old, status) {
+                        self.response(&path, old, new);
+                    }
                 }
                 (Some(_), None) => {
                     let values = (status.into(), Json::Null);
@@ -520,6 +533,9 @@ impl<'j> Messages<'j> {
             }
             let path = format!("{path} body");
             self.media_type(&path, name, (was, is), "response-media-type", role);
+            if let (None, Some(is), Some(range)) = (was, is, range_of(&old.media_types, name)) {
+                self.described(&path, name, (range, is), role);
+            }
         }
         let role = self.role(Part::ResponseHeader);
         for (name, was, is) in both(&old.headers, &new.headers) {
@@ -552,6 +568,31 @@ impl<'j> Messages<'j> {
             }
         }
     }
+}
+
+/// Media type or range that described messages of a media type which is new beside it. The nearest
+/// one: the type without parameters, `type/*`, or `*/*`.
+fn range_of<'a>(all: &'a ir::Set<ir::MediaType>, name: &str) -> Option<&'a ir::MediaType> {
+    let essence = name.split(';').next()?.trim();
+    let kind = essence.split('/').next()?;
+    let find = |wanted: &str| all.iter().find(|one| one.name.eq_ignore_ascii_case(wanted));
+    find(essence)
+        .or_else(|| find(&format!("{kind}/*")))
+        .or_else(|| find("*/*"))
+}
+
+/// Response that described a status which is new beside it: that of the status class, or
+/// `default`.
+fn class_of<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
+    let find = |wanted: &str| {
+        all.iter()
+            .find(|one| one.status.eq_ignore_ascii_case(wanted))
+    };
+    let class = status.get(..1).map(|first| format!("{first}XX"));
+    class
+        .filter(|class| !class.eq_ignore_ascii_case(status))
+        .and_then(|class| find(&class))
+        .or_else(|| find("default").filter(|_| status != "default"))
 }
 
 fn names(all: &ir::Set<ir::MediaType>) -> Json {

@@ -74,6 +74,9 @@ fn property(pair: &mut Pair<'_>, name: &str, (old, new): (&Value, &Value), needs
     };
     need(pair, name, Some(new), needs);
     mutability(pair, name, (old, new), needs.1);
+    if needs == (true, true) {
+        presence(pair, name, (old, new));
+    }
     if pair.role.part == Part::Body {
         lifecycle::compare(pair, name, (old, new));
     }
@@ -110,6 +113,20 @@ fn need(pair: &mut Pair<'_>, name: &str, schema: Option<&Value>, (was, is): (boo
     if absent {
         pair.at_most(Level::Info);
     }
+}
+
+/// Compares whether messages of this direction must have a property that both sides require.
+/// `readOnly` and `writeOnly` end the requirement in one direction.
+fn presence(pair: &mut Pair<'_>, name: &str, (old, new): (&Value, &Value)) {
+    let (was, is) = (!is_absent(pair, old), !is_absent(pair, new));
+    let default = pair.joint.at(new).get("default").is_some();
+    let id = match (pair.role.is_response, was, is) {
+        (false, false, true) if default => "request-property-became-required-with-default",
+        (false, false, true) => "request-property-became-required",
+        (true, true, false) => "response-property-became-optional",
+        _ => return,
+    };
+    push(pair, id, name, "required", (was.into(), is.into()));
 }
 
 /// Compares `readOnly` and `writeOnly`.
