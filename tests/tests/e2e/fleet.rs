@@ -12,9 +12,10 @@ use e2e::gateway::Gateway;
 use e2e::project::Project;
 use e2e::wait;
 
+use crate::progressive::position_ppm;
 use crate::registries::{DOCUMENT, gateway};
 use crate::registry_proxy::{Failure, ProxiedRegistry};
-use crate::steady_client::SteadyClient;
+use crate::steady_client::{Sent, SteadyClient};
 
 /// Maximum time from the notification of all gateways until all run a release: 2s.
 const NOTIFIED_MAX: Duration = Duration::from_secs(2);
@@ -40,16 +41,16 @@ impl Fleet {
     fn start(
         registry: &ProxiedRegistry,
         project: &Project,
-        (count, poll): (usize, &str),
+        (names, poll): (&[String], &str),
         pace: Duration,
     ) -> Self {
         let mut gateways = Vec::new();
-        while gateways.len() < count {
-            let names = gateways.len()..count.min(gateways.len() + STARTS);
-            let mut started: Vec<Gateway> = names
-                .map(|at| {
+        for some in names.chunks(STARTS) {
+            let mut started: Vec<Gateway> = some
+                .iter()
+                .map(|name| {
                     let options = registry.gateway(project, poll).workers(1);
-                    options.node(&format!("gw-{at}")).spawn()
+                    options.node(name).spawn()
                 })
                 .collect();
             started.iter_mut().for_each(Gateway::wait_ready);
@@ -142,9 +143,10 @@ impl World {
         let project = Project::with(&gateway("v1"), DOCUMENT);
         project.keygen();
         let first = registry.release(&project, "v1", &[]);
+        let names: Vec<String> = (0..count).map(|at| format!("gw-{at}")).collect();
         // A trickle for many gateways: the machine also runs the gateways.
         let pace = Duration::from_millis(20.max(count as u64 * 5 / 2));
-        let fleet = Fleet::start(&registry, &project, (count, poll), pace);
+        let fleet = Fleet::start(&registry, &project, (&names, poll), pace);
         fleet.wait_bundle(&first, Duration::ZERO);
         fleet.list(&project);
         Some(Self {
@@ -286,6 +288,80 @@ fn returning_registry_gets_no_herd(count: usize) {
     assert!(most * 4 < count * 3, "{most} polls within {PART:?}");
 }
 
+/// One gateway of `count` gets a version with a dead upstream, and returns to the base by itself.
+fn failing_release_returns_at_its_share(count: usize) {
+    const SHARE: &str = "release: {steps: [{nodes: 5%}], guard: {errors: 5%, requests: 50}}\n";
+    const SHARE_PPM: u128 = 50_000;
+    /// Least number of requests of the guard.
+    const REQUESTS: usize = 50;
+    const RETURN_MAX: Duration = Duration::from_secs(1);
+    let Some(registry) = ProxiedRegistry::start() else {
+        return;
+    };
+    // The names of the gateways decide which of them belong to the share, with the bundle.
+    let dead = DOCUMENT.replace(", policies: [say]", "");
+    let next = format!("{}{SHARE}", gateway("v2"));
+    let project = Project::with(&next, &dead);
+    project.keygen();
+    let candidate = project.build();
+    let belongs = |name: &String| position_ppm(name, &candidate) < SHARE_PPM;
+    let mut names = (0..).map(|at| format!("gw-{at}"));
+    let inside = names.find(belongs).expect("a name");
+    let outside = (0..).map(|at| format!("gw-{at}"));
+    let outside = outside.filter(|name| !belongs(name)).take(count - 1);
+    let names: Vec<String> = std::iter::once(inside).chain(outside).collect();
+    project.write("openapi.yaml", DOCUMENT);
+    let base = registry.release(&project, "v1", &[]);
+    let fleet = Fleet::start(
+        &registry,
+        &project,
+        (&names, "10m"),
+        Duration::from_millis(10),
+    );
+    // The guard compares with requests before the switch.
+    let share = &fleet.gateways[0];
+    wait::until("requests before the switch", || {
+        let requests = share
+            .metrics()
+            .sum("http_server_request_duration_seconds_count", &[]);
+        (requests >= 4.0 * REQUESTS as f64).then_some(())
+    });
+
+    project.write("openapi.yaml", &dead);
+    project.write("gateway.yaml", &next);
+    let applied = registry.apply(&project, &[]).succeeds().json();
+    assert_eq!(applied["bundle"], candidate);
+    fleet.notify_during(|| share.wait_bundle(&candidate));
+    let status = wait::until("the gateway has returned", || {
+        let status = share.status();
+        (status["bundle"] == base).then_some(status)
+    });
+    assert_eq!(status["hold"]["guard"], "errors", "{status:#}");
+    assert_eq!(status["rollout"]["guard"]["result"], "failed");
+    for gateway in &fleet.gateways[1..] {
+        let status = gateway.status();
+        assert_eq!(status["rollout"]["belongs"], false, "{status:#}");
+        assert_eq!(status["bundle"], base);
+    }
+
+    let addresses: Vec<SocketAddr> = fleet.gateways.iter().map(Gateway::address).collect();
+    let sent = fleet.clients.into_iter();
+    let sent: Vec<Sent> = sent.map(SteadyClient::stop_with_failed).collect();
+    fleet.gateways.into_iter().for_each(Gateway::stops_clean);
+    let answered: usize = sent.iter().map(|sent| sent.answered).sum();
+    let failed: Vec<(SocketAddr, Instant)> = sent.into_iter().flat_map(|it| it.failed).collect();
+    let (servers, times): (Vec<SocketAddr>, Vec<Instant>) = failed.into_iter().unzip();
+    assert!(servers.iter().all(|server| *server == addresses[0]));
+    let last = times.last().expect("failed requests");
+    let time = last.saturating_duration_since(times[REQUESTS.min(times.len()) - 1]);
+    eprintln!(
+        "{count} gateways, 5 % with a failing release: {} failed requests of one gateway; returned \
+         {time:?} after {REQUESTS} of them; {answered} other requests, none lost",
+        times.len()
+    );
+    assert!(time < RETURN_MAX, "{time:?}");
+}
+
 /// Lets time pass while an outage lasts.
 fn wait_for(time: Duration) {
     wait::within(time, || None::<()>);
@@ -295,6 +371,18 @@ fn wait_for(time: Duration) {
 fn registry_that_returns_gets_no_herd() {
     let count = if prerequisite::is_full() { 100 } else { 12 };
     returning_registry_gets_no_herd(count);
+}
+
+#[test]
+fn failing_release_returns_at_one_of_four_gateways() {
+    failing_release_returns_at_its_share(4);
+}
+
+#[test]
+fn failing_release_returns_at_5_percent_of_twenty() {
+    if prerequisite::slow("starts twenty gateways") {
+        failing_release_returns_at_its_share(20);
+    }
 }
 
 #[test]

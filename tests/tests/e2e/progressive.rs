@@ -177,7 +177,7 @@ fn all_returned(one: &Value, [five, six, seven]: [Value; 3]) {
 }
 
 /// Position of a node, as docs/progressive-release.md describes it.
-fn position_ppm(node: &str, bundle: &str) -> u128 {
+pub(crate) fn position_ppm(node: &str, bundle: &str) -> u128 {
     let text = format!("printf '%s\\n%s' {bundle} {node} | sha256sum | cut -c1-16");
     let mut command = Command::new("bash");
     let first = Ended::of(command.args(["-c", &text]))

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::client::Connection;
 
@@ -14,10 +14,13 @@ pub(crate) struct SteadyClient {
     thread: JoinHandle<Sent>,
 }
 
-/// Numbers of requests of a client.
+/// Requests of a client.
 #[derive(Default)]
-struct Sent {
-    answered: usize,
+pub(crate) struct Sent {
+    /// Number of requests with the expected response.
+    pub(crate) answered: usize,
+    /// Responses with a status of 500 or above: from which server, and when.
+    pub(crate) failed: Vec<(SocketAddr, Instant)>,
     /// Requests without the expected response, with the reason.
     lost: Vec<String>,
 }
@@ -33,7 +36,8 @@ impl SteadyClient {
             loop {
                 for (address, connection) in addresses.iter().zip(&mut connections) {
                     match ask(*address, connection) {
-                        Ok(()) => sent.answered += 1,
+                        Ok(status) if status < 500 => sent.answered += 1,
+                        Ok(_) => sent.failed.push((*address, Instant::now())),
                         Err(why) => sent.lost.push(format!("{address}: {why}")),
                     }
                 }
@@ -48,15 +52,23 @@ impl SteadyClient {
     /// Ends the thread, and checks that no request was lost. Returns the number of responses.
     #[track_caller]
     pub(crate) fn stop(self) -> usize {
+        let sent = self.stop_with_failed();
+        assert!(sent.failed.is_empty(), "{:#?}", sent.failed);
+        sent.answered
+    }
+
+    /// Ends the thread, and checks that each request had a response.
+    #[track_caller]
+    pub(crate) fn stop_with_failed(self) -> Sent {
         drop(self.stop);
         let sent = self.thread.join().expect("no panic");
         assert!(sent.lost.is_empty(), "{:#?}", sent.lost);
-        sent.answered
+        sent
     }
 }
 
-/// Sends a request over the open connection, or a new one.
-fn ask(address: SocketAddr, open: &mut Option<Connection>) -> Result<(), String> {
+/// Sends a request over the open connection, or a new one. Returns the status of the response.
+fn ask(address: SocketAddr, open: &mut Option<Connection>) -> Result<u16, String> {
     let mut connection = match open.take() {
         Some(connection) => connection,
         None => Connection::open(address).map_err(|error| error.to_string())?,
@@ -64,11 +76,12 @@ fn ask(address: SocketAddr, open: &mut Option<Connection>) -> Result<(), String>
     let response = connection.ask("GET /version HTTP/1.1\nhost: h");
     let response = response.map_err(|error| error.to_string())?;
     let text = response.text();
-    if response.status != 200 || !text.starts_with('v') {
+    let is_expected = response.status == 200 && text.starts_with('v');
+    if !is_expected && response.status < 500 {
         return Err(format!("status {}: {text}", response.status));
     }
     if !response.head.has("connection", "close") {
         *open = Some(connection);
     }
-    Ok(())
+    Ok(response.status)
 }
