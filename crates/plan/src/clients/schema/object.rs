@@ -126,7 +126,8 @@ fn presence(pair: &mut Pair<'_>, name: &str, (old, new): (&Value, &Value)) {
         (true, true, false) => "response-property-became-optional",
         _ => return,
     };
-    push(pair, id, name, "required", (was.into(), is.into()));
+    let key = ["readOnly", "writeOnly"][usize::from(pair.role.is_response)];
+    push(pair, id, name, key, ((!was).into(), (!is).into()));
 }
 
 /// Compares `readOnly` and `writeOnly`.
