@@ -610,10 +610,10 @@ impl Oracle {
             cx.answers.add(effect.id(), answer);
             decided = engine::resume(&self.snapshot, decided, &mut admitted.head, &mut cx);
         }
-        if let (Verdict::Forward, Some(body)) = (&decided.verdict, &question.body) {
-            if let Some(found) = refusing_scan(&cx.scans, (&admitted.head, body)) {
-                refuse_threat(&mut decided, found);
-            }
+        if let (Verdict::Forward, Some(body)) = (&decided.verdict, &question.body)
+            && let Some(found) = refusing_scan(&cx.scans, (&admitted.head, body))
+        {
+            refuse_threat(&mut decided, found);
         }
         Ok(see(&decided, admitted, &cx))
     }

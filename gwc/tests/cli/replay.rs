@@ -222,10 +222,10 @@ fn plan_counts_the_requests_of_a_log() {
     let project = compared();
     project.write("new/gwd.log", log(of_gwd));
     let plan = |format: &str| {
-        let mut command = crate::project::command(&project.file("new"));
+        let mut command = project::command(&project.file("new"));
         let logs = ["--replay", "gwd.log", "--format", format];
         command.args([&["plan", "--against", "../old"], &logs[..]].concat());
-        crate::project::run(&mut command).with(0)
+        project::run(&mut command).with(0)
     };
     let sentence = "logs: 15 of 28 requests would be treated differently, or may be: 1 refused, \
         2 served, 3 moved, 4 changed, 5 undetermined";
@@ -340,10 +340,10 @@ fn removed_operation_names_the_consumers_of_the_log() {
     project.write("gwd.log", log.concat());
     project.write("new/gwd.log", project.read("gwd.log"));
     let plan = |format: &str| {
-        let mut command = crate::project::command(&project.file("new"));
+        let mut command = project::command(&project.file("new"));
         let logs = ["--replay", "gwd.log", "--format", format];
         command.args([&["plan", "--against", "../old"], &logs[..]].concat());
-        crate::project::run(&mut command).with(0)
+        project::run(&mut command).with(0)
     };
     let document = plan("json").json("plan/v1");
     let changes = document["changes"].as_array().expect("a list").iter();

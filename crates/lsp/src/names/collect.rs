@@ -5,8 +5,7 @@ use diag::{NodeRef, Span};
 use model::compile::Compiled;
 use vocab::{gateway, invariant_file, test_file};
 
-use super::{Name, Role, Scope, documents};
-use crate::project::Checked;
+use super::name::{Name, Role, Scope};
 
 /// Prefix of the names under which the limits of a plan run: `plan:POLICY`.
 const PLAN_PREFIX: &str = "plan:";
@@ -19,23 +18,25 @@ pub(super) struct Collector<'c, 'n> {
     names: &'n mut Vec<Name<'c>>,
 }
 
-/// Adds the names in gateway.yaml, in the patches, and in the files and documents of the project.
-pub(super) fn names<'c>(checked: &Checked, compiled: &'c Compiled, names: &mut Vec<Name<'c>>) {
-    let gateway = checked.gateway_in(compiled);
-    let mut collector = Collector {
-        compiled,
-        gateway,
-        names,
-    };
-    collector.gateway_files();
-    collector.project_files();
-    let apis = compiled.model.iter().flat_map(|model| &model.apis);
-    for api in apis {
-        documents::names(&mut collector, api);
+impl<'c, 'n> Collector<'c, 'n> {
+    /// Creates a collector for a compilation and the root of its gateway.yaml.
+    pub(super) fn new(
+        (compiled, gateway): (&'c Compiled, Option<NodeRef<'c>>),
+        names: &'n mut Vec<Name<'c>>,
+    ) -> Self {
+        Self {
+            compiled,
+            gateway,
+            names,
+        }
     }
-}
 
-impl<'c> Collector<'c, '_> {
+    /// Collects from all files but documents and overlays.
+    pub(super) fn files(&mut self) {
+        self.gateway_files();
+        self.project_files();
+    }
+
     /// Collects from gateway.yaml, from the patches of its environments, and from files with
     /// consumers.
     fn gateway_files(&mut self) {

@@ -12,7 +12,7 @@ use openapi::spec::objects::{self, DOCUMENT};
 use openapi::spec::reference::Resolver;
 
 use super::collect::Collector;
-use super::{Name, Role, SCHEME, Scope};
+use super::name::{Name, Role, SCHEME, Scope};
 use crate::shapes::{self, Place};
 
 /// Start of the reference to a security scheme.

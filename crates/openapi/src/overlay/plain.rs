@@ -26,10 +26,13 @@ pub(super) fn split(text: &str) -> Option<(Vec<Selector>, &str)> {
     Some((selectors.collect(), rest))
 }
 
+/// Selector with its byte range in the target.
+pub type Located = (Selector, Range<usize>);
+
 /// Splits a target into the selectors of its plain part, each with its byte range in the target,
 /// and the text that follows them. `None` if the text does not begin with `$`.
 #[must_use]
-pub fn located(text: &str) -> Option<(Vec<(Selector, Range<usize>)>, &str)> {
+pub fn located(text: &str) -> Option<(Vec<Located>, &str)> {
     let mut rest = text.strip_prefix('$')?;
     let mut selectors = Vec::new();
     while let Some((selector, behind)) = one(rest) {
