@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use diag::shape::{Field, Need, Object, Rule, Shape, Variant};
+use diag::shape::{Field, NameKeys, Need, Object, Rule, Shape, Variant};
 
 use vocab::extension;
 
@@ -402,6 +402,7 @@ fn objects(shape: &'static Shape) -> Vec<&'static Object> {
         | Shape::Table(inner)
         | Shape::Keyed(_, inner)
         | Shape::Known(_, inner)
+        | Shape::ByName(_, inner)
         | Shape::List(inner)
         | Shape::Several(inner) => objects(inner),
         Shape::Either(shapes) => shapes.iter().flat_map(objects).collect(),
@@ -414,8 +415,8 @@ fn value(shape: &Shape) -> String {
         Shape::Any => "any value".into(),
         Shape::Bool => "`true`, `false`".into(),
         Shape::True => "`true`".into(),
-        Shape::Text => "text".into(),
-        Shape::Form(form) => form.what.replace('|', "\\|"),
+        Shape::Text | Shape::NamePattern(_) => "text".into(),
+        Shape::Form(form) | Shape::Expression(form) => form.what.replace('|', "\\|"),
         Shape::Secret => "`${env:NAME}`, `${file:PATH}`".into(),
         Shape::TextOrSecret => "text, `${env:NAME}`, `${file:PATH}`".into(),
         Shape::Name(what) => format!("the name of {what}"),
@@ -433,9 +434,13 @@ fn value(shape: &Shape) -> String {
         Shape::WordOrName(word, what) => format!("`{word}`, or the name of {what}"),
         Shape::Partly(runs, later) => format!("{}; later {}", quoted(runs), quoted(later)),
         Shape::List(item) => format!("list: {}", value(item)),
-        Shape::Map(item) => format!("by name: {}", value(item)),
+        Shape::Map(item) | Shape::ByName(NameKeys::Define(_), item) => {
+            format!("by name: {}", value(item))
+        }
         Shape::Several(item) => format!("list, not empty: {}", value(item)),
-        Shape::Table(item) => format!("map: {}", value(item)),
+        Shape::Table(item) | Shape::ByName(NameKeys::Refer(_), item) => {
+            format!("map: {}", value(item))
+        }
         Shape::Keyed(_, item) => format!("map: {}", value(item)),
         Shape::Known(keys, item) => format!("by {}: {}", keys.what, value(item)),
         Shape::Object(object) => object.what.into(),

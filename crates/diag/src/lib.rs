@@ -9,6 +9,7 @@
 pub mod count;
 pub mod diagnostic;
 mod invisible;
+pub mod json;
 pub mod read;
 pub mod sarif;
 pub mod shape;

@@ -24,7 +24,7 @@ pub fn log(name: &str, rules: &[Value], results: &[Value]) -> String {
             "results": results,
         }],
     });
-    serde_json::to_string_pretty(&log).unwrap_or_default()
+    crate::json::pretty(&log)
 }
 
 /// Level of SARIF for a level of findings.

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use diag::shape::{Need, Shape};
+use diag::shape::{NameKeys, Need, Shape};
 use lsp_types::{
     CompletionItem, CompletionItemKind, CompletionTextEdit, Documentation, MarkupContent,
     MarkupKind, Range, TextEdit,
 };
 use openapi::spec::objects::Type;
 
+use crate::names::{Names, Role};
 use crate::outline::{Entry, Kind, Outline};
+use crate::project::Checked;
 use crate::shapes::{self, FileKind, Place, type_text};
 use crate::text::{Encoding, Text};
 
@@ -20,6 +22,14 @@ const ITEMS_MAX: usize = 1_000;
 /// marks the cursor. It is inserted into the text before the outline is read.
 const MARKS: [char; 6] = [
     '\u{FFFF}', '\u{FFFE}', '\u{FDD0}', '\u{FDD1}', '\u{FDD2}', '\u{FDD3}',
+];
+
+/// Sections that define names only in gateway.yaml, with the kind of the names. [`model::sections`]
+/// has the others.
+const SECTIONS: [(&str, &str); 3] = [
+    ("apis", "an API"),
+    ("consumers", "a consumer"),
+    ("environments", "an environment"),
 ];
 
 /// Form of the texts to insert.
@@ -42,12 +52,21 @@ struct Candidate {
     documentation: String,
 }
 
-/// Candidates at a byte offset of a text. `gateway` is the outline of gateway.yaml, whose names
-/// documents can use.
+/// Project of a text.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'o> {
+    pub(crate) file: FileKind,
+    /// Outline of gateway.yaml, whose names other files can use.
+    pub(crate) gateway: Option<&'o Outline>,
+    /// Last compilation, whose names invariants and tests can use.
+    pub(crate) checked: Option<&'o Checked>,
+}
+
+/// Candidates at a byte offset of a text.
 pub(crate) fn complete(
     text: &Text,
     offset: usize,
-    (file, gateway): (FileKind, Option<&Outline>),
+    known: Known<'_>,
     encoding: Encoding,
 ) -> Vec<CompletionItem> {
     let mut marked = text.content().to_owned();
@@ -66,8 +85,7 @@ pub(crate) fn complete(
     let range = if is_value { &entry.value } else { &entry.at };
     let source = Source {
         outline: &outline,
-        file,
-        gateway,
+        known,
     };
     let candidates = match is_value {
         true => source.values(at),
@@ -95,8 +113,7 @@ pub(crate) fn complete(
 /// Outline at the cursor, with the sources of names.
 struct Source<'o> {
     outline: &'o Outline,
-    file: FileKind,
-    gateway: Option<&'o Outline>,
+    known: Known<'o>,
 }
 
 impl Source<'_> {
@@ -104,7 +121,7 @@ impl Source<'_> {
     /// item, or a value on a separate line.
     fn at_scalar(&self, at: usize, entry: &Entry) -> Vec<Candidate> {
         let path = self.path_to(entry.parent);
-        let places = shapes::at(self.file, self.outline, &path);
+        let places = shapes::at(self.known.file, self.outline, &path);
         let known = self
             .outline
             .keys(entry.parent)
@@ -114,6 +131,7 @@ impl Source<'_> {
         let mut all = self.scheme_names(&path);
         for place in places {
             all.extend(keys(place, kind.as_deref(), &known));
+            all.extend(self.key_names(place, &known));
             if matches!(entry.kind, Kind::Scalar(_)) {
                 all.extend(self.of_place(place));
             }
@@ -127,7 +145,7 @@ impl Source<'_> {
         if matches!(&self.outline.entries()[at].kind, Kind::Key(key) if key == "$ref") {
             return self.components();
         }
-        let places = shapes::at(self.file, self.outline, &path).into_iter();
+        let places = shapes::at(self.known.file, self.outline, &path).into_iter();
         places.flat_map(|place| self.of_place(place)).collect()
     }
 
@@ -155,7 +173,7 @@ impl Source<'_> {
             Shape::Bool => words(&["true", "false"]),
             Shape::True => words(&["true"]),
             Shape::Word(all) | Shape::Partly(all, _) => words(all),
-            Shape::Name(kind) => self.names(kind),
+            Shape::Name(kind) | Shape::NamePattern(kind) => self.names(kind),
             Shape::WordOrName(own, kind) => {
                 let mut all = words(&[own]);
                 all.extend(self.names(kind));
@@ -166,24 +184,30 @@ impl Source<'_> {
         }
     }
 
-    /// Names of a kind that the document or gateway.yaml defines.
+    /// Names of a kind that the document, gateway.yaml or the project defines.
     fn names(&self, kind: &str) -> Vec<Candidate> {
-        let Some((section, _)) = model::sections().find(|(_, known)| *known == kind) else {
-            return Vec::new();
-        };
-        let own = match self.file {
-            FileKind::Gateway => self.outline.find(&[section]),
-            _ => self.outline.find(&["x-gateway", section]),
-        };
-        let own = own.map(|entry| (self.outline, entry));
-        let shared = self
-            .gateway
-            .and_then(|outline| Some((outline, outline.find(&[section])?)));
-        let sections = [own, shared].into_iter().flatten();
-        let names: BTreeSet<String> = sections
-            .flat_map(|(outline, entry)| outline.keys(Some(entry)).map(|(_, key)| key.to_owned()))
-            .filter(|name| !name.contains(MARKS))
-            .collect();
+        let kind = kind.split(" or ").next().unwrap_or(kind);
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        let mut sections = model::sections().chain(SECTIONS);
+        if let Some((section, _)) = sections.find(|(_, known)| *known == kind) {
+            let own = match self.known.file {
+                FileKind::Gateway => self.outline.find(&[section]),
+                _ => self.outline.find(&["x-gateway", section]),
+            };
+            let own = own.map(|entry| (self.outline, entry));
+            let shared = self
+                .known
+                .gateway
+                .and_then(|outline| Some((outline, outline.find(&[section])?)));
+            for (outline, entry) in [own, shared].into_iter().flatten() {
+                names.extend(outline.keys(Some(entry)).map(|(_, key)| key.to_owned()));
+            }
+        }
+        if matches!(self.known.file, FileKind::Invariants | FileKind::Tests) {
+            let checked = self.known.checked.into_iter();
+            names.extend(checked.flat_map(|checked| of_project(checked, kind)));
+        }
+        names.retain(|name| !name.contains(MARKS));
         let candidates = names.into_iter().map(|name| Candidate {
             insert: name.clone(),
             label: name,
@@ -194,6 +218,21 @@ impl Source<'_> {
         candidates.collect()
     }
 
+    /// Names that can be keys of a map.
+    fn key_names(&self, place: Place, known: &BTreeSet<&str>) -> Vec<Candidate> {
+        let Place::Shape(Shape::ByName(NameKeys::Refer(kinds), _)) = place else {
+            return Vec::new();
+        };
+        let names = kinds.iter().flat_map(|kind| self.names(kind));
+        let free = names.filter(|name| !known.contains(&*name.label));
+        let keys = free.map(|name| Candidate {
+            insert: format!("{}: ", name.label),
+            kind: CompletionItemKind::PROPERTY,
+            ..name
+        });
+        keys.collect()
+    }
+
     /// Security schemes of the document, if the path leads to an alternative of `security`.
     fn scheme_names(&self, path: &[usize]) -> Vec<Candidate> {
         let kinds = path
@@ -201,7 +240,7 @@ impl Source<'_> {
             .rev()
             .map(|at| &self.outline.entries()[*at].kind);
         let kinds: Vec<&Kind> = kinds.take(2).collect();
-        let is_alternative = self.file == FileKind::Document
+        let is_alternative = self.known.file == FileKind::Document
             && matches!(&kinds[..], [Kind::Item, Kind::Key(key)] if key == "security");
         let schemes = self.outline.find(&["components", "securitySchemes"]);
         let Some(schemes) = schemes.filter(|_| is_alternative) else {
@@ -236,6 +275,51 @@ impl Source<'_> {
             documentation: String::new(),
         });
         candidates.collect()
+    }
+}
+
+/// Names of a kind in the last compilation of the project, as invariants and tests write them.
+fn of_project(checked: &Checked, kind: &str) -> Vec<String> {
+    let model = checked.compiled.model.as_ref();
+    let operations = || {
+        let apis = model.into_iter().flat_map(|model| &model.apis);
+        apis.flat_map(|api| api.operations.iter().map(move |operation| (api, operation)))
+    };
+    match kind {
+        "an operation" => {
+            let keys = operations().map(|(_, operation)| operation.key.clone());
+            keys.collect()
+        }
+        "an owner" => {
+            let owners = operations().filter_map(|(_, operation)| operation.owner.clone());
+            owners.collect()
+        }
+        "a tag" => {
+            let tags = operations().flat_map(|(api, operation)| {
+                let (path, index) = operation.place;
+                let item = api.spec.paths.get(path);
+                let written = item.and_then(|item| item.operations.get(index));
+                written.into_iter().flat_map(|written| &written.tags)
+            });
+            tags.map(|tag| tag.value.clone()).collect()
+        }
+        "a mount" => {
+            let apis = model.into_iter().flat_map(|model| &model.apis);
+            let mounts = apis.flat_map(|api| &api.mounts);
+            mounts.map(|mount| mount.value.name.clone()).collect()
+        }
+        "a kind of policies" => {
+            let kinds = policy::KINDS.iter();
+            kinds.map(|variant| variant.kind.to_owned()).collect()
+        }
+        _ => {
+            let names = Names::of(checked, false);
+            let definitions = names.all.iter();
+            let definitions =
+                definitions.filter(|name| name.role == Role::Definition && name.kind == kind);
+            let written = definitions.map(|name| name.own_target().in_project());
+            written.collect()
+        }
     }
 }
 
@@ -293,6 +377,7 @@ fn is_collection(shape: &Shape) -> bool {
             | Shape::Table(_)
             | Shape::Keyed(..)
             | Shape::Known(..)
+            | Shape::ByName(..)
             | Shape::Object(_)
             | Shape::Kinds(_)
     )

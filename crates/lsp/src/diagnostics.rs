@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use diag::{Diagnostic, FileId, Level, Span};
+use diag::{Diagnostic, Level, Span};
 use lsp_types::{
     self as lsp, DiagnosticRelatedInformation, DiagnosticSeverity, DiagnosticTag, Location,
     NumberOrString,
 };
+
+use model::compile::Compiled;
 
 use crate::project::Checked;
 use crate::text::{Encoding, Text};
@@ -19,7 +21,7 @@ pub(crate) const SOURCE: &str = "gwc";
 /// Converter from spans to positions of the protocol. Caches the texts of the files.
 pub(crate) struct Spans<'c> {
     checked: &'c Checked,
-    texts: BTreeMap<FileId, Text>,
+    texts: BTreeMap<PathBuf, Text>,
     encoding: Encoding,
 }
 
@@ -34,18 +36,28 @@ impl<'c> Spans<'c> {
 
     /// Range of a span.
     pub(crate) fn range(&mut self, span: Span) -> lsp::Range {
+        self.range_in(&self.checked.compiled, span)
+    }
+
+    /// Range of a span of one of the compilations.
+    pub(crate) fn range_in(&mut self, compiled: &Compiled, span: Span) -> lsp::Range {
         let checked = self.checked;
         let text = self
             .texts
-            .entry(span.file)
-            .or_insert_with(|| checked.text_of(span.file));
+            .entry(checked.path_in(compiled, span.file))
+            .or_insert_with(|| checked.text_in(compiled, span.file));
         text.range(span.start as usize, span.end as usize, self.encoding)
     }
 
     /// File and range of a span. `None` if the path of the file has no URI.
     pub(crate) fn location(&mut self, span: Span) -> Option<Location> {
-        let uri = uri_of(&self.checked.path_of(span.file))?;
-        Some(Location::new(uri, self.range(span)))
+        self.location_in(&self.checked.compiled, span)
+    }
+
+    /// File and range of a span of one of the compilations.
+    pub(crate) fn location_in(&mut self, compiled: &Compiled, span: Span) -> Option<Location> {
+        let uri = uri_of(&self.checked.path_in(compiled, span.file))?;
+        Some(Location::new(uri, self.range_in(compiled, span)))
     }
 }
 

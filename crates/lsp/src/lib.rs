@@ -21,6 +21,7 @@ mod names;
 mod navigation;
 mod outline;
 mod project;
+mod rename;
 mod server;
 mod shapes;
 mod text;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use diag::{FileId, NodeRef, Span};
+use diag::{FileId, NodeRef};
 use model::compile::{self, Compiled, Input, Options, Purpose};
+use model::environment::{Scope, environments};
 use sources::project::GATEWAY_FILE;
 use sources::project::files::Texts;
 use sources::project::parses::Parses;
@@ -22,9 +23,14 @@ pub(crate) type Open = BTreeMap<PathBuf, Text>;
 /// Result of a compilation.
 pub(crate) struct Checked {
     pub(crate) compiled: Compiled,
+    input: Input,
     folder: PathBuf,
     /// Texts of the editor that were compiled.
     open: Open,
+    limits: (Limits, u64),
+    parses: Arc<Parses>,
+    /// Compilations in the environments of the project, made when they are first needed.
+    others: OnceLock<Vec<Compiled>>,
 }
 
 /// Finds the project of a document: the project of the nearest gateway.yaml in the document's
@@ -69,28 +75,41 @@ pub(crate) fn is_openapi(text: &str) -> bool {
 pub(crate) fn check(
     input: &Input,
     open: &Open,
-    (limits, now_s): (Limits, u64),
+    limits: (Limits, u64),
     parses: &Arc<Parses>,
 ) -> anyhow::Result<Checked> {
-    let folder = input.folder().to_owned();
+    let options = options(input, open, limits, parses);
+    let compiled = compile::everywhere(input, &options)?;
+    Ok(Checked {
+        compiled,
+        input: input.clone(),
+        folder: input.folder().to_owned(),
+        open: open.clone(),
+        limits,
+        parses: Arc::clone(parses),
+        others: OnceLock::new(),
+    })
+}
+
+fn options(
+    input: &Input,
+    open: &Open,
+    (limits, now_s): (Limits, u64),
+    parses: &Arc<Parses>,
+) -> Options<'static> {
+    let folder = input.folder();
     let texts: Texts = open
         .iter()
-        .filter_map(|(path, text)| Some((relative(&folder, path)?, text.shared())))
+        .filter_map(|(path, text)| Some((relative(folder, path)?, text.shared())))
         .collect();
-    let options = Options {
+    Options {
         limits,
         now_s,
         texts,
         parses: Some(Arc::clone(parses)),
         purpose: Purpose::Findings,
         ..Options::default()
-    };
-    let compiled = compile::everywhere(input, &options)?;
-    Ok(Checked {
-        compiled,
-        folder,
-        open: open.clone(),
-    })
+    }
 }
 
 /// Path relative to a folder, as the compiler names files. `None` for a path outside the folder.
@@ -102,8 +121,30 @@ fn relative(folder: &Path, path: &Path) -> Option<String> {
 impl Checked {
     /// Absolute path of a file.
     pub(crate) fn path_of(&self, file: FileId) -> PathBuf {
-        let path = self.compiled.files.sources.file(file).path();
+        self.path_in(&self.compiled, file)
+    }
+
+    /// Absolute path of a file of one of the compilations.
+    pub(crate) fn path_in(&self, compiled: &Compiled, file: FileId) -> PathBuf {
+        let path = compiled.files.sources.file(file).path();
         normal(&self.folder.join(path))
+    }
+
+    /// Compilations in each environment of the project. Empty without environments.
+    pub(crate) fn others(&self) -> &[Compiled] {
+        self.others.get_or_init(|| {
+            let root = self.gateway().into_iter();
+            let all = root.flat_map(environments);
+            let all = all.filter_map(|environment| {
+                let options = Options {
+                    environment: Some(&environment.name),
+                    scope: Scope::Chosen,
+                    ..options(&self.input, &self.open, self.limits, &self.parses)
+                };
+                compile::compile(&self.input, options).ok()
+            });
+            all.collect()
+        })
     }
 
     /// File at a path. `None` if the project does not use the file.
@@ -114,8 +155,13 @@ impl Checked {
 
     /// Text of a file as it was compiled.
     pub(crate) fn text_of(&self, file: FileId) -> Text {
-        let source = self.compiled.files.sources.file(file);
-        let open = self.open.get(&self.path_of(file));
+        self.text_in(&self.compiled, file)
+    }
+
+    /// Text of a file of one of the compilations.
+    pub(crate) fn text_in(&self, compiled: &Compiled, file: FileId) -> Text {
+        let source = compiled.files.sources.file(file);
+        let open = self.open.get(&self.path_in(compiled, file));
         let same = open.filter(|text| Arc::ptr_eq(&text.shared(), source.shared_text()));
         let read = || Text::new(Arc::clone(source.shared_text()));
         same.cloned().unwrap_or_else(read)
@@ -137,27 +183,28 @@ impl Checked {
         self.open.get(path)?.version()
     }
 
-    /// Text of a span.
-    pub(crate) fn text(&self, span: Span) -> &str {
-        self.compiled.files.sources.text(span)
-    }
-
     /// Root node of gateway.yaml. `None` for a document without a project.
     pub(crate) fn gateway(&self) -> Option<NodeRef<'_>> {
-        let files = &self.compiled.files;
+        self.gateway_in(&self.compiled)
+    }
+
+    /// Root node of gateway.yaml in one of the compilations.
+    pub(crate) fn gateway_in<'c>(&self, compiled: &'c Compiled) -> Option<NodeRef<'c>> {
+        let files = &compiled.files;
         let (file, _) = files.sources.iter().next()?;
-        let is_gateway = self.path_of(file) == self.folder.join(GATEWAY_FILE);
+        let is_gateway = self.path_in(compiled, file) == self.folder.join(GATEWAY_FILE);
         let root = files.root(file).filter(|_| is_gateway)?;
         Some(files.tree.at(root))
     }
 }
 
-/// Kind of a file in a project. `gateway` is the folder and the outline of gateway.yaml. `None` for
-/// a file that the project does not name.
+/// Kind of a file in a project. `gateway` is the folder and the outline of gateway.yaml, `checked`
+/// the last compilation. `None` for a file that the project does not name.
 pub(crate) fn kind_of(
     path: &Path,
     text: &str,
     gateway: Option<(&Path, &Outline)>,
+    checked: Option<&Checked>,
 ) -> Option<FileKind> {
     if path.file_name().is_some_and(|name| name == GATEWAY_FILE) {
         return Some(FileKind::Gateway);
@@ -191,5 +238,11 @@ pub(crate) fn kind_of(
         ("tests", FileKind::Tests),
     ];
     let mut kinds = kinds.into_iter().filter(|(key, _)| is_value(key));
-    kinds.next().map(|(_, kind)| kind)
+    let named = kinds.next().map(|(_, kind)| kind);
+    named.or_else(|| {
+        // `tests` has patterns, which the compiler resolves.
+        let all = &checked?.compiled.model.as_ref()?.settings.tests.files;
+        let is_test = all.iter().any(|file| file.value == own);
+        is_test.then_some(FileKind::Tests)
+    })
 }

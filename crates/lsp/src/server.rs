@@ -30,12 +30,13 @@ use sources::project::parses::Parses;
 
 use crate::checker::{self, Job, Outcome};
 use crate::client::Client;
+use crate::completion::Known;
 use crate::outline::Outline;
 use crate::project::{self, Checked, Open, input_of};
 use crate::shapes::FileKind;
 use crate::text::Text;
 use crate::uri::{path_of, uri_of};
-use crate::{Options, actions, completion, diagnostics, hover, lens, navigation};
+use crate::{Options, actions, completion, diagnostics, hover, lens, navigation, rename};
 
 /// Time without edits after which slow projects are compiled. Slow is a project whose compilation
 /// takes longer than this time. Other projects are compiled after each edit.
@@ -409,12 +410,13 @@ impl<'c> Server<'c> {
         let Some((kind, gateway)) = self.kind(&path, text) else {
             return Ok(Value::Null);
         };
-        written(completion::complete(
-            text,
-            offset,
-            (kind, gateway.as_ref()),
-            self.client.encoding,
-        ))
+        let known = Known {
+            file: kind,
+            gateway: gateway.as_ref(),
+            checked: self.last(&path),
+        };
+        let encoding = self.client.encoding;
+        written(completion::complete(text, offset, known, encoding))
     }
 
     fn hover(&mut self, params: Value) -> Result<Value, Failure> {
@@ -425,9 +427,8 @@ impl<'c> Server<'c> {
         let Some(text) = self.open.get(&path) else {
             return Ok(Value::Null);
         };
-        let kind = self
-            .kind(&path, text)
-            .map_or(FileKind::Document, |(kind, _)| kind);
+        let kind = self.kind(&path, text);
+        let kind = kind.map_or(FileKind::Document, |(kind, _)| kind);
         let shown = hover::hover(&checked, &path, (text.content(), offset), kind);
         written(shown.map(|value| Hover {
             contents: HoverContents::Markup(MarkupContent {
@@ -443,11 +444,8 @@ impl<'c> Server<'c> {
         let at = params.text_document_position_params;
         let (path, offset) = self.cursor(&at.text_document, at.position)?;
         let checked = self.fresh(&path)?;
-        written(navigation::definition(
-            &checked,
-            (&path, offset),
-            self.client.encoding,
-        ))
+        let encoding = self.client.encoding;
+        written(navigation::definition(&checked, (&path, offset), encoding))
     }
 
     fn references(&mut self, params: Value) -> Result<Value, Failure> {
@@ -469,7 +467,7 @@ impl<'c> Server<'c> {
         let at: lsp_types::TextDocumentPositionParams = read(params)?;
         let (path, offset) = self.cursor(&at.text_document, at.position)?;
         let checked = self.fresh(&path)?;
-        let renamed = navigation::renamed(&checked, (&path, offset), self.client.encoding);
+        let renamed = rename::renamed(&checked, (&path, offset), self.client.encoding);
         written(renamed.map(
             |(range, placeholder)| PrepareRenameResponse::RangeWithPlaceholder {
                 range,
@@ -484,7 +482,7 @@ impl<'c> Server<'c> {
         let (path, offset) = self.cursor(&at.text_document, at.position)?;
         let checked = self.fresh(&path)?;
         let encoding = self.client.encoding;
-        let edit = navigation::rename(&checked, (&path, offset), &params.new_name, encoding);
+        let edit = rename::rename(&checked, (&path, offset), &params.new_name, encoding);
         written(edit.map_err(|message| (ErrorCode::InvalidParams, message))?)
     }
 
@@ -493,12 +491,8 @@ impl<'c> Server<'c> {
         let (path, start) = self.cursor(&params.text_document, params.range.start)?;
         let (_, end) = self.cursor(&params.text_document, params.range.end)?;
         let checked = self.fresh(&path)?;
-        written(actions::actions(
-            &checked,
-            &path,
-            (start, end),
-            self.client.encoding,
-        ))
+        let encoding = self.client.encoding;
+        written(actions::actions(&checked, &path, (start, end), encoding))
     }
 
     fn lenses(&mut self, params: Value) -> Result<Value, Failure> {
@@ -526,8 +520,14 @@ impl<'c> Server<'c> {
         let gateway = self.gateway(path);
         let known = gateway.as_ref();
         let known = known.map(|(folder, outline)| (&**folder, outline));
-        let kind = project::kind_of(path, text.content(), known)?;
+        let kind = project::kind_of(path, text.content(), known, self.last(path))?;
         Some((kind, gateway.map(|(_, outline)| outline)))
+    }
+
+    /// Last compilation of a document's project. It may be older than the texts.
+    fn last(&self, path: &Path) -> Option<&Checked> {
+        let project = self.projects.get(&key_of(&input_of(path, &self.open)?))?;
+        project.checked.as_ref().map(|(_, checked)| &**checked)
     }
 
     /// Folder and outline of the gateway.yaml of a document's project. `None` for a document

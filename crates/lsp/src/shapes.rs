@@ -1,6 +1,6 @@
 //! Vocabulary at a place of an outline: the keys and values that a file may have there.
 
-use diag::shape::{Field, Object, Shape, Variant};
+use diag::shape::{Field, NameKeys, Object, Shape, Variant};
 use openapi::spec::objects::{self, DOCUMENT, Others, Type};
 use vocab::{gateway, invariant_file, test_file};
 
@@ -99,14 +99,15 @@ pub(crate) fn fields(place: Place, kind: Option<&str>) -> Vec<&'static Field> {
 }
 
 /// Vocabulary of the value of `key` in a map.
-fn below(place: Place, key: &str, kind: Option<&str>) -> Vec<Place> {
+pub(crate) fn below(place: Place, key: &str, kind: Option<&str>) -> Vec<Place> {
     match place {
         Place::Shape(Shape::Kinds(variants)) if key == "kind" => vec![Place::KindOf(variants)],
         Place::Shape(
             Shape::Map(value)
             | Shape::Table(value)
             | Shape::Keyed(_, value)
-            | Shape::Known(_, value),
+            | Shape::Known(_, value)
+            | Shape::ByName(_, value),
         ) => vec![Place::Shape(value)],
         Place::Shape(Shape::Either(shapes)) => {
             let all = shapes.iter().map(Place::Shape);
@@ -146,7 +147,7 @@ fn of_type(ty: &'static Type) -> Place {
 }
 
 /// Vocabulary of the items of a list.
-fn items(place: Place) -> Vec<Place> {
+pub(crate) fn items(place: Place) -> Vec<Place> {
     match place {
         Place::Shape(Shape::List(item) | Shape::Several(item)) => vec![Place::Shape(item)],
         Place::Shape(Shape::Either(shapes)) => {
@@ -161,14 +162,37 @@ fn items(place: Place) -> Vec<Place> {
     }
 }
 
+/// Vocabularies of the members or items of a value, whatever their keys are.
+pub(crate) fn children(place: Place) -> Vec<Place> {
+    let keys: Vec<&str> = match place {
+        Place::OpenapiObject(object) => {
+            let fields = object.fields.iter().map(|field| field.key);
+            // The empty key stands for the keys beside the fields.
+            fields.chain([EXTENSION, ""]).collect()
+        }
+        Place::Openapi(_) => vec![""],
+        Place::Shape(Shape::Kinds(variants)) => {
+            let fields = variants.iter().flat_map(|variant| variant.object.fields);
+            return fields.map(|field| Place::Shape(&field.shape)).collect();
+        }
+        Place::Shape(_) | Place::Object(_) => {
+            let fields = fields(place, None).into_iter();
+            fields.map(|field| field.key).chain([""]).collect()
+        }
+        Place::KindOf(_) => Vec::new(),
+    };
+    let members = keys.into_iter().flat_map(|key| below(place, key, None));
+    members.chain(items(place)).collect()
+}
+
 /// Type of a value in a few words, with an example of its form.
 pub(crate) fn type_text(shape: &Shape) -> String {
     match shape {
         Shape::Any => "any value".to_owned(),
         Shape::Bool => "true or false".to_owned(),
         Shape::True => "true".to_owned(),
-        Shape::Text => "string".to_owned(),
-        Shape::Form(form) => form.what.to_owned(),
+        Shape::Text | Shape::NamePattern(_) => "string".to_owned(),
+        Shape::Form(form) | Shape::Expression(form) => form.what.to_owned(),
         Shape::Secret => "${env:NAME} or ${file:PATH}".to_owned(),
         Shape::TextOrSecret => "string, ${env:NAME} or ${file:PATH}".to_owned(),
         Shape::Name(what) => format!("name of {what}"),
@@ -185,8 +209,13 @@ pub(crate) fn type_text(shape: &Shape) -> String {
         Shape::Word(words) => words.join(" | "),
         Shape::Partly(runs, later) => [*runs, *later].concat().join(" | "),
         Shape::List(item) | Shape::Several(item) => format!("list: {}", type_text(item)),
-        Shape::Map(value) => format!("map of names: {}", type_text(value)),
-        Shape::Table(value) | Shape::Keyed(_, value) | Shape::Known(_, value) => {
+        Shape::Map(value) | Shape::ByName(NameKeys::Define(_), value) => {
+            format!("map of names: {}", type_text(value))
+        }
+        Shape::Table(value)
+        | Shape::ByName(NameKeys::Refer(_), value)
+        | Shape::Keyed(_, value)
+        | Shape::Known(_, value) => {
             format!("map: {}", type_text(value))
         }
         Shape::Object(object) => object.what.to_owned(),

@@ -258,10 +258,10 @@ fn check_extensions(
 ) {
     let mut known: HashSet<NodeId> = HashSet::new();
     for (id, object) in spec.extensions.iter().filter(|(id, _)| known.insert(*id)) {
-        let (node, shape) = (files.tree.at(*id), Shape::Object(object));
-        shape::check(node, &shape, sink);
+        let node = files.tree.at(*id);
+        shape::check(node, &Shape::Object(object), sink);
         allow::check_inside(node, sink);
-        settings.names.resolve_all(Some(own), node, &shape, sink);
+        settings.names.resolve_in(own, node, object, sink);
     }
 }
 

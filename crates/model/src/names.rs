@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use diag::shape::{self, Shape, UNKNOWN_KEY};
+use diag::shape::{self, Role, Shape, UNKNOWN_KEY};
 use diag::{Diagnostic, Lint, NodeRef, Sink, Span, suggest};
 
 use vocab::lints::{
@@ -154,29 +154,42 @@ impl AllNames {
         names.report_unknown(name, span, own.map(|own| own.kind(kind)), others, sink);
     }
 
-    /// Resolves every name in a node. Definitions of the document (`own`) take precedence.
-    pub fn resolve_all(
+    /// Resolves every name in a node.
+    pub fn resolve_all(&self, node: NodeRef<'_>, shape: &'static Shape, sink: &mut Sink) {
+        shape::names(node, shape, &mut |name| {
+            self.resolve_name(None, name, sink);
+        });
+    }
+
+    /// Resolves every name in an `x-gateway`. Definitions of the document (`own`) take precedence.
+    pub fn resolve_in(
         &self,
-        own: Option<&Self>,
+        own: &Self,
         node: NodeRef<'_>,
-        shape: &Shape,
+        object: &'static shape::Object,
         sink: &mut Sink,
     ) {
-        shape::names(node, shape, &mut |word, name| {
-            let (article, built_in) = word.split_once(" or ").unwrap_or((word, ""));
-            let Some((kind, _)) = KINDS.iter().find(|(kind, _)| kind.article() == article) else {
-                return;
-            };
-            let text = name.scalar_text().unwrap_or_default();
-            // A variable `${var:NAME}` without a value was already reported.
-            if built_in.trim_matches('`') == text || text.starts_with("${") {
-                return;
-            }
-            let is_own = |own: &Self| own.kind(*kind).misspelt || own.kind(*kind).knows(text);
-            if !own.is_some_and(is_own) {
-                self.resolve(own, *kind, text, name.span(), sink);
-            }
+        shape::names_of(node, object, &mut |name| {
+            self.resolve_name(Some(own), name, sink);
         });
+    }
+
+    fn resolve_name(&self, own: Option<&Self>, name: shape::Name<'_>, sink: &mut Sink) {
+        let ([word], Role::Reference) = (name.kinds, name.role) else {
+            return;
+        };
+        let (article, built_in) = word.split_once(" or ").unwrap_or((word, ""));
+        let Some((kind, _)) = KINDS.iter().find(|(kind, _)| kind.article() == article) else {
+            return;
+        };
+        // A variable `${var:NAME}` without a value was already reported.
+        if built_in.trim_matches('`') == name.text || name.text.starts_with("${") {
+            return;
+        }
+        let is_own = |own: &Self| own.kind(*kind).misspelt || own.kind(*kind).knows(name.text);
+        if !own.is_some_and(is_own) {
+            self.resolve(own, *kind, name.text, name.span, sink);
+        }
     }
 
     /// Marks the names as used that `other` uses. `other` contains the names of the same file in

@@ -21,6 +21,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) method: Option<&'a str>,
     /// Path template of the operation. `None`: every path below the mount.
     pub(crate) template: Option<&'a ir::Template>,
+    /// True if a path that differs from the template in the final slash is another path.
+    is_slash_exact: bool,
     /// Conditions of the route on fields and query parameters.
     pub(crate) conditions: &'a [ir::Condition],
     pub(crate) owner: Option<&'a str>,
@@ -94,6 +96,7 @@ pub(crate) fn subjects<'a>(
                 span: one.span,
                 method: Some(&one.method),
                 template: Some(&one.template),
+                is_slash_exact: one.trailing_slash == ir::TrailingSlash::Strict,
                 conditions: &one.conditions,
                 owner: one.owner.as_deref(),
                 tags: tags.map(|tag| tag.value.as_str()).collect(),
@@ -124,6 +127,7 @@ pub(crate) fn subjects<'a>(
             span: one.span,
             method: one.endpoint.as_ref().map(|_| crate::rest::Endpoint::METHOD),
             template: one.endpoint.as_ref().map(|endpoint| &endpoint.template),
+            is_slash_exact: one.endpoint.is_some(),
             conditions: &[],
             owner: one.owner.as_deref(),
             tags: Vec::new(),
@@ -293,15 +297,20 @@ impl Subject<'_> {
 
     /// True if the operation can serve a request at a mount whose path matches this pattern.
     pub(crate) fn serves(&self, path: &str, mount: &ir::Mount) -> bool {
-        matches_path(path, &mount.base_path, self.template)
+        let template = self
+            .template
+            .map(|template| (template, self.is_slash_exact));
+        matches_path(path, &mount.base_path, template)
     }
 }
 
 /// True if a path below a base path can match both a pattern and a template. Without a template,
 /// every path below the base path is possible. A template segment with literals and parameters
 /// counts as matching any segment. The result can therefore be wrongly true, but never wrongly
-/// false.
-fn matches_path(pattern: &str, base_path: &str, template: Option<&ir::Template>) -> bool {
+/// false. The boolean is true if the final slash of a path must be that of the template.
+fn matches_path(pattern: &str, base_path: &str, template: Option<(&ir::Template, bool)>) -> bool {
+    let is_slash_exact = template.is_some_and(|(_, is_exact)| is_exact);
+    let template = template.map(|(template, _)| template);
     let pattern: Vec<&str> = pattern.trim_start_matches('/').split('/').collect();
     let (open, pattern) = match pattern.split_last() {
         Some((&"**", before)) => (true, before),
@@ -335,6 +344,12 @@ fn matches_path(pattern: &str, base_path: &str, template: Option<&ir::Template>)
         .last()
         .is_some_and(|last| last.is_some_and(|(text, _)| text.is_empty()));
     let found = count(segments.len(), last);
+    let is_root = found == 0 || wanted == 0;
+    let slashes = (wanted < pattern.len(), found < segments.len());
+    let differs = slashes.0 != slashes.1 && !open && !below && !is_root;
+    if is_slash_exact && differs {
+        return false;
+    }
     let lengths = match (open, below) {
         (true, true) => true,
         (true, false) => found >= wanted,
@@ -371,15 +386,31 @@ mod tests {
             ("/**", "/v1", "/", true),
             ("/a/b", "", "/a/x{y}", true),
         ] {
-            let matches_path = matches_path(pattern, base, Some(&template(path)));
+            let matches_path = matches_path(pattern, base, Some((&template(path), false)));
             assert_eq!(matches_path, expected, "{pattern} {base} {path}");
         }
         let prefix = template("/files").into_prefix();
         let folded = template("/Admin").into_folded();
-        assert!(matches_path("/files/a/b", "", Some(&prefix)));
-        assert!(matches_path("/files/**", "", Some(&prefix)));
-        assert!(!matches_path("/file/**", "", Some(&prefix)));
-        assert!(matches_path("/ADMIN/**", "", Some(&folded)));
+        assert!(matches_path("/files/a/b", "", Some((&prefix, true))));
+        assert!(matches_path("/files/", "", Some((&prefix, true))));
+        assert!(matches_path("/files/**", "", Some((&prefix, true))));
+        assert!(!matches_path("/file/**", "", Some((&prefix, true))));
+        assert!(matches_path("/ADMIN/**", "", Some((&folded, true))));
+        // The final slash of a path counts, unless the operation ignores it.
+        for (pattern, base, path, expected) in [
+            ("/a/", "", "/a", false),
+            ("/a", "", "/a/", false),
+            ("/a/", "", "/a/", true),
+            ("/a", "", "/a", true),
+            ("/*/", "", "/{id}", false),
+            ("/a/**", "", "/a", true),
+            ("/v1/", "/v1", "/", true),
+            ("/v1", "/v1", "/", true),
+            ("/", "", "/", true),
+        ] {
+            let matches_path = matches_path(pattern, base, Some((&template(path), true)));
+            assert_eq!(matches_path, expected, "{pattern} {base} {path}");
+        }
         // Requests that the document does not describe have any path below the mount.
         assert!(matches_path("/v1/admin", "/v1", None));
         assert!(matches_path("/**", "/v1", None));

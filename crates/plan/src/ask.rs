@@ -180,14 +180,15 @@ fn validating(gateway: &Gateway) -> Vec<String> {
 }
 
 /// Checks a request against its operation's description, as the `validate` step does in gwd. `None`
-/// if the result depends on a body that is not known.
-fn examined(
+/// if the result depends on a body that is not known. The scan that refuses the body is the error:
+/// gwd scans the body while the step reads it.
+fn examined<'s>(
     oracle: &Oracle,
     decided: &Decided<'_>,
     check: Check,
-    (head, body): (&RequestHead, Option<&[u8]>),
-) -> Option<Answer> {
-    let fine = || Some(Answer::Examined(Arc::default()));
+    (head, body, scans): (&RequestHead, Option<&[u8]>, &[&'s threat::Scan]),
+) -> Option<Result<Answer, &'s threat::Scan>> {
+    let fine = || Some(Ok(Answer::Examined(Arc::default())));
     let route = decided.route.as_ref()?;
     let part = oracle.snapshot.apis().nth(route.api_index as usize)?;
     let messages = part.messages();
@@ -214,9 +215,16 @@ fn examined(
             };
             match described.operation.body_use(&head.headers, no_body) {
                 Ok(BodyUse::Pass) => {}
-                Ok(BodyUse::Read(kind)) => findings = described.operation.body(&kind, body?),
-                Ok(BodyUse::Split(kind)) => {
-                    findings = described.operation.sequence(&kind, body?);
+                Ok(read) => {
+                    let body = body?;
+                    if let Some(found) = refusing_scan(scans, (head, body)) {
+                        return Some(Err(found));
+                    }
+                    findings = match read {
+                        BodyUse::Read(kind) => described.operation.body(&kind, body),
+                        BodyUse::Split(kind) => described.operation.sequence(&kind, body),
+                        BodyUse::Pass => Vec::new(),
+                    };
                 }
                 // The result depends on the body, which is unknown.
                 Err(_) if no_body && body.is_none() => return None,
@@ -230,20 +238,26 @@ fn examined(
             examined.invalid = Some(Arc::new(Invalid { reject, findings }));
         }
     }
-    Some(Answer::Examined(Arc::new(examined)))
+    Some(Ok(Answer::Examined(Arc::new(examined))))
 }
 
-/// Refuses a request if its body exceeds a limit of a threat scan. gwd runs the scan while it
-/// forwards the body.
-fn scan(decided: &mut Decided<'_>, (head, body): (&RequestHead, &[u8]), cx: &Cx<'_>) {
+/// First threat scan whose limit a body exceeds.
+fn refusing_scan<'s>(
+    scans: &[&'s threat::Scan],
+    (head, body): (&RequestHead, &[u8]),
+) -> Option<&'s threat::Scan> {
     let refuses = |scan: &&&threat::Scan| {
         let scanner = scan.scanner(&head.headers);
         let scanner = scanner.filter(|_| !scan.logs && !body.is_empty());
         scanner.is_some_and(|mut one| one.read(body).and_then(|()| one.end()).is_err())
     };
-    let (Some(found), Some(route)) = (cx.scans.iter().find(refuses), &decided.route) else {
-        return;
-    };
+    scans.iter().find(refuses).copied()
+}
+
+/// Refuses a request whose body exceeds a limit of a threat scan. gwd runs the scan while a step
+/// reads the body, or while it forwards the body.
+fn refuse_threat(decided: &mut Decided<'_>, found: &threat::Scan) {
+    let Some(route) = &decided.route else { return };
     let is_found =
         |step: &ChainStep| matches!(step, ChainStep::Filter(name, _) if *name == found.policy);
     let position = route.treatment.chain.iter().position(is_found);
@@ -571,12 +585,21 @@ impl Oracle {
                 Effect::Store(count) => fitting
                     .find_map(|one| assumed(CallKind::Store, &one.answer))
                     .or_else(|| Some(counted(count))),
-                Effect::Message(check) => fitting
-                    .find_map(|one| assumed(CallKind::Validate, &one.answer))
-                    .or_else(|| {
-                        let message = (&admitted.head, question.body.as_deref());
-                        examined(self, &decided, *check, message)
-                    }),
+                Effect::Message(check) => {
+                    let given = fitting.find_map(|one| assumed(CallKind::Validate, &one.answer));
+                    let body = question.body.as_deref();
+                    let message = (&admitted.head, body, &cx.scans[..]);
+                    let answer = given
+                        .map(Ok)
+                        .or_else(|| examined(self, &decided, *check, message));
+                    match answer.transpose() {
+                        Ok(answer) => answer,
+                        Err(found) => {
+                            refuse_threat(&mut decided, found);
+                            break;
+                        }
+                    }
+                }
                 Effect::Http(_)
                 | Effect::Keys(_)
                 | Effect::Permit(_)
@@ -587,8 +610,10 @@ impl Oracle {
             cx.answers.add(effect.id(), answer);
             decided = engine::resume(&self.snapshot, decided, &mut admitted.head, &mut cx);
         }
-        if let (Verdict::Forward, Some(body)) = (&decided.verdict, &question.body) {
-            scan(&mut decided, (&admitted.head, body), &cx);
+        if let (Verdict::Forward, Some(body)) = (&decided.verdict, &question.body)
+            && let Some(found) = refusing_scan(&cx.scans, (&admitted.head, body))
+        {
+            refuse_threat(&mut decided, found);
         }
         Ok(see(&decided, admitted, &cx))
     }

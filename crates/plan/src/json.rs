@@ -79,7 +79,7 @@ pub fn document(report: &Report<'_>) -> Value {
 pub fn lines(report: &Report<'_>) -> String {
     let changes = report.plan.changes.iter();
     changes
-        .map(|change| format!("{}\n", one(change, report)))
+        .map(|change| diag::json::line(&one(change, report)) + "\n")
         .collect()
 }
 

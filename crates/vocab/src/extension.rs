@@ -1,7 +1,7 @@
 //! `x-gateway`: settings by the author of an API, for each attach point (object of OpenAPI that may
 //! have the key).
 
-use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
+use diag::shape::{BAD_VALUE, Field, NameKeys, Object, Rule, Shape};
 use diag::{Diagnostic, NodeRef, Sink};
 use policy::guard::validate;
 use policy::traffic::{cache, mirror, retry, split};
@@ -9,9 +9,10 @@ use policy::transform::{deprecation, mock, rewrite};
 use policy::{conditions, forms};
 
 use Field as F;
+use NameKeys::{Define, Refer};
 use Shape::{
-    Bool, Either, Form, Integer, Keyed, Kinds, List, Map, Name, Several, Size, Table, Text,
-    Timeout, Word, WordOrName,
+    Bool, Either, Form, Integer, Keyed, Kinds, List, Name, Several, Size, Table, Text, Timeout,
+    Word, WordOrName,
 };
 
 use super::shared::{
@@ -77,17 +78,17 @@ pub static ROOT: Object = Object {
         ),
         F::optional(
             "upstreams",
-            Map(&Shape::Object(&UPSTREAM)),
+            Shape::ByName(Define("an upstream"), &Shape::Object(&UPSTREAM)),
             "Upstreams of this API alone. A name here must not exist in gateway.yaml; bundle, plans, metrics, logs and status name them `API/NAME`.",
         ),
         F::optional(
             "auth",
-            Map(&Kinds(policy::auth::KINDS)),
+            Shape::ByName(Define("a verifier"), &Kinds(policy::auth::KINDS)),
             "Verifiers of this API alone. A name here must not exist in gateway.yaml; bundle, plans, metrics and logs name them `API/NAME`.",
         ),
         F::optional(
             "policies",
-            Map(&Kinds(policy::KINDS)),
+            Shape::ByName(Define("a policy"), &Kinds(policy::KINDS)),
             "Policies of this API.",
         ),
         F::optional(
@@ -232,7 +233,7 @@ pub static OPERATION: Object = Object {
         REQUEST_UPSTREAM,
         F::optional(
             "security",
-            List(&Table(&List(&Text))),
+            List(&Shape::ByName(Refer(&["a security scheme"]), &List(&Text))),
             "Security requirement that replaces the operation's `security`.",
         )
         .guard(),

@@ -1,6 +1,6 @@
 //! gateway.yaml: settings of the operator.
 
-use diag::shape::{BAD_VALUE, Field, MISSING_KEY, Object, Rule, Shape};
+use diag::shape::{BAD_VALUE, Field, MISSING_KEY, NameKeys, Object, Rule, Shape};
 use diag::{Diagnostic, NodeRef, Sink};
 
 use policy::auth::mtls;
@@ -8,9 +8,10 @@ use policy::forms;
 use policy::guard::validate;
 
 use Field as F;
+use NameKeys::{Define, Refer};
 use Shape::{
-    Any, Bool, Either, Form, Integer, Kinds, List, Map, Name, Several, Sha256, Table, Text,
-    TextOrSecret, Word, WordOrName,
+    Any, Bool, Either, Form, Integer, Kinds, List, Map, Name, NamePattern, Several, Sha256, Table,
+    Text, TextOrSecret, Word, WordOrName,
 };
 
 use super::listener::LISTENER;
@@ -24,7 +25,9 @@ use crate::lints::MOUNT_CONFLICT;
 pub static SHAPE: Shape = Shape::Object(&GATEWAY);
 
 /// Shape of a `consumers_file`.
-pub static CONSUMERS: Shape = Map(&Shape::Object(&CONSUMER));
+pub static CONSUMERS: Shape = CONSUMERS_BY_NAME;
+
+const CONSUMERS_BY_NAME: Shape = Shape::ByName(Define("a consumer"), &Shape::Object(&CONSUMER));
 
 /// Shape of the file named by `acknowledge`.
 pub static ACKNOWLEDGEMENTS: Shape = List(&Shape::Object(&ACKNOWLEDGEMENT));
@@ -38,7 +41,7 @@ static GATEWAY: Object = Object {
         F::optional("owner", Text, "Owner of the project. Default: none."),
         F::optional(
             "apis",
-            Map(&Shape::Object(&API)),
+            Shape::ByName(Define("an API"), &Shape::Object(&API)),
             "OpenAPI documents and their mounts.",
         ),
         F::optional(
@@ -50,22 +53,22 @@ static GATEWAY: Object = Object {
         ),
         F::optional(
             "listeners",
-            Map(&Shape::Object(&LISTENER)),
+            Shape::ByName(Define("a listener"), &Shape::Object(&LISTENER)),
             "Listeners of the gateway.",
         ),
         F::optional(
             "upstreams",
-            Map(&Shape::Object(&UPSTREAM)),
+            Shape::ByName(Define("an upstream"), &Shape::Object(&UPSTREAM)),
             "Services behind the gateway.",
         ),
         F::optional(
             "auth",
-            Map(&Kinds(policy::auth::KINDS)),
+            Shape::ByName(Define("a verifier"), &Kinds(policy::auth::KINDS)),
             "Verifiers of credentials.",
         ),
         F::optional(
             "consumers",
-            Map(&Shape::Object(&CONSUMER)),
+            CONSUMERS_BY_NAME,
             "Callers with their credentials.",
         ),
         F::optional(
@@ -76,12 +79,12 @@ static GATEWAY: Object = Object {
         ),
         F::optional(
             "plans",
-            Map(&Shape::Object(&PLAN)),
+            Shape::ByName(Define("a plan"), &Shape::Object(&PLAN)),
             "Plans by name. The limits of a plan apply to every consumer with that plan and to the members of its groups, on every operation with authentication.",
         ),
         F::optional(
             "policies",
-            Map(&Kinds(policy::KINDS)),
+            Shape::ByName(Define("a policy"), &Kinds(policy::KINDS)),
             "Policies, to which operations refer by name.",
         ),
         F::optional(
@@ -107,7 +110,7 @@ static GATEWAY: Object = Object {
         ),
         F::optional(
             "environments",
-            Map(&Shape::Object(&ENVIRONMENT)),
+            Shape::ByName(Define("an environment"), &Shape::Object(&ENVIRONMENT)),
             "Differences between the environments of the project; `--env` selects one.",
         ),
         F::optional(
@@ -170,7 +173,7 @@ Default: no notice is required.",
         ),
         F::optional(
             "apis",
-            Table(&Integer(0, NOTICE_DAYS_MAX)),
+            Shape::ByName(Refer(&["an API"]), &Integer(0, NOTICE_DAYS_MAX)),
             "Other numbers of days, by API.",
         ),
     ],
@@ -275,7 +278,7 @@ pub static API: Object = Object {
         ),
         F::optional(
             "environments",
-            Several(&Text),
+            Several(&NamePattern("an environment")),
             "Environments that serve the API. Default: all.",
         ),
         F::optional(

@@ -5,7 +5,7 @@ use diag::shape::{Field, Form, Object, Rule, Shape};
 use policy::forms;
 
 use Field as F;
-use Shape::{List, Several, Text, Timeout, True};
+use Shape::{List, NamePattern, Several, Timeout, True};
 
 /// Shape of an invariant file.
 pub static INVARIANTS: Shape = List(&Shape::Object(&INVARIANT));
@@ -61,47 +61,47 @@ static WHERE: Object = Object {
         ),
         F::optional(
             "apis",
-            Several(&Text),
+            Several(&NamePattern("an API")),
             "Names of APIs; `*` stands for any text.",
         ),
         F::optional(
             "operations",
-            Several(&Text),
+            Several(&NamePattern("an operation")),
             "Keys of operations, as `gwc route` prints them; `*` stands for any text.",
         ),
         F::optional(
             "tags",
-            Several(&Text),
+            Several(&NamePattern("a tag")),
             "Tags of operations; `*` stands for any text.",
         ),
         F::optional(
             "owners",
-            Several(&Text),
+            Several(&NamePattern("an owner")),
             "Owners of operations; `*` stands for any text.",
         ),
         F::optional(
             "listeners",
-            Several(&Text),
+            Several(&NamePattern("a listener")),
             "Listeners at which the operation can be reached; `*` stands for any text.",
         ),
         F::optional(
             "upstreams",
-            Several(&Text),
+            Several(&NamePattern("an upstream")),
             "Upstreams that may receive the request, a copy of it, or a `forward_auth` request about it; `*` stands for any text.",
         ),
         F::optional(
             "auth",
-            Several(&Text),
+            Several(&NamePattern("a verifier")),
             "Operations with an alternative of `security` whose credential one of these verifiers checks; `*` stands for any text.",
         ),
         F::optional(
             "policies",
-            Several(&Text),
+            Several(&NamePattern("a policy")),
             "Operations for which one of these policies runs; `*` stands for any text.",
         ),
         F::optional(
             "kinds",
-            Several(&Text),
+            Several(&NamePattern("a kind of policies")),
             "Operations for which a policy of one of these kinds runs, also with `mode: log`.",
         ),
         F::optional(
@@ -136,33 +136,37 @@ static REQUIRE: Object = Object {
         ),
         F::optional(
             "auth",
-            Several(&Text),
+            Several(&NamePattern("a verifier")),
             "Each alternative of `security` has a credential that one of these verifiers checks.",
         ),
-        F::optional("policies", Several(&Text), "All of these policies run."),
+        F::optional(
+            "policies",
+            Several(&NamePattern("a policy")),
+            "All of these policies run.",
+        ),
         F::optional(
             "kinds",
-            Several(&Text),
+            Several(&NamePattern("a kind of policies")),
             "A policy of one of these kinds runs and does more than log.",
         ),
         F::optional(
             "not_kinds",
-            Several(&Text),
+            Several(&NamePattern("a kind of policies")),
             "No policy of one of these kinds runs, such as `cache`.",
         ),
         F::optional(
             "upstreams",
-            Several(&Text),
+            Several(&NamePattern("an upstream")),
             "Only these upstreams receive the request, copies of it, or `forward_auth` requests about it; `*` stands for any text.",
         ),
         F::optional(
             "not_upstreams",
-            Several(&Text),
+            Several(&NamePattern("an upstream")),
             "None of these upstreams receives the request, a copy of it, or a `forward_auth` request about it; `*` stands for any text.",
         ),
         F::optional(
             "listeners",
-            Several(&Text),
+            Several(&NamePattern("a listener")),
             "The operation can be reached only at these listeners; `*` stands for any text.",
         ),
         F::optional("timeout", Timeout, "Greatest timeout of the response head."),

@@ -1,6 +1,6 @@
 //! Shapes and checks that gateway.yaml and documents share.
 
-use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
+use diag::shape::{BAD_VALUE, Field, NameKeys, Object, Rule, Shape};
 use diag::{Diagnostic, NodeRef, Sink, read};
 use policy::forms;
 use policy::limits::CONTRADICTING_LIMITS;
@@ -8,7 +8,7 @@ use policy::limits::CONTRADICTING_LIMITS;
 use crate::reasons;
 
 use Field as F;
-use Shape::{Integer, Kinds, Known, Map, Name, Secret, Size, Text, Timeout, Word};
+use Shape::{Integer, Kinds, Known, Name, Secret, Size, Text, Timeout, Word};
 
 /// Error responses of the gateway, by reason, as gateway.yaml sets them.
 pub const ERRORS: Shape = Known(&reasons::OF_GATEWAY_YAML, &Shape::Object(&ERROR));
@@ -39,7 +39,7 @@ static ERROR: Object = Object {
 };
 
 /// Stores for shared counters and caches.
-pub(crate) const STORES: Shape = Map(&Kinds(STORE_KINDS));
+pub(crate) const STORES: Shape = Shape::ByName(NameKeys::Define("a store"), &Kinds(STORE_KINDS));
 
 /// Kinds of stores.
 pub const STORE_KINDS: &[diag::shape::Variant] = &[diag::shape::Variant {

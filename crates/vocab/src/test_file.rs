@@ -3,11 +3,12 @@
 
 use std::net::IpAddr;
 
-use diag::shape::{Field, Form, Object, Rule, Shape};
+use diag::shape::{Field, Form, NameKeys, Object, Rule, Shape};
 use policy::forms;
 
 use Field as F;
-use Shape::{Either, Integer, Keyed, List, Several, Table, Text, Word};
+use NameKeys::Refer;
+use Shape::{Either, Integer, Keyed, List, NamePattern, Several, Text, Word};
 
 /// Shape of a test file.
 pub static TESTS: Shape = List(&Shape::Object(&TEST));
@@ -50,12 +51,12 @@ static TEST: Object = Object {
         ),
         F::optional(
             "credentials",
-            Table(&Word(&["valid", "forged"])),
+            Shape::ByName(Refer(&["a security scheme"]), &Word(&["valid", "forged"])),
             "Credentials by the name of their security scheme: one that its verifier accepts, or an unknown one.",
         ),
         F::optional(
             "consumer",
-            Text,
+            NamePattern("a consumer"),
             "Consumer that owns the valid credentials. Default: one without groups, claims and plan.",
         ),
         F::optional(
@@ -65,7 +66,7 @@ static TEST: Object = Object {
         ),
         F::optional(
             "listener",
-            Text,
+            NamePattern("a listener"),
             "Listener that receives the request. Default: by the scheme, address and port of the URL.",
         ),
         F::optional(
@@ -75,7 +76,7 @@ static TEST: Object = Object {
         ),
         F::optional(
             "assume",
-            Table(&Word(ANSWERS)),
+            Shape::ByName(Refer(&["a policy", "a verifier"]), &Word(ANSWERS)),
             "Answers of other services, by the name of the policy or verifier that calls the \
             service. Default: none; the decision is then `depends`.",
         ),
@@ -119,17 +120,25 @@ static EXPECT: Object = Object {
         ),
         F::optional(
             "operation",
-            Text,
+            NamePattern("an operation"),
             "Key of the operation that the request matches, as `gwc route` prints it.",
         ),
-        F::optional("mount", Text, "Mount of the operation."),
-        F::optional("consumer", Text, "Consumer that the credentials identify."),
+        F::optional("mount", NamePattern("a mount"), "Mount of the operation."),
+        F::optional(
+            "consumer",
+            NamePattern("a consumer"),
+            "Consumer that the credentials identify.",
+        ),
         F::optional(
             "policies",
-            List(&Text),
+            List(&NamePattern("a policy")),
             "Policies that ran, in their order, including the one that ended the chain.",
         ),
-        F::optional("upstream", Text, "Upstream that receives the request."),
+        F::optional(
+            "upstream",
+            NamePattern("an upstream"),
+            "Upstream that receives the request.",
+        ),
         F::optional(
             "sent",
             Shape::Object(&SENT),

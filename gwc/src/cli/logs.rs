@@ -19,6 +19,10 @@ use crate::release::links;
 const HAR_MAX: u64 = 256 << 20;
 /// Default host of requests whose log entry has no host.
 const HOST: &str = "gateway";
+/// First bytes of a gzip file (RFC 1952 §2.3.1).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Number of bytes by which a HAR file is recognised.
+const START_MAX: usize = 256;
 /// Size of the buffer for a log, in bytes.
 const BUFFER: usize = 256 << 10;
 
@@ -124,19 +128,57 @@ pub(super) fn requests(count: u64) -> String {
 }
 
 /// Counts the requests of one log file, or of standard input (`-`).
+///
+/// # Errors
+/// Returns an error if the log cannot be read, or has lines, but none with a request.
 fn read(log: &Path, replay: &mut Replay<'_>) -> io::Result<()> {
+    let (requests, unread) = replay.progress();
     if log == Path::new("-") {
-        return lines(io::stdin().lock(), replay);
+        plain_or_compressed(io::stdin().lock(), false, replay)?;
+    } else {
+        let name = log.file_name().unwrap_or_default().to_string_lossy();
+        let is_har = name.trim_end_matches(".gz").ends_with(".har");
+        plain_or_compressed(File::open(log)?, is_har, replay)?;
     }
-    let file = File::open(log)?;
-    match log.extension().and_then(|extension| extension.to_str()) {
-        Some("har") => archive(file, replay),
-        Some("gz") => {
-            let text = MultiGzDecoder::new(BufReader::new(file));
-            lines(BufReader::with_capacity(BUFFER, text), replay)
-        }
-        _ => lines(BufReader::with_capacity(BUFFER, file), replay),
+    let (requests_now, unread_now) = replay.progress();
+    match requests_now == requests && unread_now > unread {
+        true => Err(invalid("no line has a request in a known format")),
+        false => Ok(()),
     }
+}
+
+/// Counts the requests of a log. A log that begins with the magic number of gzip is compressed.
+fn plain_or_compressed(log: impl Read, is_har: bool, replay: &mut Replay<'_>) -> io::Result<()> {
+    let mut log = BufReader::with_capacity(BUFFER, log);
+    let magic = begin(&mut log, GZIP_MAGIC.len())?;
+    let is_compressed = magic == GZIP_MAGIC;
+    let log = io::Cursor::new(magic).chain(log);
+    if is_compressed {
+        let text = BufReader::with_capacity(BUFFER, MultiGzDecoder::new(log));
+        return text_log(text, is_har, replay);
+    }
+    text_log(log, is_har, replay)
+}
+
+/// Counts the requests of a HAR file, or of lines.
+fn text_log(mut log: impl BufRead, is_har: bool, replay: &mut Replay<'_>) -> io::Result<()> {
+    let start = begin(&mut log, START_MAX)?;
+    if is_har || har::is_begun(&start) {
+        return archive(io::Cursor::new(&start[..]).chain(log), is_har, replay);
+    }
+    let without_mark = har::without_mark(&start);
+    lines(without_mark.chain(log), replay)
+}
+
+/// Reads up to `length` bytes. Fewer: the log is shorter.
+fn begin(log: &mut impl BufRead, length: usize) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    log.take(length as u64).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 /// Counts the request of each line. A line of more than [`LINE_MAX`] bytes counts as unreadable.
@@ -180,15 +222,19 @@ fn skip_line(log: &mut impl BufRead) -> io::Result<()> {
     }
 }
 
-/// Counts each request of a HAR file.
-fn archive(file: File, replay: &mut Replay<'_>) -> io::Result<()> {
+/// Counts each request of a HAR file. A log that only begins as a HAR file is read by lines, unless
+/// its name is that of a HAR file (`is_har`).
+fn archive(file: impl Read, is_har: bool, replay: &mut Replay<'_>) -> io::Result<()> {
     let mut text = Vec::new();
     file.take(HAR_MAX + 1).read_to_end(&mut text)?;
-    let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why);
     if text.len() as u64 > HAR_MAX {
         return Err(invalid("the file has more than 256 MiB"));
     }
-    let requests = har::read(&text).ok_or_else(|| invalid("this is not a HAR file"))?;
+    let requests = match har::read(&text) {
+        Some(requests) => requests,
+        None if is_har => return Err(invalid("this is not a HAR file")),
+        None => return lines(har::without_mark(&text), replay),
+    };
     for request in requests {
         match request {
             Some(request) => replay.add(&request),

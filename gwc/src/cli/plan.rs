@@ -610,7 +610,7 @@ pub(super) fn checked_plan(mut plan: Plan) -> anyhow::Result<Plan> {
 }
 
 fn write(file: &std::path::Path, document: &Value) -> anyhow::Result<()> {
-    let text = serde_json::to_string_pretty(document)?;
-    output(file, (text + "\n").as_bytes())
+    let text = diag::json::pretty(document) + "\n";
+    output(file, text.as_bytes())
         .map_err(|error| Failure::new(Exit::INPUT, "output", format!("{error:#}")).into())
 }

@@ -351,7 +351,7 @@ pub(super) fn verbatim(text: &str) {
 
 /// Writes a result as JSON.
 pub(super) fn json(value: &Value) {
-    result(&serde_json::to_string_pretty(value).unwrap_or_default());
+    result(&diag::json::pretty(value));
 }
 
 /// Creates a JSON document with the fields that all documents have.

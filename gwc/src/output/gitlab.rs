@@ -35,5 +35,5 @@ pub fn render(report: &Report<'_>) -> String {
             })
         })
         .collect();
-    serde_json::to_string_pretty(&issues).unwrap_or_default()
+    diag::json::pretty(&Value::from(issues))
 }

@@ -11,7 +11,7 @@ use model::series::SERIES_MAX;
 /// Renders the report as JSON text.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
-    serde_json::to_string_pretty(&document(report)).unwrap_or_default()
+    diag::json::pretty(&document(report))
 }
 
 /// Returns the report as a JSON value.

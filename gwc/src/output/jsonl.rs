@@ -7,5 +7,7 @@ use super::report::Report;
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let lines = json::findings(report).into_iter();
-    lines.map(|finding| format!("{finding}\n")).collect()
+    lines
+        .map(|finding| diag::json::line(&finding) + "\n")
+        .collect()
 }

@@ -78,6 +78,51 @@ fn blank_character_in_a_name_is_refused() {
 }
 
 #[test]
+fn formats_for_programs_escape_invisible_characters() {
+    let project = committed();
+    let texts = ESCAPES.concat();
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        &format!("operationId: listOrders, summary: \"a{texts}b\","),
+    );
+    project.write(
+        "tests.yaml",
+        format!("- {{name: t, request: GET /orders, expect: {{reason: \"a{texts}b\"}}}}\n"),
+    );
+    let gateway = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!("{gateway}tests: [tests.yaml]\nowner: \"x{texts}\"\n"),
+    );
+    let seen = |c: char| !matches!(c, '\n' | '\t') && diag::text::is_invisible(c);
+    let mut checked = 0;
+    for (arguments, formats) in [
+        (
+            &["plan", "--against", "git:main"][..],
+            &["json", "jsonl", "sarif", "gitlab"][..],
+        ),
+        (&["lint"], &["json", "jsonl", "sarif", "gitlab"]),
+        (&["test"], &["json", "tap", "junit"]),
+    ] {
+        for format in formats {
+            let ended = project.run(&[arguments, &["--format", format]].concat());
+            assert!(
+                !ended.out.contains(seen),
+                "{arguments:?} {format}: {:?}",
+                ended.out
+            );
+            let is_whole = ESCAPES.iter().all(|escape| ended.out.contains(escape));
+            checked += usize::from(is_whole);
+        }
+    }
+    // The texts are in both formats of the plan and in the results of tests.
+    assert!(checked >= 2, "{checked}");
+    let tap = project.run(&["test", "--format", "tap"]).out;
+    assert!(tap.contains("\\\\u{202e}"), "{tap}");
+}
+
+#[test]
 fn invisible_character_in_a_text_is_shown_escaped() {
     let project = committed();
     let summary: String = ESCAPES.concat();

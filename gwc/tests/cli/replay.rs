@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use crate::project::{Ended, Project};
+use crate::project::{self, Ended, Project};
 
 const GATEWAY: &str = "version: 1
 name: shop
@@ -121,6 +121,10 @@ fn each_format_gives_the_same_counts() {
             "[2026-10-10T13:55:36.000Z] \"GET {target} HTTP/2\" 200 - 0 5 1 0 \"-\" \"curl\" \"id\" \"a.test\" \"-\""
         )
     };
+    let nginx_json = |target: &str| {
+        json!({"remote_addr": "192.0.2.1", "request": format!("GET {target} HTTP/1.1"), "host": "a.test", "status": "200"})
+            .to_string()
+    };
     let entries: Vec<Value> = log(str::to_owned)
         .lines()
         .map(|target| json!({"request": {"method": "GET", "url": format!("https://a.test{target}")}}))
@@ -128,18 +132,37 @@ fn each_format_gives_the_same_counts() {
     project.write("gwd.log", log(of_gwd));
     project.write("nginx.log", log(nginx));
     project.write("envoy.log", log(envoy));
-    project.write("page.har", json!({"log": {"entries": entries}}).to_string());
-    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-    packed.write_all(log(of_gwd).as_bytes()).unwrap();
-    project.write("gwd.log.1.gz", packed.finish().unwrap());
+    project.write("nginx-json.log", log(nginx_json));
+    let har = json!({"log": {"entries": entries}}).to_string();
+    project.write("page.har", &har);
+    project.write("marked.har", format!("\u{feff}{har}"));
+    project.write("marked.log", format!("\u{feff}{}", log(of_gwd)));
+    let packed = |text: &str| {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(text.as_bytes()).unwrap();
+        packed.finish().unwrap()
+    };
+    project.write("gwd.log.1.gz", packed(&log(of_gwd)));
+    project.write("page.har.gz", packed(&har));
     for name in [
         "gwd.log",
         "nginx.log",
+        "nginx-json.log",
         "envoy.log",
         "page.har",
+        "marked.har",
+        "marked.log",
         "gwd.log.1.gz",
+        "page.har.gz",
     ] {
         assert_eq!(counts(&replay(&project, name, &[])), EXPECTED, "{name}");
+        let file = std::fs::File::open(project.file(name)).unwrap();
+        let mut command = project::command(project.path());
+        command.args(["replay", "-", "--old", "old", "--new", "new"]);
+        command
+            .args(["--listener", "inner", "--format", "json"])
+            .stdin(file);
+        assert_eq!(counts(&project::run(&mut command)), EXPECTED, "{name}");
     }
 }
 
@@ -199,10 +222,10 @@ fn plan_counts_the_requests_of_a_log() {
     let project = compared();
     project.write("new/gwd.log", log(of_gwd));
     let plan = |format: &str| {
-        let mut command = crate::project::command(&project.file("new"));
+        let mut command = project::command(&project.file("new"));
         let logs = ["--replay", "gwd.log", "--format", format];
         command.args([&["plan", "--against", "../old"], &logs[..]].concat());
-        crate::project::run(&mut command).with(0)
+        project::run(&mut command).with(0)
     };
     let sentence = "logs: 15 of 28 requests would be treated differently, or may be: 1 refused, \
         2 served, 3 moved, 4 changed, 5 undetermined";
@@ -239,6 +262,17 @@ fn unreadable_lines_are_counted_and_shown_as_text() {
         project.run(&[&["replay", log, "--old", "old", "--new", "new"], options].concat())
     };
     run("page.har", &[]).with(65);
+    // No line has a request.
+    for text in [
+        "not a request\n",
+        "{\"status\": 400}\n\n",
+        "{\"log\": {\"a\": 1}}\n",
+    ] {
+        project.write("other.log", text);
+        run("other.log", &[]).with(65);
+    }
+    project.write("empty.log", "\n");
+    run("empty.log", &[]).with(0);
     run("missing.log", &[]).with(65);
     run("gwd.log", &["--listener", "none"]).with(64);
     let text = run("gwd.log", &[]).with(0).out;
@@ -306,10 +340,10 @@ fn removed_operation_names_the_consumers_of_the_log() {
     project.write("gwd.log", log.concat());
     project.write("new/gwd.log", project.read("gwd.log"));
     let plan = |format: &str| {
-        let mut command = crate::project::command(&project.file("new"));
+        let mut command = project::command(&project.file("new"));
         let logs = ["--replay", "gwd.log", "--format", format];
         command.args([&["plan", "--against", "../old"], &logs[..]].concat());
-        crate::project::run(&mut command).with(0)
+        project::run(&mut command).with(0)
     };
     let document = plan("json").json("plan/v1");
     let changes = document["changes"].as_array().expect("a list").iter();

@@ -59,7 +59,7 @@ fn has_secret(object: &Object) -> bool {
     fn is_secret(shape: &Shape) -> bool {
         match shape {
             Shape::Secret => true,
-            Shape::Map(inner) => is_secret(inner),
+            Shape::Map(inner) | Shape::ByName(_, inner) => is_secret(inner),
             Shape::Object(inner) => has_secret(inner),
             _ => false,
         }

@@ -449,7 +449,8 @@ fn running(shape: &Shape, words: &mut BTreeSet<&'static str>) {
         Shape::Map(value)
         | Shape::Table(value)
         | Shape::Keyed(_, value)
-        | Shape::Known(_, value) => running(value, words),
+        | Shape::Known(_, value)
+        | Shape::ByName(_, value) => running(value, words),
         Shape::Either(shapes) => shapes.iter().for_each(|shape| running(shape, words)),
         Shape::Object(own) => object(own, words),
         Shape::Kinds(variants) => {

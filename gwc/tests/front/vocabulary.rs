@@ -119,11 +119,21 @@ fn smallest(shape: &Shape) -> Value {
         Shape::Integer(least, _) => return json!(least),
         Shape::List(_) => return json!([]),
         Shape::Several(item) => return json!([smallest(item)]),
-        Shape::Map(_) | Shape::Table(_) | Shape::Keyed(..) | Shape::Known(..) => return json!({}),
+        Shape::Map(_)
+        | Shape::Table(_)
+        | Shape::Keyed(..)
+        | Shape::Known(..)
+        | Shape::ByName(..) => return json!({}),
         Shape::Object(object) => return filled(object, None),
         Shape::Kinds(variants) => return filled(variants[0].object, Some(variants[0].kind)),
         Shape::Either(shapes) => return smallest(&shapes[0]),
-        Shape::Any | Shape::Text | Shape::TextOrSecret | Shape::Form(_) | Shape::Name(_) => "x",
+        Shape::Any
+        | Shape::Text
+        | Shape::TextOrSecret
+        | Shape::Form(_)
+        | Shape::NamePattern(_)
+        | Shape::Expression(_)
+        | Shape::Name(_) => "x",
         Shape::Secret => "${env:GWS_X}",
         Shape::Duration | Shape::Timeout => "1s",
         Shape::Rate => "1/s",
@@ -168,7 +178,9 @@ fn later(shape: &Shape, found: &mut Vec<Written>) {
     };
     match shape {
         Shape::List(item) | Shape::Several(item) => wrap(item, &|value| json!([value])),
-        Shape::Map(value) | Shape::Table(value) => wrap(value, &|value| json!({"x": value})),
+        Shape::Map(value) | Shape::Table(value) | Shape::ByName(_, value) => {
+            wrap(value, &|value| json!({"x": value}))
+        }
         Shape::Keyed(_, value) => wrap(value, &|value| json!({"x": value})),
         Shape::Known(keys, value) => wrap(value, &|value| json!({(keys.known)()[0]: value})),
         Shape::Either(shapes) => shapes.iter().for_each(|shape| wrap(shape, &|value| value)),
@@ -295,6 +307,7 @@ fn is_scalar(shape: &Shape) -> bool {
         | Shape::Table(_)
         | Shape::Keyed(..)
         | Shape::Known(..)
+        | Shape::ByName(..)
         | Shape::Object(_)
         | Shape::Kinds(_) => false,
         Shape::Either(shapes) => shapes.iter().any(is_scalar),
@@ -319,7 +332,8 @@ fn collect_objects(shape: &'static Shape, found: &mut Vec<&'static Object>) {
         | Shape::Map(inner)
         | Shape::Table(inner)
         | Shape::Keyed(_, inner)
-        | Shape::Known(_, inner) => collect_objects(inner, found),
+        | Shape::Known(_, inner)
+        | Shape::ByName(_, inner) => collect_objects(inner, found),
         Shape::Either(shapes) => shapes.iter().for_each(|one| collect_objects(one, found)),
         _ => {}
     }

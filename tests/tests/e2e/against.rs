@@ -183,6 +183,50 @@ fn body_of_a_test_is_sent_and_validated() {
 }
 
 #[test]
+fn body_that_two_steps_refuse_has_the_reason_of_gwd() {
+    let described = "post: {operationId: create, x-gateway: {policies: [waf], validate: {request: block}}, requestBody: {required: true, content: {application/json: {schema: {type: object, properties: {a: {type: string}}}}}},";
+    let document = DOCUMENT.replace("post: {operationId: create,", described);
+    let test = |name: &str, body: &str, reason: &str| {
+        format!(
+            "- {{name: {name}, request: POST /orders, headers: {{content-type: application/json}}, credentials: {{key: valid}}, consumer: acme, body: '{body}', expect: {{status: 400, reason: {reason}}}}}\n"
+        )
+    };
+    // Both steps refuse the first three bodies. The last one is only invalid.
+    let tests = [
+        test("deep", r#"{"a":[[[[[]]]]]}"#, "threat_detected"),
+        test("trailing", r#"{"a":"a"} x"#, "threat_detected"),
+        test(
+            "long",
+            r#"{"a":1, "b":"aaaaaaaaaaaaaaaaaaaaaaaaa"}"#,
+            "threat_detected",
+        ),
+        test("invalid", r#"{"a":1}"#, "request_invalid"),
+    ];
+    let world = World::of(&document, &tests.concat());
+    let mut gateway = world.project.read("gateway.yaml");
+    gateway.extend(b"policies: {waf: {kind: threat, json: {depth: 3, string_bytes: 20B}}}\n");
+    world.project.write("gateway.yaml", gateway);
+    world.project.apply();
+    let secrets = world.certificates.path().display().to_string();
+    let options = Options::of(&world.project).listeners(&["public", "secure"]);
+    let gateway = options.arguments(&["--secret-dir", &secrets]).start();
+    let url = format!("http://{}", gateway.listener("public"));
+    let key = ["--credential", "key=env:ORDERS_KEY", "--unsafe-methods"];
+    // On a busy machine, gwd compiles the validator longer than a request waits for it.
+    wait::until("a compiled validator", || {
+        let ended = world.test(&url, &[&key[..], &["--name", "invalid"]].concat());
+        (!ended.stdout.contains("validator_unavailable")).then_some(())
+    });
+    let ended = world.test(&url, &key);
+    let out = &ended.succeeds().stdout;
+    assert!(out.contains("4 passed, 0 failed"), "{out}");
+    // gwc decides as gwd does.
+    let ended = Ended::of(world.project.command().arg("test"));
+    let out = &ended.succeeds().stdout;
+    assert!(out.contains("4 passed, 0 failed"), "{out}");
+}
+
+#[test]
 fn differences_of_a_running_gateway_fail_tests() {
     let world = World::new();
     let secrets = world.certificates.path().display().to_string();

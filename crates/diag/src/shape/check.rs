@@ -3,7 +3,7 @@
 use super::lints::{
     BAD_VALUE, EMPTY_KEY, MISSING_KEY, NOT_AVAILABLE, UNIT_MISSING, UNKNOWN_KEY, WRONG_TYPE,
 };
-use super::{Field, Form, KnownKeys, Need, Object, Rule, Shape, Variant, read_date};
+use super::{Field, Form, KnownKeys, NameKeys, Need, Object, Rule, Shape, Variant, read_date};
 use crate::diagnostic::{Diagnostic, Level};
 use crate::read::{self, Wrong, WrongKind};
 use crate::sink::Sink;
@@ -43,8 +43,12 @@ impl Checker<'_> {
             Shape::Any => true,
             Shape::Bool => node.as_bool().is_some() || wrong_type(node, "`true` or `false`", sink),
             Shape::True => node.as_bool() == Some(true) || wrong_type(node, "`true`", sink),
-            Shape::Text | Shape::Name(_) | Shape::WordOrName(..) => check_text(node, sink),
-            Shape::Form(form) => check_text(node, sink) && check_form(node, form, sink),
+            Shape::Text | Shape::Name(_) | Shape::NamePattern(_) | Shape::WordOrName(..) => {
+                check_text(node, sink)
+            }
+            Shape::Form(form) | Shape::Expression(form) => {
+                check_text(node, sink) && check_form(node, form, sink)
+            }
             Shape::Secret => check_secret(node, sink),
             Shape::TextOrSecret => match node.as_str() {
                 Some(text) if text.starts_with("${") => check_secret(node, sink),
@@ -78,8 +82,12 @@ impl Checker<'_> {
                 }
                 self.list(node, item)
             }
-            Shape::Map(value) => self.map(node, value, &is_key_name),
-            Shape::Table(value) => self.map(node, value, &|_, _, _| true),
+            Shape::Map(value) | Shape::ByName(NameKeys::Define(_), value) => {
+                self.map(node, value, &is_key_name)
+            }
+            Shape::Table(value) | Shape::ByName(NameKeys::Refer(_), value) => {
+                self.map(node, value, &|_, _, _| true)
+            }
             Shape::Keyed(form, value) => self.map(node, value, &|key, span, sink| {
                 (form.fits)(key) || bad_form(key, span, form, sink)
             }),
@@ -576,6 +584,7 @@ pub fn fits(node: NodeRef<'_>, shape: &Shape) -> bool {
         | Shape::Table(_)
         | Shape::Keyed(..)
         | Shape::Known(..)
+        | Shape::ByName(..)
         | Shape::Object(_)
         | Shape::Kinds(_) => node.is_map(),
         Shape::Bool | Shape::True => node.as_bool().is_some(),
@@ -586,13 +595,16 @@ pub fn fits(node: NodeRef<'_>, shape: &Shape) -> bool {
 fn expectation(shape: &Shape) -> String {
     match shape {
         Shape::List(_) | Shape::Several(_) => "a list".into(),
-        Shape::Map(_) | Shape::Table(_) | Shape::Keyed(..) | Shape::Known(..) | Shape::Kinds(_) => {
-            "a map".into()
-        }
+        Shape::Map(_)
+        | Shape::Table(_)
+        | Shape::Keyed(..)
+        | Shape::Known(..)
+        | Shape::ByName(..)
+        | Shape::Kinds(_) => "a map".into(),
         Shape::Object(object) => format!("a map ({})", object.what),
         Shape::Bool => "`true` or `false`".into(),
         Shape::True => "`true`".into(),
-        Shape::Form(form) => form.what.into(),
+        Shape::Form(form) | Shape::Expression(form) => form.what.into(),
         Shape::Word(words) => suggest::one_of(words.iter().copied(), 8),
         _ => "a text".into(),
     }

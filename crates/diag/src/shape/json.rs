@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Need, Object, Rule, Shape, Variant};
+use super::{NameKeys, Need, Object, Rule, Shape, Variant};
 
 const VARIABLE: &str = r"\$\{var:[A-Za-z0-9_]+\}";
 const SECRET: &str = r"\$\{(env:[A-Za-z0-9_]+|file:/[^}]*)\}";
@@ -21,8 +21,8 @@ pub fn json_schema(shape: &Shape) -> Value {
         Shape::Any => json!({}),
         Shape::Bool => or_variable(&json!({"type": "boolean"})),
         Shape::True => or_variable(&json!({"const": true})),
-        Shape::Text => scalar_or(&[VARIABLE, LITERAL]),
-        Shape::Form(form) => pattern(&[form.pattern, VARIABLE]),
+        Shape::Text | Shape::NamePattern(_) => scalar_or(&[VARIABLE, LITERAL]),
+        Shape::Form(form) | Shape::Expression(form) => pattern(&[form.pattern, VARIABLE]),
         Shape::Name(what) => {
             let mut schema = pattern(&[NAME, VARIABLE]);
             schema["description"] = format!("the name of {what}").into();
@@ -53,8 +53,8 @@ pub fn json_schema(shape: &Shape) -> Value {
         Shape::Partly(runs, later) => words_schema(runs.iter().chain(*later).copied()),
         Shape::List(item) => json!({"type": "array", "items": json_schema(item)}),
         Shape::Several(item) => json!({"type": "array", "items": json_schema(item), "minItems": 1}),
-        Shape::Map(value) => map_schema(&[NAME], value),
-        Shape::Table(value) => {
+        Shape::Map(value) | Shape::ByName(NameKeys::Define(_), value) => map_schema(&[NAME], value),
+        Shape::Table(value) | Shape::ByName(NameKeys::Refer(_), value) => {
             json!({"type": "object", "additionalProperties": json_schema(value)})
         }
         Shape::Keyed(form, value) => map_schema(&[form.pattern], value),

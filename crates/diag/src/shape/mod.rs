@@ -17,7 +17,7 @@ pub use json::{json_schema, merge_patch};
 pub use lints::{
     BAD_VALUE, EMPTY_KEY, MISSING_KEY, NOT_AVAILABLE, UNIT_MISSING, UNKNOWN_KEY, WRONG_TYPE,
 };
-pub use names::names;
+pub use names::{Name, Role, names, names_in, names_of};
 
 use crate::diagnostic::Lint;
 use crate::sink::Sink;
@@ -42,6 +42,11 @@ pub enum Shape {
     TextOrSecret,
     /// A name that is defined elsewhere. The string is its kind (`an upstream`).
     Name(&'static str),
+    /// Text that is compared with the names of a kind. In some of these texts, `*` stands for any
+    /// text.
+    NamePattern(&'static str),
+    /// An expression in CEL with a format. Its strings may contain names.
+    Expression(&'static Form),
     /// An integer in a range.
     Integer(i64, i64),
     /// A duration; see [`crate::read::duration_ms`].
@@ -72,6 +77,8 @@ pub enum Shape {
     Several(&'static Self),
     /// A map from names (letters, digits, `-`, `_`, `.`) to this shape.
     Map(&'static Self),
+    /// A map whose keys are names: they define the names, or refer to definitions.
+    ByName(NameKeys, &'static Self),
     /// A map from any strings (such as variable names) to this shape.
     Table(&'static Self),
     /// A map from strings with a format (such as header names) to this shape.
@@ -84,6 +91,15 @@ pub enum Shape {
     Kinds(&'static [Variant]),
     /// The first of these shapes that fits the type of the node (list, map or scalar).
     Either(&'static [Self]),
+}
+
+/// Keys of a map that are names.
+#[derive(Clone, Copy, Debug)]
+pub enum NameKeys {
+    /// The keys define names of this kind. They consist of letters, digits, `-`, `_` and `.`.
+    Define(&'static str),
+    /// Each key refers to a name of one of these kinds.
+    Refer(&'static [&'static str]),
 }
 
 /// Format of a string.

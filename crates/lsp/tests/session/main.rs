@@ -2,6 +2,7 @@
 
 mod invariants;
 mod random;
+mod renames;
 
 use std::path::Path;
 use std::rc::Rc;

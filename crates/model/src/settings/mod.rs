@@ -261,10 +261,10 @@ pub fn read(
     for listener in &listeners {
         names.define(Kind::Listener, &listener.value.name, listener.span);
     }
-    names.resolve_all(None, root, &vocab::gateway::SHAPE, sink);
+    names.resolve_all(root, &vocab::gateway::SHAPE, sink);
     plans::mark_grouped(root, &names);
     if let Some(consumers) = consumers_file {
-        names.resolve_all(None, consumers, &vocab::gateway::CONSUMERS, sink);
+        names.resolve_all(consumers, &vocab::gateway::CONSUMERS, sink);
     }
     let defaults = defaults(root, &names, sink);
     let from_servers = defaults.upstream.as_ref().is_some_and(|name| {

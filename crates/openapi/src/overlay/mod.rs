@@ -13,10 +13,10 @@ use sources::project::files::{Document, Files};
 
 mod edit;
 pub mod lints;
-mod plain;
+pub mod plain;
 mod read;
 mod steps;
-mod target;
+pub mod target;
 
 use edit::{EditedDocument, Wrong};
 use lints::{OVERLAY_APPENDS_LIST, OVERLAY_MATCHES_NOTHING, OVERLAY_MISMATCH};

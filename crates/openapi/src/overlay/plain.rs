@@ -1,6 +1,8 @@
 //! Plain selectors of a JSONPath: names, indexes and wildcards, such as `$.paths['/orders'].*`.
 //! Plain selectors are resolved directly in the tree. Each visited value counts as one step.
 
+use std::ops::Range;
+
 use diag::{NodeId, NodeRef};
 
 use super::edit::EditedDocument;
@@ -9,7 +11,7 @@ use super::target::{Path, Step};
 
 /// Selector of the plain part of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Selector {
+pub enum Selector {
     /// Step to one member of a map or one item of a list.
     One(Step),
     /// Every member or item.
@@ -19,10 +21,23 @@ pub(super) enum Selector {
 /// Splits a target into the selectors of its plain part, and the text that follows it. `None` if
 /// the text does not begin with `$`.
 pub(super) fn split(text: &str) -> Option<(Vec<Selector>, &str)> {
+    let (selectors, rest) = located(text)?;
+    let selectors = selectors.into_iter().map(|(selector, _)| selector);
+    Some((selectors.collect(), rest))
+}
+
+/// Selector with its byte range in the target.
+pub type Located = (Selector, Range<usize>);
+
+/// Splits a target into the selectors of its plain part, each with its byte range in the target,
+/// and the text that follows them. `None` if the text does not begin with `$`.
+#[must_use]
+pub fn located(text: &str) -> Option<(Vec<Located>, &str)> {
     let mut rest = text.strip_prefix('$')?;
     let mut selectors = Vec::new();
     while let Some((selector, behind)) = one(rest) {
-        selectors.push(selector);
+        let range = text.len() - rest.len()..text.len() - behind.len();
+        selectors.push((selector, range));
         rest = behind;
     }
     Some((selectors, rest))

@@ -24,7 +24,7 @@ pub(super) type Path = Vec<Step>;
 
 /// Step of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Step {
+pub enum Step {
     Key(Box<str>),
     Index(usize),
 }

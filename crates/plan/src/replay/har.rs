@@ -29,7 +29,7 @@ struct Request {
 /// request whose URL is not absolute is `None` in the list.
 #[must_use]
 pub fn read(text: &[u8]) -> Option<Vec<Option<LoggedRequest<'static>>>> {
-    let har: Har = serde_json::from_slice(text).ok()?;
+    let har: Har = serde_json::from_slice(without_mark(text)).ok()?;
     let entries = har.log.entries.into_iter();
     let requests = entries.map(|entry| {
         let url: http::Uri = entry.request.url.parse().ok()?;
@@ -41,6 +41,25 @@ pub fn read(text: &[u8]) -> Option<Vec<Option<LoggedRequest<'static>>>> {
         })
     });
     Some(requests.collect())
+}
+
+/// True if a text begins as a HAR file: with an object whose first key is `log`, an object.
+#[must_use]
+pub fn is_begun(text: &[u8]) -> bool {
+    let mut rest = without_mark(text);
+    for token in [&b"{"[..], b"\"log\"", b":", b"{"] {
+        match rest.trim_ascii_start().strip_prefix(token) {
+            Some(behind) => rest = behind,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// Text without the byte order mark at its beginning.
+#[must_use]
+pub fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -59,5 +78,25 @@ mod tests {
         assert_eq!(requests[1], None);
         assert_eq!(read(b"{}"), None);
         assert_eq!(read(b""), None);
+    }
+
+    #[test]
+    fn beginning_of_a_har_file_is_known() {
+        for begun in [
+            "{\"log\":{",
+            " { \"log\" :\n{\"entries\"",
+            "\u{feff}{\"log\": {}",
+        ] {
+            assert!(is_begun(begun.as_bytes()), "{begun}");
+        }
+        for other in [
+            "",
+            "{",
+            "{\"log\": \"text\"}",
+            "{\"method\": \"GET\"}",
+            "{}",
+        ] {
+            assert!(!is_begun(other.as_bytes()), "{other}");
+        }
     }
 }

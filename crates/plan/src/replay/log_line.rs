@@ -58,12 +58,15 @@ struct Fields<'l> {
     reason: Option<Cow<'l, str>>,
     #[serde(borrow, default, deserialize_with = "text")]
     client_ip: Option<Cow<'l, str>>,
-    #[serde(borrow, alias = "method", alias = "request_method")]
-    http_method: Cow<'l, str>,
+    #[serde(borrow, default, alias = "method", alias = "request_method")]
+    http_method: Option<Cow<'l, str>>,
     #[serde(borrow, default, alias = "authority", alias = ":authority")]
     host: Option<Cow<'l, str>>,
-    #[serde(borrow, alias = "request_uri", alias = "uri")]
-    path: Cow<'l, str>,
+    #[serde(borrow, default, alias = "request_uri", alias = "uri")]
+    path: Option<Cow<'l, str>>,
+    /// Request line, NGINX's variable `request`. Other fields take precedence.
+    #[serde(borrow, default, deserialize_with = "text")]
+    request: Option<Cow<'l, str>>,
     #[serde(borrow, default)]
     query: Option<Cow<'l, str>>,
     #[serde(default, deserialize_with = "ratio")]
@@ -81,9 +84,20 @@ pub fn read(line: &[u8]) -> Option<LoggedRequest<'_>> {
 
 fn of_json(line: &[u8]) -> Option<LoggedRequest<'_>> {
     let fields: Fields<'_> = serde_json::from_slice(line).ok()?;
+    let (method, path) = match (fields.http_method, fields.path) {
+        (Some(method), Some(path)) => (method, path),
+        (method, path) => {
+            let line = fields.request.as_deref().and_then(request_line);
+            let (own_method, own_path) = line?;
+            let method = method.unwrap_or_else(|| own_method.to_owned().into());
+            (method, path.unwrap_or_else(|| own_path.to_owned().into()))
+        }
+    };
     let target = match fields.query {
-        Some(query) if !query.is_empty() => Cow::Owned(format!("{}?{query}", fields.path)),
-        Some(_) | None => fields.path,
+        Some(query) if !query.is_empty() && !path.contains('?') => {
+            Cow::Owned(format!("{path}?{query}"))
+        }
+        Some(_) | None => path,
     };
     Some(LoggedRequest {
         listener: fields.listener,
@@ -92,7 +106,7 @@ fn of_json(line: &[u8]) -> Option<LoggedRequest<'_>> {
         scope: fields.scope,
         reason: fields.reason,
         client_ip: fields.client_ip,
-        method: fields.http_method,
+        method,
         host: fields.host,
         target,
         sample_ratio: fields.sample_ratio,
@@ -160,6 +174,14 @@ fn text<'l, D: Deserializer<'l>>(field: D) -> Result<Option<Cow<'l, str>>, D::Er
     field.deserialize_any(Text)
 }
 
+/// Method and target of a request line (RFC 9112 §3).
+fn request_line(line: &str) -> Option<(&str, &str)> {
+    let mut words = line.split(' ');
+    let (method, target, version) = (words.next()?, words.next()?, words.next()?);
+    let is_line = version.starts_with("HTTP/") && words.next().is_none();
+    is_line.then_some((method, target))
+}
+
 /// Index of the quoted text with the host in Envoy's default format, after the request line,
 /// `X-Forwarded-For`, `User-Agent` and `X-Request-Id`.
 const ENVOY_HOST: usize = 4;
@@ -172,11 +194,7 @@ fn of_text(line: &[u8]) -> Option<LoggedRequest<'_>> {
         let (start, end) = (quotes.next()? + 1, quotes.next()?);
         std::str::from_utf8(line.get(start..end)?).ok()
     };
-    let mut words = quoted()?.split(' ');
-    let (method, target, version) = (words.next()?, words.next()?, words.next()?);
-    if !version.starts_with("HTTP/") || words.next().is_some() {
-        return None;
-    }
+    let (method, target) = request_line(quoted()?)?;
     let host = match line[0] {
         b'[' => (1..=ENVOY_HOST)
             .filter_map(|_| quoted())

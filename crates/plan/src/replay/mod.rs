@@ -287,6 +287,13 @@ impl<'a> Replay<'a> {
         all.map(|listener| &*listener.name).collect()
     }
 
+    /// Numbers of requests, and of lines without a request, that were counted so far.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        let counts = self.groups.iter().map(|group| group.count);
+        (counts.sum(), self.unread)
+    }
+
     /// Counts a line of an access log.
     pub fn add_line(&mut self, line: &[u8]) {
         match log_line::read(line) {

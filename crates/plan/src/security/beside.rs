@@ -137,7 +137,9 @@ mod tests {
                     paths(inner, &path, all);
                     continue;
                 }
-                Shape::Map(_) | Shape::Table(_) | Shape::Keyed(..) => path.push("x"),
+                Shape::Map(_) | Shape::ByName(..) | Shape::Table(_) | Shape::Keyed(..) => {
+                    path.push("x")
+                }
                 _ => {}
             }
             all.insert(path.into_iter().map(str::to_owned).collect());

@@ -49,7 +49,8 @@ impl Walk {
             Shape::Map(value)
             | Shape::Table(value)
             | Shape::Keyed(_, value)
-            | Shape::Known(_, value) => {
+            | Shape::Known(_, value)
+            | Shape::ByName(_, value) => {
                 for (entry, node) in node.entries() {
                     self.inside(&entry.key, |walk| walk.later(node, value));
                 }
@@ -73,6 +74,8 @@ impl Walk {
             | Shape::Secret
             | Shape::TextOrSecret
             | Shape::Name(_)
+            | Shape::NamePattern(_)
+            | Shape::Expression(_)
             | Shape::Integer(..)
             | Shape::Duration
             | Shape::Timeout
@@ -105,7 +108,10 @@ impl Walk {
         match shape {
             Shape::Any => self.any(node),
             Shape::List(item) | Shape::Several(item) => self.list(node, item),
-            Shape::Map(value) | Shape::Table(value) | Shape::Known(_, value) => {
+            Shape::Map(value)
+            | Shape::Table(value)
+            | Shape::Known(_, value)
+            | Shape::ByName(_, value) => {
                 self.map(node, |walk, key, node| {
                     walk.inside(key, |walk| walk.value(node, value));
                 });
@@ -235,11 +241,16 @@ fn scalar(node: NodeRef<'_>, shape: &Shape) -> Option<Scalar> {
             Err(_) => Scalar::Text(node.scalar_text()?.to_owned()),
         },
         Shape::Name(_) => Scalar::Name(node.scalar_text()?.to_owned()),
-        Shape::Form(form) => Scalar::Text(canonical(node.scalar_text()?, form)),
-        Shape::Sha256 => Scalar::Text(node.scalar_text()?.to_ascii_lowercase()),
-        Shape::Text | Shape::Date | Shape::Word(_) | Shape::Partly(..) | Shape::WordOrName(..) => {
-            Scalar::Text(node.scalar_text()?.to_owned())
+        Shape::Form(form) | Shape::Expression(form) => {
+            Scalar::Text(canonical(node.scalar_text()?, form))
         }
+        Shape::Sha256 => Scalar::Text(node.scalar_text()?.to_ascii_lowercase()),
+        Shape::Text
+        | Shape::Date
+        | Shape::Word(_)
+        | Shape::Partly(..)
+        | Shape::NamePattern(_)
+        | Shape::WordOrName(..) => Scalar::Text(node.scalar_text()?.to_owned()),
         Shape::Any
         | Shape::List(_)
         | Shape::Several(_)
@@ -247,6 +258,7 @@ fn scalar(node: NodeRef<'_>, shape: &Shape) -> Option<Scalar> {
         | Shape::Table(_)
         | Shape::Keyed(..)
         | Shape::Known(..)
+        | Shape::ByName(..)
         | Shape::Object(_)
         | Shape::Kinds(_)
         | Shape::Either(_) => return None,

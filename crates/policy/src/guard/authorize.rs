@@ -340,7 +340,7 @@ pub mod author {
             ),
             Field::optional(
                 "expression",
-                Shape::Form(&forms::WORDS),
+                Shape::Expression(&forms::WORDS),
                 "Condition in CEL over `request`, `auth` and `route`, without loops. At most 4KiB. Default: none.",
             ),
         ],

@@ -182,7 +182,7 @@ pub(super) mod author {
     /// Key `cost`.
     pub(in crate::traffic) const COST: Field = Field::optional(
         "cost",
-        Shape::Form(&forms::WORDS),
+        Shape::Expression(&forms::WORDS),
         "Tokens that a request takes: an integer in CEL over `request` and `cost`, the cost of the \
         operation, from 0 to 1000000000000. If the request lacks a value that the expression \
         reads, the cost of the operation applies. If the cost cannot be computed for another \
@@ -236,6 +236,19 @@ mod tests {
         let found = cost("int(request.query.n)", &twice, 3);
         assert_eq!(found, Err(NoValue::Ambiguous));
         assert_eq!(cost("auth.none", &request, 3), Err(NoValue::Failed));
+    }
+
+    #[test]
+    fn documented_cost_counts_a_body_without_length() {
+        let page = include_str!("../../../../docs/expressions.md");
+        let lines = page.lines().map(str::trim_start);
+        let mut costs = lines.filter_map(|line| line.strip_prefix("cost: '")?.strip_suffix('\''));
+        let source = costs.next().expect("the example of a quota of bytes");
+        let mut request = head("/a");
+        assert_eq!(cost(source, &request, 1), Ok(1_048_576));
+        let length = http::HeaderValue::from_static("62");
+        request.headers.insert("content-length", length);
+        assert_eq!(cost(source, &request, 1), Ok(62));
     }
 
     #[test]

@@ -242,6 +242,13 @@ impl Files {
         self.by_path[&path].clone()
     }
 
+    /// File at a path relative to the root. `None` if the file was not read.
+    #[must_use]
+    pub fn known(&self, path: &str) -> Option<FileId> {
+        let path = self.join("", path).ok()?;
+        self.by_path.get(&path)?.as_ref().ok().copied()
+    }
+
     /// Reads and parses files in parallel, before they are needed. Findings and refusals are
     /// reported only when a file is used. File ids follow the order of the paths.
     pub fn read_all(&mut self, paths: &[String]) {

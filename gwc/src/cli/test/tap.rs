@@ -23,7 +23,7 @@ pub(super) fn render(results: &Results<'_>) -> String {
         }
         let place = &test.place;
         let at = format!("{}{}:{}", results.folder, place.file, place.line);
-        let text = |text: &str| serde_json::Value::from(text).to_string();
+        let text = |text: &str| serde_json::Value::from(printable(text)).to_string();
         let _ = writeln!(out, "  ---\n  at: {}\n  failures:", text(&at));
         for line in super::lines(test) {
             let _ = writeln!(out, "    - {}", text(&line));
