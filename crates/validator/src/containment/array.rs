@@ -2,6 +2,7 @@
 
 use bundle::ir::Value;
 
+use super::described;
 use super::measure::length;
 use super::question::{Fact, Leaf, Solve, Violation};
 
@@ -91,7 +92,7 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
     let needed = needed.max().unwrap_or(0).min(longest + 1).max(lengths);
     for at in 0..needed {
         let items = item(solver, at);
-        if (at as u64) < most && !items.is_empty() && solver.is_empty(&items, &none) {
+        if (at as u64) < most && !items.is_empty() && none_matches(leaf, solver, &items, &none) {
             most = at as u64;
         }
     }
@@ -109,7 +110,7 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
         let lacks = (0..=longest).all(|at| {
             let mut items = item(solver, at);
             items.push(schema);
-            at as u64 >= most || solver.is_empty(&items, &none)
+            at as u64 >= most || none_matches(leaf, solver, &items, &none)
         });
         if lacks {
             return true;
@@ -125,9 +126,23 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
             (*from..=last).all(|at| {
                 let mut others = none.clone();
                 others.push(schema);
-                at as u64 >= most || solver.is_empty(&item(solver, at), &others)
+                let items = item(solver, at);
+                at as u64 >= most || none_matches(leaf, solver, &items, &others)
             })
         }
         _ => false,
     })
+}
+
+/// True if no item of an array of the leaf matches all schemas of `pos` and none of `neg`.
+fn none_matches<'a>(
+    leaf: &Leaf<'_, 'a>,
+    solver: &mut dyn Solve<'a>,
+    pos: &[&'a Value],
+    neg: &[&'a Value],
+) -> bool {
+    match described::is_any_open(leaf, solver) {
+        true => solver.is_empty_of_any(pos, neg),
+        false => solver.is_empty(pos, neg),
+    }
 }
