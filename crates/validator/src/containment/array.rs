@@ -47,10 +47,13 @@ pub(super) fn facts<'a>(
             match least {
                 Some(Some(0)) => {}
                 None | Some(Some(1)) => mismatches.push(one(Fact::NoneContained(value))),
-                Some(_) => mismatches.push(None),
+                Some(Some(least)) => mismatches.push(one(Fact::TooFewContained(value, least))),
+                Some(None) => mismatches.push(None),
             }
-            if schema.get("maxContains").is_some() {
-                mismatches.push(None);
+            match schema.get("maxContains").map(length) {
+                Some(Some(most)) => mismatches.push(one(Fact::TooManyContained(value, most))),
+                Some(None) => mismatches.push(None),
+                None => {}
             }
             mismatches
         }
@@ -120,6 +123,21 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
         Fact::NotUnique => {
             let mut flat = leaf.flat.iter();
             most < 2 || flat.any(|schema| schema.get("uniqueItems") == Some(&Value::Bool(true)))
+        }
+        Fact::TooFewContained(schema, needed) => leaf.flat.iter().any(|own| {
+            let least = own.get("minContains").map_or(Some(1), length);
+            let is_enough = least.is_some_and(|least| least >= *needed);
+            own.get("contains")
+                .is_some_and(|own| is_enough && solver.is_empty_of_any(&[own], &[schema]))
+        }),
+        Fact::TooManyContained(schema, limit) => {
+            most <= *limit
+                || leaf.flat.iter().any(|own| {
+                    let most = own.get("maxContains").and_then(length);
+                    let is_few = most.is_some_and(|most| most <= *limit);
+                    own.get("contains")
+                        .is_some_and(|own| is_few && solver.is_empty_of_any(&[schema], &[own]))
+                })
         }
         Fact::Item(from, to, schema) => {
             let last = to.unwrap_or_else(|| longest.max(*from));

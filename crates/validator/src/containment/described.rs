@@ -160,6 +160,7 @@ fn has_text<'a>(solver: &dyn Solve<'a>, list: &'a Value, text: &str) -> bool {
 
 /// True if a schema of `propertyNames` lists a name or has a pattern for it.
 pub(super) fn names<'a>(solver: &dyn Solve<'a>, schema: &'a Value, name: &str) -> bool {
+    let schema = solver.at(schema);
     let listing = ["enum", "const", "pattern"];
     let lists = listing.iter().any(|key| schema.get(key).is_some());
     let value = Value::Text(name.into());

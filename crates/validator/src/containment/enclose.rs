@@ -64,8 +64,8 @@ impl<'a> Containment<'a> {
             first(self, values)
         });
         found.or_else(|| {
-            let mut values = violations::values(nodes, outer.0, outer.1);
-            values.extend(violations::values(nodes, outer.0, inner.1));
+            let mut values = violations::values(nodes, outer, &[inner.0]);
+            values.extend(violations::values(nodes, (outer.0, inner.1), &[inner.0]));
             first(self, smallest_first(values))
         })
     }

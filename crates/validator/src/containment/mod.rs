@@ -184,7 +184,7 @@ impl<'a> Containment<'a> {
         let is_last = |value: Json, wide: &Checker<'_, '_>| found.add(value, wide);
         self.each_shown(values, (narrow, wide), readings, (further, is_last));
         if found.first.is_none() {
-            let values = violations::values(self.solver.nodes, narrow, wide);
+            let values = violations::values(self.solver.nodes, (narrow, wide), &[]);
             let is_last = |value: Json, wide: &Checker<'_, '_>| found.add(value, wide);
             self.each_shown(
                 smallest_first(values),

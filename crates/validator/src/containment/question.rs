@@ -31,6 +31,10 @@ pub(super) enum Fact<'a> {
     Item(usize, Option<usize>, &'a Value),
     /// No item matches this schema of `contains`.
     NoneContained(&'a Value),
+    /// Fewer items than this number match this schema of `contains`.
+    TooFewContained(&'a Value, u64),
+    /// More items than this number match this schema of `contains`.
+    TooManyContained(&'a Value, u64),
     NotUnique,
     Missing(&'a str),
     Has(&'a str),

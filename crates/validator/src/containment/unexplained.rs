@@ -35,7 +35,7 @@ impl<'a> Containment<'a> {
         let first = self.samples(narrow, wide)?;
         let found = self.first_unexplained(first, (narrow, wide), form, explained);
         found.or_else(|| {
-            let values = violations::values(self.solver.nodes, narrow, wide);
+            let values = violations::values(self.solver.nodes, (narrow, wide), &[]);
             let values = super::smallest_first(values);
             self.first_unexplained(values, (narrow, wide), form, explained)
         })

@@ -10,11 +10,13 @@ use crate::samples::{self, Search};
 use serde_json::Value as Json;
 
 /// Maximum number of combinations of violations for one schema.
-const COMBINATIONS_MAX: usize = 48;
+const COMBINATIONS_MAX: usize = 32;
 /// Maximum nesting of the schemas that are read.
 const DEPTH_MAX: u32 = 6;
 /// Maximum number of steps of the search for values of one combination.
-const STEPS: u32 = 300;
+const STEPS: u32 = 3_000;
+/// Maximum number of steps for all combinations.
+const ALL_STEPS: u32 = 24_000;
 /// Maximum number of sample values of one combination.
 const VALUES_MAX: usize = 40;
 /// Maximum number of sample values of one schema in a list.
@@ -27,16 +29,26 @@ const NAMES_MAX: u64 = 64;
 /// Schemas that a value should match together, so that another schema refuses it.
 type Combination = Vec<Value>;
 
-/// Sample values of the narrow schema that probably violate the wide one.
-pub(super) fn values<'a>(nodes: &'a [Value], narrow: &'a Value, wide: &'a Value) -> Vec<Json> {
+/// Sample values of the narrow schema that probably violate the wide one. `more`: schemas that the
+/// values should match, too.
+pub(super) fn values<'a>(
+    nodes: &'a [Value],
+    (narrow, wide): (&'a Value, &'a Value),
+    more: &[&'a Value],
+) -> Vec<Json> {
     let violations = Violations { nodes };
     let mut combinations = violations.of(wide, narrow, 0);
     combinations.push(Vec::new());
     let support = violations.support(narrow);
+    let mut left = ALL_STEPS;
     let values = combinations.iter().flat_map(|combination| {
-        let all = combination.iter().chain(&support).chain([narrow]);
+        let all = combination.iter().chain(&support);
+        let all = all.chain(more.iter().copied()).chain([narrow]);
         let all: Vec<samples::Schema<'_>> = all.map(|schema| (nodes, schema)).collect();
-        let mut values = Search::new(STEPS).values_of(all);
+        let steps = STEPS.min(left);
+        let search = Search::new(steps);
+        let mut values = search.values_of(all);
+        left -= steps - search.steps_left();
         values.truncate(VALUES_MAX);
         values
     });
