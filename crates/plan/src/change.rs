@@ -122,16 +122,6 @@ const BODY_MAX: usize = 160;
 pub(crate) const MAY_BREAK: &str = "may break";
 
 impl Message {
-    /// Replaces an undecided result by the result of `other`, an equal change, if that is decided.
-    pub(crate) fn decide(&mut self, other: &Self) {
-        let is_open = |one: &Self| matches!(one.decision, Some(Decision::Undecided(_)));
-        if is_open(self) && !is_open(other) {
-            self.decision = other.decision;
-            self.witness.clone_from(&other.witness);
-            self.body.clone_from(&other.body);
-        }
-    }
-
     /// Sentence about the message that shows a break: the body, or the parameter or header field
     /// with its value. For a longer body, the sentence quotes the value. `None` without such a
     /// value.

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::change::Decision;
 use super::{Change, Class, Member, OperationLine, RequestPlace, Section};
 use sources::parallel;
+use vocab::checks::Level;
 
 /// Properties that equal changes have in common. For the sections Routing and Docs, the properties
 /// include the operation, because each route has its own requests.
@@ -15,8 +17,13 @@ type Key = (
     String,
     String,
     String,
+    Option<Verdict>,
     Option<String>,
 );
+
+/// Level, name of the decision and witness of a change for API clients. A merged change has one
+/// witness, which must show the change in each of its operations.
+type Verdict = (Level, Option<&'static str>, Option<String>);
 
 /// Merges equal changes of several operations, or of one operation at several places. Keeps the
 /// smallest witness. Sorts by section, class and key of the first operation.
@@ -37,6 +44,13 @@ pub(super) fn group(changes: Vec<Change>) -> Vec<Change> {
                 .message
                 .as_ref()
                 .map_or_else(String::new, |message| message.within.clone()),
+            change.message.as_ref().map(|message| {
+                (
+                    message.level,
+                    message.decision.map(Decision::name),
+                    message.witness.as_ref().map(ToString::to_string),
+                )
+            }),
             operation.filter(|_| by_operation).cloned(),
         );
         // Changes without an operation are never merged.
@@ -109,7 +123,6 @@ impl Group {
         Part::take(&mut self.parts, &mut change);
         if let (Some(own), Some(more)) = (&mut self.first.message, &change.message) {
             own.messages += more.messages;
-            own.decide(more);
         }
         // Keep the smallest witness and the operation that it belongs to.
         if is_better(&change, &self.first) {

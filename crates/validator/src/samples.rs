@@ -66,10 +66,22 @@ impl Search {
         accepts: Option<Schema<'_>>,
         refuses: Option<Schema<'_>>,
     ) -> Vec<Json> {
-        let place = Place {
+        self.values_at(&Place {
             accepts: accepts.into_iter().collect(),
             refuses: refuses.into_iter().collect(),
-        };
+        })
+    }
+
+    /// Returns values that are expected to match all of these schemas. The schemas must outlive the
+    /// search.
+    pub(crate) fn values_of(&self, accepts: Vec<Schema<'_>>) -> Vec<Json> {
+        self.values_at(&Place {
+            accepts,
+            refuses: Vec::new(),
+        })
+    }
+
+    fn values_at(&self, place: &Place<'_>) -> Vec<Json> {
         let mut found: Vec<Json> = Vec::new();
         for nesting in 0..=DEPTH_MAX {
             let values = place.values(self, nesting, ALL_MAX);
@@ -135,6 +147,11 @@ struct Keywords<'s, 'a> {
     refuses: Vec<Schema<'a>>,
     /// All of `accepts` and `refuses`, accepting schemas first.
     all: Vec<Schema<'a>>,
+}
+
+/// Sample strings that match a pattern.
+pub(crate) fn matching(pattern: &str) -> Vec<String> {
+    pattern::matching(pattern, &[1, 2, 3, 4, 5, 6, 7, 8, 0])
 }
 
 fn resolved<'a>((table, value): Schema<'a>) -> Schema<'a> {
@@ -317,9 +334,9 @@ impl<'a> Keywords<'_, 'a> {
                 match (key, value) {
                     ("enum", value) => {
                         let items = value.items().iter().take(VALUES_MAX);
-                        found.extend(items.map(|one| literal((table, one), 0)));
+                        found.extend(items.map(|one| literal((table, one))));
                     }
-                    (_, value) => found.push(literal((table, value), 0)),
+                    (_, value) => found.push(literal((table, value))),
                 }
             }
         }
@@ -411,7 +428,7 @@ impl<'a> Keywords<'_, 'a> {
             let (table, schema) = *schema;
             let keywords = number::KEYWORDS.into_iter();
             let keywords = keywords.filter_map(|key| {
-                let value = literal((table, schema.get(key)?), 0);
+                let value = literal((table, schema.get(key)?));
                 Some((key.to_owned(), value))
             });
             keywords.collect()
@@ -427,7 +444,7 @@ impl<'a> Keywords<'_, 'a> {
                         found.extend(near.map(Json::from));
                     }
                     Value::Decimal(_) => {
-                        let value = literal((table, value), 0);
+                        let value = literal((table, value));
                         let more = value.as_f64().map(|value| [value - 1.0, value + 1.0]);
                         found.push(value);
                         found.extend(more.into_iter().flatten().map(Json::from));
@@ -626,7 +643,11 @@ impl Place<'_> {
 }
 
 /// Literal value of a schema as JSON.
-fn literal(schema: Schema<'_>, depth: u32) -> Json {
+pub(crate) fn literal(schema: Schema<'_>) -> Json {
+    nested_literal(schema, 0)
+}
+
+fn nested_literal(schema: Schema<'_>, depth: u32) -> Json {
     let (table, value) = resolved(schema);
     if depth > DEPTH_MAX {
         return Json::Null;
@@ -642,11 +663,11 @@ fn literal(schema: Schema<'_>, depth: u32) -> Json {
         Value::Text(text) => Json::from(&**text),
         Value::List(items) | Value::Set(items) => items
             .iter()
-            .map(|item| literal((table, item), depth + 1))
+            .map(|item| nested_literal((table, item), depth + 1))
             .collect(),
         Value::Map(entries) => entries
             .iter()
-            .map(|(key, value)| (key.to_string(), literal((table, value), depth + 1)))
+            .map(|(key, value)| (key.to_string(), nested_literal((table, value), depth + 1)))
             .collect(),
     }
 }

@@ -1,6 +1,6 @@
 //! Tests of invisible characters: gwc refuses them in names, and escapes them in output.
 
-use crate::git::committed;
+use crate::git::{commit, committed};
 use crate::project::{PLAN_TEXT_FORMATS, Project, unescaped};
 
 /// U+200B, U+00AD, U+061C, U+2060, bidirectional controls and C1, as YAML escapes them.
@@ -81,19 +81,17 @@ fn blank_character_in_a_name_is_refused() {
 fn formats_for_programs_escape_invisible_characters() {
     let project = committed();
     let texts = ESCAPES.concat();
-    project.edit(
-        "orders.yaml",
-        "operationId: listOrders,",
-        &format!("operationId: listOrders, summary: \"a{texts}b\","),
-    );
     project.write(
         "tests.yaml",
         format!("- {{name: t, request: GET /orders, expect: {{reason: \"a{texts}b\"}}}}\n"),
     );
     let gateway = project.read("gateway.yaml");
-    project.write(
-        "gateway.yaml",
-        format!("{gateway}tests: [tests.yaml]\nowner: \"x{texts}\"\n"),
+    project.write("gateway.yaml", format!("{gateway}tests: [tests.yaml]\n"));
+    commit(&project, "two");
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        &format!("operationId: listOrders, summary: \"a{texts}b\","),
     );
     let seen = |c: char| !matches!(c, '\n' | '\t') && diag::text::is_invisible(c);
     let mut checked = 0;

@@ -31,6 +31,7 @@ mod gates;
 mod golden;
 mod guards;
 mod hidden;
+mod hidden_breaks;
 mod history;
 mod holders;
 mod identities;

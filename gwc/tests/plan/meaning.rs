@@ -5,7 +5,7 @@ use plan::{Change, Class, Decision, Plan, compare};
 
 use crate::side;
 
-const GATEWAY: &str = "version: 1
+pub(crate) const GATEWAY: &str = "version: 1
 name: shop
 apis: {a: {path: api.yaml}}
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
@@ -372,7 +372,7 @@ const BODIES: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// Plan between two schemas of a whole body.
-fn between_bodies(direction: &str, old: &str, new: &str) -> Plan {
+pub(crate) fn between_bodies(direction: &str, old: &str, new: &str) -> Plan {
     let document = |schema: &str| {
         let content = format!("content: {{application/json: {{schema: {schema}}}}}");
         let (request, response) = match direction {

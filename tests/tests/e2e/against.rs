@@ -185,7 +185,11 @@ fn body_of_a_test_is_sent_and_validated() {
 #[test]
 fn body_that_two_steps_refuse_has_the_reason_of_gwd() {
     let described = "post: {operationId: create, x-gateway: {policies: [waf], validate: {request: block}}, requestBody: {required: true, content: {application/json: {schema: {type: object, properties: {a: {type: string}}}}}},";
-    let document = DOCUMENT.replace("post: {operationId: create,", described);
+    let policies =
+        "x-gateway: {policies: {waf: {kind: threat, json: {depth: 3, string_bytes: 20B}}}}";
+    let document = DOCUMENT
+        .replace("post: {operationId: create,", described)
+        .replace("paths:\n", &format!("{policies}\npaths:\n"));
     let test = |name: &str, body: &str, reason: &str| {
         format!(
             "- {{name: {name}, request: POST /orders, headers: {{content-type: application/json}}, credentials: {{key: valid}}, consumer: acme, body: '{body}', expect: {{status: 400, reason: {reason}}}}}\n"
@@ -203,10 +207,6 @@ fn body_that_two_steps_refuse_has_the_reason_of_gwd() {
         test("invalid", r#"{"a":1}"#, "request_invalid"),
     ];
     let world = World::of(&document, &tests.concat());
-    let mut gateway = world.project.read("gateway.yaml");
-    gateway.extend(b"policies: {waf: {kind: threat, json: {depth: 3, string_bytes: 20B}}}\n");
-    world.project.write("gateway.yaml", gateway);
-    world.project.apply();
     let secrets = world.certificates.path().display().to_string();
     let options = Options::of(&world.project).listeners(&["public", "secure"]);
     let gateway = options.arguments(&["--secret-dir", &secrets]).start();

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use validator::containment::Position;
 
 use super::meaning::SchemaComparison;
-use super::schema::Child;
+use super::schema::{Child, Role};
 
 /// Outer pair of schemas on the path from a body to a value, and position of the next inner pair.
 #[derive(Clone, Debug)]
@@ -48,14 +48,67 @@ impl Outer {
             ("allOf" | "anyOf" | "oneOf" | "$ref" | "then" | "else" | "dependentSchemas", _) => {
                 Some(Position::Whole)
             }
+            ("propertyNames", _) => Some(Position::Name),
             _ => None,
         }
     }
+
+    /// True if the inner pair applies to the same value or to the name of a property, so that a
+    /// value of the inner pair alone is no value of the message.
+    fn is_same(&self) -> bool {
+        matches!(
+            self.position(),
+            None | Some(Position::Whole | Position::Name)
+        )
+    }
+}
+
+/// Value at the path of a difference that shows it, and a whole body with this value.
+#[derive(Clone)]
+pub(super) struct Shown {
+    pub(super) value: Json,
+    /// `None` if no such body was found.
+    pub(super) body: Option<Json>,
+}
+
+/// Value and body that show a difference. `value` shows the difference of the innermost pair.
+/// `None` if no value at the path of the difference was found.
+pub(super) fn shown(
+    schemas: &mut SchemaComparison<'_>,
+    outers: &[Outer],
+    pair: ((u32, u32), Role),
+    value: &Json,
+) -> Option<Shown> {
+    let (value, outers) = at_path(schemas, outers, pair, value)?;
+    let body = body(schemas, outers, pair.1.is_response, &value);
+    Some(Shown { value, body })
+}
+
+/// Value at the path of a difference that shows it, and the rest of the outer pairs, which lead to
+/// the pair that describes this value. `value` shows the difference of the innermost pair. `None`
+/// if no such value was found.
+fn at_path<'o>(
+    schemas: &mut SchemaComparison<'_>,
+    mut outers: &'o [Outer],
+    (pair, role): ((u32, u32), Role),
+    value: &Json,
+) -> Option<(Json, &'o [Outer])> {
+    let (mut inner, mut value) = (pair, value.clone());
+    while let Some((outer, rest)) = outers.split_last().filter(|(outer, _)| outer.is_same()) {
+        value = match outer.position()? {
+            Position::Name => {
+                schemas.enclose(outer.pair, role.is_response, Position::Name, &value)?
+            }
+            _ => schemas.enclose_same((outer.pair, inner), role, &value)?,
+        };
+        (inner, outers) = (outer.pair, rest);
+    }
+    Some((value, outers))
 }
 
 /// Body that contains `value` at the end of a path of outer pairs, and that only one side accepts.
 /// `None` if no such body was found.
-pub(super) fn body(
+fn body(
     schemas: &mut SchemaComparison<'_>,
     outers: &[Outer],
     is_response: bool,
@@ -87,7 +140,7 @@ mod tests {
             ("items", "[]", Some("Item(None)")),
             ("prefixItems", "[2]", Some("Item(Some(2))")),
             ("oneOf", "", Some("Whole")),
-            ("propertyNames", ".*", None),
+            ("propertyNames", ".*", Some("Name")),
             ("not", "", None),
         ] {
             assert_eq!(position(at, step).as_deref(), expected, "{at}");

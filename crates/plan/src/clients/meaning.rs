@@ -6,7 +6,7 @@ use bundle::ir::Value;
 use model::contract::joint::Joint;
 use serde_json::Value as Json;
 use validator::Direction;
-use validator::containment::{Containment, Doubt, Form, Position, Reason};
+use validator::containment::{Containment, Doubt, Explained, Form, Position, Reason};
 
 use super::schema::{Child, Finding, Local, Part, Role};
 use crate::change::Decision;
@@ -20,6 +20,9 @@ const WHOLE_STEPS_MAX: u32 = 60_000;
 const MEMBERS_STEPS_MAX: u32 = 20_000;
 /// Maximum number of searches for witnesses of one API and direction.
 const SEARCHES_MAX: u32 = 512;
+/// Maximum number of searches for breaks that no difference of level `error` shows, of one API and
+/// direction.
+const HIDDEN_SEARCHES_MAX: u32 = 256;
 
 /// Prover that decides which differences between the schemas of two contracts break clients.
 pub(super) struct SchemaComparison<'j> {
@@ -32,6 +35,8 @@ pub(super) struct SchemaComparison<'j> {
     members: [Containment<'j>; 2],
     /// Searches for values that are sent as text.
     text: [Containment<'j>; 2],
+    /// Remaining number of searches in [`Self::find_hidden`], for requests and responses.
+    hidden_searches: [u32; 2],
 }
 
 impl<'j> SchemaComparison<'j> {
@@ -41,12 +46,14 @@ impl<'j> SchemaComparison<'j> {
             Containment::new(joint.nodes(), class, direction, (steps, searches)).described()
         };
         let both = [Direction::Request, Direction::Response];
+        let searches = SEARCHES_MAX + HIDDEN_SEARCHES_MAX;
         Self {
             joint,
-            single: both.map(|direction| of(direction, STEPS_MAX, SEARCHES_MAX)),
+            single: both.map(|direction| of(direction, STEPS_MAX, searches)),
             whole: both.map(|direction| of(direction, WHOLE_STEPS_MAX, 0)),
             members: both.map(|direction| of(direction, MEMBERS_STEPS_MAX, 0)),
-            text: both.map(|direction| of(direction, 0, SEARCHES_MAX)),
+            text: both.map(|direction| of(direction, 0, searches)),
+            hidden_searches: [HIDDEN_SEARCHES_MAX; 2],
         }
     }
 
@@ -90,6 +97,28 @@ impl<'j> SchemaComparison<'j> {
         self.single[usize::from(is_response)].enclose(sides, position, inner)
     }
 
+    /// True if a value shows that a pair breaks clients.
+    pub(super) fn is_shown(&mut self, pair: (u32, u32), is_response: bool, value: &Json) -> bool {
+        let (narrow, wide) = self.sides_in(pair, is_response);
+        self.single[usize::from(is_response)].is_witness(narrow, wide, value)
+    }
+
+    /// Value that shows the differences of an outer pair and of an inner pair, which apply to the
+    /// same value. `value` shows the inner difference. `None` if no such value was found.
+    pub(super) fn enclose_same(
+        &mut self,
+        (outer, inner): ((u32, u32), (u32, u32)),
+        role: Role,
+        value: &Json,
+    ) -> Option<Json> {
+        let (outer, inner) = (self.sides(outer, role), self.sides(inner, role));
+        let containment = match role.is_text {
+            true => &mut self.text[usize::from(role.is_response)],
+            false => &mut self.single[usize::from(role.is_response)],
+        };
+        containment.enclose_same(outer, inner, (value, form(role)))
+    }
+
     /// Sets the levels of a pair's differences by containment. Adds a difference for a break that
     /// no keyword shows.
     pub(super) fn compare(&mut self, pair: (u32, u32), role: Role, local: &mut Local) {
@@ -104,12 +133,12 @@ impl<'j> SchemaComparison<'j> {
             return;
         }
         let sides = self.sides(pair, role);
-        if role.is_text && role.part != Part::Body && accepts_every_text(self.joint, sides.1) {
+        if role.is_text && self.accepts_texts(sides, role) {
             local.findings.iter_mut().for_each(lower);
             return;
         }
         let children = local.children.iter().filter(|child| !child.role.is_opaque);
-        let children: Vec<&Child> = children.collect();
+        let children: Vec<Child> = children.cloned().collect();
         let inner = children.iter().map(|child| self.sides(child.pair, role));
         let inner: Vec<(&Value, &Value)> = inner.collect();
         let of = usize::from(role.is_response);
@@ -119,55 +148,134 @@ impl<'j> SchemaComparison<'j> {
             if self.single[of].is_contained((sides.1, sides.0), &reversed) {
                 // Both schemas accept the same values, so no difference of a keyword breaks
                 // clients.
-                local
-                    .findings
-                    .retain(|one| !is_checked(one) || one.level != Level::Error);
+                local.findings.retain(|one| {
+                    !is_checked(one) || !(one.level == Level::Error || is_vague(one))
+                });
             }
             for finding in &mut local.findings {
                 lower(finding);
             }
             return;
         }
-        let has_error = local.findings.iter().any(is_break);
-        let explains = |one: &Finding| is_checked(one) && is_narrower(one);
-        let is_explained = has_error || local.findings.iter().any(explains);
-        let breaks_inside = !is_explained
-            && !role.is_text
-            && children
-                .iter()
-                .any(|child| !self.is_harmless(child.pair, child.role));
-        if !has_error && (role.is_text || is_explained || breaks_inside) {
-            return;
+        match local.findings.iter().any(is_break) {
+            true => self.decide(sides, role, local),
+            false => self.find_hidden(pair, role, local, &children),
         }
+    }
+
+    /// True if the wide schema accepts the text of every value of the narrow schema.
+    fn accepts_texts(&mut self, sides: (&'j Value, &'j Value), role: Role) -> bool {
+        // An exploded list or object is several texts.
+        let is_one = form(role) != Form::ExplodedText || !may_be_several(self.joint, sides.0);
+        let is_any = role.part != Part::Body && accepts_every_text(self.joint, sides.1);
+        let is_field = role.part != Part::Body || role.is_inner;
+        is_any && is_one
+            || is_field && self.text[usize::from(role.is_response)].is_read(sides.0, sides.1)
+    }
+
+    /// Sets the decisions and witnesses of the differences of level `error`.
+    fn decide(&mut self, sides: (&'j Value, &'j Value), role: Role, local: &mut Local) {
         let (witness, exact) = self.witnesses(sides, role, local);
-        let doubt = match role.is_text {
-            true => match self.text[of].doubt(sides.0, sides.1) {
-                Doubt::NoExample => Doubt::Text,
-                other => other,
-            },
-            false => self.single[of].doubt(sides.0, sides.1),
-        };
         let decision = match witness {
             Some(_) => Decision::Refuted,
-            None => Decision::Undecided(doubt),
-        };
-        let has_opaque = local.children.iter().any(|child| child.role.is_opaque);
-        let id = match (&witness, role.is_response) {
-            _ if has_error => None,
-            (Some(_), false) => Some("request-schema-narrowed"),
-            (Some(_), true) => Some("response-schema-widened"),
-            (None, false) if has_opaque => Some("request-schema-changed"),
-            (None, true) if has_opaque => Some("response-schema-changed"),
-            (None, _) => None,
+            None => Decision::Undecided(self.doubt(sides, role)),
         };
         let errors = local.findings.iter_mut().filter(|one| is_break(one));
         for (finding, own) in errors.zip(exact) {
             finding.decision = Some(decision);
             finding.witness = own.or_else(|| witness.clone());
         }
-        if let Some(check) = id.and_then(checks::of) {
+    }
+
+    /// Reason for which a pair is undecided, after a search without success.
+    fn doubt(&self, sides: (&'j Value, &'j Value), role: Role) -> Doubt {
+        let of = usize::from(role.is_response);
+        match role.is_text {
+            true => match self.text[of].doubt(sides.0, sides.1) {
+                Doubt::NoExample => Doubt::Text,
+                other => other,
+            },
+            false => self.single[of].doubt(sides.0, sides.1),
+        }
+    }
+
+    /// Reports a break that no difference of level `error` shows: a value that the wide schema
+    /// refuses for a cause other than differences of level `warn` and inner pairs. Without such a
+    /// value, reports that the pair is undecided, unless these explain a break.
+    fn find_hidden(&mut self, pair: (u32, u32), role: Role, local: &mut Local, children: &[Child]) {
+        let sides = self.sides(pair, role);
+        let explained = self.explained(role, local, children);
+        let of = usize::from(role.is_response);
+        let containment = match role.is_text {
+            true => &mut self.text[of],
+            false => &mut self.single[of],
+        };
+        let left = &mut self.hidden_searches[of];
+        let is_searched = *left > 0;
+        *left = left.saturating_sub(1);
+        let witness = match is_searched {
+            true => containment.unexplained(sides, form(role), &explained),
+            false => None,
+        };
+        let may_break = is_searched
+            && witness.is_none()
+            && !role.is_text
+            && containment.may_be_unexplained(sides, &explained);
+        let is_explained = !explained.is_empty();
+        let decision = match witness {
+            Some(_) => Decision::Refuted,
+            // The text of a value can be read as several types, so most of these pairs have no
+            // effect.
+            None if (is_explained || role.is_text) && !may_break => return,
+            // No keyword differs in its effect, or the check of the discriminator reports it.
+            None if !has_cause(local) => return,
+            None if !is_searched => Decision::Undecided(Doubt::Limit),
+            None => Decision::Undecided(self.doubt(sides, role)),
+        };
+        let id = match (&witness, role.is_response) {
+            (Some(_), false) => "request-schema-narrowed",
+            (Some(_), true) => "response-schema-widened",
+            (None, false) if may_break => "request-schema-narrowed",
+            (None, true) if may_break => "response-schema-widened",
+            (None, false) => "request-schema-changed",
+            (None, true) => "response-schema-changed",
+        };
+        if let Some(check) = checks::of(id) {
             self.report(pair, local, check, (decision, witness));
         }
+    }
+
+    /// Causes for which values may be refused: differences of level `warn` that refuse more values,
+    /// and inner pairs that were not proved to break no client.
+    fn explained<'e>(
+        &mut self,
+        role: Role,
+        local: &Local,
+        children: &'e [Child],
+    ) -> Explained<'e, 'j> {
+        let narrower = local.findings.iter();
+        let narrower = narrower.filter(|one| is_checked(one) && is_narrower(one));
+        let mut explained = Explained {
+            reasons: narrower.map(reason).collect(),
+            ..Explained::default()
+        };
+        for child in children {
+            if self.is_harmless(child.pair, child.role) {
+                continue;
+            }
+            let (keyword, name) = child.at.split_once('/').unwrap_or((&child.at, ""));
+            match keyword {
+                "properties" => explained.properties.push(name),
+                "allOf" | "anyOf" | "oneOf" | "$ref" | "then" | "else" | "dependentSchemas" => {
+                    explained.pairs.push(self.sides(child.pair, role));
+                }
+                keyword => {
+                    explained.is_inside = true;
+                    explained.reasons.push(Reason::new(keyword, None));
+                }
+            }
+        }
+        explained
     }
 
     /// Value that shows that a pair breaks clients, and values that show one of its breaks only, in
@@ -182,7 +290,7 @@ impl<'j> SchemaComparison<'j> {
         let reasons: Vec<Reason> = breaks.map(reason).collect();
         let of = usize::from(role.is_response);
         match role.is_text {
-            true => self.text[of].witnesses(sides, Form::Text, &reasons),
+            true => self.text[of].witnesses(sides, form(role), &reasons),
             false => self.single[of].witnesses(sides, Form::Json, &reasons),
         }
     }
@@ -197,7 +305,7 @@ impl<'j> SchemaComparison<'j> {
         (decision, witness): (Decision, Option<serde_json::Value>),
     ) {
         let mut rows = local.findings.iter_mut();
-        let vague = rows.find(|one| is_checked(one) && one.id.ends_with("-schema-changed"));
+        let vague = rows.find(|one| is_checked(one) && is_vague(one));
         if let Some(row) = vague {
             row.id = check.id;
             row.level = check.level;
@@ -216,6 +324,34 @@ impl<'j> SchemaComparison<'j> {
             witness,
         });
     }
+}
+
+/// True if a difference can be the cause of an undecided break: a keyword that can refuse values, or
+/// an inner schema in `not` or `if`. Checks of their own report a changed discriminator.
+fn has_cause(local: &Local) -> bool {
+    let is_of = |one: &Finding| one.keyword == "discriminator";
+    let has_opaque = local.children.iter().any(|child| child.role.is_opaque);
+    (has_opaque || local.findings.iter().any(is_checked)) && !local.findings.iter().any(is_of)
+}
+
+/// Form of the values of a message's part.
+fn form(role: Role) -> Form {
+    match (
+        role.is_text,
+        role.part == Part::FormParameter && !role.is_inner,
+    ) {
+        (false, _) => Form::Json,
+        (true, false) => Form::Text,
+        (true, true) => Form::ExplodedText,
+    }
+}
+
+/// True for a schema whose type can be a list or an object.
+fn may_be_several(joint: &Joint, schema: &Value) -> bool {
+    let is_several =
+        |value: &Value| matches!(value, Value::Text(name) if matches!(&**name, "array" | "object"));
+    let kind = joint.at(schema).get("type").map(|kind| joint.at(kind));
+    kind.is_some_and(|kind| is_several(kind) || kind.items().iter().any(is_several))
 }
 
 /// True for a schema that accepts every text of a parameter or header field, such as
@@ -240,11 +376,17 @@ pub(super) fn accepts_every_text(joint: &Joint, schema: &Value) -> bool {
 
 /// Lowers the level of a difference that was proved to break no client.
 pub(super) fn lower(finding: &mut Finding) {
-    if is_checked(finding) && finding.level == Level::Error {
-        finding.level = Level::Info;
+    let is_open = finding.level == Level::Error || is_vague(finding);
+    if is_checked(finding) && is_open {
+        finding.level = finding.level.min(Level::Info);
         finding.decision = Some(Decision::Proved);
         finding.witness = None;
     }
+}
+
+/// True for a difference that does not tell if a schema accepts more or fewer values.
+fn is_vague(finding: &Finding) -> bool {
+    finding.level == Level::Warn && finding.id.ends_with("-schema-changed")
 }
 
 /// True for a difference of a keyword that can refuse values. Other keywords, such as `default`,
@@ -280,7 +422,7 @@ fn reason(finding: &Finding) -> Reason {
 }
 
 /// True for a difference of level `error` in a keyword that can refuse values.
-fn is_break(finding: &Finding) -> bool {
+pub(super) fn is_break(finding: &Finding) -> bool {
     is_checked(finding) && finding.level == Level::Error
 }
 

@@ -27,7 +27,7 @@ use rustc_hash::FxHashMap;
 use self::operations::Operations;
 use self::outgoing::Webhooks;
 use self::walk::{Record, SchemaPath, Walk};
-use crate::change::Message;
+use crate::change::{Decision, Message};
 use crate::pairs::reference;
 use crate::routing::ServedPairs;
 use crate::{Change, Class, OperationRef, Plan, Section};
@@ -85,6 +85,11 @@ fn fold_repeated(changes: &mut Vec<Change>, starts: &[usize]) {
     let lines = |change: &'_ Change| -> BTreeSet<String> {
         change.bound.lines().map(str::to_owned).collect()
     };
+    // A difference does not replace one that is more certain to break clients.
+    let certainty = |change: &'_ Change| {
+        let message = change.message.as_ref();
+        message.map(|one| (one.level, one.decision == Some(Decision::Refuted)))
+    };
     let mut known: FxHashMap<_, Vec<(usize, usize)>> = FxHashMap::default();
     let mut repeated = BTreeSet::new();
     let ends = starts.iter().skip(1).copied().chain([changes.len()]);
@@ -99,12 +104,12 @@ fn fold_repeated(changes: &mut Vec<Change>, starts: &[usize]) {
         let key = (change.id, &change.subject, &message.within, values);
         let others = known.entry(key).or_default();
         if others.iter().any(|(other, _)| *other != pair) {
-            let own = lines(change);
+            let own = (lines(change), certainty(change));
             for (_, other) in others.iter().filter(|(other, _)| *other != pair) {
-                let bound = lines(&changes[*other]);
-                if own.is_subset(&bound) {
+                let kept = (lines(&changes[*other]), certainty(&changes[*other]));
+                if own.0.is_subset(&kept.0) && own.1 <= kept.1 {
                     repeated.insert(at);
-                } else if bound.is_subset(&own) {
+                } else if kept.0.is_subset(&own.0) && kept.1 <= own.1 {
                     repeated.insert(*other);
                 }
             }

@@ -12,14 +12,15 @@ use model::contract::joint::Joint;
 use model::source_map::Place;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value as Json;
+use validator::containment::Doubt;
 
-use super::enclosing::{self, Outer};
+use super::enclosing::{self, Outer, Shown};
 use super::meaning::{self, SchemaComparison};
 use super::messages::{self, Parts, Root};
 use super::operations::OperationPair;
 use super::schema::{self, Finding, Local, Role};
 use crate::change::Decision;
-use vocab::checks;
+use vocab::checks::{self, Level};
 
 /// Difference between two contracts, with the operations that it concerns.
 #[derive(Debug)]
@@ -69,6 +70,9 @@ pub(super) struct Part {
 /// Edge to a pair of schemas: its outer pair, and the index among the children of that pair.
 type Edge = (usize, usize);
 
+/// Maximum number of witnesses of equal differences that are tried for each of them.
+const SHARED_MAX: usize = 4;
+
 /// Replaces the outer pair in an [`Edge`] to the root schema of a part, which has no outer pair.
 /// The other number of the edge is then the index of the path in [`Walk::starts`].
 const NO_OUTER: usize = usize::MAX;
@@ -94,7 +98,7 @@ struct Reached {
     edges: Vec<Edge>,
     message: usize,
     messages: BTreeSet<usize>,
-    /// True if some path to the pair contains no outer pair that was shown to break no client.
+    /// True if a path to the pair contains no outer pair that was shown to break no client.
     breaks: bool,
 }
 
@@ -125,8 +129,9 @@ pub(super) struct Walk<'j> {
     numbers: FxHashMap<Node, usize>,
     /// Compared pairs, with their differences.
     pairs: Vec<((u32, u32), Local)>,
-    /// Messages that reach each pair with differences, by the edge to it.
-    reached: BTreeMap<usize, BTreeMap<Edge, Reached>>,
+    /// Messages that reach each pair with differences, by the edge to it, and by
+    /// [`Reached::breaks`].
+    reached: BTreeMap<usize, BTreeMap<(Edge, bool), Reached>>,
     /// Messages, and differences outside schemas. The number of a message is its index here.
     messages: Vec<Option<MessageSource>>,
     /// Number of the first message of each part.
@@ -350,7 +355,8 @@ impl<'j> Walk<'j> {
         if self.pairs[pair].1.findings.is_empty() {
             return;
         }
-        let known = self.reached.get(&pair).and_then(|all| all.get(&edge));
+        let known = self.reached.get(&pair);
+        let known = known.and_then(|all| all.get(&(edge, breaks)));
         let is_candidate = known.is_none_or(|known| length <= known.path.len());
         let found = is_candidate.then(|| {
             let edges = path();
@@ -360,15 +366,14 @@ impl<'j> Walk<'j> {
             known.is_none_or(|known| (path.len(), path) < (known.path.len(), &known.path))
         });
         let all = self.reached.entry(pair).or_default();
-        let reached = all.entry(edge).or_insert_with(|| Reached {
+        let reached = all.entry((edge, breaks)).or_insert_with(|| Reached {
             path: String::new(),
             edges: Vec::new(),
             message,
             messages: BTreeSet::new(),
-            breaks: false,
+            breaks,
         });
         reached.messages.insert(message);
-        reached.breaks |= breaks;
         if let Some((path, edges)) = found {
             (reached.path, reached.edges, reached.message) = (path, edges, message);
         }
@@ -434,6 +439,7 @@ impl<'j> Walk<'j> {
         // A pair of schemas that occurs in several roles (as a body, and inside another body) has
         // most of its findings in common: report each of them once.
         let mut known: FxHashMap<_, usize> = FxHashMap::default();
+        self.share_witnesses();
         for (at, edges) in std::mem::take(&mut self.reached) {
             let (old, new) = self.pairs[at].0;
             let ranks = (self.joint.rank(old), self.joint.rank(new));
@@ -444,11 +450,14 @@ impl<'j> Walk<'j> {
                 places.entry(place).or_default().push(reached);
             }
             for (place, reached) in places {
-                for record in self.records_of(at, &findings, &reached) {
+                for record in self.records_of(at, &findings, reached) {
                     let finding = &record.finding;
                     let values = (finding.old.to_string(), finding.new.to_string());
                     let what = (finding.id, finding.keyword, finding.at.clone());
-                    let key = (ranks, place.clone(), what, values);
+                    let is_break = finding.level == Level::Error;
+                    let verdict = finding.decision.filter(|_| is_break).map(Decision::name);
+                    let verdict = (is_break, verdict);
+                    let key = (ranks, place.clone(), what, values, verdict);
                     match known.get(&key) {
                         Some(same) => self.records[*same].merge(record),
                         None => {
@@ -462,9 +471,81 @@ impl<'j> Walk<'j> {
         self.records
     }
 
-    /// Records of the differences of a pair at one place of the source.
-    fn records_of(&mut self, pair: usize, findings: &[Finding], all: &[Reached]) -> Vec<Record> {
-        let is_response = self.pairs[pair].1.role.is_response;
+    /// Gives equal differences of several pairs a common witness, if a witness of one pair is also
+    /// one of the others. The differences then are one change.
+    fn share_witnesses(&mut self) {
+        let mut equal: BTreeMap<_, Vec<(usize, usize)>> = BTreeMap::new();
+        for pair in self.reached.keys() {
+            let local = &self.pairs[*pair].1;
+            for (at, one) in local.findings.iter().enumerate() {
+                let is_open = matches!(
+                    one.decision,
+                    Some(Decision::Refuted | Decision::Undecided(_))
+                );
+                if is_open && !local.role.is_text {
+                    let values = (one.old.to_string(), one.new.to_string());
+                    let key = (one.id, one.keyword, one.at.clone(), values);
+                    equal.entry(key).or_default().push((*pair, at));
+                }
+            }
+        }
+        for group in equal.into_values().filter(|group| group.len() > 1) {
+            let of =
+                |(pair, at): &(usize, usize)| self.pairs[*pair].1.findings[*at].witness.clone();
+            let mut witnesses: Vec<Json> = group.iter().filter_map(of).collect();
+            witnesses.sort_by_cached_key(|one| (one.to_string().len(), one.to_string()));
+            witnesses.dedup();
+            witnesses.truncate(SHARED_MAX);
+            for (pair, at) in group {
+                let (nodes, local) = &mut self.pairs[pair];
+                let is_response = local.role.is_response;
+                let own = &mut local.findings[at];
+                let mut shorter = witnesses.iter();
+                let found = shorter.find(|one| {
+                    own.witness.as_ref() == Some(*one)
+                        || self.schemas.is_shown(*nodes, is_response, one)
+                });
+                if let Some(found) = found {
+                    own.decision = Some(Decision::Refuted);
+                    own.witness = Some(found.clone());
+                }
+            }
+        }
+    }
+
+    /// Records of the differences of a pair at one place of the source. A break is reported only for
+    /// the messages that reach the pair through an outer pair that may break clients, too.
+    fn records_of(&mut self, pair: usize, findings: &[Finding], all: Vec<Reached>) -> Vec<Record> {
+        let (breaks, others): (Vec<&Finding>, Vec<&Finding>) =
+            findings.iter().partition(|one| meaning::is_break(one));
+        let mut records = self.records_at(pair, &others, &all, true);
+        if !breaks.is_empty() {
+            let (broken, mut harmless): (Vec<Reached>, Vec<Reached>) =
+                all.into_iter().partition(|one| one.breaks);
+            let known: BTreeSet<usize> = broken
+                .iter()
+                .flat_map(|one| &one.messages)
+                .copied()
+                .collect();
+            for one in &mut harmless {
+                one.messages.retain(|message| !known.contains(message));
+            }
+            harmless.retain(|one| !one.messages.is_empty());
+            records.extend(self.records_at(pair, &breaks, &broken, true));
+            records.extend(self.records_at(pair, &breaks, &harmless, false));
+        }
+        records
+    }
+
+    /// Records of differences of a pair in these messages. `breaks`: false if outer pairs were
+    /// shown to break no client.
+    fn records_at(
+        &mut self,
+        pair: usize,
+        findings: &[&Finding],
+        all: &[Reached],
+        breaks: bool,
+    ) -> Vec<Record> {
         let by_path = |one: &&Reached| (one.path.len(), one.path.clone());
         let Some(shortest) = all.iter().min_by_key(by_path) else {
             return Vec::new();
@@ -494,23 +575,28 @@ impl<'j> Walk<'j> {
         let messages: BTreeSet<usize> = messages.collect();
         let source = self.messages[shortest.message].as_ref();
         let is_plain = source.is_some_and(|message| message.is_plain);
-        let breaks = all.iter().any(|reached| reached.breaks);
+        let (nodes, role) = (self.pairs[pair].0, self.pairs[pair].1.role);
         // Findings of a pair can have the same witness.
-        let mut bodies: Vec<(Json, Option<Json>)> = Vec::new();
+        let mut shown: Vec<(Json, Option<Shown>)> = Vec::new();
         let mut records = Vec::with_capacity(findings.len());
         for finding in findings {
-            let mut finding = finding.clone();
+            let mut finding = (*finding).clone();
             if !breaks {
                 meaning::lower(&mut finding);
             }
-            let body = finding.witness.as_ref().and_then(|witness| {
-                if let Some((_, body)) = bodies.iter().find(|(known, _)| known == witness) {
-                    return body.clone();
+            let mut body = None;
+            if let Some(witness) = finding.witness.take() {
+                let known = shown.iter().find(|(known, _)| *known == witness);
+                let found = match known {
+                    Some((_, found)) => found.clone(),
+                    None => enclosing::shown(&mut self.schemas, &outers, (nodes, role), &witness),
+                };
+                shown.push((witness, found.clone()));
+                match found {
+                    Some(found) => (finding.witness, body) = (Some(found.value), found.body),
+                    None => finding.decision = Some(Decision::Undecided(Doubt::NoExample)),
                 }
-                let body = enclosing::body(&mut self.schemas, &outers, is_response, witness);
-                bodies.push((witness.clone(), body.clone()));
-                body
-            });
+            }
             records.push(Record {
                 body,
                 finding,
@@ -545,14 +631,6 @@ impl Record {
     /// Merges `other`, an equal difference at the same place: adds its messages, and keeps the
     /// shorter path.
     fn merge(&mut self, other: Self) {
-        let certainty = |finding: &Finding| {
-            let is_decided = !matches!(finding.decision, Some(Decision::Undecided(_)));
-            (finding.level, is_decided)
-        };
-        if certainty(&other.finding) > certainty(&self.finding) {
-            self.finding = other.finding;
-            self.body = other.body.filter(|_| self.path == other.path);
-        }
         self.operations.extend(other.operations);
         self.messages.extend(other.messages);
         self.parts.extend(other.parts);

@@ -2,6 +2,7 @@
 
 use bundle::ir::Value;
 
+use super::described;
 use super::measure::length;
 use super::question::{Fact, Leaf, Solve, Violation};
 
@@ -46,10 +47,13 @@ pub(super) fn facts<'a>(
             match least {
                 Some(Some(0)) => {}
                 None | Some(Some(1)) => mismatches.push(one(Fact::NoneContained(value))),
-                Some(_) => mismatches.push(None),
+                Some(Some(least)) => mismatches.push(one(Fact::TooFewContained(value, least))),
+                Some(None) => mismatches.push(None),
             }
-            if schema.get("maxContains").is_some() {
-                mismatches.push(None);
+            match schema.get("maxContains").map(length) {
+                Some(Some(most)) => mismatches.push(one(Fact::TooManyContained(value, most))),
+                Some(None) => mismatches.push(None),
+                None => {}
             }
             mismatches
         }
@@ -91,7 +95,7 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
     let needed = needed.max().unwrap_or(0).min(longest + 1).max(lengths);
     for at in 0..needed {
         let items = item(solver, at);
-        if (at as u64) < most && !items.is_empty() && solver.is_empty(&items, &none) {
+        if (at as u64) < most && !items.is_empty() && none_matches(leaf, solver, &items, &none) {
             most = at as u64;
         }
     }
@@ -109,7 +113,7 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
         let lacks = (0..=longest).all(|at| {
             let mut items = item(solver, at);
             items.push(schema);
-            at as u64 >= most || solver.is_empty(&items, &none)
+            at as u64 >= most || none_matches(leaf, solver, &items, &none)
         });
         if lacks {
             return true;
@@ -120,14 +124,43 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
             let mut flat = leaf.flat.iter();
             most < 2 || flat.any(|schema| schema.get("uniqueItems") == Some(&Value::Bool(true)))
         }
+        Fact::TooFewContained(schema, needed) => leaf.flat.iter().any(|own| {
+            let least = own.get("minContains").map_or(Some(1), length);
+            let is_enough = least.is_some_and(|least| least >= *needed);
+            own.get("contains")
+                .is_some_and(|own| is_enough && solver.is_empty_of_any(&[own], &[schema]))
+        }),
+        Fact::TooManyContained(schema, limit) => {
+            most <= *limit
+                || leaf.flat.iter().any(|own| {
+                    let most = own.get("maxContains").and_then(length);
+                    let is_few = most.is_some_and(|most| most <= *limit);
+                    own.get("contains")
+                        .is_some_and(|own| is_few && solver.is_empty_of_any(&[schema], &[own]))
+                })
+        }
         Fact::Item(from, to, schema) => {
             let last = to.unwrap_or_else(|| longest.max(*from));
             (*from..=last).all(|at| {
                 let mut others = none.clone();
                 others.push(schema);
-                at as u64 >= most || solver.is_empty(&item(solver, at), &others)
+                let items = item(solver, at);
+                at as u64 >= most || none_matches(leaf, solver, &items, &others)
             })
         }
         _ => false,
     })
+}
+
+/// True if no item of an array of the leaf matches all schemas of `pos` and none of `neg`.
+fn none_matches<'a>(
+    leaf: &Leaf<'_, 'a>,
+    solver: &mut dyn Solve<'a>,
+    pos: &[&'a Value],
+    neg: &[&'a Value],
+) -> bool {
+    match described::is_any_open(leaf, solver) {
+        true => solver.is_empty_of_any(pos, neg),
+        false => solver.is_empty(pos, neg),
+    }
 }

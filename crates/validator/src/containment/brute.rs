@@ -9,17 +9,17 @@ use super::{Containment, Verdict};
 use crate::lower::Direction;
 
 /// Random number generator (xorshift). The field is the state.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, count: usize) -> usize {
+    pub(super) fn below(&mut self, count: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 >> 16).unwrap_or(0) % count
     }
 
-    fn pick<'t, T>(&mut self, all: &'t [T]) -> &'t T {
+    pub(super) fn pick<'t, T>(&mut self, all: &'t [T]) -> &'t T {
         &all[self.below(all.len())]
     }
 }
@@ -115,7 +115,7 @@ fn scalar(dice: &mut Dice) -> Json {
     dice.pick(&all).clone()
 }
 
-fn schema(dice: &mut Dice, depth: usize) -> Json {
+pub(super) fn schema(dice: &mut Dice, depth: usize) -> Json {
     let mut out = Map::new();
     let kind = *dice.pick(&TYPES);
     match dice.below(6) {
@@ -233,7 +233,7 @@ fn keyword(dice: &mut Dice, kind: &str, depth: usize, out: &mut Map<String, Json
 }
 
 /// Returns the schema with one random change, or an equivalent schema in another form.
-fn changed(dice: &mut Dice, old: &Json) -> Json {
+pub(super) fn changed(dice: &mut Dice, old: &Json) -> Json {
     let Json::Object(entries) = old else {
         return schema(dice, 1);
     };
@@ -294,7 +294,7 @@ fn changed(dice: &mut Dice, old: &Json) -> Json {
 }
 
 /// All values up to a size.
-fn values() -> Vec<Json> {
+pub(super) fn values() -> Vec<Json> {
     let scalars = vec![
         json!(null),
         json!(true),

@@ -4,6 +4,9 @@
 use bundle::ir::Value;
 use serde_json::{Map, Value as Json};
 
+use super::exact::Form;
+use super::validators::Checker;
+use super::{Containment, SEARCH_STEPS, smallest_first, violations};
 use crate::samples::Search;
 
 /// Maximum number of items of a generated list.
@@ -12,6 +15,9 @@ const ITEMS_MAX: usize = 4;
 const SAMPLES_MAX: usize = 200;
 /// Names for a property that has no name of its own, as in `additionalProperties`.
 const NAMES: [&str; 4] = ["a", "x", "key", "0"];
+
+/// Values of a property of which only the name is given.
+const NAMED: [Json; 3] = [Json::Null, Json::Bool(true), Json::String(String::new())];
 
 /// Position of an inner schema in an outer schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +30,45 @@ pub enum Position<'p> {
     Item(Option<usize>),
     /// The inner schema applies to the whole value: `allOf`, `anyOf`, `oneOf`, `$ref`, `then`.
     Whole,
+    /// The inner schema applies to the names of properties.
+    Name,
+}
+
+impl<'a> Containment<'a> {
+    /// Returns a value that shows the difference of an outer pair and of an inner pair that applies
+    /// to the same value. `value` shows the inner difference. `None` if no such value was found.
+    pub fn enclose_same(
+        &mut self,
+        outer: (&'a Value, &'a Value),
+        inner: (&'a Value, &'a Value),
+        (value, form): (&Json, Form),
+    ) -> Option<Json> {
+        self.enclosed = self.enclosed.checked_sub(1)?;
+        let nodes = self.solver.nodes;
+        let position = Position::Whole;
+        let first = |containment: &mut Self, values: Vec<Json>| {
+            let mut shown = Vec::new();
+            let further = values.len();
+            let readings = |value: &Json| form.readings(value);
+            let add = |value: Json, _: &Checker<'_, '_>| {
+                shown.push(value);
+                false
+            };
+            containment.each_shown(values, outer, readings, (further, add));
+            let readings = |value: &Json| form.readings(value);
+            containment.shown(shown, inner.0, inner.1, readings)
+        };
+        let found = first(self, small(position, value));
+        let found = found.or_else(|| {
+            let values = samples((nodes, outer.0), position, value, SEARCH_STEPS);
+            first(self, values)
+        });
+        found.or_else(|| {
+            let mut values = violations::values(nodes, outer, &[inner.0]);
+            values.extend(violations::values(nodes, (outer.0, inner.1), &[inner.0]));
+            first(self, smallest_first(values))
+        })
+    }
 }
 
 /// Values that may match the outer schema and contain only `inner`, at this position.
@@ -37,6 +82,12 @@ pub(super) fn small(position: Position<'_>, inner: &Json) -> Vec<Json> {
             .collect(),
         Position::Item(Some(_)) => Vec::new(),
         Position::Whole => vec![inner.clone()],
+        Position::Name => match inner {
+            Json::String(name) => NAMED
+                .map(|value| Json::Object(Map::from_iter([(name.clone(), value)])))
+                .to_vec(),
+            _ => Vec::new(),
+        },
     }
 }
 
@@ -85,6 +136,15 @@ fn with(sample: Json, position: Position<'_>, inner: &Json) -> Vec<Json> {
             let rest = items.split_off(at).into_iter().skip(1);
             let items = items.into_iter().chain([inner.clone()]).chain(rest);
             vec![Json::Array(items.collect())]
+        }
+        (Json::Object(mut members), Position::Name, Json::String(name)) => {
+            let values: Vec<Json> = members.values().take(1).cloned().collect();
+            let values = values.into_iter().chain([0.into()]);
+            let copies = values.map(|value| {
+                members.insert(name.clone(), value);
+                members.clone().into()
+            });
+            copies.collect()
         }
         (Json::Object(mut members), Position::Whole, Json::Object(own)) => {
             members.extend(own.clone());

@@ -7,6 +7,7 @@ use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 use serde_json::Value as Json;
 
+use super::text;
 use super::validators::Checker;
 use crate::steps::Schema;
 
@@ -18,6 +19,8 @@ pub enum Form {
     /// Text, in a parameter or a header field: the wide schema must refuse all interpretations of
     /// the text. Only scalar values are found.
     Text,
+    /// Text of a parameter in which a list is several occurrences of the parameter's name.
+    ExplodedText,
 }
 
 /// Reason for which a schema refuses a value.
@@ -30,6 +33,18 @@ pub struct Reason {
     /// The only value that shows the reason, such as a value that `enum` no longer has. `None`: any
     /// value.
     pub value: Option<Json>,
+}
+
+impl Form {
+    /// Values that a server may read from a value in this form. `None` for a value that is no
+    /// witness in this form.
+    pub(super) fn readings(self, value: &Json) -> Option<Vec<Json>> {
+        match self {
+            Self::Json => Some(vec![value.clone()]),
+            Self::Text => text::readings(value),
+            Self::ExplodedText => text::exploded(value),
+        }
+    }
 }
 
 impl Reason {
@@ -63,7 +78,7 @@ impl Reason {
     }
 
     /// Reason of an error. `None` for an error inside the value.
-    fn of(error: &ValidationError<'_>) -> Option<Self> {
+    pub(super) fn of(error: &ValidationError<'_>) -> Option<Self> {
         if !error.instance_path().as_str().is_empty() {
             return None;
         }

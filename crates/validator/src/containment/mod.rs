@@ -8,6 +8,9 @@
 mod array;
 #[cfg(test)]
 pub(crate) mod brute;
+mod described;
+#[cfg(test)]
+mod described_brute;
 mod doubt;
 mod enclose;
 mod exact;
@@ -19,8 +22,10 @@ mod pool;
 mod question;
 mod solve;
 mod text;
+mod unexplained;
 mod validators;
 mod value;
+mod violations;
 
 use std::cell::OnceCell;
 
@@ -31,10 +36,11 @@ use exact::Witnesses;
 pub use exact::{Form, Reason};
 use rustc_hash::FxHashSet;
 use serde_json::Value as Json;
+pub use unexplained::Explained;
 
 use self::question::Solve as _;
 use self::solve::Solver;
-use self::validators::{Checker, Validators};
+use self::validators::{Checker, Patterns, Validators};
 use self::value::Enums;
 use crate::lower::{Direction, other_direction_properties};
 use crate::samples::Search;
@@ -86,6 +92,8 @@ pub struct Containment<'a> {
     /// Properties that messages of this direction do not contain.
     absent: OnceCell<FxHashSet<&'a str>>,
     validators: Validators<'a>,
+    /// Handling of patterns in checks of sample values.
+    patterns: Patterns,
     /// True if the last proof or the last search ended at a limit.
     is_cut: bool,
 }
@@ -109,12 +117,13 @@ impl<'a> Containment<'a> {
             costs: COSTS_MAX,
             absent: OnceCell::new(),
             validators: Validators::new(nodes, direction),
+            patterns: Patterns::Enforced,
             is_cut: false,
         }
     }
 
-    /// Assumes that values have only properties that the narrow schema describes. Under this
-    /// assumption, an additional optional property of the wide schema refuses no value.
+    /// Assumes that values have only properties that the narrow schema describes ([`described`]).
+    /// Under this assumption, an additional optional property of the wide schema refuses no value.
     #[must_use]
     pub fn described(mut self) -> Self {
         self.solver.is_described = true;
@@ -167,14 +176,22 @@ impl<'a> Containment<'a> {
         reasons: &[Reason],
     ) -> (Option<Json>, Vec<Option<Json>>) {
         let mut found = Witnesses::new(reasons);
-        if let Some(values) = self.samples(narrow, wide) {
-            let readings = |value: &Json| match form {
-                Form::Json => Some(vec![value.clone()]),
-                Form::Text => text::readings(value),
-            };
-            let further = (FURTHER_PER_REASON * reasons.len()).min(FURTHER_MAX);
+        let Some(values) = self.samples(narrow, wide) else {
+            return (found.first, found.exact);
+        };
+        let readings = |value: &Json| form.readings(value);
+        let further = (FURTHER_PER_REASON * reasons.len()).min(FURTHER_MAX);
+        let is_last = |value: Json, wide: &Checker<'_, '_>| found.add(value, wide);
+        self.each_shown(values, (narrow, wide), readings, (further, is_last));
+        if found.first.is_none() {
+            let values = violations::values(self.solver.nodes, (narrow, wide), &[]);
             let is_last = |value: Json, wide: &Checker<'_, '_>| found.add(value, wide);
-            self.each_shown(values, (narrow, wide), readings, (further, is_last));
+            self.each_shown(
+                smallest_first(values),
+                (narrow, wide),
+                readings,
+                (further, is_last),
+            );
         }
         (found.first, found.exact)
     }
@@ -191,13 +208,7 @@ impl<'a> Containment<'a> {
         let mut values = search.values(Some((nodes, narrow)), Some((nodes, wide)));
         self.is_cut |= search.is_spent();
         values.extend(pool::values(nodes, [narrow, wide]));
-        values.sort_by_cached_key(|value| {
-            let text = value.to_string();
-            (text.len(), text)
-        });
-        values.dedup();
-        values.truncate(VALUES_MAX);
-        Some(values)
+        Some(smallest_first(values))
     }
 
     /// Returns a value that contains `inner` at the position of an inner schema, and that the
@@ -216,6 +227,13 @@ impl<'a> Containment<'a> {
             let values = enclose::samples(outer, position, inner, SEARCH_STEPS);
             self.shown(values, narrow, wide, same)
         })
+    }
+
+    /// True if the narrow schema accepts a value and the wide one refuses it.
+    pub fn is_witness(&mut self, narrow: &'a Value, wide: &'a Value, value: &Json) -> bool {
+        let same = |value: &Json| Some(vec![value.clone()]);
+        self.shown(vec![value.clone()], narrow, wide, same)
+            .is_some()
     }
 
     /// First of these values that the narrow schema accepts, and of which the wide schema refuses
@@ -249,10 +267,11 @@ impl<'a> Containment<'a> {
         (further, mut is_last): (usize, impl FnMut(Json, &Checker<'_, '_>) -> bool),
     ) {
         let sides = [narrow, wide];
-        let ids = sides.map(|schema| self.solver.id(schema));
-        let Some([narrow, wide]) = self.validators.compiled(sides, ids) else {
+        let all = sides.map(|schema| (schema, self.solver.id(schema)));
+        let Some(checkers) = self.validators.compiled(&all, self.patterns) else {
             return;
         };
+        let (narrow, wide) = (&checkers[0], &checkers[1]);
         let (nodes, direction) = (self.solver.nodes, self.solver.direction);
         let absent = self
             .absent
@@ -281,7 +300,7 @@ impl<'a> Containment<'a> {
             left = left.map(|left| left - 1);
             if shows(&value) {
                 left = left.or(Some(further));
-                if is_last(value, &wide) {
+                if is_last(value, wide) {
                     break;
                 }
             }
@@ -311,6 +330,17 @@ impl<'a> Containment<'a> {
                 .map_or(Doubt::NoExample, Doubt::Keyword),
         }
     }
+}
+
+/// Different values in the order of their length: at most [`VALUES_MAX`].
+fn smallest_first(mut values: Vec<Json>) -> Vec<Json> {
+    values.sort_by_cached_key(|value| {
+        let text = value.to_string();
+        (text.len(), text)
+    });
+    values.dedup();
+    values.truncate(VALUES_MAX);
+    values
 }
 
 /// True if a value contains a property with one of these names.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bundle::ir::Value;
 
+use super::described;
 use super::question::{Fact, Kind, Leaf, Solve, Violation};
 use super::value::{admits, is_found};
 use crate::lower::{Direction, is_of_other_direction};
@@ -181,6 +182,7 @@ impl<'a> Object<'_, 'a> {
     /// receives the patterns that match a name, and returns false for names to ignore.
     fn has_no_other(
         &self,
+        leaf: &Leaf<'_, 'a>,
         solver: &mut dyn Solve<'a>,
         more: &[&'a str],
         schema: &'a Value,
@@ -188,12 +190,18 @@ impl<'a> Object<'_, 'a> {
     ) -> bool {
         let mut texts: Vec<&'a str> = self.patterns.iter().copied().collect();
         texts.extend(more.iter().filter(|text| !self.patterns.contains(*text)));
+        let is_open = described::is_any_open(leaf, solver);
         texts.len() <= PATTERNS_MAX
             && (0..1_usize << texts.len()).all(|chosen| {
                 let matched = texts.iter().enumerate();
                 let matched = matched.filter(|(at, _)| chosen & (1 << at) != 0);
                 let matched: BTreeSet<&'a str> = matched.map(|(_, text)| *text).collect();
-                !counts(&matched) || solver.is_empty(&self.of_patterns(solver, &matched), &[schema])
+                let own = self.of_patterns(solver, &matched);
+                !counts(&matched)
+                    || match is_open {
+                        true => solver.is_empty_of_any(&own, &[schema]),
+                        false => solver.is_empty(&own, &[schema]),
+                    }
             })
     }
 }
@@ -230,16 +238,25 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
             property(solver, schema, name).is_some()
                 || patterns.any(|(text, _)| is_found(text, name) != Some(false))
                 || rest(schema).is_some()
+                || schema.get("unevaluatedProperties").is_some()
                 || schema.get("dependentSchemas").is_some()
+                || schema
+                    .get("dependentRequired")
+                    .is_some_and(|all| solver.at(all).get(name).is_some())
+                || schema
+                    .get("propertyNames")
+                    .is_some_and(|names| described::names(solver, names, name))
         })
     };
     let closed = solver.is_described() && !leaf.is_partial;
-    let is_nowhere = |fact: &Fact<'a>| match fact {
-        Fact::Property(name, _) => closed && !has_required(name) && is_undescribed(solver, name),
-        _ => false,
-    };
-    if leaf.facts.iter().any(is_nowhere) {
-        return true;
+    for fact in leaf.facts {
+        let Fact::Property(name, _) = fact else {
+            continue;
+        };
+        let is_nowhere = closed && !has_required(name) && is_undescribed(solver, name);
+        if is_nowhere && !described::is_elsewhere(leaf, solver, name) {
+            return true;
+        }
     }
     let mut present = needed;
     for fact in leaf.facts {
@@ -259,8 +276,10 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
         });
         let others: Vec<&'a Value> = others.collect();
         let gone = !others.is_empty() && absent(solver, name);
-        let own = object.of_name(solver, name);
-        if gone || solver.is_empty(&own, &others) || is_no_name(leaf, solver, name) {
+        if gone || is_no_value(leaf, solver, (&object, name), &others) {
+            return true;
+        }
+        if is_no_name(leaf, solver, name) {
             return true;
         }
     }
@@ -268,8 +287,7 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
         let names = object.names(solver);
         let mut possible = 0;
         for name in names {
-            let own = object.of_name(solver, name);
-            possible += u64::from(!solver.is_empty(&own, &[]));
+            possible += u64::from(!is_no_value(leaf, solver, (&object, name), &[]));
         }
         if possible < least {
             return true;
@@ -278,6 +296,20 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
     leaf.facts
         .iter()
         .any(|fact| is_impossible(leaf, solver, (&object, fact)))
+}
+
+/// True if the property `name` of an object of the leaf has no value that matches none of `others`.
+fn is_no_value<'a>(
+    leaf: &Leaf<'_, 'a>,
+    solver: &mut dyn Solve<'a>,
+    (object, name): (&Object<'_, 'a>, &'a str),
+    others: &[&'a Value],
+) -> bool {
+    let own = object.of_name(solver, name);
+    match described::is_open(leaf, solver, name, &own) {
+        true => solver.is_empty_of_any(&own, others),
+        false => solver.is_empty(&own, others),
+    }
 }
 
 /// True if the object has no property outside of `properties`.
@@ -322,8 +354,8 @@ fn is_impossible<'a>(
                 let values = object.of_name(solver, name);
                 values.iter().any(|own| is_absent(solver, own))
                     || is_no_name(leaf, solver, name)
-                    || solver.is_empty(&values, &[schema])
-            }) && object.has_no_other(solver, &own, schema, |matched| {
+                    || is_no_value(leaf, solver, (object, name), &[schema])
+            }) && object.has_no_other(leaf, solver, &own, schema, |matched| {
                 own.iter().all(|text| !matched.contains(text))
             })
         }
@@ -335,8 +367,10 @@ fn is_impossible<'a>(
             names.into_iter().all(|name| {
                 let values = object.of_name(solver, name);
                 values.iter().any(|own| is_absent(solver, own))
-                    || solver.is_empty(&values, &[schema])
-            }) && object.has_no_other(solver, &[*text], schema, |matched| matched.contains(text))
+                    || is_no_value(leaf, solver, (object, name), &[schema])
+            }) && object.has_no_other(leaf, solver, &[*text], schema, |matched| {
+                matched.contains(text)
+            })
         }
         Fact::Name(schema) => {
             let flat = leaf.flat.iter().filter_map(|own| own.get("propertyNames"));

@@ -83,11 +83,27 @@ pub(super) fn names<'a>(nodes: &'a [Value], [narrow, wide]: [&'a Value; 2]) -> F
                             _ => None,
                         }))
                     }
+                    "dependentRequired" | "dependentSchemas" => {
+                        found.extend(value.entries().iter().map(|(name, _)| &**name));
+                    }
+                    "const" => literal_names(nodes, std::slice::from_ref(value), &mut found),
+                    "enum" => literal_names(nodes, value.items(), &mut found),
                     // The schema may describe any name. The empty name marks this case.
-                    "patternProperties" | "additionalProperties"
+                    "patternProperties" | "additionalProperties" | "unevaluatedProperties"
                         if *value != Value::Bool(false) =>
                     {
                         return FxHashSet::from_iter([""]);
+                    }
+                    "propertyNames" if value.get("pattern").is_some() => {
+                        return FxHashSet::from_iter([""]);
+                    }
+                    "propertyNames" => {
+                        let listed = value.get("enum").map(|list| resolved(nodes, list).items());
+                        let all = listed.unwrap_or_default().iter().chain(value.get("const"));
+                        found.extend(all.filter_map(|name| match name {
+                            Value::Text(name) => Some(&**name),
+                            _ => None,
+                        }));
                     }
                     _ => {}
                 }
@@ -104,6 +120,18 @@ pub(super) fn names<'a>(nodes: &'a [Value], [narrow, wide]: [&'a Value; 2]) -> F
     match own.contains("") {
         true => FxHashSet::default(),
         false => of(wide).difference(&own).copied().collect(),
+    }
+}
+
+/// Adds the names of the properties of literal values, nested ones included.
+fn literal_names<'a>(nodes: &'a [Value], values: &'a [Value], found: &mut FxHashSet<&'a str>) {
+    for value in values {
+        let value = resolved(nodes, value);
+        for (name, inner) in value.entries() {
+            found.insert(name);
+            literal_names(nodes, std::slice::from_ref(inner), found);
+        }
+        literal_names(nodes, value.items(), found);
     }
 }
 

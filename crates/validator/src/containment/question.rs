@@ -31,6 +31,10 @@ pub(super) enum Fact<'a> {
     Item(usize, Option<usize>, &'a Value),
     /// No item matches this schema of `contains`.
     NoneContained(&'a Value),
+    /// Fewer items than this number match this schema of `contains`.
+    TooFewContained(&'a Value, u64),
+    /// More items than this number match this schema of `contains`.
+    TooManyContained(&'a Value, u64),
     NotUnique,
     Missing(&'a str),
     Has(&'a str),
@@ -55,6 +59,10 @@ pub(super) struct Leaf<'l, 'a> {
     pub(super) facts: &'l [Fact<'a>],
     /// True if `flat` may lack schemas that describe further properties.
     pub(super) is_partial: bool,
+    /// Alternatives of schemas in `flat`, those in `flat` and others.
+    pub(super) alternatives: &'l [&'a Value],
+    /// Schemas of `not` and `if` in `flat`.
+    pub(super) conditions: &'l [&'a Value],
 }
 
 impl Leaf<'_, '_> {
@@ -95,7 +103,7 @@ pub(super) trait Solve<'a> {
 
     fn direction(&self) -> Direction;
 
-    /// True if values are assumed to have only properties that a matching schema describes.
+    /// True if values are assumed to have only described properties ([`super::described`]).
     fn is_described(&self) -> bool;
 
     /// Returns the schema to which a reference ([`Value::Node`]) leads, or the value itself.
@@ -103,6 +111,9 @@ pub(super) trait Solve<'a> {
 
     /// True if it was shown that no value matches all schemas of `pos` and none of `neg`.
     fn is_empty(&mut self, pos: &[&'a Value], neg: &[&'a Value]) -> bool;
+
+    /// Like [`Self::is_empty`], for values that may also have properties that no schema describes.
+    fn is_empty_of_any(&mut self, pos: &[&'a Value], neg: &[&'a Value]) -> bool;
 
     /// Like [`Self::is_empty`], for values of the type `kind` only.
     fn is_empty_of(&mut self, kind: Kind, pos: &[&'a Value], neg: &[&'a Value]) -> bool;

@@ -25,8 +25,9 @@ const LISTED_PER_STEP: usize = 512;
 /// Maximum number of members of `oneOf` whose pairs are compared.
 const PAIRS_MAX: usize = 12;
 
-/// Ids of schemas: those that a value matches, and those that the value does not match.
-type Key = (Vec<u64>, Vec<u64>);
+/// Ids of schemas: those that a value matches, and those that the value does not match. True if the
+/// value is assumed to have only described properties.
+type Key = (Vec<u64>, Vec<u64>, bool);
 
 /// Solver of one table of schemas, with the results and the remaining steps of its proofs.
 pub(super) struct Solver<'a> {
@@ -35,8 +36,8 @@ pub(super) struct Solver<'a> {
     /// Returns the class of a node. Nodes of one class accept the same values.
     rank: &'a dyn Fn(u32) -> u32,
     pub(super) direction: Direction,
-    /// True if values are assumed to have only properties that a matching schema describes.
-    /// Keywords such as `additionalProperties` of the other schema do not count as descriptions.
+    /// True if values are assumed to have only properties that the narrow schema describes
+    /// ([`super::described`]).
     pub(super) is_described: bool,
     /// Pairs of a narrow and a wide schema whose containment is assumed.
     pub(super) assumed: FxHashSet<(u64, u64)>,
@@ -73,6 +74,10 @@ struct Branch<'a> {
     facts: Vec<Fact<'a>>,
     /// True if lists of alternatives were dropped, so that further properties may be described.
     is_partial: bool,
+    /// All alternatives of the schemas in `flat`, including alternatives that were not chosen.
+    alternatives: Vec<&'a Value>,
+    /// Schemas of `not` and `if` in `flat`.
+    conditions: Vec<&'a Value>,
 }
 
 /// One alternative: schemas that match, schemas that do not match, and facts.
@@ -176,14 +181,18 @@ impl<'a> Solver<'a> {
                     "anyOf" | "oneOf" => {
                         let members = self.at(value).items().iter();
                         let members = members.filter(|one| !self.excludes(kind, self.at(one)));
-                        let parts = members.map(|one| Part::of(&[one], &[]));
+                        let members: Vec<&'a Value> = members.collect();
+                        let parts = members.iter().map(|one| Part::of(&[*one], &[]));
                         branch.choices.push(parts.collect());
+                        branch.alternatives.extend(members);
                     }
                     "not" => {
                         branch.neg.push(value);
                         branch.all_neg.push(value);
+                        branch.conditions.push(value);
                     }
                     "if" => {
+                        branch.conditions.push(value);
                         let of = |key| schema.get(key).into_iter().collect::<Vec<_>>();
                         let then = Part::of(&[&[value][..], &of("then")].concat(), &[]);
                         branch
@@ -283,6 +292,8 @@ impl<'a> Solver<'a> {
             flat: &branch.flat,
             facts: &branch.facts,
             is_partial: branch.is_partial,
+            alternatives: &branch.alternatives,
+            conditions: &branch.conditions,
         };
         leaf::is_empty(&leaf, self, kind)
     }
@@ -412,7 +423,7 @@ impl<'a> Solve<'a> for Solver<'a> {
             let ids: BTreeSet<u64> = all.iter().map(|one| solver.id(one)).collect();
             ids.into_iter().collect()
         };
-        let key = (ids(self, pos), ids(self, neg));
+        let key = (ids(self, pos), ids(self, neg), self.is_described);
         let is_assumed =
             |(one, other): (&u64, &u64)| one == other || self.assumed.contains(&(*one, *other));
         let mut pairs = key
@@ -445,6 +456,13 @@ impl<'a> Solve<'a> for Solver<'a> {
         }
         let own = if depends { self.low } else { u32::MAX };
         self.low = before.min(own);
+        is_empty
+    }
+
+    fn is_empty_of_any(&mut self, pos: &[&'a Value], neg: &[&'a Value]) -> bool {
+        let is_described = std::mem::replace(&mut self.is_described, false);
+        let is_empty = self.is_empty(pos, neg);
+        self.is_described = is_described;
         is_empty
     }
 

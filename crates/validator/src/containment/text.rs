@@ -1,7 +1,44 @@
 //! Values of parameters and header fields. They are sent as text, which does not show the JSON
 //! type: `5` may be a number or a string.
 
+use bundle::ir::Value;
 use serde_json::Value as Json;
+
+use super::Containment;
+use crate::lower::resolved;
+use crate::samples::literal;
+
+/// Maximum number of listed values whose text is read.
+const LISTED_MAX: usize = 256;
+
+impl<'a> Containment<'a> {
+    /// True if the narrow schema lists all its values, as `enum` does, and the wide one accepts the
+    /// text of each of them as a scalar or as a list of one item.
+    pub fn is_read(&mut self, narrow: &'a Value, wide: &'a Value) -> bool {
+        static BOTH: [Value; 2] = [Value::Bool(true), Value::Bool(false)];
+        let nodes = self.solver.nodes;
+        let narrow = resolved(nodes, narrow);
+        let is_boolean = || narrow.get("type") == Some(&Value::Text("boolean".into()));
+        let values: &[Value] = match (narrow.get("const"), narrow.get("enum")) {
+            (Some(value), _) => std::slice::from_ref(value),
+            (None, Some(list)) => resolved(nodes, list).items(),
+            (None, None) if is_boolean() => &BOTH,
+            (None, None) => return false,
+        };
+        let all = [(wide, self.solver.id(wide))];
+        let Some(checkers) = self.validators.compiled(&all, self.patterns) else {
+            return false;
+        };
+        let accepts =
+            |value: &Json| !value.is_object() && checkers[0].is_valid(value) == Some(true);
+        values.len() <= LISTED_MAX
+            && values.iter().all(|value| {
+                let value = literal((nodes, value));
+                let readings = readings(&value);
+                readings.is_some_and(|all| all.iter().any(accepts))
+            })
+    }
+}
 
 /// Values that a server may read from the text of a value. The server may choose any of them that
 /// its schema accepts. `None` if the value is no scalar. Also `None` if the text has characters
@@ -28,6 +65,23 @@ pub(super) fn readings(value: &Json) -> Option<Vec<Json>> {
     let objects = [Json::Object(serde_json::Map::new())];
     let lists: Vec<Json> = lists.collect();
     Some(scalars.into_iter().chain(lists).chain(objects).collect())
+}
+
+/// Like [`readings`], for a list that is written as several occurrences of a name. A server that
+/// expects no list refuses several occurrences.
+pub(super) fn exploded(value: &Json) -> Option<Vec<Json>> {
+    let Json::Array(items) = value else {
+        return readings(value);
+    };
+    let items: Option<Vec<Vec<Json>>> = items.iter().map(readings).collect();
+    let items = items.filter(|items| items.len() > 1)?;
+    // Scalars come first: the typed value, if there is one, and the string.
+    let typed = items.iter().filter_map(|all| all.first().cloned());
+    let strings = items.iter().filter_map(|all| {
+        let mut all = all.iter();
+        all.find(|one| one.is_string()).cloned()
+    });
+    Some(vec![value.clone(), typed.collect(), strings.collect()])
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use serde_json::Value as Json;
 use super::doubt::Doubt;
 use crate::compile::ValidatorBuilder;
 use crate::deferred::Table;
-use crate::lower::Direction;
+use crate::lower::{Direction, NotEnforced};
 use crate::steps::Schema;
 
 /// Maximum estimated memory of the stored validators, in bytes. Two further validators may exceed
@@ -44,7 +44,16 @@ struct Stored<'a> {
     deferred: Table,
     /// Validators by the number of their schema, or the reason for which values of the schema
     /// cannot be checked.
-    schemas: FxHashMap<u64, Result<Rc<Schema>, Doubt>>,
+    schemas: FxHashMap<(u64, Patterns), Result<Rc<Schema>, Doubt>>,
+}
+
+/// Handling of patterns that cannot be enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Patterns {
+    /// A schema with such a pattern has no validator.
+    Enforced,
+    /// The validator leaves out such a pattern.
+    Omitted,
 }
 
 /// Validator of one schema, with the stored validators to which it refers.
@@ -68,14 +77,14 @@ impl<'a> Validators<'a> {
         }
     }
 
-    /// Validators of two schemas with these numbers. `None` if a keyword of these schemas cannot be
+    /// Validators of schemas with these numbers. `None` if a keyword of these schemas cannot be
     /// enforced, because the validator would accept values that the schema refuses. Also `None` if
     /// all compiled validators together have reached their maximum.
     pub(super) fn compiled(
         &mut self,
-        schemas: [&'a Value; 2],
-        ids: [u64; 2],
-    ) -> Option<[Checker<'_, 'a>; 2]> {
+        schemas: &[(&'a Value, u64)],
+        patterns: Patterns,
+    ) -> Option<Vec<Checker<'_, 'a>>> {
         if let Some(stored) = self
             .stored
             .take_if(|stored| stored.bytes() > KEPT_BYTES_MAX)
@@ -85,15 +94,16 @@ impl<'a> Validators<'a> {
         let bytes_max = COMPILED_BYTES_MAX.saturating_sub(self.freed_bytes);
         let new = || Stored::new(self.nodes, self.direction);
         let stored = self.stored.get_or_insert_with(new);
-        for (schema, id) in schemas.into_iter().zip(ids) {
-            if !stored.schemas.contains_key(&id) {
-                let compiled = stored.compile(schema, bytes_max);
-                stored.schemas.insert(id, compiled.map(Rc::new));
+        for (schema, id) in schemas {
+            let key = (*id, patterns);
+            if !stored.schemas.contains_key(&key) {
+                let compiled = stored.compile(schema, bytes_max, patterns);
+                stored.schemas.insert(key, compiled.map(Rc::new));
             }
         }
         let stored = &*stored;
-        let checker = |id: u64| {
-            let schema = stored.schemas.get(&id)?.as_ref().ok()?;
+        let checker = |(_, id): &(&'a Value, u64)| {
+            let schema = stored.schemas.get(&(*id, patterns))?.as_ref().ok()?;
             Some(Checker {
                 nodes: self.nodes,
                 stored,
@@ -101,14 +111,14 @@ impl<'a> Validators<'a> {
                 bytes_max,
             })
         };
-        let [one, other] = ids.map(checker);
-        Some([one?, other?])
+        schemas.iter().map(checker).collect()
     }
 
     /// Reason for which values of a schema cannot be checked. `None` if they can, or if no
     /// validator of the schema was needed.
     pub(super) fn doubt(&self, id: u64) -> Option<Doubt> {
-        let known = self.stored.as_ref()?.schemas.get(&id)?;
+        let schemas = &self.stored.as_ref()?.schemas;
+        let known = schemas.get(&(id, Patterns::Enforced))?;
         known.as_ref().err().copied()
     }
 }
@@ -130,10 +140,19 @@ impl<'a> Stored<'a> {
         self.builder.borrow().bytes
     }
 
-    /// Compiles a schema, if all schemas to which it refers can be enforced.
-    fn compile(&self, schema: &'a Value, bytes_max: u64) -> Result<Schema, Doubt> {
+    /// Compiles a schema, if all schemas to which it refers can be enforced, except for omitted
+    /// patterns.
+    fn compile(
+        &self,
+        schema: &'a Value,
+        bytes_max: u64,
+        patterns: Patterns,
+    ) -> Result<Schema, Doubt> {
         let not_enforced = self.builder.borrow().not_enforced_in(schema);
         match not_enforced {
+            Some(NotEnforced::Pattern(_)) if patterns == Patterns::Omitted => {
+                self.compile_enforced(schema, bytes_max)
+            }
             Some(not_enforced) => Err(Doubt::of(&not_enforced)),
             None => self.compile_enforced(schema, bytes_max),
         }

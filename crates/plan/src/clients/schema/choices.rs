@@ -46,10 +46,12 @@ pub(super) fn wrapped(pair: &mut Pair<'_>, (old, new): (u32, u32)) -> bool {
             if keyword.0 == "oneOf" && pair.role.has_check("wrapped-in-one-of") {
                 pair.keyword("oneOf", "wrapped-in-one-of", Effect::Changed);
             } else {
-                report(pair, keyword, (&[], &come));
+                report(pair, keyword, (&[], &come), OF_ALTERNATIVES);
             }
         }
-        (gone, come) if come.is_empty() && !gone.is_empty() => report(pair, keyword, (&gone, &[])),
+        (gone, come) if come.is_empty() && !gone.is_empty() => {
+            report(pair, keyword, (&gone, &[]), OF_ALTERNATIVES);
+        }
         _ => return false,
     }
     true
@@ -84,7 +86,8 @@ fn members(
     let old = list(pair, pair.old, keyword);
     let new = list(pair, pair.new, keyword);
     let (gone, come) = paired(pair, keyword, (&old, &new), is_contained);
-    report(pair, (keyword, name), (&gone, &come));
+    let effects = effects(pair, keyword);
+    report(pair, (keyword, name), (&gone, &come), effects);
 }
 
 /// Compares `oneOf` of one side with `anyOf` of the other side. Reports the removed and the added
@@ -103,8 +106,8 @@ fn alternatives_of_other_keyword(pair: &mut Pair<'_>, is_contained: IsContained<
     paired(pair, keys[was], (&old, &new), is_contained);
     for (key, name) in [("anyOf", "any-of"), ("oneOf", "one-of")] {
         match key == keys[was] {
-            true => report(pair, (key, name), (&old, &[])),
-            false => report(pair, (key, name), (&[], &new)),
+            true => report(pair, (key, name), (&old, &[]), effects(pair, key)),
+            false => report(pair, (key, name), (&[], &new), effects(pair, key)),
         }
     }
     true
@@ -166,20 +169,31 @@ fn pair_best(
     });
 }
 
-/// Adds the differences for members that only one side has.
+/// Effects of an added and of a removed alternative.
+const OF_ALTERNATIVES: [Effect; 2] = [Effect::Widened, Effect::Narrowed];
+
+/// Effects of an added and of a removed member of a keyword. If only one side has the keyword, its
+/// alternatives refuse values that the other side accepts.
+fn effects(pair: &Pair<'_>, keyword: &str) -> [Effect; 2] {
+    match (keyword, pair.both(keyword)) {
+        ("allOf", _) => [Effect::Narrowed, Effect::Widened],
+        (_, (Some(_), Some(_))) => OF_ALTERNATIVES,
+        _ => [Effect::Changed, Effect::Changed],
+    }
+}
+
+/// Adds the differences for members that only one side has. `effects`: of added and of removed
+/// members.
 fn report(
     pair: &mut Pair<'_>,
     (keyword, name): (&'static str, &str),
     (gone, come): (&[Value], &[Value]),
+    effects: [Effect; 2],
 ) {
     let all =
         |members: &[Value]| -> Json { members.iter().map(|one| pair.joint.json(one)).collect() };
     let added = (!come.is_empty()).then(|| (Json::Null, all(come)));
     let removed = (!gone.is_empty()).then(|| (all(gone), Json::Null));
-    let effects = match keyword {
-        "allOf" => [Effect::Narrowed, Effect::Widened],
-        _ => [Effect::Widened, Effect::Narrowed],
-    };
     if let Some(values) = added {
         let what = format!("{name}-added");
         pair.push(keyword, &what, effects[0], String::new(), values);

@@ -48,7 +48,8 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
     }
     let wider = contains(new.names.as_ref(), old.names.as_ref());
     let narrower = contains(old.names.as_ref(), new.names.as_ref());
-    if is_text(pair, new.names.as_ref()) && !lists {
+    let is_text = is_text(pair, new.names.as_ref()) && !is_exploded(pair, old.names.as_ref());
+    if is_text && !lists {
         // In a request, every parameter is text. A parameter that may now be any text admits all
         // values that it admitted before.
         pair.keyword("type", "type-generalized", Effect::Widened);
@@ -129,6 +130,13 @@ fn is_text(pair: &Pair<'_>, names: Option<&BTreeSet<&str>>) -> bool {
         && !["items", "properties"]
             .iter()
             .any(|key| pair.old.get(key).is_some())
+}
+
+/// True if the old schema of a parameter may be a list or an object that is written as several
+/// occurrences of names (`form`, exploded).
+fn is_exploded(pair: &Pair<'_>, names: Option<&BTreeSet<&str>>) -> bool {
+    let is_several = |names: &BTreeSet<&str>| names.contains("array") || names.contains("object");
+    pair.role.part == Part::FormParameter && !pair.role.is_inner && names.is_some_and(is_several)
 }
 
 /// True if the first set contains every type of the second. `None` contains everything.
