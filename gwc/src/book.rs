@@ -131,8 +131,8 @@ least half of the operations of the smaller API are in both. An operation is `re
 operation serves any of its requests.\n\n\
 Parameters are compared by place and name, path parameters by position, bodies and responses by\n\
 media type and status. A media type that is new beside a range is also compared with the range, and\n\
-a status that is new beside `2XX` or `default` with that response. Callbacks are compared with those\n\
-of the compared operations, webhooks by\n\
+a status that is new beside its class (`2XX`) with the class. The first success status is compared\n\
+with `default`. Callbacks are compared with those of the compared operations, webhooks by\n\
 name: within the same API, then within an API that was renamed, merged or split. For both, the\n\
 directions are exchanged: clients receive their bodies. A changed `operationId` is the line\n\
 `operation-renamed` under DOCS.\n\n| Level | Class | Meaning |\n|---|---|---|\n\

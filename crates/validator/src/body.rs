@@ -57,7 +57,11 @@ impl Body {
             for form in media_type.forms() {
                 let media_type = media_type.clone();
                 let typed = (media_type, *form);
-                types.push(TypedBody::of_form(typed, &one.definition, compiling)?);
+                let typed = TypedBody::of_form(typed, &one.definition, compiling)?;
+                // A string that a range describes is the content of a file, of any type.
+                if !(typed.media_type.is_range() && typed.kinds.is_text()) {
+                    types.push(typed);
+                }
             }
         }
         Ok(Self { required, types })

@@ -187,6 +187,11 @@ impl Kinds {
         self.types & OBJECT != 0
     }
 
+    /// True if the schema allows no values other than strings.
+    pub(crate) fn is_text(&self) -> bool {
+        self.types & !NULL == STRING
+    }
+
     /// True if the schema allows values that are neither arrays nor objects.
     pub(crate) fn has_scalars(&self) -> bool {
         self.types & !(ARRAY | OBJECT) != 0

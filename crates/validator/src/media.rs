@@ -136,7 +136,7 @@ impl MediaType {
             "application/x-www-form-urlencoded" => Form::Urlencoded,
             "multipart/form-data" => Form::Multipart,
             other if other.ends_with("+json") => Form::Json,
-            other if other.starts_with("text/") => Form::Text,
+            other if other.starts_with("text/") && self.is_utf8() => Form::Text,
             _ => Form::Other,
         }
     }
@@ -154,6 +154,11 @@ impl MediaType {
         }
     }
 
+    /// True for a range of types, such as `application/*`.
+    pub(crate) fn is_range(&self) -> bool {
+        self.essence.ends_with("/*")
+    }
+
     /// True if gwd checks some bodies of this media type or range.
     fn is_checked(&self) -> bool {
         self.forms().iter().any(|form| *form != Form::Other)
@@ -162,7 +167,7 @@ impl MediaType {
     /// Rank of this media type or range of a description for the media type of a message. The
     /// greatest rank is the best match. In descending order: equal parameters, equal type,
     /// `type/*`, `*/*`. `None` if they do not match, for example because a parameter other than
-    /// `charset` has another value.
+    /// `charset` and `boundary` has another value.
     pub(crate) fn rank(&self, message: &Self) -> Option<u8> {
         let (kind, subtype) = self.essence.split_once('/')?;
         if self.essence == message.essence {
@@ -171,8 +176,8 @@ impl MediaType {
                 known.is_some_and(|known| known.eq_ignore_ascii_case(value))
             };
             let differs = |one: &(Box<str>, Box<str>)| {
-                let is_charset = *one.0 == *"charset";
-                !is_charset && message.parameter(&one.0).is_some() && !given(one)
+                let is_coding = matches!(&*one.0, "charset" | "boundary");
+                !is_coding && message.parameter(&one.0).is_some() && !given(one)
             };
             if self.parameters.iter().any(differs) {
                 return None;

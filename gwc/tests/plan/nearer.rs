@@ -82,6 +82,13 @@ fn status_beside_its_class_is_compared_with_it() {
         let plan = between(&responses(&[old.clone()]), &with(IDS));
         assert_eq!(breaks(&plan), []);
     }
+    // Beside a success status, `default` describes errors. 204 has no content.
+    let old = [described("200", IDS), described("default", IDS)];
+    let new = [&old[..], &[described("201", OTHERS)]].concat();
+    assert_eq!(breaks(&between(&responses(&old), &responses(&new))), []);
+    let old = described("2XX", IDS);
+    let new = [old.clone(), "'204': {description: d}".to_owned()];
+    assert_eq!(breaks(&between(&responses(&[old]), &responses(&new))), []);
     // The class of other statuses described other responses.
     let old = described("4XX", IDS);
     let new = responses(&[old.clone(), described("200", OTHERS)]);
@@ -104,6 +111,10 @@ fn property_that_clients_must_send_now_breaks() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].0, "request-property-became-required");
     assert_eq!(breaks(&between(&body(""), &body(", readOnly: true"))), []);
+    let optional = "application/json: {schema: {type: object, properties: {i: {readOnly: true}}}}";
+    let plan = between(&request(optional), &body(""));
+    let mut found = breaks(&plan).into_iter();
+    assert!(found.any(|(id, ..)| id == "request-property-became-required"));
 
     let answer = |keyword: &str| {
         format!(

@@ -205,6 +205,10 @@ impl<'j> SchemaComparison<'j> {
     fn find_hidden(&mut self, pair: (u32, u32), role: Role, local: &mut Local, children: &[Child]) {
         let sides = self.sides(pair, role);
         let explained = self.explained(role, local, children);
+        let may_hide = may_hide(local);
+        if !explained.is_empty() && !may_hide {
+            return;
+        }
         let of = usize::from(role.is_response);
         let containment = match role.is_text {
             true => &mut self.text[of],
@@ -224,12 +228,12 @@ impl<'j> SchemaComparison<'j> {
         let is_explained = !explained.is_empty();
         let decision = match witness {
             Some(_) => Decision::Refuted,
+            None if !is_searched && may_hide => Decision::Undecided(Doubt::Limit),
             // The text of a value can be read as several types, so most of these pairs have no
             // effect.
             None if (is_explained || role.is_text) && !may_break => return,
             // No keyword differs in its effect, or the check of the discriminator reports it.
-            None if !has_cause(local) => return,
-            None if !is_searched => Decision::Undecided(Doubt::Limit),
+            None if !has_cause(local) && !may_break => return,
             None => Decision::Undecided(self.doubt(sides, role)),
         };
         let id = match (&witness, role.is_response) {
@@ -334,6 +338,47 @@ fn has_cause(local: &Local) -> bool {
     (has_opaque || local.findings.iter().any(is_checked)) && !local.findings.iter().any(is_of)
 }
 
+/// True if a schema can refuse values for a cause that its differences of level `warn` and its inner
+/// pairs do not explain: a difference of level `info` in a keyword that has no order, or an inner
+/// schema that a wider version can refuse.
+fn may_hide(local: &Local) -> bool {
+    let is_unordered = |one: &Finding| {
+        is_checked(one) && one.level == Level::Info && !ORDERED.contains(&one.keyword)
+    };
+    let is_exclusive = |child: &Child| {
+        let keyword = child.at.split('/').next().unwrap_or_default();
+        EXCLUSIVE.contains(&keyword)
+    };
+    local.findings.iter().any(is_unordered) || local.children.iter().any(is_exclusive)
+}
+
+/// Keywords whose values are ordered: one of two values refuses no value that the other accepts.
+const ORDERED: [&str; 13] = [
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "properties",
+    "required",
+    "uniqueItems",
+];
+
+/// Keywords with inner schemas that can refuse more values when an inner schema accepts more.
+const EXCLUSIVE: [&str; 6] = [
+    "contains",
+    "dependentSchemas",
+    "if",
+    "not",
+    "oneOf",
+    "propertyNames",
+];
+
 /// Form of the values of a message's part.
 fn form(role: Role) -> Form {
     match (
@@ -346,13 +391,28 @@ fn form(role: Role) -> Form {
     }
 }
 
-/// True for a schema whose type can be a list or an object.
+/// True for a schema whose values can be lists or objects.
 fn may_be_several(joint: &Joint, schema: &Value) -> bool {
     let is_several =
         |value: &Value| matches!(value, Value::Text(name) if matches!(&**name, "array" | "object"));
-    let kind = joint.at(schema).get("type").map(|kind| joint.at(kind));
-    kind.is_some_and(|kind| is_several(kind) || kind.items().iter().any(is_several))
+    let schema = joint.at(schema);
+    match schema.get("type").map(|kind| joint.at(kind)) {
+        Some(kind) => is_several(kind) || kind.items().iter().any(is_several),
+        None => STRUCTURED.iter().any(|key| schema.get(key).is_some()),
+    }
 }
+
+/// Keywords of a schema without `type` whose values can be lists or objects.
+const STRUCTURED: [&str; 8] = [
+    "$ref",
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "items",
+    "oneOf",
+    "prefixItems",
+    "properties",
+];
 
 /// True for a schema that accepts every text of a parameter or header field, such as
 /// `type: string`.

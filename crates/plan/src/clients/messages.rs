@@ -505,7 +505,9 @@ impl<'j> Messages<'j> {
                 (None, Some(new)) => {
                     let values = (Json::Null, status.into());
                     self.push(&format!("{kind}-added"), &path, "", values);
-                    if let Some(old) = class_of(old, status) {
+                    // A response such as 204 has no content.
+                    let has_content = new.media_types.iter().next().is_some();
+                    if let Some(old) = class_of(old, status).filter(|_| has_content) {
                         self.response(&path, old, new);
                     }
                 }
@@ -581,18 +583,20 @@ fn range_of<'a>(all: &'a ir::Set<ir::MediaType>, name: &str) -> Option<&'a ir::M
         .or_else(|| find("*/*"))
 }
 
-/// Response that described a status which is new beside it: that of the status class, or
-/// `default`.
+/// Response that described a status which is new beside it: that of the status class. `default`
+/// counts for a success status if no other success status is described; otherwise it describes
+/// errors.
 fn class_of<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
     let find = |wanted: &str| {
         all.iter()
             .find(|one| one.status.eq_ignore_ascii_case(wanted))
     };
-    let class = status.get(..1).map(|first| format!("{first}XX"));
-    class
-        .filter(|class| !class.eq_ignore_ascii_case(status))
-        .and_then(|class| find(&class))
-        .or_else(|| find("default").filter(|_| status != "default"))
+    let class = format!("{}XX", status.get(..1)?);
+    let is_success = |status: &str| status.starts_with('2');
+    let is_for_success = is_success(status) && !all.iter().any(|one| is_success(&one.status));
+    find(&class)
+        .filter(|_| !class.eq_ignore_ascii_case(status))
+        .or_else(|| find("default").filter(|_| is_for_success))
 }
 
 fn names(all: &ir::Set<ir::MediaType>) -> Json {

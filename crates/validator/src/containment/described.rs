@@ -12,7 +12,7 @@
 use bundle::ir::Value;
 use rustc_hash::FxHashSet;
 
-use super::question::{Kind, Leaf, Solve};
+use super::question::{Leaf, Solve};
 use super::value::{admits, is_found};
 
 /// Maximum number of schemas that are read for one description.
@@ -86,7 +86,8 @@ fn others<'a>(
     alternatives.into_iter().any(|other| {
         let mut all = leaf.flat.to_vec();
         all.push(other);
-        !solver.is_empty_of(Kind::Object, &all, &[])
+        // With the assumption, this proof would need the same question about inner alternatives.
+        !solver.is_no_object(&all)
     })
 }
 

@@ -64,8 +64,10 @@ impl<'a> Containment<'a> {
             first(self, values)
         });
         found.or_else(|| {
-            let mut values = violations::values(nodes, outer, &[inner.0]);
-            values.extend(violations::values(nodes, (outer.0, inner.1), &[inner.0]));
+            let left = &mut self.violation_steps;
+            let mut values = violations::values(nodes, outer, &[inner.0], left);
+            let inside = (outer.0, inner.1);
+            values.extend(violations::values(nodes, inside, &[inner.0], left));
             first(self, smallest_first(values))
         })
     }

@@ -60,6 +60,8 @@ const FURTHER_PER_REASON: usize = 32;
 const ENCLOSED_MAX: u32 = 256;
 /// Maximum cost of all checks of sample values. Checks of this cost take about four seconds.
 const COSTS_MAX: u64 = 200_000_000;
+/// Maximum number of steps of all searches for values that violate a schema in several properties.
+const VIOLATION_STEPS_MAX: u32 = 400_000;
 
 /// Relation of a narrow and a wide schema.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +91,8 @@ pub struct Containment<'a> {
     enclosed: u32,
     /// Remaining cost of the checks of sample values ([`steps::costs`]).
     costs: u64,
+    /// Remaining steps of all searches in [`violations::values`].
+    violation_steps: u32,
     /// Properties that messages of this direction do not contain.
     absent: OnceCell<FxHashSet<&'a str>>,
     validators: Validators<'a>,
@@ -115,6 +119,7 @@ impl<'a> Containment<'a> {
             searches,
             enclosed: ENCLOSED_MAX,
             costs: COSTS_MAX,
+            violation_steps: VIOLATION_STEPS_MAX,
             absent: OnceCell::new(),
             validators: Validators::new(nodes, direction),
             patterns: Patterns::Enforced,
@@ -145,7 +150,10 @@ impl<'a> Containment<'a> {
         pairs.remove(&ids(&(narrow, wide)));
         let known = match pairs.is_empty() {
             true => None,
-            false => Some(std::mem::take(&mut self.solver.known)),
+            false => Some((
+                std::mem::take(&mut self.solver.known),
+                std::mem::take(&mut self.solver.known_objects),
+            )),
         };
         self.solver.assumed = pairs;
         let steps = self.left.min(STEPS_MAX);
@@ -155,8 +163,9 @@ impl<'a> Containment<'a> {
         self.is_cut = self.solver.is_cut;
         self.left -= steps - self.solver.steps;
         self.solver.assumed.clear();
-        if let Some(known) = known {
+        if let Some((known, objects)) = known {
             self.solver.known = known;
+            self.solver.known_objects = objects;
         }
         is_contained
     }
@@ -184,7 +193,8 @@ impl<'a> Containment<'a> {
         let is_last = |value: Json, wide: &Checker<'_, '_>| found.add(value, wide);
         self.each_shown(values, (narrow, wide), readings, (further, is_last));
         if found.first.is_none() {
-            let values = violations::values(self.solver.nodes, (narrow, wide), &[]);
+            let left = &mut self.violation_steps;
+            let values = violations::values(self.solver.nodes, (narrow, wide), &[], left);
             let is_last = |value: Json, wide: &Checker<'_, '_>| found.add(value, wide);
             self.each_shown(
                 smallest_first(values),

@@ -115,6 +115,10 @@ pub(super) trait Solve<'a> {
     /// Like [`Self::is_empty`], for values that may also have properties that no schema describes.
     fn is_empty_of_any(&mut self, pos: &[&'a Value], neg: &[&'a Value]) -> bool;
 
+    /// True if it was shown that no object matches all these schemas. The object may also have
+    /// properties that no schema describes.
+    fn is_no_object(&mut self, schemas: &[&'a Value]) -> bool;
+
     /// Like [`Self::is_empty`], for values of the type `kind` only.
     fn is_empty_of(&mut self, kind: Kind, pos: &[&'a Value], neg: &[&'a Value]) -> bool;
 }

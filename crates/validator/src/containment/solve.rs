@@ -44,6 +44,8 @@ pub(super) struct Solver<'a> {
     /// Results of finished proofs: true if no value exists. Results that depend on an unfinished
     /// proof are not stored.
     pub(super) known: FxHashMap<Key, bool>,
+    /// Results of [`Solve::is_no_object`], by the ids of the schemas.
+    pub(super) known_objects: FxHashMap<Vec<u64>, bool>,
     /// Proofs in progress, with their depth. If a proof needs itself for an inner value, its result
     /// is assumed to be "no value", because a finite value cannot contain itself.
     open: FxHashMap<Key, u32>,
@@ -102,6 +104,7 @@ impl<'a> Solver<'a> {
             is_described: false,
             assumed: FxHashSet::default(),
             known: FxHashMap::default(),
+            known_objects: FxHashMap::default(),
             open: FxHashMap::default(),
             low: u32::MAX,
             depth: 0,
@@ -463,6 +466,23 @@ impl<'a> Solve<'a> for Solver<'a> {
         let is_described = std::mem::replace(&mut self.is_described, false);
         let is_empty = self.is_empty(pos, neg);
         self.is_described = is_described;
+        is_empty
+    }
+
+    fn is_no_object(&mut self, schemas: &[&'a Value]) -> bool {
+        let key: BTreeSet<u64> = schemas.iter().map(|one| self.id(one)).collect();
+        let key: Vec<u64> = key.into_iter().collect();
+        if let Some(known) = self.known_objects.get(&key) {
+            return *known;
+        }
+        let before = std::mem::replace(&mut self.low, u32::MAX);
+        let is_described = std::mem::replace(&mut self.is_described, false);
+        let is_empty = self.is_empty_of(Kind::Object, schemas, &[]);
+        self.is_described = is_described;
+        if !is_empty || self.low == u32::MAX {
+            self.known_objects.insert(key, is_empty);
+        }
+        self.low = before.min(self.low);
         is_empty
     }
 

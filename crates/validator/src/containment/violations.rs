@@ -30,25 +30,28 @@ const NAMES_MAX: u64 = 64;
 type Combination = Vec<Value>;
 
 /// Sample values of the narrow schema that probably violate the wide one. `more`: schemas that the
-/// values should match, too.
+/// values should match, too. `left`: remaining steps of all searches.
 pub(super) fn values<'a>(
     nodes: &'a [Value],
     (narrow, wide): (&'a Value, &'a Value),
     more: &[&'a Value],
+    left: &mut u32,
 ) -> Vec<Json> {
     let violations = Violations { nodes };
     let mut combinations = violations.of(wide, narrow, 0);
     combinations.push(Vec::new());
     let support = violations.support(narrow);
-    let mut left = ALL_STEPS;
+    let mut own_left = ALL_STEPS.min(*left);
     let values = combinations.iter().flat_map(|combination| {
         let all = combination.iter().chain(&support);
         let all = all.chain(more.iter().copied()).chain([narrow]);
         let all: Vec<samples::Schema<'_>> = all.map(|schema| (nodes, schema)).collect();
-        let steps = STEPS.min(left);
+        let steps = STEPS.min(own_left);
         let search = Search::new(steps);
         let mut values = search.values_of(all);
-        left -= steps - search.steps_left();
+        let used = steps - search.steps_left();
+        own_left -= used;
+        *left -= used;
         values.truncate(VALUES_MAX);
         values
     });
@@ -157,7 +160,9 @@ impl<'a> Violations<'a> {
             "$ref" => of(edge),
             "anyOf" | "oneOf" => {
                 let members = value.items().iter();
-                let mut all = members.map(of).fold(vec![Vec::new()], product);
+                let mut all = members
+                    .map(of)
+                    .fold(vec![Vec::new()], |one, other| product(&one, &other));
                 if key == "oneOf" {
                     let pairs = value.items().windows(2);
                     all.extend(pairs.map(<[Value]>::to_vec));
@@ -172,7 +177,7 @@ impl<'a> Violations<'a> {
                     one.push(edge.clone());
                     one
                 });
-                matched.chain(product(of(edge), other)).collect()
+                matched.chain(product(&of(edge), &other)).collect()
             }
             "properties" => {
                 let entries = value.entries().iter();
@@ -192,8 +197,8 @@ impl<'a> Violations<'a> {
             }
             "dependentSchemas" => {
                 let entries = value.entries().iter();
-                let all = entries
-                    .flat_map(|(name, inner)| product(vec![vec![having(&[name])]], of(inner)));
+                let all =
+                    entries.flat_map(|(name, inner)| product(&[vec![having(&[name])]], &of(inner)));
                 all.collect()
             }
             "items" | "contains" => {
@@ -339,7 +344,7 @@ fn child<'a>(schema: &'a Value, key: &str) -> Option<&'a Value> {
 }
 
 /// Combinations of one of the first and one of the second.
-fn product(one: Vec<Combination>, other: Vec<Combination>) -> Vec<Combination> {
+fn product(one: &[Combination], other: &[Combination]) -> Vec<Combination> {
     let all = one.iter().flat_map(|one| {
         other
             .iter()

@@ -100,6 +100,10 @@ fn json_of_a_range_is_checked() {
         let other = HeaderValue::from_static("application/pdf");
         assert!(passes(&HeaderMap::from_iter([(CONTENT_TYPE, other)])));
     }
+    // A string is the content of a file of any type.
+    let file = json!({"*/*": {"schema": {"type": "string", "format": "binary"}}});
+    let upload = super::operation(&Json::Null, &file, &[]);
+    assert!(read(&upload, "application/json", b"{}").is_empty());
     // A described type is nearer than a range.
     let content = json!({
         "*/*": {"schema": {"type": "integer"}},
@@ -113,6 +117,9 @@ fn json_of_a_range_is_checked() {
 
 #[test]
 fn other_value_of_a_parameter_is_another_type() {
+    let content = json!({"multipart/form-data; boundary=x": {}});
+    let form = super::operation(&Json::Null, &content, &[]);
+    assert!(read(&form, "multipart/form-data; boundary=y", b"").is_empty());
     let content = json!({
         "application/a+json; version=1": {"schema": {"type": "integer"}},
         "application/a+json; version=2": {"schema": {"type": "string"}},

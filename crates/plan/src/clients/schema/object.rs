@@ -74,9 +74,7 @@ fn property(pair: &mut Pair<'_>, name: &str, (old, new): (&Value, &Value), needs
     };
     need(pair, name, Some(new), needs);
     mutability(pair, name, (old, new), needs.1);
-    if needs == (true, true) {
-        presence(pair, name, (old, new));
-    }
+    presence(pair, name, (old, new), needs);
     if pair.role.part == Part::Body {
         lifecycle::compare(pair, name, (old, new));
     }
@@ -115,19 +113,23 @@ fn need(pair: &mut Pair<'_>, name: &str, schema: Option<&Value>, (was, is): (boo
     }
 }
 
-/// Compares whether messages of this direction must have a property that both sides require.
-/// `readOnly` and `writeOnly` end the requirement in one direction.
-fn presence(pair: &mut Pair<'_>, name: &str, (old, new): (&Value, &Value)) {
-    let (was, is) = (!is_absent(pair, old), !is_absent(pair, new));
+/// Compares whether messages of this direction must have a property that only one side excludes from
+/// them (`readOnly`, `writeOnly`). `required` has no effect on such a property.
+fn presence(pair: &mut Pair<'_>, name: &str, (old, new): (&Value, &Value), needs: (bool, bool)) {
+    let absent = (is_absent(pair, old), is_absent(pair, new));
+    if absent.0 == absent.1 {
+        return;
+    }
     let default = pair.joint.at(new).get("default").is_some();
-    let id = match (pair.role.is_response, was, is) {
-        (false, false, true) if default => "request-property-became-required-with-default",
-        (false, false, true) => "request-property-became-required",
-        (true, true, false) => "response-property-became-optional",
+    let must = (needs.0 && !absent.0, needs.1 && !absent.1);
+    let id = match (pair.role.is_response, must) {
+        (false, (false, true)) if default => "request-property-became-required-with-default",
+        (false, (false, true)) => "request-property-became-required",
+        (true, (true, false)) => "response-property-became-optional",
         _ => return,
     };
     let key = ["readOnly", "writeOnly"][usize::from(pair.role.is_response)];
-    push(pair, id, name, key, ((!was).into(), (!is).into()));
+    push(pair, id, name, key, (absent.0.into(), absent.1.into()));
 }
 
 /// Compares `readOnly` and `writeOnly`.
