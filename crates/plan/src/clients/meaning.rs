@@ -24,6 +24,9 @@ const SEARCHES_MAX: u32 = 512;
 /// direction.
 const HIDDEN_SEARCHES_MAX: u32 = 256;
 
+/// Maximum nesting of alternatives in which a list is searched.
+const DEPTH_MAX: usize = 8;
+
 /// Prover that decides which differences between the schemas of two contracts break clients.
 pub(super) struct SchemaComparison<'j> {
     joint: &'j Joint,
@@ -166,7 +169,7 @@ impl<'j> SchemaComparison<'j> {
     /// True if the wide schema accepts the text of every value of the narrow schema.
     fn accepts_texts(&mut self, sides: (&'j Value, &'j Value), role: Role) -> bool {
         // An exploded list or object is several texts.
-        let is_one = form(role) != Form::ExplodedText || !may_be_several(self.joint, sides.0);
+        let is_one = form(role) != Form::ExplodedText || !may_be_several(self.joint, sides.0, 0);
         let is_any = role.part != Part::Body && accepts_every_text(self.joint, sides.1);
         let is_field = role.part != Part::Body || role.is_inner;
         is_any && is_one
@@ -391,28 +394,23 @@ fn form(role: Role) -> Form {
     }
 }
 
-/// True for a schema whose values can be lists or objects.
-fn may_be_several(joint: &Joint, schema: &Value) -> bool {
+/// True for a schema whose values can be lists or objects. `depth`: nesting of alternatives.
+fn may_be_several(joint: &Joint, schema: &Value, depth: usize) -> bool {
     let is_several =
         |value: &Value| matches!(value, Value::Text(name) if matches!(&**name, "array" | "object"));
     let schema = joint.at(schema);
-    match schema.get("type").map(|kind| joint.at(kind)) {
-        Some(kind) => is_several(kind) || kind.items().iter().any(is_several),
-        None => STRUCTURED.iter().any(|key| schema.get(key).is_some()),
+    if let Some(kind) = schema.get("type").map(|kind| joint.at(kind)) {
+        return is_several(kind) || kind.items().iter().any(is_several);
     }
+    let has = |key: &&str| schema.get(key).is_some();
+    let structured = ["additionalProperties", "items", "prefixItems", "properties"];
+    let members = ["allOf", "anyOf", "oneOf"].into_iter();
+    let mut members = members.filter_map(|key| schema.get(key));
+    let mut may = |member: &Value| depth >= DEPTH_MAX || may_be_several(joint, member, depth + 1);
+    structured.iter().any(has)
+        || members.any(|list| joint.at(list).items().iter().any(&mut may))
+        || schema.get("$ref").is_some_and(may)
 }
-
-/// Keywords of a schema without `type` whose values can be lists or objects.
-const STRUCTURED: [&str; 8] = [
-    "$ref",
-    "additionalProperties",
-    "allOf",
-    "anyOf",
-    "items",
-    "oneOf",
-    "prefixItems",
-    "properties",
-];
 
 /// True for a schema that accepts every text of a parameter or header field, such as
 /// `type: string`.
