@@ -9,8 +9,8 @@ use crate::side;
 /// Lines about schemas: id, level, verdict and witness.
 fn lines(plan: &Plan) -> Vec<String> {
     let messages = plan.changes.iter();
-    let messages = messages.filter_map(|change| Some((change, change.message.as_ref()?)));
-    let line = |(change, message): (&Change, &Box<plan::Message>)| {
+    let messages = messages.filter_map(|change| Some((change, change.message.as_deref()?)));
+    let line = |(change, message): (&Change, &plan::Message)| {
         let verdict = message.decision.map_or("none", plan::Decision::name);
         let witness = message.witness.as_ref().map(ToString::to_string);
         let witness = witness.unwrap_or_default();

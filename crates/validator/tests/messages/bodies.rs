@@ -102,7 +102,7 @@ fn json_of_a_range_is_checked() {
     }
     // A string is the content of a file of any type.
     let file = json!({"*/*": {"schema": {"type": "string", "format": "binary"}}});
-    let upload = super::operation(&Json::Null, &file, &[]);
+    let upload = operation(&Json::Null, &file, &[]);
     assert!(read(&upload, "application/json", b"{}").is_empty());
     // A described type is nearer than a range.
     let content = json!({
@@ -118,7 +118,7 @@ fn json_of_a_range_is_checked() {
 #[test]
 fn other_value_of_a_parameter_is_another_type() {
     let content = json!({"multipart/form-data; boundary=x": {}});
-    let form = super::operation(&Json::Null, &content, &[]);
+    let form = operation(&Json::Null, &content, &[]);
     assert!(read(&form, "multipart/form-data; boundary=y", b"").is_empty());
     let content = json!({
         "application/a+json; version=1": {"schema": {"type": "integer"}},
