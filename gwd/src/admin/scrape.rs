@@ -89,8 +89,8 @@ fn quality(request: &HeaderMap, field: &HeaderName, name: &str) -> Option<(u8, f
     fitting.max_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)))
 }
 
-/// How specific a range of a field is for a value: [`NAMED`] for the value itself, 1 for all subtypes of its
-/// type, 0 for everything. `None`: the range does not include the value.
+/// Specificity of a range of a field for a value: [`NAMED`] for the value itself, 1 for all subtypes
+/// of its type, 0 for everything. `None`: the range does not include the value.
 fn specificity(range: &str, name: &str) -> Option<u8> {
     if range.eq_ignore_ascii_case(name) {
         return Some(NAMED);

@@ -65,11 +65,8 @@ pub(super) fn facts<'a>(
 /// True if no array satisfies the schemas and the facts of a leaf.
 pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> bool {
     let (least, mut most) = leaf.lengths(["minItems", "maxItems"]);
-    let longest = leaf
-        .flat
-        .iter()
-        .map(|schema| prefix(solver, schema).len())
-        .max();
+    let flat = leaf.flat.iter();
+    let longest = flat.map(|schema| prefix(solver, schema).len()).max();
     let longest = longest.unwrap_or(0);
     let item = |solver: &dyn Solve<'a>, at: usize| -> Vec<&'a Value> {
         let flat = leaf.flat.iter();
@@ -102,14 +99,7 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
     if least > most {
         return true;
     }
-    let contained = leaf.flat.iter().filter(|schema| {
-        let least = schema.get("minContains").map(length);
-        least.is_none_or(|least| least.is_some_and(|least| least > 0))
-    });
-    let contained: Vec<&'a Value> = contained
-        .filter_map(|schema| schema.get("contains"))
-        .collect();
-    for schema in contained {
+    for schema in contained(leaf) {
         let lacks = (0..=longest).all(|at| {
             let mut items = item(solver, at);
             items.push(schema);
@@ -150,6 +140,17 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
         }
         _ => false,
     })
+}
+
+/// Schemas of `contains` that at least one item must match.
+fn contained<'a>(leaf: &Leaf<'_, 'a>) -> Vec<&'a Value> {
+    let contained = leaf.flat.iter().filter(|schema| {
+        let least = schema.get("minContains").map(length);
+        least.is_none_or(|least| least.is_some_and(|least| least > 0))
+    });
+    contained
+        .filter_map(|schema| schema.get("contains"))
+        .collect()
 }
 
 /// True if no item of an array of the leaf matches all schemas of `pos` and none of `neg`.

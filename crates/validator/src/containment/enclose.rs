@@ -4,9 +4,6 @@
 use bundle::ir::Value;
 use serde_json::{Map, Value as Json};
 
-use super::exact::Form;
-use super::validators::Checker;
-use super::{Containment, SEARCH_STEPS, smallest_first, violations};
 use crate::samples::Search;
 
 /// Maximum number of items of a generated list.
@@ -32,45 +29,6 @@ pub enum Position<'p> {
     Whole,
     /// The inner schema applies to the names of properties.
     Name,
-}
-
-impl<'a> Containment<'a> {
-    /// Returns a value that shows the difference of an outer pair and of an inner pair that applies
-    /// to the same value. `value` shows the inner difference. `None` if no such value was found.
-    pub fn enclose_same(
-        &mut self,
-        outer: (&'a Value, &'a Value),
-        inner: (&'a Value, &'a Value),
-        (value, form): (&Json, Form),
-    ) -> Option<Json> {
-        self.enclosed = self.enclosed.checked_sub(1)?;
-        let nodes = self.solver.nodes;
-        let position = Position::Whole;
-        let first = |containment: &mut Self, values: Vec<Json>| {
-            let mut shown = Vec::new();
-            let further = values.len();
-            let readings = |value: &Json| form.readings(value);
-            let add = |value: Json, _: &Checker<'_, '_>| {
-                shown.push(value);
-                false
-            };
-            containment.each_shown(values, outer, readings, (further, add));
-            let readings = |value: &Json| form.readings(value);
-            containment.shown(shown, inner.0, inner.1, readings)
-        };
-        let found = first(self, small(position, value));
-        let found = found.or_else(|| {
-            let values = samples((nodes, outer.0), position, value, SEARCH_STEPS);
-            first(self, values)
-        });
-        found.or_else(|| {
-            let left = &mut self.violation_steps;
-            let mut values = violations::values(nodes, outer, &[inner.0], left);
-            let inside = (outer.0, inner.1);
-            values.extend(violations::values(nodes, inside, &[inner.0], left));
-            first(self, smallest_first(values))
-        })
-    }
 }
 
 /// Values that may match the outer schema and contain only `inner`, at this position.

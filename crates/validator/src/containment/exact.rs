@@ -3,6 +3,7 @@
 //! A pair of schemas can differ in several keywords. The smallest value that shows the difference
 //! often shows several of them at once, or only one of them.
 
+use bundle::ir::Value;
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 use serde_json::Value as Json;
@@ -131,4 +132,55 @@ fn only_reason(schema: &Schema, value: &Json) -> Option<Reason> {
     let mut reasons = reasons?;
     let only = reasons.pop()?;
     reasons.iter().all(|one| *one == only).then_some(only)
+}
+
+/// Causes for which values may be refused without being witnesses.
+#[derive(Clone, Debug, Default)]
+pub struct Explained<'e, 'a> {
+    /// Keywords of the schema itself.
+    pub reasons: Vec<Reason>,
+    /// Properties whose inner schemas refuse values.
+    pub properties: Vec<&'e str>,
+    /// True if the schema of any item or property may refuse values.
+    pub is_inside: bool,
+    /// Pairs of a narrow and a wide schema that apply to the same value. A value that shows the
+    /// difference of such a pair is not a witness.
+    pub pairs: Vec<(&'a Value, &'a Value)>,
+}
+
+impl Explained<'_, '_> {
+    /// True if there is no cause.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.reasons.is_empty()
+            && self.properties.is_empty()
+            && !self.is_inside
+            && self.pairs.is_empty()
+    }
+
+    /// True if these causes explain each error of a value.
+    pub(super) fn explains(&self, value: &Json, wide: &Checker<'_, '_>) -> bool {
+        let explains = wide.checked(|schema| {
+            schema.describe(value, |errors| {
+                let mut causes = errors.map(|error| self.is_cause(&error));
+                Some(causes.all(|is_cause| is_cause))
+            })
+        });
+        explains.unwrap_or(true)
+    }
+
+    fn is_cause(&self, error: &ValidationError<'_>) -> bool {
+        match Reason::of(error) {
+            Some(reason) => self
+                .reasons
+                .iter()
+                .any(|own| (&own.keyword, &own.property) == (&reason.keyword, &reason.property)),
+            None => {
+                let path = error.instance_path().as_str();
+                let name = path.split('/').nth(1).unwrap_or_default();
+                let name = name.replace("~1", "/").replace("~0", "~");
+                self.is_inside || self.properties.contains(&&*name)
+            }
+        }
+    }
 }
