@@ -231,29 +231,12 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
     if leaf.facts.iter().any(is_present) {
         return true;
     }
-    let is_undescribed = |solver: &dyn Solve<'a>, name: &str| {
-        let mut flat = leaf.flat.iter();
-        !flat.any(|schema| {
-            let mut patterns = entries(solver, schema, "patternProperties").iter();
-            property(solver, schema, name).is_some()
-                || patterns.any(|(text, _)| is_found(text, name) != Some(false))
-                || rest(schema).is_some()
-                || schema.get("unevaluatedProperties").is_some()
-                || schema.get("dependentSchemas").is_some()
-                || schema
-                    .get("dependentRequired")
-                    .is_some_and(|all| solver.at(all).get(name).is_some())
-                || schema
-                    .get("propertyNames")
-                    .is_some_and(|names| described::names(solver, names, name))
-        })
-    };
     let closed = solver.is_described() && !leaf.is_partial;
     for fact in leaf.facts {
         let Fact::Property(name, _) = fact else {
             continue;
         };
-        let is_nowhere = closed && !has_required(name) && is_undescribed(solver, name);
+        let is_nowhere = closed && !has_required(name) && is_undescribed(leaf, solver, name);
         if is_nowhere && !described::is_elsewhere(leaf, solver, name) {
             return true;
         }
@@ -296,6 +279,25 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
     leaf.facts
         .iter()
         .any(|fact| is_impossible(leaf, solver, (&object, fact)))
+}
+
+/// True if no schema of the leaf describes a property.
+fn is_undescribed<'a>(leaf: &Leaf<'_, 'a>, solver: &dyn Solve<'a>, name: &str) -> bool {
+    let mut flat = leaf.flat.iter();
+    !flat.any(|schema| {
+        let mut patterns = entries(solver, schema, "patternProperties").iter();
+        property(solver, schema, name).is_some()
+            || patterns.any(|(text, _)| is_found(text, name) != Some(false))
+            || rest(schema).is_some()
+            || schema.get("unevaluatedProperties").is_some()
+            || schema.get("dependentSchemas").is_some()
+            || schema
+                .get("dependentRequired")
+                .is_some_and(|all| solver.at(all).get(name).is_some())
+            || schema
+                .get("propertyNames")
+                .is_some_and(|names| described::names(solver, names, name))
+    })
 }
 
 /// True if the property `name` of an object of the leaf has no value that matches none of `others`.
