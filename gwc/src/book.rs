@@ -73,6 +73,43 @@ usually appear. The plan shows the class beside the id, for example `weaken` or 
     page
 }
 
+/// Section about verdicts and witnesses of the page about changes for API clients.
+const MEANING: &str = "\
+## Meaning before keywords\n\nA keyword alone does not show a break: `oneOf` and `anyOf` of different types mean the same. gwc\n\
+therefore compares the values that both schemas accept. Requests break if the old schema accepts a\n\
+value that the new one refuses, responses if the new schema accepts one that the old one refuses.\n\
+`message.verdict` in JSON has the result:\n\n| `message.verdict` | Meaning |\n|---|---|\n\
+| `proved` | no value shows a break: a check of level `error` has the level `info` |\n\
+| `refuted` | `message.witness` is such a value. gwd's validators have checked it |\n\
+| `undecided` | gwc found neither a proof nor such a value in the allowed steps: the level of the check applies |\n\
+| null | the check is not about accepted values, or its level is `warn` or `info` |\n\n\
+The witness is a value at `message.path`. If a schema has several breaks, gwc looks for a witness\n\
+for each line: a value that only the keyword of this line refuses. If there is no such value, the\n\
+lines have the same witness. `message.body` is a whole body that contains such a value and that\n\
+shows the break. It is null if none was found, and for parameters and headers. The text, Markdown\n\
+and HTML of a plan have the body, or the value if the body is longer than 160 characters.\n\n\
+For `propertyNames`, the witness is an object with the name.\n\n\
+If both schemas accept the same values, no check is reported. A break for which there is no other\n\
+check is reported as `request-schema-narrowed` or `response-schema-widened`. This also applies\n\
+beside differences of level `warn`: the witness is a value that their keywords do not refuse.\n\
+Without a proof and without such a value, the line is `request-schema-changed` or `response-schema-changed`:\n\
+level `warn`, `undecided`. A pattern that gwd does not enforce, such as one with look-ahead, has no\n\
+known values. If a value shows the break when such patterns are left out, the line has the level\n\
+`error` and is `undecided`.\n\n\
+Parameters, headers and bodies other than JSON are sent as text, which can be read as several types.\n\
+Their witness is a scalar value: one schema accepts it, the other refuses every interpretation of\n\
+its text. For a list that is sent as several occurrences of a name, the witness can be such a list.\n\
+A format that gwd does not check (such as `email`) counts as equal only to the same format.\n\n\
+Proofs and witnesses assume that clients neither send nor read a property that their contract does\n\
+not describe. A new optional property is therefore no break. At each place, a property is described\n\
+if one of these schemas names it, also by `additionalProperties`, `patternProperties`,\n\
+`propertyNames`, `required` or `enum`:\n\n\
+- a schema that the value matches;\n\
+- an alternative of `anyOf` or `oneOf` that an object can match together with those schemas;\n\
+- a schema of `not` or `if`.\n\n\
+Of 20,000 random pairs of small schemas, 1.8 % are undecided. Every other verdict agrees with an\n\
+enumeration of values and with another validator (crate jsonschema).\n\n";
+
 /// Sections about the settings of a project for checks of client contracts.
 const PROJECT_SETTINGS: &str = "## Levels of a project\n\n\
 `break_levels` of gateway.yaml sets the level of a check:\n\n\
@@ -141,42 +178,9 @@ directions are exchanged: clients receive their bodies. A changed `operationId` 
 | `info` | `changed` | no effect on clients that follow the old contract |\n\n\
 `gates: [break]` in gateway.yaml, or `gwc plan --gate break`, stops at `break` and `removed` until\n\
 each line is acknowledged; `gwc diff A B --fail-on break` ends with exit code 1. A value that is not\n\
-part of the message (`readOnly` in requests, `writeOnly` in responses) has the level `info`.\n\n\
-## Meaning before keywords\n\nA keyword alone does not show a break: `oneOf` and `anyOf` of different types mean the same. gwc\n\
-therefore compares the values that both schemas accept. Requests break if the old schema accepts a\n\
-value that the new one refuses, responses if the new schema accepts one that the old one refuses.\n\
-`message.verdict` in JSON has the result:\n\n| `message.verdict` | Meaning |\n|---|---|\n\
-| `proved` | no value shows a break: a check of level `error` has the level `info` |\n\
-| `refuted` | `message.witness` is such a value. gwd's validators have checked it |\n\
-| `undecided` | gwc found neither a proof nor such a value in the allowed steps: the level of the check applies |\n\
-| null | the check is not about accepted values, or its level is `warn` or `info` |\n\n\
-The witness is a value at `message.path`. If a schema has several breaks, gwc looks for a witness\n\
-for each line: a value that only the keyword of this line refuses. If there is no such value, the\n\
-lines have the same witness. `message.body` is a whole body that contains such a value and that\n\
-shows the break. It is null if none was found, and for parameters and headers. The text, Markdown\n\
-and HTML of a plan have the body, or the value if the body is longer than 160 characters.\n\n\
-For `propertyNames`, the witness is an object with the name.\n\n\
-If both schemas accept the same values, no check is reported. A break for which there is no other\n\
-check is reported as `request-schema-narrowed` or `response-schema-widened`. This also applies\n\
-beside differences of level `warn`: the witness is a value that their keywords do not refuse.\n\
-Without a proof and without such a value, the line is `request-schema-changed` or `response-schema-changed`:\n\
-level `warn`, `undecided`. A pattern that gwd does not enforce, such as one with look-ahead, has no\n\
-known values. If a value shows the break when such patterns are left out, the line has the level\n\
-`error` and is `undecided`.\n\n\
-Parameters, headers and bodies other than JSON are sent as text, which can be read as several types.\n\
-Their witness is a scalar value: one schema accepts it, the other refuses every interpretation of\n\
-its text. For a list that is sent as several occurrences of a name, the witness can be such a list.\n\
-A format that gwd does not check (such as `email`) counts as equal only to the same format.\n\n\
-Proofs and witnesses assume that clients neither send nor read a property that their contract does\n\
-not describe. A new optional property is therefore no break. At each place, a property is described\n\
-if one of these schemas names it, also by `additionalProperties`, `patternProperties`,\n\
-`propertyNames`, `required` or `enum`:\n\n\
-- a schema that the value matches;\n\
-- an alternative of `anyOf` or `oneOf` that an object can match together with those schemas;\n\
-- a schema of `not` or `if`.\n\n\
-Of 20,000 random pairs of small schemas, 1.8 % are undecided. Every other verdict agrees with an\n\
-enumeration of values and with another validator (crate jsonschema).\n\n",
+part of the message (`readOnly` in requests, `writeOnly` in responses) has the level `info`.\n\n",
     );
+    page.push_str(MEANING);
     page.push_str(PROJECT_SETTINGS);
     page.push_str(
         "## Checks\n\nIds and levels are those of [oasdiff](https://github.com/oasdiff/oasdiff), and a few are of gwc\n\
