@@ -344,7 +344,9 @@ fn matches_path(pattern: &str, base_path: &str, template: Option<(&ir::Template,
         .last()
         .is_some_and(|last| last.is_some_and(|(text, _)| text.is_empty()));
     let found = count(segments.len(), last);
-    let is_root = found == 0 || wanted == 0;
+    // The root of a mount has the path with and without the final slash.
+    let mounted = base_path.split('/').filter(|segment| !segment.is_empty());
+    let is_root = found == mounted.count() || wanted == 0;
     let slashes = (wanted < pattern.len(), found < segments.len());
     let differs = slashes.0 != slashes.1 && !open && !below && !is_root;
     if is_slash_exact && differs {
