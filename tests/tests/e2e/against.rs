@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use e2e::gateway::Options;
+use e2e::gateway::{Gateway, Options};
 use e2e::openssl::sha256;
 use e2e::project::{Ended, Project};
 use e2e::upstream::Upstream;
@@ -32,6 +32,9 @@ const TESTS: &str = r#"- {name: anonymous, request: GET /orders, expect: {status
 - {name: hidden, request: GET /orders, expect: {operation: s/list}}
 "#;
 
+/// Options of `gwc test` that send the key, also in requests with unsafe methods.
+const UNSAFE: [&str; 3] = ["--credential", "key=env:ORDERS_KEY", "--unsafe-methods"];
+
 struct World {
     project: Project,
     upstream: Upstream,
@@ -41,6 +44,21 @@ struct World {
 impl World {
     fn new() -> Self {
         Self::of(DOCUMENT, TESTS)
+    }
+
+    fn gateway(&self) -> Gateway {
+        let secrets = self.certificates.path().display().to_string();
+        let options = Options::of(&self.project).listeners(&["public", "secure"]);
+        options.arguments(&["--secret-dir", &secrets]).start()
+    }
+
+    /// Waits until the gateway can check the body of the test with this name. On a busy machine,
+    /// gwd compiles the validator longer than a request waits for it.
+    fn wait_validator(&self, url: &str, name: &str) {
+        wait::until("a compiled validator", || {
+            let ended = self.test(url, &[&UNSAFE[..], &["--name", name]].concat());
+            (!ended.stdout.contains("validator_unavailable")).then_some(())
+        });
     }
 
     fn of(document: &str, tests: &str) -> Self {
@@ -101,9 +119,7 @@ defaults: {{upstream: u}}
 #[test]
 fn tests_are_sent_to_a_running_gateway() {
     let world = World::new();
-    let secrets = world.certificates.path().display().to_string();
-    let options = Options::of(&world.project).listeners(&["public", "secure"]);
-    let gateway = options.arguments(&["--secret-dir", &secrets]).start();
+    let gateway = world.gateway();
     let url = format!("http://{}", gateway.listener("public"));
 
     let key = ["--credential", "key=env:ORDERS_KEY", "--format", "json"];
@@ -163,17 +179,10 @@ fn body_of_a_test_is_sent_and_validated() {
         test("empty", "", refused),
     ];
     let world = World::of(&document, &tests.concat());
-    let secrets = world.certificates.path().display().to_string();
-    let options = Options::of(&world.project).listeners(&["public", "secure"]);
-    let gateway = options.arguments(&["--secret-dir", &secrets]).start();
+    let gateway = world.gateway();
     let url = format!("http://{}", gateway.listener("public"));
-    let key = ["--credential", "key=env:ORDERS_KEY", "--unsafe-methods"];
-    // On a busy machine, gwd compiles the validator longer than a request waits for it.
-    wait::until("a compiled validator", || {
-        let ended = world.test(&url, &[&key[..], &["--name", "empty"]].concat());
-        (!ended.stdout.contains("validator_unavailable")).then_some(())
-    });
-    let ended = world.test(&url, &key);
+    world.wait_validator(&url, "empty");
+    let ended = world.test(&url, &UNSAFE);
     let out = &ended.succeeds().stdout;
     assert!(out.contains("3 passed, 0 failed"), "{out}");
     let seen = world.upstream.take();
@@ -207,17 +216,10 @@ fn body_that_two_steps_refuse_has_the_reason_of_gwd() {
         test("invalid", r#"{"a":1}"#, "request_invalid"),
     ];
     let world = World::of(&document, &tests.concat());
-    let secrets = world.certificates.path().display().to_string();
-    let options = Options::of(&world.project).listeners(&["public", "secure"]);
-    let gateway = options.arguments(&["--secret-dir", &secrets]).start();
+    let gateway = world.gateway();
     let url = format!("http://{}", gateway.listener("public"));
-    let key = ["--credential", "key=env:ORDERS_KEY", "--unsafe-methods"];
-    // On a busy machine, gwd compiles the validator longer than a request waits for it.
-    wait::until("a compiled validator", || {
-        let ended = world.test(&url, &[&key[..], &["--name", "invalid"]].concat());
-        (!ended.stdout.contains("validator_unavailable")).then_some(())
-    });
-    let ended = world.test(&url, &key);
+    world.wait_validator(&url, "invalid");
+    let ended = world.test(&url, &UNSAFE);
     let out = &ended.succeeds().stdout;
     assert!(out.contains("4 passed, 0 failed"), "{out}");
     // gwc decides as gwd does.
@@ -229,9 +231,7 @@ fn body_that_two_steps_refuse_has_the_reason_of_gwd() {
 #[test]
 fn differences_of_a_running_gateway_fail_tests() {
     let world = World::new();
-    let secrets = world.certificates.path().display().to_string();
-    let options = Options::of(&world.project).listeners(&["public", "secure"]);
-    let gateway = options.arguments(&["--secret-dir", &secrets]).start();
+    let gateway = world.gateway();
     let url = format!("http://{}", gateway.listener("public"));
     // Change the sources without a release, so that the gateway still runs the old version.
     world.project.write(
