@@ -324,11 +324,12 @@ impl Origin {
     }
 
     /// Starts HAProxy, which responds once it has the complete body and logs the body in
-    /// hexadecimal digits.
+    /// hexadecimal digits. It runs one thread: of two threads that write to standard output at the
+    /// same time, HAProxy drops the line of one (`fd_write_frag_line`).
     fn haproxy() -> Option<Self> {
         let (folder, port) = (Project::new(), free_port());
         let config = format!(
-            "global\n log stdout format raw local0\n\
+            "global\n nbthread 1\n log stdout format raw local0\n\
              defaults\n mode http\n timeout client 10s\n timeout http-request 10s\n log global\n\
              frontend requests\n bind 127.0.0.1:{port}\n \
              log-format \"%ST %HM %HU %[var(txn.body)]\"\n \
