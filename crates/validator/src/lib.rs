@@ -55,7 +55,7 @@ pub use body::BodyKind;
 pub use compile::Uncompilable;
 pub use cone::Cone;
 pub use format::{FormatCheck, format_check, registered_formats};
-pub use lower::{Direction, NotEnforced};
+pub use lower::{Direction, NotEnforced, is_read_only};
 pub use media::{is_read, is_read_in_responses, is_split};
 pub use operation::{BodyUse, Operation};
 pub use parameters::{Head, describes_every_name};

@@ -564,29 +564,42 @@ pub(crate) fn other_direction_properties(nodes: &[Value], direction: Direction) 
     };
     let objects = nodes.iter().filter_map(|node| node.get("properties"));
     let properties = objects.flat_map(|all| resolved(nodes, all).entries());
-    let names = properties.filter(|(_, schema)| is_of_other_direction(nodes, schema, keyword, 0));
+    let names = properties.filter(|(_, schema)| is_of_other_direction(nodes, schema, keyword));
     names.map(|(name, _)| &**name).collect()
 }
 
-pub(crate) fn is_of_other_direction(
-    nodes: &[Value],
-    schema: &Value,
-    keyword: &str,
-    depth: usize,
-) -> bool {
-    let schema = resolved(nodes, schema);
-    if schema.get(keyword) == Some(&Value::Bool(true)) {
-        return true;
+/// True for the schema of a property with `readOnly: true`, which requests need not contain.
+#[must_use]
+pub fn is_read_only(nodes: &[Value], schema: &Value) -> bool {
+    is_of_other_direction(nodes, schema, "readOnly")
+}
+
+/// True if the schema has `keyword: true`, or a schema that always applies with it (`allOf`,
+/// `$ref`). Visits each schema of the table once.
+pub(crate) fn is_of_other_direction(nodes: &[Value], schema: &Value, keyword: &str) -> bool {
+    let mut seen = FxHashSet::default();
+    let mut waiting = vec![schema];
+    while let Some(schema) = waiting.pop() {
+        if let Value::Node(node) = schema
+            && !seen.insert(*node)
+        {
+            continue;
+        }
+        let schema = resolved(nodes, schema);
+        if schema.get(keyword) == Some(&Value::Bool(true)) {
+            return true;
+        }
+        for part in ["allOf", "$ref"]
+            .into_iter()
+            .filter_map(|key| schema.get(key))
+        {
+            match resolved(nodes, part) {
+                Value::List(items) | Value::Set(items) => waiting.extend(items),
+                _ => waiting.push(part),
+            }
+        }
     }
-    let parts = ["allOf", "$ref"].into_iter();
-    let parts = parts.filter_map(|key| schema.get(key));
-    depth < 8
-        && parts
-            .flat_map(|part| match resolved(nodes, part) {
-                Value::List(items) | Value::Set(items) => items.iter().collect(),
-                _ => vec![part],
-            })
-            .any(|part| is_of_other_direction(nodes, part, keyword, depth + 1))
+    false
 }
 
 /// Returns the node to which a reference leads, or any other value unchanged.

@@ -1,6 +1,7 @@
 //! Lower bound of the length of a JSON text that a schema of a contract accepts.
 
 use bundle::ir::Value;
+use validator::is_read_only;
 
 /// Maximum number of schemas that are read for one bound. Schemas beyond it have the bound 1.
 const SCHEMAS_MAX: u32 = 10_000;
@@ -121,7 +122,7 @@ impl<'a> Reader<'a> {
                 continue;
             };
             let property = properties.and_then(|properties| properties.get(name));
-            if property.is_some_and(|property| self.is_read_only(property, 0)) {
+            if property.is_some_and(|property| is_read_only(self.nodes, property)) {
                 continue;
             }
             let value = property.map_or(1, |property| self.schema(property, depth + 1));
@@ -134,21 +135,6 @@ impl<'a> Reader<'a> {
         let bytes = bytes.saturating_add(others.saturating_mul(4));
         let commas = (members + others).saturating_sub(1);
         bytes.saturating_add(commas).saturating_add(2)
-    }
-
-    /// True if a property has `readOnly: true`, so that requests need not contain it.
-    fn is_read_only(&self, property: &'a Value, depth: u32) -> bool {
-        let property = self.resolved(property);
-        let inner = |key: &str| {
-            let inner = property.get(key).map(|value| self.resolved(value));
-            inner.filter(|_| depth < 4)
-        };
-        property.get("readOnly") == Some(&Value::Bool(true))
-            || inner("$ref").is_some_and(|target| self.is_read_only(target, depth + 1))
-            || inner("allOf").is_some_and(|members| {
-                let mut members = members.items().iter();
-                members.any(|member| self.is_read_only(member, depth + 1))
-            })
     }
 
     /// Minimum length of this value as JSON, in bytes. Numbers count as 1 byte, because they have

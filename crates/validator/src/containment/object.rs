@@ -60,7 +60,7 @@ fn is_absent<'a>(solver: &dyn Solve<'a>, schema: &'a Value) -> bool {
         Direction::Request => "readOnly",
         Direction::Response => "writeOnly",
     };
-    is_of_other_direction(solver.nodes(), schema, keyword, 0)
+    is_of_other_direction(solver.nodes(), schema, keyword)
 }
 
 /// Reasons for which an object does not satisfy a keyword. `None`: a reason that cannot be
