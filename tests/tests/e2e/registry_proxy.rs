@@ -34,6 +34,8 @@ pub(crate) struct ProxiedRegistry {
     child: Child,
     /// Port of the proxy.
     port: u16,
+    /// Port of the store that the programs use: that of the proxy, or that of the registry.
+    store: u16,
     shared: Arc<Shared>,
     folder: tempfile::TempDir,
 }
@@ -119,14 +121,24 @@ impl ProxiedRegistry {
         Some(Self {
             child,
             port,
+            store: port,
             shared,
             folder,
         })
     }
 
+    /// Registry that the programs use without the proxy, with connections that they keep. Its
+    /// requests are not counted, and it does not fail.
+    #[track_caller]
+    pub(crate) fn start_without_proxy() -> Option<Self> {
+        let mut registry = Self::start()?;
+        registry.store = registry.shared.registry;
+        Some(registry)
+    }
+
     /// Address of the store.
     pub(crate) fn store(&self) -> String {
-        format!("oci://127.0.0.1:{}/shop/releases", self.port)
+        format!("oci://127.0.0.1:{}/shop/releases", self.store)
     }
 
     /// Folder of the registry's content.
