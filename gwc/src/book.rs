@@ -171,7 +171,8 @@ media type and status. A media type that is new beside a range is also compared 
 a status that is new beside its class (`2XX`) with the class. The first success status is compared\n\
 with `default`. Callbacks are compared with those of the compared operations, webhooks by\n\
 name: within the same API, then within an API that was renamed, merged or split. For both, the\n\
-directions are exchanged: clients receive their bodies. A changed `operationId` is the line\n\
+directions are exchanged: clients receive their bodies. A required parameter, a body or a media\n\
+type that they no longer get is a break. A changed `operationId` is the line\n\
 `operation-renamed` under DOCS.\n\n| Level | Class | Meaning |\n|---|---|---|\n\
 | `error` | `break` | clients that follow the old contract fail |\n\
 | `warn` | `changed` | some clients may be affected |\n\

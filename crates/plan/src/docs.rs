@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 mod similar_texts;
 
 use super::{Change, Class, OperationRef, Plan, Section};
-use model::contract::prose::shortened;
+use model::contract::prose::{SERVERS, shortened};
 use model::source_map::{ApiProse, OperationSource, SourceMap};
 
 use similar_texts::paired;
 
-/// Compares the prose of APIs, and of operations that both sides have.
+/// Compares the prose of APIs, and of operations that both sides have. [`crate::servers`] compares
+/// the lists of servers.
 pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
     let moved = added_or_removed_parts(plan);
     for (key, after) in &new.operations {
@@ -34,7 +35,7 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
             within.any(|rest| rest.starts_with(' '))
         };
         for (subject, old, new) in of_operation(before, after) {
-            if of_new_part(&subject) {
+            if subject == SERVERS || of_new_part(&subject) {
                 continue;
             }
             plan.changes.push(line(subject, old, new).of(operation()));
@@ -48,12 +49,12 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
             continue;
         };
         for (subject, old, new) in of_api(before, after) {
-            if !same_operations && (old.is_null() || new.is_null()) {
+            let is_one_sided = old.is_null() || new.is_null();
+            if subject == SERVERS || (!same_operations && is_one_sided) {
                 continue;
             }
             let change = match subject.strip_prefix("oauth ") {
                 Some(part) => of_tokens(name, part, old, new),
-                None if subject == "servers" => of_servers(name, old, new),
                 None => line(format!("{name}: {subject}"), old, new),
             };
             plan.changes.push(change);
@@ -78,48 +79,6 @@ fn of_tokens(api: &str, part: &str, old: Value, new: Value) -> Change {
         old,
         new,
     )
-}
-
-/// Creates a change of the servers that a document names. The gateway behaves as before, but
-/// clients that are generated from the document send their requests and credentials to a different
-/// host. The class is [`Class::Moved`] only if no old server has the host.
-fn of_servers(api: &str, old: Value, new: Value) -> Change {
-    let hosts = |value: &Value| -> BTreeSet<String> {
-        words(value)
-            .iter()
-            .filter_map(|server| host_of(server))
-            .collect()
-    };
-    let class = match hosts(&new).is_subset(&hosts(&old)) {
-        true => Class::Doc,
-        false => Class::Moved,
-    };
-    let subject = format!("{api}: servers");
-    Change::new(
-        Section::Breaking,
-        class,
-        "servers-changed",
-        subject,
-        old,
-        new,
-    )
-}
-
-/// Scheme, host and port of a server, with the values of its variables. `None` for a server on the
-/// host of the document, such as `/v1`.
-fn host_of(server: &str) -> Option<String> {
-    let (url, variables) = match server.split_once(';') {
-        Some((url, variables)) => (url, variables),
-        None => (server, ""),
-    };
-    let lower = url.to_ascii_lowercase();
-    let (scheme, rest) = match lower.split_once("//") {
-        Some((scheme, rest)) => (scheme, rest),
-        None if url.starts_with('{') => ("", &*lower),
-        None => return None,
-    };
-    let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
-    Some(format!("{scheme}//{};{variables}", &rest[..end]))
 }
 
 /// Words of a text that spaces separate.

@@ -52,6 +52,7 @@ pub mod route;
 mod routing;
 pub mod rules;
 pub mod security;
+mod servers;
 #[expect(clippy::disallowed_methods, reason = "the stages of a plan are timed")]
 pub mod stages;
 mod values;
@@ -155,7 +156,11 @@ pub fn compare_on(
     }
     plan.stages.end("details");
     match (old.map(|side| &side.source), &new.source) {
-        (Some(Some(before)), Some(after)) => docs::compare(before, after, &mut plan),
+        (Some(Some(before)), Some(after)) => {
+            docs::compare(before, after, &mut plan);
+            let gateway = &new.lowered.gateway;
+            servers::compare((before, after), &keys, gateway, &mut plan);
+        }
         (Some(None), _) => plan.missing.push("source"),
         (Some(Some(_)), None) | (None, _) => {}
     }

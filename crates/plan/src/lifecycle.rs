@@ -14,12 +14,12 @@ use std::collections::BTreeSet;
 
 use bundle::ir;
 
-use self::difference::{Compared, api_of, day, place_of};
+use self::difference::{Compared, day, place_of};
 use crate::clients::routed;
 use crate::levels::of_operations;
 use crate::{Change, OperationRef, Plan, Side};
 
-pub(super) use self::difference::EarlierKeys;
+pub(super) use self::difference::{EarlierKeys, api_of};
 
 /// Adds the lines about lifecycles. `today` is the day of the comparison, `YYYY-MM-DD`. If `None`,
 /// no sunset has passed, and no notice period is checked.
@@ -107,7 +107,7 @@ fn replace_deprecated(lines: &[Change], gateway: &ir::Gateway, plan: &mut Plan) 
     plan.changes = all
         .into_iter()
         .filter_map(|change| {
-            if change.id != "endpoint-deprecated" {
+            if change.id != "endpoint-deprecated" || change.operations.is_empty() {
                 return Some(change);
             }
             let left = change.operations.iter().filter(|key| !keys.contains(key));

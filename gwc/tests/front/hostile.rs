@@ -99,6 +99,49 @@ fn aliases_are_bounded() {
 }
 
 #[test]
+fn callbacks_are_bounded() {
+    // One callback with 8 expressions, whose 8 methods each lead to the same callback three times.
+    let below = "callbacks: {a: {$ref: '#/components/callbacks/C'}, b: {$ref: '#/components/callbacks/C'}, c: {$ref: '#/components/callbacks/C'}}";
+    let document = |expressions: usize, methods: &[&str]| {
+        let operation = |method: &str, at: usize| {
+            format!(
+                "{method}: {{operationId: o{at}, {below}, responses: {{\"200\": {{description: d}}}}}}"
+            )
+        };
+        let methods: Vec<String> = methods
+            .iter()
+            .enumerate()
+            .map(|(at, method)| operation(method, at))
+            .collect();
+        let expressions: Vec<String> = (0..expressions)
+            .map(|at| format!("'{{$request.body#/u{at}}}': {{$ref: '#/components/pathItems/P'}}"))
+            .collect();
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths: {{/a: {{get: {{operationId: x, {below}, \
+             responses: {{\"200\": {{description: d}}}}}}}}}}\ncomponents:\n  pathItems: {{P: {{{}}}}}\n  \
+             callbacks: {{C: {{{}}}}}\n",
+            methods.join(", "),
+            expressions.join(", ")
+        )
+    };
+    let gateway = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n";
+    let methods = [
+        "get", "put", "post", "delete", "options", "head", "patch", "trace",
+    ];
+    for (text, expected) in [
+        (document(8, &methods), true),
+        (document(1, &["post"]), false),
+    ] {
+        let files = [("gateway.yaml", gateway), ("api.yaml", &*text)];
+        let compiled =
+            model::compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+        let mut findings = compiled.findings.iter();
+        assert_eq!(findings.any(|one| one.lint.name == "too-large"), expected);
+    }
+}
+
+#[test]
 fn long_texts_take_linear_time() {
     let line = |bytes: usize| format!("a: {}", "x".repeat(bytes));
     takes_linear_time("a long line", 50 << 20, |bytes| {

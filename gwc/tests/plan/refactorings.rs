@@ -66,6 +66,36 @@ fn json_and_yaml_have_one_bundle_id() {
 }
 
 #[test]
+fn ignored_descriptions_keep_the_bundle_id() {
+    let list = "{operationId: listOrders, summary: List,";
+    for name in ["Accept", "content-type", "Authorization"] {
+        let parameter =
+            format!("{{name: {name}, in: header, required: true, schema: {{type: integer}}}}");
+        same_document(list, &format!("{list} parameters: [{parameter}],"));
+    }
+    let with = |headers: &str, encoding: &str| {
+        let content =
+            "content: {application/json: {schema: {type: object, properties: {a: {type: string}}}";
+        edit(
+            DOCUMENT,
+            &format!("{list} responses: {{\"200\": {{description: fine}}}}"),
+            &format!(
+                "{list} responses: {{\"200\": {{description: fine{headers}, {content}{encoding}}}}}}}}}"
+            ),
+        )
+    };
+    let written = with(
+        ", headers: {Content-Type: {required: true, schema: {type: integer}}}",
+        ", encoding: {a: {contentType: text/csv}}",
+    );
+    let (before, after) = (with("", ""), written);
+    assert_eq!(
+        lines(&plan((GATEWAY, &before), (GATEWAY, &after))),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
 fn part_moved_to_its_own_file_keeps_the_bundle_id() {
     let split = edit(
         DOCUMENT,

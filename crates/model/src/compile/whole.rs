@@ -4,6 +4,7 @@
 use diag::{NodeRef, Sink};
 
 use super::Purpose;
+use crate::contract::outgoing;
 use crate::deprecations;
 use crate::environment::Scope;
 use crate::settings::Settings;
@@ -83,6 +84,7 @@ impl Whole<'_> {
         series::check(settings, apis, sink);
         signing_keys::check(files, settings.name.span, sink);
         ended_credentials::check(files, settings, sink);
+        outgoing::check(files, apis, sink);
         // Contracts exist only for documents without errors.
         if all_read && !sink.has_errors() {
             unvalidated::check(files, settings, apis, sink);

@@ -12,7 +12,7 @@ pub(crate) mod least_bytes;
 mod limits;
 mod normal;
 mod number;
-mod outgoing;
+pub mod outgoing;
 pub mod prose;
 pub(crate) mod refine;
 mod schema;
@@ -23,8 +23,8 @@ use diag::NodeRef;
 use rustc_hash::FxHashSet;
 
 use crate::{Api, Operation};
-use openapi::spec::In;
 use openapi::spec::reference::Resolver;
+use openapi::spec::{In, is_ignored_header};
 use prose::SchemaProse;
 use schema::{Schemas, map};
 use sites::Sites;
@@ -51,16 +51,18 @@ pub fn contract<'a>(
         .filter(|operation| !operation.internal)
         .collect();
     served.sort_by(|a, b| a.key.cmp(&b.key));
+    let nodes = served.iter().map(|operation| {
+        let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
+        (operation.key.clone(), resolver.node(written.node))
+    });
+    // An API that sends too many requests has an error, see `outgoing::check`.
+    let sent = outgoing::sent(&parts, nodes).unwrap_or_default();
     let mut operations = Vec::with_capacity(served.len());
-    let mut outgoing = outgoing::Outgoing::default();
     for operation in served {
         operations.push(parts.served(api, operation)?);
-        let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
-        let node = resolver.node(written.node);
-        outgoing.callbacks(&mut parts, &operation.key, node)?;
     }
-    outgoing.webhooks(&mut parts, resolver.root())?;
-    let outgoing = ir::Set::new(outgoing.operations)?;
+    let outgoing = sent.into_iter().map(|sent| sent.contract(&mut parts));
+    let outgoing = ir::Set::new(outgoing.collect::<Result<_, _>>()?)?;
     let operations = ir::Set::new(operations)?;
     Ok(parts.finish(files, api.name.clone(), operations, outgoing))
 }
@@ -141,7 +143,7 @@ impl<'a> Parts<'_, 'a> {
     }
 
     /// Builds the contracts of the path parameters in the order of the template, then the contracts
-    /// of all other parameters, sorted.
+    /// of all other parameters, sorted. Leaves out header parameters that OpenAPI ignores.
     fn parameters(
         &mut self,
         in_path: &[&str],
@@ -169,6 +171,7 @@ impl<'a> Parts<'_, 'a> {
         for one in written {
             let (place, style) = match one.place {
                 In::Path => continue,
+                In::Header if is_ignored_header(one.name) => continue,
                 In::Query => (ir::ParameterPlace::Query, "form"),
                 In::Querystring => (ir::ParameterPlace::Querystring, "form"),
                 In::Header => (ir::ParameterPlace::Header, "simple"),
@@ -218,9 +221,12 @@ impl<'a> Parts<'_, 'a> {
         }
         if let Some(content) = self.field(node, "content") {
             let media = self.entries(Some(content));
-            let media = media
-                .into_iter()
-                .map(|(name, media)| (name.to_ascii_lowercase().into(), self.media_type(media)));
+            let media = media.into_iter().map(|(name, media)| {
+                (
+                    name.to_ascii_lowercase().into(),
+                    self.media_type(name, media),
+                )
+            });
             let media = unique(media.collect(), |(name, _): &(Box<str>, Value)| {
                 name.clone()
             });
@@ -241,7 +247,7 @@ impl<'a> Parts<'_, 'a> {
                 .sites
                 .part(format!("{of} {name}"), media.span());
             ir::MediaType {
-                definition: self.media_type(media),
+                definition: self.media_type(&name, media),
                 name,
             }
         });
@@ -250,14 +256,24 @@ impl<'a> Parts<'_, 'a> {
         }))
     }
 
-    fn media_type(&mut self, node: NodeRef<'a>) -> Value {
+    /// Builds the contract of a media type. `encoding` has an effect only in forms and multipart
+    /// bodies (3.1.1, section 4.8.14.1).
+    fn media_type(&mut self, name: &str, node: NodeRef<'a>) -> Value {
         let mut entries = Vec::new();
         for key in ["schema", "itemSchema"] {
             if let Some(schema) = node.get(key) {
                 entries.push((key.into(), self.schemas.schema(schema)));
             }
         }
-        entries.extend(self.encodings(node));
+        let has_parts = [
+            "multipart/",
+            "application/x-www-form-urlencoded",
+            "*/*",
+            "application/*",
+        ];
+        if has_parts.iter().any(|begin| name.starts_with(begin)) {
+            entries.extend(self.encodings(node));
+        }
         map(entries)
     }
 
@@ -310,9 +326,13 @@ impl<'a> Parts<'_, 'a> {
         map(entries)
     }
 
+    /// Builds the contracts of the header fields of a response or an encoding. Leaves out
+    /// `Content-Type`, which OpenAPI ignores there (3.1.1, sections 4.8.15.1.2 and 4.8.17.1).
     fn headers(&mut self, of: &str, holder: NodeRef<'a>) -> Vec<ir::Header> {
         let written = self.entries(self.field(holder, "headers"));
-        let all = written.into_iter().map(|(name, header)| {
+        let is_used = |name: &str| !name.eq_ignore_ascii_case("content-type");
+        let written = written.into_iter().filter(|(name, _)| is_used(name));
+        let all = written.map(|(name, header)| {
             let name = name.to_ascii_lowercase();
             let part = format!("{of} header {name}");
             self.schemas.sites.part(part, header.span());

@@ -1,81 +1,153 @@
 //! Requests that the API itself sends: callbacks of operations, and webhooks.
 
+use std::borrow::Cow;
+
 use bundle::ir;
-use diag::{NodeId, NodeRef};
-
-use super::{DocumentParameter, Parts};
+use diag::{Diagnostic, NodeId, NodeRef, Sink};
+use openapi::spec::reference::Resolver;
 use openapi::spec::{In, Method, Version};
+use sources::project::files::Files;
+use sources::syntax::lints::TOO_LARGE;
 
-/// Maximum depth of nested callbacks. Callbacks may refer to each other in a circle.
-const DEPTH_MAX: usize = 4;
+use super::schema::Schemas;
+use super::{DocumentParameter, Parts};
+use crate::Api;
 
-/// Operations for the requests that the API sends.
-#[derive(Default)]
-pub(super) struct Outgoing {
-    pub(super) operations: Vec<ir::ContractOperation>,
+/// Maximum depth of nested callbacks.
+const DEPTH_MAX: usize = 32;
+/// Maximum number of parts of the requests that one API sends: parameters, responses, each 100
+/// bytes of a key, and the requests themselves. A small document can describe any number of them
+/// by references: each callback counts again below each callback that leads to it.
+const PARTS_MAX: usize = 200_000;
+/// Text between the key of an operation and the rest of the key of its callback.
+const CALLBACK: &str = " callback ";
+/// Start of the key of a webhook.
+pub const WEBHOOK: &str = "webhook ";
+
+/// Request that an API sends.
+pub(super) struct Sent<'a> {
+    /// `OWNER callback NAME METHOD EXPRESSION`, see [`owner`], or `webhook NAME METHOD`.
+    key: String,
+    /// Path item, which can have parameters.
+    item: NodeRef<'a>,
+    /// Operation of the path item.
+    called: NodeRef<'a>,
 }
 
-impl Outgoing {
-    /// Adds the callbacks of an operation. The key of a callback is
-    /// `KEY callback NAME METHOD EXPRESSION`.
-    pub(super) fn callbacks<'a>(
-        &mut self,
-        parts: &mut Parts<'_, 'a>,
-        key: &str,
-        operation: NodeRef<'a>,
-    ) -> Result<(), ir::NotASet> {
-        self.callbacks_at(parts, key, operation, &mut Vec::new())
+/// Requests that an API sends: the callbacks of these operations, and the webhooks of the root.
+/// `operations`: key and node of each operation.
+///
+/// # Errors
+/// Returns the callbacks or webhooks with which the API has more than [`PARTS_MAX`] parts, or more
+/// than [`DEPTH_MAX`] levels.
+pub(super) fn sent<'a>(
+    parts: &Parts<'_, 'a>,
+    operations: impl Iterator<Item = (String, NodeRef<'a>)>,
+) -> Result<Vec<Sent<'a>>, NodeRef<'a>> {
+    let mut all = Collected {
+        parts,
+        sent: Vec::new(),
+        left: PARTS_MAX,
+        ancestors: Vec::new(),
+    };
+    for (key, operation) in operations {
+        all.callbacks(&owner(&key), operation)?;
     }
-
-    fn callbacks_at<'a>(
-        &mut self,
-        parts: &mut Parts<'_, 'a>,
-        key: &str,
-        operation: NodeRef<'a>,
-        ancestors: &mut Vec<NodeId>,
-    ) -> Result<(), ir::NotASet> {
-        if ancestors.len() == DEPTH_MAX {
-            return Ok(());
+    let root = parts.resolver.root();
+    for (name, item) in parts.entries(parts.field(root, "webhooks")) {
+        for (method, called) in methods(parts, item) {
+            let key = format!("{WEBHOOK}{name} {}", method.0);
+            all.push(key, (item, called), item)?;
         }
-        ancestors.push(operation.id());
-        for (name, callback) in parts.entries(parts.field(operation, "callbacks")) {
-            for (expression, item) in parts.entries(Some(callback)) {
+    }
+    Ok(all.sent)
+}
+
+/// Key of an operation, as keys of its callbacks begin. An operation id may contain any text, so
+/// that [`CALLBACK`] is replaced in it.
+#[must_use]
+pub fn owner(key: &str) -> Cow<'_, str> {
+    match key.contains(CALLBACK) {
+        true => key.replace(CALLBACK, " %63allback ").into(),
+        false => key.into(),
+    }
+}
+
+/// Splits the key of a callback behind its owner. Returns the owner and `callback NAME METHOD
+/// EXPRESSION`. `None` for a webhook.
+#[must_use]
+pub fn split_callback(key: &str) -> Option<(&str, &str)> {
+    if key.starts_with(WEBHOOK) {
+        return None;
+    }
+    let at = key.find(CALLBACK)?;
+    Some((&key[..at], &key[at + 1..]))
+}
+
+struct Collected<'p, 'r, 'a> {
+    parts: &'p Parts<'r, 'a>,
+    sent: Vec<Sent<'a>>,
+    /// Number of parts that the API may still have.
+    left: usize,
+    /// Operations that lead to the present one.
+    ancestors: Vec<NodeId>,
+}
+
+impl<'a> Collected<'_, '_, 'a> {
+    /// Adds the callbacks of an operation, and the callbacks of their operations. Leaves out the
+    /// callbacks of an operation below itself.
+    fn callbacks(&mut self, key: &str, operation: NodeRef<'a>) -> Result<(), NodeRef<'a>> {
+        let is_below_itself = self.ancestors.contains(&operation.id());
+        let callbacks = self.parts.field(operation, "callbacks");
+        let Some(callbacks) = callbacks.filter(|_| !is_below_itself) else {
+            return Ok(());
+        };
+        if self.ancestors.len() == DEPTH_MAX {
+            return Err(callbacks);
+        }
+        self.ancestors.push(operation.id());
+        for (name, callback) in self.parts.entries(Some(callbacks)) {
+            for (expression, item) in self.parts.entries(Some(callback)) {
                 if expression.starts_with("x-") {
                     continue;
                 }
-                for (method, called) in methods(parts, item) {
-                    let key = format!("{key} callback {name} {} {expression}", method.0);
-                    self.push(parts, &key, item, called, ancestors)?;
+                for (method, called) in methods(self.parts, item) {
+                    let key = format!("{key}{CALLBACK}{name} {} {expression}", method.0);
+                    self.push(key, (item, called), callbacks)?;
                 }
             }
         }
-        ancestors.pop();
+        self.ancestors.pop();
         Ok(())
     }
 
-    /// Adds the `webhooks` of the root. The key of a webhook is `webhook NAME METHOD`.
-    pub(super) fn webhooks<'a>(
+    /// Adds a request. `of`: node that describes it, for the error.
+    fn push(
         &mut self,
-        parts: &mut Parts<'_, 'a>,
-        root: NodeRef<'a>,
-    ) -> Result<(), ir::NotASet> {
-        for (name, item) in parts.entries(parts.field(root, "webhooks")) {
-            for (method, called) in methods(parts, item) {
-                let key = format!("webhook {name} {}", method.0);
-                self.push(parts, &key, item, called, &mut Vec::new())?;
-            }
-        }
-        Ok(())
+        key: String,
+        (item, called): (NodeRef<'a>, NodeRef<'a>),
+        of: NodeRef<'a>,
+    ) -> Result<(), NodeRef<'a>> {
+        let count = |node: NodeRef<'a>, key: &str| {
+            let list = self.parts.field(node, key);
+            list.map_or(0, |list| list.items().len() + list.entries().count())
+        };
+        let own = count(item, "parameters") + count(called, "parameters");
+        let parts = 1 + own + count(called, "responses") + key.len() / 100;
+        self.left = self.left.checked_sub(parts).ok_or(of)?;
+        let below = key.clone();
+        self.sent.push(Sent { key, item, called });
+        self.callbacks(&below, called)
     }
+}
 
-    fn push<'a>(
-        &mut self,
+impl<'a> Sent<'a> {
+    /// Builds the contract of the request.
+    pub(super) fn contract(
+        self,
         parts: &mut Parts<'_, 'a>,
-        key: &str,
-        item: NodeRef<'a>,
-        called: NodeRef<'a>,
-        ancestors: &mut Vec<NodeId>,
-    ) -> Result<(), ir::NotASet> {
+    ) -> Result<ir::ContractOperation, ir::NotASet> {
+        let Self { key, item, called } = self;
         let own = written(parts, called);
         let mut all = written(parts, item);
         all.retain(|shared| {
@@ -91,11 +163,34 @@ impl Outgoing {
             .map(|one| one.name)
             .collect();
         in_path.sort_unstable();
-        parts.schemas.sites.operation(key);
+        parts.schemas.sites.operation(&key);
         let parameters = parts.parameters(&in_path, &all);
-        let operation = parts.operation(key.to_owned(), parameters, called)?;
-        self.operations.push(operation);
-        self.callbacks_at(parts, key, called, ancestors)
+        parts.operation(key, parameters, called)
+    }
+}
+
+/// Reports an API that sends too many requests, see [`sent`]. Contracts then have
+/// none of these requests, so the error must stop the build.
+pub(crate) fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
+    for api in apis {
+        let resolver = Resolver::new(files, &api.document);
+        let parts = Parts {
+            schemas: Schemas::new(&resolver, api.spec.version),
+            resolver: &resolver,
+        };
+        let paths = api.spec.paths.iter().flat_map(|item| &item.operations);
+        let nodes = paths.map(|written| (String::new(), resolver.node(written.node)));
+        if let Err(node) = sent(&parts, nodes) {
+            let message = format!(
+                "the API `{}` sends requests with more than {PARTS_MAX} parts, or {DEPTH_MAX} levels \
+                 of callbacks",
+                api.name
+            );
+            sink.push(Diagnostic::new(&TOO_LARGE, node.span(), message).help(
+                "describe fewer callbacks: each one counts again below each callback that leads \
+                 to it, with its parameters and responses",
+            ));
+        }
     }
 }
 

@@ -12,11 +12,14 @@ use bundle::digest::Digest;
 use diag::{Kind, NodeRef, Span};
 
 use openapi::spec::reference::Resolver;
-use openapi::spec::{In, Method, Operation, Version};
+use openapi::spec::{In, Method, Operation, PathItem, Version};
 use sources::project::files::{Document, Files};
 
 /// Maximum number of characters of a text that are stored.
 const KEPT_MAX: usize = 120;
+
+/// Subject of the text with the servers of a document or an operation.
+pub const SERVERS: &str = "servers";
 
 /// Reader of the prose of one document.
 pub(crate) struct Prose<'a> {
@@ -61,10 +64,14 @@ impl<'a> Prose<'a> {
         }
     }
 
-    /// Prose of an operation, except its own summary, description and tags.
-    pub(crate) fn of_operation(&self, written: &Operation) -> Texts {
+    /// Prose of an operation, except its own summary, description and tags. Includes the servers of
+    /// the operation, or those of its path item.
+    pub(crate) fn of_operation(&self, item: &PathItem, written: &Operation) -> Texts {
         let mut texts = Texts::new();
         let node = self.resolver.node(written.node);
+        if !self.servers(&mut texts, node) {
+            self.servers(&mut texts, self.resolver.node(item.node));
+        }
         self.say(&mut texts, "", node, &["externalDocs"]);
         for parameter in &written.parameters {
             let name = match parameter.place {
@@ -128,32 +135,19 @@ impl<'a> Prose<'a> {
         texts
     }
 
-    /// Collects the servers of the document, its paths and its operations, as one text. Clients
-    /// send their requests and credentials to these URLs. Each server is its URL, followed by
-    /// `;NAME=VALUE|VALUE` for each variable.
-    fn servers(&self, texts: &mut Texts, root: NodeRef<'a>) {
-        let items = self
-            .entries(root, "paths")
-            .into_iter()
-            .map(|(_, item)| item);
-        let items: Vec<NodeRef<'a>> = items.collect();
-        let operations = items.iter().flat_map(|item| item.entries());
-        let operations =
-            operations.filter(|(entry, _)| Method::of_key(&entry.key, Version::V32).is_some());
-        let operations: Vec<NodeRef<'a>> = operations.map(|(_, node)| node).collect();
-        let lists = std::iter::once(root)
-            .chain(items.iter().copied())
-            .chain(operations);
-        let mut all = BTreeSet::new();
-        let mut first = None;
-        for list in lists.filter_map(|node| self.field(node, "servers")) {
-            first.get_or_insert(list.span());
-            all.extend(list.items().filter_map(|server| self.server(server)));
-        }
-        if let Some(span) = first {
-            let all: Vec<String> = all.into_iter().collect();
-            texts.insert("servers".to_owned(), (all.join(" "), span));
-        }
+    /// Adds the list of `servers` of a node as one text. Clients send their requests and
+    /// credentials to these URLs, generated clients to the first. Each server is its URL, followed
+    /// by `;NAME=DEFAULT|VALUE` for each variable. Returns false for a node without a list.
+    fn servers(&self, texts: &mut Texts, node: NodeRef<'a>) -> bool {
+        let Some(list) = self
+            .field(node, SERVERS)
+            .filter(|list| list.items().len() > 0)
+        else {
+            return false;
+        };
+        let all: Vec<String> = list.items().filter_map(|one| self.server(one)).collect();
+        texts.insert(SERVERS.to_owned(), (all.join(" "), list.span()));
+        true
     }
 
     /// Text of one server. `None` if it has no URL.
@@ -164,9 +158,9 @@ impl<'a> Prose<'a> {
         for (name, variable) in variables {
             let default = variable.get("default").and_then(NodeRef::as_str);
             let values = variable.get("enum").into_iter().flat_map(NodeRef::items);
-            let values: BTreeSet<&str> =
-                values.filter_map(NodeRef::as_str).chain(default).collect();
-            let values: Vec<&str> = values.into_iter().collect();
+            let values: BTreeSet<&str> = values.filter_map(NodeRef::as_str).collect();
+            let others = values.into_iter().filter(|value| Some(*value) != default);
+            let values: Vec<&str> = default.into_iter().chain(others).collect();
             text.push_str(&format!(";{name}={}", values.join("|")));
         }
         let words: Vec<String> = shortened(&text)

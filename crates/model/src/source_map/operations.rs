@@ -102,7 +102,8 @@ fn of_operation(
     prose: &Prose<'_>,
 ) -> OperationSource {
     let place = |span| Place::of(&compiled.files.sources, span);
-    let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
+    let item = &api.spec.paths[operation.place.0];
+    let written = &item.operations[operation.place.1];
     let text = |text: &Option<diag::Spanned<String>>| {
         let text = text.as_ref()?;
         Some(match compiled.files.is_key(text.span) {
@@ -111,7 +112,7 @@ fn of_operation(
         })
     };
     let at = place(operation.span);
-    let prose = prose.of_operation(written);
+    let prose = prose.of_operation(item, written);
     let own = [
         ("summary", &written.summary),
         ("description", &written.description),
@@ -121,7 +122,7 @@ fn of_operation(
     let own = own.chain(written.tags.first().map(|tag| ("tags", tag.span)));
     let parts = prose.iter();
     let parts = parts.map(|(about, (_, span))| (about.as_str(), *span));
-    let path = ("path", api.spec.paths[operation.place.0].template.span);
+    let path = ("path", item.template.span);
     let parameters = parameters(compiled, written);
     let ending: Vec<(String, Span)> = parameters
         .iter()

@@ -104,6 +104,16 @@ pub struct PathItem {
     pub node: NodeId,
 }
 
+/// True if OpenAPI ignores a header parameter with this name: the media types of `content` and the
+/// security schemes describe these fields (3.1.1, section 4.8.12.2.1).
+#[must_use]
+pub fn is_ignored_header(name: &str) -> bool {
+    let ignored = ["accept", "content-type", "authorization"];
+    ignored
+        .iter()
+        .any(|ignored| name.eq_ignore_ascii_case(ignored))
+}
+
 /// HTTP method as sent in requests: the name of a path item's field in upper case, or a key of
 /// `additionalOperations` (3.2) unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,6 +9,7 @@ use validator::containment::Doubt;
 
 use super::meaning;
 use super::operations::OperationPair;
+use super::outgoing_checks;
 use super::path_parameters::{PathParameters, Slot, admits};
 use super::schema::{Finding, Part, Role};
 use crate::change::Decision;
@@ -109,11 +110,9 @@ impl<'j> Messages<'j> {
 
     fn push(&mut self, id: &str, path: &str, keyword: &'static str, (old, new): (Json, Json)) {
         let check = checks::of(id).expect("the table has this id");
-        // Changed parameters of a request that the API sends do not break the clients that receive
-        // the request.
-        let level = match (self.is_outgoing, check.direction) {
-            (true, "request") => check.level.min(Level::Warn),
-            _ => check.level,
+        let level = match self.is_outgoing {
+            true => outgoing_checks::level(check),
+            false => check.level,
         };
         let finding = Finding {
             id: check.id,
@@ -127,6 +126,14 @@ impl<'j> Messages<'j> {
         };
         let part = self.part.clone();
         self.parts.findings.push((path.to_owned(), part, finding));
+    }
+
+    /// Id of the check of a part that the new request lacks, or has only sometimes.
+    fn lost<'i>(&self, id: &'i str, was_required: bool) -> &'i str {
+        match self.is_outgoing {
+            true => outgoing_checks::id(id, was_required),
+            false => id,
+        }
     }
 
     fn role(&self, part: Part) -> Role {
@@ -241,7 +248,8 @@ impl<'j> Messages<'j> {
                 }
                 (Some(was), None) => {
                     let old = self.joint.json(&was.definition);
-                    self.push("request-parameter-removed", &path, "", (old, Json::Null));
+                    let id = self.lost("request-parameter-removed", was.required);
+                    self.push(id, &path, "", (old, Json::Null));
                 }
                 (None, None) => {}
             }
@@ -255,7 +263,7 @@ impl<'j> Messages<'j> {
                 false => "request-parameter-became-optional",
             };
             let values = (old.required.into(), new.required.into());
-            self.push(id, path, "required", values);
+            self.push(self.lost(id, old.required), path, "required", values);
         }
         let flag = |one: &ir::Parameter| one.definition.get("deprecated").is_some();
         if flag(old) != flag(new) {
@@ -430,7 +438,7 @@ impl<'j> Messages<'j> {
                 false => "request-body-became-optional",
             };
             let values = (old.required.into(), new.required.into());
-            self.push(id, "body", "required", values);
+            self.push(self.lost(id, old.required), "body", "required", values);
         }
         let role = self.role(Part::Body);
         for (name, was, is) in both(&old.media_types, &new.media_types) {

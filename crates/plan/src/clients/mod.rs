@@ -2,7 +2,7 @@
 //! of `checks.tsv`), its path in the message, and the operations that it concerns.
 //!
 //! [`operations`] pairs the operations of two sides by their requests. [`outgoing`] pairs the
-//! requests that the APIs send. [`messages`] compares the parts of one pair, and [`schema`]
+//! requests that the APIs send, and [`outgoing_checks`] chooses their checks. [`messages`] compares the parts of one pair, and [`schema`]
 //! compares schemas. [`walk`] follows pairs of schemas and counts a shared schema once.
 
 mod enclosing;
@@ -11,6 +11,7 @@ mod meaning;
 mod messages;
 mod operations;
 mod outgoing;
+mod outgoing_checks;
 mod path_parameters;
 mod schema;
 mod walk;

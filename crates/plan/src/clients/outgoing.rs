@@ -7,14 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
+use model::contract::outgoing::{WEBHOOK, owner, split_callback};
 use rustc_hash::FxHashSet;
 use serde_json::Value as Json;
 
 use super::operations::OperationPair;
 use super::walk::Walk;
-
-/// Start of the key of a webhook.
-const WEBHOOK: &str = "webhook ";
 
 /// Webhook, with the sides that have it.
 #[derive(Clone, Copy, Debug)]
@@ -119,8 +117,8 @@ pub(super) fn compare(
     let none = BTreeMap::new();
     let mut known = FxHashSet::default();
     for pair in pairs {
-        let before = was.get(pair.old).unwrap_or(&none);
-        let after = is.get(pair.new).unwrap_or(&none);
+        let before = was.get(&*owner(pair.old)).unwrap_or(&none);
+        let after = is.get(&*owner(pair.new)).unwrap_or(&none);
         let names: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
         for name in names {
             let sides = (before.get(name).copied(), after.get(name).copied());
@@ -138,15 +136,12 @@ pub(super) fn compare(
     }
 }
 
-/// Callbacks of a contract, by the operation's key and the remaining part of the callback's key.
+/// Callbacks of a contract, by their owner and the remaining part of the callback's key.
 fn callbacks(contract: &ir::Contract) -> BTreeMap<&str, BTreeMap<&str, &ir::ContractOperation>> {
     let mut all: BTreeMap<&str, BTreeMap<&str, &ir::ContractOperation>> = BTreeMap::new();
     for one in &contract.outgoing {
-        if let Some((owner, _)) = one.key.split_once(" callback ")
-            && !one.key.starts_with(WEBHOOK)
-        {
-            let own = all.entry(owner).or_default();
-            own.insert(&one.key[owner.len() + 1..], one);
+        if let Some((owner, within)) = split_callback(&one.key) {
+            all.entry(owner).or_default().insert(within, one);
         }
     }
     all

@@ -278,7 +278,7 @@ impl EarlierKeys {
 
     /// Keys of the old operations of a new operation: its own key, unless another operation served
     /// its requests.
-    pub(super) fn get<'k>(&'k self, key: &'k str) -> impl Iterator<Item = &'k str> {
+    pub(crate) fn get<'k>(&'k self, key: &'k str) -> impl Iterator<Item = &'k str> {
         let earlier = self.continued.get(key);
         let own = earlier.is_none().then_some(key);
         own.into_iter()
@@ -287,7 +287,8 @@ impl EarlierKeys {
 }
 
 /// Splits the changes with these ids by the check that applies to each of their operations. `check`
-/// returns the id of this check. `None`: a different line of the plan reports the operation.
+/// returns the id of this check. `None`: a different line of the plan reports the operation. Keeps
+/// a change without operations, which is one of a webhook: webhooks have no lifecycle.
 pub(super) fn by_check(
     plan: &mut Plan,
     gateway: &ir::Gateway,
@@ -296,7 +297,7 @@ pub(super) fn by_check(
 ) {
     let all = std::mem::take(&mut plan.changes);
     for change in all {
-        if !ids.contains(&change.id) {
+        if !ids.contains(&change.id) || change.operations.is_empty() {
             plan.changes.push(change);
             continue;
         }
@@ -327,7 +328,7 @@ fn with_check(mut change: Change, id: &'static str) -> Change {
 }
 
 /// Name of the API in the key of an operation.
-pub(super) fn api_of(key: &str) -> &str {
+pub(crate) fn api_of(key: &str) -> &str {
     split_key(key).0
 }
 

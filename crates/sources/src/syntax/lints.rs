@@ -87,7 +87,8 @@ pub static TOO_LARGE: Lint = Lint {
     summary: "a file or a project beyond a limit",
     explain: "A file may have 64 MiB (`--max-file-size`), 20 million values (`--max-values`) and \
 200 levels of lists and maps (`--max-depth`). A run reads at most 100,000 files (`--max-files`). A \
-document may have 10 million references (`--max-references`). Hand-written descriptions stay far \
+document may have 10 million references (`--max-references`), and its callbacks and webhooks 200,000 \
+parameters and responses. Hand-written descriptions stay far \
 below; generated ones can be split over several files.",
     bad: v30!(
         "paths: {}\nx-deep: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\

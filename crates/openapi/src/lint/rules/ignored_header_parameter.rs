@@ -3,6 +3,7 @@
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 
 use crate::lint::Place;
+use crate::spec::is_ignored_header;
 use crate::spec::objects::PARAMETER;
 use sources::v30;
 
@@ -42,11 +43,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         return;
     };
     let text = name.as_str().unwrap_or_default();
-    let ignored = ["accept", "content-type", "authorization"];
-    if ignored
-        .iter()
-        .any(|ignored| text.eq_ignore_ascii_case(ignored))
-    {
+    if is_ignored_header(text) {
         sink.push(
             Diagnostic::new(
                 &LINT,

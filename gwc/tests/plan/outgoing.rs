@@ -1,0 +1,150 @@
+//! Requests that an API sends: what their receivers lose.
+
+use plan::{Plan, compare};
+
+use crate::side;
+
+const GATEWAY: &str = "version: 1
+name: shop
+apis: {a: {path: api.yaml}}
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9001\"}}}}
+defaults: {upstream: u, security: upstream}
+";
+/// Parameter that receivers of a request check.
+const SIGNATURE: &str = "{name: X-Sig, in: header, required: true, schema: {type: string}}";
+const BODY: &str = "requestBody: {required: true, content: {application/json: {schema: {type: object, properties: {n: {type: string}}}}}}";
+
+/// Plan between two versions of a request that the API sends as a webhook, or as a callback.
+fn between(is_webhook: bool, old: &str, new: &str) -> Plan {
+    let document = |request: &str| {
+        let request =
+            format!("{{post: {{{request}, responses: {{\"200\": {{description: d}}}}}}}}");
+        let (callbacks, webhooks) = match is_webhook {
+            true => (String::new(), format!("webhooks: {{sent: {request}}}\n")),
+            false => (
+                format!("callbacks: {{sent: {{'{{$request.body#/url}}': {request}}}}}, "),
+                String::new(),
+            ),
+        };
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths:\n  /x: {{post: {{operationId: x, \
+             {callbacks}responses: {{\"200\": {{description: d}}}}}}}}\n{webhooks}"
+        )
+    };
+    let side = |request: &str| side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document(request))]);
+    compare(Some(&side(old)), &side(new)).expect("both build")
+}
+
+#[test]
+fn what_receivers_lose_is_a_break() {
+    let parameters = |list: &str| format!("parameters: [{list}], {BODY}");
+    let signed = parameters(SIGNATURE);
+    let with = |from: &str, to: &str| crate::edit(&signed, from, to);
+    for (new, expected) in [
+        (parameters(""), "error outgoing-required-parameter-removed"),
+        (
+            with("X-Sig, in: header, required: true", "X-Sig, in: header"),
+            "error outgoing-parameter-became-optional",
+        ),
+        (
+            with("requestBody: {required: true, ", "requestBody: {"),
+            "error outgoing-body-became-optional",
+        ),
+        (with(&format!(", {BODY}"), ""), "error request-body-removed"),
+        (
+            with("application/json:", "application/xml:"),
+            "error request-body-media-type-removed, info request-body-media-type-added",
+        ),
+    ] {
+        for is_webhook in [true, false] {
+            assert_eq!(ids(&between(is_webhook, &signed, &new)), expected, "{new}");
+        }
+    }
+}
+
+#[test]
+fn what_receivers_get_newly_is_no_break() {
+    let old = format!(
+        "parameters: [{{name: X-Sig, in: header, schema: {{type: string}}}}], {}",
+        BODY.replace("required: true, ", "")
+    );
+    let new = format!(
+        "parameters: [{SIGNATURE}, {{name: q, in: query, required: true, schema: {{type: string}}}}], {BODY}"
+    );
+    for is_webhook in [true, false] {
+        assert_eq!(
+            ids(&between(is_webhook, &old, &new)),
+            "info request-body-became-required, info request-parameter-became-required, info new-required-request-parameter"
+        );
+    }
+}
+
+#[test]
+fn optional_or_deprecated_parts_of_webhooks_have_lines() {
+    let optional = "parameters: [{name: X-Id, in: header, schema: {type: string}}]";
+    let body =
+        |more: &str| BODY.replace("n: {type: string}", &format!("n: {{type: string{more}}}"));
+    for is_webhook in [true, false] {
+        let removed = between(is_webhook, &format!("{optional}, {BODY}"), BODY);
+        assert_eq!(ids(&removed), "warn request-parameter-removed");
+        for (more, id) in [
+            (", deprecated: true", "info response-property-deprecated"),
+            (
+                ", deprecated: true, x-sunset: 2030-01-01",
+                "info response-property-deprecated-with-sunset",
+            ),
+        ] {
+            let deprecated = between(is_webhook, BODY, &body(more));
+            assert_eq!(ids(&deprecated), id);
+        }
+    }
+}
+
+#[test]
+fn callbacks_of_any_operation_id_are_compared() {
+    let document = |id: &str, kind: &str| {
+        let body = BODY.replace("string", kind);
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths:\n  /x: {{post: {{operationId: {id}, \
+             callbacks: {{sent: {{'{{$request.body#/url}}': {{post: {{{body}, responses: {{\"200\": {{description: d}}}}}}}}}}}}, \
+             responses: {{\"200\": {{description: d}}}}}}}}\n"
+        )
+    };
+    let side = |document: String| side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document)]);
+    for id in ["x", "x callback y", "webhook x", "callback"] {
+        let (old, new) = (side(document(id, "string")), side(document(id, "integer")));
+        let plan = compare(Some(&old), &new).expect("both build");
+        assert_eq!(ids(&plan), "error response-property-type-changed", "{id}");
+    }
+}
+
+#[test]
+fn callbacks_of_callbacks_are_compared() {
+    // Each callback has another one, and the last one has the first one.
+    let document = |kind: &str| {
+        let item = |at: usize| {
+            let schema = if at == 7 { kind } else { "string" };
+            let body = BODY.replace("string", schema);
+            let next = (at + 1) % 8;
+            format!(
+                "    I{at}: {{post: {{{body}, callbacks: {{c: {{'{{$request.body#/u}}': {{$ref: '#/components/pathItems/I{next}'}}}}}}, \
+                 responses: {{\"200\": {{description: d}}}}}}}}\n"
+            )
+        };
+        let items: String = (0..8).map(item).collect();
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths:\n  /x: {{$ref: '#/components/pathItems/I0'}}\n\
+             components:\n  pathItems:\n{items}"
+        )
+    };
+    let side = |kind: &str| side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document(kind))]);
+    let plan = compare(Some(&side("string")), &side("integer")).expect("both build");
+    assert_eq!(ids(&plan), "error response-property-type-changed");
+}
+
+/// Level and id of each change.
+fn ids(plan: &Plan) -> String {
+    let changes = plan.changes.iter();
+    let all = changes.map(|change| format!("{} {}", change.level(), change.id));
+    all.collect::<Vec<_>>().join(", ")
+}
