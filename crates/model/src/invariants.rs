@@ -138,6 +138,13 @@ impl Invariant {
         fits(&self.listeners, &[listener])
     }
 
+    /// True if the selection fits a listener that the requirement excludes: a request there shows a
+    /// violation of `listeners`.
+    pub(crate) fn excludes_listener(&self, listener: &str) -> bool {
+        let allowed = &self.require.listeners;
+        self.fits_listener(listener) && !allowed.is_empty() && !any(allowed, listener)
+    }
+
     /// True if the invariant accepts a credential that this verifier checks. Invariants that are not
     /// about credentials accept each one.
     pub(crate) fn requires_verifier(&self, verifier: &str) -> bool {

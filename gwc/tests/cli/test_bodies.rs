@@ -72,6 +72,27 @@ fn order(keys: &str, expect: &str) -> String {
 }
 
 #[test]
+fn body_above_max_body_is_refused() {
+    let project = shop("[]\n");
+    let limited = "defaults: {upstream: orders, max_body: 1KiB}";
+    project.edit("gateway.yaml", "defaults: {upstream: orders}", limited);
+    let body = |bytes: usize, count: i32| {
+        format!("body: {{item: {}, count: {count}}}, ", "p".repeat(bytes))
+    };
+    let (small, large) = (900, 1_100);
+    for (body, expect) in [
+        (body(small, 2), "decision: forward"),
+        (body(large, 2), "status: 413, reason: body_too_large"),
+        // gwd reads the body before it checks it.
+        (body(large, 0), "status: 413, reason: body_too_large"),
+        (body(small, 0), "status: 400, reason: request_invalid"),
+    ] {
+        project.write("tests.yaml", order(&body, expect));
+        project.run(&["test"]).with(0);
+    }
+}
+
+#[test]
 fn body_decides_what_validation_refuses() {
     let project = shop("[]\n");
     let json = "headers: {Content-Type: application/json}, ";

@@ -84,8 +84,10 @@ impl Subject<'_> {
             Some(domain) => format!("a{domain}"),
             None => host.clone(),
         });
-        let mut listeners = mount.listeners.iter();
-        let listener = listeners.find(|name| invariant.fits_listener(name));
+        let listeners = || mount.listeners.iter();
+        let listener = listeners()
+            .find(|name| invariant.excludes_listener(name))
+            .or_else(|| listeners().find(|name| invariant.fits_listener(name)));
         let credentials = self.admitted_by(|verifier| invariant.requires_verifier(verifier));
         let credentials = credentials.into_iter();
         Some(Example {
@@ -102,19 +104,23 @@ impl Subject<'_> {
         })
     }
 
-    /// First mount that the invariant selects. A mount at a selected listener is preferred.
+    /// First mount that the invariant selects. A mount at a listener that the invariant excludes is
+    /// preferred, then a mount at a selected listener.
     fn mount_for(&self, invariant: &Invariant) -> Option<&Mount> {
+        let excludes = |mount: &&Mount| {
+            let mut listeners = mount.listeners.iter();
+            listeners.any(|name| invariant.excludes_listener(name))
+        };
         let fits_listener = |mount: &&Mount| {
-            mount
-                .listeners
-                .iter()
-                .any(|name| invariant.fits_listener(name))
+            let mut listeners = mount.listeners.iter();
+            listeners.any(|name| invariant.fits_listener(name))
         };
         let path = invariant.path.as_deref();
         let mounts = || self.api.mounts.iter().map(|mount| &mount.value);
         let mut fitting = mounts().filter(|mount| path.is_none_or(|path| self.serves(path, mount)));
         let all: Vec<&Mount> = fitting.by_ref().collect();
-        let preferred = all.iter().copied().find(fits_listener);
+        let preferred = all.iter().copied().find(excludes);
+        let preferred = preferred.or_else(|| all.iter().copied().find(fits_listener));
         preferred
             .or(all.first().copied())
             .or_else(|| mounts().next())

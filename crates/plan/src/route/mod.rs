@@ -23,7 +23,7 @@ use bundle::digest::Digest;
 use engine::readings::{self, Ambiguity};
 use engine::{CONDITION_AMBIGUOUS, Decided, RouteRef, Verdict};
 use policy::ask::{CallKind, Effect};
-use policy::invalid::Invalid;
+use policy::invalid::{Invalid, Part, TOO_LARGE};
 use policy::key_cell::Remote;
 use policy::{Cx, Reject, RequestHead};
 
@@ -151,7 +151,9 @@ pub fn answer(route_request: RouteRequest<'_>) -> Answer {
                 answer.why = Some(diag::text::printable(&invalid.summary()));
                 answer.invalid = Some(Arc::clone(invalid));
             }
-            if matches!(decided.verdict, Verdict::Forward) {
+            if let Some(max_bytes) = exceeded_limit(route_request, (decided, route), &answer) {
+                refuse_body(route_request, route, max_bytes, &mut answer);
+            } else if matches!(decided.verdict, Verdict::Forward) {
                 answer.upstream = Some(upstream::upstream(
                     route_request,
                     decided,
@@ -222,6 +224,40 @@ fn refused_as_invalid<'c>(decided: &Decided<'_>, cx: &'c Cx<'_>) -> Option<&'c A
     let invalid = cx.answers.invalid()?;
     let is_cause = invalid.reject.code == refusal.reject.code;
     (is_cause && !invalid.findings.is_empty()).then_some(invalid)
+}
+
+/// Limit of the operation (`max_body`) that the body of the question exceeds, in bytes. gwd reads
+/// the body after the policies, and before `validate` decides about it.
+fn exceeded_limit(
+    route_request: RouteRequest<'_>,
+    (decided, route): (&Decided<'_>, &RouteRef<'_>),
+    answer: &Answer,
+) -> Option<u64> {
+    let max_bytes = route.treatment.max_body_bytes?;
+    let body = route_request.question.body.as_ref()?;
+    let findings = answer.invalid.iter().flat_map(|one| &one.findings);
+    let is_read = matches!(decided.verdict, Verdict::Forward)
+        || findings.into_iter().any(|one| one.part == Part::Body);
+    (is_read && body.len() as u64 > max_bytes).then_some(max_bytes)
+}
+
+/// Changes the answer to the refusal of a body that is too large.
+fn refuse_body(
+    route_request: RouteRequest<'_>,
+    route: &RouteRef<'_>,
+    max_bytes: u64,
+    answer: &mut Answer,
+) {
+    let snapshot = route_request.oracle.snapshot();
+    let status = snapshot.status_of(Some(route), &TOO_LARGE);
+    answer.decision = Decision::Reject;
+    answer.status = Some(status);
+    answer.reason = Some(TOO_LARGE.code);
+    answer.response = Some(Response::status(status));
+    answer.invalid = None;
+    answer.why = Some(format!(
+        "the body is larger than `max_body`, {max_bytes} bytes"
+    ));
 }
 
 /// Adds the explanation to the answer, for a request that an operation handles.

@@ -353,7 +353,7 @@ static PASSIVE: Object = Object {
         F::optional(
             "success_rate",
             Shape::Object(&SUCCESS_RATE),
-            "Ejection of targets whose success rate is far below that of the others. Default: disabled.",
+            "Ejection of targets whose success rate is far below that of the others. Default: with the defaults of its keys. `stdev_factor: 0` disables it.",
         ),
     ],
     rules: &[Rule::Holds(ejections_can_grow)],
