@@ -32,9 +32,7 @@ pub(super) fn is_elsewhere<'a>(
     solver: &mut dyn Solve<'a>,
     name: &str,
 ) -> bool {
-    others(leaf, solver, |solver, other| {
-        describe(solver, other, name).is_named
-    })
+    others(leaf, solver, |solver, other| is_named(solver, other, name))
 }
 
 /// True if the value of a property may have properties of its own that only schemas outside of the
@@ -89,6 +87,11 @@ fn others<'a>(
         // With the assumption, this proof would need the same question about inner alternatives.
         !solver.is_no_object(&all)
     })
+}
+
+/// True if a schema, or a schema that it applies to the same value, describes a property.
+pub(super) fn is_named<'a>(solver: &dyn Solve<'a>, schema: &'a Value, name: &str) -> bool {
+    describe(solver, schema, name).is_named
 }
 
 /// Description of a property by a schema and by the schemas that it applies to the same value.
