@@ -219,7 +219,8 @@ impl<'j> SchemaComparison<'j> {
     fn find_hidden(&mut self, pair: (u32, u32), role: Role, local: &mut Local, children: &[Child]) {
         let sides = self.sides(pair, role);
         let explained = self.explained(role, local, children);
-        let may_hide = may_hide(local);
+        let nullable = [pair.0, pair.1].map(|node| self.joint.node(node).get("nullable"));
+        let may_hide = may_hide(local) || nullable[0] != nullable[1];
         if !explained.is_empty() && !may_hide {
             return;
         }

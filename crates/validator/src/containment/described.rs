@@ -140,11 +140,7 @@ impl<'a> Description<'a> {
                     .extend((*value != Value::Bool(false)).then_some(value));
             }
             "required" => self.is_named |= has_text(solver, value, name),
-            "dependentRequired" => {
-                let mut all = value.entries().iter();
-                self.is_named |=
-                    all.any(|(key, names)| **key == *name || has_text(solver, names, name));
-            }
+            "dependentRequired" => self.is_named |= is_dependent(solver, value, name),
             "propertyNames" => self.is_named |= names(solver, value, name),
             "const" => self.is_named |= value.get(name).is_some(),
             "enum" => {
@@ -155,6 +151,12 @@ impl<'a> Description<'a> {
         }
         self.is_named |= !self.schemas.is_empty();
     }
+}
+
+/// True if `dependentRequired` names a property.
+pub(super) fn is_dependent<'a>(solver: &dyn Solve<'a>, value: &'a Value, name: &str) -> bool {
+    let mut all = solver.at(value).entries().iter();
+    all.any(|(key, names)| **key == *name || has_text(solver, names, name))
 }
 
 fn has_text<'a>(solver: &dyn Solve<'a>, list: &'a Value, text: &str) -> bool {

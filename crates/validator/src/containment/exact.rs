@@ -97,6 +97,8 @@ impl Reason {
 /// Witnesses of a pair of schemas that were found so far.
 pub(super) struct Witnesses<'r> {
     reasons: &'r [Reason],
+    /// For each reason: true if each error of the wide schema for this reason names its keyword.
+    traced: Vec<bool>,
     /// Smallest value that the wide schema refuses.
     pub(super) first: Option<Json>,
     /// Smallest value that the wide schema refuses for each reason only.
@@ -137,9 +139,13 @@ fn is_below(error: &ValidationError<'_>, keyword: &str) -> bool {
 }
 
 impl<'r> Witnesses<'r> {
-    pub(super) fn new(reasons: &'r [Reason]) -> Self {
+    /// Creates the list for a wide schema.
+    pub(super) fn new(reasons: &'r [Reason], wide: &Value) -> Self {
+        let has = |reason: &Reason| wide.get(&reason.keyword).is_some();
+        let is_traced = |reason: &Reason| TRACED.contains(&&*reason.keyword) && has(reason);
         Self {
             reasons,
+            traced: reasons.iter().map(is_traced).collect(),
             first: None,
             exact: vec![None; reasons.len()],
             is_cause: vec![true; reasons.len()],
@@ -156,9 +162,9 @@ impl<'r> Witnesses<'r> {
             }
         }
         if has_reasons && self.first.is_none() {
-            let reasons = self.reasons.iter();
+            let reasons = self.reasons.iter().zip(&self.traced);
             self.is_cause = reasons
-                .map(|reason| may_be_cause(reason, &value, wide))
+                .map(|(reason, is_traced)| !is_traced || may_be_cause(reason, &value, wide))
                 .collect();
         }
         self.first.get_or_insert(value);
@@ -168,9 +174,6 @@ impl<'r> Witnesses<'r> {
 
 /// True if a schema may refuse a value for a reason, among others.
 fn may_be_cause(reason: &Reason, value: &Json, wide: &Checker<'_, '_>) -> bool {
-    if !TRACED.contains(&&*reason.keyword) {
-        return true;
-    }
     // A `oneOf` whose members accept more values than described becomes `anyOf`.
     let alternatives = ["anyOf", "oneOf"];
     let is_cause = |error: &ValidationError<'_>| match &reason.property {
@@ -315,7 +318,8 @@ mod tests {
         let mut wide = narrow.clone();
         wide["oneOf"] = json!([need("a"), need("b")]);
         wide["dependentRequired"] = json!({"b": ["a"]});
-        let reasons = ["oneOf", "dependentRequired", "maxProperties"];
+        wide["minLength"] = json!(5);
+        let reasons = ["oneOf", "dependentRequired", "minLength"];
         let reasons = reasons.map(|keyword| Reason::new(keyword, None));
         let mut table = Vec::new();
         let edges = (node(&mut table, &narrow), node(&mut table, &wide));

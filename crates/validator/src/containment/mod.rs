@@ -212,7 +212,7 @@ impl<'a> Containment<'a> {
         form: Form,
         reasons: &'r [Reason],
     ) -> Witnesses<'r> {
-        let mut found = Witnesses::new(reasons);
+        let mut found = Witnesses::new(reasons, self.solver.at(wide));
         let Some(values) = self.samples(narrow, wide) else {
             return found;
         };

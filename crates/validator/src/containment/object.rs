@@ -292,7 +292,7 @@ fn is_undescribed<'a>(leaf: &Leaf<'_, 'a>, solver: &dyn Solve<'a>, name: &str) -
             })
             || schema
                 .get("dependentRequired")
-                .is_some_and(|all| solver.at(all).get(name).is_some())
+                .is_some_and(|all| described::is_dependent(solver, all, name))
             || schema
                 .get("propertyNames")
                 .is_some_and(|names| described::names(solver, names, name))
