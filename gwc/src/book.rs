@@ -110,7 +110,7 @@ if one of these schemas names it, also by `additionalProperties`, `patternProper
 - a schema that the value matches;\n\
 - an alternative of `anyOf` or `oneOf` that an object can match together with those schemas;\n\
 - a schema of `not` or `if`.\n\n\
-Of 20,000 random pairs of small schemas, 1.8 % are undecided. Every other verdict agrees with an\n\
+Of 20,000 random pairs of small schemas, 0.7 % are undecided. Every other verdict agrees with an\n\
 enumeration of values and with another validator (crate jsonschema).\n\n";
 
 /// Sections about the settings of a project for checks of client contracts.

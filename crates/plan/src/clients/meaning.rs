@@ -284,7 +284,8 @@ impl<'j> SchemaComparison<'j> {
             ..Explained::default()
         };
         for child in children {
-            if self.is_harmless(child.pair, child.role) {
+            // Messages do not contain the value of an absent property.
+            if child.role.is_absent || self.is_harmless(child.pair, child.role) {
                 continue;
             }
             let (keyword, name) = child.at.split_once('/').unwrap_or((&child.at, ""));
