@@ -46,7 +46,7 @@ const OPEN: [&str; 8] = [
 /// value. Starts with the innermost one.
 pub(super) struct Context<'a> {
     schema: &'a Value,
-    outer: Option<Rc<Context<'a>>>,
+    outer: Option<Rc<Self>>,
 }
 
 impl<'a> Context<'a> {
