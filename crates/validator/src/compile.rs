@@ -31,11 +31,26 @@ pub(crate) struct ValidatorBuilder<'a> {
 
 impl<'a> ValidatorBuilder<'a> {
     pub(crate) fn new(schemas: &'a [Value], direction: Direction) -> Self {
+        Self::of(Lowering::new(schemas, direction))
+    }
+
+    /// Creates the builder for a table of two contracts. `start`: number of the first node of the
+    /// second one.
+    pub(crate) fn joined(schemas: &'a [Value], direction: Direction, start: u32) -> Self {
+        Self::of(Lowering::joined(schemas, direction, start))
+    }
+
+    fn of(lowering: Lowering<'a>) -> Self {
         Self {
-            lowering: Lowering::new(schemas, direction),
+            lowering,
             bytes: 0,
             table: None,
         }
+    }
+
+    /// Index of the contract that contains a schema.
+    pub(crate) fn contract_of(&self, schema: &'a Value) -> usize {
+        self.lowering.contract_of(schema)
     }
 
     /// Compiles validators that contain only the schemas of the value itself, and refer to the

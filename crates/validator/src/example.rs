@@ -12,6 +12,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::compare::Difference;
 use crate::cone::Cone;
+use crate::containment::further;
 use crate::media::{self, Form, MediaType, SequenceFormat};
 use crate::operation::{BodyUse, Operation};
 use crate::parameters::{Head, is_ignored, part_of, whole_query, written_style};
@@ -56,6 +57,8 @@ const CONFIRMATIONS: u64 = 8;
 /// Maximum number of steps of the searches for all differences of an operation together, as a
 /// multiple of the limit of one search. Few operations have more than four difficult differences.
 const SEARCHES_MAX: u32 = 4;
+/// Maximum number of steps of the search for values that violate several keywords of a schema.
+const FURTHER_STEPS: u32 = 24_000;
 /// Maximum number of steps to generate the values of the parameters and the body that a description
 /// requires.
 const UNDESCRIBED_STEPS: u32 = 1_000_000;
@@ -189,34 +192,46 @@ impl<'a> Side<'a> {
         steps_max: u32,
     ) -> (Result<Example, NoExample>, u64) {
         let start = steps::costs();
-        let mut all = self.candidates(refuses, of);
-        all.retain(|one| one.bytes() <= BYTES_MAX);
-        all.sort_by_cached_key(|one| (one.bytes(), format!("{one:?}")));
-        // Each required parameter was looked up in both descriptions.
-        let mut checks = all.first().map_or(0, |one| self.checks(one));
-        let steps_of_checks = |checks: u64| {
-            let costs = steps::costs().wrapping_sub(start);
-            costs / COSTS_OF_STEP + checks / CHECKS_OF_STEP
-        };
-        let mut found = Err(NoExample::Alike);
-        for one in all {
-            let of_one = self.checks(&one);
-            checks += of_one;
-            if self.accepts(&one) && !refuses.accepts(&one) {
-                checks += of_one * CONFIRMATIONS;
-                found = Ok(one);
-                break;
-            }
-            if steps_of_checks(checks) > u64::from(steps_max) {
-                found = Err(NoExample::TooManySteps);
-                break;
-            }
-        }
+        let all = self.candidates(refuses, of, |own, other| self.search.values(own, other));
+        let mut checks = 0;
+        let mut found = self.first_shown(refuses, all, (start, steps_max), &mut checks);
         if self.search.is_spent() && found == Err(NoExample::Alike) {
             found = Err(NoExample::TooManySteps);
         }
+        if found == Err(NoExample::Alike) {
+            let values = |own, other| further_values(self.search, own, other);
+            let all = self.candidates(refuses, of, values);
+            found = self.first_shown(refuses, all, (start, steps_max), &mut checks);
+        }
         let generated = steps_max - self.search.steps_left();
-        (found, u64::from(generated) + steps_of_checks(checks))
+        (found, u64::from(generated) + steps_of_checks(start, checks))
+    }
+
+    /// First and smallest of these requests that this description accepts and the other refuses.
+    /// `start`: cost of all checks before the search. Adds the number of comparisons to `checks`.
+    fn first_shown(
+        &self,
+        refuses: &Self,
+        mut all: Vec<Example>,
+        (start, steps_max): (u64, u32),
+        checks: &mut u64,
+    ) -> Result<Example, NoExample> {
+        all.retain(|one| one.bytes() <= BYTES_MAX);
+        all.sort_by_cached_key(|one| (one.bytes(), format!("{one:?}")));
+        // Each required parameter was looked up in both descriptions.
+        *checks += all.first().map_or(0, |one| self.checks(one));
+        for one in all {
+            let of_one = self.checks(&one);
+            *checks += of_one;
+            if self.accepts(&one) && !refuses.accepts(&one) {
+                *checks += of_one * CONFIRMATIONS;
+                return Ok(one);
+            }
+            if steps_of_checks(start, *checks) > u64::from(steps_max) {
+                return Err(NoExample::TooManySteps);
+            }
+        }
+        Err(NoExample::Alike)
     }
 
     /// Number of comparisons of a described parameter with a part of the request in a check.
@@ -335,8 +350,14 @@ impl<'a> Side<'a> {
         base
     }
 
-    /// Requests that this description may accept and the other may refuse.
-    fn candidates(&self, other: &Self, of: &Difference) -> Vec<Example> {
+    /// Requests that this description may accept and the other may refuse. `values` generates
+    /// values of the schemas of both descriptions.
+    fn candidates(
+        &self,
+        other: &Self,
+        of: &Difference,
+        values: impl Fn(Option<Schema<'a>>, Option<Schema<'a>>) -> Vec<Json>,
+    ) -> Vec<Example> {
         let base = self.base(other);
         let mut found = vec![base.clone()];
         if of.part == Part::Body {
@@ -351,9 +372,7 @@ impl<'a> Side<'a> {
                 if of.media_type.as_deref().is_some_and(|only| only != name) {
                     continue;
                 }
-                let samples = self
-                    .search
-                    .values(self.body_schema(name), other.body_schema(name));
+                let samples = values(self.body_schema(name), other.body_schema(name));
                 found.extend(samples.iter().map(|sample| Example {
                     body: body_of(name, sample),
                     ..base.clone()
@@ -374,9 +393,7 @@ impl<'a> Side<'a> {
         without.remove(parameter);
         found.push(without.clone());
         found.extend(without.with_other_spellings(parameter));
-        let samples = self
-            .search
-            .values(self.schema(&of.part), other.schema(&of.part));
+        let samples = values(self.schema(&of.part), other.schema(&of.part));
         // A path parameter always has a value, so the sample replaces it. `in_path`: index of the
         // path parameter.
         let in_path = (parameter.place == ParameterPlace::Path).then(|| {
@@ -398,6 +415,26 @@ impl<'a> Side<'a> {
         }
         found
     }
+}
+
+/// Values that violate several keywords of the refusing schema. The steps count as steps of the
+/// search.
+pub(crate) fn further_values(
+    search: &Search,
+    accepts: Option<Schema<'_>>,
+    refuses: Option<Schema<'_>>,
+) -> Vec<Json> {
+    let steps = FURTHER_STEPS.min(search.steps_left());
+    let mut left = steps;
+    let values = further::values(accepts, refuses, &mut left);
+    search.take((steps - left) as usize);
+    values
+}
+
+/// Number of steps of checks. `start`: cost of all checks before the search.
+fn steps_of_checks(start: u64, checks: u64) -> u64 {
+    let costs = steps::costs().wrapping_sub(start);
+    costs / COSTS_OF_STEP + checks / CHECKS_OF_STEP
 }
 
 impl Example {

@@ -8,7 +8,9 @@ use policy::invalid::Part;
 use serde_json::{Map, Value as Json};
 
 use crate::compare::Difference;
-use crate::example::{BYTES_MAX, COSTS_OF_STEP, Examples, NoExample, Side, body_of, joined};
+use crate::example::{
+    BYTES_MAX, COSTS_OF_STEP, Examples, NoExample, Side, body_of, further_values, joined,
+};
 use crate::media;
 use crate::operation::Operation;
 use crate::parameters::{is_ignored, style_of};
@@ -149,6 +151,9 @@ impl Examples<'_> {
     }
 }
 
+/// Generator of values for the schemas of the accepting and the refusing description.
+type Values<'v, 'a> = &'v dyn Fn(Option<Schema<'a>>, Option<Schema<'a>>) -> Vec<Json>;
+
 /// Description that must accept a response, and description that must refuse it.
 struct Pair<'p, 'a> {
     accepts: &'p Side<'a>,
@@ -169,13 +174,34 @@ struct Candidate {
 impl<'a> Pair<'_, 'a> {
     fn shows(&self, of: &Difference, steps_max: u32) -> Result<ResponseExample, NoExample> {
         let start = steps::costs();
+        let search = self.accepts.search;
+        let values = |own: Option<Schema<'a>>, other| search.values(own, other);
+        let found = self.first_shown(of, (start, steps_max), &values);
+        if search.is_spent() && found == Err(NoExample::Alike) {
+            return Err(NoExample::TooManySteps);
+        }
+        if found != Err(NoExample::Alike) {
+            return found;
+        }
+        let values = |own: Option<Schema<'a>>, other| further_values(search, own, other);
+        self.first_shown(of, (start, steps_max), &values)
+    }
+
+    /// Small response that only the accepting description accepts. `start`: cost of all checks
+    /// before the search. `values` generates bodies of both descriptions.
+    fn first_shown(
+        &self,
+        of: &Difference,
+        (start, steps_max): (u64, u32),
+        values: Values<'_, 'a>,
+    ) -> Result<ResponseExample, NoExample> {
         let is_spent = || {
             let costs = steps::costs().wrapping_sub(start) / COSTS_OF_STEP;
             costs > u64::from(steps_max)
         };
         let mut all: Vec<Candidate> = Vec::new();
         for status in self.statuses(of.status.as_deref().unwrap_or_default()) {
-            all.extend(self.candidates(status, of));
+            all.extend(self.candidates(status, of, values));
         }
         all.retain(|one| one.response.bytes() <= BYTES_MAX);
         all.sort_by_cached_key(|one| (one.response.bytes(), format!("{:?}", one.response)));
@@ -187,10 +213,7 @@ impl<'a> Pair<'_, 'a> {
                 return Err(NoExample::TooManySteps);
             }
         }
-        match self.accepts.search.is_spent() {
-            true => Err(NoExample::TooManySteps),
-            false => Err(NoExample::Alike),
-        }
+        Err(NoExample::Alike)
     }
 
     /// True if the accepting description accepts the response, and `is_checked` selects the checked
@@ -238,7 +261,7 @@ impl<'a> Pair<'_, 'a> {
     }
 
     /// Responses with a status that the one description may accept and the other may refuse.
-    fn candidates(&self, status: u16, of: &Difference) -> Vec<Candidate> {
+    fn candidates(&self, status: u16, of: &Difference, values: Values<'_, 'a>) -> Vec<Candidate> {
         let bare = Candidate {
             response: ResponseExample {
                 status,
@@ -270,7 +293,7 @@ impl<'a> Pair<'_, 'a> {
                 if is_other && matches!(of.part, Part::Body) {
                     continue;
                 }
-                let values = self.body_values(status, name).into_iter();
+                let values = self.body_values(status, name, values).into_iter();
                 let mut bodies = values.map(|value| base.with_body(name, value));
                 match of.part {
                     // One body is enough if the difference concerns a field.
@@ -361,7 +384,7 @@ impl<'a> Pair<'_, 'a> {
         names
     }
 
-    fn body_values(&self, status: u16, name: &str) -> Vec<Json> {
+    fn body_values(&self, status: u16, name: &str, values: Values<'_, 'a>) -> Vec<Json> {
         let schema = |side: &Side<'a>| -> Option<Schema<'a>> {
             let definition = &side.response(status)?.media_types.get(name)?.definition;
             let items = definition.get("itemSchema");
@@ -371,8 +394,7 @@ impl<'a> Pair<'_, 'a> {
                 items.or_else(|| definition.get("schema"))?,
             ))
         };
-        let search = self.accepts.search;
-        search.values(schema(self.accepts), schema(self.refuses))
+        values(schema(self.accepts), schema(self.refuses))
     }
 
     /// Leaves out the members of the body that the example does not need.

@@ -56,8 +56,14 @@ pub(crate) fn patterns() -> PatternOptions<jsonschema::Regex> {
 /// Conversion of a schema table, in progress.
 pub(crate) struct Lowering<'a> {
     nodes: &'a [Value],
-    /// Properties that some schema marks as `readOnly` (in requests) or `writeOnly` (in responses).
-    one_way: FxHashSet<&'a str>,
+    /// Properties that some schema of a contract marks as `readOnly` (in requests) or `writeOnly`
+    /// (in responses), for each contract of the table.
+    one_way: [FxHashSet<&'a str>; 2],
+    /// Number of the first node of the second contract. The number of nodes if there is only one
+    /// contract.
+    start: u32,
+    /// Index in `one_way` of the contract whose document is under construction.
+    contract: usize,
     /// For each pattern: true if it can be enforced.
     patterns: FxHashMap<&'a str, bool>,
     /// For each node: true if its converted schema accepts more values than the original schema.
@@ -80,9 +86,17 @@ pub(crate) struct Lowering<'a> {
 
 impl<'a> Lowering<'a> {
     pub(crate) fn new(nodes: &'a [Value], direction: Direction) -> Self {
+        Self::joined(nodes, direction, count(nodes))
+    }
+
+    /// Converts a table of two contracts. `start`: number of the first node of the second one.
+    pub(crate) fn joined(nodes: &'a [Value], direction: Direction, start: u32) -> Self {
+        let (first, second) = nodes.split_at(nodes.len().min(start as usize));
         let mut lowering = Self {
             nodes,
-            one_way: other_direction_properties(nodes, direction),
+            one_way: [first, second].map(|own| properties_of(own, nodes, direction)),
+            start,
+            contract: 0,
             patterns: FxHashMap::default(),
             loose: vec![false; nodes.len()],
             partial: FxHashSet::default(),
@@ -116,6 +130,7 @@ impl<'a> Lowering<'a> {
     /// Builds the JSON Schema document for a schema of the table.
     pub(crate) fn document(&mut self, schema: &'a Value) -> Json {
         self.defs.clear();
+        self.contract = self.contract_of(schema);
         let root = self.schema(schema, None);
         while let Some(node) = self.waiting.pop() {
             let lowered = self.lower(self.node(node), Some(node));
@@ -129,6 +144,12 @@ impl<'a> Lowering<'a> {
             "$defs": defs,
             "allOf": [root],
         })
+    }
+
+    /// Index of the contract that contains a schema.
+    pub(crate) fn contract_of(&self, schema: &'a Value) -> usize {
+        let node = node_number(self.nodes, schema);
+        usize::from(node.is_some_and(|node| node >= self.start))
     }
 
     /// Builds the JSON Schema document for a schema of values whose strings can contain JSON
@@ -236,7 +257,7 @@ impl<'a> Lowering<'a> {
                 out.insert("type".into(), types);
             }
             "required" => {
-                let names = self.required(value);
+                let names = self.required(value, self.contract);
                 if !names.is_empty() {
                     out.insert("required".into(), names.into());
                 }
@@ -345,11 +366,13 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Names of `required` that a message in this direction must have.
-    fn required(&self, value: &'a Value) -> Vec<Json> {
+    /// Names of `required` that a message in this direction must have. `contract`: index of the
+    /// contract that contains the schema.
+    fn required(&self, value: &'a Value, contract: usize) -> Vec<Json> {
+        let one_way = &self.one_way[contract];
         let names = self.resolve(value).items().iter();
         let names = names.filter_map(|name| match self.resolve(name) {
-            Value::Text(name) if !self.one_way.contains(&**name) => Some(Json::from(&**name)),
+            Value::Text(name) if !one_way.contains(&**name) => Some(Json::from(&**name)),
             _ => None,
         });
         names.collect()
@@ -517,7 +540,8 @@ impl<'a> Lowering<'a> {
                 "$dynamicRef" | "nullable" => true,
                 "required" => {
                     let names = self.resolve(value).items();
-                    self.required(value).len() < names.len()
+                    let contract = usize::from(index >= self.start as usize);
+                    self.required(value, contract).len() < names.len()
                 }
                 _ => false,
             });
@@ -558,11 +582,20 @@ impl<'a> Lowering<'a> {
 /// Names of the properties that messages in this direction may omit even if they are required:
 /// `readOnly` in requests, `writeOnly` in responses.
 pub(crate) fn other_direction_properties(nodes: &[Value], direction: Direction) -> FxHashSet<&str> {
+    properties_of(nodes, nodes, direction)
+}
+
+/// Like [`other_direction_properties`], for the schemas `own` of the table `nodes`.
+fn properties_of<'a>(
+    own: &'a [Value],
+    nodes: &'a [Value],
+    direction: Direction,
+) -> FxHashSet<&'a str> {
     let keyword = match direction {
         Direction::Request => "readOnly",
         Direction::Response => "writeOnly",
     };
-    let objects = nodes.iter().filter_map(|node| node.get("properties"));
+    let objects = own.iter().filter_map(|node| node.get("properties"));
     let properties = objects.flat_map(|all| resolved(nodes, all).entries());
     let names = properties.filter(|(_, schema)| is_of_other_direction(nodes, schema, keyword));
     names.map(|(name, _)| &**name).collect()
@@ -608,6 +641,23 @@ pub(crate) fn resolved<'a>(nodes: &'a [Value], value: &'a Value) -> &'a Value {
         Value::Node(node) => nodes.get(*node as usize).unwrap_or(&Value::Bool(true)),
         value => value,
     }
+}
+
+/// Number of the node that a schema is or refers to. `None` for a schema outside of the table.
+pub(crate) fn node_number(nodes: &[Value], schema: &Value) -> Option<u32> {
+    if let Value::Node(node) = schema {
+        return Some(*node);
+    }
+    // `schema` may be an element of the table itself instead of a reference to it.
+    let address = std::ptr::from_ref(schema) as usize;
+    let offset = address.wrapping_sub(nodes.as_ptr() as usize);
+    let node = u32::try_from(offset / size_of::<Value>()).ok()?;
+    (node < count(nodes)).then_some(node)
+}
+
+/// Number of nodes of a table.
+fn count(nodes: &[Value]) -> u32 {
+    u32::try_from(nodes.len()).unwrap_or(u32::MAX)
 }
 
 fn find<'a>(entries: &'a [(Box<str>, Value)], key: &str) -> Option<&'a Value> {

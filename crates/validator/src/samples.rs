@@ -110,7 +110,8 @@ impl Search {
         self.steps.get()
     }
 
-    fn take(&self, steps: usize) {
+    /// Subtracts steps from the budget.
+    pub(crate) fn take(&self, steps: usize) {
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
         self.steps.set(self.steps.get().saturating_sub(steps));
     }

@@ -61,6 +61,7 @@ mod own_verifiers;
 mod paired;
 mod path_readings;
 mod plans;
+mod presence;
 mod principals;
 mod processors;
 mod proofs;

@@ -89,6 +89,12 @@ impl Joint {
         &self.nodes
     }
 
+    /// Number of the first node of the new contract.
+    #[must_use]
+    pub fn start(&self) -> u32 {
+        self.start
+    }
+
     /// Number of the equivalence class of a node. Nodes with the same meaning have the same number.
     #[must_use]
     pub fn rank(&self, node: u32) -> u32 {

@@ -53,6 +53,11 @@ impl Outer {
         }
     }
 
+    /// True if the inner pair is one of several alternatives.
+    fn is_alternative(&self) -> bool {
+        matches!(&*self.at, "anyOf" | "oneOf")
+    }
+
     /// True if the inner pair applies to the same value or to the name of a property, so that a
     /// value of the inner pair alone is no value of the message.
     fn is_same(&self) -> bool {
@@ -69,6 +74,9 @@ pub(super) struct Shown {
     pub(super) value: Json,
     /// `None` if no such body was found.
     pub(super) body: Option<Json>,
+    /// True if the value is a part of an alternative, and no value of all alternatives that contains
+    /// it was found that shows the difference. Another alternative may accept each of them.
+    pub(super) is_accepted: bool,
 }
 
 /// Value and body that show a difference. `value` shows the difference of the innermost pair.
@@ -80,8 +88,18 @@ pub(super) fn shown(
     value: &Json,
 ) -> Option<Shown> {
     let (value, outers) = at_path(schemas, outers, pair, value)?;
-    let body = body(schemas, outers, pair.1.is_response, &value);
-    Some(Shown { value, body })
+    let (body, is_accepted) = match body(schemas, outers, pair.1.is_response, &value) {
+        Ok(body) => (Some(body), false),
+        Err(last) => {
+            let is_searched = schemas.can_enclose(pair.1.is_response);
+            (None, last.is_alternative() && is_searched)
+        }
+    };
+    Some(Shown {
+        value,
+        body,
+        is_accepted,
+    })
 }
 
 /// Value at the path of a difference that shows it, and the rest of the outer pairs, which lead to
@@ -107,16 +125,18 @@ fn at_path<'o>(
 }
 
 /// Body that contains `value` at the end of a path of outer pairs, and that only one side accepts.
-/// `None` if no such body was found.
-fn body(
+/// The error is the outer pair of which no such value was found.
+fn body<'o>(
     schemas: &mut SchemaComparison<'_>,
-    outers: &[Outer],
+    outers: &'o [Outer],
     is_response: bool,
     value: &Json,
-) -> Option<Json> {
+) -> Result<Json, &'o Outer> {
     let mut outwards = outers.iter().rev();
     outwards.try_fold(value.clone(), |inner, outer| {
-        schemas.enclose(outer.pair, is_response, outer.position()?, &inner)
+        let position = outer.position().ok_or(outer)?;
+        let found = schemas.enclose(outer.pair, is_response, position, &inner);
+        found.ok_or(outer)
     })
 }
 

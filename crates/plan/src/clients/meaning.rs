@@ -46,7 +46,9 @@ impl<'j> SchemaComparison<'j> {
     /// Creates the comparison. `class` is [`Joint::rank`].
     pub(super) fn new(joint: &'j Joint, class: &'j dyn Fn(u32) -> u32) -> Self {
         let of = |direction, steps, searches| {
-            Containment::new(joint.nodes(), class, direction, (steps, searches)).described()
+            Containment::new(joint.nodes(), class, direction, (steps, searches))
+                .described()
+                .joined(joint.start())
         };
         let both = [Direction::Request, Direction::Response];
         let searches = SEARCHES_MAX + HIDDEN_SEARCHES_MAX;
@@ -98,6 +100,11 @@ impl<'j> SchemaComparison<'j> {
     ) -> Option<serde_json::Value> {
         let sides = self.sides_in(pair, is_response);
         self.single[usize::from(is_response)].enclose(sides, position, inner)
+    }
+
+    /// True if [`Self::enclose`] may search for further values.
+    pub(super) fn can_enclose(&self, is_response: bool) -> bool {
+        self.single[usize::from(is_response)].can_enclose()
     }
 
     /// True if a value shows that a pair breaks clients.
@@ -178,15 +185,19 @@ impl<'j> SchemaComparison<'j> {
 
     /// Sets the decisions and witnesses of the differences of level `error`.
     fn decide(&mut self, sides: (&'j Value, &'j Value), role: Role, local: &mut Local) {
-        let (witness, exact) = self.witnesses(sides, role, local);
-        let decision = match witness {
-            Some(_) => Decision::Refuted,
-            None => Decision::Undecided(self.doubt(sides, role)),
+        let (witness, own) = self.witnesses(sides, role, local);
+        // A value that other keywords refuse is no example of this one.
+        let doubt = match witness {
+            Some(_) => Doubt::NoExample,
+            None => self.doubt(sides, role),
         };
         let errors = local.findings.iter_mut().filter(|one| is_break(one));
-        for (finding, own) in errors.zip(exact) {
-            finding.decision = Some(decision);
-            finding.witness = own.or_else(|| witness.clone());
+        for (finding, own) in errors.zip(own) {
+            finding.decision = Some(match own {
+                Some(_) => Decision::Refuted,
+                None => Decision::Undecided(doubt),
+            });
+            finding.witness = own;
         }
     }
 
@@ -208,7 +219,8 @@ impl<'j> SchemaComparison<'j> {
     fn find_hidden(&mut self, pair: (u32, u32), role: Role, local: &mut Local, children: &[Child]) {
         let sides = self.sides(pair, role);
         let explained = self.explained(role, local, children);
-        let may_hide = may_hide(local);
+        let nullable = [pair.0, pair.1].map(|node| self.joint.node(node).get("nullable"));
+        let may_hide = may_hide(local) || nullable[0] != nullable[1];
         if !explained.is_empty() && !may_hide {
             return;
         }
@@ -236,7 +248,12 @@ impl<'j> SchemaComparison<'j> {
             // effect.
             None if (is_explained || role.is_text) && !may_break => return,
             // No keyword differs in its effect, or the check of the discriminator reports it.
-            None if !has_cause(local) && !may_break => return,
+            None if !has_cause(local)
+                && !changes_presence(self.joint, pair, role, children)
+                && !may_break =>
+            {
+                return;
+            }
             None => Decision::Undecided(self.doubt(sides, role)),
         };
         let id = match (&witness, role.is_response) {
@@ -267,7 +284,8 @@ impl<'j> SchemaComparison<'j> {
             ..Explained::default()
         };
         for child in children {
-            if self.is_harmless(child.pair, child.role) {
+            // Messages do not contain the value of an absent property.
+            if child.role.is_absent || self.is_harmless(child.pair, child.role) {
                 continue;
             }
             let (keyword, name) = child.at.split_once('/').unwrap_or((&child.at, ""));
@@ -285,8 +303,8 @@ impl<'j> SchemaComparison<'j> {
         explained
     }
 
-    /// Value that shows that a pair breaks clients, and values that show one of its breaks only, in
-    /// the order of the breaks.
+    /// Value that shows that a pair breaks clients, and values that show its breaks, in the order of
+    /// the breaks.
     fn witnesses(
         &mut self,
         sides: (&'j Value, &'j Value),
@@ -339,6 +357,27 @@ fn has_cause(local: &Local) -> bool {
     let is_of = |one: &Finding| one.keyword == "discriminator";
     let has_opaque = local.children.iter().any(|child| child.role.is_opaque);
     (has_opaque || local.findings.iter().any(is_checked)) && !local.findings.iter().any(is_of)
+}
+
+/// True if only one side of a pair excludes a property from messages of this direction (`readOnly`,
+/// `writeOnly`). Another schema of the same value may require the property.
+fn changes_presence(joint: &Joint, pair: (u32, u32), role: Role, children: &[Child]) -> bool {
+    let key = ["readOnly", "writeOnly"][usize::from(role.is_response)];
+    let entries = |node: u32| {
+        let all = joint.node(node).get("properties");
+        all.map_or(&[][..], |all| joint.at(all).entries())
+    };
+    let is_marked = |schema: &Value| joint.at(schema).get(key) == Some(&Value::Bool(true));
+    let same_value = children.iter().filter(|child| child.step.is_empty());
+    let pairs = same_value.map(|child| child.pair).chain([pair]);
+    let mut pairs = pairs.filter(|_| role.part == Part::Body);
+    pairs.any(|(old, new)| {
+        entries(old).iter().any(|(name, was)| {
+            let mut all = entries(new).iter();
+            let is = all.find(|(other, _)| other == name);
+            is.is_some_and(|(_, is)| is_marked(was) != is_marked(is))
+        })
+    })
 }
 
 /// True if a schema can refuse values for a cause that its differences of level `warn` and its inner
@@ -450,14 +489,16 @@ fn is_vague(finding: &Finding) -> bool {
 /// True for a difference of a keyword that can refuse values. Other keywords, such as `default`,
 /// have effects that containment does not cover.
 fn is_checked(finding: &Finding) -> bool {
+    if matches!(finding.keyword, "readOnly" | "writeOnly") {
+        // These keywords refuse values of a required property, which has a check of level `error`.
+        return finding.level == Level::Error;
+    }
     !matches!(
         finding.keyword,
         "" | "default"
             | "deprecated"
             | "x-sunset"
             | "x-stability-level"
-            | "readOnly"
-            | "writeOnly"
             | "discriminator"
             | "xml"
             | "contentSchema"
@@ -476,7 +517,11 @@ fn reason(finding: &Finding) -> Reason {
         }
         _ => None,
     };
-    Reason::new(finding.keyword, finding.at.strip_prefix('.')).with_value(value)
+    let keyword = match finding.keyword {
+        "readOnly" | "writeOnly" => "required",
+        other => other,
+    };
+    Reason::new(keyword, finding.at.strip_prefix('.')).with_value(value)
 }
 
 /// True for a difference of level `error` in a keyword that can refuse values.

@@ -593,6 +593,10 @@ impl<'j> Walk<'j> {
                 };
                 shown.push((witness, found.clone()));
                 match found {
+                    Some(found) if found.is_accepted => {
+                        finding.level = finding.level.min(Level::Warn);
+                        finding.decision = Some(Decision::Undecided(Doubt::NoExample));
+                    }
                     Some(found) => (finding.witness, body) = (Some(found.value), found.body),
                     None => finding.decision = Some(Decision::Undecided(Doubt::NoExample)),
                 }

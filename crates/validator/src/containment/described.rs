@@ -32,9 +32,7 @@ pub(super) fn is_elsewhere<'a>(
     solver: &mut dyn Solve<'a>,
     name: &str,
 ) -> bool {
-    others(leaf, solver, |solver, other| {
-        describe(solver, other, name).is_named
-    })
+    others(leaf, solver, |solver, other| is_named(solver, other, name))
 }
 
 /// True if the value of a property may have properties of its own that only schemas outside of the
@@ -91,6 +89,11 @@ fn others<'a>(
     })
 }
 
+/// True if a schema, or a schema that it applies to the same value, describes a property.
+pub(super) fn is_named<'a>(solver: &dyn Solve<'a>, schema: &'a Value, name: &str) -> bool {
+    describe(solver, schema, name).is_named
+}
+
 /// Description of a property by a schema and by the schemas that it applies to the same value.
 fn describe<'a>(solver: &dyn Solve<'a>, schema: &'a Value, name: &str) -> Description<'a> {
     let mut found = Description::default();
@@ -137,11 +140,7 @@ impl<'a> Description<'a> {
                     .extend((*value != Value::Bool(false)).then_some(value));
             }
             "required" => self.is_named |= has_text(solver, value, name),
-            "dependentRequired" => {
-                let mut all = value.entries().iter();
-                self.is_named |=
-                    all.any(|(key, names)| **key == *name || has_text(solver, names, name));
-            }
+            "dependentRequired" => self.is_named |= is_dependent(solver, value, name),
             "propertyNames" => self.is_named |= names(solver, value, name),
             "const" => self.is_named |= value.get(name).is_some(),
             "enum" => {
@@ -152,6 +151,12 @@ impl<'a> Description<'a> {
         }
         self.is_named |= !self.schemas.is_empty();
     }
+}
+
+/// True if `dependentRequired` names a property.
+pub(super) fn is_dependent<'a>(solver: &dyn Solve<'a>, value: &'a Value, name: &str) -> bool {
+    let mut all = solver.at(value).entries().iter();
+    all.any(|(key, names)| **key == *name || has_text(solver, names, name))
 }
 
 fn has_text<'a>(solver: &dyn Solve<'a>, list: &'a Value, text: &str) -> bool {

@@ -5,7 +5,7 @@
 use jsonschema::Validator;
 use serde_json::{Map, Value as Json, json};
 
-use super::brute::{Dice, changed, node, schema, values};
+use super::brute::{Dice, changed, classes, node, schema, values};
 use super::{Containment, Verdict};
 use crate::lower::Direction;
 
@@ -144,7 +144,8 @@ fn proofs_hold_for_described_properties() {
         let shows = |value: &&Json| one.is_valid(value) && !other.is_valid(value);
         let mut table = Vec::new();
         let edges = (node(&mut table, &narrow), node(&mut table, &wide));
-        let class = |node: u32| node;
+        let ranks = classes(&table);
+        let class = |node: u32| ranks[node as usize];
         let mut containment =
             Containment::new(&table, &class, Direction::Request, (100_000, 10)).described();
         match containment.decide(&edges.0, &edges.1) {

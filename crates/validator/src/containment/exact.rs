@@ -83,6 +83,9 @@ impl Reason {
         if !error.instance_path().as_str().is_empty() {
             return None;
         }
+        if let Some(keyword) = DEPENDENT.into_iter().find(|key| is_below(error, key)) {
+            return Some(Self::new(keyword, None));
+        }
         let property = match error.kind() {
             Kind::Required { property } => property.as_str(),
             _ => None,
@@ -94,18 +97,58 @@ impl Reason {
 /// Witnesses of a pair of schemas that were found so far.
 pub(super) struct Witnesses<'r> {
     reasons: &'r [Reason],
+    /// For each reason: true if each error of the wide schema for this reason names its keyword.
+    traced: Vec<bool>,
     /// Smallest value that the wide schema refuses.
     pub(super) first: Option<Json>,
     /// Smallest value that the wide schema refuses for each reason only.
     pub(super) exact: Vec<Option<Json>>,
+    /// For each reason: true if the wide schema may refuse `first` for this reason, among others.
+    pub(super) is_cause: Vec<bool>,
+}
+
+/// Keywords whose errors are those of an inner schema or of `required`.
+const DEPENDENT: [&str; 2] = ["dependentRequired", "dependentSchemas"];
+
+/// Keywords that are in the path of each of their errors. Other keywords are converted to different
+/// keywords, or their errors are those of inner schemas.
+const TRACED: [&str; 17] = [
+    "anyOf",
+    "dependentRequired",
+    "dependentSchemas",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "multipleOf",
+    "not",
+    "oneOf",
+    "pattern",
+    "patternProperties",
+    "propertyNames",
+    "required",
+    "uniqueItems",
+];
+
+/// True if an error is inside a keyword.
+fn is_below(error: &ValidationError<'_>, keyword: &str) -> bool {
+    let path = error.evaluation_path().as_str();
+    path.split('/').any(|step| step == keyword)
 }
 
 impl<'r> Witnesses<'r> {
-    pub(super) fn new(reasons: &'r [Reason]) -> Self {
+    /// Creates the list for a wide schema.
+    pub(super) fn new(reasons: &'r [Reason], wide: &Value) -> Self {
+        let has = |reason: &Reason| wide.get(&reason.keyword).is_some();
+        let is_traced = |reason: &Reason| TRACED.contains(&&*reason.keyword) && has(reason);
         Self {
             reasons,
+            traced: reasons.iter().map(is_traced).collect(),
             first: None,
             exact: vec![None; reasons.len()],
+            is_cause: vec![true; reasons.len()],
         }
     }
 
@@ -118,9 +161,38 @@ impl<'r> Witnesses<'r> {
                 place.get_or_insert_with(|| value.clone());
             }
         }
+        if has_reasons && self.first.is_none() {
+            let reasons = self.reasons.iter().zip(&self.traced);
+            self.is_cause = reasons
+                .map(|(reason, is_traced)| !is_traced || may_be_cause(reason, &value, wide))
+                .collect();
+        }
         self.first.get_or_insert(value);
         self.exact.iter().all(Option::is_some)
     }
+}
+
+/// True if a schema may refuse a value for a reason, among others.
+fn may_be_cause(reason: &Reason, value: &Json, wide: &Checker<'_, '_>) -> bool {
+    // A `oneOf` whose members accept more values than described becomes `anyOf`.
+    let alternatives = ["anyOf", "oneOf"];
+    let is_cause = |error: &ValidationError<'_>| match &reason.property {
+        Some(_) => {
+            Reason::of(error).as_ref()
+                == Some(&Reason::new(&reason.keyword, reason.property.as_deref()))
+        }
+        None if alternatives.contains(&&*reason.keyword) => {
+            alternatives.iter().any(|key| is_below(error, key))
+        }
+        None => is_below(error, &reason.keyword),
+    };
+    let found = wide.checked(|schema| {
+        schema.describe(value, |errors| {
+            let mut causes = errors.map(|error| is_cause(&error));
+            Some(causes.any(|is_cause| is_cause))
+        })
+    });
+    found.unwrap_or(true)
 }
 
 /// Reason for which a schema refuses a value. `None` if there are several, or if the reason is
@@ -182,5 +254,89 @@ impl Explained<'_, '_> {
                 self.is_inside || self.properties.contains(&&*name)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Containment;
+    use super::super::brute::node;
+    use super::*;
+    use crate::lower::Direction;
+
+    /// Witness, and the values for these reasons.
+    fn witnesses(
+        narrow: &Json,
+        wide: &Json,
+        reasons: &[Reason],
+    ) -> (Option<Json>, Vec<Option<Json>>) {
+        let mut table = Vec::new();
+        let edges = (node(&mut table, narrow), node(&mut table, wide));
+        let class = |node: u32| node;
+        let mut containment = Containment::new(&table, &class, Direction::Request, (100_000, 10));
+        let found = containment.exact_witnesses((&edges.0, &edges.1), Form::Json, reasons);
+        (found.first, found.exact)
+    }
+
+    #[test]
+    fn each_reason_has_a_value_of_its_own() {
+        let reason = |keyword: &str| Reason::new(keyword, None);
+        let narrow = json!({"type": "string"});
+        let wide = json!({"type": "string", "minLength": 2, "maxLength": 4});
+        let (first, exact) = witnesses(&narrow, &wide, &[reason("maxLength"), reason("minLength")]);
+        assert_eq!(first, Some(json!("")));
+        let lengths: Vec<usize> = exact
+            .iter()
+            .map(|one| one.as_ref().unwrap().as_str().unwrap().len())
+            .collect();
+        assert!(lengths[0] > 4 && lengths[1] < 2, "{exact:?}");
+
+        let missing = |name: &str| Reason::new("required", Some(name));
+        let object = |required: &[&str]| json!({"type": "object", "required": required, "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}});
+        let (first, exact) = witnesses(
+            &object(&[]),
+            &object(&["a", "b"]),
+            &[missing("a"), missing("b"), missing("c")],
+        );
+        assert_eq!(first, Some(json!({})));
+        let names: Vec<Option<Vec<String>>> = exact
+            .iter()
+            .map(|one| Some(one.as_ref()?.as_object()?.keys().cloned().collect()))
+            .collect();
+        assert_eq!(
+            names,
+            [Some(vec!["b".to_owned()]), Some(vec!["a".to_owned()]), None]
+        );
+    }
+
+    #[test]
+    fn first_value_belongs_to_the_keywords_that_refuse_it() {
+        let need = |name: &str| json!({"required": [name]});
+        let narrow = json!({"type": "object", "properties": {"a": {}, "b": {}}});
+        let mut wide = narrow.clone();
+        wide["oneOf"] = json!([need("a"), need("b")]);
+        wide["dependentRequired"] = json!({"b": ["a"]});
+        wide["minLength"] = json!(5);
+        let reasons = ["oneOf", "dependentRequired", "minLength"];
+        let reasons = reasons.map(|keyword| Reason::new(keyword, None));
+        let mut table = Vec::new();
+        let edges = (node(&mut table, &narrow), node(&mut table, &wide));
+        let class = |node: u32| node;
+        let mut containment = Containment::new(&table, &class, Direction::Request, (100_000, 10));
+        let (first, own) = containment.witnesses((&edges.0, &edges.1), Form::Json, &reasons);
+        assert_eq!(first, Some(json!({})));
+        assert_eq!(own[0], Some(json!({})));
+        // `{"b":0}` has `b` without `a`, and exactly one member of `oneOf` matches.
+        let members = own[1]
+            .as_ref()
+            .and_then(Json::as_object)
+            .expect("an object");
+        assert!(
+            members.contains_key("b") && !members.contains_key("a"),
+            "{own:?}"
+        );
+        assert_eq!(own[2], None);
     }
 }

@@ -15,11 +15,16 @@ mod doubt;
 mod enclose;
 mod enclose_same;
 mod exact;
+pub(crate) mod further;
+mod kept;
 mod leaf;
 mod listed;
 mod measure;
 mod number;
 mod object;
+mod one_way;
+#[cfg(test)]
+mod one_way_brute;
 mod pool;
 mod question;
 mod solve;
@@ -28,8 +33,6 @@ mod unexplained;
 mod validators;
 mod value;
 mod violations;
-
-use std::cell::OnceCell;
 
 use bundle::ir::Value;
 pub use doubt::Doubt;
@@ -43,7 +46,7 @@ use self::question::Solve as _;
 use self::solve::Solver;
 use self::validators::{Checker, Patterns, Validators};
 use self::value::Enums;
-use crate::lower::{Direction, other_direction_properties};
+use crate::lower::Direction;
 use crate::samples::Search;
 use crate::steps;
 
@@ -94,8 +97,6 @@ pub struct Containment<'a> {
     costs: u64,
     /// Remaining steps of all searches in [`violations::values`].
     violation_steps: u32,
-    /// Properties that messages of this direction do not contain.
-    absent: OnceCell<FxHashSet<&'a str>>,
     validators: Validators<'a>,
     /// Handling of patterns in checks of sample values.
     patterns: Patterns,
@@ -121,7 +122,6 @@ impl<'a> Containment<'a> {
             enclosed: ENCLOSED_MAX,
             costs: COSTS_MAX,
             violation_steps: VIOLATION_STEPS_MAX,
-            absent: OnceCell::new(),
             validators: Validators::new(nodes, direction),
             patterns: Patterns::Enforced,
             is_cut: false,
@@ -133,6 +133,14 @@ impl<'a> Containment<'a> {
     #[must_use]
     pub fn described(mut self) -> Self {
         self.solver.is_described = true;
+        self
+    }
+
+    /// Compares schemas of two contracts. `start`: number of the first node of the second one.
+    /// `readOnly` and `writeOnly` in a contract have no effect on the validators of the other one.
+    #[must_use]
+    pub fn joined(mut self, start: u32) -> Self {
+        self.validators.start = start;
         self
     }
 
@@ -173,21 +181,40 @@ impl<'a> Containment<'a> {
 
     /// Returns the smallest value found that the narrow schema accepts and the wide one refuses.
     pub fn witness(&mut self, narrow: &'a Value, wide: &'a Value) -> Option<Json> {
-        self.witnesses((narrow, wide), Form::Json, &[]).0
+        self.exact_witnesses((narrow, wide), Form::Json, &[]).first
     }
 
     /// Returns the smallest value found that the narrow schema accepts and the wide one refuses.
-    /// Also returns, for each of the reasons, the smallest value found that the wide schema refuses
-    /// for this reason only.
+    /// Also returns a value for each of the reasons: the smallest value found that the wide schema
+    /// refuses for this reason only, otherwise the first value if the schema may refuse it for this
+    /// reason, among others.
     pub fn witnesses(
         &mut self,
         (narrow, wide): (&'a Value, &'a Value),
         form: Form,
         reasons: &[Reason],
     ) -> (Option<Json>, Vec<Option<Json>>) {
-        let mut found = Witnesses::new(reasons);
+        let found = self.exact_witnesses((narrow, wide), form, reasons);
+        let first = &found.first;
+        let shared = found.exact.into_iter().zip(found.is_cause);
+        let shared = shared.map(|(exact, is_cause)| {
+            let is_shared = is_cause || form != Form::Json;
+            exact.or_else(|| first.clone().filter(|_| is_shared))
+        });
+        let shared = shared.collect();
+        (found.first, shared)
+    }
+
+    /// Witnesses of a pair of schemas, for these reasons.
+    fn exact_witnesses<'r>(
+        &mut self,
+        (narrow, wide): (&'a Value, &'a Value),
+        form: Form,
+        reasons: &'r [Reason],
+    ) -> Witnesses<'r> {
+        let mut found = Witnesses::new(reasons, self.solver.at(wide));
         let Some(values) = self.samples(narrow, wide) else {
-            return (found.first, found.exact);
+            return found;
         };
         let readings = |value: &Json| form.readings(value);
         let further = (FURTHER_PER_REASON * reasons.len()).min(FURTHER_MAX);
@@ -204,7 +231,7 @@ impl<'a> Containment<'a> {
                 (further, is_last),
             );
         }
-        (found.first, found.exact)
+        found
     }
 
     /// Sample values of two schemas, smallest first. `None` if no further search is allowed.
@@ -238,6 +265,12 @@ impl<'a> Containment<'a> {
             let values = enclose::samples(outer, position, inner, SEARCH_STEPS);
             self.shown(values, narrow, wide, same)
         })
+    }
+
+    /// True if the maximum number of searches of [`Self::enclose`] is not reached.
+    #[must_use]
+    pub fn can_enclose(&self) -> bool {
+        self.enclosed > 0 && self.costs > 0
     }
 
     /// True if the narrow schema accepts a value and the wide one refuses it.
@@ -283,10 +316,8 @@ impl<'a> Containment<'a> {
             return;
         };
         let (narrow, wide) = (&checkers[0], &checkers[1]);
-        let (nodes, direction) = (self.solver.nodes, self.solver.direction);
-        let absent = self
-            .absent
-            .get_or_init(|| other_direction_properties(nodes, direction));
+        let nodes = self.solver.nodes;
+        let absent = self.solver.one_way().all();
         let others = match self.solver.is_described {
             true => pool::names(nodes, sides),
             false => FxHashSet::default(),
@@ -622,49 +653,5 @@ mod tests {
         assert!(containment.is_contained(pair, &[(inner(0), inner(1))]));
         assert!(!containment.is_contained(pair, &[(inner(1), inner(0)), pair]));
         assert!(!containment.is_contained(pair, &[]));
-    }
-
-    /// Witness, and the values for these reasons.
-    fn witnesses(
-        narrow: &Json,
-        wide: &Json,
-        reasons: &[Reason],
-    ) -> (Option<Json>, Vec<Option<Json>>) {
-        let mut table = Vec::new();
-        let edges = (node(&mut table, narrow), node(&mut table, wide));
-        let class = |node: u32| node;
-        let mut containment = Containment::new(&table, &class, Direction::Request, (100_000, 10));
-        containment.witnesses((&edges.0, &edges.1), Form::Json, reasons)
-    }
-
-    #[test]
-    fn each_reason_has_a_value_of_its_own() {
-        let reason = |keyword: &str| Reason::new(keyword, None);
-        let narrow = json!({"type": "string"});
-        let wide = json!({"type": "string", "minLength": 2, "maxLength": 4});
-        let (first, exact) = witnesses(&narrow, &wide, &[reason("maxLength"), reason("minLength")]);
-        assert_eq!(first, Some(json!("")));
-        let lengths: Vec<usize> = exact
-            .iter()
-            .map(|one| one.as_ref().unwrap().as_str().unwrap().len())
-            .collect();
-        assert!(lengths[0] > 4 && lengths[1] < 2, "{exact:?}");
-
-        let missing = |name: &str| Reason::new("required", Some(name));
-        let object = |required: &[&str]| json!({"type": "object", "required": required, "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}});
-        let (first, exact) = witnesses(
-            &object(&[]),
-            &object(&["a", "b"]),
-            &[missing("a"), missing("b"), missing("c")],
-        );
-        assert_eq!(first, Some(json!({})));
-        let names: Vec<Option<Vec<String>>> = exact
-            .iter()
-            .map(|one| Some(one.as_ref()?.as_object()?.keys().cloned().collect()))
-            .collect();
-        assert_eq!(
-            names,
-            [Some(vec!["b".to_owned()]), Some(vec!["a".to_owned()]), None]
-        );
     }
 }

@@ -7,7 +7,6 @@ use bundle::ir::Value;
 use super::described;
 use super::question::{Fact, Kind, Leaf, Solve, Violation};
 use super::value::{admits, is_found};
-use crate::lower::{Direction, is_of_other_direction};
 
 /// Maximum number of name patterns whose combinations are examined.
 const PATTERNS_MAX: usize = 4;
@@ -54,15 +53,6 @@ fn texts<'a>(solver: &dyn Solve<'a>, value: &'a Value) -> Vec<&'a str> {
     texts.collect()
 }
 
-/// True for a property that messages of this direction do not contain (`readOnly` or `writeOnly`).
-fn is_absent<'a>(solver: &dyn Solve<'a>, schema: &'a Value) -> bool {
-    let keyword = match solver.direction() {
-        Direction::Request => "readOnly",
-        Direction::Response => "writeOnly",
-    };
-    is_of_other_direction(solver.nodes(), schema, keyword)
-}
-
 /// Reasons for which an object does not satisfy a keyword. `None`: a reason that cannot be
 /// expressed as facts.
 pub(super) fn facts<'a>(
@@ -71,19 +61,10 @@ pub(super) fn facts<'a>(
     (key, value): (&'a str, &'a Value),
 ) -> Vec<Option<Violation<'a>>> {
     let one = |facts| Some((Vec::new(), Vec::new(), facts));
-    let is_absent_here = |name: &str| {
-        let own = property(solver, schema, name);
-        own.is_some_and(|own| is_absent(solver, own))
-    };
     match key {
-        "required" => {
-            let names = texts(solver, value).into_iter();
-            let names = names.filter(|name| !is_absent_here(name));
-            names.map(|name| one(vec![Fact::Missing(name)])).collect()
-        }
         "properties" => {
             let all = solver.at(value).entries().iter();
-            let all = all.filter(|(_, schema)| !is_absent(solver, schema));
+            let all = all.filter(|(_, schema)| !solver.one_way().is_absent(schema));
             all.map(|(name, schema)| one(vec![Fact::Property(name, schema)]))
                 .collect()
         }
@@ -217,17 +198,14 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
     let flat = leaf.flat.iter().filter_map(|schema| schema.get("required"));
     let mut needed: BTreeSet<&'a str> = flat.flat_map(|names| texts(solver, names)).collect();
     let absent = |solver: &dyn Solve<'a>, name: &str| {
-        let mut flat = leaf.flat.iter();
-        flat.any(|schema| property(solver, schema, name).is_some_and(|own| is_absent(solver, own)))
+        let own = leaf.flat.iter();
+        let mut own = own.filter_map(|schema| property(solver, schema, name));
+        own.any(|own| solver.one_way().is_absent(own))
     };
-    needed.retain(|name| !absent(solver, name));
+    // `required` does not apply to a property that messages of this direction do not contain.
+    needed.retain(|name| !solver.one_way().may_be_absent(leaf.flat, name));
     let has_required = |name: &str| needed.contains(name);
-    let is_present = |fact: &Fact<'a>| match fact {
-        // Messages of this direction contain no `readOnly` or `writeOnly` property, even if it is
-        // required.
-        Fact::Missing(name) => has_required(name) || absent(solver, name),
-        _ => false,
-    };
+    let is_present = |fact: &Fact<'a>| matches!(fact, Fact::Missing(name) if has_required(name));
     if leaf.facts.iter().any(is_present) {
         return true;
     }
@@ -247,6 +225,7 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
             present.insert(name);
         }
     }
+    add_dependent(leaf, solver, &mut present);
     let missing = |fact: &Fact<'a>| matches!(fact, Fact::Missing(name) if present.contains(name));
     let (least, most) = leaf.lengths(["minProperties", "maxProperties"]);
     if least > most || present.len() as u64 > most || leaf.facts.iter().any(missing) {
@@ -281,6 +260,23 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
         .any(|fact| is_impossible(leaf, solver, (&object, fact)))
 }
 
+/// Adds the properties that `dependentRequired` of the leaf requires beside present ones.
+fn add_dependent<'a>(leaf: &Leaf<'_, 'a>, solver: &dyn Solve<'a>, present: &mut BTreeSet<&'a str>) {
+    let mut waiting: Vec<&'a str> = present.iter().copied().collect();
+    while let Some(name) = waiting.pop() {
+        for schema in leaf.flat {
+            let all = schema.get("dependentRequired").map(|all| solver.at(all));
+            let names = all.and_then(|all| all.get(name));
+            for name in names.map_or_else(Vec::new, |names| texts(solver, names)) {
+                let may_be_absent = solver.one_way().may_be_absent(leaf.flat, name);
+                if !may_be_absent && present.insert(name) {
+                    waiting.push(name);
+                }
+            }
+        }
+    }
+}
+
 /// True if no schema of the leaf describes a property.
 fn is_undescribed<'a>(leaf: &Leaf<'_, 'a>, solver: &dyn Solve<'a>, name: &str) -> bool {
     let mut flat = leaf.flat.iter();
@@ -290,10 +286,13 @@ fn is_undescribed<'a>(leaf: &Leaf<'_, 'a>, solver: &dyn Solve<'a>, name: &str) -
             || patterns.any(|(text, _)| is_found(text, name) != Some(false))
             || rest(schema).is_some()
             || schema.get("unevaluatedProperties").is_some()
-            || schema.get("dependentSchemas").is_some()
+            || schema.get("dependentSchemas").is_some_and(|all| {
+                let mut all = solver.at(all).entries().iter();
+                all.any(|(key, own)| **key == *name || described::is_named(solver, own, name))
+            })
             || schema
                 .get("dependentRequired")
-                .is_some_and(|all| solver.at(all).get(name).is_some())
+                .is_some_and(|all| described::is_dependent(solver, all, name))
             || schema
                 .get("propertyNames")
                 .is_some_and(|names| described::names(solver, names, name))
@@ -354,7 +353,7 @@ fn is_impossible<'a>(
             let names: Vec<&'a str> = names.collect();
             names.into_iter().all(|name| {
                 let values = object.of_name(solver, name);
-                values.iter().any(|own| is_absent(solver, own))
+                values.iter().any(|own| solver.one_way().is_absent(own))
                     || is_no_name(leaf, solver, name)
                     || is_no_value(leaf, solver, (object, name), &[schema])
             }) && object.has_no_other(leaf, solver, &own, schema, |matched| {
@@ -368,7 +367,7 @@ fn is_impossible<'a>(
                 .collect();
             names.into_iter().all(|name| {
                 let values = object.of_name(solver, name);
-                values.iter().any(|own| is_absent(solver, own))
+                values.iter().any(|own| solver.one_way().is_absent(own))
                     || is_no_value(leaf, solver, (object, name), &[schema])
             }) && object.has_no_other(leaf, solver, &[*text], schema, |matched| {
                 matched.contains(text)

@@ -73,8 +73,8 @@ pub(super) fn names<'a>(nodes: &'a [Value], [narrow, wide]: [&'a Value; 2]) -> F
         let mut seen: FxHashSet<u32> = FxHashSet::default();
         let mut waiting = vec![schema];
         while let Some(schema) = waiting.pop() {
-            for (key, value) in resolved(nodes, schema).entries() {
-                let value = resolved(nodes, value);
+            for (key, edge) in resolved(nodes, schema).entries() {
+                let value = resolved(nodes, edge);
                 match &**key {
                     "properties" => found.extend(value.entries().iter().map(|(name, _)| &**name)),
                     "required" => {
@@ -84,7 +84,14 @@ pub(super) fn names<'a>(nodes: &'a [Value], [narrow, wide]: [&'a Value; 2]) -> F
                         }))
                     }
                     "dependentRequired" | "dependentSchemas" => {
-                        found.extend(value.entries().iter().map(|(name, _)| &**name));
+                        for (name, list) in value.entries() {
+                            found.insert(&**name);
+                            let names = resolved(nodes, list).items().iter();
+                            found.extend(names.filter_map(|name| match name {
+                                Value::Text(name) => Some(&**name),
+                                _ => None,
+                            }));
+                        }
                     }
                     "const" => literal_names(nodes, std::slice::from_ref(value), &mut found),
                     "enum" => literal_names(nodes, value.items(), &mut found),
@@ -107,7 +114,7 @@ pub(super) fn names<'a>(nodes: &'a [Value], [narrow, wide]: [&'a Value; 2]) -> F
                     }
                     _ => {}
                 }
-                value.each_node(&mut |node| {
+                edge.each_node(&mut |node| {
                     if seen.insert(node) {
                         waiting.extend(nodes.get(node as usize));
                     }
@@ -183,6 +190,10 @@ impl Pool {
             ("properties" | "dependentRequired" | "dependentSchemas", Value::Map(entries)) => {
                 self.names
                     .extend(entries.iter().map(|(name, _)| name.to_string()));
+                if key == "dependentRequired" {
+                    let lists = entries.iter().map(|(_, list)| resolved(nodes, list));
+                    lists.for_each(|list| self.keyword(nodes, "required", list));
+                }
             }
             ("patternProperties", Value::Map(entries)) => {
                 // Add the pattern without `^` and `$` as a property name: a simple pattern such as

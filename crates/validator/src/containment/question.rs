@@ -4,8 +4,8 @@
 use bundle::ir::Value;
 
 use super::measure::length;
+use super::one_way::OneWay;
 use super::value::Enums;
-use crate::lower::Direction;
 
 /// Types of values that facts describe. `null`, `true` and `false` are checked one by one instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,11 @@ pub(super) trait Solve<'a> {
     /// Literals of the long lists in `enum`. All proofs share this table.
     fn enums(&self) -> &Enums<'a>;
 
-    fn direction(&self) -> Direction;
+    /// Properties that messages of this direction do not contain.
+    fn one_way(&self) -> &OneWay<'a>;
+
+    /// Number of a schema. Schemas with the same meaning have the same number.
+    fn id(&self, schema: &'a Value) -> u64;
 
     /// True if values are assumed to have only described properties ([`super::described`]).
     fn is_described(&self) -> bool;

@@ -3,15 +3,18 @@
 //! is certain.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use bundle::ir::Value;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::kept;
 use super::leaf;
+use super::one_way::{Context, OneWay};
 use super::question::{Fact, Kind, Leaf, Solve};
 use super::value::{Enums, admits};
 use crate::choices::have_distinct_values;
-use crate::lower::{Direction, resolved};
+use crate::lower::{Direction, node_number, resolved};
 
 /// Maximum nesting of schemas in one proof.
 const DEPTH_MAX: u32 = 48;
@@ -35,7 +38,8 @@ pub(super) struct Solver<'a> {
     enums: Enums<'a>,
     /// Returns the class of a node. Nodes of one class accept the same values.
     rank: &'a dyn Fn(u32) -> u32,
-    pub(super) direction: Direction,
+    /// Properties that messages of this direction do not contain.
+    one_way: OneWay<'a>,
     /// True if values are assumed to have only properties that the narrow schema describes
     /// ([`super::described`]).
     pub(super) is_described: bool,
@@ -68,9 +72,9 @@ struct Branch<'a> {
     flat: Vec<&'a Value>,
     seen: FxHashSet<u64>,
     /// Lists of alternatives. At least one alternative of each list holds.
-    choices: Vec<Vec<Part<'a>>>,
+    choices: Vec<Choice<'a>>,
     /// Schemas that do not match and were not examined yet.
-    neg: Vec<&'a Value>,
+    neg: Vec<Violated<'a>>,
     /// All schemas that do not match, including examined ones.
     all_neg: Vec<&'a Value>,
     facts: Vec<Fact<'a>>,
@@ -88,6 +92,25 @@ struct Part<'a> {
     pos: Vec<&'a Value>,
     neg: Vec<&'a Value>,
     facts: Vec<Fact<'a>>,
+    /// Context of the schemas that do not match ([`Violated::context`]).
+    context: Option<Rc<Context<'a>>>,
+}
+
+/// List of alternatives.
+#[derive(Clone)]
+struct Choice<'a> {
+    parts: Vec<Part<'a>>,
+    /// Schema of `if` that selects the alternative.
+    condition: Option<&'a Value>,
+}
+
+/// Schema that a value does not match.
+#[derive(Clone)]
+struct Violated<'a> {
+    schema: &'a Value,
+    /// The schema with those that contain it and apply to the same value. `None` for a schema of
+    /// `not` or `if` that is inside a schema that the value matches.
+    context: Option<Rc<Context<'a>>>,
 }
 
 impl<'a> Solver<'a> {
@@ -100,7 +123,7 @@ impl<'a> Solver<'a> {
             nodes,
             enums: Enums::default(),
             rank,
-            direction,
+            one_way: OneWay::new(nodes, direction),
             is_described: false,
             assumed: FxHashSet::default(),
             known: FxHashMap::default(),
@@ -116,16 +139,9 @@ impl<'a> Solver<'a> {
 
     /// Id of a schema. Schemas of one class have equal ids.
     pub(super) fn id(&self, schema: &'a Value) -> u64 {
-        if let Value::Node(node) = schema {
-            return (self.rank)(*node).into();
-        }
-        // `schema` may be an element of the table itself instead of a reference to it.
-        let address = std::ptr::from_ref(schema) as usize;
-        let offset = address.wrapping_sub(self.nodes.as_ptr() as usize);
-        let node = offset / size_of::<Value>();
-        match u32::try_from(node) {
-            Ok(node) if (node as usize) < self.nodes.len() => (self.rank)(node).into(),
-            _ => address as u64 | 1 << 63,
+        match node_number(self.nodes, schema) {
+            Some(node) => (self.rank)(node).into(),
+            None => std::ptr::from_ref(schema) as u64 | 1 << 63,
         }
     }
 
@@ -163,8 +179,9 @@ impl<'a> Solver<'a> {
     /// left.
     fn add(&mut self, kind: Kind, branch: &mut Branch<'a>, part: Part<'a>) -> bool {
         for schema in part.neg {
-            branch.neg.push(schema);
-            branch.all_neg.push(schema);
+            let context = part.context.as_ref();
+            let context = context.map(|outer| Context::new(schema, Some(Rc::clone(outer))));
+            branch.violate(schema, context);
         }
         branch.facts.extend(part.facts);
         let mut waiting = part.pos;
@@ -186,21 +203,24 @@ impl<'a> Solver<'a> {
                         let members = members.filter(|one| !self.excludes(kind, self.at(one)));
                         let members: Vec<&'a Value> = members.collect();
                         let parts = members.iter().map(|one| Part::of(&[*one], &[]));
-                        branch.choices.push(parts.collect());
+                        branch.choices.push(Choice {
+                            parts: parts.collect(),
+                            condition: None,
+                        });
                         branch.alternatives.extend(members);
                     }
                     "not" => {
-                        branch.neg.push(value);
-                        branch.all_neg.push(value);
+                        branch.violate(value, None);
                         branch.conditions.push(value);
                     }
                     "if" => {
                         branch.conditions.push(value);
                         let of = |key| schema.get(key).into_iter().collect::<Vec<_>>();
                         let then = Part::of(&[&[value][..], &of("then")].concat(), &[]);
-                        branch
-                            .choices
-                            .push(vec![then, Part::of(&of("else"), &[value])]);
+                        branch.choices.push(Choice {
+                            parts: vec![then, Part::of(&of("else"), &[value])],
+                            condition: Some(value),
+                        });
                     }
                     _ => {}
                 }
@@ -260,7 +280,13 @@ impl<'a> Solver<'a> {
                     return true;
                 }
             }
-            return choice.into_iter().all(|part| {
+            if let Some(condition) = choice.condition
+                && self.is_loose(&branch, condition)
+            {
+                branch.is_partial = true;
+                return self.closes(kind, branch);
+            }
+            return choice.parts.into_iter().all(|part| {
                 let mut branch = branch.clone();
                 !self.add(kind, &mut branch, part) || self.closes(kind, branch)
             });
@@ -276,20 +302,18 @@ impl<'a> Solver<'a> {
                 }
             }
         }
-        if let Some(schema) = branch.neg.pop() {
-            let same = self.id(schema);
-            if branch.seen.contains(&same)
-                || branch
-                    .seen
-                    .iter()
-                    .any(|one| self.assumed.contains(&(*one, same)))
-            {
-                return true;
+        if let Some(violated) = branch.neg.pop() {
+            if violated.context.is_none() && self.is_loose(&branch, violated.schema) {
+                return self.closes(kind, branch);
             }
-            return self.mismatches(kind, schema).into_iter().all(|part| {
-                let mut branch = branch.clone();
-                !self.add(kind, &mut branch, part) || self.closes(kind, branch)
-            });
+            return self.is_contradiction(&branch, &violated)
+                || self
+                    .mismatches(kind, &violated, &branch.flat)
+                    .into_iter()
+                    .all(|part| {
+                        let mut branch = branch.clone();
+                        !self.add(kind, &mut branch, part) || self.closes(kind, branch)
+                    });
         }
         let leaf = Leaf {
             flat: &branch.flat,
@@ -299,6 +323,36 @@ impl<'a> Solver<'a> {
             conditions: &branch.conditions,
         };
         leaf::is_empty(&leaf, self, kind)
+    }
+
+    /// True for a schema of `not` or `if` that requires a property which messages of this direction
+    /// may lack. gwd does not enforce such a keyword.
+    fn is_loose(&self, branch: &Branch<'a>, condition: &'a Value) -> bool {
+        self.one_way.exempts_more(&branch.flat, condition, None)
+    }
+
+    /// True if the values of a branch match a schema that they violate.
+    fn is_contradiction(&self, branch: &Branch<'a>, violated: &Violated<'a>) -> bool {
+        let same = self.id(violated.schema);
+        let mut seen = branch.seen.iter();
+        let is_matched =
+            branch.seen.contains(&same) || seen.any(|one| self.assumed.contains(&(*one, same)));
+        is_matched && {
+            let context = violated.context.as_deref();
+            !self
+                .one_way
+                .exempts_more(&branch.flat, violated.schema, context)
+        }
+    }
+
+    /// True if one of several schemas of a value may exempt a property from the `required` of
+    /// another one. Equal schemas then do not accept the same values.
+    fn exempts_more(&self, pos: &[&'a Value], neg: &[&'a Value]) -> bool {
+        pos.len() > 1
+            && neg.iter().any(|schema| {
+                let context = Context::new(schema, None);
+                self.one_way.exempts_more(pos, schema, Some(&context))
+            })
     }
 
     /// Values that `enum` or `const` lists.
@@ -311,15 +365,34 @@ impl<'a> Solver<'a> {
     }
 
     /// Reasons for which a value of this type does not match a schema. Each such value has at least
-    /// one of these reasons.
-    fn mismatches(&mut self, kind: Kind, schema: &'a Value) -> Vec<Part<'a>> {
-        let schema = self.at(schema);
+    /// one of these reasons. `flat`: schemas that the value matches.
+    fn mismatches(
+        &mut self,
+        kind: Kind,
+        violated: &Violated<'a>,
+        flat: &[&'a Value],
+    ) -> Vec<Part<'a>> {
+        let context = violated.context.as_ref();
+        let schema = self.at(violated.schema);
         if *schema == Value::Bool(false) || self.excludes(kind, schema) {
             return vec![Part::default()];
         }
         let mut mismatches = Vec::new();
         for (key, value) in schema.entries() {
-            self.add_mismatches(kind, schema, (key, value), &mut mismatches);
+            // A keyword that a matched schema has, too, refuses no value.
+            let keys = kept::matched(self, flat, schema, (key, value));
+            let exempts_more = |key: &&str| {
+                let value = schema.get(key);
+                let context = context.map(|context| &**context);
+                value.is_some_and(|value| self.one_way.exempts_more(flat, value, context))
+            };
+            if keys.is_some_and(|keys| !keys.iter().any(exempts_more)) {
+                continue;
+            }
+            self.add_mismatches(kind, (schema, context), (key, value), &mut mismatches);
+        }
+        for part in &mut mismatches {
+            part.context = context.map(Rc::clone);
         }
         mismatches
     }
@@ -327,7 +400,7 @@ impl<'a> Solver<'a> {
     fn add_mismatches(
         &mut self,
         kind: Kind,
-        schema: &'a Value,
+        (schema, context): (&'a Value, Option<&Rc<Context<'a>>>),
         (key, value): (&'a str, &'a Value),
         mismatches: &mut Vec<Part<'a>>,
     ) {
@@ -359,6 +432,18 @@ impl<'a> Solver<'a> {
             }
             "enum" | "const" | "$ref" | "$dynamicRef" | "x-limits" | "dependencies"
             | "additionalItems" => mismatches.push(Part::default()),
+            "required" if kind == Kind::Object => {
+                let names = self.at(value).items().iter();
+                let names = names.filter_map(|name| match name {
+                    Value::Text(name) => Some(&**name),
+                    _ => None,
+                });
+                let is_exempt = |name: &&str| {
+                    context.is_some_and(|context| self.one_way.is_exempt(context, name))
+                };
+                let names = names.filter(|name| !is_exempt(name));
+                mismatches.extend(names.map(|name| fact(Fact::Missing(name))));
+            }
             "type" if kind == Kind::Number => {
                 if !crate::contain::names(self.nodes, value).contains("number") {
                     mismatches.push(fact(Fact::NotInteger));
@@ -409,8 +494,12 @@ impl<'a> Solve<'a> for Solver<'a> {
         &self.enums
     }
 
-    fn direction(&self) -> Direction {
-        self.direction
+    fn one_way(&self) -> &OneWay<'a> {
+        &self.one_way
+    }
+
+    fn id(&self, schema: &'a Value) -> u64 {
+        Solver::id(self, schema)
     }
 
     fn is_described(&self) -> bool {
@@ -433,7 +522,7 @@ impl<'a> Solve<'a> for Solver<'a> {
             .0
             .iter()
             .flat_map(|one| key.1.iter().map(move |other| (one, other)));
-        if pairs.any(is_assumed) {
+        if pairs.any(is_assumed) && !self.exempts_more(pos, neg) {
             return true;
         }
         if let Some(known) = self.known.get(&key) {
@@ -488,11 +577,10 @@ impl<'a> Solve<'a> for Solver<'a> {
 
     fn is_empty_of(&mut self, kind: Kind, pos: &[&'a Value], neg: &[&'a Value]) -> bool {
         let mut branch = Branch::default();
-        let part = Part {
-            pos: pos.to_vec(),
-            neg: neg.to_vec(),
-            facts: Vec::new(),
-        };
+        for schema in neg {
+            branch.violate(schema, Some(Context::new(schema, None)));
+        }
+        let part = Part::of(pos, &[]);
         !self.add(kind, &mut branch, part) || self.closes(kind, branch)
     }
 }
@@ -502,8 +590,16 @@ impl<'a> Part<'a> {
         Self {
             pos: pos.to_vec(),
             neg: neg.to_vec(),
-            facts: Vec::new(),
+            ..Self::default()
         }
+    }
+}
+
+impl<'a> Branch<'a> {
+    /// Adds a schema that does not match.
+    fn violate(&mut self, schema: &'a Value, context: Option<Rc<Context<'a>>>) {
+        self.neg.push(Violated { schema, context });
+        self.all_neg.push(schema);
     }
 }
 

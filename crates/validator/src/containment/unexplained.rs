@@ -86,3 +86,37 @@ impl<'a> Containment<'a> {
         shown.into_iter().find(|value| !is_of_pair(value))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::super::brute::{classes, node};
+    use super::*;
+    use crate::lower::Direction;
+
+    #[test]
+    fn new_property_that_a_condition_names_is_unexplained() {
+        for schema in [
+            json!({"type": "object", "if": {"required": ["a"]}, "then": {"required": ["b"]}}),
+            json!({"type": "object", "dependentRequired": {"a": ["b"]}}),
+        ] {
+            let mut wide = schema.clone();
+            wide["properties"] = json!({"a": {"type": "string"}});
+            let mut table = Vec::new();
+            let edges = (node(&mut table, &schema), node(&mut table, &wide));
+            let ranks = classes(&table);
+            let class = |node: u32| ranks[node as usize];
+            let limits = (100_000, 10);
+            let mut containment =
+                Containment::new(&table, &class, Direction::Request, limits).described();
+            let found =
+                containment.unexplained((&edges.0, &edges.1), Form::Json, &Explained::default());
+            let members = found.as_ref().and_then(Json::as_object).expect("an object");
+            assert!(
+                !members["a"].is_string() && members.contains_key("b"),
+                "{found:?}"
+            );
+        }
+    }
+}

@@ -30,6 +30,8 @@ const COMPILED_BYTES_MAX: u64 = 1 << 30;
 pub(super) struct Validators<'a> {
     nodes: &'a [Value],
     direction: Direction,
+    /// Number of the first node of the second contract.
+    pub(super) start: u32,
     /// Validators that were compiled since the memory was last freed. `None` before the first
     /// validator.
     stored: Option<Stored<'a>>,
@@ -42,10 +44,14 @@ struct Stored<'a> {
     builder: RefCell<ValidatorBuilder<'a>>,
     /// Validators of deferred schemas.
     deferred: Table,
-    /// Validators by the number of their schema, or the reason for which values of the schema
-    /// cannot be checked.
-    schemas: FxHashMap<(u64, Patterns), Result<Rc<Schema>, Doubt>>,
+    /// Validators by the number and the contract of their schema, or the reason for which values of
+    /// the schema cannot be checked. `readOnly` in a contract exempts properties from `required` of
+    /// this contract only.
+    schemas: FxHashMap<Key, Result<Rc<Schema>, Doubt>>,
 }
+
+/// Number of a schema, index of its contract, and handling of its patterns.
+type Key = (u64, usize, Patterns);
 
 /// Handling of patterns that cannot be enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +78,7 @@ impl<'a> Validators<'a> {
         Self {
             nodes,
             direction,
+            start: u32::MAX,
             stored: None,
             freed_bytes: 0,
         }
@@ -92,18 +99,22 @@ impl<'a> Validators<'a> {
             self.freed_bytes += stored.bytes();
         }
         let bytes_max = COMPILED_BYTES_MAX.saturating_sub(self.freed_bytes);
-        let new = || Stored::new(self.nodes, self.direction);
+        let new = || Stored::new(self.nodes, self.direction, self.start);
         let stored = self.stored.get_or_insert_with(new);
-        for (schema, id) in schemas {
-            let key = (*id, patterns);
-            if !stored.schemas.contains_key(&key) {
+        let keys = schemas.iter().map(|(schema, id)| {
+            let contract = stored.builder.borrow().contract_of(schema);
+            (*id, contract, patterns)
+        });
+        let keys: Vec<Key> = keys.collect();
+        for ((schema, _), key) in schemas.iter().zip(&keys) {
+            if !stored.schemas.contains_key(key) {
                 let compiled = stored.compile(schema, bytes_max, patterns);
-                stored.schemas.insert(key, compiled.map(Rc::new));
+                stored.schemas.insert(*key, compiled.map(Rc::new));
             }
         }
         let stored = &*stored;
-        let checker = |(_, id): &(&'a Value, u64)| {
-            let schema = stored.schemas.get(&(*id, patterns))?.as_ref().ok()?;
+        let checker = |key: &Key| {
+            let schema = stored.schemas.get(key)?.as_ref().ok()?;
             Some(Checker {
                 nodes: self.nodes,
                 stored,
@@ -111,23 +122,26 @@ impl<'a> Validators<'a> {
                 bytes_max,
             })
         };
-        schemas.iter().map(checker).collect()
+        keys.iter().map(checker).collect()
     }
 
     /// Reason for which values of a schema cannot be checked. `None` if they can, or if no
     /// validator of the schema was needed.
     pub(super) fn doubt(&self, id: u64) -> Option<Doubt> {
         let schemas = &self.stored.as_ref()?.schemas;
-        let known = schemas.get(&(id, Patterns::Enforced))?;
-        known.as_ref().err().copied()
+        let known = [0, 1].into_iter();
+        let mut known =
+            known.filter_map(|contract| schemas.get(&(id, contract, Patterns::Enforced)));
+        known.find_map(|known| known.as_ref().err().copied())
     }
 }
 
 // === impl Stored ===
 
 impl<'a> Stored<'a> {
-    fn new(nodes: &'a [Value], direction: Direction) -> Self {
-        let (builder, deferred) = ValidatorBuilder::new(nodes, direction).deferring();
+    fn new(nodes: &'a [Value], direction: Direction, start: u32) -> Self {
+        let builder = ValidatorBuilder::joined(nodes, direction, start);
+        let (builder, deferred) = builder.deferring();
         Self {
             builder: RefCell::new(builder),
             deferred,

@@ -123,6 +123,8 @@ fn presence(pair: &mut Pair<'_>, name: &str, (old, new): (&Value, &Value), needs
     let default = pair.joint.at(new).get("default").is_some();
     let must = (needs.0 && !absent.0, needs.1 && !absent.1);
     let id = match (pair.role.is_response, must) {
+        // `need` reports the property.
+        (false, _) if !needs.0 => return,
         (false, (false, true)) if default => "request-property-became-required-with-default",
         (false, (false, true)) => "request-property-became-required",
         (true, (true, false)) => "response-property-became-optional",
