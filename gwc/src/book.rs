@@ -97,9 +97,14 @@ level `warn`, `undecided`. A pattern that gwd does not enforce, such as one with
 known values. If a value shows the break when such patterns are left out, the line has the level\n\
 `error` and is `undecided`.\n\n\
 Parameters, headers and bodies other than JSON are sent as text, which can be read as several types.\n\
-Their witness is a scalar value: one schema accepts it, the other refuses every interpretation of\n\
-its text. For a list that is sent as several occurrences of a name, the witness can be such a list.\n\
-A format that gwd does not check (such as `email`) counts as equal only to the same format.\n\n\
+One schema accepts their witness, and the other refuses every interpretation of its text. The\n\
+witness is a scalar. It is a list or an object if the other schema accepts nothing else, or if the\n\
+list is sent as several occurrences of a name. Texts with characters that separate fields or begin\n\
+an escape, such as `;` or `%`, are no witnesses, and neither are objects without members. An\n\
+undecided pair has the line `request-schema-changed` only if an alternative, a condition or an inner\n\
+schema differs. Clients may write an integer with the type `number` with an exponent (`1e2`), which\n\
+gwd does not read as an `integer`. A format that gwd does not check (such as `email`) counts as equal\n\
+only to the same format.\n\n\
 Proofs and witnesses assume that clients neither send nor read a property that their contract does\n\
 not describe. A new optional property is therefore no break. At each place, a property is described\n\
 if one of these schemas names it, also by `additionalProperties`, `patternProperties`,\n\

@@ -7,7 +7,7 @@ use crate::meaning::{GATEWAY, between_bodies};
 use crate::side;
 
 /// Lines about schemas: id, level, verdict and witness.
-fn lines(plan: &Plan) -> Vec<String> {
+pub(crate) fn lines(plan: &Plan) -> Vec<String> {
     let messages = plan.changes.iter();
     let messages = messages.filter_map(|change| Some((change, change.message.as_deref()?)));
     let line = |(change, message): (&Change, &plan::Message)| {

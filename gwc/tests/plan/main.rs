@@ -89,6 +89,7 @@ mod signatures;
 mod single;
 mod successors;
 mod undecided;
+mod text_values;
 mod unreadable;
 mod variables;
 mod verifier_pairs;

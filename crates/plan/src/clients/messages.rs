@@ -272,10 +272,10 @@ impl<'j> Messages<'j> {
         let part = match new.place {
             ParameterPlace::Header => Part::HeaderParameter,
             ParameterPlace::Query | ParameterPlace::Cookie if one_by_one => Part::FormParameter,
-            ParameterPlace::Path
-            | ParameterPlace::Query
-            | ParameterPlace::Cookie
-            | ParameterPlace::Querystring => Part::Parameter,
+            ParameterPlace::Path => Part::PathParameter,
+            ParameterPlace::Query | ParameterPlace::Cookie | ParameterPlace::Querystring => {
+                Part::Parameter
+            }
         };
         self.field(path, (&old.definition, &new.definition), self.role(part));
     }

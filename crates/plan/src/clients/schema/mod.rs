@@ -27,6 +27,7 @@ pub(super) enum Part {
     Body,
     Parameter,
     /// Parameter whose list items are written as `name=value` each (`form`, exploded).
+    PathParameter,
     FormParameter,
     /// Parameter in a header field.
     HeaderParameter,
@@ -153,8 +154,13 @@ impl Role {
             (Part::Body, true, false) => "request-property",
             (Part::Body, false, true) => "response-body",
             (Part::Body, true, true) => "response-property",
-            (Part::Parameter | Part::FormParameter | Part::HeaderParameter, false, _) => {
-                "request-parameter"
+            (
+                Part::Parameter | Part::PathParameter | Part::FormParameter | Part::HeaderParameter,
+                false,
+                _,
+            ) => "request-parameter",
+            (Part::Parameter | Part::PathParameter | Part::FormParameter, true, _) => {
+                "request-parameter-property"
             }
             (Part::Parameter | Part::FormParameter, true, _) => "request-parameter-property",
             (Part::HeaderParameter, true, _) => "request-header-property",
@@ -187,9 +193,10 @@ impl Role {
     /// `effect`.
     pub(super) fn check(self, what: &str, effect: Effect) -> &'static checks::Check {
         let inner = match (self.part, self.is_inner) {
-            (Part::Parameter | Part::FormParameter | Part::HeaderParameter, true) => {
-                "request-parameter"
-            }
+            (
+                Part::Parameter | Part::PathParameter | Part::FormParameter | Part::HeaderParameter,
+                true,
+            ) => "request-parameter",
             (_, true) => ["request-property", "response-property"][usize::from(self.is_response)],
             (_, false) => self.prefix(),
         };
