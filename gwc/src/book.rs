@@ -172,9 +172,16 @@ operations of this API. In this last step, it also compares a removed API with a
 least half of the operations of the smaller API are in both. An operation is `removed` only if no\n\
 operation serves any of its requests.\n\n\
 Parameters are compared by place and name, path parameters by position, bodies and responses by\n\
-media type and status. A media type that is new beside a range is also compared with the range, and\n\
-a status that is new beside its class (`2XX`) with the class. The first success status is compared\n\
-with `default`. Callbacks are compared with those of the compared operations, webhooks by\n\
+media type and status. A media type that only one side names is also compared with the type or range\n\
+by which gwd checks its messages on the other side, such as `application/json` with\n\
+`application/json; v=1` or `application/*`. If the new side still describes the requests of a media\n\
+type that is gone, the line about the type is `proved`. A status that is new beside its class (`2XX`)\n\
+is compared with the class. An error status that is gone is compared with its class or with\n\
+`default`. The first success status is compared with `default`.\n\n\
+gwd checks no XML against schemas. A changed `xml` of an XML body is nevertheless a break, because\n\
+clients write and read elements and attributes by these names. Its level is `warn` if only one side\n\
+has `name`, which may state the default, and `info` for `prefix`.\n\n\
+Callbacks are compared with those of the compared operations, webhooks by\n\
 name: within the same API, then within an API that was renamed, merged or split. For both, the\n\
 directions are exchanged: clients receive their bodies. A changed `operationId` is the line\n\
 `operation-renamed` under DOCS.\n\n| Level | Class | Meaning |\n|---|---|---|\n\
