@@ -101,6 +101,13 @@ pub(super) fn settings(
             continue;
         }
         let direction = row.map_or(Other, |row| row.direction);
+        // A value that the log no longer has, or has only now, is reported by its source.
+        if matches!(direction, Hides)
+            && (is.is_none() && has_only(old, new, path)
+                || was.is_none() && has_only(new, old, path) && hidden(is) > hidden(None))
+        {
+            continue;
+        }
         let Some(class) = class_of(direction, was, is) else {
             continue;
         };
@@ -201,6 +208,18 @@ fn class_of(direction: Direction, was: Option<&Written>, is: Option<&Written>) -
 /// Reports settings that are written differently but have the same meaning.
 pub(super) fn restated(subject: &str, old: &Settings, new: &Settings, lines: &mut Vec<Line>) {
     settings(&tables::RESTATED, subject, old, new, lines);
+}
+
+/// True if only the first of two lists of settings has further settings beside `path`.
+fn has_only(one: &Settings, other: &Settings, path: &[String]) -> bool {
+    let Some((_, outer)) = path.split_last() else {
+        return false;
+    };
+    let has = |settings: &Settings| {
+        let mut all = settings.iter();
+        all.any(|own| own.path.starts_with(outer) && own.path != path)
+    };
+    has(one) && !has(other)
 }
 
 /// List of the upstreams of a split with their weights, for display, such as `orders weight 9`.
