@@ -173,7 +173,7 @@ least half of the operations of the smaller API are in both. An operation is `re
 operation serves any of its requests.\n\n\
 Parameters are compared by place and name, path parameters by position, bodies and responses by\n\
 media type and status. A media type that only one side names is also compared with the type or range\n\
-by which gwd checks its messages on the other side, such as `application/json` with\n\
+of the other side by which gwd checks its messages. For `application/json`, this can be\n\
 `application/json; v=1` or `application/*`. If the new side still describes the requests of a media\n\
 type that is gone, the line about the type is `proved`. A status that is new beside its class (`2XX`)\n\
 is compared with the class. An error status that is gone is compared with its class or with\n\

@@ -268,20 +268,6 @@ fn mistakes_and_empty_selections_are_findings() {
     }
 }
 
-/// An unreadable document has no operations, so that the invariant may be right.
-#[test]
-fn empty_selection_beside_errors_is_no_finding() {
-    let project = with_invariants(
-        "- {name: a, where: {operations: [orders/addOrder]}, require: {authenticated: true}}\n",
-    );
-    project.run(&["lint"]).with(0).lacks("is selected");
-    let document = "orders.yaml";
-    let text = project.read(document);
-    project.write(document, format!("{text}\n  - : [\n"));
-    let ended = project.run(&["lint"]).with(65);
-    ended.lacks("no operation is selected");
-}
-
 #[test]
 fn change_of_an_invariant_is_a_change_of_the_rules() {
     let project = with_invariants(

@@ -109,7 +109,7 @@ const CODE: &str = "content: {application/json: {schema: {type: object, required
 const OTHER: &str = "content: {application/json: {schema: {type: object, required: [text], properties: {text: {type: string}}}}}";
 
 #[test]
-fn error_status_that_is_gone_is_compared_with_the_rest() {
+fn error_status_that_is_gone_is_compared() {
     for (rest, status) in [
         ("default", "404"),
         ("4XX", "404"),

@@ -10,6 +10,7 @@ use policy::changes::Direction::{
     MoreOrOff, Moves, Names, Normalises, Off, On, Opens, Other, Outage, Protects, Restarts,
     Rewritten, Serves, Shares, Status, Stored, Until,
 };
+use policy::changes::Row;
 use policy::declared::{Scalar, Settings, Value as Written};
 use policy::traffic::cost;
 use serde_json::Value;
@@ -83,10 +84,10 @@ pub(super) fn settings(
     }
     let mut reported: Vec<&[&str]> = Vec::new();
     for (path, (was, is)) in paths {
-        if was == is {
+        let row = table.row(path);
+        if was == is || row.is_some_and(|row| is_of_one_side(row, path, (old, was), (new, is))) {
             continue;
         }
-        let row = table.row(path);
         if let Some(row) = row.filter(|row| matches!(row.direction, Shares)) {
             if !reported.contains(&row.path) {
                 reported.push(row.path);
@@ -101,13 +102,6 @@ pub(super) fn settings(
             continue;
         }
         let direction = row.map_or(Other, |row| row.direction);
-        // A value that the log no longer has, or has only now, is reported by its source.
-        if matches!(direction, Hides)
-            && (is.is_none() && has_only(old, new, path)
-                || was.is_none() && has_only(new, old, path) && hidden(is) > hidden(None))
-        {
-            continue;
-        }
         let Some(class) = class_of(direction, was, is) else {
             continue;
         };
@@ -210,16 +204,22 @@ pub(super) fn restated(subject: &str, old: &Settings, new: &Settings, lines: &mu
     settings(&tables::RESTATED, subject, old, new, lines);
 }
 
-/// True if only the first of two lists of settings has further settings beside `path`.
-fn has_only(one: &Settings, other: &Settings, path: &[String]) -> bool {
-    let Some((_, outer)) = path.split_last() else {
+/// Value of a setting, and all settings of its side.
+type Side<'s> = (&'s Settings, Option<&'s Written>);
+
+/// True for the form of a value that the log has on one side only. The line about the source of the
+/// value reports the difference, unless the new side shows a value that is hidden by default.
+fn is_of_one_side(row: &Row, path: &[String], (old, was): Side<'_>, (new, is): Side<'_>) -> bool {
+    let (Hides, Some((_, outer))) = (row.direction, path.split_last()) else {
         return false;
     };
-    let has = |settings: &Settings| {
+    let has_source = |settings: &Settings| {
         let mut all = settings.iter();
         all.any(|own| own.path.starts_with(outer) && own.path != path)
     };
-    has(one) && !has(other)
+    let is_gone = is.is_none() && has_source(old) && !has_source(new);
+    let is_new = was.is_none() && has_source(new) && !has_source(old);
+    is_gone || is_new && hidden(is) > hidden(None)
 }
 
 /// List of the upstreams of a split with their weights, for display, such as `orders weight 9`.
