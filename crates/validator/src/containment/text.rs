@@ -122,11 +122,11 @@ impl<'a> Reader<'a> {
         let is_of_path = text.contains('/') || text.trim_matches('.').is_empty();
         // Clients write integers with digits only.
         let is_integer = value.is_number() && has_exponent(&text) && !self.narrow.has_number();
-        let is_certain = !text.is_empty()
-            && text.trim().len() == text.len()
-            && !(self.form == Form::Path && is_of_path)
-            && !is_integer
-            && text.chars().all(|c| is_kept(c, KEPT));
+        let is_ambiguous = text.is_empty()
+            || text.trim().len() != text.len()
+            || is_integer
+            || self.form == Form::Path && is_of_path;
+        let is_certain = !is_ambiguous && text.chars().all(|c| is_kept(c, KEPT));
         is_certain.then_some(text)
     }
 }
