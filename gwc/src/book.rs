@@ -100,9 +100,14 @@ level `warn`, `undecided`. A pattern that gwd does not enforce, such as one with
 known values. If a value shows the break when such patterns are left out, the line has the level\n\
 `error` and is `undecided`.\n\n\
 Parameters, headers and bodies other than JSON are sent as text, which can be read as several types.\n\
-Their witness is a scalar value: one schema accepts it, the other refuses every interpretation of\n\
-its text. For a list that is sent as several occurrences of a name, the witness can be such a list.\n\
-A format that gwd does not check (such as `email`) counts as equal only to the same format.\n\n\
+One schema accepts their witness, and the other refuses every interpretation of its text. The\n\
+witness is a scalar. It is a list or an object if the other schema accepts nothing else, or if the\n\
+list is sent as several occurrences of a name. Texts with characters that separate fields or begin\n\
+an escape, such as `;` or `%`, are no witnesses, and neither are objects without members. An\n\
+undecided pair has the line `request-schema-changed` only if an alternative, a condition or an inner\n\
+schema differs. Clients may write an integer with the type `number` with an exponent (`1e2`), which\n\
+gwd does not read as an `integer`. A format that gwd does not check (such as `email`) counts as equal\n\
+only to the same format.\n\n\
 Proofs and witnesses assume that clients neither send nor read a property that their contract does\n\
 not describe. A new optional property is therefore no break. At each place, a property is described\n\
 if one of these schemas names it, also by `additionalProperties`, `patternProperties`,\n\
@@ -170,9 +175,16 @@ operations of this API. In this last step, it also compares a removed API with a
 least half of the operations of the smaller API are in both. An operation is `removed` only if no\n\
 operation serves any of its requests.\n\n\
 Parameters are compared by place and name, path parameters by position, bodies and responses by\n\
-media type and status. A media type that is new beside a range is also compared with the range, and\n\
-a status that is new beside its class (`2XX`) with the class. The first success status is compared\n\
-with `default`. Callbacks are compared with those of the compared operations, webhooks by\n\
+media type and status. A media type that only one side names is also compared with the type or range\n\
+of the other side by which gwd checks its messages. For `application/json`, this can be\n\
+`application/json; v=1` or `application/*`. If the new side still describes the requests of a media\n\
+type that is gone, the line about the type is `proved`. A status that is new beside its class (`2XX`)\n\
+is compared with the class. An error status that is gone is compared with its class or with\n\
+`default`. The first success status is compared with `default`.\n\n\
+gwd checks no XML against schemas. A changed `xml` of an XML body is nevertheless a break, because\n\
+clients write and read elements and attributes by these names. Its level is `warn` if only one side\n\
+has `name`, which may state the default, and `info` for `prefix`.\n\n\
+Callbacks are compared with those of the compared operations, webhooks by\n\
 name: within the same API, then within an API that was renamed, merged or split. For both, the\n\
 directions are exchanged: clients receive their bodies. A required parameter, a body or a media\n\
 type that they no longer get is a break. A changed `operationId` is the line\n\

@@ -29,3 +29,4 @@ pub use sink::Sink;
 pub use source::{Position, SourceFile, Sources};
 pub use span::{FileId, Span, Spanned};
 pub use tree::{Kind, NodeId, NodeRef, Tree};
+pub use units::written_ms;

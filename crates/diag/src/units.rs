@@ -31,12 +31,19 @@ pub(crate) fn duration(node: NodeRef<'_>) -> Option<String> {
         ms = ms.checked_add(number.times(factor)?)?;
         rest = after;
     }
-    // Use the largest unit that gives an integer, up to hours: `90s`, not `1.5m`.
-    let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
-    let (unit, factor) = units
+    (ms > 0).then(|| format!("write `{}`", written_ms(ms)))
+}
+
+/// Writes a duration as in gateway.yaml, with the largest unit that gives an integer, up to hours:
+/// `90s`, not `1.5m`.
+#[must_use]
+pub fn written_ms(ms: u64) -> String {
+    let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    let mut fitting = units
         .into_iter()
-        .find(|(_, factor)| ms.is_multiple_of(*factor))?;
-    (ms > 0).then(|| format!("write `{}{unit}`", ms / factor))
+        .filter(|(_, factor)| ms > 0 && ms.is_multiple_of(*factor));
+    let (unit, factor) = fitting.next().unwrap_or(("ms", 1));
+    format!("{}{unit}", ms / factor)
 }
 
 /// Returns the correction (`write …`) for a size. Names both the binary and the decimal unit if the

@@ -313,7 +313,7 @@ fn integer(text: &str) -> Option<Number> {
 
 /// Parses a number in the notation of JSON. Also accepts leading zeros, a plus sign, and numbers
 /// such as `.5` and `5.`.
-fn number(text: &str) -> Option<Number> {
+pub(crate) fn number(text: &str) -> Option<Number> {
     if text.is_empty() || text.len() > 64 {
         return None;
     }

@@ -199,6 +199,18 @@ impl MediaType {
     }
 }
 
+/// Index of the described media type or range by which gwd checks a message with this media type.
+/// `message` can be a range: a wider range is found for it. `None`: no described type matches.
+#[must_use]
+pub fn nearest<'n>(described: impl Iterator<Item = &'n str>, message: &str) -> Option<usize> {
+    let message = MediaType::parse(message)?;
+    let ranked = described.enumerate().filter_map(|(index, name)| {
+        let rank = MediaType::parse(name)?.rank(&message)?;
+        Some((rank, usize::MAX - index))
+    });
+    ranked.max().map(|(_, index)| usize::MAX - index)
+}
+
 /// True if request bodies of this media type are read and checked against a schema.
 #[must_use]
 pub fn is_read(name: &str) -> bool {
@@ -346,6 +358,35 @@ mod tests {
         assert_eq!(rank("*/*"), Some(0));
         assert_eq!(rank("text/*"), None);
         assert_eq!(rank("application/xml"), None);
+    }
+
+    #[test]
+    fn nearest_type_of_several_is_the_first_of_the_best() {
+        let names = [
+            "*/*",
+            "application/json; v=1",
+            "application/json; v=2",
+            "text/*",
+        ];
+        for (message, expected) in [
+            ("application/json; v=2", Some(2)),
+            // A message without the parameter, and a parameter with another value.
+            ("application/json", Some(1)),
+            ("application/json; v=3", Some(0)),
+            ("text/plain", Some(3)),
+            ("application/*", Some(0)),
+            ("text/*", Some(3)),
+        ] {
+            assert_eq!(nearest(names.into_iter(), message), expected, "{message}");
+        }
+        assert_eq!(
+            nearest(["text/plain"].into_iter(), "application/json"),
+            None
+        );
+        assert_eq!(
+            nearest(["application/json"].into_iter(), "application/*"),
+            None
+        );
     }
 
     #[test]

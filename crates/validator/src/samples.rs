@@ -421,6 +421,10 @@ impl<'a> Keywords<'_, 'a> {
             }
         }
         found.extend(["", "-", "a b", "a0", "A-0", "a@b"].map(Json::from));
+        let is_time = |(_, name): Schema<'_>| *name == Value::Text("date-time".into());
+        if self.all("format").any(is_time) {
+            found.push(json!("2000-12-31T00:00:00.5+01:00"));
+        }
         found
     }
 

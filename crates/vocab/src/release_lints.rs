@@ -1,9 +1,14 @@
-//! Rules about releases: GW0581 to GW0583.
+//! Rules about releases: GW0581 to GW0584.
 
 use diag::{Level, Lint};
 
 /// Lints in the order of their codes.
-pub const LINTS: &[&Lint] = &[&RELEASE_STEPS, &RELEASE_GUARD, &RELEASE_FREEZE];
+pub const LINTS: &[&Lint] = &[
+    &RELEASE_STEPS,
+    &RELEASE_GUARD,
+    &RELEASE_FREEZE,
+    &LATE_WEBHOOK,
+];
 
 /// Sample project with the given steps of a progressive release.
 macro_rules! stepped {
@@ -65,4 +70,23 @@ after `from`, except for times of day, whose window may pass midnight. `days` do
         "gateway.yaml",
         "version: 1\nname: s\nrelease:\n  freeze: [{from: 2026-12-20, to: 2027-01-05, reason: holidays}]\n",
     )],
+};
+
+/// Webhook of a guard that cannot reject a release within the time of the guard.
+pub static LATE_WEBHOOK: Lint = Lint {
+    code: "GW0584",
+    name: "late-webhook",
+    level: Level::Warn,
+    summary: "a webhook of a guard that cannot reject a release within `for`",
+    explain: "The gateway sends the requests of `release.guard.webhook` at its `interval`, from the \
+beginning of the guard. It returns to the previous version at the last of `failures` failing \
+responses in succession. If they take as long as `for` or longer, the webhook rejects no release \
+within the time of the guard. The guard then has the result `no-answer`, and the gateway keeps the \
+new version until the last failing response.",
+    bad: stepped!(
+        " [{nodes: 5%}]\n  guard: {for: 10m, webhook: {url: \"https://judge.test/\", interval: 5m, failures: 3}}"
+    ),
+    good: stepped!(
+        " [{nodes: 5%}]\n  guard: {for: 10m, webhook: {url: \"https://judge.test/\", interval: 5m, failures: 2}}"
+    ),
 };

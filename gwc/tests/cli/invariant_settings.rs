@@ -59,3 +59,17 @@ fn operation_that_loses_its_setting_is_reported() {
         assert_eq!(lines.count(), 1, "{selection}: {}", ended.out);
     }
 }
+
+/// An unreadable document has no operations, so that the invariant may be right.
+#[test]
+fn empty_selection_beside_errors_is_no_finding() {
+    let project = with_invariants(
+        "- {name: a, where: {operations: [orders/addOrder]}, require: {authenticated: true}}\n",
+    );
+    project.run(&["lint"]).with(0).lacks("is selected");
+    let document = "orders.yaml";
+    let text = project.read(document);
+    project.write(document, format!("{text}\n  - : [\n"));
+    let ended = project.run(&["lint"]).with(65);
+    ended.lacks("no operation is selected");
+}

@@ -188,6 +188,44 @@ fn guard_without_effect_is_a_finding() {
     }
 }
 
+#[test]
+fn webhook_that_rejects_too_late_is_a_warning() {
+    for (guard, message, help) in [
+        (
+            "for: 10m, webhook: {url: 'https://j/', interval: 5m, failures: 3}",
+            "3 failing responses at an interval of 5m take at least 10m, and `for` is 10m",
+            "write `failures: 2` or less, a shorter `interval`, or a `for` of more than 10m",
+        ),
+        (
+            "errors: 1%, webhook: {url: 'https://j/', failures: 100}",
+            "100 failing responses at an interval of 10s take at least 990s, and `for` is 10m",
+            "write `failures: 60` or less, a shorter `interval`, or a `for` of more than 990s",
+        ),
+    ] {
+        let project = Project::bare();
+        let store = "release: {store: releases, ";
+        let steps = format!("{store}steps: [{{nodes: 5%}}], guard: {{{guard}}}, ");
+        project.edit("gateway.yaml", store, &steps);
+        let ended = project.run(&["lint"]).with(0);
+        let out = ended.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        let out = out.replace(" │ ", " ");
+        assert!(
+            out.contains("GW0584") && out.contains("[gateway.yaml:"),
+            "{out}"
+        );
+        assert!(out.contains(message) && out.contains(help), "{out}");
+    }
+    let project = Project::bare();
+    let store = "release: {store: releases, ";
+    let guard = "guard: {for: 10m, webhook: {url: 'https://j/', interval: 5m, failures: 2}}, ";
+    project.edit(
+        "gateway.yaml",
+        store,
+        &format!("{store}steps: [{{nodes: 5%}}], {guard}"),
+    );
+    project.run(&["lint"]).with(0).lacks("GW0584");
+}
+
 /// Starts a release whose guard lasts one second. Returns the project, and the bundles before and in
 /// the release.
 fn guarded() -> (Project, String, String) {

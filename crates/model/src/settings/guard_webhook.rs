@@ -2,7 +2,8 @@
 
 use bundle::rollout::WEBHOOK_INTERVAL_MS;
 use bundle::statement::predicate::{OnOutage, Webhook};
-use diag::{NodeRef, read};
+use diag::{Diagnostic, NodeRef, Sink, read, written_ms};
+use vocab::release_lints::LATE_WEBHOOK;
 
 /// Default of `interval`: 10s.
 const INTERVAL_MS: u64 = 10_000;
@@ -42,4 +43,32 @@ pub(super) fn wrong_time(webhook: &Webhook) -> Option<(&'static str, &'static st
         "a timeout that is longer than the interval",
         "write a shorter `timeout`, or a longer `interval`",
     ))
+}
+
+/// Reports a webhook that cannot reject a release within the time of its guard, `for_ms`. The first
+/// request is sent at the beginning, and each further one after an interval. `node`: the webhook.
+pub(super) fn check_failures(webhook: &Webhook, for_ms: u64, node: NodeRef<'_>, sink: &mut Sink) {
+    let Webhook {
+        failures,
+        interval_ms,
+        ..
+    } = webhook;
+    let least_ms = u64::from(failures.saturating_sub(1)).saturating_mul(*interval_ms);
+    if least_ms < for_ms {
+        return;
+    }
+    let wrong = format!(
+        "the webhook rejects no release within `for`: {failures} failing responses at an interval \
+         of {} take at least {}, and `for` is {}",
+        written_ms(*interval_ms),
+        written_ms(least_ms),
+        written_ms(for_ms),
+    );
+    let help = format!(
+        "write `failures: {}` or less, a shorter `interval`, or a `for` of more than {}",
+        for_ms.div_ceil(*interval_ms),
+        written_ms(least_ms),
+    );
+    let span = node.get("failures").unwrap_or(node).span();
+    sink.push(Diagnostic::new(&LATE_WEBHOOK, span, wrong).help(help));
 }

@@ -216,6 +216,9 @@ pub(super) fn guard(
     } else if let Some(wrong) = guard.webhook.as_ref().and_then(guard_webhook::wrong_time) {
         wrong
     } else {
+        if let (Some(webhook), Some(node)) = (&guard.webhook, node.get("webhook")) {
+            guard_webhook::check_failures(webhook, guard.for_ms, node, sink);
+        }
         return Some(guard);
     };
     sink.push(Diagnostic::new(&RELEASE_GUARD, node.span(), wrong.0).help(wrong.1));

@@ -30,16 +30,20 @@ const DEPTH_MAX: usize = 8;
 /// Prover that decides which differences between the schemas of two contracts break clients.
 pub(super) struct SchemaComparison<'j> {
     joint: &'j Joint,
-    /// Containment in requests (index 0) and responses (index 1): `single` proves a pair without
-    /// its inner pairs, `whole` with its inner pairs.
-    single: [Containment<'j>; 2],
-    whole: [Containment<'j>; 2],
+    /// Containment of values, by [`index`]: `single` proves a pair without its inner pairs and
+    /// searches for values, `whole` proves a pair with its inner pairs.
+    single: [Containment<'j>; 4],
+    whole: [Containment<'j>; 4],
     /// Proofs about pairs of an old and a new alternative, to find the pairs that belong together.
-    members: [Containment<'j>; 2],
-    /// Searches for values that are sent as text.
-    text: [Containment<'j>; 2],
+    members: [Containment<'j>; 4],
     /// Remaining number of searches in [`Self::find_hidden`], for requests and responses.
     hidden_searches: [u32; 2],
+}
+
+/// Index of the comparisons for values of a role: values in requests, values in responses, and the
+/// same for values that are sent as text.
+fn index(role: Role) -> usize {
+    usize::from(role.is_response) + 2 * usize::from(role.is_text)
 }
 
 impl<'j> SchemaComparison<'j> {
@@ -50,14 +54,21 @@ impl<'j> SchemaComparison<'j> {
                 .described()
                 .joined(joint.start())
         };
-        let both = [Direction::Request, Direction::Response];
-        let searches = SEARCHES_MAX + HIDDEN_SEARCHES_MAX;
+        let all = |steps, searches| {
+            let [request, response] = [Direction::Request, Direction::Response];
+            let of = |direction| of(direction, steps, searches);
+            [
+                of(request),
+                of(response),
+                of(request).texts(),
+                of(response).texts(),
+            ]
+        };
         Self {
             joint,
-            single: both.map(|direction| of(direction, STEPS_MAX, searches)),
-            whole: both.map(|direction| of(direction, WHOLE_STEPS_MAX, 0)),
-            members: both.map(|direction| of(direction, MEMBERS_STEPS_MAX, 0)),
-            text: both.map(|direction| of(direction, 0, searches)),
+            single: all(STEPS_MAX, SEARCHES_MAX + HIDDEN_SEARCHES_MAX),
+            whole: all(WHOLE_STEPS_MAX, 0),
+            members: all(MEMBERS_STEPS_MAX, 0),
             hidden_searches: [HIDDEN_SEARCHES_MAX; 2],
         }
     }
@@ -79,14 +90,14 @@ impl<'j> SchemaComparison<'j> {
             return false;
         }
         let sides = self.sides(pair, role);
-        self.whole[usize::from(role.is_response)].is_contained(sides, &[])
+        self.whole[index(role)].is_contained(sides, &[])
     }
 
     /// True if an alternative of the new schema was proved to break no client of an alternative of
     /// the old schema.
     pub(super) fn is_contained_member(&mut self, pair: (u32, u32), role: Role) -> bool {
         let sides = self.sides(pair, role);
-        self.members[usize::from(role.is_response)].is_contained(sides, &[])
+        self.members[index(role)].is_contained(sides, &[])
     }
 
     /// Value that shows a break, and that contains `inner` at a position. `pair` describes the
@@ -122,11 +133,7 @@ impl<'j> SchemaComparison<'j> {
         value: &Json,
     ) -> Option<Json> {
         let (outer, inner) = (self.sides(outer, role), self.sides(inner, role));
-        let containment = match role.is_text {
-            true => &mut self.text[usize::from(role.is_response)],
-            false => &mut self.single[usize::from(role.is_response)],
-        };
-        containment.enclose_same(outer, inner, (value, form(role)))
+        self.single[index(role)].enclose_same(outer, inner, (value, form(role)))
     }
 
     /// Sets the levels of a pair's differences by containment. Adds a difference for a break that
@@ -151,7 +158,7 @@ impl<'j> SchemaComparison<'j> {
         let children: Vec<Child> = children.cloned().collect();
         let inner = children.iter().map(|child| self.sides(child.pair, role));
         let inner: Vec<(&Value, &Value)> = inner.collect();
-        let of = usize::from(role.is_response);
+        let of = index(role);
         if self.single[of].is_contained(sides, &inner) {
             let reversed: Vec<(&Value, &Value)> =
                 inner.iter().map(|(one, other)| (*other, *one)).collect();
@@ -179,8 +186,7 @@ impl<'j> SchemaComparison<'j> {
         let is_one = form(role) != Form::ExplodedText || !may_be_several(self.joint, sides.0, 0);
         let is_any = role.part != Part::Body && accepts_every_text(self.joint, sides.1);
         let is_field = role.part != Part::Body || role.is_inner;
-        is_any && is_one
-            || is_field && self.text[usize::from(role.is_response)].is_read(sides.0, sides.1)
+        is_any && is_one || is_field && self.single[index(role)].is_read(sides.0, sides.1)
     }
 
     /// Sets the decisions and witnesses of the differences of level `error`.
@@ -203,13 +209,9 @@ impl<'j> SchemaComparison<'j> {
 
     /// Reason for which a pair is undecided, after a search without success.
     fn doubt(&self, sides: (&'j Value, &'j Value), role: Role) -> Doubt {
-        let of = usize::from(role.is_response);
-        match role.is_text {
-            true => match self.text[of].doubt(sides.0, sides.1) {
-                Doubt::NoExample => Doubt::Text,
-                other => other,
-            },
-            false => self.single[of].doubt(sides.0, sides.1),
+        match self.single[index(role)].doubt(sides.0, sides.1) {
+            Doubt::NoExample if role.is_text => Doubt::Text,
+            other => other,
         }
     }
 
@@ -224,12 +226,8 @@ impl<'j> SchemaComparison<'j> {
         if !explained.is_empty() && !may_hide {
             return;
         }
-        let of = usize::from(role.is_response);
-        let containment = match role.is_text {
-            true => &mut self.text[of],
-            false => &mut self.single[of],
-        };
-        let left = &mut self.hidden_searches[of];
+        let containment = &mut self.single[index(role)];
+        let left = &mut self.hidden_searches[usize::from(role.is_response)];
         let is_searched = *left > 0;
         *left = left.saturating_sub(1);
         let witness = match is_searched {
@@ -244,9 +242,10 @@ impl<'j> SchemaComparison<'j> {
         let decision = match witness {
             Some(_) => Decision::Refuted,
             None if !is_searched && may_hide => Decision::Undecided(Doubt::Limit),
+            None if is_explained && !may_break => return,
             // The text of a value can be read as several types, so most of these pairs have no
-            // effect.
-            None if (is_explained || role.is_text) && !may_break => return,
+            // effect, unless a combining keyword differs.
+            None if role.is_text && !local.findings.iter().any(is_combining) => return,
             // No keyword differs in its effect, or the check of the discriminator reports it.
             None if !has_cause(local)
                 && !changes_presence(self.joint, pair, role, children)
@@ -313,11 +312,7 @@ impl<'j> SchemaComparison<'j> {
     ) -> (Option<Json>, Vec<Option<Json>>) {
         let breaks = local.findings.iter().filter(|one| is_break(one));
         let reasons: Vec<Reason> = breaks.map(reason).collect();
-        let of = usize::from(role.is_response);
-        match role.is_text {
-            true => self.text[of].witnesses(sides, form(role), &reasons),
-            false => self.single[of].witnesses(sides, Form::Json, &reasons),
-        }
+        self.single[index(role)].witnesses(sides, form(role), &reasons)
     }
 
     /// Reports a break that no keyword shows. Replaces a difference that reports only a changed
@@ -394,6 +389,15 @@ fn may_hide(local: &Local) -> bool {
     local.findings.iter().any(is_unordered) || local.children.iter().any(is_exclusive)
 }
 
+/// True for a difference of a keyword with alternatives or conditions, or with inner schemas.
+fn is_combining(finding: &Finding) -> bool {
+    let is_scalar = SCALAR.contains(&finding.keyword) || ORDERED.contains(&finding.keyword);
+    is_checked(finding) && !is_scalar
+}
+
+/// Keywords about the text and the type of a value.
+const SCALAR: [&str; 6] = ["const", "enum", "format", "nullable", "pattern", "type"];
+
 /// Keywords whose values are ordered: one of two values refuses no value that the other accepts.
 const ORDERED: [&str; 13] = [
     "exclusiveMaximum",
@@ -421,15 +425,16 @@ const EXCLUSIVE: [&str; 6] = [
     "propertyNames",
 ];
 
-/// Form of the values of a message's part.
+/// Form of the values of a message's part. OpenAPI does not define the text of lists and objects
+/// inside a parameter.
 fn form(role: Role) -> Form {
-    match (
-        role.is_text,
-        role.part == Part::FormParameter && !role.is_inner,
-    ) {
-        (false, _) => Form::Json,
-        (true, false) => Form::Text,
-        (true, true) => Form::ExplodedText,
+    match role.part {
+        _ if !role.is_text => Form::Json,
+        Part::Body => Form::Fields,
+        Part::PathParameter => Form::Path,
+        _ if role.is_inner => Form::Text,
+        Part::FormParameter => Form::ExplodedText,
+        Part::Parameter | Part::HeaderParameter | Part::ResponseHeader => Form::Fields,
     }
 }
 

@@ -145,6 +145,7 @@ impl<'j> Messages<'j> {
             is_absent: false,
             is_opaque: false,
             is_text: part != Part::Body,
+            is_xml: false,
         }
     }
 
@@ -280,10 +281,10 @@ impl<'j> Messages<'j> {
         let part = match new.place {
             ParameterPlace::Header => Part::HeaderParameter,
             ParameterPlace::Query | ParameterPlace::Cookie if one_by_one => Part::FormParameter,
-            ParameterPlace::Path
-            | ParameterPlace::Query
-            | ParameterPlace::Cookie
-            | ParameterPlace::Querystring => Part::Parameter,
+            ParameterPlace::Path => Part::PathParameter,
+            ParameterPlace::Query | ParameterPlace::Cookie | ParameterPlace::Querystring => {
+                Part::Parameter
+            }
         };
         self.field(path, (&old.definition, &new.definition), self.role(part));
     }
@@ -443,8 +444,19 @@ impl<'j> Messages<'j> {
         let role = self.role(Part::Body);
         for (name, was, is) in both(&old.media_types, &new.media_types) {
             self.media_type("body", name, (was, is), "request-body-media-type", role);
-            if let (None, Some(is), Some(range)) = (was, is, range_of(&old.media_types, name)) {
-                self.described("body", name, (range, is), role);
+            match (was, is) {
+                (None, Some(is)) => {
+                    if let Some(was) = nearest(&old.media_types, name) {
+                        self.described("body", name, (was, is), role);
+                    }
+                }
+                (Some(was), None) => {
+                    let is = nearest(&new.media_types, name);
+                    if let Some(is) = is.filter(|_| !self.is_outgoing) {
+                        self.still_described(name, (was, is), role);
+                    }
+                }
+                (Some(_), Some(_)) | (None, None) => {}
             }
         }
     }
@@ -475,7 +487,24 @@ impl<'j> Messages<'j> {
         }
     }
 
-    /// Compares two descriptions of messages of a media type. The old one can be a range.
+    /// Compares the descriptions of a request's media type that is gone, but that another type or
+    /// range of the new side describes. The last difference is the one about the gone type: servers
+    /// still accept the type itself.
+    fn still_described(
+        &mut self,
+        name: &str,
+        (old, new): (&ir::MediaType, &ir::MediaType),
+        role: Role,
+    ) {
+        if let Some((_, _, finding)) = self.parts.findings.last_mut() {
+            finding.level = Level::Info;
+            finding.decision = Some(Decision::Proved);
+        }
+        self.described("body", name, (old, new), role);
+    }
+
+    /// Compares two descriptions of messages of a media type. One of them can be another type or a
+    /// range.
     fn described(
         &mut self,
         path: &str,
@@ -485,6 +514,7 @@ impl<'j> Messages<'j> {
     ) {
         let role = Role {
             is_text: !name.contains("json"),
+            is_xml: is_xml(name),
             ..role
         };
         let (old, new) = (&old.definition, &self.joint.of_new(&new.definition));
@@ -514,14 +544,18 @@ impl<'j> Messages<'j> {
                     let values = (Json::Null, status.into());
                     self.push(&format!("{kind}-added"), &path, "", values);
                     // A response such as 204 has no content.
-                    let has_content = new.media_types.iter().next().is_some();
-                    if let Some(old) = class_of(old, status).filter(|_| has_content) {
+                    if let Some(old) = class_of(old, status).filter(|_| has_content(new)) {
                         self.response(&path, old, new);
                     }
                 }
-                (Some(_), None) => {
+                (Some(old), None) => {
                     let values = (status.into(), Json::Null);
                     self.push(&format!("{kind}-removed"), &path, "", values);
+                    let other = rest_of(new, status);
+                    let other = other.filter(|new| has_content(old) && has_content(new));
+                    if let Some(new) = other {
+                        self.response(&path, old, new);
+                    }
                 }
                 (None, None) => {}
             }
@@ -536,6 +570,7 @@ impl<'j> Messages<'j> {
             is_absent: false,
             is_opaque: false,
             is_text: false,
+            is_xml: false,
         };
         for (name, was, is) in both(&old.media_types, &new.media_types) {
             if self.is_head {
@@ -543,8 +578,8 @@ impl<'j> Messages<'j> {
             }
             let path = format!("{path} body");
             self.media_type(&path, name, (was, is), "response-media-type", role);
-            if let (None, Some(is), Some(range)) = (was, is, range_of(&old.media_types, name)) {
-                self.described(&path, name, (range, is), role);
+            if let (None, Some(is), Some(was)) = (was, is, nearest(&old.media_types, name)) {
+                self.described(&path, name, (was, is), role);
             }
         }
         let role = self.role(Part::ResponseHeader);
@@ -580,31 +615,50 @@ impl<'j> Messages<'j> {
     }
 }
 
-/// Media type or range that described messages of a media type which is new beside it. The nearest
-/// one: the type without parameters, `type/*`, or `*/*`.
-fn range_of<'a>(all: &'a ir::Set<ir::MediaType>, name: &str) -> Option<&'a ir::MediaType> {
-    let essence = name.split(';').next()?.trim();
-    let kind = essence.split('/').next()?;
-    let find = |wanted: &str| all.iter().find(|one| one.name.eq_ignore_ascii_case(wanted));
-    find(essence)
-        .or_else(|| find(&format!("{kind}/*")))
-        .or_else(|| find("*/*"))
+/// Media type or range that describes messages of a media type which only the other side names: the
+/// one by which gwd checks these messages.
+fn nearest<'a>(all: &'a ir::Set<ir::MediaType>, name: &str) -> Option<&'a ir::MediaType> {
+    let index = validator::nearest(all.iter().map(|one| &*one.name), name)?;
+    all.iter().nth(index)
+}
+
+/// True for a media type whose values are XML.
+fn is_xml(name: &str) -> bool {
+    let essence = name.split(';').next().unwrap_or_default().trim();
+    let essence = essence.to_ascii_lowercase();
+    essence.ends_with("/xml") || essence.ends_with("+xml")
+}
+
+fn has_content(response: &ir::Response) -> bool {
+    response.media_types.iter().next().is_some()
 }
 
 /// Response that described a status which is new beside it: that of the status class. `default`
 /// counts for a success status if no other success status is described; otherwise it describes
 /// errors.
 fn class_of<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
-    let find = |wanted: &str| {
-        all.iter()
-            .find(|one| one.status.eq_ignore_ascii_case(wanted))
-    };
-    let class = format!("{}XX", status.get(..1)?);
     let is_success = |status: &str| status.starts_with('2');
     let is_for_success = is_success(status) && !all.iter().any(|one| is_success(&one.status));
-    find(&class)
-        .filter(|_| !class.eq_ignore_ascii_case(status))
-        .or_else(|| find("default").filter(|_| is_for_success))
+    own_class(all, status).or_else(|| find(all, "default").filter(|_| is_for_success))
+}
+
+/// Response that describes an error status (4xx or 5xx) which is gone: that of the status class, or
+/// `default`. `None` for other statuses: a success status that is gone is a break anyway.
+fn rest_of<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
+    let is_error = status.starts_with(['4', '5']);
+    let found = own_class(all, status).or_else(|| find(all, "default"));
+    found.filter(|_| is_error)
+}
+
+/// Response of the class of a status, such as `4XX`.
+fn own_class<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
+    let class = format!("{}XX", status.get(..1)?);
+    find(all, &class).filter(|_| !class.eq_ignore_ascii_case(status))
+}
+
+fn find<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
+    let mut all = all.iter();
+    all.find(|one| one.status.eq_ignore_ascii_case(status))
 }
 
 fn names(all: &ir::Set<ir::MediaType>) -> Json {

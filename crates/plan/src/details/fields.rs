@@ -10,6 +10,7 @@ use policy::changes::Direction::{
     MoreOrOff, Moves, Names, Normalises, Off, On, Opens, Other, Outage, Protects, Restarts,
     Rewritten, Serves, Shares, Status, Stored, Until,
 };
+use policy::changes::Row;
 use policy::declared::{Scalar, Settings, Value as Written};
 use policy::traffic::cost;
 use serde_json::Value;
@@ -83,10 +84,10 @@ pub(super) fn settings(
     }
     let mut reported: Vec<&[&str]> = Vec::new();
     for (path, (was, is)) in paths {
-        if was == is {
+        let row = table.row(path);
+        if was == is || row.is_some_and(|row| is_of_one_side(row, path, (old, was), (new, is))) {
             continue;
         }
-        let row = table.row(path);
         if let Some(row) = row.filter(|row| matches!(row.direction, Shares)) {
             if !reported.contains(&row.path) {
                 reported.push(row.path);
@@ -201,6 +202,24 @@ fn class_of(direction: Direction, was: Option<&Written>, is: Option<&Written>) -
 /// Reports settings that are written differently but have the same meaning.
 pub(super) fn restated(subject: &str, old: &Settings, new: &Settings, lines: &mut Vec<Line>) {
     settings(&tables::RESTATED, subject, old, new, lines);
+}
+
+/// Value of a setting, and all settings of its side.
+type Side<'s> = (&'s Settings, Option<&'s Written>);
+
+/// True for the form of a value that the log has on one side only. The line about the source of the
+/// value reports the difference, unless the new side shows a value that is hidden by default.
+fn is_of_one_side(row: &Row, path: &[String], (old, was): Side<'_>, (new, is): Side<'_>) -> bool {
+    let (Hides, Some((_, outer))) = (row.direction, path.split_last()) else {
+        return false;
+    };
+    let has_source = |settings: &Settings| {
+        let mut all = settings.iter();
+        all.any(|own| own.path.starts_with(outer) && own.path != path)
+    };
+    let is_gone = is.is_none() && has_source(old) && !has_source(new);
+    let is_new = was.is_none() && has_source(new) && !has_source(old);
+    is_gone || is_new && hidden(is) > hidden(None)
 }
 
 /// List of the upstreams of a split with their weights, for display, such as `orders weight 9`.

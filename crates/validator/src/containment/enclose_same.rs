@@ -24,14 +24,12 @@ impl<'a> Containment<'a> {
         let first = |containment: &mut Self, values: Vec<Json>| {
             let mut shown = Vec::new();
             let further = values.len();
-            let readings = |value: &Json| form.readings(value);
             let add = |value: Json, _: &Checker<'_, '_>| {
                 shown.push(value);
                 false
             };
-            containment.each_shown(values, outer, readings, (further, add));
-            let readings = |value: &Json| form.readings(value);
-            containment.shown(shown, inner.0, inner.1, readings)
+            containment.each_shown(values, outer, form, (further, add));
+            containment.shown(shown, inner, form)
         };
         let found = first(self, enclose::small(position, value));
         let found = found.or_else(|| {

@@ -8,7 +8,6 @@ use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 use serde_json::Value as Json;
 
-use super::text;
 use super::validators::Checker;
 use crate::steps::Schema;
 
@@ -17,9 +16,12 @@ use crate::steps::Schema;
 pub enum Form {
     /// JSON, as in a body.
     Json,
-    /// Text, in a parameter or a header field: the wide schema must refuse all interpretations of
-    /// the text. Only scalar values are found.
+    /// Text of a scalar: the wide schema must refuse all interpretations of the text.
     Text,
+    /// Text of a scalar, a list or an object, in a form or a parameter.
+    Fields,
+    /// Text of a scalar in a path parameter.
+    Path,
     /// Text of a parameter in which a list is several occurrences of the parameter's name.
     ExplodedText,
 }
@@ -34,18 +36,6 @@ pub struct Reason {
     /// The only value that shows the reason, such as a value that `enum` no longer has. `None`: any
     /// value.
     pub value: Option<Json>,
-}
-
-impl Form {
-    /// Values that a server may read from a value in this form. `None` for a value that is no
-    /// witness in this form.
-    pub(super) fn readings(self, value: &Json) -> Option<Vec<Json>> {
-        match self {
-            Self::Json => Some(vec![value.clone()]),
-            Self::Text => text::readings(value),
-            Self::ExplodedText => text::exploded(value),
-        }
-    }
 }
 
 impl Reason {

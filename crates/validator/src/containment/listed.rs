@@ -3,7 +3,9 @@
 use bundle::ir::Value;
 use serde_json::Value as Json;
 
-use super::{Containment, text};
+use super::Containment;
+use super::exact::Form;
+use super::text::Reader;
 use crate::lower::resolved;
 use crate::samples::literal;
 
@@ -24,16 +26,16 @@ impl<'a> Containment<'a> {
             (None, None) if is_boolean() => &BOTH,
             (None, None) => return false,
         };
+        let reader = Reader::new(nodes, (narrow, wide), Form::Text);
         let all = [(wide, self.solver.id(wide))];
         let Some(checkers) = self.validators.compiled(&all, self.patterns) else {
             return false;
         };
-        let accepts =
-            |value: &Json| !value.is_object() && checkers[0].is_valid(value) == Some(true);
+        let accepts = |value: &Json| checkers[0].is_valid(value) == Some(true);
         values.len() <= LISTED_MAX
             && values.iter().all(|value| {
                 let value = literal((nodes, value));
-                let readings = text::readings(&value);
+                let readings = reader.whole(&value);
                 readings.is_some_and(|all| all.iter().any(accepts))
             })
     }

@@ -29,6 +29,7 @@ mod pool;
 mod question;
 mod solve;
 mod text;
+mod types;
 mod unexplained;
 mod validators;
 mod value;
@@ -44,6 +45,7 @@ use serde_json::Value as Json;
 
 use self::question::Solve as _;
 use self::solve::Solver;
+use self::text::Reader;
 use self::validators::{Checker, Patterns, Validators};
 use self::value::Enums;
 use crate::lower::Direction;
@@ -144,6 +146,14 @@ impl<'a> Containment<'a> {
         self
     }
 
+    /// Compares the texts of values: a number of the narrow schema may have an exponent, which
+    /// servers do not read in integers ([`text`]).
+    #[must_use]
+    pub fn texts(mut self) -> Self {
+        self.solver.is_text = true;
+        self
+    }
+
     /// True if the wide schema was shown to accept all values of the narrow one. Containment of
     /// each pair (narrow, wide) in `assumed` is assumed.
     pub fn is_contained(
@@ -213,29 +223,24 @@ impl<'a> Containment<'a> {
         reasons: &'r [Reason],
     ) -> Witnesses<'r> {
         let mut found = Witnesses::new(reasons, self.solver.at(wide));
-        let Some(values) = self.samples(narrow, wide) else {
+        let Some(values) = self.samples((narrow, wide), form) else {
             return found;
         };
-        let readings = |value: &Json| form.readings(value);
         let further = (FURTHER_PER_REASON * reasons.len()).min(FURTHER_MAX);
         let is_last = |value: Json, wide: &Checker<'_, '_>| found.add(value, wide);
-        self.each_shown(values, (narrow, wide), readings, (further, is_last));
+        self.each_shown(values, (narrow, wide), form, (further, is_last));
         if found.first.is_none() {
             let left = &mut self.violation_steps;
             let values = violations::values(self.solver.nodes, (narrow, wide), &[], left);
             let is_last = |value: Json, wide: &Checker<'_, '_>| found.add(value, wide);
-            self.each_shown(
-                smallest_first(values),
-                (narrow, wide),
-                readings,
-                (further, is_last),
-            );
+            let values = smallest_first(values);
+            self.each_shown(values, (narrow, wide), form, (further, is_last));
         }
         found
     }
 
     /// Sample values of two schemas, smallest first. `None` if no further search is allowed.
-    fn samples(&mut self, narrow: &'a Value, wide: &'a Value) -> Option<Vec<Json>> {
+    fn samples(&mut self, (narrow, wide): (&'a Value, &'a Value), form: Form) -> Option<Vec<Json>> {
         let Some(searches) = self.searches.checked_sub(1) else {
             self.is_cut = true;
             return None;
@@ -246,6 +251,10 @@ impl<'a> Containment<'a> {
         let mut values = search.values(Some((nodes, narrow)), Some((nodes, wide)));
         self.is_cut |= search.is_spent();
         values.extend(pool::values(nodes, [narrow, wide]));
+        if form != Form::Json {
+            // The text of this number has an exponent.
+            values.push(1e16.into());
+        }
         Some(smallest_first(values))
     }
 
@@ -258,12 +267,12 @@ impl<'a> Containment<'a> {
         inner: &Json,
     ) -> Option<Json> {
         self.enclosed = self.enclosed.checked_sub(1)?;
-        let same = |value: &Json| Some(vec![value.clone()]);
-        let small = self.shown(enclose::small(position, inner), narrow, wide, same);
+        let sides = (narrow, wide);
+        let small = self.shown(enclose::small(position, inner), sides, Form::Json);
         small.or_else(|| {
             let outer = (self.solver.nodes, narrow);
             let values = enclose::samples(outer, position, inner, SEARCH_STEPS);
-            self.shown(values, narrow, wide, same)
+            self.shown(values, sides, Form::Json)
         })
     }
 
@@ -275,39 +284,36 @@ impl<'a> Containment<'a> {
 
     /// True if the narrow schema accepts a value and the wide one refuses it.
     pub fn is_witness(&mut self, narrow: &'a Value, wide: &'a Value, value: &Json) -> bool {
-        let same = |value: &Json| Some(vec![value.clone()]);
-        self.shown(vec![value.clone()], narrow, wide, same)
+        self.shown(vec![value.clone()], (narrow, wide), Form::Json)
             .is_some()
     }
 
     /// First of these values that the narrow schema accepts, and of which the wide schema refuses
-    /// all interpretations. `readings` returns the interpretations. Skips values for which it
-    /// returns `None`.
+    /// all interpretations.
     fn shown(
         &mut self,
         values: Vec<Json>,
-        narrow: &'a Value,
-        wide: &'a Value,
-        readings: impl Fn(&Json) -> Option<Vec<Json>>,
+        sides: (&'a Value, &'a Value),
+        form: Form,
     ) -> Option<Json> {
         let mut found = None;
         let is_last = |value: Json, _: &Checker<'_, '_>| {
             found = Some(value);
             true
         };
-        self.each_shown(values, (narrow, wide), readings, (0, is_last));
+        self.each_shown(values, sides, form, (0, is_last));
         found
     }
 
     /// Calls `is_last` with the values that the narrow schema accepts, and of which the wide one
-    /// refuses all `readings`, until it returns true. Checks at most `further` values after the
-    /// first of them. The second argument of `is_last` is the validator of the wide schema. Values
-    /// without readings are left out.
+    /// refuses all readings, until it returns true. Checks at most `further` values after the first
+    /// of them. The second argument of `is_last` is the validator of the wide schema. Values without
+    /// readings are left out.
     fn each_shown(
         &mut self,
         values: Vec<Json>,
         (narrow, wide): (&'a Value, &'a Value),
-        readings: impl Fn(&Json) -> Option<Vec<Json>>,
+        form: Form,
         (further, mut is_last): (usize, impl FnMut(Json, &Checker<'_, '_>) -> bool),
     ) {
         let sides = [narrow, wide];
@@ -315,8 +321,9 @@ impl<'a> Containment<'a> {
         let Some(checkers) = self.validators.compiled(&all, self.patterns) else {
             return;
         };
-        let (narrow, wide) = (&checkers[0], &checkers[1]);
         let nodes = self.solver.nodes;
+        let reader = Reader::new(nodes, (narrow, wide), form);
+        let (narrow, wide) = (&checkers[0], &checkers[1]);
         let absent = self.solver.one_way().all();
         let others = match self.solver.is_described {
             true => pool::names(nodes, sides),
@@ -327,7 +334,11 @@ impl<'a> Containment<'a> {
             !has_name(value, absent)
                 && !has_name(value, &others)
                 && narrow.is_valid(value) == Some(true)
-                && readings(value).is_some_and(|all| all.iter().all(is_refused))
+                // Except for numbers, a server may read the value itself.
+                && (value.is_number() || is_refused(value))
+                && reader
+                    .readings(value)
+                    .is_some_and(|all| all.iter().all(is_refused))
         };
         // A value that cannot be checked is no witness.
         let before = steps::costs();

@@ -9,10 +9,10 @@ use bundle::ir::Value;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::kept;
-use super::leaf;
 use super::one_way::{Context, OneWay};
 use super::question::{Fact, Kind, Leaf, Solve};
 use super::value::{Enums, admits};
+use super::{leaf, text};
 use crate::choices::have_distinct_values;
 use crate::lower::{Direction, node_number, resolved};
 
@@ -43,6 +43,8 @@ pub(super) struct Solver<'a> {
     /// True if values are assumed to have only properties that the narrow schema describes
     /// ([`super::described`]).
     pub(super) is_described: bool,
+    /// True if values are compared as texts ([`text`]).
+    pub(super) is_text: bool,
     /// Pairs of a narrow and a wide schema whose containment is assumed.
     pub(super) assumed: FxHashSet<(u64, u64)>,
     /// Results of finished proofs: true if no value exists. Results that depend on an unfinished
@@ -125,6 +127,7 @@ impl<'a> Solver<'a> {
             rank,
             one_way: OneWay::new(nodes, direction),
             is_described: false,
+            is_text: false,
             assumed: FxHashSet::default(),
             known: FxHashMap::default(),
             known_objects: FxHashMap::default(),
@@ -157,9 +160,13 @@ impl<'a> Solver<'a> {
             return false;
         }
         let kinds = [Kind::Number, Kind::String, Kind::Array, Kind::Object];
-        kinds
-            .into_iter()
-            .all(|kind| self.is_empty_of(kind, pos, neg))
+        kinds.into_iter().all(|kind| {
+            let is_text = self.is_text && kind == Kind::Number;
+            match is_text && text::loses_exponents(self.nodes, pos, neg) {
+                true => self.is_empty_of(kind, pos, &[]),
+                false => self.is_empty_of(kind, pos, neg),
+            }
+        })
     }
 
     /// True if a schema in `pos` was shown to refuse a value, or a schema in `neg` to accept it.

@@ -5,6 +5,7 @@ use bundle::ir::Value;
 use serde_json::Value as Json;
 
 use super::exact::{Explained, Form};
+use super::text::Reader;
 use super::validators::{Checker, Patterns};
 use super::{Containment, Doubt, violations};
 
@@ -17,7 +18,7 @@ impl<'a> Containment<'a> {
         form: Form,
         explained: &Explained<'_, 'a>,
     ) -> Option<Json> {
-        let first = self.samples(narrow, wide)?;
+        let first = self.samples((narrow, wide), form)?;
         let found = self.first_unexplained(first, (narrow, wide), form, explained);
         found.or_else(|| {
             let left = &mut self.violation_steps;
@@ -56,8 +57,9 @@ impl<'a> Containment<'a> {
     ) -> Option<Json> {
         let mut shown = Vec::new();
         let further = values.len();
+        let reader = Reader::new(self.solver.nodes, (narrow, wide), form);
         let is_last = |value: Json, wide: &Checker<'_, '_>| {
-            let readings = form.readings(&value).unwrap_or_default();
+            let readings = reader.readings(&value).unwrap_or_default();
             if readings
                 .iter()
                 .all(|value| !explained.explains(value, wide))
@@ -67,8 +69,7 @@ impl<'a> Containment<'a> {
             // A value that shows a difference of an inner pair is excluded below.
             !shown.is_empty() && explained.pairs.is_empty()
         };
-        let readings = |value: &Json| form.readings(value);
-        self.each_shown(values, (narrow, wide), readings, (further, is_last));
+        self.each_shown(values, (narrow, wide), form, (further, is_last));
         let pairs = explained
             .pairs
             .iter()

@@ -185,6 +185,18 @@ pub(super) const KINDS: &[Kind] = &[
         case.expect("security weaken policy-changed policy facts fields.subject.form");
         Some(())
     }),
+    ("a hashed log field goes", |case| {
+        facts(case, json!({}));
+        let new = case.new.gateway["policies"]["facts"]["fields"].as_object_mut();
+        new.expect("the fields").remove("subject");
+        case.expect("policy changed policy-changed policy facts fields.subject.from");
+        Some(())
+    }),
+    ("a hashed log field comes", |case| {
+        facts(case, json!({"more": {"from": "query:q", "form": "hash"}}));
+        case.expect("policy changed policy-changed policy facts fields.more.from");
+        Some(())
+    }),
     ("a rate limit only counts", |case| {
         case.new.gateway["policies"]["slow"]["mode"] = json!("log");
         case.expect("policy relax policy-changed policy slow mode");

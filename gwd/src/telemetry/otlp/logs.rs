@@ -7,26 +7,22 @@ use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use prost::Message as _;
-use tokio::sync::mpsc;
-use tokio::time::{Duration, Instant, sleep, timeout_at};
+use tokio::time::{Duration, sleep};
 
 use super::delivery::Delivery;
-use super::{Stop, record, resource_of, scope};
+use super::{Batches, Stop, record, resource_of, scope};
 use crate::runtime::clock::unix_ms;
 use crate::telemetry::log_batch::{Batch, FLUSH_MS, LogQueue};
 
 /// Number of records at which a message is sent.
 const MESSAGE_RECORDS: usize = 512;
-/// Maximum time from the first line in a message until the message is sent: 1s.
-const MESSAGE_DELAY: Duration = Duration::from_secs(1);
 /// Time in which workers pass on their buffers when the process stops.
 const LAST_LINES: Duration = Duration::from_millis(2 * FLUSH_MS);
 
 /// Task that exports log lines.
 pub(crate) struct LogExport {
     delivery: Delivery,
-    received: mpsc::Receiver<Batch>,
-    stop: Stop,
+    batches: Batches<Batch>,
 }
 
 impl LogExport {
@@ -35,8 +31,7 @@ impl LogExport {
         let (queue, received) = LogQueue::channel();
         let export = Self {
             delivery,
-            received,
-            stop,
+            batches: Batches::new(received, stop),
         };
         (queue, export)
     }
@@ -46,49 +41,21 @@ impl LogExport {
         let mut runs = true;
         while runs {
             let mut records = Vec::new();
-            runs = self.collect(&mut records).await;
+            runs = self
+                .batches
+                .receive(|batch| read(&batch, &mut records))
+                .await;
             self.deliver(records).await;
         }
         sleep(LAST_LINES).await;
         loop {
             let mut rest = Vec::new();
-            while rest.len() < MESSAGE_RECORDS
-                && let Ok(batch) = self.received.try_recv()
-            {
-                read(&batch, &mut rest);
-            }
+            self.batches.rest(|batch| read(&batch, &mut rest));
             if rest.is_empty() {
                 return;
             }
             self.deliver(rest).await;
         }
-    }
-
-    /// Receives the records of a message. Returns false if the process stops.
-    async fn collect(&mut self, records: &mut Vec<LogRecord>) -> bool {
-        let mut until = None;
-        while records.len() < MESSAGE_RECORDS {
-            if self.stop.has_begun() {
-                return false;
-            }
-            let next = async {
-                match until {
-                    None => Ok(self.received.recv().await),
-                    Some(until) => timeout_at(until, self.received.recv()).await,
-                }
-            };
-            let next = tokio::select! {
-                next = next => next,
-                () = self.stop.begun() => return false,
-            };
-            match next {
-                Ok(Some(batch)) => read(&batch, records),
-                Ok(None) => return false,
-                Err(_) => break,
-            }
-            until.get_or_insert_with(|| Instant::now() + MESSAGE_DELAY);
-        }
-        true
     }
 
     async fn deliver(&mut self, records: Vec<LogRecord>) {
@@ -102,12 +69,13 @@ impl LogExport {
     }
 }
 
-/// Adds a record for each line of a buffer.
-fn read(batch: &Batch, records: &mut Vec<LogRecord>) {
+/// Adds a record for each line of a buffer. Returns true if the message is full.
+fn read(batch: &Batch, records: &mut Vec<LogRecord>) -> bool {
     let observed_ns = unix_ms().saturating_mul(1_000_000);
     let lines = batch.bytes.split(|byte| *byte == b'\n');
     let lines = lines.filter(|line| !line.is_empty());
     records.extend(lines.map(|line| record::of_line(line, observed_ns)));
+    records.len() >= MESSAGE_RECORDS
 }
 
 fn message(resource: &[(String, String)], log_records: Vec<LogRecord>) -> Bytes {

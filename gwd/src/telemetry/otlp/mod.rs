@@ -6,6 +6,7 @@
 //! control thread never wait: a full queue drops what it gets, and drops are counted.
 
 mod attributes;
+mod batches;
 mod delivery;
 mod endpoint;
 mod logs;
@@ -21,6 +22,7 @@ use http::{HeaderName, HeaderValue};
 
 pub use crate::client::Endpoint;
 pub(crate) use attributes::{number, resource_of, scope, text};
+pub(crate) use batches::Batches;
 pub(crate) use delivery::{BACKOFF_MIN, Delivery};
 pub(crate) use endpoint::trusting;
 pub(crate) use logs::LogExport;

@@ -1,7 +1,6 @@
 //! Export of the spans of finished requests, in batches.
 
 use tokio::sync::mpsc;
-use tokio::time::{Duration, Instant, timeout_at};
 
 use prost::Message as _;
 
@@ -9,14 +8,12 @@ use super::context::Tracer;
 use super::span::RequestSpans;
 use super::{Settings, b3, encode};
 use crate::runtime::clock::{Clock, unix_ms};
-use crate::telemetry::otlp::{Delivery, Stop};
+use crate::telemetry::otlp::{Batches, Delivery, Stop};
 
 /// Maximum number of finished requests in the queue of the exporting thread.
 const QUEUE_MAX: usize = 2_048;
 /// Number of spans at which a batch is sent.
 const BATCH_SPANS: u64 = 512;
-/// Maximum time from the first request in a batch until the batch is sent: 1s.
-const BATCH_DELAY: Duration = Duration::from_secs(1);
 
 /// Queue of the spans of finished requests.
 pub(crate) struct SpanQueue {
@@ -36,8 +33,7 @@ impl SpanQueue {
 pub(crate) struct SpanExport {
     delivery: Delivery,
     clock: Clock,
-    received: mpsc::Receiver<Box<RequestSpans>>,
-    stop: Stop,
+    batches: Batches<Box<RequestSpans>>,
 }
 
 /// Spans of several requests.
@@ -48,9 +44,11 @@ struct Batch {
 }
 
 impl Batch {
-    fn add(&mut self, request: RequestSpans) {
+    /// Adds the spans of a request. Returns true if the batch is full.
+    fn add(&mut self, request: RequestSpans) -> bool {
         self.spans += request.count();
         self.requests.push(request);
+        self.spans >= BATCH_SPANS
     }
 }
 
@@ -71,8 +69,7 @@ impl SpanExport {
         let export = Self {
             delivery,
             clock,
-            received,
-            stop,
+            batches: Batches::new(received, stop),
         };
         (queue, export)
     }
@@ -82,48 +79,17 @@ impl SpanExport {
         let mut runs = true;
         while runs {
             let mut batch = Batch::default();
-            runs = self.collect(&mut batch).await;
+            runs = self.batches.receive(|request| batch.add(*request)).await;
             self.deliver(batch).await;
         }
         loop {
             let mut rest = Batch::default();
-            while rest.spans < BATCH_SPANS
-                && let Ok(request) = self.received.try_recv()
-            {
-                rest.add(*request);
-            }
+            self.batches.rest(|request| rest.add(*request));
             if rest.spans == 0 {
                 return;
             }
             self.deliver(rest).await;
         }
-    }
-
-    /// Receives the requests of a batch. Returns false if the process stops.
-    async fn collect(&mut self, batch: &mut Batch) -> bool {
-        let mut until = None;
-        while batch.spans < BATCH_SPANS {
-            if self.stop.has_begun() {
-                return false;
-            }
-            let next = async {
-                match until {
-                    None => Ok(self.received.recv().await),
-                    Some(until) => timeout_at(until, self.received.recv()).await,
-                }
-            };
-            let next = tokio::select! {
-                next = next => next,
-                () = self.stop.begun() => return false,
-            };
-            match next {
-                Ok(Some(request)) => batch.add(*request),
-                Ok(None) => return false,
-                Err(_) => break,
-            }
-            until.get_or_insert_with(|| Instant::now() + BATCH_DELAY);
-        }
-        true
     }
 
     async fn deliver(&mut self, batch: Batch) {

@@ -13,6 +13,7 @@ mod others;
 mod types;
 mod values;
 mod view;
+mod xml;
 
 use bundle::ir::Value;
 use model::contract::joint::Joint;
@@ -26,6 +27,7 @@ use vocab::checks::{self, Level};
 pub(super) enum Part {
     Body,
     Parameter,
+    PathParameter,
     /// Parameter whose list items are written as `name=value` each (`form`, exploded).
     FormParameter,
     /// Parameter in a header field.
@@ -47,6 +49,8 @@ pub(super) struct Role {
     pub(super) is_opaque: bool,
     /// True if the value is sent as text, so that its JSON type is uncertain.
     pub(super) is_text: bool,
+    /// True if the value is sent as XML.
+    pub(super) is_xml: bool,
 }
 
 /// Effect of a difference on the set of matching messages.
@@ -153,10 +157,14 @@ impl Role {
             (Part::Body, true, false) => "request-property",
             (Part::Body, false, true) => "response-body",
             (Part::Body, true, true) => "response-property",
-            (Part::Parameter | Part::FormParameter | Part::HeaderParameter, false, _) => {
-                "request-parameter"
+            (
+                Part::Parameter | Part::PathParameter | Part::FormParameter | Part::HeaderParameter,
+                false,
+                _,
+            ) => "request-parameter",
+            (Part::Parameter | Part::PathParameter | Part::FormParameter, true, _) => {
+                "request-parameter-property"
             }
-            (Part::Parameter | Part::FormParameter, true, _) => "request-parameter-property",
             (Part::HeaderParameter, true, _) => "request-header-property",
             (Part::ResponseHeader, _, _) => "response-header",
         }
@@ -187,9 +195,10 @@ impl Role {
     /// `effect`.
     pub(super) fn check(self, what: &str, effect: Effect) -> &'static checks::Check {
         let inner = match (self.part, self.is_inner) {
-            (Part::Parameter | Part::FormParameter | Part::HeaderParameter, true) => {
-                "request-parameter"
-            }
+            (
+                Part::Parameter | Part::PathParameter | Part::FormParameter | Part::HeaderParameter,
+                true,
+            ) => "request-parameter",
             (_, true) => ["request-property", "response-property"][usize::from(self.is_response)],
             (_, false) => self.prefix(),
         };
@@ -244,9 +253,19 @@ impl Pair<'_> {
         what: &str,
         effect: Effect,
         at: String,
+        values: (Json, Json),
+    ) {
+        self.push_check(self.role.check(what, effect), keyword, at, values);
+    }
+
+    /// Adds a difference that a check reports.
+    fn push_check(
+        &mut self,
+        check: &'static checks::Check,
+        keyword: &'static str,
+        at: String,
         (old, new): (Json, Json),
     ) {
-        let check = self.role.check(what, effect);
         // A difference in a value that messages of this direction do not contain breaks no client.
         let level = if self.role.is_absent {
             Level::Info

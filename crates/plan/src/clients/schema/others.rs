@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use bundle::ir::Value;
+use vocab::checks::Level;
 
-use super::{Effect, Pair};
+use super::{Effect, Pair, xml};
 
 /// Keywords that the other files of this folder compare.
 const COMPARED: [&str; 42] = [
@@ -70,6 +71,10 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
         if COMPARED.contains(&key) || BESIDE.contains(&key) || pair.is_same(key) {
             continue;
         }
+        if key == "xml" && pair.role.is_xml {
+            xml::compare(pair);
+            continue;
+        }
         if key == "$ref" && pair.both(key).0.is_some() && pair.both(key).1.is_some() {
             pair.inner("$ref", "");
             continue;
@@ -85,10 +90,10 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
         pair.push(name(key), key, effect, String::new(), values);
         if key == "x-limits" {
             // Only gateways that validate requests enforce the limits.
-            pair.at_most(vocab::checks::Level::Warn);
+            pair.at_most(Level::Warn);
         }
         if !is_assertion(key) {
-            pair.at_most(vocab::checks::Level::Info);
+            pair.at_most(Level::Info);
         }
     }
 }

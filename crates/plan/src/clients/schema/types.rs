@@ -75,7 +75,11 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
 
 /// True for a property inside a parameter: only such properties have a check for narrower types.
 fn is_specialized(pair: &Pair<'_>) -> bool {
-    pair.role.is_inner && matches!(pair.role.part, Part::Parameter | Part::FormParameter)
+    pair.role.is_inner
+        && matches!(
+            pair.role.part,
+            Part::Parameter | Part::PathParameter | Part::FormParameter
+        )
 }
 
 fn old_is_text(names: Option<&BTreeSet<&str>>) -> bool {

@@ -1,0 +1,214 @@
+//! Tests of messages that another description covers: media types with parameters, error statuses
+//! beside their class and `default`, and the notation of XML.
+
+use plan::{Plan, compare};
+
+use crate::meaning::GATEWAY;
+use crate::side;
+
+/// Plan between two versions of an operation.
+fn between(old: &str, new: &str) -> Plan {
+    let document = |operation: &str| {
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths:\n  /x: {{post: {{operationId: x, {operation}}}}}\n"
+        )
+    };
+    let side = |text: &str| side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document(text))]);
+    compare(Some(&side(old)), &side(new)).expect("both sides build")
+}
+
+/// Lines about clients: id, level, verdict and path, in order.
+fn lines(plan: &Plan) -> Vec<String> {
+    let all = plan.changes.iter();
+    let all = all.filter_map(|change| Some((change, change.message.as_deref()?)));
+    let line = |(change, message): (&plan::Change, &plan::Message)| {
+        let verdict = message.decision.map_or("none", plan::Decision::name);
+        format!(
+            "{} {} {verdict} {}",
+            change.id,
+            change.level(),
+            message.path
+        )
+    };
+    let mut lines: Vec<String> = all.map(line).collect();
+    lines.sort();
+    lines
+}
+
+fn request(content: &str) -> String {
+    format!(
+        "requestBody: {{required: true, content: {{{content}}}}}, responses: {{'200': {{description: d}}}}"
+    )
+}
+
+fn answers(responses: &str) -> String {
+    format!("responses: {{'200': {{description: d}}, {responses}}}")
+}
+
+const VERSION: &str = "'application/json; v=1': {schema: {}}";
+const PLAIN: &str =
+    "application/json: {schema: {type: object, required: [id], properties: {id: {}}}}";
+
+#[test]
+fn media_type_beside_one_with_parameters_is_compared() {
+    let both = format!("{VERSION}, {PLAIN}");
+    for (old, new, expected) in [
+        (
+            VERSION,
+            &*both,
+            "request-body-media-type-added info none body application/json",
+        ),
+        (
+            VERSION,
+            PLAIN,
+            "request-body-media-type-removed info proved body application/json; v=1",
+        ),
+        (
+            "application/json: {schema: {}}",
+            "'application/json; v=1': {schema: {type: object, required: [id]}}",
+            "request-body-media-type-removed info proved body application/json",
+        ),
+        (
+            "application/json: {schema: {}}",
+            "application/*: {schema: {type: object, required: [id]}}",
+            "request-body-media-type-removed info proved body application/json",
+        ),
+    ] {
+        let found = lines(&between(&request(old), &request(new)));
+        assert!(found.iter().any(|line| line == expected), "{found:#?}");
+        let refuted = found.iter().any(|line| line.contains("error refuted body"));
+        assert!(refuted, "{old} -> {new}: {found:#?}");
+    }
+}
+
+#[test]
+fn media_type_that_stays_described_breaks_nobody() {
+    for (old, new) in [
+        (VERSION, "application/json: {schema: {}}"),
+        ("application/json: {schema: {}}", VERSION),
+        (PLAIN, "application/*: {schema: {}}"),
+    ] {
+        let found = lines(&between(&request(old), &request(new)));
+        assert!(
+            !found.iter().any(|line| line.contains(" error ")),
+            "{found:#?}"
+        );
+    }
+    // Another value of the parameter is another type, and so is another subtype.
+    for new in [
+        "'application/json; v=2': {schema: {}}",
+        "application/xml: {schema: {}}",
+    ] {
+        let found = lines(&between(&request(VERSION), &request(new)));
+        let expected = "request-body-media-type-removed error none body application/json; v=1";
+        assert!(found.iter().any(|line| line == expected), "{found:#?}");
+    }
+}
+
+const CODE: &str = "content: {application/json: {schema: {type: object, required: [code], properties: {code: {type: integer}}}}}";
+const OTHER: &str = "content: {application/json: {schema: {type: object, required: [text], properties: {text: {type: string}}}}}";
+
+#[test]
+fn error_status_that_is_gone_is_compared() {
+    for (rest, status) in [
+        ("default", "404"),
+        ("4XX", "404"),
+        ("5XX", "503"),
+        ("default", "5XX"),
+    ] {
+        let old = answers(&format!(
+            "'{status}': {{description: d, {CODE}}}, '{rest}': {{description: d, {OTHER}}}"
+        ));
+        let new = answers(&format!("'{rest}': {{description: d, {OTHER}}}"));
+        let found = lines(&between(&old, &new));
+        let status = status.to_lowercase();
+        let expected =
+            format!("response-required-property-removed error refuted response {status} body.code");
+        assert!(found.contains(&expected), "{status} {rest}: {found:#?}");
+    }
+}
+
+#[test]
+fn gone_status_without_another_content_is_info() {
+    let one = |status: &str, content: &str| format!("'{status}': {{description: d{content}}}");
+    let (code, other) = (format!(", {CODE}"), format!(", {OTHER}"));
+    for (gone, rest) in [
+        // The rest has the same content, or none is described on one side.
+        (one("404", &code), one("default", &code)),
+        (one("404", &code), one("default", "")),
+        (one("404", ""), one("default", &other)),
+        (one("404", &code), one("5XX", &other)),
+        // `default` describes errors.
+        (one("304", &code), one("default", &other)),
+    ] {
+        let old = answers(&format!("{gone}, {rest}"));
+        let found = lines(&between(&old, &answers(&rest)));
+        let status = if gone.contains("304") { "304" } else { "404" };
+        let expected = format!("response-non-success-status-removed info none response {status}");
+        assert_eq!(found, [expected], "{gone} beside {rest}");
+    }
+}
+
+#[test]
+fn changed_xml_breaks_clients_of_xml() {
+    let body = |media: &str, xml: &str| {
+        let schema = format!("{{type: object, properties: {{id: {{type: string{xml}}}}}}}");
+        request(&format!("{media}: {{schema: {schema}}}"))
+    };
+    let (name, other) = (", xml: {name: a}", ", xml: {name: b}");
+    for (media, old, new, expected) in [
+        (
+            "application/xml",
+            "",
+            ", xml: {attribute: true}",
+            "serialization-changed error",
+        ),
+        (
+            "application/atom+xml",
+            ", xml: {attribute: true}",
+            "",
+            "serialization-changed error",
+        ),
+        (
+            "text/xml; charset=utf-8",
+            name,
+            other,
+            "serialization-changed error",
+        ),
+        (
+            "application/xml",
+            "",
+            ", xml: {namespace: 'urn:a'}",
+            "serialization-changed error",
+        ),
+        // The name may be the default.
+        ("application/xml", "", name, "serialization-changed warn"),
+        (
+            "application/xml",
+            "",
+            ", xml: {prefix: a}",
+            "serialization-changed info",
+        ),
+        (
+            "application/json",
+            "",
+            ", xml: {attribute: true}",
+            "schema-changed info",
+        ),
+    ] {
+        let found = lines(&between(&body(media, old), &body(media, new)));
+        let expected = format!("request-{expected} none body.id");
+        assert_eq!(found, [expected], "{media} {old} -> {new}");
+    }
+    let list = |xml: &str| {
+        let schema = format!("{{type: array, items: {{type: string}}{xml}}}");
+        answers(&format!(
+            "'201': {{description: d, content: {{application/xml: {{schema: {schema}}}}}}}"
+        ))
+    };
+    let found = lines(&between(&list(""), &list(", xml: {wrapped: true}")));
+    assert_eq!(
+        found,
+        ["response-serialization-changed error none response 201 body"]
+    );
+}
