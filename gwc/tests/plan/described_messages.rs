@@ -1,5 +1,5 @@
 //! Tests of messages that another description covers: media types with parameters, error statuses
-//! beside their class and `default`, and the notation of XML.
+//! beside their class and `default`, the notation of XML, and serialisation without an effect.
 
 use plan::{Plan, compare};
 
@@ -147,6 +147,63 @@ fn gone_status_without_another_content_is_info() {
         let expected = format!("response-non-success-status-removed info none response {status}");
         assert_eq!(found, [expected], "{gone} beside {rest}");
     }
+}
+
+#[test]
+fn body_of_a_status_that_its_class_covers_is_compared() {
+    let body = |status: &str, kind: &str| {
+        format!(
+            "responses: {{'{status}': {{description: d, content: {{application/json: {{schema: {{type: {kind}}}}}}}}}}}"
+        )
+    };
+    let gone = "response-success-status-removed error none response 200";
+    let old = body("200", "string");
+    assert_eq!(lines(&between(&old, &body("2XX", "string")))[0], gone);
+    let other = lines(&between(&old, &body("2XX", "integer")));
+    let changed = "response-body-type-changed error refuted response 200 body";
+    assert_eq!(other[..2], [changed, gone], "{other:?}");
+}
+
+#[test]
+fn serialisation_without_an_effect_breaks_nobody() {
+    let parameter = |place: &str, more: &str| {
+        format!(
+            "parameters: [{{name: q, in: {place}, {more}}}], responses: {{'200': {{description: d}}}}"
+        )
+    };
+    let (scalar, list) = (
+        "schema: {type: integer}",
+        "schema: {type: array, items: {type: string}}",
+    );
+    let object = "schema: {type: object, properties: {a: {type: string}}}";
+    let either = "schema: {anyOf: [{type: integer}, {allOf: [{type: string}, {maxLength: 3}]}]}";
+    for (place, schema, key, level) in [
+        ("query", scalar, "explode: false", "info proved"),
+        ("query", either, "explode: false", "info proved"),
+        ("query", list, "explode: false", "error none"),
+        ("query", "schema: {}", "explode: false", "error none"),
+        ("header", scalar, "explode: true", "info proved"),
+        ("header", list, "explode: true", "info proved"),
+        ("header", object, "explode: true", "error none"),
+        ("query", scalar, "allowReserved: true", "info proved"),
+    ] {
+        let (old, new) = (
+            parameter(place, schema),
+            parameter(place, &format!("{key}, {schema}")),
+        );
+        let expected = format!("request-serialization-changed {level} {place} q");
+        assert_eq!(
+            lines(&between(&old, &new)),
+            [expected],
+            "{place} {schema} {key}"
+        );
+    }
+    // Without `allowReserved`, clients must encode what they sent as it is.
+    let reserved = parameter("query", &format!("allowReserved: true, {scalar}"));
+    assert_eq!(
+        lines(&between(&reserved, &parameter("query", scalar))),
+        ["request-serialization-changed error none query q"]
+    );
 }
 
 #[test]

@@ -24,8 +24,8 @@ const SEARCHES_MAX: u32 = 512;
 /// direction.
 const HIDDEN_SEARCHES_MAX: u32 = 256;
 
-/// Maximum nesting of alternatives in which a list is searched.
-const DEPTH_MAX: usize = 8;
+/// Maximum number of schemas that are read to find out whether values can be lists or objects.
+const SCHEMAS_MAX: u32 = 1_000;
 
 /// Prover that decides which differences between the schemas of two contracts break clients.
 pub(super) struct SchemaComparison<'j> {
@@ -183,7 +183,8 @@ impl<'j> SchemaComparison<'j> {
     /// True if the wide schema accepts the text of every value of the narrow schema.
     fn accepts_texts(&mut self, sides: (&'j Value, &'j Value), role: Role) -> bool {
         // An exploded list or object is several texts.
-        let is_one = form(role) != Form::ExplodedText || !may_be_several(self.joint, sides.0, 0);
+        let is_one = form(role) != Form::ExplodedText
+            || !may_be_several(self.joint, sides.0, &mut { SCHEMAS_MAX });
         let is_any = role.part != Part::Body && accepts_every_text(self.joint, sides.1);
         let is_field = role.part != Part::Body || role.is_inner;
         is_any && is_one || is_field && self.single[index(role)].is_read(sides.0, sides.1)
@@ -438,8 +439,13 @@ fn form(role: Role) -> Form {
     }
 }
 
-/// True for a schema whose values can be lists or objects. `depth`: nesting of alternatives.
-fn may_be_several(joint: &Joint, schema: &Value, depth: usize) -> bool {
+/// True for a schema whose values can be lists or objects. `left`: number of schemas that are still
+/// read. Above it, the values can be anything.
+fn may_be_several(joint: &Joint, schema: &Value, left: &mut u32) -> bool {
+    let Some(rest) = left.checked_sub(1) else {
+        return true;
+    };
+    *left = rest;
     let is_several =
         |value: &Value| matches!(value, Value::Text(name) if matches!(&**name, "array" | "object"));
     let schema = joint.at(schema);
@@ -449,11 +455,12 @@ fn may_be_several(joint: &Joint, schema: &Value, depth: usize) -> bool {
     let has = |key: &&str| schema.get(key).is_some();
     let structured = ["additionalProperties", "items", "prefixItems", "properties"];
     let members = ["allOf", "anyOf", "oneOf"].into_iter();
-    let mut members = members.filter_map(|key| schema.get(key));
-    let mut may = |member: &Value| depth >= DEPTH_MAX || may_be_several(joint, member, depth + 1);
+    let members = members.filter_map(|key| schema.get(key));
+    let members = members.flat_map(|list| joint.at(list).items());
     structured.iter().any(has)
-        || members.any(|list| joint.at(list).items().iter().any(&mut may))
-        || schema.get("$ref").is_some_and(may)
+        || members
+            .chain(schema.get("$ref"))
+            .any(|member| may_be_several(joint, member, left))
 }
 
 /// True for a schema that accepts every text of a parameter or header field, such as

@@ -12,6 +12,7 @@ use super::operations::OperationPair;
 use super::outgoing_checks;
 use super::path_parameters::{PathParameters, Slot, admits};
 use super::schema::{Finding, Part, Role};
+use super::serialization;
 use crate::change::Decision;
 use crate::pairs::both;
 use vocab::checks::{self, Level};
@@ -340,7 +341,18 @@ impl<'j> Messages<'j> {
                 let values = (self.json(old.get(key)), self.json(new.get(key)));
                 let id = format!("{}-serialization-changed", role.direction());
                 self.push(&id, path, key, values);
+                if serialization::is_harmless(self.joint, key, (old, new), role) {
+                    self.last_is_harmless();
+                }
             }
+        }
+    }
+
+    /// Lowers the last difference: it has a check, but no client breaks.
+    fn last_is_harmless(&mut self) {
+        if let Some((_, _, finding)) = self.parts.findings.last_mut() {
+            finding.level = Level::Info;
+            finding.decision = Some(Decision::Proved);
         }
     }
 
@@ -496,10 +508,7 @@ impl<'j> Messages<'j> {
         (old, new): (&ir::MediaType, &ir::MediaType),
         role: Role,
     ) {
-        if let Some((_, _, finding)) = self.parts.findings.last_mut() {
-            finding.level = Level::Info;
-            finding.decision = Some(Decision::Proved);
-        }
+        self.last_is_harmless();
         self.described("body", name, (old, new), role);
     }
 
@@ -642,12 +651,11 @@ fn class_of<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Respons
     own_class(all, status).or_else(|| find(all, "default").filter(|_| is_for_success))
 }
 
-/// Response that describes an error status (4xx or 5xx) which is gone: that of the status class, or
-/// `default`. `None` for other statuses: a success status that is gone is a break anyway.
+/// Response that describes a status which is gone: that of the status class. For an error status
+/// (4xx or 5xx), otherwise `default`.
 fn rest_of<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
     let is_error = status.starts_with(['4', '5']);
-    let found = own_class(all, status).or_else(|| find(all, "default"));
-    found.filter(|_| is_error)
+    own_class(all, status).or_else(|| find(all, "default").filter(|_| is_error))
 }
 
 /// Response of the class of a status, such as `4XX`.

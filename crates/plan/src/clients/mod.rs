@@ -14,6 +14,7 @@ mod outgoing;
 mod outgoing_checks;
 mod path_parameters;
 mod schema;
+mod serialization;
 mod walk;
 
 use std::collections::BTreeSet;

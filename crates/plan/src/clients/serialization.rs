@@ -1,0 +1,68 @@
+//! Serialisation of parameters, header fields and media types: changed keys without an effect.
+
+use bundle::ir::Value;
+use model::contract::joint::Joint;
+
+use super::schema::{Part, Role};
+
+/// Maximum number of schemas that are read to find the types of a value.
+const SCHEMAS_MAX: u32 = 1_000;
+
+/// True if a changed key of a parameter, header field or media type has no effect on clients that
+/// follow the old contract.
+pub(super) fn is_harmless(
+    joint: &Joint,
+    key: &str,
+    (old, new): (&Value, &Value),
+    role: Role,
+) -> bool {
+    match key {
+        // `explode` has an effect on lists and objects, in the style `simple` on objects only
+        // (OpenAPI 3.1.1, section 4.8.12.4).
+        "explode" => {
+            let is_simple = matches!(
+                role.part,
+                Part::HeaderParameter | Part::PathParameter | Part::ResponseHeader
+            );
+            let has_style = old.get("style").or(new.get("style")).is_some();
+            let kinds: &[&str] = match is_simple && !has_style {
+                true => &["object"],
+                false => &["array", "object"],
+            };
+            let is_single = |side: &Value| {
+                let schema = side.get("schema");
+                schema.is_some_and(|schema| excludes(joint, schema, kinds, &mut { SCHEMAS_MAX }))
+            };
+            is_single(old) && is_single(new)
+        }
+        // Servers read percent-encoded characters as before.
+        "allowReserved" => !role.is_response && new.get(key).is_some(),
+        _ => false,
+    }
+}
+
+/// True if no value of a schema has one of these types. Reads `type`, `$ref`, `allOf`, `anyOf` and
+/// `oneOf` of at most `left` schemas.
+fn excludes(joint: &Joint, schema: &Value, kinds: &[&str], left: &mut u32) -> bool {
+    let Some(rest) = left.checked_sub(1) else {
+        return false;
+    };
+    *left = rest;
+    let schema = joint.at(schema);
+    if let Some(kind) = schema.get("type").map(|kind| joint.at(kind)) {
+        let is_one = |kind: &Value| matches!(kind, Value::Text(name) if kinds.contains(&&**name));
+        return !is_one(kind) && !kind.items().iter().any(is_one);
+    }
+    let members = |key: &str| schema.get(key).map(|list| joint.at(list).items());
+    let all = members("allOf").unwrap_or_default().iter();
+    if all
+        .chain(schema.get("$ref"))
+        .any(|member| excludes(joint, member, kinds, left))
+    {
+        return true;
+    }
+    ["anyOf", "oneOf"].into_iter().any(|key| {
+        let members = members(key).unwrap_or_default();
+        !members.is_empty() && members.iter().all(|one| excludes(joint, one, kinds, left))
+    })
+}
