@@ -90,7 +90,7 @@ has the witness of another line if its keyword refuses that value, too. A line w
 shows the break. It is null if none was found, and for parameters and headers. The text, Markdown\n\
 and HTML of a plan have the body, or the value if the body is longer than 160 characters.\n\n\
 The value can be a part of one alternative of `anyOf` or `oneOf`. If another alternative accepts\n\
-each generated value with it, the line has the level `warn` and is `undecided`.\n\n\
+each generated value with it, the line has no witness and is `undecided`.\n\n\
 For `propertyNames`, the witness is an object with the name.\n\n\
 If both schemas accept the same values, no check is reported. A break for which there is no other\n\
 check is reported as `request-schema-narrowed` or `response-schema-widened`. This also applies\n\

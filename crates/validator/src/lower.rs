@@ -8,7 +8,9 @@
 
 mod children;
 mod evaluated;
+mod one_direction;
 mod reached;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +24,11 @@ use crate::format;
 use crate::limits;
 use crate::steps;
 
+pub(crate) use self::one_direction::is_of_other_direction;
+pub use self::one_direction::is_read_only;
+use self::table::count;
+pub(crate) use self::table::{node_number, resolved};
+
 /// Direction of a message. `required` does not apply to properties with `readOnly` in requests, or
 /// with `writeOnly` in responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +37,22 @@ pub enum Direction {
     Request,
     /// From an upstream to a client.
     Response,
+}
+
+impl Direction {
+    /// Keyword of properties that messages in this direction do not contain.
+    pub(crate) fn excluding_keyword(self) -> &'static str {
+        match self {
+            Self::Request => "readOnly",
+            Self::Response => "writeOnly",
+        }
+    }
+}
+
+/// Names of the properties that messages in this direction may omit even if they are required:
+/// `readOnly` in requests, `writeOnly` in responses.
+pub(crate) fn other_direction_properties(nodes: &[Value], direction: Direction) -> FxHashSet<&str> {
+    one_direction::properties_of(nodes, nodes, direction.excluding_keyword())
 }
 
 /// Part of a schema that is not enforced.
@@ -94,7 +117,8 @@ impl<'a> Lowering<'a> {
         let (first, second) = nodes.split_at(nodes.len().min(start as usize));
         let mut lowering = Self {
             nodes,
-            one_way: [first, second].map(|own| properties_of(own, nodes, direction)),
+            one_way: [first, second]
+                .map(|own| one_direction::properties_of(own, nodes, direction.excluding_keyword())),
             start,
             contract: 0,
             patterns: FxHashMap::default(),
@@ -577,87 +601,6 @@ impl<'a> Lowering<'a> {
         });
         loose
     }
-}
-
-/// Names of the properties that messages in this direction may omit even if they are required:
-/// `readOnly` in requests, `writeOnly` in responses.
-pub(crate) fn other_direction_properties(nodes: &[Value], direction: Direction) -> FxHashSet<&str> {
-    properties_of(nodes, nodes, direction)
-}
-
-/// Like [`other_direction_properties`], for the schemas `own` of the table `nodes`.
-fn properties_of<'a>(
-    own: &'a [Value],
-    nodes: &'a [Value],
-    direction: Direction,
-) -> FxHashSet<&'a str> {
-    let keyword = match direction {
-        Direction::Request => "readOnly",
-        Direction::Response => "writeOnly",
-    };
-    let objects = own.iter().filter_map(|node| node.get("properties"));
-    let properties = objects.flat_map(|all| resolved(nodes, all).entries());
-    let names = properties.filter(|(_, schema)| is_of_other_direction(nodes, schema, keyword));
-    names.map(|(name, _)| &**name).collect()
-}
-
-/// True for the schema of a property with `readOnly: true`, which requests need not contain.
-#[must_use]
-pub fn is_read_only(nodes: &[Value], schema: &Value) -> bool {
-    is_of_other_direction(nodes, schema, "readOnly")
-}
-
-/// True if the schema has `keyword: true`, or a schema that always applies with it (`allOf`,
-/// `$ref`). Visits each schema of the table once.
-pub(crate) fn is_of_other_direction(nodes: &[Value], schema: &Value, keyword: &str) -> bool {
-    let mut seen = FxHashSet::default();
-    let mut waiting = vec![schema];
-    while let Some(schema) = waiting.pop() {
-        if let Value::Node(node) = schema
-            && !seen.insert(*node)
-        {
-            continue;
-        }
-        let schema = resolved(nodes, schema);
-        if schema.get(keyword) == Some(&Value::Bool(true)) {
-            return true;
-        }
-        for part in ["allOf", "$ref"]
-            .into_iter()
-            .filter_map(|key| schema.get(key))
-        {
-            match resolved(nodes, part) {
-                Value::List(items) | Value::Set(items) => waiting.extend(items),
-                _ => waiting.push(part),
-            }
-        }
-    }
-    false
-}
-
-/// Returns the node to which a reference leads, or any other value unchanged.
-pub(crate) fn resolved<'a>(nodes: &'a [Value], value: &'a Value) -> &'a Value {
-    match value {
-        Value::Node(node) => nodes.get(*node as usize).unwrap_or(&Value::Bool(true)),
-        value => value,
-    }
-}
-
-/// Number of the node that a schema is or refers to. `None` for a schema outside of the table.
-pub(crate) fn node_number(nodes: &[Value], schema: &Value) -> Option<u32> {
-    if let Value::Node(node) = schema {
-        return Some(*node);
-    }
-    // `schema` may be an element of the table itself instead of a reference to it.
-    let address = std::ptr::from_ref(schema) as usize;
-    let offset = address.wrapping_sub(nodes.as_ptr() as usize);
-    let node = u32::try_from(offset / size_of::<Value>()).ok()?;
-    (node < count(nodes)).then_some(node)
-}
-
-/// Number of nodes of a table.
-fn count(nodes: &[Value]) -> u32 {
-    u32::try_from(nodes.len()).unwrap_or(u32::MAX)
 }
 
 fn find<'a>(entries: &'a [(Box<str>, Value)], key: &str) -> Option<&'a Value> {

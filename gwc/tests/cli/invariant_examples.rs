@@ -170,3 +170,18 @@ fn example_belongs_to_no_other_operation() {
         "for example the request `GET http://api.shop.example/v1/orders/x --credential key=valid`";
     assert!(out.contains(expected), "{out}");
 }
+
+#[test]
+fn example_of_excluded_listener_is_sent_there() {
+    let project = with_invariants(
+        "- {name: one, where: {operations: [orders/getOrder]}, require: {listeners: [inner]}}\n",
+    );
+    let gateway = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!("{gateway}listeners: {{inner: {{address: \"127.0.0.1:8081\"}}, public: {{address: \"127.0.0.1:8080\"}}}}\n"),
+    );
+    let ended = project.run(&["lint"]).with(1);
+    let ended = ended.contains("it can be reached at the listener `public`");
+    ended.contains("--listener public`");
+}

@@ -514,21 +514,6 @@ fn rewritten_request_leaves_no_invariant_silently() {
     }
 }
 
-#[test]
-fn example_of_excluded_listener_is_sent_there() {
-    let project = with_invariants(
-        "- {name: one, where: {operations: [orders/getOrder]}, require: {listeners: [inner]}}\n",
-    );
-    let gateway = project.read("gateway.yaml");
-    project.write(
-        "gateway.yaml",
-        format!("{gateway}listeners: {{inner: {{address: \"127.0.0.1:8081\"}}, public: {{address: \"127.0.0.1:8080\"}}}}\n"),
-    );
-    let ended = project.run(&["lint"]).with(1);
-    let ended = ended.contains("it can be reached at the listener `public`");
-    ended.contains("--listener public`");
-}
-
 /// Names of listeners and upstreams do not affect requests, but invariants select operations by
 /// them.
 #[test]

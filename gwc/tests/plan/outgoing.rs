@@ -80,7 +80,7 @@ fn what_receivers_get_newly_is_no_break() {
 }
 
 #[test]
-fn optional_or_deprecated_parts_of_webhooks_have_lines() {
+fn optional_and_deprecated_parts_have_lines() {
     let optional = "parameters: [{name: X-Id, in: header, schema: {type: string}}]";
     let body =
         |more: &str| BODY.replace("n: {type: string}", &format!("n: {{type: string{more}}}"));

@@ -104,7 +104,7 @@ fn shared_example_is_only_at_keywords_that_refuse_it() {
 
 /// A property of one alternative, whose values the other alternative accepts, too.
 #[test]
-fn value_that_another_alternative_accepts_is_no_break() {
+fn value_of_another_alternative_is_no_break() {
     let body = |format: &str| {
         format!(
             "{{anyOf: [{{type: object, properties: {{name: {{type: string}}}}}}, \

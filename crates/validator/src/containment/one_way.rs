@@ -97,11 +97,7 @@ impl<'a> OneWay<'a> {
 
     /// True for the schema of a property that messages do not contain.
     pub(super) fn is_absent(&self, schema: &Value) -> bool {
-        let keyword = match self.direction {
-            Direction::Request => "readOnly",
-            Direction::Response => "writeOnly",
-        };
-        is_of_other_direction(self.nodes, schema, keyword)
+        is_of_other_direction(self.nodes, schema, self.direction.excluding_keyword())
     }
 
     /// True if one of these schemas, or a schema that it may apply to the same value, marks a
