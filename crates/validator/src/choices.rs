@@ -69,12 +69,12 @@ fn add(table: &[Value], schema: &Value, depth: u32, hasher: &mut FxHasher) {
 }
 
 /// True if a property that all schemas require has different values in each schema. False does not
-/// prove that schemas overlap. Names in `not_required` do not count, because messages may omit
-/// these properties.
-pub(crate) fn have_distinct_values(
-    table: &[Value],
-    schemas: &[Value],
-    not_required: &FxHashSet<&str>,
+/// prove that schemas overlap. `not_required`: names of a schema that do not count, because messages
+/// may omit these properties.
+pub(crate) fn have_distinct_values<'a, 'n: 'f, 'f>(
+    table: &'a [Value],
+    schemas: &'a [Value],
+    not_required: impl Fn(&'a Value) -> &'f FxHashSet<&'n str>,
 ) -> bool {
     let mut common: Option<BTreeSet<&str>> = None;
     for schema in schemas.iter().map(|one| resolved(table, one)) {
@@ -96,7 +96,7 @@ pub(crate) fn have_distinct_values(
             _ => None,
         });
         let names: BTreeSet<&str> = names
-            .filter(|name| !not_required.contains(name))
+            .filter(|name| !not_required(schema).contains(name))
             .filter(|name| common.as_ref().is_none_or(|common| common.contains(name)))
             .filter(|name| values(table, schema, name).is_some())
             .collect();
@@ -165,22 +165,20 @@ mod tests {
 
     #[test]
     fn property_distinguishes_alternatives() {
+        let none = FxHashSet::default();
         let are_distinct = |all: &[&[&str]]| {
             let all: Vec<Value> = all.iter().map(|values| choice(values, 1)).collect();
-            have_distinct_values(&[], &all, &FxHashSet::default())
+            have_distinct_values(&[], &all, |_| &none)
         };
         assert!(are_distinct(&[&["a"], &["b", "c"], &["d"]]));
         assert!(!are_distinct(&[&["a"], &["b", "c"], &["c"]]));
         let any = Value::Bool(true);
-        assert!(!have_distinct_values(
-            &[],
-            &[choice(&["a"], 1), any],
-            &FxHashSet::default()
-        ));
+        let one = [choice(&["a"], 1), any];
+        assert!(!have_distinct_values(&[], &one, |_| &none));
         // Messages may omit the required property `k`, so its values prove nothing.
         let all = [choice(&["a"], 1), choice(&["b"], 1)];
         let absent = FxHashSet::from_iter(["k"]);
-        assert!(!have_distinct_values(&[], &all, &absent));
+        assert!(!have_distinct_values(&[], &all, |_| &absent));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::cone::Cone;
 use crate::content;
 use crate::format;
 use crate::limits;
-use crate::lower::{Direction, other_direction_properties, resolved};
+use crate::lower::{Direction, NotRequired, resolved};
 use crate::order::compared;
 
 /// Maximum number of compared pairs of schemas.
@@ -38,8 +38,8 @@ pub(crate) struct ContainmentCheck<'a> {
     narrow: &'a [Value],
     /// Properties of the wide description that messages need not have, although they are required.
     /// `narrow_one_way` is the same for the narrow description.
-    wide_one_way: OnceCell<FxHashSet<&'a str>>,
-    narrow_one_way: OnceCell<FxHashSet<&'a str>>,
+    wide_one_way: OnceCell<NotRequired<'a>>,
+    narrow_one_way: OnceCell<NotRequired<'a>>,
     /// Pairs of nodes for which containment is assumed: pairs that are being compared, and pairs
     /// whose containment was shown under such an assumption.
     assumed: FxHashSet<(u32, u32)>,
@@ -282,8 +282,9 @@ impl<'a> ContainmentCheck<'a> {
                 })
             }
             "required" => {
-                let own = own.map(|own| self.required_narrow(own));
-                self.required(value).is_subset(&own.unwrap_or_default())
+                let own = own.map(|own| self.required_narrow(narrow, own));
+                self.required(wide, value)
+                    .is_subset(&own.unwrap_or_default())
             }
             "minimum" | "exclusiveMinimum" => self.is_bounded(
                 [wide, narrow],
@@ -465,16 +466,14 @@ impl<'a> ContainmentCheck<'a> {
         if let Some(known) = self.disjoint.get(&address) {
             return *known;
         }
-        let are_disjoint =
-            have_distinct_values(self.wide, choices, self.other_direction_properties())
-                || choices.iter().enumerate().all(|(index, one)| {
-                    let mut others = choices[index + 1..].iter();
-                    others.all(|other| {
-                        self.steps += 1;
-                        self.steps <= STEPS_MAX
-                            && self.is_disjoint(self.wide(one), self.wide(other))
-                    })
-                });
+        let are_disjoint = have_distinct_values(self.wide, choices, |schema| self.omitted(schema))
+            || choices.iter().enumerate().all(|(index, one)| {
+                let mut others = choices[index + 1..].iter();
+                others.all(|other| {
+                    self.steps += 1;
+                    self.steps <= STEPS_MAX && self.is_disjoint(self.wide(one), self.wide(other))
+                })
+            });
         self.disjoint.insert(address, are_disjoint);
         are_disjoint
     }
@@ -501,7 +500,7 @@ impl<'a> ContainmentCheck<'a> {
         let required = |schema: &'a Value| {
             schema
                 .get("required")
-                .map(|value| self.required(value))
+                .map(|value| self.required(schema, value))
                 .unwrap_or_default()
         };
         let values = |schema: &'a Value, name: &str| -> Option<Vec<&'a Value>> {
@@ -522,23 +521,27 @@ impl<'a> ContainmentCheck<'a> {
         })
     }
 
-    /// Properties of the wide description that messages of this direction need not have.
-    fn other_direction_properties(&self) -> &FxHashSet<&'a str> {
-        self.wide_one_way
-            .get_or_init(|| other_direction_properties(self.wide, self.direction))
+    /// Properties of a schema of the wide description that messages of this direction need not
+    /// have.
+    fn omitted(&self, schema: &'a Value) -> &FxHashSet<&'a str> {
+        let all = self
+            .wide_one_way
+            .get_or_init(|| NotRequired::of_table(self.wide, self.not_required));
+        all.names(schema)
     }
 
-    /// Names of `required` that a message in this direction must have.
-    fn required(&self, value: &'a Value) -> BTreeSet<&'a str> {
+    /// Names of `required` of a schema that a message in this direction must have.
+    fn required(&self, schema: &'a Value, value: &'a Value) -> BTreeSet<&'a str> {
         let mut all = names(self.wide, value);
-        all.retain(|name| !self.other_direction_properties().contains(name));
+        all.retain(|name| !self.omitted(schema).contains(name));
         all
     }
 
-    fn required_narrow(&self, value: &'a Value) -> BTreeSet<&'a str> {
+    fn required_narrow(&self, schema: &'a Value, value: &'a Value) -> BTreeSet<&'a str> {
         let optional = self
             .narrow_one_way
-            .get_or_init(|| other_direction_properties(self.narrow, self.direction));
+            .get_or_init(|| NotRequired::of_table(self.narrow, self.not_required));
+        let optional = optional.names(schema);
         let mut all = names(self.narrow, value);
         all.retain(|name| !optional.contains(name));
         all

@@ -24,8 +24,8 @@ use crate::format;
 use crate::limits;
 use crate::steps;
 
-pub(crate) use self::one_direction::is_of_other_direction;
 pub use self::one_direction::is_read_only;
+pub(crate) use self::one_direction::{NotRequired, is_of_other_direction};
 use self::table::count;
 pub(crate) use self::table::{node_number, resolved};
 
@@ -52,7 +52,7 @@ impl Direction {
 /// Names of the properties that messages in this direction may omit even if they are required:
 /// `readOnly` in requests, `writeOnly` in responses.
 pub(crate) fn other_direction_properties(nodes: &[Value], direction: Direction) -> FxHashSet<&str> {
-    one_direction::properties_of(nodes, nodes, direction.excluding_keyword())
+    one_direction::properties_of(nodes, direction.excluding_keyword())
 }
 
 /// Part of a schema that is not enforced.
@@ -79,13 +79,13 @@ pub(crate) fn patterns() -> PatternOptions<jsonschema::Regex> {
 /// Conversion of a schema table, in progress.
 pub(crate) struct Lowering<'a> {
     nodes: &'a [Value],
-    /// Properties that some schema of a contract marks as `readOnly` (in requests) or `writeOnly`
-    /// (in responses), for each contract of the table.
-    one_way: [FxHashSet<&'a str>; 2],
+    /// Required properties that messages may omit: `readOnly` in requests, `writeOnly` in
+    /// responses, for each contract of the table.
+    not_required: [NotRequired<'a>; 2],
     /// Number of the first node of the second contract. The number of nodes if there is only one
     /// contract.
     start: u32,
-    /// Index in `one_way` of the contract whose document is under construction.
+    /// Index in `not_required` of the contract whose document is under construction.
     contract: usize,
     /// For each pattern: true if it can be enforced.
     patterns: FxHashMap<&'a str, bool>,
@@ -114,11 +114,12 @@ impl<'a> Lowering<'a> {
 
     /// Converts a table of two contracts. `start`: number of the first node of the second one.
     pub(crate) fn joined(nodes: &'a [Value], direction: Direction, start: u32) -> Self {
-        let (first, second) = nodes.split_at(nodes.len().min(start as usize));
+        let start = start.min(count(nodes));
+        let keyword = direction.excluding_keyword();
         let mut lowering = Self {
             nodes,
-            one_way: [first, second]
-                .map(|own| one_direction::properties_of(own, nodes, direction.excluding_keyword())),
+            not_required: [0..start, start..count(nodes)]
+                .map(|own| NotRequired::of(nodes, own, keyword)),
             start,
             contract: 0,
             patterns: FxHashMap::default(),
@@ -227,8 +228,8 @@ impl<'a> Lowering<'a> {
             .collect()
     }
 
-    fn lower(&mut self, value: &'a Value, node: Option<u32>) -> Json {
-        let entries = match value {
+    fn lower(&mut self, schema: &'a Value, node: Option<u32>) -> Json {
+        let entries = match schema {
             Value::Bool(value) => return Json::Bool(*value),
             Value::Map(entries) => entries,
             _ => return Json::Bool(true),
@@ -248,7 +249,7 @@ impl<'a> Lowering<'a> {
                 | "items"
                 | "prefixItems"
                 | "properties" => self.lower_children((key, value), &mut out),
-                _ => self.lower_assertion((key, value), &mut out),
+                _ => self.lower_assertion(schema, (key, value), &mut out),
             }
         }
         if drops_pattern {
@@ -262,7 +263,7 @@ impl<'a> Lowering<'a> {
         }
         self.exclusive_flags(entries, &mut out);
         if let Some(contents) = &mut self.contents
-            && let Some(schema) = content::schema(self.nodes, value)
+            && let Some(schema) = content::schema(self.nodes, schema)
         {
             out.insert(content::KEYWORD.into(), contents.len().into());
             contents.push(schema);
@@ -274,14 +275,19 @@ impl<'a> Lowering<'a> {
     }
 
     /// Converts a keyword that applies to the value itself, such as `type` or `minLength`.
-    fn lower_assertion(&mut self, (key, value): (&'a str, &'a Value), out: &mut Map<String, Json>) {
+    fn lower_assertion(
+        &mut self,
+        schema: &'a Value,
+        (key, value): (&'a str, &'a Value),
+        out: &mut Map<String, Json>,
+    ) {
         match key {
             "type" => {
                 let types = self.literal(value);
                 out.insert("type".into(), types);
             }
             "required" => {
-                let names = self.required(value, self.contract);
+                let names = self.required(schema, value, self.contract);
                 if !names.is_empty() {
                     out.insert("required".into(), names.into());
                 }
@@ -390,13 +396,13 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Names of `required` that a message in this direction must have. `contract`: index of the
-    /// contract that contains the schema.
-    fn required(&self, value: &'a Value, contract: usize) -> Vec<Json> {
-        let one_way = &self.one_way[contract];
+    /// Names of the keyword `required` of a schema that a message in this direction must have.
+    /// `contract`: index of the contract that contains the schema.
+    fn required(&self, schema: &'a Value, value: &'a Value, contract: usize) -> Vec<Json> {
+        let not_required = self.not_required[contract].names(schema);
         let names = self.resolve(value).items().iter();
         let names = names.filter_map(|name| match self.resolve(name) {
-            Value::Text(name) if !one_way.contains(&**name) => Some(Json::from(&**name)),
+            Value::Text(name) if !not_required.contains(&**name) => Some(Json::from(&**name)),
             _ => None,
         });
         names.collect()
@@ -483,27 +489,7 @@ impl<'a> Lowering<'a> {
 
     /// Nodes to which a node refers with keywords for the same value, such as `allOf`.
     fn beside(&self, node: u32) -> Vec<u32> {
-        let mut found = Vec::new();
-        let entries = self.node(node).entries();
-        for (key, value) in entries {
-            match &**key {
-                "allOf" | "anyOf" | "oneOf" | "dependentSchemas" => {
-                    self.resolve(value).each_node(&mut |edge| found.push(edge));
-                }
-                "not" | "if" | "then" | "else" | "$ref" => {
-                    value.each_node(&mut |edge| found.push(edge));
-                }
-                "discriminator" if find(entries, "oneOf").is_some() => {
-                    let mapping = self.resolve(value).get("mapping");
-                    let mapping = mapping.map(|mapping| self.resolve(mapping));
-                    mapping
-                        .into_iter()
-                        .for_each(|mapping| mapping.each_node(&mut |edge| found.push(edge)));
-                }
-                _ => {}
-            }
-        }
-        found
+        table::beside(self.nodes, node)
     }
 
     /// Finds the references that form a cycle of schemas for the same value. An evaluation of such
@@ -565,7 +551,7 @@ impl<'a> Lowering<'a> {
                 "required" => {
                     let names = self.resolve(value).items();
                     let contract = usize::from(index >= self.start as usize);
-                    self.required(value, contract).len() < names.len()
+                    self.required(node, value, contract).len() < names.len()
                 }
                 _ => false,
             });

@@ -480,7 +480,7 @@ impl<'a> Solver<'a> {
             mismatches.push(Part::default());
         } else if members.len() > PAIRS_MAX {
             let none = FxHashSet::default();
-            if !have_distinct_values(self.nodes, members, &none) {
+            if !have_distinct_values(self.nodes, members, |_| &none) {
                 mismatches.push(Part::default());
             }
         } else {

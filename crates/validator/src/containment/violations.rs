@@ -2,6 +2,8 @@
 //! value that violates each member of an `anyOf` often needs several properties, and lengths that
 //! no single schema requires.
 
+use std::cell::Cell;
+
 use bundle::ir::Value;
 
 use super::measure::length;
@@ -11,8 +13,13 @@ use serde_json::Value as Json;
 
 /// Maximum number of combinations of violations for one schema.
 const COMBINATIONS_MAX: usize = 32;
+/// Maximum number of schemas of one combination. Longer ones are left out: nested alternatives
+/// multiply it.
+const SCHEMAS_MAX: usize = 64;
 /// Maximum nesting of the schemas that are read.
 const DEPTH_MAX: u32 = 6;
+/// Maximum number of schemas that are read for the combinations of one schema.
+const READ_MAX: u32 = 20_000;
 /// Maximum number of steps of the search for values of one combination.
 const STEPS: u32 = 3_000;
 /// Maximum number of steps for all combinations.
@@ -37,7 +44,10 @@ pub(super) fn values<'a>(
     more: &[&'a Value],
     left: &mut u32,
 ) -> Vec<Json> {
-    let violations = Violations { nodes };
+    let violations = Violations {
+        nodes,
+        left: Cell::new(READ_MAX),
+    };
     let mut combinations = violations.of(wide, narrow, 0);
     combinations.push(Vec::new());
     let support = violations.support(narrow);
@@ -63,6 +73,8 @@ pub(super) fn values<'a>(
 /// Generator of combinations.
 struct Violations<'a> {
     nodes: &'a [Value],
+    /// Number of schemas that may still be read for combinations.
+    left: Cell<u32>,
 }
 
 impl<'a> Violations<'a> {
@@ -133,8 +145,9 @@ impl<'a> Violations<'a> {
     /// Combinations that violate a schema. `narrow`: schema of the same value in the narrow schema.
     fn of(&self, schema: &'a Value, narrow: &'a Value, depth: u32) -> Vec<Combination> {
         let mut found = Vec::new();
+        self.left.set(self.left.get().saturating_sub(1));
         match self.at(schema) {
-            _ if depth > DEPTH_MAX => {}
+            _ if depth > DEPTH_MAX || self.left.get() == 0 => {}
             Value::Bool(false) => found.push(Vec::new()),
             schema => {
                 for (key, value) in schema.entries() {
@@ -346,9 +359,10 @@ fn child<'a>(schema: &'a Value, key: &str) -> Option<&'a Value> {
 /// Combinations of one of the first and one of the second.
 fn product(one: &[Combination], other: &[Combination]) -> Vec<Combination> {
     let all = one.iter().flat_map(|one| {
-        other
+        let fitting = other
             .iter()
-            .map(move |other| [&one[..], &other[..]].concat())
+            .filter(|other| one.len() + other.len() <= SCHEMAS_MAX);
+        fitting.map(move |other| [&one[..], &other[..]].concat())
     });
     all.take(COMBINATIONS_MAX).collect()
 }

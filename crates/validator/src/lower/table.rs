@@ -26,3 +26,30 @@ pub(crate) fn node_number(nodes: &[Value], schema: &Value) -> Option<u32> {
 pub(super) fn count(nodes: &[Value]) -> u32 {
     u32::try_from(nodes.len()).unwrap_or(u32::MAX)
 }
+
+/// Nodes to which a node refers with keywords for the same value, such as `allOf`.
+pub(super) fn beside(nodes: &[Value], node: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    let Some(schema) = nodes.get(node as usize) else {
+        return found;
+    };
+    for (key, value) in schema.entries() {
+        match &**key {
+            "allOf" | "anyOf" | "oneOf" | "dependentSchemas" => {
+                resolved(nodes, value).each_node(&mut |edge| found.push(edge));
+            }
+            "not" | "if" | "then" | "else" | "$ref" => {
+                value.each_node(&mut |edge| found.push(edge));
+            }
+            "discriminator" if schema.get("oneOf").is_some() => {
+                let mapping = resolved(nodes, value).get("mapping");
+                let mapping = mapping.map(|mapping| resolved(nodes, mapping));
+                mapping
+                    .into_iter()
+                    .for_each(|mapping| mapping.each_node(&mut |edge| found.push(edge)));
+            }
+            _ => {}
+        }
+    }
+    found
+}

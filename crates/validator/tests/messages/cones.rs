@@ -335,7 +335,7 @@ fn bodies_without_media_types_accept_all_of_them() {
     assert_eq!(found(&json, &xml), ["body Unknown"]);
 }
 
-/// Requests may omit properties that any schema of the operation marks as `readOnly`, so these
+/// Requests may omit properties that any schema of the same value marks as `readOnly`, so these
 /// properties do not distinguish alternatives.
 #[test]
 fn read_only_properties_distinguish_nothing() {
@@ -352,8 +352,7 @@ fn read_only_properties_distinguish_nothing() {
         assert!(validator::compare::accepts_all(&any, &one));
         assert_eq!(validator::compare::accepts_all(&one, &any), holds);
     }
-    // Another schema of the operation marks the property as `readOnly`, so that requests may omit
-    // it.
+    // A schema of another value marks a property of the same name as `readOnly`.
     let role = |marked: bool| {
         cone(&[
             json!({"type": "object", "required": ["role"], "properties": {"of": {"node": 1}}}),

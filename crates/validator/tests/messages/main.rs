@@ -219,6 +219,28 @@ fn read_only_properties_are_not_required_of_clients() {
 }
 
 #[test]
+fn read_only_property_of_another_object_changes_nothing() {
+    // The root and the inner object have properties of the same name.
+    let inner = json!({"type": "object", "properties": {"id": {"readOnly": true}, "name": {}}});
+    let nodes = [
+        json!({"type": "object", "required": ["id", "customer"], "properties": {"id": {"node": 2}, "customer": {"node": 1}}}),
+        inner,
+        json!({"type": "string"}),
+    ];
+    let form = json!({"schema": {"node": 1}});
+    let content = json!({"application/json": {"schema": {"node": 0}}, "application/x-www-form-urlencoded": form});
+    let operation = operation(&Json::Null, &content, &nodes);
+    assert_eq!(
+        json_of(&operation, r#"{"id": "a", "customer": {}}"#),
+        [""; 0]
+    );
+    assert_eq!(
+        json_of(&operation, r#"{"customer": {"name": "x"}}"#).len(),
+        1
+    );
+}
+
+#[test]
 fn discriminator_selects_among_overlapping_schemas() {
     let nodes = [
         json!({
