@@ -179,8 +179,8 @@ media type and status. A media type that only one side names is also compared wi
 of the other side by which gwd checks its messages. For `application/json`, this can be\n\
 `application/json; v=1` or `application/*`. If the new side still describes the requests of a media\n\
 type that is gone, the line about the type is `proved`. A status that is new beside its class (`2XX`)\n\
-is compared with the class. An error status that is gone is compared with its class or with\n\
-`default`. The first success status is compared with `default`.\n\n\
+is compared with the class. An error status that is new or gone is compared with its class\n\
+or with `default`. The first success status is compared with `default`.\n\n\
 gwd checks no XML against schemas. A changed `xml` of an XML body is nevertheless a break, because\n\
 clients write and read elements and attributes by these names. Its level is `warn` if only one side\n\
 has `name`, which may state the default, and `info` for `prefix`.\n\n\

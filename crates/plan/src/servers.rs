@@ -101,12 +101,13 @@ fn host_of(server: &str) -> Option<String> {
         Some((url, variables)) => (url, variables),
         None => (server, ""),
     };
-    let lower = url.to_ascii_lowercase();
+    // Browsers read `\\` as `/` (WHATWG URL).
+    let lower = url.to_ascii_lowercase().replace('\\', "/");
     let (scheme, rest) = match lower.split_once("//") {
         Some((scheme, rest)) => (scheme, rest),
         None if url.starts_with('{') => ("", &*lower),
         None => return None,
     };
-    let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     Some(format!("{scheme}//{};{variables}", &rest[..end]))
 }

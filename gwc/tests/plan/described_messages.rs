@@ -129,6 +129,23 @@ fn error_status_that_is_gone_is_compared() {
 }
 
 #[test]
+fn new_error_status_is_compared_with_default() {
+    let body = |kind: &str| {
+        format!("{{description: d, content: {{application/json: {{schema: {{type: {kind}}}}}}}}}")
+    };
+    let of_default = format!("default: {}", body("integer"));
+    for status in ["500", "4XX"] {
+        let new = answers(&format!("{of_default}, {status}: {}", body("string")));
+        let found = lines(&between(&answers(&of_default), &new));
+        let part = status.to_lowercase();
+        let changed = format!("response-body-type-changed error refuted response {part} body");
+        assert!(found.contains(&changed), "{found:?}");
+        let same = answers(&format!("{of_default}, {status}: {}", body("integer")));
+        assert_eq!(lines(&between(&answers(&of_default), &same)).len(), 1);
+    }
+}
+
+#[test]
 fn gone_status_without_another_content_is_info() {
     let one = |status: &str, content: &str| format!("'{status}': {{description: d{content}}}");
     let (code, other) = (format!(", {CODE}"), format!(", {OTHER}"));

@@ -108,3 +108,22 @@ fn first_server_is_the_default() {
         ["moved  a: servers"]
     );
 }
+
+#[test]
+fn variable_without_enum_has_any_value() {
+    let variable = |values: &str| {
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\nservers: [{{url: 'https://{{h}}.x', variables: \
+             {{h: {{default: a{values}}}}}}}]\npaths: {{/x: {{get: {{operationId: x, responses: {{\"200\": {{description: d}}}}}}}}}}\n"
+        )
+    };
+    let changed = |old: &str, new: &str| {
+        let side = |text: &str| side(&[("gateway.yaml", GATEWAY), ("api.yaml", text)]);
+        let (old, new) = (side(&variable(old)), side(&variable(new)));
+        let plan = compare(Some(&old), &new).expect("both build");
+        let classes = plan.changes.iter().map(|change| change.class.name());
+        classes.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(changed(", enum: [a]", ""), "moved");
+    assert_eq!(changed(", enum: [a, b]", ", enum: [b, a]"), "");
+}

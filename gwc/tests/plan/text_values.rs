@@ -57,6 +57,41 @@ fn check(cases: &[Case]) {
 }
 
 #[test]
+fn scalars_that_servers_do_not_read_are_no_proof() {
+    let listed = "{type: string, enum: [asc, desc]}";
+    for place in ["query", "header", "path"] {
+        check(&[
+            (
+                place,
+                listed,
+                "{not: {enum: [desc]}}",
+                "request-schema-narrowed error undecided",
+            ),
+            (
+                place,
+                listed,
+                "{if: {const: asc}, then: false}",
+                "request-schema-narrowed error undecided",
+            ),
+        ]);
+    }
+    // gwd reads the text as an object, because the schema names this type only.
+    let object = "{type: object, properties: {a: {type: string}}}";
+    for place in ["list", "header", "path"] {
+        for new in [
+            &*format!("{{anyOf: [{{}}, {object}]}}"),
+            "{properties: {a: {}}}",
+        ] {
+            let found = lines(&between(&at(place), "{type: string}", new));
+            assert!(
+                !found.iter().any(|line| line.contains("proved")),
+                "{place} {new} {found:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn text_with_separators_is_a_witness() {
     let refuted = "request-schema-narrowed error refuted \"";
     check(&[

@@ -137,7 +137,7 @@ impl<'a> Prose<'a> {
 
     /// Adds the list of `servers` of a node as one text. Clients send their requests and
     /// credentials to these URLs, generated clients to the first. Each server is its URL, followed
-    /// by `;NAME=DEFAULT|VALUE` for each variable. Returns false for a node without a list.
+    /// by `;NAME=DEFAULT|VALUE` for each variable. `*` stands for any value, without `enum`. Returns false for a node without a list.
     fn servers(&self, texts: &mut Texts, node: NodeRef<'a>) -> bool {
         let Some(list) = self
             .field(node, SERVERS)
@@ -157,10 +157,12 @@ impl<'a> Prose<'a> {
             self.entries(server, "variables").into_iter().collect();
         for (name, variable) in variables {
             let default = variable.get("default").and_then(NodeRef::as_str);
-            let values = variable.get("enum").into_iter().flat_map(NodeRef::items);
+            let list = variable.get("enum");
+            let values = list.into_iter().flat_map(NodeRef::items);
             let values: BTreeSet<&str> = values.filter_map(NodeRef::as_str).collect();
+            let any = list.is_none().then_some("*");
             let others = values.into_iter().filter(|value| Some(*value) != default);
-            let values: Vec<&str> = default.into_iter().chain(others).collect();
+            let values: Vec<&str> = default.into_iter().chain(others).chain(any).collect();
             text.push_str(&format!(";{name}={}", values.join("|")));
         }
         let words: Vec<String> = shortened(&text)

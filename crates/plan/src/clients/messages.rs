@@ -643,12 +643,13 @@ fn has_content(response: &ir::Response) -> bool {
 }
 
 /// Response that described a status which is new beside it: that of the status class. `default`
-/// counts for a success status if no other success status is described; otherwise it describes
-/// errors.
+/// describes error statuses (4xx and 5xx), and a success status if no other one is described.
 fn class_of<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
     let is_success = |status: &str| status.starts_with('2');
+    let is_error = status.starts_with(['4', '5']);
     let is_for_success = is_success(status) && !all.iter().any(|one| is_success(&one.status));
-    own_class(all, status).or_else(|| find(all, "default").filter(|_| is_for_success))
+    let is_described = is_error || is_for_success;
+    own_class(all, status).or_else(|| find(all, "default").filter(|_| is_described))
 }
 
 /// Response that describes a status which is gone: that of the status class. For an error status

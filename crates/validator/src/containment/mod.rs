@@ -324,14 +324,14 @@ impl<'a> Containment<'a> {
         let nodes = self.solver.nodes;
         let reader = Reader::new(nodes, (narrow, wide), form);
         let (narrow, wide) = (&checkers[0], &checkers[1]);
-        let absent = self.solver.one_way().all();
+        let absent = self.solver.one_way().inside_of(sides);
         let others = match self.solver.is_described {
             true => pool::names(nodes, sides),
             false => FxHashSet::default(),
         };
         let is_refused = |value: &Json| wide.is_valid(value) == Some(false);
         let shows = |value: &Json| {
-            !has_name(value, absent)
+            !has_name(value, &absent)
                 && !has_name(value, &others)
                 && narrow.is_valid(value) == Some(true)
                 // Except for numbers, a server may read the value itself.

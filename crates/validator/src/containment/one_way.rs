@@ -95,6 +95,15 @@ impl<'a> OneWay<'a> {
             .get_or_init(|| other_direction_properties(self.nodes, self.direction))
     }
 
+    /// Names that the schemas mark at any depth.
+    pub(super) fn inside_of(&self, schemas: [&'a Value; 2]) -> FxHashSet<&'a str> {
+        let marked = schemas.map(|schema| self.marked(schema));
+        match marked {
+            [Some(one), Some(other)] => one.union(&other).copied().collect(),
+            _ => self.all().clone(),
+        }
+    }
+
     /// True for the schema of a property that messages do not contain.
     pub(super) fn is_absent(&self, schema: &Value) -> bool {
         is_of_other_direction(self.nodes, schema, self.direction.excluding_keyword())

@@ -161,8 +161,16 @@ impl<'a> Solver<'a> {
         }
         let kinds = [Kind::Number, Kind::String, Kind::Array, Kind::Object];
         kinds.into_iter().all(|kind| {
-            let is_text = self.is_text && kind == Kind::Number;
-            match is_text && text::loses_exponents(self.nodes, pos, neg) {
+            let is_lost = self.is_text
+                && match kind {
+                    Kind::Number => {
+                        text::loses_exponents(self.nodes, pos, neg)
+                            || text::loses_scalars(self.nodes, pos, neg)
+                    }
+                    Kind::String => text::loses_scalars(self.nodes, pos, neg),
+                    Kind::Array | Kind::Object => false,
+                };
+            match is_lost {
                 true => self.is_empty_of(kind, pos, &[]),
                 false => self.is_empty_of(kind, pos, neg),
             }

@@ -60,27 +60,40 @@ impl<'a> Reader<'a> {
         match (self.form, value) {
             (Form::Json, _) => Some(vec![value.clone()]),
             // A server that expects no list refuses several occurrences.
-            (Form::ExplodedText, Json::Array(items)) if items.len() > 1 => list(items),
-            (Form::ExplodedText | Form::Fields, Json::Array(items))
-                if self.wide.is_array() && !items.is_empty() =>
+            (Form::ExplodedText, Json::Array(items))
+                if items.len() > 1 && self.narrow.has_array() =>
             {
                 list(items)
             }
-            (Form::Fields, Json::Object(members)) if self.wide.is_object() => {
+            (Form::ExplodedText | Form::Fields, Json::Array(items))
+                if self.wide.is_array() && self.narrow.has_array() && !items.is_empty() =>
+            {
+                list(items)
+            }
+            (Form::Fields, Json::Object(members))
+                if self.wide.is_object() && self.narrow.has_object() =>
+            {
                 let is_described = |name: &String| self.names.contains(&**name);
                 let is_described = members.keys().all(is_described);
                 members_of(members).filter(|_| is_described)
             }
             (_, Json::Array(_) | Json::Object(_)) => None,
+            // Servers with the narrow schema read no scalars, so that they refuse the text.
+            _ if !self.narrow.has_scalar() => None,
             (_, scalar) => self.scalars(scalar),
         }
     }
 
-    /// Readings of a scalar by all servers that decode its text and do not split it: the scalar, and
-    /// a list of one item.
+    /// Readings of a scalar by all servers that decode its text and do not split it: the scalar, or
+    /// a list of one item if the wide schema allows lists.
     pub(super) fn whole(&self, value: &Json) -> Option<Vec<Json>> {
         let text = self.text(value)?;
-        Some(self.whole_text(&text))
+        let mut all = self.whole_text(&text);
+        all.retain(|reading| match reading.is_array() {
+            true => self.wide.has_array(),
+            false => self.wide.has_scalar(),
+        });
+        Some(all)
     }
 
     fn whole_text(&self, text: &str) -> Vec<Json> {
@@ -142,6 +155,13 @@ pub(super) fn loses_exponents(nodes: &[Value], narrow: &[&Value], wide: &[&Value
         schema.get("enum").or_else(|| schema.get("const")).is_some()
     };
     reads(narrow) && !narrow.iter().any(is_listed) && !wide.iter().any(|schema| reads(&[*schema]))
+}
+
+/// True if clients with all of these narrow schemas may send scalars, and servers with one of the
+/// wide schemas read each text as a list or an object.
+pub(super) fn loses_scalars(nodes: &[Value], narrow: &[&Value], wide: &[&Value]) -> bool {
+    let reads = |schemas: &[&Value]| Types::of(nodes, schemas).has_scalar();
+    reads(narrow) && !wide.iter().any(|schema| reads(&[*schema]))
 }
 
 /// Readings of a list of scalars. All items have the same types.

@@ -57,6 +57,21 @@ impl Types {
         self.0 & NUMBER != 0
     }
 
+    /// True if values can be neither arrays nor objects.
+    pub(super) fn has_scalar(self) -> bool {
+        self.0 & (OTHER | NUMBER) != 0
+    }
+
+    /// True if values can be arrays.
+    pub(super) fn has_array(self) -> bool {
+        self.0 & ARRAY != 0
+    }
+
+    /// True if values can be objects.
+    pub(super) fn has_object(self) -> bool {
+        self.0 & OBJECT != 0
+    }
+
     /// True if all values are arrays.
     pub(super) fn is_array(self) -> bool {
         self.0 == ARRAY
