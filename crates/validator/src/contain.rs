@@ -281,11 +281,7 @@ impl<'a> ContainmentCheck<'a> {
                         || allowed.iter().any(|one| self.same(one, own))
                 })
             }
-            "required" => {
-                let own = own.map(|own| self.required_narrow(narrow, own));
-                self.required(wide, value)
-                    .is_subset(&own.unwrap_or_default())
-            }
+            "required" => self.requires_all((wide, value), (narrow, own)),
             "minimum" | "exclusiveMinimum" => self.is_bounded(
                 [wide, narrow],
                 ["minimum", "exclusiveMinimum"],
@@ -535,6 +531,17 @@ impl<'a> ContainmentCheck<'a> {
         let mut all = names(self.wide, value);
         all.retain(|name| !self.omitted(schema).contains(name));
         all
+    }
+
+    /// True if the narrow schema requires each property that the wide one requires.
+    fn requires_all(
+        &self,
+        (wide, value): (&'a Value, &'a Value),
+        (narrow, own): (&'a Value, Option<&'a Value>),
+    ) -> bool {
+        let own = own.map(|own| self.required_narrow(narrow, own));
+        self.required(wide, value)
+            .is_subset(&own.unwrap_or_default())
     }
 
     fn required_narrow(&self, schema: &'a Value, value: &'a Value) -> BTreeSet<&'a str> {

@@ -219,7 +219,7 @@ fn read_only_properties_are_not_required_of_clients() {
 }
 
 #[test]
-fn read_only_property_of_another_object_changes_nothing() {
+fn read_only_name_of_another_object_changes_nothing() {
     // The root and the inner object have properties of the same name.
     let inner = json!({"type": "object", "properties": {"id": {"readOnly": true}, "name": {}}});
     let nodes = [
