@@ -74,13 +74,12 @@ pub(super) struct Shown {
     pub(super) value: Json,
     /// `None` if no such body was found.
     pub(super) body: Option<Json>,
-    /// True if the value is a part of an alternative, and no value of all alternatives that contains
-    /// it was found that shows the difference. Another alternative may accept each of them.
-    pub(super) is_accepted: bool,
 }
 
 /// Value and body that show a difference. `value` shows the difference of the innermost pair.
-/// `None` if no value at the path of the difference was found.
+/// `None` if no value at the path of the difference was found, or if the value is a part of an
+/// alternative and no value of all alternatives shows the difference: another one may accept it,
+/// possibly only because it is open.
 pub(super) fn shown(
     schemas: &mut SchemaComparison<'_>,
     outers: &[Outer],
@@ -88,18 +87,14 @@ pub(super) fn shown(
     value: &Json,
 ) -> Option<Shown> {
     let (value, outers) = at_path(schemas, outers, pair, value)?;
-    let (body, is_accepted) = match body(schemas, outers, pair.1.is_response, &value) {
-        Ok(body) => (Some(body), false),
-        Err(last) => {
-            let is_searched = schemas.can_enclose(pair.1.is_response);
-            (None, last.is_alternative() && is_searched)
+    let body = match body(schemas, outers, pair.1.is_response, &value) {
+        Ok(body) => Some(body),
+        Err(last) if last.is_alternative() && schemas.can_enclose(pair.1.is_response) => {
+            return None;
         }
+        Err(_) => None,
     };
-    Some(Shown {
-        value,
-        body,
-        is_accepted,
-    })
+    Some(Shown { value, body })
 }
 
 /// Value at the path of a difference that shows it, and the rest of the outer pairs, which lead to

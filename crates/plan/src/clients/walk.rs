@@ -593,11 +593,8 @@ impl<'j> Walk<'j> {
                 };
                 shown.push((witness, found.clone()));
                 match found {
-                    Some(found) if !found.is_accepted => {
-                        (finding.witness, body) = (Some(found.value), found.body)
-                    }
-                    // Another alternative may accept each value only because it is open.
-                    _ => finding.decision = Some(Decision::Undecided(Doubt::NoExample)),
+                    Some(found) => (finding.witness, body) = (Some(found.value), found.body),
+                    None => finding.decision = Some(Decision::Undecided(Doubt::NoExample)),
                 }
             }
             records.push(Record {
