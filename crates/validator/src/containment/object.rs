@@ -5,25 +5,12 @@ use std::collections::BTreeSet;
 use bundle::ir::Value;
 
 use super::described;
+use super::one_way::APPLIED;
 use super::question::{Fact, Kind, Leaf, Solve, Violation};
 use super::value::{admits, is_found};
 
 /// Maximum number of name patterns whose combinations are examined.
 const PATTERNS_MAX: usize = 4;
-
-/// Keywords that make `unevaluatedProperties` differ from `additionalProperties` in the same
-/// schema.
-const APPLIED: [&str; 9] = [
-    "allOf",
-    "anyOf",
-    "oneOf",
-    "not",
-    "if",
-    "then",
-    "else",
-    "$ref",
-    "dependentSchemas",
-];
 
 /// Schema of the properties that no other keyword describes.
 fn rest(schema: &Value) -> Option<&Value> {

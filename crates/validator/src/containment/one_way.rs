@@ -18,7 +18,7 @@ const SCHEMAS_MAX: usize = 512;
 /// Keywords whose schemas apply to the same value, and that always apply.
 const ALWAYS: [&str; 2] = ["$ref", "allOf"];
 /// Keywords whose schemas apply to the same value.
-const APPLIED: [&str; 9] = [
+pub(super) const APPLIED: [&str; 9] = [
     "$ref",
     "allOf",
     "anyOf",
