@@ -22,7 +22,7 @@ pub(crate) fn lines(plan: &Plan) -> Vec<String> {
 }
 
 /// Direction, old body, new body, and the start of one of the expected lines.
-type Case = (&'static str, &'static str, &'static str, &'static str);
+pub(crate) type Case = (&'static str, &'static str, &'static str, &'static str);
 
 /// A break beside a difference of level `warn`, whose keyword does not refuse the witness.
 const BESIDE_WARNINGS: &[Case] = &[
@@ -300,7 +300,7 @@ fn break_of_a_text_is_reported() {
 }
 
 #[track_caller]
-fn check(cases: &[Case]) {
+pub(crate) fn check(cases: &[Case]) {
     let mut wrong = String::new();
     for (direction, old, new, expected) in cases {
         let found = lines(&between_bodies(direction, old, new));

@@ -39,6 +39,7 @@ mod identities;
 mod inherited;
 mod inputs;
 mod issuers;
+mod left_to_others;
 mod limits;
 mod listener_senders;
 mod listener_trust;

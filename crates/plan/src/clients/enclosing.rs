@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use validator::containment::Position;
 
 use super::meaning::SchemaComparison;
-use super::schema::{Child, Role};
+use super::schema::{Child, Role, position};
 
 /// Outer pair of schemas on the path from a body to a value, and position of the next inner pair.
 #[derive(Clone, Debug)]
@@ -26,31 +26,8 @@ impl Outer {
         }
     }
 
-    /// Position of the inner pair. `None` for a schema that does not describe a part of the value,
-    /// such as `propertyNames`.
     fn position(&self) -> Option<Position<'_>> {
-        let (keyword, name) = match self.at.split_once('/') {
-            Some((keyword, name)) => (keyword, Some(name)),
-            None => (&*self.at, None),
-        };
-        match (keyword, name) {
-            ("properties", Some(name)) => Some(Position::Property(name)),
-            ("additionalProperties" | "patternProperties" | "unevaluatedProperties", _) => {
-                Some(Position::AnyProperty)
-            }
-            ("items" | "contains" | "unevaluatedItems" | "additionalItems", _) => {
-                Some(Position::Item(None))
-            }
-            ("prefixItems", _) => {
-                let index = self.step.strip_prefix('[')?.strip_suffix(']')?;
-                Some(Position::Item(Some(index.parse().ok()?)))
-            }
-            ("allOf" | "anyOf" | "oneOf" | "$ref" | "then" | "else" | "dependentSchemas", _) => {
-                Some(Position::Whole)
-            }
-            ("propertyNames", _) => Some(Position::Name),
-            _ => None,
-        }
+        position(&self.at, &self.step)
     }
 
     /// True if the inner pair is one of several alternatives.
@@ -133,32 +110,4 @@ fn body<'o>(
         let found = schemas.enclose(outer.pair, is_response, position, &inner);
         found.ok_or(outer)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn positions_follow_the_keyword() {
-        let position = |at: &str, step: &str| {
-            let outer = Outer {
-                pair: (0, 0),
-                at: at.to_owned(),
-                step: step.to_owned(),
-            };
-            outer.position().map(|position| format!("{position:?}"))
-        };
-        for (at, step, expected) in [
-            ("properties/a/b", ".a/b", Some("Property(\"a/b\")")),
-            ("patternProperties/^x", ".*", Some("AnyProperty")),
-            ("items", "[]", Some("Item(None)")),
-            ("prefixItems", "[2]", Some("Item(Some(2))")),
-            ("oneOf", "", Some("Whole")),
-            ("propertyNames", ".*", Some("Name")),
-            ("not", "", None),
-        ] {
-            assert_eq!(position(at, step).as_deref(), expected, "{at}");
-        }
-    }
 }

@@ -6,9 +6,11 @@ use bundle::ir::Value;
 use model::contract::joint::Joint;
 use serde_json::Value as Json;
 use validator::Direction;
-use validator::containment::{Containment, Doubt, Explained, Form, Position, Reason};
+use validator::containment::{
+    Containment, Doubt, Explained, Form, OutsideProperties, Position, Reason,
+};
 
-use super::schema::{Child, Finding, Local, Part, Role};
+use super::schema::{Child, Finding, Local, Part, Role, position};
 use crate::change::Decision;
 use vocab::checks::{self, Level};
 
@@ -156,12 +158,11 @@ impl<'j> SchemaComparison<'j> {
         }
         let children = local.children.iter().filter(|child| !child.role.is_opaque);
         let children: Vec<Child> = children.cloned().collect();
-        let inner = children.iter().map(|child| self.sides(child.pair, role));
-        let inner: Vec<(&Value, &Value)> = inner.collect();
         let of = index(role);
+        let inner = self.self_contained(sides.0, role, &children, |sides| sides);
         if self.single[of].is_contained(sides, &inner) {
-            let reversed: Vec<(&Value, &Value)> =
-                inner.iter().map(|(one, other)| (*other, *one)).collect();
+            let reversed =
+                self.self_contained(sides.1, role, &children, |(one, other)| (other, one));
             if self.single[of].is_contained((sides.1, sides.0), &reversed) {
                 // Both schemas accept the same values, so no difference of a keyword breaks
                 // clients.
@@ -177,6 +178,36 @@ impl<'j> SchemaComparison<'j> {
         match local.findings.iter().any(is_break) {
             true => self.decide(sides, role, local),
             false => self.find_hidden(pair, role, local, &children),
+        }
+    }
+
+    /// Inner pairs that show all of their breaks themselves, with the sides in the order of
+    /// `order`. `outer`: the narrow schema that contains them.
+    fn self_contained(
+        &self,
+        outer: &'j Value,
+        role: Role,
+        children: &[Child],
+        order: impl Fn((&'j Value, &'j Value)) -> (&'j Value, &'j Value),
+    ) -> Vec<(&'j Value, &'j Value)> {
+        let pairs = children.iter().map(|child| {
+            let pair = order(self.sides(child.pair, role));
+            (pair, self.outside(outer, role, (child, pair)))
+        });
+        let pairs = pairs.filter(|(_, outside)| outside.is_empty());
+        pairs.map(|(pair, _)| pair).collect()
+    }
+
+    /// Properties that an inner pair leaves to other schemas of `outer`.
+    fn outside(
+        &self,
+        outer: &'j Value,
+        role: Role,
+        (child, pair): (&Child, (&'j Value, &'j Value)),
+    ) -> OutsideProperties<'j> {
+        match position(&child.at, &child.step) {
+            Some(position) => self.single[index(role)].outside_properties(outer, position, pair),
+            None => OutsideProperties::default(),
         }
     }
 
@@ -221,9 +252,13 @@ impl<'j> SchemaComparison<'j> {
     /// value, reports that the pair is undecided, unless these explain a break.
     fn find_hidden(&mut self, pair: (u32, u32), role: Role, local: &mut Local, children: &[Child]) {
         let sides = self.sides(pair, role);
-        let explained = self.explained(role, local, children);
+        let explained = self.explained(sides.0, role, local, children);
         let nullable = [pair.0, pair.1].map(|node| self.joint.node(node).get("nullable"));
-        let may_hide = may_hide(local) || nullable[0] != nullable[1];
+        let is_left = children.iter().any(|child| {
+            let pair = self.sides(child.pair, role);
+            !self.outside(sides.0, role, (child, pair)).is_empty()
+        });
+        let may_hide = may_hide(local) || is_left || nullable[0] != nullable[1];
         if !explained.is_empty() && !may_hide {
             return;
         }
@@ -273,6 +308,7 @@ impl<'j> SchemaComparison<'j> {
     /// and inner pairs that were not proved to break no client.
     fn explained<'e>(
         &mut self,
+        outer: &'j Value,
         role: Role,
         local: &Local,
         children: &'e [Child],
@@ -292,7 +328,9 @@ impl<'j> SchemaComparison<'j> {
             match keyword {
                 "properties" => explained.properties.push(name),
                 "allOf" | "anyOf" | "oneOf" | "$ref" | "then" | "else" | "dependentSchemas" => {
-                    explained.pairs.push(self.sides(child.pair, role));
+                    let pair = self.sides(child.pair, role);
+                    let outside = self.outside(outer, role, (child, pair));
+                    explained.pairs.push((pair, outside));
                 }
                 keyword => {
                     explained.is_inside = true;

@@ -266,6 +266,7 @@ fn change(record: Record, api: &str, gateway: &ir::Gateway, within: Within) -> C
         finding,
         path,
         operations,
+        operation,
         messages,
         schema_path: _,
         parts: _,
@@ -286,9 +287,10 @@ fn change(record: Record, api: &str, gateway: &ir::Gateway, within: Within) -> C
         finding.old,
         finding.new,
     );
-    let first = operations.first().and_then(|key| routed(gateway, api, key));
-    if let Some(first) = first {
-        change = change.of(first);
+    let operation = operation.as_ref().or(operations.first());
+    let operation = operation.and_then(|key| routed(gateway, api, key));
+    if let Some(operation) = operation {
+        change = change.of(operation);
         change.operations = operations.into_iter().collect();
     }
     let direction = checks::of(finding.id).map_or("none", |check| check.direction);

@@ -30,6 +30,8 @@ pub(super) struct Record {
     pub(super) path: String,
     /// Keys of the operations whose messages contain the value.
     pub(super) operations: BTreeSet<String>,
+    /// Key of the operation with the message of `path` and `body`. `None` for a webhook.
+    pub(super) operation: Option<String>,
     /// Numbers of the messages that contain the value.
     pub(super) messages: BTreeSet<usize>,
     /// Path to the schema of the value, from a part of a message.
@@ -227,6 +229,7 @@ impl<'j> Walk<'j> {
             finding,
             path: within.to_owned(),
             operations: owner.map(str::to_owned).into_iter().collect(),
+            operation: owner.map(str::to_owned),
             messages: BTreeSet::from([message]),
             schema_path: SchemaPath::default(),
             parts: BTreeSet::new(),
@@ -257,6 +260,7 @@ impl<'j> Walk<'j> {
                 finding,
                 path,
                 operations: compared.key.map(str::to_owned).into_iter().collect(),
+                operation: compared.key.map(str::to_owned),
                 messages: BTreeSet::from([message]),
                 parts: BTreeSet::from([own]),
                 schema_path: compared.schema_path(part),
@@ -575,6 +579,7 @@ impl<'j> Walk<'j> {
         let messages: BTreeSet<usize> = messages.collect();
         let source = self.messages[shortest.message].as_ref();
         let is_plain = source.is_some_and(|message| message.is_plain);
+        let operation = source.and_then(|message| message.operation.clone());
         let (nodes, role) = (self.pairs[pair].0, self.pairs[pair].1.role);
         // Findings of a pair can have the same witness.
         let mut shown: Vec<(Json, Option<Shown>)> = Vec::new();
@@ -602,6 +607,7 @@ impl<'j> Walk<'j> {
                 finding,
                 path: shortest.path.clone(),
                 operations: operations.clone(),
+                operation: operation.clone(),
                 messages: messages.clone(),
                 schema_path: schema_path.clone(),
                 parts: parts.clone(),
@@ -638,6 +644,10 @@ impl Record {
             self.path = other.path;
             self.schema_path = other.schema_path;
             self.is_plain = other.is_plain;
+            self.operation = other.operation;
+            // The value and the body are those of this path.
+            self.finding = other.finding;
+            self.body = other.body;
         }
     }
 }

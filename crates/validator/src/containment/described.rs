@@ -18,12 +18,12 @@ use super::value::{admits, is_found};
 /// Maximum number of schemas that are read for one description.
 const SCHEMAS_MAX: usize = 256;
 
-/// Description of one property by schemas that a value need not match.
+/// Description of one property by schemas that a value may match.
 #[derive(Default)]
-struct Description<'a> {
-    is_named: bool,
+pub(super) struct Description<'a> {
+    pub(super) is_named: bool,
     /// Schemas of the property.
-    schemas: Vec<&'a Value>,
+    pub(super) schemas: Vec<&'a Value>,
 }
 
 /// True if a schema outside of the leaf's own schemas describes a property.
@@ -96,36 +96,61 @@ pub(super) fn is_named<'a>(solver: &dyn Solve<'a>, schema: &'a Value, name: &str
 
 /// Description of a property by a schema and by the schemas that it applies to the same value.
 fn describe<'a>(solver: &dyn Solve<'a>, schema: &'a Value, name: &str) -> Description<'a> {
-    let mut found = Description::default();
+    let (all, is_cut) = flattened(solver, [schema], SCHEMAS_MAX);
+    let mut found = Description::of(solver, &all, name);
+    if is_cut {
+        found.is_named = true;
+        found.schemas.push(schema);
+    }
+    found
+}
+
+/// At most `max` schemas: these, and those that they apply to the same value. True if there are
+/// more.
+pub(super) fn flattened<'a>(
+    solver: &dyn Solve<'a>,
+    schemas: impl IntoIterator<Item = &'a Value>,
+    max: usize,
+) -> (Vec<&'a Value>, bool) {
+    let mut all = Vec::new();
     let mut seen: FxHashSet<*const Value> = FxHashSet::default();
-    let mut waiting = vec![schema];
+    let mut waiting: Vec<&'a Value> = schemas.into_iter().collect();
     while let Some(schema) = waiting.pop() {
         let schema = solver.at(schema);
         if !seen.insert(std::ptr::from_ref(schema)) {
             continue;
         }
-        if seen.len() > SCHEMAS_MAX {
-            found.is_named = true;
-            found.schemas.push(schema);
-            break;
+        if all.len() == max {
+            return (all, true);
         }
+        all.push(schema);
         for (key, value) in schema.entries() {
-            let argument = solver.at(value);
             match &**key {
-                "allOf" | "anyOf" | "oneOf" => waiting.extend(argument.items()),
+                "allOf" | "anyOf" | "oneOf" => waiting.extend(solver.at(value).items()),
                 "$ref" | "not" | "if" | "then" | "else" => waiting.push(value),
                 "dependentSchemas" => {
-                    waiting.extend(argument.entries().iter().map(|(_, schema)| schema));
-                    found.is_named |= argument.get(name).is_some();
+                    let all = solver.at(value).entries().iter();
+                    waiting.extend(all.map(|(_, schema)| schema));
                 }
-                key => found.keyword(solver, (key, argument), name),
+                _ => {}
             }
         }
     }
-    found
+    (all, false)
 }
 
 impl<'a> Description<'a> {
+    /// Description by these schemas themselves ([`flattened`]).
+    pub(super) fn of(solver: &dyn Solve<'a>, schemas: &[&'a Value], name: &str) -> Self {
+        let mut found = Self::default();
+        for schema in schemas {
+            for (key, value) in schema.entries() {
+                found.keyword(solver, (key, solver.at(value)), name);
+            }
+        }
+        found
+    }
+
     /// Adds what one keyword states about a property.
     fn keyword(&mut self, solver: &dyn Solve<'a>, (key, value): (&str, &'a Value), name: &str) {
         match key {
@@ -139,6 +164,7 @@ impl<'a> Description<'a> {
                 self.schemas
                     .extend((*value != Value::Bool(false)).then_some(value));
             }
+            "dependentSchemas" => self.is_named |= value.get(name).is_some(),
             "required" => self.is_named |= has_text(solver, value, name),
             "dependentRequired" => self.is_named |= is_dependent(solver, value, name),
             "propertyNames" => self.is_named |= names(solver, value, name),

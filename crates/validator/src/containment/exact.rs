@@ -8,6 +8,7 @@ use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 use serde_json::Value as Json;
 
+use super::OutsideProperties;
 use super::validators::Checker;
 use crate::steps::Schema;
 
@@ -205,9 +206,10 @@ pub struct Explained<'e, 'a> {
     pub properties: Vec<&'e str>,
     /// True if the schema of any item or property may refuse values.
     pub is_inside: bool,
-    /// Pairs of a narrow and a wide schema that apply to the same value. A value that shows the
-    /// difference of such a pair is not a witness.
-    pub pairs: Vec<(&'a Value, &'a Value)>,
+    /// Pairs of a narrow and a wide schema that apply to the same value, and the properties that
+    /// the pair leaves to others. A value that shows the difference of such a pair without these
+    /// properties is not a witness.
+    pub pairs: Vec<((&'a Value, &'a Value), OutsideProperties<'a>)>,
 }
 
 impl Explained<'_, '_> {

@@ -25,6 +25,7 @@ mod object;
 mod one_way;
 #[cfg(test)]
 mod one_way_brute;
+mod outside;
 mod pool;
 mod question;
 mod solve;
@@ -40,6 +41,7 @@ pub use doubt::Doubt;
 pub use enclose::Position;
 use exact::Witnesses;
 pub use exact::{Explained, Form, Reason};
+pub use outside::OutsideProperties;
 use rustc_hash::FxHashSet;
 use serde_json::Value as Json;
 
@@ -187,6 +189,19 @@ impl<'a> Containment<'a> {
             self.solver.known_objects = objects;
         }
         is_contained
+    }
+
+    /// Properties that an inner pair (narrow, wide) leaves to other schemas of the narrow schema
+    /// `outer`. If there are any, the pair alone does not show what breaks, and `outer` must be
+    /// proved without the pair.
+    #[must_use]
+    pub fn outside_properties(
+        &self,
+        outer: &'a Value,
+        position: Position<'_>,
+        pair: (&'a Value, &'a Value),
+    ) -> OutsideProperties<'a> {
+        outside::find(&self.solver, outer, position, pair)
     }
 
     /// Returns the smallest value found that the narrow schema accepts and the wide one refuses.

@@ -70,17 +70,16 @@ impl<'a> Containment<'a> {
             !shown.is_empty() && explained.pairs.is_empty()
         };
         self.each_shown(values, (narrow, wide), form, (further, is_last));
-        let pairs = explained
-            .pairs
-            .iter()
-            .flat_map(|(one, other)| [*one, *other]);
+        let pairs = explained.pairs.iter();
+        let pairs = pairs.flat_map(|((one, other), _)| [*one, *other]);
         let pairs: Vec<(&'a Value, u64)> = pairs
             .map(|schema| (schema, self.solver.id(schema)))
             .collect();
         let checkers = self.validators.compiled(&pairs, self.patterns)?;
         let is_of_pair = |value: &Json| {
-            let mut pairs = checkers.chunks_exact(2);
-            pairs.any(|pair| {
+            let mut pairs = explained.pairs.iter().zip(checkers.chunks_exact(2));
+            pairs.any(|((_, outside), pair)| {
+                let value = &outside.removed_from(value);
                 pair[0].is_valid(value) != Some(false) && pair[1].is_valid(value) != Some(true)
             })
         };

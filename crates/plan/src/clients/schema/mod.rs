@@ -10,6 +10,7 @@ mod lifecycle;
 mod merged;
 mod object;
 mod others;
+mod position;
 mod types;
 mod values;
 mod view;
@@ -20,6 +21,7 @@ use model::contract::joint::Joint;
 use serde_json::Value as Json;
 
 use crate::change::Decision;
+pub(super) use position::position;
 use vocab::checks::{self, Level};
 
 /// Part of a message that a schema describes.
