@@ -130,3 +130,38 @@ fn wider_use_of_a_component_has_another_fingerprint() {
     };
     assert_ne!(fingerprint(&one), fingerprint(&two));
 }
+
+#[test]
+fn line_names_the_operation_of_its_body() {
+    let document = |length: u32| {
+        let code = "{$ref: '#/components/schemas/Code'}";
+        let post = |id: &str, schema: &str| {
+            format!(
+                "{{post: {{operationId: {id}, requestBody: {{content: {{application/json: {{schema: {schema}}}}}}}, responses: {{}}}}}}"
+            )
+        };
+        let outer = format!("{{type: object, properties: {{code: {code}}}}}");
+        let (first, last) = (post("first", &outer), post("last", code));
+        format!(
+            "openapi: 3.1.0
+info: {{title: t, version: \"1\"}}
+paths:
+  /first: {first}
+  /last: {last}
+components: {{schemas: {{Code: {{type: object, properties: {{word: {{type: string, maxLength: {length}}}}}}}}}}}
+"
+        )
+    };
+    let side = |length| side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document(length))]);
+    let plan = compare(Some(&side(9)), &side(5)).expect("both sides build");
+    let change = plan.changes.iter().find(|one| one.class.name() == "break");
+    let change = change.expect("a break");
+    assert_eq!(change.operations, ["a/first", "a/last"]);
+    let message = change.message.as_ref().expect("a message");
+    let named = change.operation.as_ref().map(|one| &*one.key);
+    let body = message.body.as_ref().map(ToString::to_string);
+    assert_eq!(
+        (named, body.as_deref(), &*message.path),
+        (Some("a/last"), Some("{\"word\":\"000000\"}"), "body.word")
+    );
+}

@@ -249,3 +249,20 @@ fn exponents_of_integers_are_no_proof() {
         assert!(!found.iter().any(is_wrong), "{old} -> {new}: {found:#?}");
     }
 }
+
+#[test]
+fn changed_constant_is_a_removed_value() {
+    for place in ["query", "header", "cookie"] {
+        for (old, verdict) in [
+            ("a;b", "undecided"),
+            ("a%20b", "undecided"),
+            ("ab", "refuted"),
+        ] {
+            let expected = format!("request-parameter-enum-value-removed error {verdict}");
+            let old = format!("{{type: string, const: '{old}'}}");
+            let found = lines(&between(&at(place), &old, "{type: string, const: c}"));
+            let mut starts = found.iter().map(|line| line.starts_with(&expected));
+            assert!(starts.any(|starts| starts), "{place} {old} {found:?}");
+        }
+    }
+}

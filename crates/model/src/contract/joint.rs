@@ -11,7 +11,7 @@ use super::refine::{classes, sets_of};
 use vocab::gateway::FINGERPRINT_DIGITS;
 
 /// Maximum number of nodes that one JSON value shows. Larger values end in a digest.
-const NODES_MAX: usize = 512;
+const NODES_MAX: usize = 64;
 
 /// Key of a digest that stands for a schema in a JSON value.
 const SHORTENED: &str = "$recursive";
@@ -119,7 +119,7 @@ impl Joint {
     }
 
     /// Returns a value as JSON, with the schemas inside. A schema that contains itself, and each
-    /// schema after the first 512, is written as `{"$recursive": DIGEST}`. [`Self::shortened`]
+    /// schema after the first 64, is written as `{"$recursive": DIGEST}`. [`Self::shortened`]
     /// returns these schemas.
     #[must_use]
     pub fn json(&self, value: &Value) -> serde_json::Value {

@@ -42,6 +42,22 @@ pub(super) struct SchemaComparison<'j> {
     hidden_searches: [u32; 2],
 }
 
+/// Inner pair of a pair that is being compared.
+struct Inner<'c, 'j> {
+    child: &'c Child,
+    /// Narrow and wide schema.
+    sides: (&'j Value, &'j Value),
+    /// Properties that the inner pair leaves to other schemas of the outer one.
+    outside: OutsideProperties<'j>,
+}
+
+/// Inner pairs that show all of their breaks themselves. A proof of the outer pair may assume that
+/// they are contained.
+fn assumed<'j>(inner: &[Inner<'_, 'j>]) -> Vec<(&'j Value, &'j Value)> {
+    let shown = inner.iter().filter(|one| one.outside.is_empty());
+    shown.map(|one| one.sides).collect()
+}
+
 /// Index of the comparisons for values of a role: values in requests, values in responses, and the
 /// same for values that are sent as text.
 fn index(role: Role) -> usize {
@@ -159,11 +175,10 @@ impl<'j> SchemaComparison<'j> {
         let children = local.children.iter().filter(|child| !child.role.is_opaque);
         let children: Vec<Child> = children.cloned().collect();
         let of = index(role);
-        let inner = self.self_contained(sides.0, role, &children, |sides| sides);
-        if self.single[of].is_contained(sides, &inner) {
-            let reversed =
-                self.self_contained(sides.1, role, &children, |(one, other)| (other, one));
-            if self.single[of].is_contained((sides.1, sides.0), &reversed) {
+        let inner = self.inner(sides.0, role, &children, |sides| sides);
+        if self.single[of].is_contained(sides, &assumed(&inner)) {
+            let reversed = self.inner(sides.1, role, &children, |(one, other)| (other, one));
+            if self.single[of].is_contained((sides.1, sides.0), &assumed(&reversed)) {
                 // Both schemas accept the same values, so no difference of a keyword breaks
                 // clients.
                 local.findings.retain(|one| {
@@ -177,38 +192,34 @@ impl<'j> SchemaComparison<'j> {
         }
         match local.findings.iter().any(is_break) {
             true => self.decide(sides, role, local),
-            false => self.find_hidden(pair, role, local, &children),
+            false => self.find_hidden(pair, role, local, &inner),
         }
     }
 
-    /// Inner pairs that show all of their breaks themselves, with the sides in the order of
-    /// `order`. `outer`: the narrow schema that contains them.
-    fn self_contained(
-        &self,
+    /// Inner pairs, with the sides in the order of `order`. `outer`: the narrow schema that contains
+    /// them.
+    fn inner<'c>(
+        &mut self,
         outer: &'j Value,
         role: Role,
-        children: &[Child],
+        children: &'c [Child],
         order: impl Fn((&'j Value, &'j Value)) -> (&'j Value, &'j Value),
-    ) -> Vec<(&'j Value, &'j Value)> {
-        let pairs = children.iter().map(|child| {
-            let pair = order(self.sides(child.pair, role));
-            (pair, self.outside(outer, role, (child, pair)))
+    ) -> Vec<Inner<'c, 'j>> {
+        let inner = children.iter().map(|child| {
+            let sides = order(self.sides(child.pair, role));
+            let outside = match position(&child.at, &child.step) {
+                Some(position) => {
+                    self.single[index(role)].outside_properties(outer, position, sides)
+                }
+                None => OutsideProperties::default(),
+            };
+            Inner {
+                child,
+                sides,
+                outside,
+            }
         });
-        let pairs = pairs.filter(|(_, outside)| outside.is_empty());
-        pairs.map(|(pair, _)| pair).collect()
-    }
-
-    /// Properties that an inner pair leaves to other schemas of `outer`.
-    fn outside(
-        &self,
-        outer: &'j Value,
-        role: Role,
-        (child, pair): (&Child, (&'j Value, &'j Value)),
-    ) -> OutsideProperties<'j> {
-        match position(&child.at, &child.step) {
-            Some(position) => self.single[index(role)].outside_properties(outer, position, pair),
-            None => OutsideProperties::default(),
-        }
+        inner.collect()
     }
 
     /// True if the wide schema accepts the text of every value of the narrow schema.
@@ -250,14 +261,17 @@ impl<'j> SchemaComparison<'j> {
     /// Reports a break that no difference of level `error` shows: a value that the wide schema
     /// refuses for a cause other than differences of level `warn` and inner pairs. Without such a
     /// value, reports that the pair is undecided, unless these explain a break.
-    fn find_hidden(&mut self, pair: (u32, u32), role: Role, local: &mut Local, children: &[Child]) {
+    fn find_hidden(
+        &mut self,
+        pair: (u32, u32),
+        role: Role,
+        local: &mut Local,
+        inner: &[Inner<'_, 'j>],
+    ) {
         let sides = self.sides(pair, role);
-        let explained = self.explained(sides.0, role, local, children);
+        let explained = self.explained(local, inner);
         let nullable = [pair.0, pair.1].map(|node| self.joint.node(node).get("nullable"));
-        let is_left = children.iter().any(|child| {
-            let pair = self.sides(child.pair, role);
-            !self.outside(sides.0, role, (child, pair)).is_empty()
-        });
+        let is_left = inner.iter().any(|one| !one.outside.is_empty());
         let may_hide = may_hide(local) || is_left || nullable[0] != nullable[1];
         if !explained.is_empty() && !may_hide {
             return;
@@ -284,7 +298,7 @@ impl<'j> SchemaComparison<'j> {
             None if role.is_text && !local.findings.iter().any(is_combining) => return,
             // No keyword differs in its effect, or the check of the discriminator reports it.
             None if !has_cause(local)
-                && !changes_presence(self.joint, pair, role, children)
+                && !changes_presence(self.joint, pair, role, inner)
                 && !may_break =>
             {
                 return;
@@ -306,20 +320,19 @@ impl<'j> SchemaComparison<'j> {
 
     /// Causes for which values may be refused: differences of level `warn` that refuse more values,
     /// and inner pairs that were not proved to break no client.
-    fn explained<'e>(
-        &mut self,
-        outer: &'j Value,
-        role: Role,
-        local: &Local,
-        children: &'e [Child],
-    ) -> Explained<'e, 'j> {
+    fn explained<'e>(&mut self, local: &Local, inner: &'e [Inner<'_, 'j>]) -> Explained<'e, 'j> {
         let narrower = local.findings.iter();
         let narrower = narrower.filter(|one| is_checked(one) && is_narrower(one));
         let mut explained = Explained {
             reasons: narrower.map(reason).collect(),
             ..Explained::default()
         };
-        for child in children {
+        for Inner {
+            child,
+            sides,
+            outside,
+        } in inner
+        {
             // Messages do not contain the value of an absent property.
             if child.role.is_absent || self.is_harmless(child.pair, child.role) {
                 continue;
@@ -328,9 +341,7 @@ impl<'j> SchemaComparison<'j> {
             match keyword {
                 "properties" => explained.properties.push(name),
                 "allOf" | "anyOf" | "oneOf" | "$ref" | "then" | "else" | "dependentSchemas" => {
-                    let pair = self.sides(child.pair, role);
-                    let outside = self.outside(outer, role, (child, pair));
-                    explained.pairs.push((pair, outside));
+                    explained.pairs.push((*sides, outside.clone()));
                 }
                 keyword => {
                     explained.is_inside = true;
@@ -395,14 +406,15 @@ fn has_cause(local: &Local) -> bool {
 
 /// True if only one side of a pair excludes a property from messages of this direction (`readOnly`,
 /// `writeOnly`). Another schema of the same value may require the property.
-fn changes_presence(joint: &Joint, pair: (u32, u32), role: Role, children: &[Child]) -> bool {
+fn changes_presence(joint: &Joint, pair: (u32, u32), role: Role, inner: &[Inner<'_, '_>]) -> bool {
     let key = ["readOnly", "writeOnly"][usize::from(role.is_response)];
     let entries = |node: u32| {
         let all = joint.node(node).get("properties");
         all.map_or(&[][..], |all| joint.at(all).entries())
     };
     let is_marked = |schema: &Value| joint.at(schema).get(key) == Some(&Value::Bool(true));
-    let same_value = children.iter().filter(|child| child.step.is_empty());
+    let children = inner.iter().map(|one| one.child);
+    let same_value = children.filter(|child| child.step.is_empty());
     let pairs = same_value.map(|child| child.pair).chain([pair]);
     let mut pairs = pairs.filter(|_| role.part == Part::Body);
     pairs.any(|(old, new)| {

@@ -4,6 +4,7 @@
 use bundle::ir::Value;
 use serde_json::{Map, Value as Json};
 
+use super::SEARCH_STEPS;
 use crate::samples::Search;
 
 /// Maximum number of items of a generated list.
@@ -52,14 +53,17 @@ pub(super) fn small(position: Position<'_>, inner: &Json) -> Vec<Json> {
 }
 
 /// Sample values of the outer schema, in each of which `inner` is at this position. Smallest first.
+/// `left`: remaining steps of all searches.
 pub(super) fn samples(
     (nodes, outer): (&[Value], &Value),
     position: Position<'_>,
     inner: &Json,
-    steps: u32,
+    left: &mut u32,
 ) -> Vec<Json> {
+    let steps = SEARCH_STEPS.min(*left);
     let search = Search::new(steps);
     let mut samples = search.values(Some((nodes, outer)), None);
+    *left -= steps - search.steps_left();
     samples.sort_by_cached_key(|value| {
         let text = value.to_string();
         (text.len(), text)

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::enclose::{self, Position};
 use super::exact::Form;
 use super::validators::Checker;
-use super::{Containment, SEARCH_STEPS, smallest_first, violations};
+use super::{Containment, smallest_first, violations};
 
 impl<'a> Containment<'a> {
     /// Returns a value that shows the difference of an outer pair and of an inner pair that applies
@@ -33,11 +33,12 @@ impl<'a> Containment<'a> {
         };
         let found = first(self, enclose::small(position, value));
         let found = found.or_else(|| {
-            let values = enclose::samples((nodes, outer.0), position, value, SEARCH_STEPS);
+            let values =
+                enclose::samples((nodes, outer.0), position, value, &mut self.search_steps);
             first(self, values)
         });
         found.or_else(|| {
-            let left = &mut self.violation_steps;
+            let left = &mut self.violations;
             let mut values = violations::values(nodes, outer, &[inner.0], left);
             let inside = (outer.0, inner.1);
             values.extend(violations::values(nodes, inside, &[inner.0], left));

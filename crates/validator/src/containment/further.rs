@@ -30,7 +30,9 @@ pub(crate) fn values(
     let wide = wide.with_nodes(&mut moved);
     let mut all = nodes.to_vec();
     all.extend(others.iter().map(|node| node.with_nodes(&mut moved)));
-    let mut values = violations::values(&all, (narrow, &wide), &[], left);
+    let mut work = violations::Left::of_steps(*left);
+    let mut values = violations::values(&all, (narrow, &wide), &[], &mut work);
+    *left = work.in_steps();
     values.extend(pool::values(&all, [narrow, &wide]));
     smallest_first(values)
 }

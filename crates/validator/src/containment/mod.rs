@@ -58,6 +58,8 @@ use crate::steps;
 const STEPS_MAX: u32 = 4_000;
 /// Maximum number of steps of the search for sample values of one pair.
 const SEARCH_STEPS: u32 = 6_000;
+/// The same for all pairs.
+const ALL_SEARCH_STEPS: u32 = 1_000_000;
 /// Maximum number of sample values of one pair that are checked.
 const VALUES_MAX: usize = 2_000;
 /// Maximum number of sample values of one pair that are checked after the first witness.
@@ -68,8 +70,6 @@ const FURTHER_PER_REASON: usize = 32;
 const ENCLOSED_MAX: u32 = 256;
 /// Maximum cost of all checks of sample values. Checks of this cost take about four seconds.
 const COSTS_MAX: u64 = 200_000_000;
-/// Maximum number of steps of all searches for values that violate a schema in several properties.
-const VIOLATION_STEPS_MAX: u32 = 400_000;
 
 /// Relation of a narrow and a wide schema.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,14 +93,17 @@ pub struct Containment<'a> {
     solver: Solver<'a>,
     /// Remaining steps for all further proofs.
     left: u32,
-    /// Remaining number of searches for values.
+    /// Remaining number of searches for values, and remaining steps of all of them.
     searches: u32,
+    search_steps: u32,
+    /// Remaining number of schemas in [`Self::outside_properties`].
+    outside_schemas: usize,
     /// Remaining number of outer schemas in [`Self::enclose`].
     enclosed: u32,
     /// Remaining cost of the checks of sample values ([`steps::costs`]).
     costs: u64,
-    /// Remaining steps of all searches in [`violations::values`].
-    violation_steps: u32,
+    /// Remaining work of all searches in [`violations::values`].
+    violations: violations::Left,
     validators: Validators<'a>,
     /// Handling of patterns in checks of sample values.
     patterns: Patterns,
@@ -123,9 +126,11 @@ impl<'a> Containment<'a> {
             solver: Solver::new(nodes, class, direction),
             left: steps,
             searches,
+            search_steps: ALL_SEARCH_STEPS,
+            outside_schemas: outside::ALL_SCHEMAS_MAX,
             enclosed: ENCLOSED_MAX,
             costs: COSTS_MAX,
-            violation_steps: VIOLATION_STEPS_MAX,
+            violations: violations::Left::ALL,
             validators: Validators::new(nodes, direction),
             patterns: Patterns::Enforced,
             is_cut: false,
@@ -196,12 +201,13 @@ impl<'a> Containment<'a> {
     /// proved without the pair.
     #[must_use]
     pub fn outside_properties(
-        &self,
+        &mut self,
         outer: &'a Value,
         position: Position<'_>,
         pair: (&'a Value, &'a Value),
     ) -> OutsideProperties<'a> {
-        outside::find(&self.solver, outer, position, pair)
+        let left = &mut self.outside_schemas;
+        outside::find(&self.solver, (outer, position), pair, left)
     }
 
     /// Returns the smallest value found that the narrow schema accepts and the wide one refuses.
@@ -245,7 +251,7 @@ impl<'a> Containment<'a> {
         let is_last = |value: Json, wide: &Checker<'_, '_>| found.add(value, wide);
         self.each_shown(values, (narrow, wide), form, (further, is_last));
         if found.first.is_none() {
-            let left = &mut self.violation_steps;
+            let left = &mut self.violations;
             let values = violations::values(self.solver.nodes, (narrow, wide), &[], left);
             let is_last = |value: Json, wide: &Checker<'_, '_>| found.add(value, wide);
             let values = smallest_first(values);
@@ -262,8 +268,10 @@ impl<'a> Containment<'a> {
         };
         self.searches = searches;
         let nodes = self.solver.nodes;
-        let search = Search::new(SEARCH_STEPS);
+        let steps = SEARCH_STEPS.min(self.search_steps);
+        let search = Search::new(steps);
         let mut values = search.values(Some((nodes, narrow)), Some((nodes, wide)));
+        self.search_steps -= steps - search.steps_left();
         self.is_cut |= search.is_spent();
         values.extend(pool::values(nodes, [narrow, wide]));
         if form != Form::Json {
@@ -286,7 +294,7 @@ impl<'a> Containment<'a> {
         let small = self.shown(enclose::small(position, inner), sides, Form::Json);
         small.or_else(|| {
             let outer = (self.solver.nodes, narrow);
-            let values = enclose::samples(outer, position, inner, SEARCH_STEPS);
+            let values = enclose::samples(outer, position, inner, &mut self.search_steps);
             self.shown(values, sides, Form::Json)
         })
     }

@@ -16,6 +16,8 @@ use super::question::Solve;
 
 /// Maximum number of schemas that are read for one pair.
 const SCHEMAS_MAX: usize = 4_096;
+/// Maximum number of schemas that are read for all pairs.
+pub(super) const ALL_SCHEMAS_MAX: usize = 400_000;
 /// Maximum depth inside the value.
 const DEPTH_MAX: usize = 16;
 
@@ -52,13 +54,15 @@ struct Schemas<'a> {
 }
 
 /// Finds the properties. `outer`: the narrow schema that contains the inner pair at a position.
+/// `left`: remaining number of schemas that are read for all pairs.
 pub(super) fn find<'a>(
     solver: &dyn Solve<'a>,
-    outer: &'a Value,
-    position: Position<'_>,
+    (outer, position): (&'a Value, Position<'_>),
     (narrow, wide): (&'a Value, &'a Value),
+    left: &mut usize,
 ) -> OutsideProperties<'a> {
-    let (all, is_cut) = flattened(solver, [outer], SCHEMAS_MAX);
+    let max = SCHEMAS_MAX.min(*left);
+    let (all, is_cut) = flattened(solver, [outer], max);
     let beside = match position {
         Position::Name => return OutsideProperties::default(),
         Position::Whole => vec![outer],
@@ -76,7 +80,10 @@ pub(super) fn find<'a>(
         narrow: vec![narrow],
         wide: vec![wide],
     };
-    inside(solver, schemas, (0, &mut { SCHEMAS_MAX }))
+    let mut own_left = max;
+    let found = inside(solver, schemas, (0, &mut own_left));
+    *left -= max - own_left;
+    found
 }
 
 fn inside<'a>(

@@ -21,7 +21,7 @@ impl<'a> Containment<'a> {
         let first = self.samples((narrow, wide), form)?;
         let found = self.first_unexplained(first, (narrow, wide), form, explained);
         found.or_else(|| {
-            let left = &mut self.violation_steps;
+            let left = &mut self.violations;
             let values = violations::values(self.solver.nodes, (narrow, wide), &[], left);
             let values = super::smallest_first(values);
             self.first_unexplained(values, (narrow, wide), form, explained)

@@ -3,6 +3,7 @@
 //! no single schema requires.
 
 use std::cell::Cell;
+use std::slice;
 
 use bundle::ir::Value;
 
@@ -13,13 +14,16 @@ use serde_json::Value as Json;
 
 /// Maximum number of combinations of violations for one schema.
 const COMBINATIONS_MAX: usize = 32;
-/// Maximum number of schemas of one combination. Longer ones are left out: nested alternatives
+/// Maximum size of one combination ([`size`]). Larger ones are left out: nested alternatives
 /// multiply it.
-const SCHEMAS_MAX: usize = 64;
+const SIZE_MAX: u32 = 512;
 /// Maximum nesting of the schemas that are read.
 const DEPTH_MAX: u32 = 6;
-/// Maximum number of schemas that are read for the combinations of one schema.
-const READ_MAX: u32 = 20_000;
+/// Maximum cost of the combinations of one schema: schemas that are read, and sizes of the
+/// combinations that are built.
+const COST_MAX: u32 = 100_000;
+/// Cost of the combinations that takes about as long as one step of a search for values.
+const COST_PER_STEP: u32 = 4;
 /// Maximum number of steps of the search for values of one combination.
 const STEPS: u32 = 3_000;
 /// Maximum number of steps for all combinations.
@@ -28,6 +32,8 @@ const ALL_STEPS: u32 = 24_000;
 const VALUES_MAX: usize = 40;
 /// Maximum number of sample values of one schema in a list.
 const ITEMS_MAX: usize = 4;
+/// Maximum number of schemas for the items of a list.
+const LISTED_MAX: usize = 16;
 /// Maximum length of a list for `minContains` and `maxContains`.
 const LENGTH_MAX: u64 = 16;
 /// Maximum number of names for `maxProperties`.
@@ -36,22 +42,53 @@ const NAMES_MAX: u64 = 64;
 /// Schemas that a value should match together, so that another schema refuses it.
 type Combination = Vec<Value>;
 
+/// Remaining work of all searches.
+pub(super) struct Left {
+    /// Steps of the searches for values.
+    steps: u32,
+    /// Cost of the combinations, as [`COST_MAX`].
+    cost: u32,
+}
+
+impl Left {
+    /// Work of all searches of one comparison. The combinations then take below 0.2 seconds.
+    pub(super) const ALL: Self = Self {
+        steps: 400_000,
+        cost: 2_000_000,
+    };
+
+    /// Work of these steps, with a cost of the combinations that takes about as long.
+    pub(super) fn of_steps(steps: u32) -> Self {
+        Self {
+            steps,
+            cost: steps.saturating_mul(COST_PER_STEP),
+        }
+    }
+
+    /// Remaining steps.
+    pub(super) fn in_steps(&self) -> u32 {
+        self.steps.min(self.cost / COST_PER_STEP)
+    }
+}
+
 /// Sample values of the narrow schema that probably violate the wide one. `more`: schemas that the
-/// values should match, too. `left`: remaining steps of all searches.
+/// values should match, too. `left`: remaining work of all searches.
 pub(super) fn values<'a>(
     nodes: &'a [Value],
     (narrow, wide): (&'a Value, &'a Value),
     more: &[&'a Value],
-    left: &mut u32,
+    left: &mut Left,
 ) -> Vec<Json> {
+    let cost = COST_MAX.min(left.cost);
     let violations = Violations {
         nodes,
-        left: Cell::new(READ_MAX),
+        left: Cell::new(cost),
     };
     let mut combinations = violations.of(wide, narrow, 0);
+    left.cost -= cost - violations.left.get();
     combinations.push(Vec::new());
     let support = violations.support(narrow);
-    let mut own_left = ALL_STEPS.min(*left);
+    let mut own_left = ALL_STEPS.min(left.steps);
     let values = combinations.iter().flat_map(|combination| {
         let all = combination.iter().chain(&support);
         let all = all.chain(more.iter().copied()).chain([narrow]);
@@ -61,23 +98,50 @@ pub(super) fn values<'a>(
         let mut values = search.values_of(all);
         let used = steps - search.steps_left();
         own_left -= used;
-        *left -= used;
+        left.steps -= used;
         values.truncate(VALUES_MAX);
         values
     });
     let mut values: Vec<Json> = values.collect();
-    values.extend(violations.lists([narrow, wide]));
+    values.extend(violations.lists([narrow, wide], &mut left.steps));
     values
 }
 
 /// Generator of combinations.
 struct Violations<'a> {
     nodes: &'a [Value],
-    /// Number of schemas that may still be read for combinations.
+    /// Remaining cost of the combinations.
     left: Cell<u32>,
 }
 
 impl<'a> Violations<'a> {
+    /// Subtracts a cost. False if less is left.
+    fn pay(&self, cost: u32) -> bool {
+        let left = self.left.get().checked_sub(cost);
+        self.left.set(left.unwrap_or(0));
+        left.is_some()
+    }
+
+    /// Combinations of one of the first and one of the second.
+    fn product(&self, one: &[Combination], other: &[Combination]) -> Vec<Combination> {
+        let sized = |all: &[Combination]| -> Vec<u32> { all.iter().map(|one| size(one)).collect() };
+        let (one_sizes, other_sizes) = (sized(one), sized(other));
+        let mut found = Vec::new();
+        for (one, own) in one.iter().zip(&one_sizes) {
+            for (other, further) in other.iter().zip(&other_sizes) {
+                let size = own + further;
+                if size > SIZE_MAX {
+                    continue;
+                }
+                if found.len() == COMBINATIONS_MAX || !self.pay(size) {
+                    return found;
+                }
+                found.push([&one[..], &other[..]].concat());
+            }
+        }
+        found
+    }
+
     fn at(&self, value: &'a Value) -> &'a Value {
         resolved(self.nodes, value)
     }
@@ -108,7 +172,7 @@ impl<'a> Violations<'a> {
 
     /// Lists of values of the schemas in `contains`, `prefixItems` and `items`. Empty without
     /// `contains` and `prefixItems`.
-    fn lists(&self, schemas: [&'a Value; 2]) -> Vec<Json> {
+    fn lists(&self, schemas: [&'a Value; 2], left: &mut u32) -> Vec<Json> {
         let keywords = |key: &'static str| {
             let schemas = schemas.into_iter();
             schemas.filter_map(move |schema| self.at(schema).get(key))
@@ -119,8 +183,12 @@ impl<'a> Violations<'a> {
             return Vec::new();
         }
         inner.extend(keywords("items"));
+        inner.truncate(LISTED_MAX);
         let items = inner.iter().flat_map(|schema| {
-            let mut values = Search::new(STEPS).values_of(vec![(self.nodes, *schema)]);
+            let steps = STEPS.min(*left);
+            let search = Search::new(steps);
+            let mut values = search.values_of(vec![(self.nodes, *schema)]);
+            *left -= steps - search.steps_left();
             values.truncate(ITEMS_MAX);
             values
         });
@@ -145,9 +213,8 @@ impl<'a> Violations<'a> {
     /// Combinations that violate a schema. `narrow`: schema of the same value in the narrow schema.
     fn of(&self, schema: &'a Value, narrow: &'a Value, depth: u32) -> Vec<Combination> {
         let mut found = Vec::new();
-        self.left.set(self.left.get().saturating_sub(1));
         match self.at(schema) {
-            _ if depth > DEPTH_MAX || self.left.get() == 0 => {}
+            _ if depth > DEPTH_MAX || !self.pay(1) => {}
             Value::Bool(false) => found.push(Vec::new()),
             schema => {
                 for (key, value) in schema.entries() {
@@ -175,7 +242,7 @@ impl<'a> Violations<'a> {
                 let members = value.items().iter();
                 let mut all = members
                     .map(of)
-                    .fold(vec![Vec::new()], |one, other| product(&one, &other));
+                    .fold(vec![Vec::new()], |one, other| self.product(&one, &other));
                 if key == "oneOf" {
                     let pairs = value.items().windows(2);
                     all.extend(pairs.map(<[Value]>::to_vec));
@@ -190,7 +257,7 @@ impl<'a> Violations<'a> {
                     one.push(edge.clone());
                     one
                 });
-                matched.chain(product(&of(edge), &other)).collect()
+                matched.chain(self.product(&of(edge), &other)).collect()
             }
             "properties" => {
                 let entries = value.entries().iter();
@@ -210,8 +277,8 @@ impl<'a> Violations<'a> {
             }
             "dependentSchemas" => {
                 let entries = value.entries().iter();
-                let all =
-                    entries.flat_map(|(name, inner)| product(&[vec![having(&[name])]], &of(inner)));
+                let all = entries
+                    .flat_map(|(name, inner)| self.product(&[vec![having(&[name])]], &of(inner)));
                 all.collect()
             }
             "items" | "contains" => {
@@ -356,15 +423,17 @@ fn child<'a>(schema: &'a Value, key: &str) -> Option<&'a Value> {
     schema.get(key)
 }
 
-/// Combinations of one of the first and one of the second.
-fn product(one: &[Combination], other: &[Combination]) -> Vec<Combination> {
-    let all = one.iter().flat_map(|one| {
-        let fitting = other
+/// Number of schemas and values in a combination.
+fn size(combination: &[Value]) -> u32 {
+    let inner = |value: &Value| match value {
+        Value::Map(entries) => entries
             .iter()
-            .filter(|other| one.len() + other.len() <= SCHEMAS_MAX);
-        fitting.map(move |other| [&one[..], &other[..]].concat())
-    });
-    all.take(COMBINATIONS_MAX).collect()
+            .map(|(_, one)| size(slice::from_ref(one)))
+            .sum(),
+        Value::List(items) | Value::Set(items) => size(items),
+        _ => 0,
+    };
+    combination.iter().map(|value| 1 + inner(value)).sum()
 }
 
 fn map(entries: Vec<(&str, Value)>) -> Value {
@@ -385,4 +454,37 @@ fn of_type(name: &str, mut entries: Vec<(&str, Value)>) -> Value {
 fn having(names: &[&str]) -> Value {
     let names = names.iter().map(|name| Value::Text((*name).into()));
     of_type("object", vec![("required", Value::Set(names.collect()))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Levels of schemas, each with `width` alternatives, of which each has a property with the
+    /// schema of the next level.
+    fn levels(count: u32, width: usize) -> Vec<Value> {
+        let level = |at: u32| {
+            let properties = map(vec![("p", Value::Node(at + 1)), ("q", Value::Node(at + 1))]);
+            let one = map(vec![("properties", properties)]);
+            map(vec![("anyOf", Value::List(vec![one; width]))])
+        };
+        let end = map(vec![("maxLength", Value::Integer(3))]);
+        (0..count).map(level).chain([end]).collect()
+    }
+
+    #[test]
+    fn nested_alternatives_take_bounded_work() {
+        for (count, width) in [(1, 2), (2, 7), (3, 7), (3, 40)] {
+            let nodes = levels(count, width);
+            let violations = Violations {
+                nodes: &nodes,
+                left: Cell::new(COST_MAX),
+            };
+            let found = violations.of(&nodes[0], &Value::Bool(true), 0);
+            let sizes: Vec<u32> = found.iter().map(|one| size(one)).collect();
+            assert!(sizes.iter().all(|size| *size <= SIZE_MAX), "{sizes:?}");
+            assert!(found.len() <= COMBINATIONS_MAX, "{count} {width}");
+            assert_eq!(found.is_empty(), count > 2, "{count} {width}: {sizes:?}");
+        }
+    }
 }
