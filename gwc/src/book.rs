@@ -125,7 +125,8 @@ const PROJECT_SETTINGS: &str = "## Levels of a project\n\n\
 `x-gateway-lint: {allow: [CHECK]}` at an operation, a path item or the root of a document sets the\n\
 level of a check to `info` there. Differences of several operations with different levels have one\n\
 line for each level. A check cannot be off, because a plan lists every difference. A proof\n\
-(`proved`) still lowers a level.\n\n\
+(`proved`) still lowers a level. Some differences of a check with the level `error` are warnings,\n\
+such as a new `maxItems`. `break_levels: {request-schema-narrowed: error}` raises them.\n\n\
 The higher of the levels of both sides applies. A pull request that lowers a level therefore does\n\
 not pass its own gate `break`; a raised level applies at once. If a side sets no level for a check,\n\
 the default counts for this side. If an operation is missing or has another key on a side, that side\n\

@@ -11,6 +11,10 @@ const UNCLASSIFIED: &str = "unclassified";
 /// have changes of any class, so the line trips every gate.
 pub(crate) const NOT_COMPARED: &str = "paths-not-compared";
 
+/// Id of the line for parts of the new version that were not compared because of errors. These parts
+/// may have changes of any class, so the line trips every gate.
+pub(crate) const LEFT_OUT: &str = "sources-not-compared";
+
 /// Id of the line for a witness that does not show its change. Another line of the plan is then
 /// wrong, so this line trips every gate.
 pub(crate) const SELF_CHECK: &str = "self-check-failed";
@@ -41,7 +45,7 @@ impl Change {
         let is_expected = self.is_retired && gate == "break";
         self.class.trips(gate) && !is_expected
             || has_summarised_trip()
-            || [UNCLASSIFIED, NOT_COMPARED, SELF_CHECK].contains(&self.id)
+            || [UNCLASSIFIED, NOT_COMPARED, LEFT_OUT, SELF_CHECK].contains(&self.id)
             || gate == model::rules::GATE && self.section == Section::Rules
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use bundle::ir;
 use vocab::checks::{self, Check, Level};
 
+use crate::change::Decision;
 use crate::clients::routed;
 use crate::{Change, Class, Side};
 
@@ -34,12 +35,25 @@ pub(super) fn apply(
         let both = [of_side(old, check, key), of_side(Some(new), check, key)];
         before.chain(both).max().unwrap_or(check.level)
     };
+    let is_set = |check: &Check| {
+        let mut rules = [old, Some(new)].into_iter().flatten();
+        rules.any(|side| {
+            let rules = side.source.as_ref().and_then(|map| map.rules.as_ref());
+            rules.is_some_and(|rules| rules.break_levels.contains_key(check.id))
+        })
+    };
     let all = std::mem::take(changes);
     let gateway = &new.lowered.gateway;
-    changes.extend(
-        all.into_iter()
-            .flat_map(|change| leveled(&level, change, gateway)),
-    );
+    changes.extend(all.into_iter().flat_map(|change| {
+        leveled(
+            &Levels {
+                of: &level,
+                is_set: &is_set,
+            },
+            change,
+            gateway,
+        )
+    }));
 }
 
 fn has_levels(side: &Side) -> bool {
@@ -54,17 +68,21 @@ fn has_levels(side: &Side) -> bool {
             .any(|operation| !operation.allowed_checks.is_empty())
 }
 
-/// Splits a difference by the levels of its operations. `level_of`: level of a check for the
-/// operation with a key, or for a difference without an operation.
-fn leveled(
-    level_of: &dyn Fn(&Check, Option<&str>) -> Level,
-    change: Change,
-    gateway: &ir::Gateway,
-) -> Vec<Change> {
+/// Levels of checks.
+struct Levels<'l> {
+    /// Level of a check for the operation with a key, or for a difference without an operation.
+    of: &'l dyn Fn(&Check, Option<&str>) -> Level,
+    /// True if a project sets the level of a check.
+    is_set: &'l dyn Fn(&Check) -> bool,
+}
+
+/// Splits a difference by the levels of its operations.
+fn leveled(levels: &Levels<'_>, change: Change, gateway: &ir::Gateway) -> Vec<Change> {
     let Some(check) = checks::of(change.id).filter(|_| change.message.is_some()) else {
         return vec![change];
     };
-    let level = |key: Option<&str>| level_of(check, key);
+    let level = |key: Option<&str>| (levels.of)(check, key);
+    let is_set = (levels.is_set)(check);
     let mut by_level: Vec<(Level, BTreeSet<String>)> = Vec::new();
     for key in &change.operations {
         let own = level(Some(key));
@@ -74,11 +92,14 @@ fn leveled(
         }
     }
     match by_level.as_slice() {
-        [] => vec![with_level(change, check, level(None))],
-        [(only, _)] => vec![with_level(change, check, *only)],
+        [] => vec![with_level(change, (check, is_set), level(None))],
+        [(only, _)] => vec![with_level(change, (check, is_set), *only)],
         _ => by_level
             .iter()
-            .map(|(level, keys)| with_level(of_operations(&change, keys, gateway), check, *level))
+            .map(|(level, keys)| {
+                let part = of_operations(&change, keys, gateway);
+                with_level(part, (check, is_set), *level)
+            })
             .collect(),
     }
 }
@@ -98,13 +119,15 @@ fn of_side(side: Option<&Side>, check: &Check, operation: Option<&str>) -> Level
 }
 
 /// Sets the level that the project sets for the check of a change. A difference can have a lower
-/// level than its check, for example because a proof shows that it is harmless. Then the level is
-/// not raised.
-fn with_level(mut change: Change, check: &Check, level: Level) -> Change {
+/// level than its check. It is raised only if it is a warning without a proof, and a project sets
+/// the level.
+fn with_level(mut change: Change, (check, is_set): (&Check, bool), level: Level) -> Change {
     let Some(message) = &mut change.message else {
         return change;
     };
-    message.level = match message.level < check.level {
+    let is_raised =
+        is_set && message.level == Level::Warn && message.decision != Some(Decision::Proved);
+    message.level = match message.level < check.level && !is_raised {
         true => level.min(message.level),
         false => level,
     };

@@ -154,6 +154,7 @@ pub fn compare_on(
         keys = meaning(old, new, &mut plan)?;
         plan.report_bugs();
     }
+    plan.report_left_out(new);
     plan.stages.end("details");
     match (old.map(|side| &side.source), &new.source) {
         (Some(Some(before)), Some(after)) => {
@@ -325,6 +326,24 @@ impl Plan {
             change
         });
         self.changes.extend(lines);
+    }
+
+    /// Adds a line if parts of the new side were left out because of errors.
+    fn report_left_out(&mut self, new: &Side) {
+        let left_out = new.source.as_ref().map(|map| &map.left_out);
+        let Some(places) = left_out.filter(|all| self.old.is_some() && !all.is_empty()) else {
+            return;
+        };
+        let mut change = Change::new(
+            Section::Security,
+            Class::Incomparable,
+            gates::LEFT_OUT,
+            "parts of the new version",
+            serde_json::Value::Null,
+            places.clone().into(),
+        );
+        change.why_none = Some("the new version has errors there");
+        self.changes.push(change);
     }
 
     /// Creates a plan for two sides, without changes.

@@ -263,3 +263,29 @@ fn allowed_check_without_effect_is_a_finding() {
     let lint = project.run(&["lint", "--format", "concise"]).with(0).out;
     assert_eq!(lint.matches(&finding).count(), 1, "{lint}");
 }
+
+#[test]
+fn warning_of_a_check_can_be_raised_to_its_own_level() {
+    let project = described();
+    let bounded = DOCUMENT.replace(
+        "get: {operationId: getOrder, ",
+        "post: {operationId: putOrder, requestBody: {content: {application/json: {schema: {type: array, items: {type: string}}}}}, responses: {}}\n    get: {operationId: getOrder, ",
+    );
+    project.write("orders.yaml", &bounded);
+    let raised = "break_levels: {request-schema-narrowed: error}\ngates: [break]";
+    project.edit("gateway.yaml", "gates: [break]", raised);
+    commit(&project, "raised");
+    project.edit(
+        "orders.yaml",
+        "items: {type: string}}",
+        "items: {type: string}, maxItems: 9}",
+    );
+    let plan = plan(&project, 1);
+    let lines = changes(&plan);
+    let expected = "error break request-schema-narrowed ";
+    assert!(
+        lines.iter().any(|line| line.starts_with(expected)),
+        "{lines:?}"
+    );
+    assert_eq!(tripped(&plan), ["break"]);
+}

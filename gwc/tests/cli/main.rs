@@ -31,6 +31,7 @@ mod invariant_settings;
 mod invariants;
 mod invisible;
 mod keygen;
+mod left_out;
 mod limits;
 mod links;
 mod lint;

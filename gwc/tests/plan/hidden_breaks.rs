@@ -22,10 +22,10 @@ pub(crate) fn lines(plan: &Plan) -> Vec<String> {
 }
 
 /// Direction, old body, new body, and the start of one of the expected lines.
-pub(crate) type Case = (&'static str, &'static str, &'static str, &'static str);
+pub(crate) type Case<'c> = (&'static str, &'c str, &'c str, &'static str);
 
 /// A break beside a difference of level `warn`, whose keyword does not refuse the witness.
-const BESIDE_WARNINGS: &[Case] = &[
+const BESIDE_WARNINGS: &[Case<'_>] = &[
     (
         "request",
         "{type: object, properties: {email: {type: string}, phone: {type: string}}}",
@@ -66,7 +66,7 @@ const BESIDE_WARNINGS: &[Case] = &[
 ];
 
 /// A break without a difference of level `error` or `warn`.
-const ALONE: &[Case] = &[
+const ALONE: &[Case<'_>] = &[
     (
         "request",
         "{type: object, properties: {tags: {type: array, items: {type: string}}}}",
@@ -132,7 +132,7 @@ const ALONE: &[Case] = &[
 ];
 
 /// A described property in an alternative, in a condition, in `propertyNames` or in `enum`.
-const DESCRIBED: &[Case] = &[
+const DESCRIBED: &[Case<'_>] = &[
     (
         "request",
         "{anyOf: [{properties: {a: {type: string}}}, {}]}",
@@ -190,7 +190,7 @@ const DESCRIBED: &[Case] = &[
 ];
 
 /// A difference of an inner schema that applies to the same value or to names.
-const WHOLE_VALUES: &[Case] = &[
+const WHOLE_VALUES: &[Case<'_>] = &[
     (
         "request",
         "{type: object, dependentSchemas: {a: {required: [b]}}}",
@@ -218,7 +218,7 @@ fn witness_is_a_value_of_the_whole_schema() {
 
 /// Place of a parameter or header field, old schema, new schema, and the start of one of the
 /// expected lines.
-const FIELDS: &[Case] = &[
+const FIELDS: &[Case<'_>] = &[
     (
         "query",
         "{type: string}",
@@ -300,7 +300,7 @@ fn break_of_a_text_is_reported() {
 }
 
 #[track_caller]
-pub(crate) fn check(cases: &[Case]) {
+pub(crate) fn check(cases: &[Case<'_>]) {
     let mut wrong = String::new();
     for (direction, old, new, expected) in cases {
         let found = lines(&between_bodies(direction, old, new));
@@ -457,4 +457,27 @@ fn operation_with_a_wider_schema_is_no_break() {
         |inner: &str| format!("{{anyOf: [{{title: t, type: object}}, {inner}, {{type: string}}]}}");
     let plan = between_operations(&[(&covered(&old), &covered(&new)), (&old, &new)]);
     assert_eq!(breaks_of(&plan), ["a/q1 refuted \"000000000\""]);
+}
+
+#[test]
+fn break_inside_a_text_is_no_proof() {
+    let text = |kind: &str| {
+        format!(
+            "{{type: object, properties: {{data: {{type: string, contentMediaType: application/json, contentSchema: {{type: object, properties: {{x: {{type: {kind}}}}}}}}}}}}}"
+        )
+    };
+    check(&[
+        (
+            "request",
+            &text("string"),
+            &text("integer"),
+            "request-property-type-changed error",
+        ),
+        (
+            "response",
+            &text("string"),
+            &text("integer"),
+            "response-property-type-changed error",
+        ),
+    ]);
 }

@@ -5,7 +5,7 @@ use crate::hidden_breaks::{Case, check, lines};
 use crate::meaning::between_bodies;
 
 /// A member newly restricts a property that another schema of the value describes.
-const BREAKS: &[Case] = &[
+const BREAKS: &[Case<'_>] = &[
     (
         "request",
         "{allOf: [{type: object, properties: {state: {type: string}}}, {properties: {note: {type: string}}}]}",

@@ -16,9 +16,14 @@ const BODY: &str = "requestBody: {required: true, content: {application/json: {s
 
 /// Plan between two versions of a request that the API sends as a webhook, or as a callback.
 fn between(is_webhook: bool, old: &str, new: &str) -> Plan {
+    let whole = |request: &str| format!("{request}, responses: {{\"200\": {{description: d}}}}");
+    between_whole(is_webhook, &whole(old), &whole(new))
+}
+
+/// Like [`between`], for requests with their responses.
+fn between_whole(is_webhook: bool, old: &str, new: &str) -> Plan {
     let document = |request: &str| {
-        let request =
-            format!("{{post: {{{request}, responses: {{\"200\": {{description: d}}}}}}}}");
+        let request = format!("{{post: {{{request}}}}}");
         let (callbacks, webhooks) = match is_webhook {
             true => (String::new(), format!("webhooks: {{sent: {request}}}\n")),
             false => (
@@ -53,7 +58,7 @@ fn what_receivers_lose_is_a_break() {
         (with(&format!(", {BODY}"), ""), "error request-body-removed"),
         (
             with("application/json:", "application/xml:"),
-            "error request-body-media-type-removed, info request-body-media-type-added",
+            "error request-body-media-type-removed, error request-body-media-type-added",
         ),
     ] {
         for is_webhook in [true, false] {
@@ -147,4 +152,56 @@ fn ids(plan: &Plan) -> String {
     let changes = plan.changes.iter();
     let all = changes.map(|change| format!("{} {}", change.level(), change.id));
     all.collect::<Vec<_>>().join(", ")
+}
+
+/// Lines of level `error` of [`ids`].
+fn errors(plan: &Plan) -> Vec<String> {
+    let ids = ids(plan);
+    let ids = ids.split(", ").filter(|line| line.starts_with("error"));
+    ids.map(str::to_owned).collect()
+}
+
+#[test]
+fn receivers_read_and_send_what_the_api_selects() {
+    let with = |response: &str, more: &str| {
+        format!(
+            "requestBody: {{content: {{application/json: {{schema: {{type: string}}}}{more}}}}}, responses: {{\"200\": {{description: d{response}}}}}"
+        )
+    };
+    let header = |required: bool| {
+        format!(", headers: {{X-Ack: {{required: {required}, schema: {{type: string}}}}}}")
+    };
+    let plain = with("", "");
+    let xml = with("", ", application/xml: {schema: {type: string}}");
+    let (needed, optional) = (with(&header(true), ""), with(&header(false), ""));
+    for is_webhook in [true, false] {
+        for (old, new, expected) in [
+            (&plain, &needed, vec!["error response-schema-narrowed"]),
+            (&optional, &needed, vec!["error response-schema-narrowed"]),
+            (&needed, &optional, vec![]),
+            (&needed, &plain, vec![]),
+            (&plain, &xml, vec!["error request-body-media-type-added"]),
+        ] {
+            let plan = between_whole(is_webhook, old, new);
+            assert_eq!(errors(&plan), expected, "{is_webhook} {old} {new}");
+        }
+    }
+}
+
+#[test]
+fn clients_send_the_callbacks_of_callbacks() {
+    let inner = |schema: &str| {
+        format!(
+            "callbacks: {{back: {{'{{$request.body#/url}}': {{post: {{requestBody: {{content: {{application/json: {{schema: {schema}}}}}}}, responses: {{\"200\": {{description: d}}}}}}}}}}}}, responses: {{\"200\": {{description: d}}}}"
+        )
+    };
+    let (wide, narrow) = (inner("{type: string}"), inner("{type: string, enum: [a]}"));
+    for is_webhook in [true, false] {
+        let of = |old: &str, new: &str| errors(&between_whole(is_webhook, old, new)).len();
+        assert_eq!(
+            (of(&wide, &narrow), of(&narrow, &wide)),
+            (1, 0),
+            "{is_webhook}"
+        );
+    }
 }

@@ -56,7 +56,7 @@ pub(super) fn sent<'a>(
     let root = parts.resolver.root();
     for (name, item) in parts.entries(parts.field(root, "webhooks")) {
         for (method, called) in methods(parts, item) {
-            let key = format!("{WEBHOOK}{name} {}", method.0);
+            let key = format!("{WEBHOOK}{} {}", owner(name), method.0);
             all.push(key, (item, called), item)?;
         }
     }
@@ -71,6 +71,14 @@ pub fn owner(key: &str) -> Cow<'_, str> {
         true => key.replace(CALLBACK, " %63allback ").into(),
         false => key.into(),
     }
+}
+
+/// True if the API sends the request with this key: a webhook, or a callback of an operation. Clients
+/// send the requests of the callbacks inside these, and so on by turns.
+#[must_use]
+pub fn is_sent_by_api(key: &str) -> bool {
+    let depth = key.matches(CALLBACK).count();
+    depth.is_multiple_of(2) == key.starts_with(WEBHOOK)
 }
 
 /// Splits the key of a callback behind its owner. Returns the owner and `callback NAME METHOD
@@ -112,7 +120,8 @@ impl<'a> Collected<'_, '_, 'a> {
                     continue;
                 }
                 for (method, called) in methods(self.parts, item) {
-                    let key = format!("{key}{CALLBACK}{name} {} {expression}", method.0);
+                    let rest = format!("{name} {} {expression}", method.0);
+                    let key = format!("{key}{CALLBACK}{}", owner(&rest));
                     self.push(key, (item, called), callbacks)?;
                 }
             }

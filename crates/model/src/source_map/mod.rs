@@ -59,6 +59,10 @@ pub struct SourceMap {
     /// True for a single document, which has no release rules. Never stored.
     #[serde(skip)]
     pub is_document: bool,
+    /// Places and messages of the errors because of which parts of the sources are missing. Never
+    /// stored.
+    #[serde(skip)]
+    pub left_out: Vec<String>,
 }
 
 /// Prose of a document outside its operations. Contains the first 120 characters of each text, and

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use bundle::ir::{self, ParameterPlace, Value};
 use model::contract::joint::Joint;
+use model::contract::outgoing::is_sent_by_api;
 use serde_json::Value as Json;
 use validator::containment::Doubt;
 
+use super::encoding;
 use super::meaning;
 use super::operations::OperationPair;
 use super::outgoing_checks;
@@ -67,13 +69,14 @@ pub(super) fn of_operation(
     messages.parts
 }
 
-/// Compares the old and the new version of a webhook or callback: a request that the API sends.
+/// Compares the old and the new version of a webhook or callback: a request that the API sends, or
+/// that clients send to a callback inside such a request.
 pub(super) fn of_outgoing(
     joint: &Joint,
     old: &ir::ContractOperation,
     new: &ir::ContractOperation,
 ) -> Parts {
-    let mut messages = Messages::new(joint, false, true);
+    let mut messages = Messages::new(joint, false, is_sent_by_api(&new.key));
     let paths = PathParameters::new((&old.parameters, &new.parameters), None);
     messages.all((old, new), &paths);
     messages.parts
@@ -227,7 +230,11 @@ impl<'j> Messages<'j> {
     fn parameters(&mut self, old: &[ir::Parameter], new: &[ir::Parameter]) {
         let mut others: BTreeMap<_, (Option<&ir::Parameter>, Option<&ir::Parameter>)> =
             BTreeMap::new();
-        let key = |one: &ir::Parameter| (one.place, one.name.clone());
+        // An operation has at most one `querystring`. Its name has no effect on requests.
+        let key = |one: &ir::Parameter| match one.place {
+            ParameterPlace::Querystring => (one.place, String::new()),
+            place => (place, one.name.clone()),
+        };
         let is_other = |one: &&ir::Parameter| one.place != ParameterPlace::Path;
         for one in old.iter().filter(is_other) {
             others.entry(key(one)).or_default().0.get_or_insert(one);
@@ -235,8 +242,10 @@ impl<'j> Messages<'j> {
         for one in new.iter().filter(is_other) {
             others.entry(key(one)).or_default().1.get_or_insert(one);
         }
+        self.query(old, new);
         for ((place, name), pair) in others {
-            let path = format!("{} {name}", place.name());
+            let named = pair.1.or(pair.0).map_or(&*name, |one| &*one.name);
+            let path = format!("{} {named}", place.name());
             self.part.clone_from(&path);
             match pair {
                 (Some(was), Some(is)) => self.parameter(&path, was, is),
@@ -256,6 +265,27 @@ impl<'j> Messages<'j> {
                 (None, None) => {}
             }
         }
+    }
+
+    /// Compares how the parameters describe the query: one by one, or as a whole (`querystring`).
+    fn query(&mut self, old: &[ir::Parameter], new: &[ir::Parameter]) {
+        let has = |all: &[ir::Parameter], place| all.iter().any(|one| one.place == place);
+        let of = |all: &[ir::Parameter]| {
+            let places = [ParameterPlace::Query, ParameterPlace::Querystring];
+            places.into_iter().find(|place| has(all, *place))
+        };
+        let (Some(was), Some(is)) = (of(old), of(new)) else {
+            return;
+        };
+        if was == is {
+            return;
+        }
+        let of_new = |one: &&ir::Parameter| one.place == is;
+        let whole = new.iter().find(of_new).map_or("", |one| &*one.name);
+        let path = format!("{} {whole}", is.name());
+        self.part.clone_from(&path);
+        let values = (was.name().into(), is.name().into());
+        self.push("request-serialization-changed", &path, "in", values);
     }
 
     fn parameter(&mut self, path: &str, old: &ir::Parameter, new: &ir::Parameter) {
@@ -333,7 +363,9 @@ impl<'j> Messages<'j> {
         for key in KEYS.into_iter().filter(|key| !without.contains(key)) {
             let same = match (old.get(key), new.get(key)) {
                 (None, None) => true,
-                (was, is) if key == "encoding" => self.same_encodings((old, was), (new, is)),
+                (was, is) if key == "encoding" => {
+                    encoding::is_same(self.joint, &self.part, (old, was), (new, is))
+                }
                 (Some(old), Some(new)) => self.joint.same(old, new),
                 _ => false,
             };
@@ -356,36 +388,17 @@ impl<'j> Messages<'j> {
         }
     }
 
-    /// True if the encodings of the properties that both sides have are equal. A property that only
-    /// one side has is reported with its schema.
-    fn same_encodings(
-        &self,
-        (old, was): (&Value, Option<&Value>),
-        (new, is): (&Value, Option<&Value>),
-    ) -> bool {
-        let all = |of: Option<&Value>| -> Vec<(Box<str>, Value)> {
-            let entries = of.map(|of| self.joint.at(of).entries());
-            entries.unwrap_or_default().to_vec()
-        };
-        let has = |media: &Value, name: &str| {
-            let schema = media.get("schema").map(|schema| self.joint.at(schema));
-            let properties = schema.and_then(|schema| schema.get("properties"));
-            // A schema without `properties` allows properties of any name.
-            properties.is_none_or(|all| self.joint.at(all).get(name).is_some())
-        };
-        let (was, is) = (all(was), all(is));
-        let names = was.iter().chain(&is).map(|(name, _)| name);
-        names.into_iter().all(|name| {
-            let find = |all: &[(Box<str>, Value)]| {
-                let found = all.iter().find(|(own, _)| own == name);
-                found.map(|(_, value)| value.clone())
-            };
-            match (find(&was), find(&is)) {
-                (Some(was), Some(is)) => self.joint.same(&was, &is),
-                (None, None) => true,
-                _ => !(has(old, name) && has(new, name)),
-            }
-        })
+    fn of_new(&self, value: &Value) -> Value {
+        self.joint.of_new(value)
+    }
+
+    /// Media types of a body, with their definitions. `of`: definition in the table of both sides.
+    fn contents(&self, all: &ir::Set<ir::MediaType>, of: impl Fn(&Self, &Value) -> Value) -> Json {
+        let all = all.iter().map(|one| {
+            let definition = self.joint.json(&of(self, &one.definition));
+            (one.name.clone(), definition)
+        });
+        Json::Object(all.collect())
     }
 
     fn json(&self, value: Option<&Value>) -> Json {
@@ -437,10 +450,11 @@ impl<'j> Messages<'j> {
                     true => "request-body-added-required",
                     false => "request-body-added-optional",
                 };
-                return self.push(id, "body", "", (Json::Null, names(&new.media_types)));
+                let new = self.contents(&new.media_types, Self::of_new);
+                return self.push(id, "body", "", (Json::Null, new));
             }
             (Some(old), None) => {
-                let old = names(&old.media_types);
+                let old = self.contents(&old.media_types, |_, old| old.clone());
                 return self.push("request-body-removed", "body", "", (old, Json::Null));
             }
             (Some(old), Some(new)) => (old, new),
@@ -609,6 +623,10 @@ impl<'j> Messages<'j> {
                 (None, Some(is)) => {
                     let new = self.joint.json(&self.joint.of_new(&is.definition));
                     self.push("response-header-added", &path, "", (Json::Null, new));
+                    if self.is_outgoing && is.required {
+                        let values = (false.into(), true.into());
+                        self.push("response-schema-narrowed", &path, "required", values);
+                    }
                 }
                 (Some(was), None) => {
                     let id = match was.required {
@@ -668,8 +686,4 @@ fn own_class<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Respon
 fn find<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
     let mut all = all.iter();
     all.find(|one| one.status.eq_ignore_ascii_case(status))
-}
-
-fn names(all: &ir::Set<ir::MediaType>) -> Json {
-    all.iter().map(|one| one.name.clone()).collect()
 }

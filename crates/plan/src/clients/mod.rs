@@ -6,6 +6,7 @@
 //! compares schemas. [`walk`] follows pairs of schemas and counts a shared schema once.
 
 mod enclosing;
+mod encoding;
 mod labels;
 mod meaning;
 mod messages;

@@ -1,7 +1,9 @@
 //! Checks of requests that an API sends: callbacks and webhooks.
 //!
 //! Clients receive these requests. What a client loses is a break, as it is in a response: a
-//! required parameter, the body, one of its media types. What is new or required now is no break.
+//! required parameter, the body, one of its media types. So is what a client must newly read or
+//! send: a further media type of the body, and a required header field of the response. Other
+//! additions are no break.
 
 use vocab::checks::{Check, Level};
 
@@ -26,6 +28,13 @@ pub(super) fn level(check: &Check) -> Level {
         "request-body-removed"
         | "request-body-media-type-removed"
         | "request-serialization-changed" => check.level,
+        // Receivers must send a required header field in their response.
+        "response-schema-narrowed" => Level::Error,
+        "response-header-became-optional"
+        | "required-response-header-removed"
+        | "optional-response-header-removed" => Level::Info,
+        // The API selects the media type.
+        "request-body-media-type-added" => Level::Error,
         _ if check.direction == "request" => check.level.min(Level::Warn),
         _ => check.level,
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bundle::ir::{self, ParameterPlace, Segment, Template, Value};
 use model::contract::joint::Joint;
+use percent_encoding::percent_decode_str;
 use validator::containment;
 
 /// Content of a path at one position.
@@ -126,6 +127,12 @@ fn slots(templates: &[Arc<Template>; 2], parameters: [&[ir::Parameter]; 2]) -> S
             (Some(segment), Some(Segment::Literal(text) | Segment::Folded(text))) => {
                 all.extend(bound(0, segment, text));
             }
+            // The values of one segment are no values of the other one.
+            (Some(was), Some(is)) if literals(was) != literals(is) => {
+                let gone = names(was).into_iter();
+                all.extend(gone.map(|name| [index(0, &name), None]));
+                all.extend(names(is).into_iter().map(|name| [None, index(1, &name)]));
+            }
             (was, is) => {
                 let (was, is) = (was.map(names), is.map(names));
                 let (was, is) = (was.unwrap_or_default(), is.unwrap_or_default());
@@ -145,6 +152,18 @@ fn slots(templates: &[Arc<Template>; 2], parameters: [&[ir::Parameter]; 2]) -> S
     all
 }
 
+/// Literals before, between and after the parameters of a segment.
+fn literals(segment: &Segment) -> Vec<&str> {
+    match segment {
+        Segment::Literal(text) | Segment::Folded(text) => vec![text],
+        Segment::Parameter(_) => vec!["", ""],
+        Segment::Pattern(pattern) => {
+            let rest = pattern.rest.iter().map(|(_, text)| &**text);
+            [&*pattern.head].into_iter().chain(rest).collect()
+        }
+    }
+}
+
 /// True if a segment is a literal that requests may contain in several letter cases.
 fn has_letter_cases(segment: &Segment) -> bool {
     let Segment::Folded(text) = segment else {
@@ -156,8 +175,11 @@ fn has_letter_cases(segment: &Segment) -> bool {
 /// True if a path parameter may have a text as its value. `None` if this is uncertain.
 pub(super) fn admits(joint: &Joint, definition: &Value, text: &str) -> Option<bool> {
     let schema = definition.get("schema")?;
-    // The text may be a list or an object.
-    if text.contains([',', '=', ';', '.']) {
+    let text = &*percent_decode_str(text).decode_utf8().ok()?;
+    // The text may be a list, an object or a number.
+    if text.contains([',', '=', ';', '.', '%'])
+        || text.parse::<i64>().is_err() && text.parse::<f64>().is_ok()
+    {
         return None;
     }
     let mut readings = vec![Value::Text(text.into())];

@@ -4,9 +4,10 @@
 use bundle::ir::Value;
 use serde_json::{Map, Value as Json};
 
-use super::SEARCH_STEPS;
 use crate::samples::Search;
 
+/// Maximum number of steps of the search for sample values of one pair.
+pub(super) const SEARCH_STEPS: u32 = 6_000;
 /// Maximum number of items of a generated list.
 const ITEMS_MAX: usize = 4;
 /// Maximum number of sample values of the outer schema.

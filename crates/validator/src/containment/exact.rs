@@ -8,7 +8,7 @@ use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 use serde_json::Value as Json;
 
-use super::OutsideProperties;
+use super::outside::OutsideProperties;
 use super::validators::Checker;
 use crate::steps::Schema;
 

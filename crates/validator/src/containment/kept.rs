@@ -7,8 +7,9 @@ use super::question::Solve;
 
 /// Keywords whose effect other keywords of the same schema do not change, or only those in the
 /// second list.
-const KEYWORDS: [(&str, &[&str]); 14] = [
+const KEYWORDS: [(&str, &[&str]); 15] = [
     ("anyOf", &[]),
+    ("contentSchema", &["contentMediaType", "contentEncoding"]),
     ("contains", &["minContains", "maxContains"]),
     ("dependencies", &[]),
     ("dependentRequired", &[]),

@@ -56,9 +56,7 @@ use crate::steps;
 
 /// Maximum number of steps of one proof.
 const STEPS_MAX: u32 = 4_000;
-/// Maximum number of steps of the search for sample values of one pair.
-const SEARCH_STEPS: u32 = 6_000;
-/// The same for all pairs.
+/// Maximum number of steps of all searches for sample values.
 const ALL_SEARCH_STEPS: u32 = 1_000_000;
 /// Maximum number of sample values of one pair that are checked.
 const VALUES_MAX: usize = 2_000;
@@ -268,7 +266,7 @@ impl<'a> Containment<'a> {
         };
         self.searches = searches;
         let nodes = self.solver.nodes;
-        let steps = SEARCH_STEPS.min(self.search_steps);
+        let steps = enclose::SEARCH_STEPS.min(self.search_steps);
         let search = Search::new(steps);
         let mut values = search.values(Some((nodes, narrow)), Some((nodes, wide)));
         self.search_steps -= steps - search.steps_left();

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bundle::ir::Value;
 use serde_json::Value as Json;
 
-use super::Position;
 use super::described::{Description, flattened};
+use super::enclose::Position;
 use super::question::Solve;
 
 /// Maximum number of schemas that are read for one pair.

@@ -447,6 +447,8 @@ impl<'a> Solver<'a> {
             }
             "enum" | "const" | "$ref" | "$dynamicRef" | "x-limits" | "dependencies"
             | "additionalItems" => mismatches.push(Part::default()),
+            // The value inside the string is not examined.
+            "contentSchema" if kind == Kind::String => mismatches.push(Part::default()),
             "required" if kind == Kind::Object => {
                 let names = self.at(value).items().iter();
                 let names = names.filter_map(|name| match name {

@@ -250,6 +250,7 @@ impl<'a> Violations<'a> {
                 all
             }
             "not" => vec![vec![edge.clone()]],
+            "discriminator" => self.selected(value, (narrow, depth)),
             "if" => {
                 let then = schema.get("then").map(of).unwrap_or_default();
                 let other = schema.get("else").map(of).unwrap_or_default();
@@ -300,6 +301,34 @@ impl<'a> Violations<'a> {
                 .map(|one| vec![one])
                 .collect(),
         }
+    }
+
+    /// Combinations with a value of the discriminator whose schema they violate.
+    fn selected(
+        &self,
+        discriminator: &'a Value,
+        (narrow, depth): (&'a Value, u32),
+    ) -> Vec<Combination> {
+        let property = discriminator.get("propertyName").map(|name| self.at(name));
+        let mapping = discriminator.get("mapping").map(|all| self.at(all));
+        let (Some(Value::Text(property)), Some(mapping)) = (property, mapping) else {
+            return Vec::new();
+        };
+        let all = mapping.entries().iter().flat_map(|(value, target)| {
+            let constant = map(vec![("const", Value::Text(value.clone()))]);
+            let mut entries = having(&[property]).entries().to_vec();
+            entries.push((
+                "properties".into(),
+                Value::Map(vec![(property.clone(), constant)]),
+            ));
+            entries.sort_by(|one, other| one.0.cmp(&other.0));
+            let violated = match target {
+                Value::Node(_) => self.of(target, narrow, depth + 1),
+                _ => Vec::new(),
+            };
+            self.product(&[vec![Value::Map(entries)]], &violated)
+        });
+        all.take(COMBINATIONS_MAX).collect()
     }
 
     /// Combinations with a property whose value violates a schema.

@@ -460,8 +460,12 @@ fn read(
     )
     .map_err(|unknown| Failure::usage(format!("{version}: {unknown}")))?;
     let compiled = say::comparable(compiled, purpose, &shown, &version)?;
-    notes.extend(left_out(&compiled, &shown, &version));
+    let left_out = left_out(&compiled, &shown);
+    notes.extend(not_compared(&left_out, &version));
     let mut side = side_of(compiled)?;
+    if let Some(map) = &mut side.source {
+        map.left_out = left_out;
+    }
     if let (Some(_), Some(map)) = (&document, &mut side.source) {
         map.rules = None;
         map.is_document = true;
@@ -478,35 +482,37 @@ fn read(
     })
 }
 
-/// Describes the faulty parts of a version that the comparison leaves out. `None` if nothing is
-/// left out.
-fn left_out(compiled: &Compiled, folder: &str, version: &str) -> Option<String> {
-    if compiled.skipped.is_empty() {
+/// Places and messages of the errors of a version because of which the comparison leaves parts of it
+/// out.
+fn left_out(compiled: &Compiled, folder: &str) -> Vec<String> {
+    let sources = &compiled.files.sources;
+    let skipped = compiled.skipped.iter().map(|finding| {
+        let place = sources.position(finding.span);
+        let path = sources.file(finding.span.file).path();
+        let text = format!(
+            "{folder}{path}:{}:{} ({})",
+            place.line, place.column, finding.message
+        );
+        diag::text::printable(&text)
+    });
+    skipped.collect()
+}
+
+/// Describes the parts of a version that are left out. `None` if nothing is left out.
+fn not_compared(left_out: &[String], version: &str) -> Option<String> {
+    if left_out.is_empty() {
         return None;
     }
-    let sources = &compiled.files.sources;
-    let named: Vec<String> = compiled
-        .skipped
-        .iter()
-        .take(NAMED_MAX)
-        .map(|finding| {
-            let place = sources.position(finding.span);
-            let path = sources.file(finding.span.file).path();
-            format!(
-                "{folder}{path}:{}:{} ({})",
-                place.line, place.column, finding.message
-            )
-        })
-        .collect();
-    let more = match compiled.skipped.len().saturating_sub(NAMED_MAX) {
+    let named = &left_out[..left_out.len().min(NAMED_MAX)];
+    let more = match left_out.len() - named.len() {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let text = format!(
+    let version = diag::text::printable(version);
+    Some(format!(
         "not compared, because {version}, has errors there: {}{more}",
         named.join("; ")
-    );
-    Some(diag::text::printable(&text))
+    ))
 }
 
 /// Reads a bundle from the store or from a file, with its source artifact if there is one.

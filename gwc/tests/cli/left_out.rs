@@ -1,0 +1,28 @@
+//! Tests of parts of a new version that are not compared because of errors.
+
+use crate::project::Project;
+
+#[test]
+fn errors_of_the_new_version_fail_every_gate() {
+    let document = |more: &str| {
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths:\n  /a:\n    get:\n      parameters: [{{name: a, in: query, schema: {{type: string}}}}{more}]\n      responses: {{'200': {{description: d}}}}\n"
+        )
+    };
+    let gone = document(", {$ref: '#/components/parameters/Gone'}");
+    let project = Project::bare();
+    project.write("one.yaml", document(""));
+    project.write("two.yaml", &gone);
+    for gate in ["break", "weaken", "any"] {
+        let ended = project.run(&["diff", "one.yaml", "two.yaml", "--fail-on", gate]);
+        ended.with(1).contains("two.yaml:6:").lacks("No changes");
+    }
+    let ended = project.run(&["diff", "one.yaml", "two.yaml", "--format", "json"]);
+    let plan = ended.with(0).json("plan/v1");
+    let changes = plan["changes"].as_array().expect("a list").iter();
+    let ids: Vec<&serde_json::Value> = changes.map(|change| &change["id"]).collect();
+    assert_eq!(ids, ["sources-not-compared"]);
+    // Errors of the old version alone are named, and fail nothing.
+    let ended = project.run(&["diff", "two.yaml", "one.yaml", "--fail-on", "break"]);
+    ended.with(0);
+}

@@ -1,0 +1,76 @@
+//! Tests of breaks that only the discriminator of `oneOf` shows.
+
+use plan::{Plan, compare};
+
+use crate::hidden_breaks::lines;
+use crate::side;
+
+const GATEWAY: &str = "version: 1
+name: shop
+apis: {a: {path: api.yaml}}
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
+defaults: {upstream: u, security: upstream}
+";
+
+/// Plan between two versions of a body with `oneOf: [Cat, Dog]`: discriminator, Cat, Dog.
+fn between(is_response: bool, old: [&str; 3], new: [&str; 3]) -> Plan {
+    let document = |[discriminator, cat, dog]: [&str; 3]| {
+        let all = "oneOf: [{$ref: '#/components/schemas/Cat'}, {$ref: '#/components/schemas/Dog'}]";
+        let schema = format!("{{{all}{discriminator}}}");
+        let content = format!("content: {{application/json: {{schema: {schema}}}}}");
+        let (request, response) = match is_response {
+            true => (String::new(), format!(", {content}")),
+            false => (format!("requestBody: {{{content}}}, "), String::new()),
+        };
+        format!(
+            "openapi: 3.1.0
+info: {{title: t, version: \"1\"}}
+paths:
+  /x: {{post: {{operationId: x, {request}responses: {{\"200\": {{description: d{response}}}}}}}}}
+components: {{schemas: {{Cat: {cat}, Dog: {dog}}}}}
+"
+        )
+    };
+    let side = |parts| side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document(parts))]);
+    compare(Some(&side(old)), &side(new)).expect("both sides build")
+}
+
+#[test]
+fn discriminator_of_another_schema_is_a_break() {
+    let mapped = |cat: &str, dog: &str| {
+        format!(
+            ", discriminator: {{propertyName: t, mapping: {{cat: '#/components/schemas/{cat}', dog: '#/components/schemas/{dog}'}}}}"
+        )
+    };
+    let (straight, crossed) = (mapped("Cat", "Dog"), mapped("Dog", "Cat"));
+    let plain = ", discriminator: {propertyName: t}";
+    let with = |required: &str, kind: &str| {
+        format!(
+            "{{type: object, required: [{required}], properties: {{t: {{type: string}}, m: {{type: {kind}}}}}}}"
+        )
+    };
+    let (number, text) = (with("t, m", "integer"), with("t, m", "string"));
+    let (few, many) = (with("t", "string"), with("t, m", "string"));
+    for is_response in [false, true] {
+        for (old, new) in [
+            (
+                [&*straight, &*number, &*text],
+                [&*crossed, &*number, &*text],
+            ),
+            ([plain, &*few, &*many], [plain, &*many, &*few]),
+            (["", &*number, &*text], [plain, &*number, &*text]),
+        ] {
+            let (old, new) = match is_response {
+                false => (old, new),
+                true => (new, old),
+            };
+            let expected = match is_response {
+                false => "request-schema-narrowed error refuted {\"",
+                true => "response-schema-widened error refuted {\"",
+            };
+            let found = lines(&between(is_response, old, new));
+            let mut starts = found.iter().map(|line| line.starts_with(expected));
+            assert!(starts.any(|starts| starts), "{old:?} {new:?} {found:#?}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Query parameters that the other side describes as a whole (`querystring`), and path parameters
+//! beside literal text.
+
+use plan::{Plan, compare};
+
+use crate::side;
+
+const GATEWAY: &str = "version: 1
+name: shop
+apis: {a: {path: api.yaml}}
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
+defaults: {upstream: u, security: upstream}
+";
+
+fn between(version: &str, old: &str, new: &str) -> Plan {
+    let document = |paths: &str| {
+        format!("openapi: {version}\ninfo: {{title: t, version: \"1\"}}\npaths: {{{paths}}}\n")
+    };
+    let side = |paths: &str| side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document(paths))]);
+    compare(Some(&side(old)), &side(new)).expect("both sides build")
+}
+
+/// Ids of the lines of level `error`.
+fn errors(plan: &Plan) -> Vec<&str> {
+    let changes = plan.changes.iter();
+    let changes = changes.filter(|one| one.message.is_some() && one.level() == "error");
+    changes.map(|one| one.id).collect()
+}
+
+#[test]
+fn query_described_as_a_whole_is_a_break() {
+    let of = |parameters: &str| {
+        format!("/x: {{get: {{operationId: x, parameters: [{parameters}], responses: {{}}}}}}")
+    };
+    let one = of("{name: a, in: query, schema: {type: string}}");
+    let whole = |name: &str, kind: &str| {
+        of(&format!(
+            "{{name: {name}, in: querystring, content: {{application/x-www-form-urlencoded: {{schema: {{type: object, properties: {{a: {{type: {kind}}}}}}}}}}}}}"
+        ))
+    };
+    let (text, number) = (whole("v", "string"), whole("v", "integer"));
+    let found = |old: &str, new: &str| {
+        let plan = between("3.2.0", old, new);
+        errors(&plan).join(",")
+    };
+    assert_eq!(found(&one, &number), "request-serialization-changed");
+    assert_eq!(found(&text, &one), "request-serialization-changed");
+    // The name of the parameter has no effect on requests.
+    assert_eq!(found(&text, &whole("w", "string")), "");
+    assert_ne!(found(&text, &whole("w", "integer")), "");
+}
+
+#[test]
+fn parameter_beside_other_text_is_another_parameter() {
+    let of = |path: &str, parameters: &[(&str, &str)]| {
+        let all = parameters.iter().map(|(name, schema)| {
+            format!("{{name: {name}, in: path, required: true, schema: {{{schema}}}}}")
+        });
+        let all: Vec<String> = all.collect();
+        format!(
+            "'{path}': {{get: {{operationId: t, parameters: [{}], responses: {{}}}}}}",
+            all.join(", ")
+        )
+    };
+    let number = "type: integer";
+    let suffixed = of("/u/{a}.json", &[("a", number)]);
+    let plain = of("/u/{x}", &[("x", number)]);
+    for (old, new) in [
+        (&suffixed, &plain),
+        (&of("/u/v{a}", &[("a", number)]), &plain),
+        (&of("/u/{a}-{b}", &[("a", number), ("b", number)]), &plain),
+    ] {
+        let plan = between("3.1.0", old, new);
+        assert!(!errors(&plan).is_empty(), "{old} {new}");
+    }
+    // The texts are equal.
+    let renamed = of("/u/{b}.json", &[("b", number)]);
+    let plan = between("3.1.0", &suffixed, &renamed);
+    assert_eq!(errors(&plan), [""; 0], "{:?}", plan.changes);
+}
+
+#[test]
+fn literal_is_compared_decoded() {
+    let parameter = |schema: &str| {
+        format!(
+            "'/u/{{x}}': {{get: {{operationId: t, parameters: [{{name: x, in: path, required: true, schema: {{{schema}}}}}], responses: {{}}}}}}"
+        )
+    };
+    let literal = |text: &str| {
+        format!(
+            "'/u/{text}': {{get: {{operationId: l, parameters: [{{name: z, in: query, required: true, schema: {{type: string}}}}], responses: {{}}}}}}"
+        )
+    };
+    for (listed, text) in [("a b", "a%20b"), ("éé", "éé"), ("ab", "ab")] {
+        let old = parameter(&format!("enum: [{listed}, e]"));
+        let new = format!("{old}, {}", literal(text));
+        let plan = between("3.1.0", &old, &new);
+        assert_eq!(
+            errors(&plan),
+            ["new-required-request-parameter"],
+            "{listed}"
+        );
+        let literal = literal(text).replace(", required: true", "");
+        let plan = between("3.1.0", &literal, &parameter(&format!("enum: [{listed}]")));
+        assert_eq!(errors(&plan), [""; 0], "{listed}");
+    }
+}
