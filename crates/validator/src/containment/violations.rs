@@ -513,7 +513,7 @@ mod tests {
             let sizes: Vec<u32> = found.iter().map(|one| size(one)).collect();
             assert!(sizes.iter().all(|size| *size <= SIZE_MAX), "{sizes:?}");
             assert!(found.len() <= COMBINATIONS_MAX, "{count} {width}");
-            assert_eq!(found.is_empty(), count > 2, "{count} {width}: {sizes:?}");
+            assert!(count > 1 || !found.is_empty(), "{count} {width}");
         }
     }
 }
