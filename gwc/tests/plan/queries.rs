@@ -1,16 +1,10 @@
-//! Query parameters that the other side describes as a whole (`querystring`), and path parameters
-//! beside literal text.
+//! Query parameters that the other side describes as a whole (`querystring`), path parameters beside
+//! literal text, and the encoding of forms.
 
 use plan::{Plan, compare};
 
+use crate::meaning::GATEWAY;
 use crate::side;
-
-const GATEWAY: &str = "version: 1
-name: shop
-apis: {a: {path: api.yaml}}
-upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
-defaults: {upstream: u, security: upstream}
-";
 
 fn between(version: &str, old: &str, new: &str) -> Plan {
     let document = |paths: &str| {
@@ -103,5 +97,50 @@ fn literal_is_compared_decoded() {
         let literal = literal(text).replace(", required: true", "");
         let plan = between("3.1.0", &literal, &parameter(&format!("enum: [{listed}]")));
         assert_eq!(errors(&plan), [""; 0], "{listed}");
+    }
+}
+
+#[test]
+fn only_the_defaults_of_encoding_may_be_written_out() {
+    let of = |media: &str, schema: &str, encoding: &str| {
+        format!(
+            "/x: {{post: {{operationId: x, requestBody: {{content: {{{media}: {{schema: {{type: object, properties: {{p: {{{schema}}}}}}}{encoding}}}}}}}, responses: {{}}}}}}"
+        )
+    };
+    let (form, parts) = ("application/x-www-form-urlencoded", "multipart/form-data");
+    let (text, list, object) = (
+        "type: string",
+        "type: array, items: {type: string}",
+        "type: object, properties: {a: {type: string}}",
+    );
+    for (media, schema, old, new, is_break) in [
+        (form, text, "", "style: form, explode: true", false),
+        (parts, object, "", "contentType: application/json", false),
+        (parts, text, "", "contentType: text/plain", false),
+        // A written style replaces the media type.
+        (form, object, "", "style: form, explode: true", true),
+        (form, list, "", "style: form", true),
+        (
+            form,
+            text,
+            "contentType: application/json",
+            "contentType: application/json, style: form",
+            true,
+        ),
+        (form, text, "", "style: spaceDelimited", true),
+        (parts, text, "", "style: form", true),
+        (parts, text, "", "contentType: application/json", true),
+    ] {
+        let body = |keys: &str| match keys {
+            "" => of(media, schema, ""),
+            keys => of(media, schema, &format!(", encoding: {{p: {{{keys}}}}}")),
+        };
+        let plan = between("3.1.0", &body(old), &body(new));
+        let expected = if is_break {
+            vec!["request-serialization-changed"]
+        } else {
+            Vec::new()
+        };
+        assert_eq!(errors(&plan), expected, "{media} {schema}: {old} -> {new}");
     }
 }

@@ -3,6 +3,9 @@
 use bundle::ir::Value;
 use model::contract::joint::Joint;
 
+/// Media type of a part with a scalar value.
+const TEXT: &str = "text/plain";
+
 /// True if the encodings of the properties that both sides have are equal. A written default is
 /// equal to an absent key (OpenAPI 3.1.1, section 4.8.15). A property that only one side has is
 /// reported with its schema. `part`: name of the message's part, with the media type. `old` and
@@ -52,14 +55,15 @@ fn without_defaults(
     let is_form = encoding
         .get("style")
         .is_none_or(|style| *joint.at(style) == Value::Text("form".into()));
-    // In `multipart`, these keys replace the default, which is the media type of each part.
-    let is_urlencoded = part.contains("x-www-form-urlencoded");
+    let property = properties(joint, media).and_then(|all| all.get(name));
+    let default = property.and_then(|property| content_type(joint.at(property)));
+    // An explicit style replaces the media type of a list or an object, and every `contentType`.
+    let is_scalar = default == Some(TEXT) && encoding.get("contentType").is_none();
+    let is_plain = is_scalar && part.contains("x-www-form-urlencoded");
     let is_default = |key: &str, value: &Value| match key {
-        "style" => is_urlencoded && is_form,
-        "explode" => is_urlencoded && *value == Value::Bool(is_form),
+        "style" => is_plain && is_form,
+        "explode" => is_plain && *value == Value::Bool(is_form),
         "contentType" => {
-            let property = properties(joint, media).and_then(|all| all.get(name));
-            let default = property.and_then(|property| content_type(joint.at(property)));
             part.contains("multipart/")
                 && matches!(value, Value::Text(text) if default == Some(&**text))
         }
@@ -80,7 +84,7 @@ fn content_type(schema: &Value) -> Option<&'static str> {
     match schema.get("type")? {
         Value::Text(name) => match &**name {
             "object" => Some("application/json"),
-            "string" | "integer" | "number" | "boolean" => Some("text/plain"),
+            "string" | "integer" | "number" | "boolean" => Some(TEXT),
             _ => None,
         },
         _ => None,
