@@ -3,14 +3,8 @@
 use plan::{Plan, compare};
 
 use crate::hidden_breaks::lines;
+use crate::meaning::GATEWAY;
 use crate::side;
-
-const GATEWAY: &str = "version: 1
-name: shop
-apis: {a: {path: api.yaml}}
-upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
-defaults: {upstream: u, security: upstream}
-";
 
 /// Plan between two versions of a body with `oneOf: [Cat, Dog]`: discriminator, Cat, Dog.
 fn between(is_response: bool, old: [&str; 3], new: [&str; 3]) -> Plan {

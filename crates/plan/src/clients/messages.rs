@@ -388,14 +388,13 @@ impl<'j> Messages<'j> {
         }
     }
 
-    fn of_new(&self, value: &Value) -> Value {
-        self.joint.of_new(value)
-    }
-
-    /// Media types of a body, with their definitions. `of`: definition in the table of both sides.
-    fn contents(&self, all: &ir::Set<ir::MediaType>, of: impl Fn(&Self, &Value) -> Value) -> Json {
+    /// Media types of a body of one side, with their definitions.
+    fn contents(&self, all: &ir::Set<ir::MediaType>, is_new: bool) -> Json {
         let all = all.iter().map(|one| {
-            let definition = self.joint.json(&of(self, &one.definition));
+            let definition = match is_new {
+                true => self.joint.json(&self.joint.of_new(&one.definition)),
+                false => self.joint.json(&one.definition),
+            };
             (one.name.clone(), definition)
         });
         Json::Object(all.collect())
@@ -450,11 +449,11 @@ impl<'j> Messages<'j> {
                     true => "request-body-added-required",
                     false => "request-body-added-optional",
                 };
-                let new = self.contents(&new.media_types, Self::of_new);
+                let new = self.contents(&new.media_types, true);
                 return self.push(id, "body", "", (Json::Null, new));
             }
             (Some(old), None) => {
-                let old = self.contents(&old.media_types, |_, old| old.clone());
+                let old = self.contents(&old.media_types, false);
                 return self.push("request-body-removed", "body", "", (old, Json::Null));
             }
             (Some(old), Some(new)) => (old, new),
