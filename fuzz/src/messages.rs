@@ -81,6 +81,7 @@ fn operation() -> Operation {
             media_types: Set::new(types.into()).expect("names differ"),
         }),
         responses: Vec::new(),
+        security: None,
     };
     Operation::compile(&Cone::of(&operation, &[])).expect("our own schemas compile")
 }

@@ -47,6 +47,7 @@ fn operation() -> Operation {
             media_types: Set::new(media_types.into()).expect("distinct names"),
         }),
         responses: Vec::new(),
+        security: None,
     };
     Operation::compile(&Cone::of(&operation, &[])).expect("the schemas compile")
 }

@@ -180,16 +180,17 @@ media type and status. A media type that only one side names is also compared wi
 of the other side by which gwd checks its messages. For `application/json`, this can be\n\
 `application/json; v=1` or `application/*`. If the new side still describes the requests of a media\n\
 type that is gone, the line about the type is `proved`. A status that is new beside its class (`2XX`)\n\
-is compared with the class. An error status that is new or gone is compared with its class\n\
-or with `default`. The first success status is compared with `default`.\n\n\
+is compared with the class, and the class itself may go: its removal is then `proved`. An error status\n\
+that is new or gone is compared with its class or with `default`. The first success status is\n\
+compared with `default`. `charset=utf-8` of JSON has no effect.\n\n\
 gwd checks no XML against schemas. A changed `xml` of an XML body is nevertheless a break, because\n\
 clients write and read elements and attributes by these names. Its level is `warn` if only one side\n\
 has `name`, which may state the default, and `info` for `prefix`.\n\n\
-Callbacks are compared with those of the compared operations, webhooks by\n\
+Callbacks are compared with those of the compared operations by method and URL, webhooks by\n\
 name: within the same API, then within an API that was renamed, merged or split. For both, the\n\
 directions are exchanged: clients receive their bodies. A required parameter, a body or a media\n\
-type that they no longer get is a break. A changed `operationId` is the line\n\
-`operation-renamed` under DOCS.\n\n| Level | Class | Meaning |\n|---|---|---|\n\
+type that they no longer get is a break. So are credentials (`security` of the callback or webhook)\n\
+that they no longer get. A changed `operationId` is the line `operation-renamed` under DOCS.\n\n| Level | Class | Meaning |\n|---|---|---|\n\
 | `error` | `break` | clients that follow the old contract fail |\n\
 | `warn` | `changed` | some clients may be affected |\n\
 | `info` | `changed` | no effect on clients that follow the old contract |\n\n\

@@ -72,17 +72,17 @@ impl<'a> Servers<'a> {
     }
 }
 
-/// Creates a change of a list of servers. The class is [`Class::Moved`] if a host is new, or if the
-/// first server has another host: generated clients use it by default.
+/// Creates a change of a list of servers. The class is [`Class::Moved`] if a host or a base path is
+/// new, or if the first server has another one: generated clients use it by default.
 fn change(subject: String, old: Option<&str>, new: Option<&str>) -> Change {
-    let hosts = |list: Option<&str>| -> Vec<Option<String>> {
+    let bases = |list: Option<&str>| -> Vec<Option<String>> {
         let all = list.unwrap_or_default().split_whitespace();
-        all.map(host_of).collect()
+        all.map(base_of).collect()
     };
-    let (was, is) = (hosts(old), hosts(new));
-    let is_new = |host: &Option<String>| host.is_some() && !was.contains(host);
-    let first = is.first().filter(|host| host.is_some());
-    let is_moved = is.iter().any(is_new) || first.is_some_and(|host| was.first() != Some(host));
+    let (was, is) = (bases(old), bases(new));
+    let is_new = |base: &Option<String>| base.is_some() && !was.contains(base);
+    let first = is.first().filter(|base| base.is_some());
+    let is_moved = is.iter().any(is_new) || first.is_some_and(|base| was.first() != Some(base));
     let class = if is_moved { Class::Moved } else { Class::Doc };
     Change::new(
         Section::Breaking,
@@ -94,20 +94,28 @@ fn change(subject: String, old: Option<&str>, new: Option<&str>) -> Change {
     )
 }
 
-/// Scheme, host and port of a server, with the values of its variables. `None` for a server on the
-/// host of the document, such as `/v1`.
-fn host_of(server: &str) -> Option<String> {
+/// Scheme, host, port and base path of a server, with the values of its variables. `None` for `/`, the
+/// default of a document without servers.
+fn base_of(server: &str) -> Option<String> {
     let (url, variables) = match server.split_once(';') {
         Some((url, variables)) => (url, variables),
         None => (server, ""),
     };
     // Browsers read `\\` as `/` (WHATWG URL).
-    let lower = url.to_ascii_lowercase().replace('\\', "/");
-    let (scheme, rest) = match lower.split_once("//") {
-        Some((scheme, rest)) => (scheme, rest),
-        None if url.starts_with('{') => ("", &*lower),
-        None => return None,
+    let url = url.replace('\\', "/");
+    let start = match url.split_once("//") {
+        Some((scheme, _)) => scheme.len() + 2,
+        None => 0,
     };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    Some(format!("{scheme}//{};{variables}", &rest[..end]))
+    // A URL without a scheme that begins with a variable begins with its host.
+    let end = match start > 0 || url.starts_with('{') {
+        true => url[start..]
+            .find(['/', '?', '#'])
+            .map_or(url.len(), |at| start + at),
+        false => 0,
+    };
+    let (host, path) = url.split_at(end);
+    let path = path.trim_end_matches('/');
+    let is_root = host.is_empty() && path.is_empty();
+    (!is_root).then(|| format!("{}{path};{variables}", host.to_ascii_lowercase()))
 }

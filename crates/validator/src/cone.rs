@@ -79,6 +79,7 @@ mod tests {
                 .unwrap(),
             }),
             responses: Vec::new(),
+            security: None,
         }
     }
 

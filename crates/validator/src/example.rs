@@ -658,6 +658,7 @@ mod tests {
             parameters: parameters.collect(),
             body: None,
             responses: Vec::new(),
+            security: None,
         };
         Cone::of(&operation, &[schema])
     }

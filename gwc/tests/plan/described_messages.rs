@@ -289,3 +289,56 @@ fn changed_xml_breaks_clients_of_xml() {
         ["response-serialization-changed error none response 201 body"]
     );
 }
+
+#[test]
+fn success_status_of_the_old_range_is_no_loss() {
+    let of = |status: &str, kind: &str| {
+        format!(
+            "responses: {{'{status}': {{description: d, content: {{application/json: {{schema: {{type: {kind}}}}}}}}}}}"
+        )
+    };
+    let errors = |old: &str, new: &str| -> Vec<String> {
+        let lines = lines(&between(old, new)).into_iter();
+        lines.filter(|line| line.contains(" error ")).collect()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(errors(&of("2XX", "string"), &of("200", "string")), none);
+    assert_eq!(
+        errors(&of("2XX", "string"), &of("200", "integer")),
+        ["response-body-type-changed error refuted response 200 body"]
+    );
+    for (old, new) in [("200", "2XX"), ("200", "201"), ("2XX", "default")] {
+        let removed = format!(
+            "response-success-status-removed error none response {}",
+            old.to_lowercase()
+        );
+        assert_eq!(
+            errors(&of(old, "string"), &of(new, "string")),
+            [removed],
+            "{old} {new}"
+        );
+    }
+}
+
+#[test]
+fn charset_of_json_has_no_effect() {
+    let of = |name: &str| {
+        answers(&format!(
+            "'201': {{description: d, content: {{'{name}': {{schema: {{type: string}}}}}}}}"
+        ))
+    };
+    for (name, level) in [
+        ("application/json; charset=utf-8", "info"),
+        ("application/json;charset=\"UTF-8\"", "info"),
+        ("application/json; charset=utf-16", "error"),
+        ("application/json; v=2", "error"),
+        ("text/plain; charset=utf-8", "error"),
+    ] {
+        let lines = lines(&between(&of("application/json"), &of(name)));
+        let removed = lines
+            .iter()
+            .find(|line| line.starts_with("response-media-type-removed"));
+        let found = removed.and_then(|line| line.split(' ').nth(1));
+        assert_eq!(found, Some(level), "{name}: {lines:?}");
+    }
+}

@@ -14,6 +14,16 @@ defaults: {upstream: u, security: upstream}
 const SIGNATURE: &str = "{name: X-Sig, in: header, required: true, schema: {type: string}}";
 const BODY: &str = "requestBody: {required: true, content: {application/json: {schema: {type: object, properties: {n: {type: string}}}}}}";
 
+const SCHEMES: &str = "components:
+  securitySchemes:
+    key: {type: apiKey, in: header, name: X-Key}
+    renamed: {type: apiKey, in: header, name: x-key}
+    query: {type: apiKey, in: query, name: X-Key}
+    bearer: {type: http, scheme: Bearer}
+    oauth: {type: oauth2, flows: {clientCredentials: {tokenUrl: \"https://a.test/t\", scopes: {r: r, w: w}}}}
+    other: {type: oauth2, flows: {clientCredentials: {tokenUrl: \"https://b.test/t\", scopes: {r: r, w: w}}}}
+";
+
 /// Plan between two versions of a request that the API sends as a webhook, or as a callback.
 fn between(is_webhook: bool, old: &str, new: &str) -> Plan {
     let whole = |request: &str| format!("{request}, responses: {{\"200\": {{description: d}}}}");
@@ -33,7 +43,7 @@ fn between_whole(is_webhook: bool, old: &str, new: &str) -> Plan {
         };
         format!(
             "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths:\n  /x: {{post: {{operationId: x, \
-             {callbacks}responses: {{\"200\": {{description: d}}}}}}}}\n{webhooks}"
+             {callbacks}responses: {{\"200\": {{description: d}}}}}}}}\n{webhooks}{SCHEMES}"
         )
     };
     let side = |request: &str| side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document(request))]);
@@ -204,4 +214,66 @@ fn clients_send_the_callbacks_of_callbacks() {
             "{is_webhook}"
         );
     }
+}
+
+#[test]
+fn credentials_that_receivers_check_are_compared() {
+    let error = "error outgoing-security-changed";
+    let info = "info outgoing-security-changed";
+    for (old, new, expected) in [
+        ("[{key: []}]", "[{bearer: []}]", error),
+        ("[{key: []}]", "[{query: []}]", error),
+        ("[{key: []}]", "", error),
+        ("[{key: []}]", "[]", error),
+        ("[{key: []}]", "[{}, {key: []}]", error),
+        ("[{key: []}]", "[{bearer: []}, {key: []}]", error),
+        ("[{key: [], bearer: []}]", "[{key: []}]", error),
+        ("[{oauth: [r, w]}]", "[{oauth: [r]}]", error),
+        ("[{oauth: [r]}]", "[{other: [r]}]", error),
+        ("[{oauth: [r]}]", "[{oauth: [r, w]}]", info),
+        ("[{bearer: []}, {key: []}]", "[{key: []}]", info),
+        ("[{key: []}]", "[{key: [], bearer: []}]", info),
+        ("", "[{key: []}]", info),
+        ("[{key: []}]", "[{renamed: []}]", ""),
+        ("[{key: []}, {bearer: []}]", "[{bearer: []}, {key: []}]", ""),
+        ("", "[]", ""),
+        ("", "[{}]", ""),
+    ] {
+        let request = |security: &str| match security {
+            "" => BODY.to_owned(),
+            security => format!("security: {security}, {BODY}"),
+        };
+        for is_webhook in [true, false] {
+            let plan = between(is_webhook, &request(old), &request(new));
+            assert_eq!(ids(&plan), expected, "{is_webhook} {old} -> {new}");
+        }
+    }
+}
+
+#[test]
+fn name_of_a_callback_is_no_part_of_the_request() {
+    let document = |name: &str, kind: &str| {
+        format!(
+            "{name}: {{'{{$request.body#/url}}': {{post: {{{}, responses: {{\"200\": {{description: d}}}}}}}}}}",
+            BODY.replace("string", kind)
+        )
+    };
+    let between = |old: &[String], new: &[String]| {
+        let side = |callbacks: &[String]| {
+            let document = format!(
+                "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths:\n  /x: {{post: {{operationId: x, \
+                 callbacks: {{{}}}, responses: {{\"200\": {{description: d}}}}}}}}\n",
+                callbacks.join(", ")
+            );
+            side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document)])
+        };
+        errors(&compare(Some(&side(old)), &side(new)).expect("both build"))
+    };
+    let of = |name: &str| document(name, "string");
+    let none: [&str; 0] = [];
+    assert_eq!(between(&[of("a")], &[of("b")]), none);
+    let changed = between(&[of("a")], &[document("b", "integer")]);
+    assert_eq!(changed, ["error response-property-type-changed"]);
+    let ambiguous = between(&[of("a"), of("b")], &[of("c")]);
+    assert_eq!(ambiguous, ["error callback-removed"; 2]);
 }

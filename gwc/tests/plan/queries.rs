@@ -130,6 +130,35 @@ fn only_the_defaults_of_encoding_may_be_written_out() {
         (form, text, "", "style: spaceDelimited", true),
         (parts, text, "", "style: form", true),
         (parts, text, "", "contentType: application/json", true),
+        // Servers may understand more types.
+        (
+            parts,
+            text,
+            "contentType: image/png",
+            "contentType: 'image/jpeg, image/PNG'",
+            false,
+        ),
+        (
+            parts,
+            text,
+            "contentType: 'image/png, image/jpeg'",
+            "contentType: image/*",
+            false,
+        ),
+        (
+            parts,
+            text,
+            "contentType: 'image/png, image/jpeg'",
+            "contentType: image/png",
+            true,
+        ),
+        (
+            parts,
+            text,
+            "contentType: image/png",
+            "contentType: 'image/jpeg, image/png', headers: {X-A: {required: true, schema: {type: string}}}",
+            true,
+        ),
     ] {
         let body = |keys: &str| match keys {
             "" => of(media, schema, ""),

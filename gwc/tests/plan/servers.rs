@@ -110,6 +110,24 @@ fn first_server_is_the_default() {
 }
 
 #[test]
+fn base_path_is_a_part_of_the_url() {
+    for (old, new, expected) in [
+        ("https://a.x/v1", "https://a.x/v2", "moved"),
+        ("https://a.x/v1", "https://A.x/v1/", "doc"),
+        ("https://a.x/v1", "https://a.x/V1", "moved"),
+        ("https://a.x", "https://a.x/v1", "moved"),
+        ("/v1", "/v2", "moved"),
+        ("/", "/v2", "moved"),
+        ("", "/v2", "moved"),
+        ("", "/", "doc"),
+        ("/v1", "https://a.x/v1", "moved"),
+    ] {
+        let found = changes([old, "", "", ""], [new, "", "", ""]);
+        assert_eq!(found, [format!("{expected}  a: servers")], "{old} {new}");
+    }
+}
+
+#[test]
 fn variable_without_enum_has_any_value() {
     let variable = |values: &str| {
         format!(

@@ -52,6 +52,10 @@ pub struct ContractOperation {
     /// Responses sorted by status.
     #[n(4)]
     pub responses: Vec<Response>,
+    /// Callback or webhook: the alternatives of `security`, each a list of credentials as texts. `None`: the
+    /// document does not say which credentials the API sends.
+    #[n(5)]
+    pub security: Option<Value>,
 }
 
 /// Parameter of an operation.
@@ -248,6 +252,7 @@ impl Contract {
                 parameters,
                 body,
                 responses,
+                security: None,
             });
         }
         Ok(Self {
@@ -284,6 +289,7 @@ impl ContractOperation {
             parameters,
             body,
             responses,
+            security: _,
         } = self;
         parameters
             .iter_mut()
@@ -445,6 +451,7 @@ mod former {
                 .into_iter()
                 .map(response)
                 .collect::<Result<_, _>>()?,
+            security: None,
         })
     }
 
@@ -476,6 +483,7 @@ mod tests {
                 }],
                 body: None,
                 responses: Vec::new(),
+                security: None,
             }])
             .unwrap(),
             outgoing: Set::default(),

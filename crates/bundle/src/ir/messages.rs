@@ -135,6 +135,7 @@ mod tests {
             }],
             body: None,
             responses: Vec::new(),
+            security: None,
         }
     }
 

@@ -16,6 +16,7 @@ pub mod outgoing;
 pub mod prose;
 pub(crate) mod refine;
 mod schema;
+mod sent_credentials;
 pub mod sites;
 
 use bundle::ir::{self, Value};
@@ -139,6 +140,7 @@ impl<'a> Parts<'_, 'a> {
             parameters,
             body,
             responses,
+            security: None,
         })
     }
 

@@ -10,7 +10,7 @@ use sources::project::files::Files;
 use sources::syntax::lints::TOO_LARGE;
 
 use super::schema::Schemas;
-use super::{DocumentParameter, Parts};
+use super::{DocumentParameter, Parts, sent_credentials};
 use crate::Api;
 
 /// Maximum depth of nested callbacks.
@@ -90,6 +90,21 @@ pub fn split_callback(key: &str) -> Option<(&str, &str)> {
     }
     let at = key.find(CALLBACK)?;
     Some((&key[..at], &key[at + 1..]))
+}
+
+/// Methods and expressions of a callback and of those that lead to it, without their names. `key`: as
+/// from [`split_callback`].
+#[must_use]
+pub fn without_names(key: &str) -> String {
+    let is_method = |word: &str| Method::of_key(&word.to_ascii_lowercase(), Version::V32).is_some();
+    let rest = |level: &'_ str| {
+        let words: Vec<&str> = level.split(' ').collect();
+        let at = words.iter().position(|word| is_method(word));
+        words[at.unwrap_or_default()..].join(" ")
+    };
+    let key = key.strip_prefix(CALLBACK.trim_start()).unwrap_or(key);
+    let levels: Vec<String> = key.split(CALLBACK).map(rest).collect();
+    levels.join(CALLBACK)
 }
 
 struct Collected<'p, 'r, 'a> {
@@ -174,7 +189,12 @@ impl<'a> Sent<'a> {
         in_path.sort_unstable();
         parts.schemas.sites.operation(&key);
         let parameters = parts.parameters(&in_path, &all);
-        parts.operation(key, parameters, called)
+        let security = sent_credentials::of(parts, called);
+        let contract = parts.operation(key, parameters, called)?;
+        Ok(ir::ContractOperation {
+            security,
+            ..contract
+        })
     }
 }
 

@@ -6,16 +6,18 @@ use model::contract::joint::Joint;
 /// Media type of a part with a scalar value.
 const TEXT: &str = "text/plain";
 
-/// True if the encodings of the properties that both sides have are equal. A written default is
-/// equal to an absent key (OpenAPI 3.1.1, section 4.8.15). A property that only one side has is
-/// reported with its schema. `part`: name of the message's part, with the media type. `old` and
-/// `new`: media type and its `encoding`.
-pub(super) fn is_same(
+/// Compares the encodings of the properties that both sides have. `None` if they are equal. False if
+/// only lists of `contentType` differ, and each sent type is in the list of its receiver. A written
+/// default is equal to an absent key (OpenAPI 3.1.1, section 4.8.15). A property that only one side
+/// has is reported with its schema. `part`: name of the message's part, with the media type.
+/// `sent` and `received`: media type and its `encoding`, of the side that sends messages (the old
+/// side for requests), and of the side that must understand them.
+pub(super) fn is_break(
     joint: &Joint,
     part: &str,
-    (old, was): (&Value, Option<&Value>),
-    (new, is): (&Value, Option<&Value>),
-) -> bool {
+    (sent, was): (&Value, Option<&Value>),
+    (received, is): (&Value, Option<&Value>),
+) -> Option<bool> {
     let all = |of: Option<&Value>| -> Vec<(Box<str>, Value)> {
         let entries = of.map(|of| joint.at(of).entries());
         entries.unwrap_or_default().to_vec()
@@ -25,18 +27,53 @@ pub(super) fn is_same(
         properties(joint, media).is_none_or(|all| all.get(name).is_some())
     };
     let (was, is) = (all(was), all(is));
-    let mut names = was.iter().chain(&is).map(|(name, _)| name);
-    names.all(|name| {
+    let mut difference = None;
+    for (name, _) in was.iter().chain(&is) {
         let find = |all: &[(Box<str>, Value)], media: &Value| {
             let found = all.iter().find(|(own, _)| own == name);
             found.and_then(|(_, value)| without_defaults(joint, part, (media, name), value))
         };
-        match (find(&was, old), find(&is, new)) {
-            (Some(was), Some(is)) => joint.same(&was, &is),
-            (None, None) => true,
-            _ => !(has(old, name) && has(new, name)),
+        match (find(&was, sent), find(&is, received)) {
+            (Some(was), Some(is)) if joint.same(&was, &is) => {}
+            (Some(was), Some(is)) if accepts_types(joint, &was, &is) => {
+                difference.get_or_insert(false);
+            }
+            (None, None) => {}
+            (Some(_), Some(_)) => return Some(true),
+            _ if has(sent, name) && has(received, name) => return Some(true),
+            _ => {}
         }
-    })
+    }
+    difference
+}
+
+/// True if two encodings differ only in `contentType`, and the list of `received` has each type of
+/// `sent`.
+fn accepts_types(joint: &Joint, sent: &Value, received: &Value) -> bool {
+    let types = |encoding: &Value| match encoding.get("contentType").map(|types| joint.at(types)) {
+        Some(Value::Text(types)) => Some(types.to_ascii_lowercase()),
+        _ => None,
+    };
+    let rest = |encoding: &Value| {
+        let entries = encoding.entries().iter();
+        Value::Map(
+            entries
+                .filter(|(key, _)| &**key != "contentType")
+                .cloned()
+                .collect(),
+        )
+    };
+    let (Some(sent_types), Some(known)) = (types(sent), types(received)) else {
+        return false;
+    };
+    let is_known = |one: &str| known.split(',').any(|other| covers(other.trim(), one));
+    joint.same(&rest(sent), &rest(received)) && sent_types.split(',').map(str::trim).all(is_known)
+}
+
+/// True if a media type is equal to another one, or a range that contains it.
+fn covers(range: &str, name: &str) -> bool {
+    let main = range.strip_suffix("/*");
+    range == name || range == "*/*" || main.is_some_and(|main| name.split('/').next() == Some(main))
 }
 
 fn properties<'j>(joint: &'j Joint, media: &'j Value) -> Option<&'j Value> {

@@ -10,11 +10,14 @@ use validator::containment::Doubt;
 
 use super::encoding;
 use super::meaning;
+use super::media_types::{is_same_json, is_xml, nearest};
 use super::operations::OperationPair;
 use super::outgoing_checks;
 use super::path_parameters::{PathParameters, Slot, admits};
 use super::schema::{Finding, Part, Role};
+use super::sent_credentials;
 use super::serialization;
+use super::statuses::{class_of, has_content, has_status_of, rest_of};
 use crate::change::Decision;
 use crate::pairs::both;
 use vocab::checks::{self, Level};
@@ -104,12 +107,29 @@ impl<'j> Messages<'j> {
             let values = (old.deprecated.into(), new.deprecated.into());
             self.push(id, "operation", "deprecated", values);
         }
+        self.credentials(old.security.as_ref(), new.security.as_ref());
         self.path_parameters(paths);
         self.parameters(&old.parameters, &new.parameters);
         if !self.is_head {
             self.body(old.body.as_ref(), new.body.as_ref());
         }
         self.responses(&old.responses, &new.responses);
+    }
+
+    /// Compares the credentials in a request that the API sends.
+    fn credentials(&mut self, old: Option<&Value>, new: Option<&Value>) {
+        let sides = if self.is_outgoing {
+            (old, new)
+        } else {
+            (new, old)
+        };
+        if let Some(is_break) = sent_credentials::is_break(sides) {
+            let values = (self.json(old), self.json(new));
+            self.push("outgoing-security-changed", "operation", "security", values);
+            if !is_break {
+                self.last_is_harmless();
+            }
+        }
     }
 
     fn push(&mut self, id: &str, path: &str, keyword: &'static str, (old, new): (Json, Json)) {
@@ -361,19 +381,27 @@ impl<'j> Messages<'j> {
             "itemEncoding",
         ];
         for key in KEYS.into_iter().filter(|key| !without.contains(key)) {
-            let same = match (old.get(key), new.get(key)) {
+            let (was, is) = (old.get(key), new.get(key));
+            let mut is_harmless = serialization::is_harmless(self.joint, key, (old, new), role);
+            let same = match (was, is) {
                 (None, None) => true,
                 (was, is) if key == "encoding" => {
-                    encoding::is_same(self.joint, &self.part, (old, was), (new, is))
+                    let (sent, received) = match role.is_response {
+                        true => ((new, is), (old, was)),
+                        false => ((old, was), (new, is)),
+                    };
+                    let found = encoding::is_break(self.joint, &self.part, sent, received);
+                    is_harmless = found == Some(false);
+                    found.is_none()
                 }
                 (Some(old), Some(new)) => self.joint.same(old, new),
                 _ => false,
             };
             if !same {
-                let values = (self.json(old.get(key)), self.json(new.get(key)));
+                let values = (self.json(was), self.json(is));
                 let id = format!("{}-serialization-changed", role.direction());
                 self.push(&id, path, key, values);
-                if serialization::is_harmless(self.joint, key, (old, new), role) {
+                if is_harmless {
                     self.last_is_harmless();
                 }
             }
@@ -573,6 +601,9 @@ impl<'j> Messages<'j> {
                 (Some(old), None) => {
                     let values = (status.into(), Json::Null);
                     self.push(&format!("{kind}-removed"), &path, "", values);
+                    if !self.is_outgoing && has_status_of(new, status) {
+                        self.last_is_harmless();
+                    }
                     let other = rest_of(new, status);
                     let other = other.filter(|new| has_content(old) && has_content(new));
                     if let Some(new) = other {
@@ -600,8 +631,13 @@ impl<'j> Messages<'j> {
             }
             let path = format!("{path} body");
             self.media_type(&path, name, (was, is), "response-media-type", role);
-            if let (None, Some(is), Some(was)) = (was, is, nearest(&old.media_types, name)) {
-                self.described(&path, name, (was, is), role);
+            let mut others = new.media_types.iter();
+            match (was, is, nearest(&old.media_types, name)) {
+                (None, Some(is), Some(was)) => self.described(&path, name, (was, is), role),
+                (Some(_), None, _) if others.any(|other| is_same_json(&other.name, name)) => {
+                    self.last_is_harmless();
+                }
+                _ => {}
             }
         }
         let role = self.role(Part::ResponseHeader);
@@ -639,50 +675,4 @@ impl<'j> Messages<'j> {
             }
         }
     }
-}
-
-/// Media type or range that describes messages of a media type which only the other side names: the
-/// one by which gwd checks these messages.
-fn nearest<'a>(all: &'a ir::Set<ir::MediaType>, name: &str) -> Option<&'a ir::MediaType> {
-    let index = validator::nearest(all.iter().map(|one| &*one.name), name)?;
-    all.iter().nth(index)
-}
-
-/// True for a media type whose values are XML.
-fn is_xml(name: &str) -> bool {
-    let essence = name.split(';').next().unwrap_or_default().trim();
-    let essence = essence.to_ascii_lowercase();
-    essence.ends_with("/xml") || essence.ends_with("+xml")
-}
-
-fn has_content(response: &ir::Response) -> bool {
-    response.media_types.iter().next().is_some()
-}
-
-/// Response that described a status which is new beside it: that of the status class. `default`
-/// describes error statuses (4xx and 5xx), and a success status if no other one is described.
-fn class_of<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
-    let is_success = |status: &str| status.starts_with('2');
-    let is_error = status.starts_with(['4', '5']);
-    let is_for_success = is_success(status) && !all.iter().any(|one| is_success(&one.status));
-    let is_described = is_error || is_for_success;
-    own_class(all, status).or_else(|| find(all, "default").filter(|_| is_described))
-}
-
-/// Response that describes a status which is gone: that of the status class. For an error status
-/// (4xx or 5xx), otherwise `default`.
-fn rest_of<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
-    let is_error = status.starts_with(['4', '5']);
-    own_class(all, status).or_else(|| find(all, "default").filter(|_| is_error))
-}
-
-/// Response of the class of a status, such as `4XX`.
-fn own_class<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
-    let class = format!("{}XX", status.get(..1)?);
-    find(all, &class).filter(|_| !class.eq_ignore_ascii_case(status))
-}
-
-fn find<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
-    let mut all = all.iter();
-    all.find(|one| one.status.eq_ignore_ascii_case(status))
 }

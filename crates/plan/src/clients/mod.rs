@@ -9,13 +9,16 @@ mod enclosing;
 mod encoding;
 mod labels;
 mod meaning;
+mod media_types;
 mod messages;
 mod operations;
 mod outgoing;
 mod outgoing_checks;
 mod path_parameters;
 mod schema;
+mod sent_credentials;
 mod serialization;
+mod statuses;
 mod walk;
 
 use std::collections::BTreeSet;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
-use model::contract::outgoing::{WEBHOOK, owner, split_callback};
+use model::contract::outgoing::{WEBHOOK, owner, split_callback, without_names};
 use rustc_hash::FxHashSet;
 use serde_json::Value as Json;
 
@@ -120,8 +120,13 @@ pub(super) fn compare(
         let before = was.get(&*owner(pair.old)).unwrap_or(&none);
         let after = is.get(&*owner(pair.new)).unwrap_or(&none);
         let names: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
+        let renamed = renamed(before, after);
         for name in names {
-            let sides = (before.get(name).copied(), after.get(name).copied());
+            if renamed.values().any(|old| *old == name) {
+                continue;
+            }
+            let old_name = renamed.get(name).copied().unwrap_or(name);
+            let sides = (before.get(old_name).copied(), after.get(name).copied());
             let is_one_sided = sides.0.is_none() || sides.1.is_none();
             // Report a gained or lost callback once, even if its operation is in several pairs.
             if !is_one_sided || known.insert((pair.new, name, sides.0.is_none())) {
@@ -134,6 +139,28 @@ pub(super) fn compare(
             .map(|(side, has)| side.outgoing.get(webhook.key).filter(|_| has));
         one(walk, (None, webhook.key, "webhook"), (was, is));
     }
+}
+
+/// Callbacks that differ only in their names, which no request has: new key, and old key.
+fn renamed<'a>(
+    old: &BTreeMap<&'a str, &ir::ContractOperation>,
+    new: &BTreeMap<&'a str, &ir::ContractOperation>,
+) -> BTreeMap<&'a str, &'a str> {
+    let unpaired = |all: &BTreeMap<&'a str, _>, other: &BTreeMap<&'a str, _>| {
+        let mut found: BTreeMap<String, Vec<&'a str>> = BTreeMap::new();
+        for key in all.keys().filter(|key| !other.contains_key(*key)) {
+            found.entry(without_names(key)).or_default().push(key);
+        }
+        found
+    };
+    let (was, is) = (unpaired(old, new), unpaired(new, old));
+    let pairs = is.iter().filter_map(|(request, keys)| {
+        match (was.get(request).map(Vec::as_slice), keys.as_slice()) {
+            (Some([old]), [new]) => Some((*new, *old)),
+            _ => None,
+        }
+    });
+    pairs.collect()
 }
 
 /// Callbacks of a contract, by their owner and the remaining part of the callback's key.

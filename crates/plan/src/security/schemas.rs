@@ -74,6 +74,7 @@ pub(crate) fn nothing_described() -> Cone {
         parameters: Vec::new(),
         body: None,
         responses: Vec::new(),
+        security: None,
     };
     Cone::of(&operation, &[])
 }

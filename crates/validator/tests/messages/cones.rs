@@ -20,6 +20,7 @@ fn cone(schemas: &[Json]) -> Cone {
             .unwrap(),
         }),
         responses: Vec::new(),
+        security: None,
     };
     let schemas: Vec<Value> = schemas.iter().map(value).collect();
     Cone::of(&operation, &schemas)
@@ -282,6 +283,7 @@ fn described(parameters: &[(&str, bool, Json)], types: Option<&[&str]>) -> Cone 
         parameters: parameters.collect(),
         body,
         responses: Vec::new(),
+        security: None,
     };
     Cone::of(&operation, &[])
 }

@@ -78,6 +78,7 @@ fn operation(parameters: &Json, content: &Json, schemas: &[Json]) -> Operation {
         parameters: parameters.collect(),
         body,
         responses: Vec::new(),
+        security: None,
     };
     let schemas: Vec<Value> = schemas.iter().map(value).collect();
     Operation::compile(&Cone::of(&operation, &schemas)).unwrap()

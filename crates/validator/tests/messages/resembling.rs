@@ -33,6 +33,7 @@ fn cone(parameters: &Json, content: &Json) -> Cone {
         parameters: parameters.collect(),
         body,
         responses: Vec::new(),
+        security: None,
     };
     Cone::of(&operation, &[])
 }
