@@ -100,6 +100,7 @@ mod undecided;
 mod unreadable;
 mod variables;
 mod verifier_pairs;
+mod versions;
 mod virtual_hosts;
 mod written;
 
