@@ -87,6 +87,7 @@ mod retries;
 mod reviewed;
 mod roles;
 mod rounds;
+mod separators;
 mod sequences;
 mod served;
 mod servers;
