@@ -66,7 +66,7 @@ are compared as strings.";
         "path-readings-changed" "Paths that an upstream may read as another path are admitted, or no longer are (`path_readings`).";
         "paths-not-compared" "Too many overlapping paths of a host change at once, so that gwc did not compare its routing and access. The line may hide changes of every class and trips every gate. An acknowledgement covers only these two bundles.";
         "self-check-failed" "The engines of both versions do not confirm the witness of a change, which is a bug in gwc: a line of the plan may be wrong or missing. The line trips every gate, and `gwc plan`, `diff` and `apply` end with exit code 70 until it is acknowledged. An acknowledgement covers only these two bundles.";
-        "sources-not-compared" "Parts of the new version have errors, so that gwc did not compare them. The line may hide changes of every class and trips every gate. Correct the errors at the places that the line names, or acknowledge it.";
+        "sources-not-compared" "Parts of the new version have errors, so that gwc did not compare them, or read them otherwise than intended. The line may hide changes of every class and trips every gate. Correct the errors at the places that the line names, or acknowledge it.";
         "way-round-added" "At the upstream, requests of an operation can now reach the path of \
         another operation with stricter access. Causes: a rewrite, a base path, a target's path, a split or a \
         mirror.";

@@ -26,3 +26,61 @@ fn errors_of_the_new_version_fail_every_gate() {
     let ended = project.run(&["diff", "two.yaml", "one.yaml", "--fail-on", "break"]);
     ended.with(0);
 }
+
+#[test]
+fn misread_parts_of_the_new_version_fail_every_gate() {
+    let document = |parameters: &str| {
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths:\n  /a:\n    get:\n      parameters: {parameters}\n      responses: {{'200': {{description: d}}}}\n"
+        )
+    };
+    let sound = "[{name: a, in: query, schema: {type: string}}]";
+    let project = Project::bare();
+    project.write("one.yaml", document(sound));
+    for (parameters, is_misread) in [
+        (
+            "[{name: a, in: query, required: yes, schema: {type: string}}]",
+            true,
+        ),
+        (
+            "[{name: a, in: query, requierd: true, schema: {type: string}}]",
+            true,
+        ),
+        ("{a: {name: a, in: query, schema: {type: string}}}", true),
+        (
+            "[{name: a, in: query, schema: {type: string}}, {name: a, in: query, required: true, schema: {type: string}}]",
+            true,
+        ),
+        (
+            "[{name: a, in: query, schema: {type: string}}, {in: query, required: true, schema: {type: string}}]",
+            true,
+        ),
+        (
+            "[{name: a, in: query, schema: {type: string, minLength: '3'}}]",
+            true,
+        ),
+        (
+            "[{name: a, in: query, schema: {type: string, exclusiveMinimum: true}}]",
+            true,
+        ),
+        // Text for readers, and a field without a meaning.
+        (
+            "[{name: a, in: query, description: 5, schema: {type: string, description: 5}}]",
+            false,
+        ),
+        (
+            "[{name: a, in: query, owner: b, schema: {type: string}}]",
+            false,
+        ),
+    ] {
+        project.write("two.yaml", document(parameters));
+        let ended = project.run(&["diff", "one.yaml", "two.yaml", "--fail-on", "break"]);
+        let ended = ended.with(i32::from(is_misread));
+        if is_misread {
+            ended.contains("two.yaml:6:").lacks("No changes");
+        }
+        project
+            .run(&["diff", "two.yaml", "one.yaml", "--fail-on", "weaken"])
+            .with(0);
+    }
+}

@@ -87,6 +87,7 @@ mod retries;
 mod reviewed;
 mod roles;
 mod rounds;
+mod separators;
 mod sequences;
 mod served;
 mod servers;
@@ -100,6 +101,7 @@ mod undecided;
 mod unreadable;
 mod variables;
 mod verifier_pairs;
+mod versions;
 mod virtual_hosts;
 mod written;
 

@@ -85,7 +85,7 @@ pub struct Compiled {
     pub origins: Origins,
     /// True if gateway.yaml or a document cannot be read or parsed at all.
     pub unreadable: bool,
-    /// Findings about parts that a comparison leaves out. See [`Purpose::Past`].
+    /// Findings about parts that a comparison leaves out or reads wrongly. See [`Purpose::Past`].
     pub skipped: Vec<Diagnostic>,
 }
 
@@ -378,7 +378,11 @@ pub fn project_in_scope(
     };
     let mut findings = lint::findings_to_report(sink, &files, settling);
     let skipped = match purpose.skips() {
-        true => skip::skipped(&files, &mut findings),
+        true => {
+            let mut skipped = skip::skipped(&files, &mut findings);
+            skipped.extend(skip::misread(&files, &findings));
+            skipped
+        }
         false => Vec::new(),
     };
     let model = Model { settings, apis };

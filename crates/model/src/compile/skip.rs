@@ -1,5 +1,5 @@
 //! Errors in sources that do not prevent a comparison (`gwc plan`). The parts with these errors
-//! affect neither routing nor access. The comparison leaves them out.
+//! affect neither routing nor access. The comparison leaves them out, or is wrong for them.
 //!
 //! In a document, these parts form the contract: parameters, bodies, responses, schemas and
 //! examples. A broken reference or an unknown value leaves only that part undefined. In
@@ -10,7 +10,7 @@
 //! part (`security`, paths, servers, keys of `x-gateway` that decide access or routing) fails the
 //! comparison.
 
-use diag::{Diagnostic, NodeRef, Span};
+use diag::{Diagnostic, Level, NodeRef, Span};
 use rustc_hash::FxHashSet;
 
 use sources::project::GATEWAY_FILE;
@@ -29,6 +29,17 @@ const LOCAL: [&str; 11] = [
     "malformed-component-name",
     "duplicate-map-key",
     "unknown-anchor",
+];
+
+/// Rules for which gwc reads the reported part of a message otherwise than its author means it. The
+/// error does not stop a comparison, which is then wrong for this part.
+const MISREAD: [&str; 6] = [
+    "wrong-field-type",
+    "duplicate-parameter",
+    "parameter-without-schema",
+    "querystring-beside-query",
+    "limit-of-other-version",
+    "type-of-other-version",
 ];
 
 /// Rules about keys and values for which an error leaves only the reported setting undefined.
@@ -87,6 +98,22 @@ const CONTRACT: [&str; 12] = [
     "tags",
 ];
 
+/// Keys of a document that contain only parts of messages.
+const MESSAGES: [&str; 9] = [
+    "parameters",
+    "requestBody",
+    "requestBodies",
+    "responses",
+    "callbacks",
+    "schemas",
+    "headers",
+    "webhooks",
+    "definitions",
+];
+
+/// Keys of text for readers.
+const PROSE: [&str; 3] = ["title", "summary", "description"];
+
 /// Keys whose content decides access or routing, so that no part of the content may be left out.
 const DECIDES: [&str; 4] = [
     "security",
@@ -105,7 +132,8 @@ pub fn is_of_contract(files: &Files, finding: &Diagnostic) -> bool {
 
 /// Removes and returns the findings that affect only parts that can be left out.
 pub(super) fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diagnostic> {
-    let is_local = |finding: &Diagnostic| LOCAL.contains(&finding.lint.name);
+    let is_local =
+        |finding: &Diagnostic| finding.level == Level::Error && LOCAL.contains(&finding.lint.name);
     let is_of_settings = |finding: &Diagnostic| OF_SETTINGS.contains(&finding.lint.name);
     if !findings
         .iter()
@@ -113,7 +141,7 @@ pub(super) fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diag
     {
         return Vec::new();
     }
-    let parts = Parts::of(files);
+    let parts = Parts::of(files, &CONTRACT);
     let numbers = numbers(files);
     let settings = SettingParts::of(files);
     let all = std::mem::take(findings);
@@ -124,6 +152,32 @@ pub(super) fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diag
     });
     *findings = left;
     skipped
+}
+
+/// Returns the errors because of which a part of a message is compared wrongly, see [`MISREAD`]. A
+/// parameter without a required field is left out, and a misspelt field has no effect.
+pub(super) fn misread(files: &Files, findings: &[Diagnostic]) -> Vec<Diagnostic> {
+    let errors = findings.iter().filter(|one| one.level == Level::Error);
+    let errors: Vec<&Diagnostic> = errors
+        .filter(|one| {
+            let name = one.lint.name;
+            MISREAD.contains(&name) || name == "missing-field" || is_misspelt(one)
+        })
+        .collect();
+    if errors.is_empty() {
+        return Vec::new();
+    }
+    let messages = Parts::of(files, &MESSAGES);
+    let parameters = Parts::of(files, &["parameters"]);
+    let misread = errors.into_iter().filter(|one| match one.lint.name {
+        "missing-field" => parameters.hold(one.span),
+        _ => messages.hold(one.span) && !messages.is_prose(one.span),
+    });
+    misread.cloned().collect()
+}
+
+fn is_misspelt(finding: &Diagnostic) -> bool {
+    finding.lint.name == "unknown-field" && !finding.fix.is_empty()
 }
 
 /// Spans of the values of the keys [`NUMBERS`] in gateway.yaml, such as the limits of a listener.
@@ -231,10 +285,13 @@ struct Parts {
     leaves: Vec<Span>,
     /// Spans of `x-gateway` inside the skipped parts. Findings in these spans are still reported.
     extensions: Vec<Span>,
+    /// Spans of single values of the keys [`PROSE`].
+    prose: Vec<Span>,
 }
 
 impl Parts {
-    fn of(files: &Files) -> Self {
+    /// Finds the values of these keys, outside the keys [`DECIDES`].
+    fn of(files: &Files, keys: &[&str]) -> Self {
         let documents = files.documents();
         let roots = documents.iter().map(|document| document.root);
         let others = files.sources.iter();
@@ -250,7 +307,7 @@ impl Parts {
                 }
                 for (entry, value) in node.entries() {
                     let key = &*entry.key;
-                    if CONTRACT.contains(&key) {
+                    if keys.contains(&key) {
                         parts.wholes.push(value.span());
                         parts.add(value);
                     } else if !DECIDES.contains(&key) && !key.starts_with("x-") {
@@ -280,13 +337,20 @@ impl Parts {
             for (entry, value) in node.entries() {
                 if entry.key.starts_with("x-gateway") {
                     self.extensions.push(value.span());
-                } else {
-                    self.leaves.push(entry.key_span);
-                    waiting.push(value);
+                    continue;
                 }
+                if PROSE.contains(&&*entry.key) && !value.is_map() {
+                    self.prose.push(value.span());
+                }
+                self.leaves.push(entry.key_span);
+                waiting.push(value);
             }
             waiting.extend(node.items());
         }
+    }
+
+    fn is_prose(&self, at: Span) -> bool {
+        self.prose.iter().any(|part| holds(part, at))
     }
 
     fn hold(&self, at: Span) -> bool {

@@ -24,6 +24,7 @@ use diag::NodeRef;
 use rustc_hash::FxHashSet;
 
 use crate::{Api, Operation};
+use openapi::spec::lift::COLLECTION_FORMAT;
 use openapi::spec::reference::Resolver;
 use openapi::spec::{In, is_ignored_header};
 use prose::SchemaProse;
@@ -213,6 +214,7 @@ impl<'a> Parts<'_, 'a> {
         {
             entries.push(("explode".into(), Value::Bool(written)));
         }
+        entries.extend(collection_format(node));
         for flag in ["allowReserved", "allowEmptyValue", "deprecated"] {
             if self.flag(node, flag) {
                 entries.push((flag.into(), Value::Bool(true)));
@@ -311,6 +313,7 @@ impl<'a> Parts<'_, 'a> {
                 entries.push((key.into(), self.schemas.literal(value)));
             }
         }
+        entries.extend(collection_format(node));
         let headers = self.headers("encoding", node).into_iter().map(|header| {
             let Value::Map(mut definition) = header.definition else {
                 return (header.name.into(), header.definition);
@@ -395,6 +398,12 @@ impl<'a> Parts<'_, 'a> {
         let sites = self.schemas.sites.finish(&files.sources, &canonical.number);
         (contract, self.schemas.prose, sites)
     }
+}
+
+/// Separators of list items that only Swagger 2.0 has.
+fn collection_format(node: NodeRef<'_>) -> Option<(Box<str>, Value)> {
+    let format = node.get(COLLECTION_FORMAT)?.as_str()?;
+    Some(("collectionFormat".into(), Value::Text(format.into())))
 }
 
 /// Keeps the first of several items with the same name.

@@ -13,6 +13,7 @@ use super::number;
 use super::prose::{self, SchemaProse};
 use super::sites::Drafts;
 use openapi::spec::Version;
+use openapi::spec::objects::SCHEMA;
 use openapi::spec::reference::{HOPS_MAX, Resolver, reference};
 
 /// Builder of the schema nodes of one document.
@@ -43,7 +44,8 @@ type Children<'a> = FxHashMap<NodeId, Vec<(&'a str, NodeRef<'a>)>>;
 /// Kind of a keyword's value in the contract.
 #[derive(Clone, Copy)]
 enum KeywordKind {
-    /// Text for readers. Left out, because it has no effect on programs that send or read values.
+    /// Text for readers, or a keyword of another version. Left out, because it has no effect on
+    /// programs that send or read values.
     Prose,
     /// A schema.
     Schema,
@@ -197,6 +199,26 @@ impl<'r, 'a> Schemas<'r, 'a> {
         (at, at.id() != schema.id())
     }
 
+    /// Kind of a keyword in the document's version. A keyword that only other versions have has no
+    /// effect. The same holds for an exclusive limit in the form of another version.
+    fn kind(&self, keyword: &str, value: NodeRef<'a>) -> KeywordKind {
+        let of_other_version = match keyword {
+            // References are followed in every version.
+            "$ref" => false,
+            "exclusiveMinimum" | "exclusiveMaximum" => match value.kind() {
+                Kind::Bool(_) => self.version != Version::V30,
+                Kind::Number(_) => self.version == Version::V30,
+                _ => false,
+            },
+            _ => SCHEMA.is_of_other_version(keyword, self.version),
+        };
+        if of_other_version {
+            KeywordKind::Prose
+        } else {
+            keyword_kind(keyword)
+        }
+    }
+
     /// Schema X if the given schema is `{allOf: [X]}` without other keywords.
     fn wrapped(&self, schema: NodeRef<'a>) -> Option<NodeRef<'a>> {
         let all = schema.get("allOf")?;
@@ -206,7 +228,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         };
         let mut others = schema.entries().filter(|(entry, _)| &*entry.key != "allOf");
         others
-            .all(|(entry, value)| has_no_effect(keyword_kind(&entry.key), value))
+            .all(|(entry, value)| has_no_effect(self.kind(&entry.key, value), value))
             .then_some(inner)
     }
 
@@ -214,7 +236,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
     /// keywords beside `$ref`.
     fn is_reference(&self, schema: NodeRef<'a>) -> bool {
         let counts = |(entry, value): (&diag::tree::Entry, NodeRef<'a>)| {
-            &*entry.key != "$ref" && !has_no_effect(keyword_kind(&entry.key), value)
+            &*entry.key != "$ref" && !has_no_effect(self.kind(&entry.key, value), value)
         };
         self.version == Version::V30 || !schema.entries().any(counts)
     }
@@ -233,7 +255,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         }
         let mut entries: Vec<(Box<str>, Value)> = Vec::with_capacity(schema.entries().len());
         for (entry, value) in schema.entries() {
-            let kind = keyword_kind(&entry.key);
+            let kind = self.kind(&entry.key, value);
             if has_no_effect(kind, value) {
                 continue;
             }

@@ -345,7 +345,7 @@ impl<'j> Messages<'j> {
         let new = &self.joint.of_new(new);
         self.keys(path, (old, new), role, &["schema", "content", "deprecated"]);
         let is_default = |side: &Value| {
-            let mut keys = ["style", "explode", "content"].into_iter();
+            let mut keys = ["style", "explode", "collectionFormat", "content"].into_iter();
             keys.all(|key| side.get(key).is_none())
         };
         self.is_plain = is_default(old) && is_default(new);
@@ -371,9 +371,10 @@ impl<'j> Messages<'j> {
     /// Compares the keys of a parameter, header or media type that determine how values are
     /// serialised, except the keys in `without`.
     fn keys(&mut self, path: &str, (old, new): (&Value, &Value), role: Role, without: &[&str]) {
-        const KEYS: [&str; 7] = [
+        const KEYS: [&str; 8] = [
             "style",
             "explode",
+            "collectionFormat",
             "allowReserved",
             "allowEmptyValue",
             "encoding",

@@ -53,9 +53,9 @@ mod tests {
     use sources::project::files::{Document, Files};
     use sources::syntax::Limits;
 
-    fn is_endless(schemas: &str) -> bool {
+    fn is_endless(version: &str, schemas: &str) -> bool {
         let text = format!(
-            "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths: {{}}\ncomponents: {{schemas: {{{schemas}}}}}\n"
+            "openapi: {version}\ninfo: {{title: t, version: \"1\"}}\npaths: {{}}\ncomponents: {{schemas: {{{schemas}}}}}\n"
         );
         let mut files = Files::in_memory([("a.yaml", text.as_str())], Limits::default());
         let file = files.read("a.yaml").expect("it is there");
@@ -114,7 +114,23 @@ mod tests {
             ),
             (format!("{}, {}", object("C", a), object("A", a)), true),
         ] {
-            assert_eq!(is_endless(&schemas), endless, "{schemas}");
+            assert_eq!(is_endless("3.1.0", &schemas), endless, "{schemas}");
+        }
+    }
+
+    #[test]
+    fn only_keywords_of_the_version_end_a_cycle() {
+        let with = |keyword: &str| {
+            format!(
+                "A: {{type: object, required: [x], {keyword}, properties: {{x: {{$ref: '#/components/schemas/A'}}}}}}"
+            )
+        };
+        for (keyword, endless) in [
+            ("nullable: true", [false, true]),
+            ("const: a", [true, false]),
+        ] {
+            let found = ["3.0.3", "3.1.0"].map(|version| is_endless(version, &with(keyword)));
+            assert_eq!(found, endless, "{keyword}");
         }
     }
 }

@@ -20,11 +20,16 @@ mod parameter;
 mod response;
 mod schema;
 mod security;
+mod separators;
 
 /// OpenAPI version of a lifted document.
 const LIFTED_VERSION: &str = "3.0.3";
 /// Default media type of a body. Swagger 2.0 defines no default.
 const MEDIA_TYPE_DEFAULT: &str = "application/json";
+
+/// Key of a lifted parameter, header or encoding for the separators of list items that OpenAPI 3.0
+/// cannot express, such as `items: pipes`.
+pub const COLLECTION_FORMAT: &str = "x-swagger-collectionFormat";
 
 /// New pointers of the top-level sections of Swagger 2.0, by the first part of the old pointer. A
 /// name is searched in the new sections in the given order.

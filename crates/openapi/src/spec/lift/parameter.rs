@@ -138,18 +138,12 @@ impl Lift<'_> {
             let place = lift.nodes.string_of(node, "in").unwrap_or_default();
             for entry in lift.nodes.entries(node) {
                 match &*entry.key {
-                    "collectionFormat" => lift.collection(&entry, &place, &mut lifted),
+                    "collectionFormat" => {}
                     key if OF_SCHEMA.contains(&key) => {}
                     _ => lifted.keep(&entry),
                 }
             }
-            let at = lift.nodes.span(node);
-            let is_list = lift.nodes.string_of(node, "type").as_deref() == Some("array");
-            if is_list && !lifted.has("style") && place == "query" {
-                // By default, 2.0 separates items by commas, and 3.0 repeats the parameter.
-                let explode = lift.nodes.bool(false, at);
-                lifted.put("explode", at, explode);
-            }
+            lift.separators(node, &place, &mut lifted);
             let (at, schema) = lift.value_schema(node);
             lifted.put("schema", at, schema);
             lift.nodes.map(lifted)
@@ -175,47 +169,6 @@ impl Lift<'_> {
         }
         let schema = self.nodes.map(schema);
         (at.unwrap_or(first), self.schema(schema))
-    }
-
-    /// Converts `collectionFormat` to `style` and `explode`.
-    fn collection(&mut self, entry: &Entry, place: &str, lifted: &mut Map) {
-        const FORMATS: &[&str] = &["csv", "ssv", "tsv", "pipes", "multi"];
-        let at = self.nodes.span(entry.value);
-        let text = self.nodes.string(entry.value).unwrap_or_default();
-        let in_query = matches!(place, "query" | "formData");
-        let (style, explode) = match text.as_str() {
-            "csv" if in_query => ("form", false),
-            "multi" if in_query => ("form", true),
-            "ssv" if in_query => ("spaceDelimited", false),
-            "pipes" if in_query => ("pipeDelimited", false),
-            "csv" => ("simple", false),
-            known if FORMATS.contains(&known) => {
-                self.sink.push(
-                    Diagnostic::new(
-                        &UNKNOWN_VALUE,
-                        at,
-                        format!(
-                            "`{known}` has no counterpart for a {place} parameter in OpenAPI 3"
-                        ),
-                    )
-                    .help("its values are read as one string")
-                    .level(diag::Level::Warn),
-                );
-                return;
-            }
-            other => {
-                let message = format!("`{}` is an unknown value", other.escape_debug());
-                self.sink.push(
-                    Diagnostic::new(&UNKNOWN_VALUE, at, message)
-                        .label(suggest::one_of(FORMATS.iter().copied(), 8)),
-                );
-                return;
-            }
-        };
-        let style = self.nodes.text(style, at);
-        let explode = self.nodes.bool(explode, at);
-        lifted.put("style", entry.key_span, style);
-        lifted.put("explode", entry.key_span, explode);
     }
 
     /// Returns the request body that the parameters of an operation (`own`) or of its path
@@ -358,13 +311,11 @@ impl Lift<'_> {
             if self.nodes.is_true(*field, "required") {
                 required.push(self.nodes.text(&name, name_span));
             }
-            if let Some(format) = self.nodes.entry(*field, "collectionFormat") {
-                let mut how = Map::new(name_span);
-                self.collection(&format, "formData", &mut how);
-                if !how.is_empty() {
-                    let how = self.nodes.map(how);
-                    encoding.put(&name, name_span, how);
-                }
+            let mut how = Map::new(name_span);
+            self.separators(*field, "formData", &mut how);
+            if !how.is_empty() {
+                let how = self.nodes.map(how);
+                encoding.put(&name, name_span, how);
             }
         }
         let mut schema = Map::new(at);

@@ -3,6 +3,7 @@
 use diag::{NodeId, Span};
 
 use super::nodes::Map;
+use super::separators::RESPONSE_HEADER;
 use super::{Lift, MediaTypes, TargetType};
 
 impl Lift<'_> {
@@ -97,6 +98,7 @@ impl Lift<'_> {
                     lifted.keep(&entry);
                 }
             }
+            lift.separators(node, RESPONSE_HEADER, &mut lifted);
             let (at, schema) = lift.value_schema(node);
             lifted.put("schema", at, schema);
             lift.nodes.map(lifted)

@@ -218,6 +218,12 @@ impl Object {
             .iter()
             .find(|field| field.key == key && field.versions.has(version))
     }
+
+    /// True if only other versions have a field with this key.
+    #[must_use]
+    pub fn is_of_other_version(&self, key: &str, version: Version) -> bool {
+        self.field(key, version).is_none() && self.fields.iter().any(|field| field.key == key)
+    }
 }
 
 const fn object(bit: u8, what: &'static str, fields: &'static [Field]) -> Object {

@@ -124,8 +124,12 @@ fn demands<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Vec<Demand> {
             return demands;
         }
     }
-    let nullable = schema.get("nullable").and_then(NodeRef::as_bool) == Some(true);
-    if nullable || schema.get("enum").is_some() || schema.get("const").is_some() {
+    // Keywords that end the nesting: only 3.0 has `nullable`, and only later versions `const`.
+    let ends = match schemas.version {
+        Version::V30 => schema.get("nullable").and_then(NodeRef::as_bool) == Some(true),
+        Version::V31 | Version::V32 => schema.get("const").is_some(),
+    };
+    if ends || schema.get("enum").is_some() {
         return Vec::new();
     }
     for (entry, argument) in schema.entries() {

@@ -1,0 +1,86 @@
+//! Tests of keywords of schemas that only other versions of OpenAPI have: they have no effect.
+
+use plan::{Plan, compare};
+
+use crate::hidden_breaks::lines;
+use crate::meaning::GATEWAY;
+use crate::side;
+
+/// Plan between two schemas of a request body, each with the version of its document.
+fn between(old: (&str, &str), new: (&str, &str)) -> Plan {
+    let side = |(version, schema): (&str, &str)| {
+        let document = format!(
+            "openapi: {version}\ninfo: {{title: t, version: \"1\"}}\npaths: {{/x: {{post: {{operationId: x, requestBody: {{required: true, content: {{application/json: {{schema: {schema}}}}}}}, responses: {{}}}}}}}}\n"
+        );
+        side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document)])
+    };
+    compare(Some(&side(old)), &side(new)).expect("both sides build")
+}
+
+/// Version, schema with a keyword of another version, and the schema without it.
+const WITHOUT_EFFECT: &[(&str, &str, &str)] = &[
+    ("3.1.0", "{type: string, nullable: true}", "{type: string}"),
+    (
+        "3.2.0",
+        "{allOf: [{type: string}], nullable: true}",
+        "{type: string}",
+    ),
+    (
+        "3.1.0",
+        "{type: integer, minimum: 3, exclusiveMinimum: true}",
+        "{type: integer, minimum: 3}",
+    ),
+    ("3.0.3", "{type: string, const: a}", "{type: string}"),
+    (
+        "3.0.3",
+        "{type: object, patternProperties: {'^a': {type: string}}, propertyNames: {maxLength: 2}}",
+        "{type: object}",
+    ),
+    (
+        "3.0.3",
+        "{type: object, dependentRequired: {a: [b]}, if: {required: [a]}, then: {required: [c]}}",
+        "{type: object}",
+    ),
+    (
+        "3.0.3",
+        "{type: array, items: {}, prefixItems: [{type: string}], contains: {type: string}}",
+        "{type: array, items: {}}",
+    ),
+    (
+        "3.0.3",
+        "{type: integer, exclusiveMinimum: 3}",
+        "{type: integer}",
+    ),
+    (
+        "3.0.3",
+        "{type: string, contentEncoding: base64, $id: 'https://t.test/a'}",
+        "{type: string}",
+    ),
+];
+
+#[test]
+fn keyword_of_another_version_has_no_effect() {
+    for (version, with, without) in WITHOUT_EFFECT {
+        for (old, new) in [(with, without), (without, with)] {
+            let plan = between((version, old), (version, new));
+            assert!(plan.changes.is_empty(), "{with}: {:?}", plan.changes);
+        }
+    }
+}
+
+#[test]
+fn new_version_changes_the_effect_of_a_keyword() {
+    let nullable = "{type: string, nullable: true}";
+    let found = lines(&between(("3.0.3", nullable), ("3.1.0", nullable)));
+    assert_eq!(
+        found,
+        ["request-body-became-not-nullable error refuted null"]
+    );
+    let found = lines(&between(("3.1.0", nullable), ("3.0.3", nullable)));
+    assert_eq!(found, ["request-body-became-nullable info none"]);
+    let constant = "{type: string, const: a}";
+    let found = lines(&between(("3.0.3", constant), ("3.1.0", constant)));
+    assert_eq!(found, ["request-body-const-added error refuted \"\""]);
+    let found = lines(&between(("3.1.0", constant), ("3.0.3", constant)));
+    assert_eq!(found, ["request-body-const-removed info none"]);
+}
