@@ -9,12 +9,16 @@ use serde_json::Value as Json;
 use validator::containment::Doubt;
 
 use super::encoding;
+use super::fields::{FieldPair, Fields};
 use super::meaning;
+use super::media_types::{is_xml, nearest};
 use super::operations::OperationPair;
 use super::outgoing_checks;
 use super::path_parameters::{PathParameters, Slot, admits};
 use super::schema::{Finding, Part, Role};
+use super::schema_path::OuterObject;
 use super::serialization;
+use super::statuses::{class_of, has_content, rest_of};
 use crate::change::Decision;
 use crate::pairs::both;
 use vocab::checks::{self, Level};
@@ -26,6 +30,8 @@ pub(super) struct Parts {
     /// Differences: path in the message, name of the part in the source locations, and finding.
     pub(super) findings: Vec<(String, String, Finding)>,
     pub(super) schemas: Vec<Root>,
+    /// Objects of which a part is a property, by the name of the part.
+    pub(super) objects: BTreeMap<String, [Option<OuterObject>; 2]>,
 }
 
 /// Old and new schema of the same part of a message (parameter, body or header), to be compared.
@@ -235,35 +241,85 @@ impl<'j> Messages<'j> {
             ParameterPlace::Querystring => (one.place, String::new()),
             place => (place, one.name.clone()),
         };
-        let is_other = |one: &&ir::Parameter| one.place != ParameterPlace::Path;
-        for one in old.iter().filter(is_other) {
+        let fields = Fields::of(self.joint, (old, new), self.is_outgoing);
+        let is_other = |side, one: &ir::Parameter| {
+            one.place != ParameterPlace::Path && !fields.splits(side, one)
+        };
+        for one in old.iter().filter(|one| is_other(0, one)) {
             others.entry(key(one)).or_default().0.get_or_insert(one);
         }
-        for one in new.iter().filter(is_other) {
+        for one in new.iter().filter(|one| is_other(1, one)) {
             others.entry(key(one)).or_default().1.get_or_insert(one);
         }
         self.query(old, new);
-        for ((place, name), pair) in others {
-            let named = pair.1.or(pair.0).map_or(&*name, |one| &*one.name);
-            let path = format!("{} {named}", place.name());
-            self.part.clone_from(&path);
-            match pair {
-                (Some(was), Some(is)) => self.parameter(&path, was, is),
-                (None, Some(is)) => {
-                    let id = match is.required {
-                        true => "new-required-request-parameter",
-                        false => "new-optional-request-parameter",
-                    };
-                    let new = self.joint.json(&self.joint.of_new(&is.definition));
-                    self.push(id, &path, "", (Json::Null, new));
-                }
-                (Some(was), None) => {
-                    let old = self.joint.json(&was.definition);
-                    let id = self.lost("request-parameter-removed", was.required);
-                    self.push(id, &path, "", (old, Json::Null));
-                }
-                (None, None) => {}
+        for pair in others.into_values() {
+            self.parameter_pair(pair);
+        }
+        self.fields(fields);
+    }
+
+    /// Compares parameters by the fields that they describe.
+    fn fields(&mut self, fields: Fields) {
+        for FieldPair {
+            sides,
+            is_respelled,
+            objects,
+        } in &fields.pairs
+        {
+            let [old, new] = sides.each_ref().map(Option::as_ref);
+            self.parameter_pair((old, new));
+            let part = self.part.clone();
+            let known = self.parts.objects.entry(part);
+            known.or_insert_with(|| objects.clone());
+            if let (Some(old), Some(new), true) = (old, new, is_respelled) {
+                let path = self.part.clone();
+                let new = self.joint.of_new(&new.definition);
+                let values = (self.joint.json(&old.definition), self.joint.json(&new));
+                self.push("request-serialization-changed", &path, "schema", values);
             }
+        }
+        for one in fields.restricted {
+            let path = format!("{} {}", one.place.name(), one.name);
+            self.part.clone_from(&path);
+            let definition = match self.is_outgoing {
+                true => one.definition,
+                false => self.joint.of_new(&one.definition),
+            };
+            let schema = self.json(definition.get("schema"));
+            let (id, values) = match self.is_outgoing {
+                true => ("response-schema-widened", (schema, Json::Null)),
+                false => ("request-schema-narrowed", (Json::Null, schema)),
+            };
+            self.push(id, &path, "schema", values);
+            if let Some((_, _, finding)) = self.parts.findings.last_mut() {
+                finding.decision = Some(Decision::Undecided(Doubt::NoExample));
+            }
+        }
+    }
+
+    /// Compares the old and the new version of a parameter outside the path.
+    fn parameter_pair(&mut self, pair: (Option<&ir::Parameter>, Option<&ir::Parameter>)) {
+        let Some(named) = pair.1.or(pair.0) else {
+            return;
+        };
+        let path = format!("{} {}", named.place.name(), named.name);
+        self.part.clone_from(&path);
+        match pair {
+            (Some(was), Some(is)) => self.parameter(&path, was, is),
+            (None, Some(is)) => {
+                let id = match is.required {
+                    true => "new-required-request-parameter",
+                    false => "new-optional-request-parameter",
+                };
+                let new = self.joint.json(&self.joint.of_new(&is.definition));
+                self.push(id, &path, "", (Json::Null, new));
+            }
+            (Some(was), None) => {
+                let old = self.joint.json(&was.definition);
+                let id = self.lost("request-parameter-removed", was.required);
+                self.push(id, &path, "", (old, Json::Null));
+            }
+            (None, None) => {}
         }
     }
 
@@ -639,50 +695,4 @@ impl<'j> Messages<'j> {
             }
         }
     }
-}
-
-/// Media type or range that describes messages of a media type which only the other side names: the
-/// one by which gwd checks these messages.
-fn nearest<'a>(all: &'a ir::Set<ir::MediaType>, name: &str) -> Option<&'a ir::MediaType> {
-    let index = validator::nearest(all.iter().map(|one| &*one.name), name)?;
-    all.iter().nth(index)
-}
-
-/// True for a media type whose values are XML.
-fn is_xml(name: &str) -> bool {
-    let essence = name.split(';').next().unwrap_or_default().trim();
-    let essence = essence.to_ascii_lowercase();
-    essence.ends_with("/xml") || essence.ends_with("+xml")
-}
-
-fn has_content(response: &ir::Response) -> bool {
-    response.media_types.iter().next().is_some()
-}
-
-/// Response that described a status which is new beside it: that of the status class. `default`
-/// describes error statuses (4xx and 5xx), and a success status if no other one is described.
-fn class_of<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
-    let is_success = |status: &str| status.starts_with('2');
-    let is_error = status.starts_with(['4', '5']);
-    let is_for_success = is_success(status) && !all.iter().any(|one| is_success(&one.status));
-    let is_described = is_error || is_for_success;
-    own_class(all, status).or_else(|| find(all, "default").filter(|_| is_described))
-}
-
-/// Response that describes a status which is gone: that of the status class. For an error status
-/// (4xx or 5xx), otherwise `default`.
-fn rest_of<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
-    let is_error = status.starts_with(['4', '5']);
-    own_class(all, status).or_else(|| find(all, "default").filter(|_| is_error))
-}
-
-/// Response of the class of a status, such as `4XX`.
-fn own_class<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
-    let class = format!("{}XX", status.get(..1)?);
-    find(all, &class).filter(|_| !class.eq_ignore_ascii_case(status))
-}
-
-fn find<'a>(all: &'a [ir::Response], status: &str) -> Option<&'a ir::Response> {
-    let mut all = all.iter();
-    all.find(|one| one.status.eq_ignore_ascii_case(status))
 }

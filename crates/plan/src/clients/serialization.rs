@@ -43,7 +43,7 @@ pub(super) fn is_harmless(
 
 /// True if no value of a schema has one of these types. Reads `type`, `$ref`, `allOf`, `anyOf` and
 /// `oneOf` of at most `left` schemas.
-fn excludes(joint: &Joint, schema: &Value, kinds: &[&str], left: &mut u32) -> bool {
+pub(super) fn excludes(joint: &Joint, schema: &Value, kinds: &[&str], left: &mut u32) -> bool {
     let Some(rest) = left.checked_sub(1) else {
         return false;
     };
