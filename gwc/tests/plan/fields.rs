@@ -193,6 +193,64 @@ fn equal_fields_of_other_parameters_are_no_break() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+/// Old and new parameter, and the expected line of level `error`, if any.
+const SERIALIZATIONS: &[(&str, &str, &str)] = &[
+    // `explode` has no effect on `deepObject`.
+    (
+        "{name: f, in: query, style: deepObject, schema: {type: object}}",
+        "{name: f, in: query, style: deepObject, explode: true, schema: {type: object}}",
+        "",
+    ),
+    (
+        "{name: f, in: query, style: deepObject, explode: true, schema: {type: object}}",
+        "{name: f, in: query, style: deepObject, schema: {type: object}}",
+        "",
+    ),
+    (
+        "{name: a, in: query, schema: {type: integer}}",
+        "{name: a, in: query, allowEmptyValue: true, schema: {type: integer}}",
+        "",
+    ),
+    (
+        "{name: a, in: query, allowEmptyValue: true, schema: {type: integer}}",
+        "{name: a, in: query, schema: {type: integer}}",
+        "request-serialization-changed query a none",
+    ),
+    (
+        "{name: a, in: query, allowEmptyValue: true, schema: {type: string, minLength: 1}}",
+        "{name: a, in: query, schema: {type: string, minLength: 1}}",
+        "request-serialization-changed query a none",
+    ),
+    // gwd accepts the empty text as a value of the schema.
+    (
+        "{name: a, in: query, allowEmptyValue: true, schema: {type: string}}",
+        "{name: a, in: query, schema: {type: string}}",
+        "",
+    ),
+    (
+        "{name: a, in: query, allowEmptyValue: true, schema: {type: [integer, 'null']}}",
+        "{name: a, in: query, schema: {type: [integer, 'null']}}",
+        "",
+    ),
+    (
+        "{name: a, in: query, allowEmptyValue: true, schema: {type: array, items: {type: string}}}",
+        "{name: a, in: query, schema: {type: array, items: {type: string}}}",
+        "",
+    ),
+];
+
+#[test]
+fn serialization_without_an_effect_is_no_break() {
+    let mut wrong = String::new();
+    for (old, new, expected) in SERIALIZATIONS {
+        let found = found(&between(old, new), &["error"]).join("\n");
+        if found != *expected {
+            wrong.push_str(&format!("{old} -> {new}\n  {expected}, not {found}\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
 /// gwd ignores the old field, because the properties of an exploded object have other names.
 #[test]
 fn value_that_becomes_an_object_has_no_witness() {
