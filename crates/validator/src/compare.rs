@@ -15,7 +15,8 @@ use crate::contain::{ANY, ContainmentCheck};
 use crate::lower::Direction;
 use crate::media;
 use crate::open::{BodyCheck, CheckedSchema, Extent, checked_schema, extent};
-use crate::parameters::{is_ignored, part_of};
+use crate::parameters::{is_ignored, part_of, written_style};
+use crate::style::Style;
 
 /// True if each request that matches `old` was shown to match `new`.
 #[must_use]
@@ -234,10 +235,11 @@ impl<'a> ContainmentCheck<'a> {
             (Some(wide), Some(narrow)) => {
                 let same = |key: &str| wide.definition.get(key) == narrow.definition.get(key);
                 let schema = |definition: &'a Value| definition.get("schema").unwrap_or(&ANY);
+                let is_deep = written_style(wide).0 == Style::DeepObject;
                 (!wide.required || narrow.required)
-                    && ["style", "explode", "allowEmptyValue"]
-                        .into_iter()
-                        .all(same)
+                    && same("style")
+                    && (same("explode") || is_deep)
+                    && (same("allowEmptyValue") || wide.definition.get("allowEmptyValue").is_some())
                     && match (
                         wide.definition.get("content"),
                         narrow.definition.get("content"),

@@ -14,7 +14,7 @@ use crate::cone::Cone;
 use crate::contain::ContainmentCheck;
 use crate::form::FormNames;
 use crate::kinds::Kinds;
-use crate::lower::{Direction, Lowering};
+use crate::lower::Lowering;
 use crate::media::{Form, MediaType};
 use crate::members::Members;
 use crate::parameters::field_names::{FieldNames, UndescribedNames};
@@ -70,12 +70,13 @@ impl<'k> DescribedNames<'k> {
     /// Reads the parameters of a description. `known`: further names that count as described.
     /// `None`: undescribed query parameters are accepted.
     pub(crate) fn of(cone: &Cone, known: Option<&'k [String]>) -> Self {
-        let lowering = Lowering::new(&cone.schemas, Direction::Request);
         let all = cone.operation.parameters.iter();
         let all = all.filter(|one| !is_ignored(one.place, &one.name));
         let parameters = all.map(|one| {
             let written = (one.name.as_str(), one.required, &one.definition);
-            Parameter::unchecked(one.place, written, |schema| Kinds::of(&lowering, schema))
+            Parameter::unchecked(one.place, written, |schema| {
+                Kinds::of(&cone.schemas, schema)
+            })
         });
         Self {
             parameters: parameters.collect(),
@@ -253,8 +254,9 @@ impl<'a> ContainmentCheck<'a> {
         if self.renewed().same(wide, narrow) {
             return true;
         }
-        let [wide, narrow] = self.read_both(wide, narrow, Members::to_compare);
-        wide.accepts_names_of(&narrow)
+        let [of_wide, of_narrow] = self.lowerings();
+        let wide = Members::to_compare(&of_wide, wide);
+        wide.accepts_names_of(&Members::to_compare(&of_narrow, narrow))
     }
 
     /// Like [`Self::accepts_members`], for the names of the fields of a form.
@@ -268,7 +270,8 @@ impl<'a> ContainmentCheck<'a> {
             return true;
         };
         let is_closed = Members::to_compare(&self.lowerings()[1], narrow).is_closed();
-        let sides = self.read_both(wide, narrow, Kinds::of);
+        let [of_wide, of_narrow] = self.tables();
+        let sides = [Kinds::of(of_wide, wide), Kinds::of(of_narrow, narrow)];
         let [wide_names, narrow_names] = sides.each_ref().map(FormNames::of);
         let accepts = |names: &FormNames<'_>, name: &str| match media_type.form() {
             Form::Urlencoded => names.hidden(&escaped(name)).next().is_none(),
@@ -285,15 +288,5 @@ impl<'a> ContainmentCheck<'a> {
     fn lowerings(&self) -> [Lowering<'a>; 2] {
         self.tables()
             .map(|table| Lowering::new(table, self.direction()))
-    }
-
-    fn read_both<T>(
-        &self,
-        wide: &'a Value,
-        narrow: &'a Value,
-        read: impl Fn(&Lowering<'a>, &'a Value) -> T,
-    ) -> [T; 2] {
-        let [of_wide, of_narrow] = self.lowerings();
-        [read(&of_wide, wide), read(&of_narrow, narrow)]
     }
 }

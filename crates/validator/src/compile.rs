@@ -64,7 +64,7 @@ impl<'a> ValidatorBuilder<'a> {
 
     /// Types of the values that a schema allows.
     pub(crate) fn kinds(&self, schema: &'a Value) -> Kinds {
-        Kinds::of(&self.lowering, schema)
+        Kinds::of(self.lowering.nodes(), schema)
     }
 
     /// Names of members that a schema describes.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use bundle::ir::Value;
 use serde_json::{Number, Value as Json};
 
-use crate::lower::Lowering;
+use crate::lower::resolved;
 use crate::text::{dotted, plain};
 
 /// Types of values that a schema allows. Other assertions of the schema are ignored.
@@ -60,21 +60,21 @@ static ANY: Kinds = Kinds {
 };
 
 impl Kinds {
-    /// Collects the types that a schema allows.
-    pub(crate) fn of<'a>(lowering: &Lowering<'a>, schema: &'a Value) -> Self {
+    /// Collects the types that a schema of a table allows.
+    pub(crate) fn of<'a>(nodes: &'a [Value], schema: &'a Value) -> Self {
         // The number of schemas can be exponential in the depth. If there are too many, read fewer
         // levels.
         for depth in [DEPTH_MAX, 4, 2] {
             let left = Cell::new(SCHEMAS_MAX);
             let mut kinds = Self::default();
-            kinds.read(lowering, schema, (depth, &left));
+            kinds.read(nodes, schema, (depth, &left));
             if left.get() > 0 {
                 kinds.complete();
                 return kinds;
             }
         }
         let mut kinds = Self::default();
-        kinds.read(lowering, schema, (1, &Cell::new(u32::MAX)));
+        kinds.read(nodes, schema, (1, &Cell::new(u32::MAX)));
         kinds.complete();
         kinds
     }
@@ -83,7 +83,7 @@ impl Kinds {
     /// schemas as `left` allows.
     fn read<'a>(
         &mut self,
-        lowering: &Lowering<'a>,
+        nodes: &'a [Value],
         schema: &'a Value,
         (levels, left): (usize, &Cell<u32>),
     ) {
@@ -94,30 +94,33 @@ impl Kinds {
         let below = (levels - 1, left);
         let inner = |schema: &'a Value| {
             let mut kinds = Self::default();
-            kinds.read(lowering, schema, below);
+            kinds.read(nodes, schema, below);
             kinds.complete();
             kinds
         };
-        for (key, value) in lowering.resolve(schema).entries() {
-            let value = lowering.resolve(value);
+        for (key, value) in resolved(nodes, schema).entries() {
+            let value = resolved(nodes, value);
             match &**key {
                 "type" => match value {
                     Value::Text(name) => self.types |= of_type(name),
                     value => value.items().iter().for_each(|one| {
-                        if let Value::Text(name) = lowering.resolve(one) {
+                        if let Value::Text(name) = resolved(nodes, one) {
                             self.types |= of_type(name);
                         }
                     }),
                 },
                 "enum" => value.items().iter().for_each(|one| {
-                    self.types |= of_value(lowering.resolve(one));
+                    self.types |= of_value(resolved(nodes, one));
                 }),
                 "const" => self.types |= of_value(value),
                 "nullable" if *value == Value::Bool(true) => self.types |= NULL,
-                "$ref" => self.read(lowering, value, below),
+                "$ref" => self.read(nodes, value, below),
                 "allOf" | "anyOf" | "oneOf" => {
                     for one in value.items() {
-                        self.read(lowering, one, below);
+                        self.read(nodes, one, below);
+                    }
+                    if admits_any(nodes, schema, key) {
+                        self.types |= SCALARS;
                     }
                 }
                 "items" => self.items = Some(Box::new(inner(value))),
@@ -277,6 +280,21 @@ impl Kinds {
     }
 }
 
+/// True if `anyOf` or `oneOf` (`keyword`) of a schema has an alternative that admits every value,
+/// and the schema itself names no types.
+pub(crate) fn admits_any(nodes: &[Value], schema: &Value, keyword: &str) -> bool {
+    const TYPED: [&str; 6] = ["type", "enum", "const", "properties", "items", "allOf"];
+    let schema = resolved(nodes, schema);
+    let is_any = |one: &Value| match resolved(nodes, one) {
+        Value::Map(entries) => entries.is_empty(),
+        other => *other == Value::Bool(true),
+    };
+    let members = schema.get(keyword).map(|all| resolved(nodes, all).items());
+    matches!(keyword, "anyOf" | "oneOf")
+        && members.is_some_and(|all| all.iter().any(is_any))
+        && TYPED.iter().all(|key| schema.get(key).is_none())
+}
+
 fn of_type(name: &str) -> u8 {
     match name {
         "string" => STRING,
@@ -336,7 +354,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::lower::Direction;
 
     #[test]
     fn text_becomes_a_value_of_an_allowed_type() {
@@ -386,8 +403,7 @@ mod tests {
             described(&[("a", "integer"), ("b", "array")]),
         ];
         let schema = Value::Map(vec![("allOf".into(), Value::List(all))]);
-        let lowering = Lowering::new(&[], Direction::Request);
-        let kinds = Kinds::of(&lowering, &schema);
+        let kinds = Kinds::of(&[], &schema);
         let types = kinds.properties.iter();
         let types: Vec<(&str, u8)> = types.map(|(name, own)| (&**name, own.types)).collect();
         assert_eq!(types, [("a", STRING | INTEGER), ("b", ARRAY), ("c", NULL)]);

@@ -15,7 +15,6 @@ use serde_json::Value as Json;
 use crate::compile::{Uncompilable, ValidatorBuilder};
 use crate::cone::Cone;
 use crate::kinds::Kinds;
-use crate::lower::{Direction, Lowering};
 use crate::media::{Form, MediaType};
 use crate::members::Members;
 use crate::names::{Name, has_dotted_member};
@@ -77,19 +76,32 @@ pub fn describes_every_name(cone: &Cone) -> Option<&str> {
     if let Some(whole) = cone.operation.parameters.iter().find(is_whole) {
         return Some(&whole.name);
     }
-    let lowering = Lowering::new(&cone.schemas, Direction::Request);
-    let all = cone.operation.parameters.iter();
-    let mut all = all.filter(|one| one.place == ParameterPlace::Query);
+    let mut all = cone.operation.parameters.iter();
     let open = all.find(|one| {
-        let (style, explode) = written_style(one);
-        let kinds = one
-            .definition
-            .get("schema")
-            .filter(|_| one.definition.get("content").is_none());
-        let kinds = kinds.map(|schema| Kinds::of(&lowering, schema));
-        kinds.is_some_and(|kinds| is_spread(style, explode, &kinds) && !kinds.is_closed)
+        let own = (one.place, &one.definition);
+        let kinds = spread_kinds(&cone.schemas, own).filter(|kinds| !kinds.is_closed);
+        one.place == ParameterPlace::Query && kinds.is_some()
     });
     open.map(|one| one.name.as_str())
+}
+
+/// Names of the query fields or cookies of a parameter that is an exploded object: those of its
+/// properties. `None` for other parameters. `nodes`: schemas to which the definition refers.
+#[must_use]
+pub fn member_names(nodes: &[Value], parameter: (ParameterPlace, &Value)) -> Option<Vec<String>> {
+    let kinds = spread_kinds(nodes, parameter)?;
+    let names = kinds.properties.iter().map(|(name, _)| name.to_string());
+    Some(names.collect())
+}
+
+/// Types of a query parameter or cookie that is an exploded object. `None` for other parameters.
+fn spread_kinds(nodes: &[Value], (place, definition): (ParameterPlace, &Value)) -> Option<Kinds> {
+    let is_field = matches!(place, ParameterPlace::Query | ParameterPlace::Cookie);
+    let is_schema = is_field && definition.get("content").is_none();
+    let schema = definition.get("schema").filter(|_| is_schema)?;
+    let (style, explode) = style_of(place, definition);
+    let kinds = Kinds::of(nodes, schema);
+    is_spread(style, explode, &kinds).then_some(kinds)
 }
 
 /// Values of `style` and `explode` of a parameter, or their defaults.

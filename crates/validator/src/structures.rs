@@ -9,7 +9,6 @@ use bundle::ir::{ParameterPlace, Value};
 
 use crate::contain::{ContainmentCheck, is_assertion};
 use crate::kinds::Kinds;
-use crate::lower::Lowering;
 use crate::parameters::{is_spread, style_of};
 use crate::style::Style;
 
@@ -55,9 +54,8 @@ impl<'a> ContainmentCheck<'a> {
     }
 
     fn kinds(&self, wide: &'a Value, narrow: &'a Value) -> (Kinds, Kinds) {
-        let (tables, direction) = (self.tables(), self.direction());
-        let of = |table, schema| Kinds::of(&Lowering::new(table, direction), schema);
-        (of(tables[0], wide), of(tables[1], narrow))
+        let tables = self.tables();
+        (Kinds::of(tables[0], wide), Kinds::of(tables[1], narrow))
     }
 
     /// True if the wide schema only has keywords of [`PLAIN`] and annotations.

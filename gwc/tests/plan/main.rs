@@ -27,6 +27,7 @@ mod enforced_responses;
 mod equal_changes;
 mod examples;
 mod excerpts;
+mod fields;
 mod first;
 mod forwarded;
 mod gates;

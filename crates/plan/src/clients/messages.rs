@@ -1,5 +1,7 @@
 //! Parts of the messages of one operation: parameters, bodies, responses, media types and headers.
 
+mod responses;
+
 use std::collections::BTreeMap;
 
 use bundle::ir::{self, ParameterPlace, Value};
@@ -9,15 +11,16 @@ use serde_json::Value as Json;
 use validator::containment::Doubt;
 
 use super::encoding;
+use super::fields::{FieldPair, Fields};
 use super::meaning;
-use super::media_types::{is_same_json, is_xml, nearest};
+use super::media_types::{is_xml, nearest};
 use super::operations::OperationPair;
 use super::outgoing_checks;
 use super::path_parameters::{PathParameters, Slot, admits};
 use super::schema::{Finding, Part, Role};
+use super::schema_path::OuterObject;
 use super::sent_credentials;
 use super::serialization;
-use super::statuses::{class_of, has_content, has_status_of, rest_of};
 use crate::change::Decision;
 use crate::pairs::both;
 use vocab::checks::{self, Level};
@@ -29,6 +32,8 @@ pub(super) struct Parts {
     /// Differences: path in the message, name of the part in the source locations, and finding.
     pub(super) findings: Vec<(String, String, Finding)>,
     pub(super) schemas: Vec<Root>,
+    /// Objects of which a part is a property, by the name of the part.
+    pub(super) objects: BTreeMap<String, [Option<OuterObject>; 2]>,
 }
 
 /// Old and new schema of the same part of a message (parameter, body or header), to be compared.
@@ -255,35 +260,85 @@ impl<'j> Messages<'j> {
             ParameterPlace::Querystring => (one.place, String::new()),
             place => (place, one.name.clone()),
         };
-        let is_other = |one: &&ir::Parameter| one.place != ParameterPlace::Path;
-        for one in old.iter().filter(is_other) {
+        let fields = Fields::of(self.joint, (old, new), self.is_outgoing);
+        let is_other = |side, one: &ir::Parameter| {
+            one.place != ParameterPlace::Path && !fields.splits(side, one)
+        };
+        for one in old.iter().filter(|one| is_other(0, one)) {
             others.entry(key(one)).or_default().0.get_or_insert(one);
         }
-        for one in new.iter().filter(is_other) {
+        for one in new.iter().filter(|one| is_other(1, one)) {
             others.entry(key(one)).or_default().1.get_or_insert(one);
         }
         self.query(old, new);
-        for ((place, name), pair) in others {
-            let named = pair.1.or(pair.0).map_or(&*name, |one| &*one.name);
-            let path = format!("{} {named}", place.name());
-            self.part.clone_from(&path);
-            match pair {
-                (Some(was), Some(is)) => self.parameter(&path, was, is),
-                (None, Some(is)) => {
-                    let id = match is.required {
-                        true => "new-required-request-parameter",
-                        false => "new-optional-request-parameter",
-                    };
-                    let new = self.joint.json(&self.joint.of_new(&is.definition));
-                    self.push(id, &path, "", (Json::Null, new));
-                }
-                (Some(was), None) => {
-                    let old = self.joint.json(&was.definition);
-                    let id = self.lost("request-parameter-removed", was.required);
-                    self.push(id, &path, "", (old, Json::Null));
-                }
-                (None, None) => {}
+        for pair in others.into_values() {
+            self.parameter_pair(pair);
+        }
+        self.fields(fields);
+    }
+
+    /// Compares parameters by the fields that they describe.
+    fn fields(&mut self, fields: Fields) {
+        for FieldPair {
+            sides,
+            is_respelled,
+            objects,
+        } in &fields.pairs
+        {
+            let [old, new] = sides.each_ref().map(Option::as_ref);
+            self.parameter_pair((old, new));
+            let part = self.part.clone();
+            let known = self.parts.objects.entry(part);
+            known.or_insert_with(|| objects.clone());
+            if let (Some(old), Some(new), true) = (old, new, is_respelled) {
+                let path = self.part.clone();
+                let new = self.joint.of_new(&new.definition);
+                let values = (self.joint.json(&old.definition), self.joint.json(&new));
+                self.push("request-serialization-changed", &path, "schema", values);
             }
+        }
+        for one in fields.restricted {
+            let path = format!("{} {}", one.place.name(), one.name);
+            self.part.clone_from(&path);
+            let definition = match self.is_outgoing {
+                true => one.definition,
+                false => self.joint.of_new(&one.definition),
+            };
+            let schema = self.json(definition.get("schema"));
+            let (id, values) = match self.is_outgoing {
+                true => ("response-schema-widened", (schema, Json::Null)),
+                false => ("request-schema-narrowed", (Json::Null, schema)),
+            };
+            self.push(id, &path, "schema", values);
+            if let Some((_, _, finding)) = self.parts.findings.last_mut() {
+                finding.decision = Some(Decision::Undecided(Doubt::NoExample));
+            }
+        }
+    }
+
+    /// Compares the old and the new version of a parameter outside the path.
+    fn parameter_pair(&mut self, pair: (Option<&ir::Parameter>, Option<&ir::Parameter>)) {
+        let Some(named) = pair.1.or(pair.0) else {
+            return;
+        };
+        let path = format!("{} {}", named.place.name(), named.name);
+        self.part.clone_from(&path);
+        match pair {
+            (Some(was), Some(is)) => self.parameter(&path, was, is),
+            (None, Some(is)) => {
+                let id = match is.required {
+                    true => "new-required-request-parameter",
+                    false => "new-optional-request-parameter",
+                };
+                let new = self.joint.json(&self.joint.of_new(&is.definition));
+                self.push(id, &path, "", (Json::Null, new));
+            }
+            (Some(was), None) => {
+                let old = self.joint.json(&was.definition);
+                let id = self.lost("request-parameter-removed", was.required);
+                self.push(id, &path, "", (old, Json::Null));
+            }
+            (None, None) => {}
         }
     }
 
@@ -571,109 +626,5 @@ impl<'j> Messages<'j> {
         let (old, new) = (&old.definition, &self.joint.of_new(&new.definition));
         self.keys(&format!("{path} {name}"), (old, new), role, &[]);
         self.schemas(path, (old, new), role);
-    }
-
-    fn responses(&mut self, old: &[ir::Response], new: &[ir::Response]) {
-        let mut all: BTreeMap<&str, (Option<&ir::Response>, Option<&ir::Response>)> =
-            BTreeMap::new();
-        for one in old {
-            all.entry(&one.status).or_default().0.get_or_insert(one);
-        }
-        for one in new {
-            all.entry(&one.status).or_default().1.get_or_insert(one);
-        }
-        for (status, pair) in all {
-            let path = format!("response {status}");
-            self.part.clone_from(&path);
-            let kind = match status.starts_with('2') {
-                true => "response-success-status",
-                false => "response-non-success-status",
-            };
-            match pair {
-                (Some(old), Some(new)) => self.response(&path, old, new),
-                (None, Some(new)) => {
-                    let values = (Json::Null, status.into());
-                    self.push(&format!("{kind}-added"), &path, "", values);
-                    // A response such as 204 has no content.
-                    if let Some(old) = class_of(old, status).filter(|_| has_content(new)) {
-                        self.response(&path, old, new);
-                    }
-                }
-                (Some(old), None) => {
-                    let values = (status.into(), Json::Null);
-                    self.push(&format!("{kind}-removed"), &path, "", values);
-                    if !self.is_outgoing && has_status_of(new, status) {
-                        self.last_is_harmless();
-                    }
-                    let other = rest_of(new, status);
-                    let other = other.filter(|new| has_content(old) && has_content(new));
-                    if let Some(new) = other {
-                        self.response(&path, old, new);
-                    }
-                }
-                (None, None) => {}
-            }
-        }
-    }
-
-    fn response(&mut self, path: &str, old: &ir::Response, new: &ir::Response) {
-        let role = Role {
-            is_response: !self.is_outgoing,
-            part: Part::Body,
-            is_inner: false,
-            is_absent: false,
-            is_opaque: false,
-            is_text: false,
-            is_xml: false,
-        };
-        for (name, was, is) in both(&old.media_types, &new.media_types) {
-            if self.is_head {
-                break;
-            }
-            let path = format!("{path} body");
-            self.media_type(&path, name, (was, is), "response-media-type", role);
-            let mut others = new.media_types.iter();
-            match (was, is, nearest(&old.media_types, name)) {
-                (None, Some(is), Some(was)) => self.described(&path, name, (was, is), role),
-                (Some(_), None, _) if others.any(|other| is_same_json(&other.name, name)) => {
-                    self.last_is_harmless();
-                }
-                _ => {}
-            }
-        }
-        let role = self.role(Part::ResponseHeader);
-        for (name, was, is) in both(&old.headers, &new.headers) {
-            let path = format!("{path} header {name}");
-            self.part.clone_from(&path);
-            match (was, is) {
-                (Some(was), Some(is)) => {
-                    if was.required && !is.required {
-                        let values = (true.into(), false.into());
-                        self.push("response-header-became-optional", &path, "required", values);
-                    } else if was.required != is.required {
-                        let values = (false.into(), true.into());
-                        self.push("response-schema-narrowed", &path, "required", values);
-                    }
-                    self.field(&path, (&was.definition, &is.definition), role);
-                }
-                (None, Some(is)) => {
-                    let new = self.joint.json(&self.joint.of_new(&is.definition));
-                    self.push("response-header-added", &path, "", (Json::Null, new));
-                    if self.is_outgoing && is.required {
-                        let values = (false.into(), true.into());
-                        self.push("response-schema-narrowed", &path, "required", values);
-                    }
-                }
-                (Some(was), None) => {
-                    let id = match was.required {
-                        true => "required-response-header-removed",
-                        false => "optional-response-header-removed",
-                    };
-                    let old = self.joint.json(&was.definition);
-                    self.push(id, &path, "", (old, Json::Null));
-                }
-                (None, None) => {}
-            }
-        }
     }
 }

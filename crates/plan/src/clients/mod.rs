@@ -2,11 +2,13 @@
 //! of `checks.tsv`), its path in the message, and the operations that it concerns.
 //!
 //! [`operations`] pairs the operations of two sides by their requests. [`outgoing`] pairs the
-//! requests that the APIs send, and [`outgoing_checks`] chooses their checks. [`messages`] compares the parts of one pair, and [`schema`]
+//! requests that the APIs send, and [`outgoing_checks`] chooses their checks. [`messages`] compares the
+//! parts of one pair, [`fields`] the query fields that other parameters describe, and [`schema`]
 //! compares schemas. [`walk`] follows pairs of schemas and counts a shared schema once.
 
 mod enclosing;
 mod encoding;
+mod fields;
 mod labels;
 mod meaning;
 mod media_types;
@@ -16,6 +18,7 @@ mod outgoing;
 mod outgoing_checks;
 mod path_parameters;
 mod schema;
+mod schema_path;
 mod sent_credentials;
 mod serialization;
 mod statuses;
@@ -32,7 +35,8 @@ use rustc_hash::FxHashMap;
 
 use self::operations::Operations;
 use self::outgoing::Webhooks;
-use self::walk::{Record, SchemaPath, Walk};
+use self::schema_path::SchemaPath;
+use self::walk::{Record, Walk};
 use crate::change::{Decision, Message};
 use crate::pairs::reference;
 use crate::routing::ServedPairs;
@@ -166,9 +170,8 @@ fn of_apis(
     let sites = (sides.0.sites.get(&old.name), sides.1.sites.get(&new.name));
     let first = plan.changes.len();
     let place = |path: &SchemaPath| {
-        let steps = path.steps.iter().map(|(at, _, new)| (at.as_str(), *new));
-        let steps: Vec<(&str, u32)> = steps.collect();
-        sites.1?.schema(&path.keys[1], &path.part, &steps)
+        let (part, steps) = path.on(1);
+        sites.1?.schema(&path.keys[1], part, &steps)
     };
     for record in walk.finish(place) {
         let places = places(&record, sites);
@@ -206,22 +209,19 @@ fn places(
     let property = property.map(|name| format!("properties/{name}"));
     let place = |sites: Option<&Sites>, side: usize| {
         let sites = sites?;
-        let steps = schema_path
-            .steps
-            .iter()
-            .map(|(at, old, new)| (at.as_str(), [*old, *new][side]));
+        let (part, steps) = schema_path.on(side);
         // For a difference of a property, look up the location of the property. On a side without
         // the property, there is no location.
-        let steps = steps.chain(property.as_deref().map(|name| (name, u32::MAX)));
+        let property = property.as_deref().map(|name| (name, u32::MAX));
+        let steps = steps.into_iter().chain(property);
         let steps: Vec<(&str, u32)> = steps.collect();
         let key = &schema_path.keys[side];
         let schema = match steps.is_empty() && record.finding.keyword.is_empty() {
             true => None,
-            false => sites.schema(key, &schema_path.part, &steps),
+            false => sites.schema(key, part, &steps),
         };
-        let part = || sites.part(key, &schema_path.part);
-        let whole = || sites.part(key, schema_path.part.split(' ').next()?);
-        schema.or_else(part).or_else(whole)
+        let whole = || sites.part(key, part.split(' ').next()?);
+        schema.or_else(|| sites.part(key, part)).or_else(whole)
     };
     (place(old, 0), place(new, 1))
 }

@@ -2,6 +2,7 @@
 
 use bundle::ir::Value;
 use model::contract::joint::Joint;
+use validator::containment::admits;
 
 use super::schema::{Part, Role};
 
@@ -17,15 +18,13 @@ pub(super) fn is_harmless(
     role: Role,
 ) -> bool {
     match key {
+        // gwd reads `deepObject` in one way.
+        "explode" if is_deep(old) && is_deep(new) => true,
         // `explode` has an effect on lists and objects, in the style `simple` on objects only
         // (OpenAPI 3.1.1, section 4.8.12.4).
         "explode" => {
-            let is_simple = matches!(
-                role.part,
-                Part::HeaderParameter | Part::PathParameter | Part::ResponseHeader
-            );
             let has_style = old.get("style").or(new.get("style")).is_some();
-            let kinds: &[&str] = match is_simple && !has_style {
+            let kinds: &[&str] = match is_simple(role.part) && !has_style {
                 true => &["object"],
                 false => &["array", "object"],
             };
@@ -35,15 +34,57 @@ pub(super) fn is_harmless(
             };
             is_single(old) && is_single(new)
         }
+        // Only query parameters and cookies can be present without a value.
+        "allowEmptyValue" => {
+            let (narrow, wide) = if role.is_response {
+                (new, old)
+            } else {
+                (old, new)
+            };
+            is_simple(role.part) || narrow.get(key).is_none() || accepts_empty(joint, wide)
+        }
         // Servers read percent-encoded characters as before.
         "allowReserved" => !role.is_response && new.get(key).is_some(),
         _ => false,
     }
 }
 
+/// True for a part whose default is the style `simple`.
+fn is_simple(part: Part) -> bool {
+    matches!(
+        part,
+        Part::HeaderParameter | Part::PathParameter | Part::ResponseHeader
+    )
+}
+
+fn is_deep(side: &Value) -> bool {
+    side.get("style") == Some(&Value::Text("deepObject".into()))
+}
+
+/// True if a parameter accepts the empty text as a value of its schema. gwd reads the text as
+/// `null` if the schema allows no strings, and as one item of a list.
+fn accepts_empty(joint: &Joint, side: &Value) -> bool {
+    let has = |key: &str| side.get(key).is_some();
+    let Some(schema) = side
+        .get("schema")
+        .filter(|_| !has("style") && !has("explode"))
+    else {
+        return false;
+    };
+    let admits = |schema, value| admits(joint.nodes(), schema, &value) == Some(true);
+    let is_null = || excludes(joint, schema, &["string"], &mut { SCHEMAS_MAX });
+    let list = joint.at(schema);
+    let is_list = list.get("type") == Some(&Value::Text("array".into()));
+    let mut keys = list.entries().iter().map(|(key, _)| &**key);
+    let item = list.get("items").filter(|_| is_list);
+    let item = item.filter(|_| keys.all(|key| matches!(key, "items" | "type")));
+    admits(item.unwrap_or(schema), Value::Text("".into()))
+        || is_null() && admits(schema, Value::Null)
+}
+
 /// True if no value of a schema has one of these types. Reads `type`, `$ref`, `allOf`, `anyOf` and
 /// `oneOf` of at most `left` schemas.
-fn excludes(joint: &Joint, schema: &Value, kinds: &[&str], left: &mut u32) -> bool {
+pub(super) fn excludes(joint: &Joint, schema: &Value, kinds: &[&str], left: &mut u32) -> bool {
     let Some(rest) = left.checked_sub(1) else {
         return false;
     };

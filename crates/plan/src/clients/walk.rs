@@ -19,6 +19,7 @@ use super::meaning::{self, SchemaComparison};
 use super::messages::{self, Parts, Root};
 use super::operations::OperationPair;
 use super::schema::{self, Finding, Local, Role};
+use super::schema_path::{OuterObject, SchemaPath};
 use crate::change::Decision;
 use vocab::checks::{self, Level};
 
@@ -42,17 +43,6 @@ pub(super) struct Record {
     pub(super) body: Option<Json>,
     /// True if the path leads into a parameter or header without `style`, `explode` and `content`.
     pub(super) is_plain: bool,
-}
-
-/// Path from a part of an operation's message (such as its body) to a schema.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SchemaPath {
-    /// Keys of the operation in the old and the new contract.
-    pub(super) keys: [String; 2],
-    /// Name of the message's part, as in the source locations.
-    pub(super) part: String,
-    /// Steps, with the numbers of the schemas in the old and the new contract.
-    pub(super) steps: Vec<(String, u32, u32)>,
 }
 
 /// Numbers of an old and a new schema that are compared, and their role in the message.
@@ -122,6 +112,8 @@ struct Compared<'a> {
     keys: [&'a str; 2],
     /// Text with which the paths of all messages of the operation begin.
     within: &'a str,
+    /// Objects of which a part is a property, by the name of the part.
+    objects: BTreeMap<String, [Option<OuterObject>; 2]>,
     /// True if the new operation was compared with another old operation before.
     is_repeated: bool,
 }
@@ -174,11 +166,12 @@ impl<'j> Walk<'j> {
         new: &ir::ContractOperation,
         pair: &OperationPair<'_>,
     ) {
-        let parts = messages::of_operation(self.joint, (old, new), pair);
+        let mut parts = messages::of_operation(self.joint, (old, new), pair);
         let compared = Compared {
             key: Some(&new.key),
             keys: [&old.key, &new.key],
             within: "",
+            objects: std::mem::take(&mut parts.objects),
             is_repeated: self.compared.contains_key(&new.key),
         };
         self.add(&compared, parts);
@@ -192,11 +185,12 @@ impl<'j> Walk<'j> {
         old: &ir::ContractOperation,
         new: &ir::ContractOperation,
     ) {
-        let parts = messages::of_outgoing(self.joint, old, new);
+        let mut parts = messages::of_outgoing(self.joint, old, new);
         let compared = Compared {
             key: owner,
             keys: [&old.key, &new.key],
             within: &format!("{within} "),
+            objects: std::mem::take(&mut parts.objects),
             is_repeated: self.compared.contains_key(&new.key),
         };
         self.add(&compared, parts);
@@ -662,6 +656,7 @@ impl Compared<'_> {
     fn schema_path(&self, part: String) -> SchemaPath {
         SchemaPath {
             keys: self.keys.map(str::to_owned),
+            objects: self.objects.get(&part).cloned().unwrap_or_default(),
             part,
             steps: Vec::new(),
         }

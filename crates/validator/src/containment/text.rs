@@ -59,6 +59,9 @@ impl<'a> Reader<'a> {
     pub(super) fn readings(&self, value: &Json) -> Option<Vec<Json>> {
         match (self.form, value) {
             (Form::Json, _) => Some(vec![value.clone()]),
+            // The properties of an exploded object are fields with other names, so that its server
+            // ignores the field of the client.
+            (Form::ExplodedText, _) if self.wide.is_object() => None,
             // A server that expects no list refuses several occurrences.
             (Form::ExplodedText, Json::Array(items))
                 if items.len() > 1 && self.narrow.has_array() =>

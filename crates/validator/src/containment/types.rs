@@ -4,6 +4,7 @@
 use bundle::ir::Value;
 use rustc_hash::FxHashSet;
 
+use crate::kinds::admits_any;
 use crate::lower::resolved;
 
 /// Maximum number of schemas that are read for one value. With more schemas, all types count.
@@ -27,7 +28,11 @@ impl Types {
         };
         let mut found = 0;
         let mut structured = 0;
-        for (key, value) in all.iter().flat_map(|schema| schema.entries()) {
+        let entries = all.iter().flat_map(|schema| {
+            let entries = schema.entries().iter();
+            entries.map(move |(key, value)| (*schema, key, value))
+        });
+        for (schema, key, value) in entries {
             let value = resolved(nodes, value);
             match (&**key, value) {
                 ("type", Value::Text(name)) => found |= of_type(name),
@@ -40,6 +45,9 @@ impl Types {
                 ("enum", values) => values.items().iter().for_each(|one| {
                     found |= of_value(resolved(nodes, one));
                 }),
+                ("anyOf" | "oneOf", _) if admits_any(nodes, schema, key) => {
+                    found |= OTHER | NUMBER;
+                }
                 ("properties", _) => structured |= OBJECT,
                 ("items", _) => structured |= ARRAY,
                 _ => {}

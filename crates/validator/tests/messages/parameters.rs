@@ -610,3 +610,20 @@ fn scalars_of_deep_objects_have_no_brackets() {
     });
     assert!(!of_parameter(&parameter, "created=7").is_empty());
 }
+
+#[test]
+fn alternative_without_types_admits_scalars() {
+    let object = json!({"type": "object", "additionalProperties": false, "properties": {"a": {"type": "integer"}}});
+    for any in [json!({}), json!(true)] {
+        let schema = json!({"anyOf": [any, object]});
+        for (place, name, text) in [("query", "q", "q=x"), ("header", "x-a", "hello")] {
+            let parameter = json!({"in": place, "name": name, "required": true, "schema": schema});
+            let found = of_parameter(&parameter, text);
+            assert!(found.is_empty(), "{parameter} {found:?}");
+        }
+    }
+    // The schema itself has a type.
+    let schema = json!({"type": "object", "anyOf": [{}, object]});
+    let parameter = json!({"in": "header", "name": "x-a", "schema": schema});
+    assert!(!of_parameter(&parameter, "hello").is_empty());
+}

@@ -22,6 +22,7 @@ use serde_json::Value as Json;
 
 use crate::change::Decision;
 pub(super) use position::position;
+pub(super) use view::is_annotation;
 use vocab::checks::{self, Level};
 
 /// Part of a message that a schema describes.
@@ -106,6 +107,14 @@ pub(super) struct Pair<'a> {
     new: &'a Value,
     role: Role,
     local: Local,
+}
+
+/// Schema of an object without wrappers, and without an `allOf` whose members only describe
+/// properties.
+pub(super) fn object_of(joint: &Joint, schema: &Value) -> Value {
+    let schema = view::of(joint, joint.at(schema));
+    let (schema, _) = merged::of(joint, schema, Value::Bool(true));
+    schema
 }
 
 /// Compares the schemas of two nodes, whose meanings differ.
