@@ -134,6 +134,7 @@ mod tests {
                 response("204", &[]),
                 response("4xx", &["application/json", "application/octet-stream"]),
             ],
+            security: None,
         };
         Operation::compile(&Cone::of(&written, &[object])).unwrap()
     }
