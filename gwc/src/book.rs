@@ -92,6 +92,10 @@ and HTML of a plan have the body, or the value if the body is longer than 160 ch
 The value can be a part of one alternative of `anyOf` or `oneOf`. If another alternative accepts\n\
 each generated value with it, the line has no witness and is `undecided`.\n\n\
 For `propertyNames`, the witness is an object with the name.\n\n\
+A keyword that only other versions of OpenAPI have has no effect on a schema, for gwd too: `nullable`\n\
+from 3.1 on, and `const`, `if`, `contains` or `patternProperties` in 3.0. An edit of such a keyword\n\
+gives no line. A new version of the document can therefore be a break: 3.1 refuses the null that 3.0\n\
+admits with `nullable: true`.\n\n\
 If both schemas accept the same values, no check is reported. A break for which there is no other\n\
 check is reported as `request-schema-narrowed` or `response-schema-widened`. This also applies\n\
 beside differences of level `warn`: the witness is a value that their keywords do not refuse.\n\
@@ -126,7 +130,8 @@ const PROJECT_SETTINGS: &str = "## Levels of a project\n\n\
 level of a check to `info` there. Differences of several operations with different levels have one\n\
 line for each level. A check cannot be off, because a plan lists every difference. A proof\n\
 (`proved`) still lowers a level. Some differences of a check with the level `error` are warnings,\n\
-such as a new `maxItems`. `break_levels: {request-schema-narrowed: error}` raises them.\n\n\
+such as a new `maxItems` or `maxProperties`: the service may have enforced the limit before.\n\
+`break_levels: {request-schema-narrowed: error}` raises them.\n\n\
 The higher of the levels of both sides applies. A pull request that lowers a level therefore does\n\
 not pass its own gate `break`; a raised level applies at once. If a side sets no level for a check,\n\
 the default counts for this side. If an operation is missing or has another key on a side, that side\n\
@@ -183,6 +188,21 @@ type that is gone, the line about the type is `proved`. A status that is new bes
 is compared with the class, and the class itself may go: its removal is then `proved`. An error status\n\
 that is new or gone is compared with its class or with `default`. The first success status is\n\
 compared with `default`. `charset=utf-8` of JSON has no effect.\n\n\
+The properties of an exploded object (`explode: true`, the default of the style `form`) are query\n\
+fields or cookies of their own: the parameter `f` with the properties `a` and `b` is equal to the\n\
+parameters `a` and `b`. If other parameters describe a field on the other side, gwc compares these\n\
+parameters field by field, with paths such as `query a`. The name of the object has no effect.\n\n\
+- A field that the object requires is also required if clients send another field of the object\n\
+\x20 without it.\n\
+- A list or an object as a property has another text than as a parameter\n\
+\x20 (`request-serialization-changed`).\n\
+- An object with keywords that restrict several fields together, such as `anyOf` or `maxProperties`,\n\
+\x20 is an `undecided` break (`request-schema-narrowed`). It is none if an object of the other side has\n\
+\x20 the same schema.\n\
+- Fields that the object does not describe have no effect, also with `additionalProperties: false`:\n\
+\x20 gwd checks only described fields.\n\n\
+`explode` has no effect at the style `deepObject`. A new `allowEmptyValue` of a request admits more\n\
+texts. A removed one is a break if the schema refuses the empty text.\n\n\
 gwd checks no XML against schemas. A changed `xml` of an XML body is nevertheless a break, because\n\
 clients write and read elements and attributes by these names. Its level is `warn` if only one side\n\
 has `name`, which may state the default, and `info` for `prefix`.\n\n\

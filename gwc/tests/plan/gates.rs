@@ -668,9 +668,9 @@ fn other_documented_host_is_moved() {
         servers(&format!("{server}{values}}}}}}}"))
     };
     for (old, new, class) in [
-        (&old, servers("{url: \"https://api.example/v2\"}"), "doc"),
+        (&old, servers("{url: \"https://api.example/v2\"}"), "moved"),
         (&old, servers("{url: \"HTTPS://API.example/v1/\"}"), "doc"),
-        (&old, servers("{url: /v1}"), "doc"),
+        (&old, servers("{url: /v1}"), "moved"),
         (&old, servers("{url: \"https://evil.example/v1\"}"), "moved"),
         (&old, servers("{url: \"http://api.example/v1\"}"), "moved"),
         (&old, servers("{url: \"//api.example:81/v1\"}"), "moved"),
