@@ -381,11 +381,11 @@ impl Object {
             Value::Text(name) => Some(name.clone()),
             _ => None,
         });
-        let is_sent = |name: &Box<str>| {
+        let is_sent = |name: &str| {
             let property = properties.get(name);
             !property.is_some_and(|one| validator::is_read_only(joint.nodes(), one))
         };
-        let required = required.filter(is_sent).collect();
+        let required = required.filter(|name| is_sent(name)).collect();
         let additional = schema.get("additionalProperties");
         let is_typed = |one: &&Value| !joint.at(one).entries().is_empty();
         Self {
