@@ -5,7 +5,14 @@ use plan::{Plan, compare};
 use crate::meaning::GATEWAY;
 use crate::side;
 
+const OPERATION: &str = "paths:\n  /x:\n    get:\n      operationId: x";
+const WEBHOOK: &str = "paths: {}\nwebhooks:\n  w:\n    post:";
+
 fn between(old: &str, new: &str) -> Plan {
+    between_in(OPERATION, old, new)
+}
+
+fn between_in(operation: &str, old: &str, new: &str) -> Plan {
     let document = |parameters: &str| {
         let list = parameters.lines().map(|one| {
             let (name, schema) = one.trim().split_once(": ").expect("a name");
@@ -16,7 +23,7 @@ fn between(old: &str, new: &str) -> Plan {
         });
         let list = list.collect::<Vec<_>>().join("\n");
         format!(
-            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths:\n  /x:\n    get:\n      operationId: x\n      responses: {{}}\n      parameters:\n{list}\n"
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\n{operation}\n      responses: {{}}\n      parameters:\n{list}\n"
         )
     };
     let side = |all: &str| side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document(all))]);
@@ -191,6 +198,22 @@ fn equal_fields_of_other_parameters_are_no_break() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// The API sends the requests: a new value that the old contract excludes is a break.
+#[test]
+fn field_of_a_webhook_is_compared() {
+    let one = "a!: type: string\n b: type: string, maxLength: 4";
+    let other =
+        "f: type: object, required: [a], properties: {a: {type: string}, b: {type: string}}";
+    let lines = found(&between_in(WEBHOOK, one, other), &["error"]);
+    let expected = [
+        "outgoing-parameter-became-optional webhook w POST query a none",
+        "response-schema-widened webhook w POST query b refuted",
+    ];
+    assert_eq!(lines, expected);
+    let lines = found(&between_in(WEBHOOK, other, one), &["error"]);
+    assert_eq!(lines, [""; 0]);
 }
 
 /// Old and new parameter, and the expected line of level `error`, if any.
