@@ -1,10 +1,11 @@
 //! Tests of keywords of schemas that only other versions of OpenAPI have: they have no effect.
 
+use model::compile::Purpose;
 use plan::{Plan, compare};
 
+use crate::compiled;
 use crate::hidden_breaks::lines;
 use crate::meaning::GATEWAY;
-use crate::side;
 
 /// Plan between two schemas of a request body, each with the version of its document.
 fn between(old: (&str, &str), new: (&str, &str)) -> Plan {
@@ -12,7 +13,8 @@ fn between(old: (&str, &str), new: (&str, &str)) -> Plan {
         let document = format!(
             "openapi: {version}\ninfo: {{title: t, version: \"1\"}}\npaths: {{/x: {{post: {{operationId: x, requestBody: {{required: true, content: {{application/json: {{schema: {schema}}}}}}}, responses: {{}}}}}}}}\n"
         );
-        side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document)])
+        let files = [("gateway.yaml", GATEWAY), ("api.yaml", &*document)];
+        compiled(&files, Purpose::Compare).expect("errors do not stop the comparison")
     };
     compare(Some(&side(old)), &side(new)).expect("both sides build")
 }
