@@ -210,7 +210,8 @@ Callbacks are compared with those of the compared operations by method and URL, 
 name: within the same API, then within an API that was renamed, merged or split. For both, the\n\
 directions are exchanged: clients receive their bodies. A required parameter, a body or a media\n\
 type that they no longer get is a break. So are credentials (`security` of the callback or webhook)\n\
-that they no longer get. A changed `operationId` is the line `operation-renamed` under DOCS.\n\n| Level | Class | Meaning |\n|---|---|---|\n\
+that they no longer get. If they are those of the root, a changed root is `info`: it mainly describes\n\
+the requests of clients. A changed `operationId` is the line `operation-renamed` under DOCS.\n\n| Level | Class | Meaning |\n|---|---|---|\n\
 | `error` | `break` | clients that follow the old contract fail |\n\
 | `warn` | `changed` | some clients may be affected |\n\
 | `info` | `changed` | no effect on clients that follow the old contract |\n\n\

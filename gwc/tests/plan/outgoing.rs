@@ -277,3 +277,35 @@ fn name_of_a_callback_is_no_part_of_the_request() {
     let ambiguous = between(&[of("a"), of("b")], &[of("c")]);
     assert_eq!(ambiguous, ["error callback-removed"; 2]);
 }
+
+#[test]
+fn credentials_of_the_root_are_those_of_a_request() {
+    let document = |root: &str, own: &str| {
+        let own = match own {
+            "" => String::new(),
+            own => format!("security: {own}, "),
+        };
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\nsecurity: {root}\npaths: {{}}\nwebhooks:\n  \
+             sent: {{post: {{{own}{BODY}, responses: {{\"200\": {{description: d}}}}}}}}\n{SCHEMES}"
+        )
+    };
+    let side = |(root, own): (&str, &str)| {
+        side(&[
+            ("gateway.yaml", GATEWAY),
+            ("api.yaml", &document(root, own)),
+        ])
+    };
+    let (key, bearer) = ("[{key: []}]", "[{bearer: []}]");
+    for (old, new, expected) in [
+        ((key, ""), (key, key), ""),
+        ((key, ""), (key, bearer), "error outgoing-security-changed"),
+        ((key, ""), (key, "[]"), "error outgoing-security-changed"),
+        ((key, bearer), (key, ""), "error outgoing-security-changed"),
+        ((key, ""), (bearer, ""), "info outgoing-security-changed"),
+        ((key, "[]"), (bearer, "[]"), ""),
+    ] {
+        let plan = compare(Some(&side(old)), &side(new)).expect("both build");
+        assert_eq!(ids(&plan), expected, "{old:?} -> {new:?}");
+    }
+}

@@ -16,7 +16,7 @@ pub mod outgoing;
 pub mod prose;
 pub(crate) mod refine;
 mod schema;
-mod sent_credentials;
+pub mod sent_credentials;
 pub mod sites;
 
 use bundle::ir::{self, Value};

@@ -13,12 +13,31 @@ const URLS: [&str; 4] = [
     "openIdConnectUrl",
 ];
 
+/// Key of the alternatives that are those of the root.
+pub const ROOT: &str = "root";
+
 /// Alternatives of `security` of a request: a sorted list of alternatives. Each alternative is the
 /// sorted list of its credentials as texts, such as `apiKey header x-key`. The names of the schemes
-/// have no effect. `None`: the request has no credentials, or no `security`. The `security` of the root is not read: it
-/// describes the requests of clients.
+/// have no effect. `None`: the request has no credentials.
+///
+/// A request without `security` has that of the root (OpenAPI 3.1.1, section 4.8.10.1). The root
+/// mainly describes the requests of clients, so alternatives that are equal to those of the root are
+/// a map with the key [`ROOT`].
 pub(super) fn of(parts: &Parts<'_, '_>, request: NodeRef<'_>) -> Option<Value> {
-    let list = request.get("security")?;
+    let of_root = alternatives(parts, parts.resolver.root());
+    let own = match request.get("security") {
+        Some(_) => alternatives(parts, request),
+        None => of_root.clone(),
+    }?;
+    Some(match of_root == Some(own.clone()) {
+        true => Value::Map(vec![(ROOT.into(), own)]),
+        false => own,
+    })
+}
+
+/// Alternatives of the field `security` of an operation or of the root. `None` without credentials.
+fn alternatives(parts: &Parts<'_, '_>, holder: NodeRef<'_>) -> Option<Value> {
+    let list = holder.get("security")?;
     let mut alternatives: Vec<Vec<String>> = list
         .items()
         .map(|requirement| credentials(parts, requirement))

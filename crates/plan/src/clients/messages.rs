@@ -19,7 +19,7 @@ use super::outgoing_checks;
 use super::path_parameters::{PathParameters, Slot, admits};
 use super::schema::{Finding, Part, Role};
 use super::schema_path::OuterObject;
-use super::sent_credentials;
+use super::sent_credentials::{self, Effect};
 use super::serialization;
 use crate::change::Decision;
 use crate::pairs::both;
@@ -128,12 +128,15 @@ impl<'j> Messages<'j> {
         } else {
             (new, old)
         };
-        if let Some(is_break) = sent_credentials::is_break(sides) {
-            let values = (self.json(old), self.json(new));
-            self.push("outgoing-security-changed", "operation", "security", values);
-            if !is_break {
-                self.last_is_harmless();
-            }
+        let Some(effect) = sent_credentials::effect(sides) else {
+            return;
+        };
+        let values = (self.json(old), self.json(new));
+        self.push("outgoing-security-changed", "operation", "security", values);
+        match (effect, self.parts.findings.last_mut()) {
+            (Effect::OfRoot, Some((_, _, finding))) => finding.level = Level::Info,
+            (Effect::Proved, _) => self.last_is_harmless(),
+            (Effect::OfRoot | Effect::Break, _) => {}
         }
     }
 

@@ -3,18 +3,38 @@
 use std::collections::BTreeSet;
 
 use bundle::ir::Value;
+use model::contract::sent_credentials::ROOT;
 
-/// Compares the alternatives of a request. `None` if they are equal. True if a new alternative contains
-/// no old one: receivers of the old request may refuse it. Receivers ignore further credentials.
-pub(super) fn is_break((old, new): (Option<&Value>, Option<&Value>)) -> Option<bool> {
-    let (was, is) = (alternatives(old), alternatives(new));
-    let is_accepted = |sent: &BTreeSet<&str>| was.iter().any(|accepted| accepted.is_subset(sent));
-    (was != is).then(|| !is.iter().all(is_accepted))
+/// Effect of changed credentials on receivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Each new alternative contains an old one. Receivers ignore further credentials.
+    Proved,
+    /// Both sides have the credentials of the root, which mainly describes the requests of clients.
+    OfRoot,
+    /// Receivers of the old request may refuse a new alternative.
+    Break,
 }
 
-/// Sets of credentials. A request without `security`, or without alternatives, has none.
+/// Compares the alternatives of a request. `None` if they are equal.
+pub(super) fn effect((old, new): (Option<&Value>, Option<&Value>)) -> Option<Effect> {
+    let (was, is) = (alternatives(old), alternatives(new));
+    if was == is {
+        return None;
+    }
+    let is_accepted = |sent: &BTreeSet<&str>| was.iter().any(|accepted| accepted.is_subset(sent));
+    let of_root = |side: Option<&Value>| side.is_some_and(|side| side.get(ROOT).is_some());
+    Some(match is.iter().all(is_accepted) {
+        true => Effect::Proved,
+        false if of_root(old) && of_root(new) => Effect::OfRoot,
+        false => Effect::Break,
+    })
+}
+
+/// Sets of credentials. A request without `security` has none.
 fn alternatives(security: Option<&Value>) -> BTreeSet<BTreeSet<&str>> {
-    let all = security.map_or(&[][..], Value::items).iter();
+    let all = security.map(|all| all.get(ROOT).unwrap_or(all));
+    let all = all.map_or(&[][..], Value::items).iter();
     let mut sets: BTreeSet<_> = all.map(credentials).collect();
     if sets.is_empty() {
         sets.insert(BTreeSet::new());
