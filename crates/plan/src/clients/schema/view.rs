@@ -75,7 +75,7 @@ fn is_any(schema: &Value) -> bool {
 }
 
 /// True for keywords that admit every value.
-pub(in crate::clients) fn is_annotation(key: &str) -> bool {
+pub(crate) fn is_annotation(key: &str) -> bool {
     matches!(
         key,
         "readOnly"
