@@ -378,11 +378,7 @@ pub fn project_in_scope(
     };
     let mut findings = lint::findings_to_report(sink, &files, settling);
     let skipped = match purpose.skips() {
-        true => {
-            let mut skipped = skip::skipped(&files, &mut findings);
-            skipped.extend(skip::misread(&files, &findings));
-            skipped
-        }
+        true => skip::skipped_and_misread(&files, &mut findings),
         false => Vec::new(),
     };
     let model = Model { settings, apis };

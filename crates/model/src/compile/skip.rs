@@ -130,8 +130,19 @@ pub fn is_of_contract(files: &Files, finding: &Diagnostic) -> bool {
     !skipped(files, &mut one).is_empty()
 }
 
+/// Removes and returns the findings that affect only parts that can be left out. Also returns copies
+/// of the errors because of which a part of a message is compared wrongly.
+pub(super) fn skipped_and_misread(
+    files: &Files,
+    findings: &mut Vec<Diagnostic>,
+) -> Vec<Diagnostic> {
+    let mut all = skipped(files, findings);
+    all.extend(misread(files, findings));
+    all
+}
+
 /// Removes and returns the findings that affect only parts that can be left out.
-pub(super) fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diagnostic> {
+fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diagnostic> {
     let is_local =
         |finding: &Diagnostic| finding.level == Level::Error && LOCAL.contains(&finding.lint.name);
     let is_of_settings = |finding: &Diagnostic| OF_SETTINGS.contains(&finding.lint.name);
@@ -156,7 +167,7 @@ pub(super) fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diag
 
 /// Returns the errors because of which a part of a message is compared wrongly, see [`MISREAD`]. A
 /// parameter without a required field is left out, and a misspelt field has no effect.
-pub(super) fn misread(files: &Files, findings: &[Diagnostic]) -> Vec<Diagnostic> {
+fn misread(files: &Files, findings: &[Diagnostic]) -> Vec<Diagnostic> {
     let errors = findings.iter().filter(|one| one.level == Level::Error);
     let errors: Vec<&Diagnostic> = errors
         .filter(|one| {

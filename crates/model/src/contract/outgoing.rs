@@ -189,7 +189,7 @@ impl<'a> Sent<'a> {
         in_path.sort_unstable();
         parts.schemas.sites.operation(&key);
         let parameters = parts.parameters(&in_path, &all);
-        let security = sent_credentials::of(parts, called);
+        let security = sent_credentials::of(parts.resolver, called);
         let contract = parts.operation(key, parameters, called)?;
         Ok(ir::ContractOperation {
             security,

@@ -2,8 +2,7 @@
 
 use bundle::ir::Value;
 use diag::NodeRef;
-
-use super::Parts;
+use openapi::spec::reference::Resolver;
 
 /// Fields of a security scheme or flow with a URL by which receivers recognise an issuer.
 const URLS: [&str; 4] = [
@@ -23,10 +22,10 @@ pub const ROOT: &str = "root";
 /// A request without `security` has that of the root (OpenAPI 3.1.1, section 4.8.10.1). The root
 /// mainly describes the requests of clients, so alternatives that are equal to those of the root are
 /// a map with the key [`ROOT`].
-pub(super) fn of(parts: &Parts<'_, '_>, request: NodeRef<'_>) -> Option<Value> {
-    let of_root = alternatives(parts, parts.resolver.root());
+pub(super) fn of(resolver: &Resolver<'_>, request: NodeRef<'_>) -> Option<Value> {
+    let of_root = alternatives(resolver, resolver.root());
     let own = match request.get("security") {
-        Some(_) => alternatives(parts, request),
+        Some(_) => alternatives(resolver, request),
         None => of_root.clone(),
     }?;
     Some(match of_root == Some(own.clone()) {
@@ -36,11 +35,11 @@ pub(super) fn of(parts: &Parts<'_, '_>, request: NodeRef<'_>) -> Option<Value> {
 }
 
 /// Alternatives of the field `security` of an operation or of the root. `None` without credentials.
-fn alternatives(parts: &Parts<'_, '_>, holder: NodeRef<'_>) -> Option<Value> {
+fn alternatives(resolver: &Resolver<'_>, holder: NodeRef<'_>) -> Option<Value> {
     let list = holder.get("security")?;
     let mut alternatives: Vec<Vec<String>> = list
         .items()
-        .map(|requirement| credentials(parts, requirement))
+        .map(|requirement| credentials(resolver, requirement))
         .collect();
     alternatives.sort();
     alternatives.dedup();
@@ -52,10 +51,10 @@ fn alternatives(parts: &Parts<'_, '_>, holder: NodeRef<'_>) -> Option<Value> {
     Some(Value::List(alternatives.into_iter().map(list).collect()))
 }
 
-fn credentials(parts: &Parts<'_, '_>, requirement: NodeRef<'_>) -> Vec<String> {
+fn credentials(resolver: &Resolver<'_>, requirement: NodeRef<'_>) -> Vec<String> {
     let mut all = Vec::new();
     for (entry, scopes) in requirement.entries() {
-        let credential = credential(parts, &entry.key);
+        let credential = credential(resolver, &entry.key);
         let scopes = scopes.items().filter_map(NodeRef::as_str);
         all.extend(scopes.map(|scope| format!("{credential} scope {scope}")));
         all.push(credential);
@@ -66,10 +65,11 @@ fn credentials(parts: &Parts<'_, '_>, requirement: NodeRef<'_>) -> Vec<String> {
 }
 
 /// Text for the credential of a security scheme. The name, if the document has no such scheme.
-fn credential(parts: &Parts<'_, '_>, name: &str) -> String {
-    let components = parts.field(parts.resolver.root(), "components");
-    let schemes = components.and_then(|components| parts.field(components, "securitySchemes"));
-    let Some(scheme) = schemes.and_then(|schemes| parts.field(schemes, name)) else {
+fn credential<'a>(resolver: &Resolver<'a>, name: &str) -> String {
+    let get = |node: NodeRef<'a>, key| node.get(key).and_then(|value| resolver.resolve(value));
+    let components = get(resolver.root(), "components");
+    let schemes = components.and_then(|components| get(components, "securitySchemes"));
+    let Some(scheme) = schemes.and_then(|schemes| get(schemes, name)) else {
         return name.to_owned();
     };
     let text = |key: &str| scheme.get(key).and_then(NodeRef::as_str);
@@ -82,8 +82,15 @@ fn credential(parts: &Parts<'_, '_>, name: &str) -> String {
         Some("header") => name.to_ascii_lowercase(),
         _ => name.to_owned(),
     }));
-    let flows = parts.entries(parts.field(scheme, "flows"));
-    let holders = flows.into_iter().map(|(_, flow)| flow).chain([scheme]);
+    let mut flows: Vec<_> = get(scheme, "flows")
+        .into_iter()
+        .flat_map(NodeRef::entries)
+        .collect();
+    flows.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
+    let flows = flows
+        .into_iter()
+        .filter_map(|(_, flow)| resolver.resolve(flow));
+    let holders = flows.chain([scheme]);
     for holder in holders {
         let urls = URLS.iter().filter_map(|key| holder.get(key)?.as_str());
         words.extend(urls.map(str::to_owned));
