@@ -166,7 +166,7 @@ listener. `expose` if the gateway checks no credential for one of them.";
     }
     Breaking {
         "oauth-flow-changed" "Clients get tokens from another place, or for other scopes (`flows`, `openIdConnectUrl` or `oauth2MetadataUrl` of a scheme); the gateway is unaffected. `moved` if there is a URL that clients did not use before.";
-        "servers-changed" "The document names other `servers` for an operation. The gateway is unaffected, but clients that are generated from the document send their requests and credentials to these URLs. `moved` if there is a scheme, host or port that no server of the old list has, or if the first server has another one.";
+        "servers-changed" "The document names other `servers` for an operation. The gateway is unaffected, but clients that are generated from the document send their requests and credentials to these URLs. `moved` if a scheme, host, port or base path is new or gone, or if the first server has another one.";
         "request-check-widened" "Validation (`block`) accepts more requests: a schema, parameter or media type is wider.";
         "request-check-narrowed" "Validation (`block`) accepts fewer requests.";
         "request-check-changed" "Validation (`block`) refuses a different set of requests; gwc could not show that one version accepts all requests of the other.";

@@ -73,16 +73,17 @@ impl<'a> Servers<'a> {
 }
 
 /// Creates a change of a list of servers. The class is [`Class::Moved`] if a host or a base path is
-/// new, or if the first server has another one: generated clients use it by default.
+/// new or gone, or if the first server has another one: generated clients use it by default.
 fn change(subject: String, old: Option<&str>, new: Option<&str>) -> Change {
     let bases = |list: Option<&str>| -> Vec<Option<String>> {
         let all = list.unwrap_or_default().split_whitespace();
         all.map(base_of).collect()
     };
     let (was, is) = (bases(old), bases(new));
-    let is_new = |base: &Option<String>| base.is_some() && !was.contains(base);
-    let first = is.first().filter(|base| base.is_some());
-    let is_moved = is.iter().any(is_new) || first.is_some_and(|base| was.first() != Some(base));
+    let all =
+        |side: &[Option<String>]| -> BTreeSet<String> { side.iter().flatten().cloned().collect() };
+    let first = |side: &[Option<String>]| side.first().cloned().flatten();
+    let is_moved = all(&was) != all(&is) || first(&was) != first(&is);
     let class = if is_moved { Class::Moved } else { Class::Doc };
     Change::new(
         Section::Breaking,

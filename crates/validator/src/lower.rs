@@ -337,7 +337,12 @@ impl<'a> Lowering<'a> {
                 let schemas = self.by_key(value, node);
                 out.insert(key.to_string(), schemas.into());
             }
-            "allOf" | "anyOf" => {
+            "allOf" => {
+                // The target of `$ref` can be a member already.
+                let schemas = self.alternatives(value, node);
+                schemas.into_iter().for_each(|schema| add(out, schema));
+            }
+            "anyOf" => {
                 let schemas = self.alternatives(value, node);
                 out.insert(key.to_string(), schemas.into());
             }
@@ -547,7 +552,8 @@ impl<'a> Lowering<'a> {
                     let kept = entries.iter().filter(|(text, _)| self.is_enforced(text));
                     kept.count() < entries.len()
                 }
-                "$dynamicRef" | "nullable" => true,
+                "$dynamicRef" => true,
+                "nullable" => !self.is_exact_with_null(node),
                 "required" => {
                     let names = self.resolve(value).items();
                     let contract = usize::from(index >= self.start as usize);
@@ -578,6 +584,19 @@ impl<'a> Lowering<'a> {
                 }
             }
         }
+    }
+
+    /// True if the converted form of a schema with `nullable` accepts exactly the values of the schema
+    /// (OpenAPI 3.0.3, section 4.7.24.1): `type` beside it, and no keyword that may refuse null.
+    fn is_exact_with_null(&self, schema: &Value) -> bool {
+        let composed = ["allOf", "anyOf", "oneOf", "not", "const", "$ref"];
+        let lists_null = |list: &Value| {
+            let mut all = self.resolve(list).items().iter();
+            all.any(|value| *self.resolve(value) == Value::Null)
+        };
+        schema.get("type").is_some()
+            && !composed.iter().any(|key| schema.get(key).is_some())
+            && schema.get("enum").is_none_or(lists_null)
     }
 
     fn is_loose(&self, value: &Value) -> bool {

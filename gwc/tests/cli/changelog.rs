@@ -198,3 +198,22 @@ fn internal_names_are_left_out() {
         assert!(found.contains("The operation moved"), "{found}");
     }
 }
+
+#[test]
+fn webhooks_and_servers_have_entries() {
+    let document = |kind: &str, path: &str| {
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\nservers: [{{url: 'https://a.example/{path}'}}]\npaths: {{}}\n\
+             webhooks: {{w: {{post: {{requestBody: {{content: {{application/json: {{schema: {{type: {kind}}}}}}}}}, responses: {{'200': {{description: d}}}}}}}}}}\n"
+        )
+    };
+    let project = Project::bare();
+    project.write("api.yaml", document("string", "v1"));
+    project.write("new.yaml", document("integer", "v2"));
+    let ended = changelog(&project, ["api.yaml", "new.yaml"], "markdown");
+    ended
+        .contains("## `api`\n")
+        .contains("- `webhook w POST body type`: ")
+        .contains("- The servers differ. `https://a.example/v1` → `https://a.example/v2`")
+        .lacks("more operation");
+}

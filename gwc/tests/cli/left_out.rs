@@ -84,3 +84,19 @@ fn misread_parts_of_the_new_version_fail_every_gate() {
             .with(0);
     }
 }
+
+#[test]
+fn misread_servers_fail_every_gate() {
+    let document = |servers: &str| {
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\nservers: {servers}\npaths: {{/a: {{get: {{responses: {{'200': {{description: d}}}}}}}}}}\n"
+        )
+    };
+    let project = Project::bare();
+    project.write("one.yaml", document("[{url: 'https://a.example/'}]"));
+    for servers in ["'https://b.example/'", "[{ulr: 'https://a.example/'}]"] {
+        project.write("two.yaml", document(servers));
+        let ended = project.run(&["diff", "one.yaml", "two.yaml", "--fail-on", "break"]);
+        ended.with(1).contains("two.yaml:3:");
+    }
+}

@@ -302,6 +302,23 @@ fn success_status_of_the_old_range_is_no_loss() {
         lines.filter(|line| line.contains(" error ")).collect()
     };
     let none: [&str; 0] = [];
+    let empty = |status: &str| format!("responses: {{'{status}': {{description: d}}}}");
+    let with = |status: &str| {
+        of("2XX", "string").replace(
+            "responses: {",
+            &format!("responses: {{'{status}': {{description: d}}, "),
+        )
+    };
+    assert_eq!(
+        errors(&of("2XX", "string"), &empty("204")),
+        ["response-success-status-removed error none response 2xx"]
+    );
+    assert_eq!(errors(&of("2XX", "string"), &with("204")), none);
+    assert_eq!(
+        errors(&of("2XX", "string"), &with("206")),
+        ["response-media-type-removed error none response 206 body application/json"]
+    );
+    assert_eq!(errors(&empty("2XX"), &empty("200")), none);
     assert_eq!(errors(&of("2XX", "string"), &of("200", "string")), none);
     assert_eq!(
         errors(&of("2XX", "string"), &of("200", "integer")),
@@ -340,5 +357,44 @@ fn charset_of_json_has_no_effect() {
             .find(|line| line.starts_with("response-media-type-removed"));
         let found = removed.and_then(|line| line.split(' ').nth(1));
         assert_eq!(found, Some(level), "{name}: {lines:?}");
+    }
+}
+
+#[test]
+fn bound_in_its_other_form_is_compared() {
+    let of = |schema: &str| {
+        request(&format!(
+            "application/json: {{schema: {{type: number, {schema}}}}}"
+        ))
+    };
+    for (old, new, expected) in [
+        (
+            "maximum: 100",
+            "exclusiveMaximum: 10",
+            "request-body-exclusive-max-decreased error refuted body",
+        ),
+        (
+            "exclusiveMaximum: 100",
+            "maximum: 10",
+            "request-body-max-decreased error refuted body",
+        ),
+        (
+            "minimum: 1",
+            "exclusiveMinimum: 1",
+            "request-body-exclusive-min-increased error refuted body",
+        ),
+        (
+            "exclusiveMinimum: 1",
+            "minimum: 1",
+            "request-body-min-decreased info proved body",
+        ),
+        (
+            "maximum: 10",
+            "exclusiveMaximum: 11",
+            "request-body-exclusive-max-increased info proved body",
+        ),
+    ] {
+        let lines = lines(&between(&of(old), &of(new)));
+        assert_eq!(lines, [expected], "{old} -> {new}");
     }
 }

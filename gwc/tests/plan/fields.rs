@@ -127,6 +127,27 @@ const BREAKS: &[(&str, &str, &str)] = &[
         "f: type: object, properties: {a: {type: string}, b: {type: string}}, maxProperties: 1",
         "request-schema-narrowed query f undecided",
     ),
+    // `deepObject` sends `f[a]`.
+    (
+        "{name: 'f[a]', in: query, schema: {type: string}}\n {name: 'f[b]', in: query, schema: {type: string}}",
+        "{name: f, in: query, style: deepObject, schema: {type: object, properties: {a: {type: integer}, b: {type: string}}}}",
+        "request-parameter-type-changed query f[a] refuted",
+    ),
+    (
+        "{name: f, in: query, style: deepObject, schema: {type: object, properties: {a: {type: string}}}}",
+        "{name: 'f[a]', in: query, schema: {type: integer}}",
+        "request-parameter-type-changed query f[a] refuted",
+    ),
+    (
+        "{name: 'f[a]', in: query, schema: {type: string}}\n {name: 'f[b]', in: query, schema: {type: string}}",
+        "{name: f, in: query, style: deepObject, schema: {type: object, required: [a], properties: {a: {type: string}, b: {type: string}}}}",
+        "request-parameter-became-required query f[a] none",
+    ),
+    (
+        "{name: 'f[a]', in: query, schema: {type: string}}\n {name: 'f[z]', in: query, schema: {type: string}}",
+        "{name: f, in: query, style: deepObject, schema: {type: object, properties: {a: {type: string}}, additionalProperties: false}}",
+        "request-schema-narrowed query f undecided",
+    ),
     (
         "a: type: array, items: {type: string}",
         "f: type: object, properties: {a: {type: array, items: {type: string}}}",
@@ -171,6 +192,10 @@ const HARMLESS: &[(&str, &str)] = &[
     (
         "~a: type: string",
         "~f: type: object, properties: {a: {type: string}}",
+    ),
+    (
+        "{name: 'f[a]', in: query, schema: {type: string}}\n {name: 'f[b]', in: query, schema: {type: integer}}",
+        "{name: f, in: query, style: deepObject, schema: {type: object, properties: {a: {type: string}, b: {type: integer}}}}",
     ),
 ];
 

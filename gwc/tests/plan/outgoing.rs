@@ -309,3 +309,51 @@ fn credentials_of_the_root_are_those_of_a_request() {
         assert_eq!(ids(&plan), expected, "{old:?} -> {new:?}");
     }
 }
+
+#[test]
+fn first_body_of_an_acknowledgement_is_a_warning() {
+    let with = |content: &str| {
+        format!("{BODY}, responses: {{\"200\": {{description: d, content: {{{content}}}}}}}")
+    };
+    let (empty, text) = (with(""), with("text/plain: {}"));
+    let both = with("text/plain: {}, text/html: {}");
+    for is_webhook in [true, false] {
+        let of = |old: &str, new: &str| ids(&between_whole(is_webhook, old, new));
+        assert_eq!(of(&empty, &text), "warn response-media-type-added");
+        assert_eq!(of(&text, &both), "info response-media-type-added");
+    }
+}
+
+/// A level that an operation sets does not apply to webhooks with the same schema.
+#[test]
+fn settings_of_operations_do_not_apply_to_webhooks() {
+    let document = |kind: &str| {
+        let schema = "content: {application/json: {schema: {$ref: '#/components/schemas/S'}}}";
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths:\n  /x: {{get: {{operationId: x, \
+             x-gateway-lint: {{allow: [response-property-type-changed]}}, responses: {{\"200\": {{description: d, {schema}}}}}}}}}\n\
+             webhooks: {{w: {{post: {{requestBody: {{required: true, {schema}}}, responses: {{\"200\": {{description: d}}}}}}}}}}\n\
+             components: {{schemas: {{S: {{type: object, properties: {{n: {{type: {kind}}}}}}}}}}}\n"
+        )
+    };
+    let side = |kind: &str| side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document(kind))]);
+    let plan = compare(Some(&side("string")), &side("integer")).expect("both build");
+    let lines = plan.changes.iter().map(|change| {
+        let operation = change
+            .operation
+            .as_ref()
+            .map_or("", |operation| &operation.key);
+        let path = change.message.as_ref().map_or("", |message| &message.path);
+        format!("{} {operation} {path}", change.level())
+    });
+    let mut lines: Vec<String> = lines.collect();
+    lines.sort();
+    assert_eq!(
+        lines,
+        [
+            "error  webhook w POST body.n type",
+            "info a/x response 200 body.n type"
+        ]
+        .map(|line| line.trim_end_matches(" type"))
+    );
+}

@@ -98,8 +98,8 @@ const CONTRACT: [&str; 12] = [
     "tags",
 ];
 
-/// Keys of a document that contain only parts of messages.
-const MESSAGES: [&str; 9] = [
+/// Keys of a document that contain only parts of messages, and the servers, to which clients send them.
+const MESSAGES: [&str; 10] = [
     "parameters",
     "requestBody",
     "requestBodies",
@@ -109,6 +109,7 @@ const MESSAGES: [&str; 9] = [
     "headers",
     "webhooks",
     "definitions",
+    "servers",
 ];
 
 /// Keys of text for readers.

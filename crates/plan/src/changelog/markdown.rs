@@ -27,14 +27,19 @@ pub fn render(changelog: &Changelog) -> String {
 }
 
 fn line(entry: &Entry) -> String {
-    let mut line = format!("- {}", code(&entry.operations_text(), SPAN_MAX));
+    let mut head = String::new();
+    if entry.count > 0 {
+        head.push_str(&code(&entry.operations_text(), SPAN_MAX));
+    }
     if let Some(environments) = &entry.environments {
-        line.push_str(&format!(" ({})", code(environments, SPAN_MAX)));
+        head.push_str(&format!(" ({})", code(environments, SPAN_MAX)));
     }
     if !entry.path.is_empty() {
-        line.push_str(&format!(", {}", code(&entry.path, SPAN_MAX)));
+        let comma = if head.is_empty() { "" } else { ", " };
+        head.push_str(&format!("{comma}{}", code(&entry.path, SPAN_MAX)));
     }
-    line.push_str(&format!(": {}", entry.text));
+    let colon = if head.is_empty() { "" } else { ": " };
+    let mut line = format!("- {}{colon}{}", head.trim_start(), entry.text);
     if let Some(values) = &entry.values {
         let new = code(&values.new, SPAN_MAX);
         match &values.old {

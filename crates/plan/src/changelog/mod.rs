@@ -45,7 +45,7 @@ pub struct Entry {
     /// Operations that the change concerns: `GET /orders`, or the key of an operation. At most
     /// [`NAMED_MAX`] names.
     pub operations: Vec<String>,
-    /// Number of operations that the change concerns.
+    /// Number of operations that the change concerns. 0 for a webhook or a whole API.
     pub count: usize,
     /// Path of the value in the message, such as `body.items[].price`. Empty for other changes.
     pub path: String,
@@ -152,6 +152,10 @@ impl Changelog {
         }
         for change in in_section(Section::Breaking) {
             let Some(message) = &change.message else {
+                if let Some((kind, text)) = of_urls(change) {
+                    let values = Some(without_subject(change));
+                    add(change, kind, entry(report, change, text, values));
+                }
                 continue;
             };
             let kind = match message.level {
@@ -207,6 +211,20 @@ fn of_routing(line: &fold::Line<'_>) -> Option<(Kind, &'static str)> {
     }
 }
 
+/// Kind and description of changed URLs to which clients send requests or credentials. `None` for
+/// other changes.
+fn of_urls(change: &Change) -> Option<(Kind, &'static str)> {
+    let kind = match change.class {
+        Class::Moved => Kind::Moved,
+        _ => Kind::Compatible,
+    };
+    match change.id {
+        "servers-changed" => Some((kind, "The servers differ.")),
+        "oauth-flow-changed" => Some((kind, "The URLs from which clients get tokens differ.")),
+        _ => None,
+    }
+}
+
 fn entry(
     report: &Report<'_>,
     change: &Change,
@@ -234,7 +252,8 @@ fn entry(
             named.collect()
         }
     };
-    let count = change.operations.len().max(1);
+    let is_of_operation = change.operation.is_some();
+    let count = change.operations.len().max(usize::from(is_of_operation));
     let named = operations.iter().take(NAMED_MAX);
     Entry {
         id: change.id,
@@ -320,15 +339,25 @@ fn unverified(text: &str) -> String {
     shown
 }
 
-/// Name of the API of a change: the API of the change's first operation.
+/// Name of the API of a change: the API of the change's first operation. For a webhook, that of its
+/// contract.
 fn api(change: &Change) -> String {
     let of_key = || {
         let key = change.operations.first()?;
         Some(split_key(key).0.to_owned())
     };
+    let of_contract = || {
+        let is_of_contract = change.message.is_some();
+        let api = change.bound.lines().next().filter(|_| is_of_contract);
+        api.map(str::to_owned)
+    };
+    let of_subject = || {
+        let (api, _) = change.subject.split_once(": ")?;
+        Some(api.to_owned())
+    };
     let name = match &change.operation {
         Some(operation) => Some(operation.api.clone()),
-        None => of_key(),
+        None => of_key().or_else(of_contract).or_else(of_subject),
     };
     printable(&name.unwrap_or_default())
 }
@@ -350,7 +379,8 @@ pub(crate) fn split_key(key: &str) -> (&str, Option<String>) {
 }
 
 impl Entry {
-    /// Operations in one phrase: `GET /orders`, `GET /a, GET /b and 12 more operations`.
+    /// Operations in one phrase: `GET /orders`, `GET /a, GET /b and 12 more operations`. Empty for a
+    /// webhook or a whole API.
     #[must_use]
     pub fn operations_text(&self) -> String {
         let named = self.operations.join(", ");

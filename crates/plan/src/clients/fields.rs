@@ -2,7 +2,8 @@
 //!
 //! An exploded object is sent as one field for each of its properties (OpenAPI 3.1.1, section
 //! 4.8.12.4). The parameter `f` with the properties `a` and `b` therefore describes the same requests
-//! as the parameters `a` and `b`. Such parameters are compared field by field.
+//! as the parameters `a` and `b`. With the style `deepObject`, these fields are `f[a]` and `f[b]`. Such
+//! parameters are compared field by field.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,6 +50,8 @@ struct Source<'p> {
     /// Schema of the parameter.
     schema: Option<Value>,
     object: Option<Object>,
+    /// True for the style `deepObject`.
+    is_deep: bool,
 }
 
 /// Exploded object.
@@ -59,6 +62,8 @@ struct Object {
     additional: Option<Value>,
     /// True if other keywords restrict the object.
     is_restricted: bool,
+    /// True if a keyword describes or refuses properties with other names.
+    has_undescribed: bool,
 }
 
 /// Parameters of an operation: those of the side that sends requests, and of the side that receives
@@ -159,10 +164,11 @@ impl Sides<'_> {
         }
         // gwd does not check properties that `additionalProperties` describes, but clients may send
         // them.
-        for ((place, _), all) in &mut owners {
+        for ((place, name), all) in &mut owners {
             let open = self.all[self.sender].iter().filter(|one| {
                 let object = one.object.as_ref();
-                one.parameter.place == *place && object.is_some_and(|one| one.additional.is_some())
+                let is_open = object.is_some_and(|one| one.additional.is_some());
+                one.parameter.place == *place && is_open && one.property(name).is_some()
             });
             if all[self.sender].is_empty() {
                 all[self.sender].extend(open.map(Source::owner));
@@ -286,7 +292,10 @@ impl Sides<'_> {
             _ => false,
         };
         let object = one.object.as_ref();
-        object.is_some_and(|object| object.is_restricted) && !self.all[self.sender].iter().any(same)
+        // gwd reads the fields of a `deepObject` that the object does not describe.
+        let is_restricted =
+            |object: &Object| object.is_restricted || one.is_deep && object.has_undescribed;
+        object.is_some_and(is_restricted) && !self.all[self.sender].iter().any(same)
     }
 }
 
@@ -297,18 +306,28 @@ impl<'p> Source<'p> {
             false => parameter.definition.clone(),
         };
         let schema = definition.get("schema");
-        let is_object =
-            schema.is_some_and(|one| !excludes(joint, one, &["object"], &mut { SCHEMAS_MAX }));
-        let members = match is_object {
-            true => validator::member_names(joint.nodes(), (parameter.place, &definition)),
-            false => None,
+        let object = schema
+            .filter(|one| !excludes(joint, one, &["object"], &mut { SCHEMAS_MAX }))
+            .map(|schema| Object::new(joint, schema));
+        let is_deep = definition.get("style") == Some(&Value::Text("deepObject".into()));
+        let members = match &object {
+            Some(object) if is_deep => {
+                let names = object.properties.keys();
+                Some(
+                    names
+                        .map(|name| format!("{}[{name}]", parameter.name))
+                        .collect(),
+                )
+            }
+            Some(_) => validator::member_names(joint.nodes(), (parameter.place, &definition)),
+            None => None,
         };
-        let object = schema.filter(|_| members.is_some());
         Self {
             parameter,
+            object: object.filter(|_| members.is_some()),
             names: members.unwrap_or_else(|| vec![parameter.name.clone()]),
-            object: object.map(|schema| Object::new(joint, schema)),
             schema: schema.cloned(),
+            is_deep,
         }
     }
 
@@ -319,21 +338,34 @@ impl<'p> Source<'p> {
         (parameter.place, parameter.name.clone(), object.is_some())
     }
 
+    /// Name of the property that is sent as a field. `None` if the parameter is no object with such
+    /// fields.
+    fn property<'n>(&self, field: &'n str) -> Option<&'n str> {
+        self.object.as_ref()?;
+        if !self.is_deep {
+            return Some(field);
+        }
+        let within = field.strip_prefix(&*self.parameter.name)?;
+        within.strip_prefix('[')?.strip_suffix(']')
+    }
+
     /// The parameter as the object of which a field is a property.
     fn outer_object(&self, name: &str) -> Option<OuterObject> {
         let ir::Parameter {
             place, name: own, ..
         } = self.parameter;
         let part = format!("{} {own}", place.name());
-        self.object
-            .is_some()
-            .then(|| (part, format!("properties/{name}")))
+        self.property(name)
+            .map(|name| (part, format!("properties/{name}")))
     }
 
     /// Schema of a field of the parameter.
     fn schema_of(&self, name: &str) -> Option<&Value> {
         match &self.object {
-            Some(object) => object.properties.get(name).or(object.additional.as_ref()),
+            Some(object) => {
+                let own = object.properties.get(self.property(name)?);
+                own.or(object.additional.as_ref())
+            }
             None => self.schema.as_ref(),
         }
     }
@@ -341,7 +373,10 @@ impl<'p> Source<'p> {
     /// True if the parameter, where it is present, has this field.
     fn needs(&self, name: &str) -> bool {
         match &self.object {
-            Some(object) => object.required.contains(name),
+            Some(object) => {
+                let property = self.property(name);
+                property.is_some_and(|name| object.required.contains(name))
+            }
             None => *self.parameter.name == *name,
         }
     }
@@ -391,6 +426,9 @@ impl Object {
         Self {
             required,
             additional: additional.filter(is_typed).cloned(),
+            has_undescribed: ["additionalProperties", "unevaluatedProperties"]
+                .iter()
+                .any(|key| schema.get(key).is_some()),
             is_restricted: schema
                 .entries()
                 .iter()

@@ -475,6 +475,13 @@ impl<'j> Messages<'j> {
         }
     }
 
+    /// Raises the last difference to a warning.
+    fn last_may_break(&mut self) {
+        if let Some((_, _, finding)) = self.parts.findings.last_mut() {
+            finding.level = finding.level.max(Level::Warn);
+        }
+    }
+
     /// Media types of a body of one side, with their definitions.
     fn contents(&self, all: &ir::Set<ir::MediaType>, is_new: bool) -> Json {
         let all = all.iter().map(|one| {

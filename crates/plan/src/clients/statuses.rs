@@ -6,15 +6,23 @@ pub(super) fn has_content(response: &ir::Response) -> bool {
     response.media_types.iter().next().is_some()
 }
 
-/// True if a side describes a status of a range, such as `200` of `2XX`. Responses with these
-/// statuses are among those that the range describes.
-pub(super) fn has_status_of(all: &[ir::Response], range: &str) -> bool {
-    let class = range.to_ascii_lowercase();
-    let class = class.strip_suffix("xx").filter(|class| class.len() == 1);
-    let is_of = |class: &str, one: &ir::Response| {
-        one.status.starts_with(class) && !one.status.eq_ignore_ascii_case(range)
+/// True for a status whose responses have no content (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5).
+pub(super) fn is_empty(status: &str) -> bool {
+    matches!(status, "204" | "205" | "304")
+}
+
+/// True if a side describes statuses of a range, such as `200` of `2XX`, each with a body if the range
+/// has one. Responses with these statuses are among those that the range describes.
+pub(super) fn has_status_of(all: &[ir::Response], range: &ir::Response) -> bool {
+    let class = range.status.to_ascii_lowercase();
+    let Some(class) = class.strip_suffix("xx").filter(|class| class.len() == 1) else {
+        return false;
     };
-    class.is_some_and(|class| all.iter().any(|one| is_of(class, one)))
+    let is_other = |one: &&ir::Response| !one.status.eq_ignore_ascii_case(&range.status);
+    let of_range = all.iter().filter(|one| one.status.starts_with(class));
+    let mut of_range = of_range.filter(is_other).peekable();
+    let has_body = |one: &ir::Response| has_content(one) || !has_content(range);
+    of_range.peek().is_some() && of_range.all(has_body)
 }
 
 /// Response that described a status which is new beside it: that of the status class. `default`

@@ -92,6 +92,9 @@ struct Reached {
     messages: BTreeSet<usize>,
     /// True if a path to the pair contains no outer pair that was shown to break no client.
     breaks: bool,
+    /// True for messages of webhooks. They have lines of their own: settings of operations do not
+    /// apply to them.
+    of_webhook: bool,
 }
 
 /// Pair of schemas that was reached in one message.
@@ -123,9 +126,9 @@ pub(super) struct Walk<'j> {
     numbers: FxHashMap<Node, usize>,
     /// Compared pairs, with their differences.
     pairs: Vec<((u32, u32), Local)>,
-    /// Messages that reach each pair with differences, by the edge to it, and by
-    /// [`Reached::breaks`].
-    reached: BTreeMap<usize, BTreeMap<(Edge, bool), Reached>>,
+    /// Messages that reach each pair with differences, by the edge to it, by [`Reached::breaks`], and
+    /// by [`Reached::of_webhook`].
+    reached: BTreeMap<usize, BTreeMap<(Edge, bool, bool), Reached>>,
     /// Messages, and differences outside schemas. The number of a message is its index here.
     messages: Vec<Option<MessageSource>>,
     /// Number of the first message of each part.
@@ -353,8 +356,11 @@ impl<'j> Walk<'j> {
         if self.pairs[pair].1.findings.is_empty() {
             return;
         }
+        let source = self.messages[message].as_ref();
+        let of_webhook = source.is_some_and(|message| message.operation.is_none());
+        let key = (edge, breaks, of_webhook);
         let known = self.reached.get(&pair);
-        let known = known.and_then(|all| all.get(&(edge, breaks)));
+        let known = known.and_then(|all| all.get(&key));
         let is_candidate = known.is_none_or(|known| length <= known.path.len());
         let found = is_candidate.then(|| {
             let edges = path();
@@ -364,12 +370,13 @@ impl<'j> Walk<'j> {
             known.is_none_or(|known| (path.len(), path) < (known.path.len(), &known.path))
         });
         let all = self.reached.entry(pair).or_default();
-        let reached = all.entry((edge, breaks)).or_insert_with(|| Reached {
+        let reached = all.entry(key).or_insert_with(|| Reached {
             path: String::new(),
             edges: Vec::new(),
             message,
             messages: BTreeSet::new(),
             breaks,
+            of_webhook,
         });
         reached.messages.insert(message);
         if let Some((path, edges)) = found {
@@ -442,10 +449,11 @@ impl<'j> Walk<'j> {
             let (old, new) = self.pairs[at].0;
             let ranks = (self.joint.rank(old), self.joint.rank(new));
             let findings = std::mem::take(&mut self.pairs[at].1.findings);
-            let mut places: BTreeMap<Option<Place>, Vec<Reached>> = BTreeMap::new();
+            let mut places: BTreeMap<(Option<Place>, bool), Vec<Reached>> = BTreeMap::new();
             for reached in edges.into_values() {
                 let place = place(&self.schema_path(&reached));
-                places.entry(place).or_default().push(reached);
+                let key = (place, reached.of_webhook);
+                places.entry(key).or_default().push(reached);
             }
             for (place, reached) in places {
                 for record in self.records_of(at, &findings, reached) {

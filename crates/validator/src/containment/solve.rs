@@ -25,6 +25,9 @@ const EXAMINED_PER_STEP: u32 = 64;
 /// Number of listed values (`enum`) that count as one step. The values of one type in a list of
 /// 100,000 values then need a twentieth of the steps of a proof.
 const LISTED_PER_STEP: usize = 512;
+/// Number of pairs of schemas and reasons in a case that count as one step. A case is copied, and its
+/// properties are looked up in each of its schemas.
+const CASE_PER_STEP: usize = 1_024;
 /// Maximum number of members of `oneOf` whose pairs are compared.
 const PAIRS_MAX: usize = 12;
 
@@ -267,6 +270,9 @@ impl<'a> Solver<'a> {
             self.is_cut = true;
             return false;
         }
+        let size = branch.flat.len() + branch.neg.len() + branch.facts.len();
+        let steps = u32::try_from(size * size / CASE_PER_STEP).unwrap_or(u32::MAX);
+        self.steps = self.steps.saturating_sub(steps);
         self.nested += 1;
         let closes = self.closes_here(kind, branch);
         self.nested -= 1;

@@ -198,6 +198,82 @@ fn keywords_of_openapi_3_0_are_converted() {
     }
 }
 
+/// JSON Schema 2020-12, section 8.2.3.1: `$ref` applies beside other keywords.
+#[test]
+fn target_of_ref_applies_beside_all_of() {
+    let nodes = |schema: &Json| [schema.clone(), json!({"type": "object", "required": ["a"]})];
+    let content = json!({"application/json": {"schema": {"node": 0}}});
+    let target = json!({"node": 1});
+    for (schema, body, valid) in [
+        (
+            json!({"$ref": target, "allOf": [{"minProperties": 1}]}),
+            "5",
+            false,
+        ),
+        (
+            json!({"$ref": target, "allOf": [{"minProperties": 1}]}),
+            r#"{"a": 1}"#,
+            true,
+        ),
+        (
+            json!({"$ref": target, "allOf": [{"minProperties": 2}]}),
+            r#"{"a": 1}"#,
+            false,
+        ),
+        (
+            json!({"$ref": target, "allOf": [{"required": ["q"]}], "anyOf": [true]}),
+            r#"{"q": 1}"#,
+            false,
+        ),
+        (
+            json!({"properties": {"p": {"$ref": target, "allOf": [true, true]}}}),
+            r#"{"p": 5}"#,
+            false,
+        ),
+    ] {
+        let operation = operation(&Json::Null, &content, &nodes(&schema));
+        let found = json_of(&operation, body);
+        assert_eq!(found.is_empty(), valid, "{schema} {body} {found:?}");
+    }
+}
+
+/// `nullable` beside `type` admits exactly null (OpenAPI 3.0.3, section 4.7.24.1).
+#[test]
+fn nullable_inside_not_and_one_of_is_exact() {
+    let object = |more: Json| json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}, "b": more}});
+    let not = json!({"not": {"node": 1}});
+    let one_of = json!({"oneOf": [{"node": 1}, {"node": 2}]});
+    let text = json!({"type": "string", "nullable": true});
+    let nullable = object(text.clone());
+    let rows = [
+        (&not, text.clone(), "\"x\"", false),
+        (&not, text.clone(), "null", false),
+        (&not, text, "1", true),
+        (&one_of, nullable.clone(), r#"{"a": ""}"#, false),
+        (&one_of, nullable, r#"{"a": "", "b": null}"#, true),
+        // Without `type`, and with an `enum` without null, readers differ.
+        (
+            &not,
+            json!({"enum": ["x"], "type": "string", "nullable": true}),
+            "null",
+            true,
+        ),
+        (
+            &not,
+            json!({"maxLength": 1, "nullable": true}),
+            "\"x\"",
+            true,
+        ),
+    ];
+    let content = json!({"application/json": {"schema": {"node": 0}}});
+    for (schema, inner, body, valid) in rows {
+        let nodes = [schema.clone(), inner, object(json!({"type": "string"}))];
+        let operation = operation(&Json::Null, &content, &nodes);
+        let found = json_of(&operation, body);
+        assert_eq!(found.is_empty(), valid, "{schema} {body} {found:?}");
+    }
+}
+
 #[test]
 fn read_only_properties_are_not_required_of_clients() {
     let schema = json!({

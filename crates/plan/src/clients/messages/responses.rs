@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::super::media_types::{is_same_json, nearest};
 use super::super::schema::{Part, Role};
-use super::super::statuses::{class_of, has_content, has_status_of, rest_of};
+use super::super::statuses::{class_of, has_content, has_status_of, is_empty, rest_of};
 use super::Messages;
 use crate::pairs::both;
 
@@ -34,14 +34,18 @@ impl Messages<'_> {
                     let values = (Json::Null, status.into());
                     self.push(&format!("{kind}-added"), &path, "", values);
                     // A response such as 204 has no content.
-                    if let Some(old) = class_of(old, status).filter(|_| has_content(new)) {
+                    let is_compared = |old: &&ir::Response| {
+                        let may_be_empty = old.status == "default" || is_empty(status);
+                        has_content(new) || !may_be_empty
+                    };
+                    if let Some(old) = class_of(old, status).filter(is_compared) {
                         self.response(&path, old, new);
                     }
                 }
                 (Some(old), None) => {
                     let values = (status.into(), Json::Null);
                     self.push(&format!("{kind}-removed"), &path, "", values);
-                    if !self.is_outgoing && has_status_of(new, status) {
+                    if !self.is_outgoing && has_status_of(new, old) {
                         self.last_is_harmless();
                     }
                     let other = rest_of(new, status);
@@ -72,6 +76,10 @@ impl Messages<'_> {
             let path = format!("{path} body");
             self.media_type(&path, name, (was, is), "response-media-type", role);
             let mut others = new.media_types.iter();
+            if self.is_outgoing && is.is_some() && !has_content(old) {
+                // Receivers may have to send the body.
+                self.last_may_break();
+            }
             match (was, is, nearest(&old.media_types, name)) {
                 (None, Some(is), Some(was)) => self.described(&path, name, (was, is), role),
                 (Some(_), None, _) if others.any(|other| is_same_json(&other.name, name)) => {

@@ -22,12 +22,67 @@ const BOUNDS: [(&str, &str, bool); 10] = [
 pub(super) fn compare(pair: &mut Pair<'_>) {
     for (keyword, name, is_lower) in BOUNDS {
         let (old, new) = (bound(pair.old, keyword), bound(pair.new, keyword));
+        if let Some(other) = other_form(keyword) {
+            let others = (bound(pair.old, other), bound(pair.new, other));
+            match (&old, &new, others) {
+                (None, Some(is), (Some(was), None)) => {
+                    restated(pair, (keyword, name, is_lower), (&was, is));
+                    continue;
+                }
+                // Compared with the keyword that the new schema has.
+                (Some(_), None, (None, Some(_))) => continue,
+                _ => {}
+            }
+        }
         change(
             pair,
             (keyword, name, is_lower),
             (old.as_ref(), new.as_ref()),
         );
     }
+}
+
+/// Keyword of the same limit that excludes its value, or that admits it.
+fn other_form(keyword: &str) -> Option<&'static str> {
+    Some(match keyword {
+        "maximum" => "exclusiveMaximum",
+        "exclusiveMaximum" => "maximum",
+        "minimum" => "exclusiveMinimum",
+        "exclusiveMinimum" => "minimum",
+        _ => return None,
+    })
+}
+
+/// Compares a bound with the value of its other form in the old schema.
+fn restated(
+    pair: &mut Pair<'_>,
+    (keyword, name, is_lower): (&'static str, &str, bool),
+    (old, new): (&Value, &Value),
+) {
+    let (Some(was), Some(is)) = (number(old), number(new)) else {
+        return;
+    };
+    let is_narrower = match (is == was, is_lower) {
+        (true, _) => keyword.starts_with("exclusive"),
+        (false, true) => is > was,
+        (false, false) => is < was,
+    };
+    let what = match is_narrower == is_lower {
+        true => "increased",
+        false => "decreased",
+    };
+    let effect = match is_narrower {
+        true => Effect::Narrowed,
+        false => Effect::Widened,
+    };
+    let values = (pair.json(Some(old)), pair.json(Some(new)));
+    pair.push(
+        keyword,
+        &format!("{name}-{what}"),
+        effect,
+        String::new(),
+        values,
+    );
 }
 
 /// Compares the values of one bound.
