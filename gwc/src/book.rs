@@ -191,7 +191,8 @@ compared with `default`. `charset=utf-8` of JSON has no effect.\n\n\
 The properties of an exploded object (`explode: true`, the default of the style `form`) are query\n\
 fields or cookies of their own: the parameter `f` with the properties `a` and `b` is equal to the\n\
 parameters `a` and `b`. If other parameters describe a field on the other side, gwc compares these\n\
-parameters field by field, with paths such as `query a`. The name of the object has no effect.\n\n\
+parameters field by field, with paths such as `query a`. The name of the object has no effect.\n\
+With `deepObject`, the fields are `f[a]` and `f[b]`.\n\n\
 - A field that the object requires is also required if clients send another field of the object\n\
 \x20 without it.\n\
 - A list or an object as a property has another text than as a parameter\n\
