@@ -203,7 +203,7 @@ fn internal_names_are_left_out() {
 fn webhooks_and_servers_have_entries() {
     let document = |kind: &str, path: &str| {
         format!(
-            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\nservers: [{{url: 'https://a.example/{path}'}}]\npaths: {{}}\n\
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\nservers: [{{url: 'https://a.example/{path}'}}]\npaths: {{/a: {{get: {{operationId: a, responses: {{'200': {{description: d}}}}}}}}}}\n\
              webhooks: {{w: {{post: {{requestBody: {{content: {{application/json: {{schema: {{type: {kind}}}}}}}}}, responses: {{'200': {{description: d}}}}}}}}}}\n"
         )
     };
@@ -213,7 +213,7 @@ fn webhooks_and_servers_have_entries() {
     let ended = changelog(&project, ["api.yaml", "new.yaml"], "markdown");
     ended
         .contains("## `api`\n")
-        .contains("- `webhook w POST body type`: ")
+        .contains("- `webhook w POST body`: ")
         .contains("- The servers differ. `https://a.example/v1` → `https://a.example/v2`")
         .lacks("more operation");
 }
