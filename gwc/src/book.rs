@@ -193,8 +193,7 @@ fields or cookies of their own: the parameter `f` with the properties `a` and `b
 parameters `a` and `b`. If other parameters describe a field on the other side, gwc compares these\n\
 parameters field by field, with paths such as `query a`. The name of the object has no effect.\n\
 With `deepObject`, the fields are `f[a]` and `f[b]`.\n\n\
-- A field that the object requires is also required if clients send another field of the object\n\
-\x20 without it.\n\
+- A field that the object requires is also required if clients send only another field of it.\n\
 - A list or an object as a property has another text than as a parameter\n\
 \x20 (`request-serialization-changed`).\n\
 - An object with keywords that restrict several fields together, such as `anyOf` or `maxProperties`,\n\
