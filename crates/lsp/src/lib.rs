@@ -59,7 +59,12 @@ pub fn completions(text: &str, mut offset: usize) -> usize {
     let kinds = [shapes::FileKind::Gateway, shapes::FileKind::Document];
     let all = kinds.map(|kind| {
         let encoding = text::Encoding::Utf16;
-        completion::complete(&text, offset, (kind, Some(&gateway)), encoding).len()
+        let known = completion::Known {
+            file: kind,
+            gateway: Some(&gateway),
+            checked: None,
+        };
+        completion::complete(&text, offset, known, encoding).len()
     });
     all.iter().sum()
 }
