@@ -52,8 +52,8 @@ pub struct ContractOperation {
     /// Responses sorted by status.
     #[n(4)]
     pub responses: Vec<Response>,
-    /// Callback or webhook: the alternatives of `security`, each a list of credentials as texts. `None`: the
-    /// document does not say which credentials the API sends.
+    /// Callback or webhook: the alternatives of `security`, each a list of credentials as texts. In a map
+    /// with the key `root` if they are those of the root. `None`: no credentials.
     #[n(5)]
     pub security: Option<Value>,
 }

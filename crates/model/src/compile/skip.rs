@@ -82,35 +82,21 @@ const COMPARED: [&str; 6] = [
     "timeout",
 ];
 
-/// Keys of a document that contain only parts of the contract.
-const CONTRACT: [&str; 12] = [
+/// Keys of a document that contain only parts of messages.
+const MESSAGES: [&str; 9] = [
     "parameters",
     "requestBody",
     "requestBodies",
     "responses",
     "callbacks",
     "schemas",
-    "examples",
     "headers",
-    "links",
     "webhooks",
     "definitions",
-    "tags",
 ];
 
-/// Keys of a document that contain only parts of messages, and the servers, to which clients send them.
-const MESSAGES: [&str; 10] = [
-    "parameters",
-    "requestBody",
-    "requestBodies",
-    "responses",
-    "callbacks",
-    "schemas",
-    "headers",
-    "webhooks",
-    "definitions",
-    "servers",
-];
+/// Keys of a document that contain only other parts of the contract.
+const BESIDE_MESSAGES: [&str; 3] = ["examples", "links", "tags"];
 
 /// Keys of text for readers.
 const PROSE: [&str; 3] = ["title", "summary", "description"];
@@ -153,7 +139,7 @@ fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diagnostic> {
     {
         return Vec::new();
     }
-    let parts = Parts::of(files, &CONTRACT);
+    let parts = Parts::of(files, &[&MESSAGES[..], &BESIDE_MESSAGES].concat());
     let numbers = numbers(files);
     let settings = SettingParts::of(files);
     let all = std::mem::take(findings);
@@ -179,7 +165,8 @@ fn misread(files: &Files, findings: &[Diagnostic]) -> Vec<Diagnostic> {
     if errors.is_empty() {
         return Vec::new();
     }
-    let messages = Parts::of(files, &MESSAGES);
+    // Clients send messages to the servers.
+    let messages = Parts::of(files, &[&MESSAGES[..], &["servers"]].concat());
     let parameters = Parts::of(files, &["parameters"]);
     let misread = errors.into_iter().filter(|one| match one.lint.name {
         "missing-field" => parameters.hold(one.span),

@@ -97,7 +97,7 @@ pub fn split_callback(key: &str) -> Option<(&str, &str)> {
 #[must_use]
 pub fn without_names(key: &str) -> String {
     let is_method = |word: &str| Method::of_key(&word.to_ascii_lowercase(), Version::V32).is_some();
-    let rest = |level: &'_ str| {
+    let rest = |level: &str| {
         let words: Vec<&str> = level.split(' ').collect();
         let at = words.iter().position(|word| is_method(word));
         words[at.unwrap_or_default()..].join(" ")

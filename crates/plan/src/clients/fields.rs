@@ -12,10 +12,7 @@ use model::contract::joint::Joint;
 
 use super::schema;
 use super::schema_path::OuterObject;
-use super::serialization::excludes;
-
-/// Maximum number of schemas that are read to find the types of a value.
-const SCHEMAS_MAX: u32 = 1_000;
+use super::serialization::{SCHEMAS_MAX, excludes};
 
 /// Place and name of a parameter or field.
 type Name = (ParameterPlace, String);

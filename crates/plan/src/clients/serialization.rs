@@ -7,7 +7,7 @@ use validator::containment::admits;
 use super::schema::{Part, Role};
 
 /// Maximum number of schemas that are read to find the types of a value.
-const SCHEMAS_MAX: u32 = 1_000;
+pub(super) const SCHEMAS_MAX: u32 = 1_000;
 
 /// True if a changed key of a parameter, header field or media type has no effect on clients that
 /// follow the old contract.
