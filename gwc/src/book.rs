@@ -127,7 +127,8 @@ const PROJECT_SETTINGS: &str = "## Levels of a project\n\n\
 `break_levels` of gateway.yaml sets the level of a check:\n\n\
 ```yaml\nbreak_levels: {response-optional-property-removed: error, request-property-pattern-added: info}\n```\n\n\
 `x-gateway-lint: {allow: [CHECK]}` at an operation, a path item or the root of a document sets the\n\
-level of a check to `info` there. Differences of several operations with different levels have one\n\
+level of a check to `info` there, also for callbacks of the operation. Webhooks have only the levels\n\
+of `break_levels`. Differences of several operations with different levels have one\n\
 line for each level. A check cannot be off, because a plan lists every difference. A proof\n\
 (`proved`) still lowers a level. Some differences of a check with the level `error` are warnings,\n\
 such as a new `maxItems` or `maxProperties`: the service may have enforced the limit before.\n\

@@ -72,7 +72,12 @@ impl Target {
             // Damaged content is a failed verification. Any other error means that the file is not
             // a bundle.
             Err(refused @ Refused::BadDigest { .. }) => return Err(refused.into()),
-            Err(refused) => return Err(input(refused.to_string()).into()),
+            Err(refused) => {
+                return Err(input(format!(
+                    "{refused}. gwc reads a file as a bundle unless its name ends in .yaml, .yml or .json"
+                ))
+                .into());
+            }
             Ok(memory) => memory,
         };
         match memory.bundles()?[..] {

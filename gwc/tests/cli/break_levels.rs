@@ -251,6 +251,21 @@ fn allowed_check_without_effect_is_a_finding() {
             format!("key: {{{allow}, type: apiKey"),
             1,
         ),
+        // Webhooks and callbacks have no levels of their own.
+        (
+            "paths:\n",
+            format!(
+                "webhooks: {{made: {{{allow}, post: {{{allow}, responses: {{}}}}}}}}\npaths:\n"
+            ),
+            2,
+        ),
+        (
+            "operationId: getOrder",
+            format!(
+                "callbacks: {{done: {{'{{$url}}': {{post: {{{allow}, responses: {{}}}}}}}}}}, operationId: getOrder"
+            ),
+            1,
+        ),
     ] {
         let project = described();
         project.edit("orders.yaml", before, &after);

@@ -58,3 +58,13 @@ fn bundle_that_gwd_refuses_is_an_input_error() {
             .contains("compare with another version");
     }
 }
+
+#[test]
+fn document_with_another_extension_is_named() {
+    let project = Project::bare();
+    project.write("old.yaml", "openapi: 3.1.0\n");
+    project.write("new.bak", "openapi: 3.1.0\n");
+    let ended = project.run(&["diff", "old.yaml", "new.bak"]).with(65);
+    let expected = "reads a file as a bundle unless its name ends in .yaml, .yml or .json";
+    assert!(ended.err.contains(expected), "{}", ended.err);
+}

@@ -481,3 +481,42 @@ fn break_inside_a_text_is_no_proof() {
         ),
     ]);
 }
+
+/// A bound that moves out of `allOf` is the bound that it was there, with another value.
+const MOVED_BOUNDS: &[Case<'_>] = &[
+    (
+        "request",
+        "{type: string, allOf: [{maxLength: 100}]}",
+        "{type: string, maxLength: 5}",
+        "request-body-max-length-decreased error refuted \"",
+    ),
+    (
+        "request",
+        "{type: integer, allOf: [{allOf: [{minimum: 1}, {multipleOf: 2}]}, {minimum: 0}]}",
+        "{type: integer, minimum: 10, multipleOf: 2}",
+        "request-body-min-increased error refuted ",
+    ),
+    (
+        "request",
+        "{type: object, allOf: [{properties: {a: {type: array, allOf: [{maxItems: 3}]}}}, {maxProperties: 9}]}",
+        "{type: object, properties: {a: {type: array, maxItems: 1}}, maxProperties: 9}",
+        "request-property-max-items-decreased error refuted ",
+    ),
+    (
+        "request",
+        "{type: string, allOf: [{maxLength: 5}]}",
+        "{type: string, maxLength: 100}",
+        "request-body-max-length-increased info",
+    ),
+    (
+        "response",
+        "{type: string, allOf: [{maxLength: 5}]}",
+        "{type: string, maxLength: 100}",
+        "response-body-max-length-increased error refuted \"",
+    ),
+];
+
+#[test]
+fn bound_that_moves_out_of_all_of_is_compared() {
+    check(MOVED_BOUNDS);
+}

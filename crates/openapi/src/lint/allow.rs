@@ -74,6 +74,9 @@ static SHAPE: Object = Object {
 pub enum Holder {
     /// Operation, path item or root of a document: the checks have the level `info` there.
     Operations,
+    /// Operation or path item of a webhook or callback: names of checks have no effect, because a
+    /// webhook has no levels of its own and a callback has those of its operation.
+    Outgoing,
     /// Other node: names of checks have no effect.
     Other,
 }
@@ -88,8 +91,8 @@ pub fn check(value: NodeRef<'_>, holder: Holder, sink: &mut Sink) {
         match find(text) {
             Some(lint) if !is_hard(lint) => {}
             None if checks::of(text).is_some() => {
-                if holder == Holder::Other {
-                    sink.push(without_effect(text, name.span()));
+                if holder != Holder::Operations {
+                    sink.push(without_effect(text, holder, name.span()));
                 }
             }
             Some(lint) => sink.push(
@@ -113,10 +116,17 @@ pub fn check(value: NodeRef<'_>, holder: Holder, sink: &mut Sink) {
 }
 
 /// Creates the finding for a check of client contracts at a node where it has no effect.
-fn without_effect(check: &str, at: Span) -> Diagnostic {
+fn without_effect(check: &str, holder: Holder, at: Span) -> Diagnostic {
     Diagnostic::new(&UNUSED, at, format!("`{check}` has no effect here"))
         .label("this changes no level")
-        .help("allow the check at the operation, at its path item or at the root of the document")
+        .help(match holder {
+            Holder::Outgoing => {
+                "for a webhook, set the level in `break_levels` of gateway.yaml; for a callback, allow the check at the operation that has it"
+            }
+            Holder::Operations | Holder::Other => {
+                "allow the check at the operation, at its path item or at the root of the document"
+            }
+        })
 }
 
 /// Creates the finding for an unknown rule name.

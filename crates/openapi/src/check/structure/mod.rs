@@ -49,6 +49,7 @@ pub(super) fn check(
         operation_ids: &OperationIds::default(),
         chosen,
         under: "",
+        is_outgoing: false,
         kinds: Kinds::default(),
         waiting: Vec::new(),
         walked: FxHashSet::default(),
@@ -102,6 +103,8 @@ struct Walk<'r, 'a> {
     chosen: &'r Chosen,
     /// Name of the innermost field that is being walked.
     under: &'static str,
+    /// True inside `webhooks` and `callbacks`.
+    is_outgoing: bool,
     kinds: Kinds,
     waiting: Vec<Waiting<'a>>,
     /// References and non-object values that were already checked, each with the type that it was
@@ -308,10 +311,11 @@ impl<'a> Walk<'_, 'a> {
         if !node.is_map() {
             return self.no_map(node, object);
         }
-        let under = self.under;
+        let (under, is_outgoing) = (self.under, self.is_outgoing);
         for (entry, value) in node.entries() {
             let key = &*entry.key;
             self.under = "";
+            self.is_outgoing = is_outgoing || matches!(key, "webhooks" | "callbacks");
             if key == "$dynamicRef" && object.bit == SCHEMA.bit && value.as_str().is_some() {
                 self.waiting.push(Waiting {
                     holder: node,
@@ -331,7 +335,7 @@ impl<'a> Walk<'_, 'a> {
                     self.extensions.push((value.id(), object_shape));
                 }
                 if key == allow::KEY {
-                    allow::check(value, holder(object), self.sink);
+                    allow::check(value, holder(object, is_outgoing), self.sink);
                 }
             } else if let Some(meant) = misspelt_gateway(key)
                 && !matches!(object.others, Others::Map(..))
@@ -352,6 +356,7 @@ impl<'a> Walk<'_, 'a> {
                 }
             }
         }
+        self.is_outgoing = is_outgoing;
         for field in object.fields {
             if field.required.has(self.version) && node.get(field.key).is_none() {
                 self.missing(field, object, at);
@@ -519,10 +524,12 @@ fn is_finite(number: &str) -> bool {
     !(text.ends_with(".inf") || text.ends_with(".nan"))
 }
 
-/// Effect of an `x-gateway-lint` in this object on checks of client contracts.
-fn holder(object: &Object) -> Holder {
+/// Effect of an `x-gateway-lint` in this object on checks of client contracts. `is_outgoing`: true
+/// inside `webhooks` and `callbacks`.
+fn holder(object: &Object, is_outgoing: bool) -> Holder {
     let all = [&DOCUMENT, &PATH_ITEM, &OPERATION];
     match all.iter().any(|one| one.bit == object.bit) {
+        true if is_outgoing => Holder::Outgoing,
         true => Holder::Operations,
         false => Holder::Other,
     }

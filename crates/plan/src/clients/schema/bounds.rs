@@ -1,9 +1,15 @@
 //! Comparison of bounds: `minimum`, `maxLength` and the like.
 
 use bundle::ir::Value;
+use model::contract::joint::Joint;
 
 use super::{Effect, Pair};
 use vocab::checks::Level;
+
+/// Maximum nesting of `allOf` and `$ref` in which a bound is looked up.
+const DEPTH_MAX: usize = 8;
+/// Maximum number of members of `allOf` in which a bound is looked up.
+const MEMBERS_MAX: usize = 256;
 
 /// Keywords of bounds: the keyword, its name in ids of checks, and true for a lower bound.
 const BOUNDS: [(&str, &str, bool); 10] = [
@@ -34,6 +40,11 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
                 _ => {}
             }
         }
+        // A bound that moves out of a member of `allOf` is the same bound, with another value.
+        let old = match new {
+            Some(_) => old.or_else(|| inherited(pair.joint, pair.old, keyword, is_lower)),
+            None => old,
+        };
         change(
             pair,
             (keyword, name, is_lower),
@@ -152,6 +163,39 @@ fn bound(schema: &Value, keyword: &str) -> Option<Value> {
             .filter(|value| number(value).is_some())
             .cloned(),
     }
+}
+
+/// Tightest value of a bound that members of `allOf` and targets of `$ref` set. `None` if they do
+/// not set it. Members below [`DEPTH_MAX`] levels, and those after the first [`MEMBERS_MAX`], are
+/// not read.
+fn inherited(joint: &Joint, schema: &Value, keyword: &str, is_lower: bool) -> Option<Value> {
+    let mut waiting = vec![(schema, 0)];
+    let mut read = 0;
+    let mut tightest: Option<(f64, Value)> = None;
+    while let Some((outer, depth)) = waiting.pop() {
+        let all_of = outer.get("allOf").map(|list| joint.at(list).items());
+        let members = all_of.unwrap_or_default().iter().chain(outer.get("$ref"));
+        for member in members.map(|member| joint.at(member)) {
+            read += 1;
+            if read > MEMBERS_MAX {
+                return tightest.map(|(_, value)| value);
+            }
+            let own = bound(member, keyword);
+            if let Some((found, value)) = own.and_then(|value| Some((number(&value)?, value))) {
+                let is_tighter = tightest.as_ref().is_none_or(|(known, _)| match is_lower {
+                    true => found > *known,
+                    false => found < *known,
+                });
+                if is_tighter {
+                    tightest = Some((found, value));
+                }
+            }
+            if depth < DEPTH_MAX {
+                waiting.push((member, depth + 1));
+            }
+        }
+    }
+    tightest.map(|(_, value)| value)
 }
 
 /// Number as a float, for comparison. `None` for a value that is not a number.
