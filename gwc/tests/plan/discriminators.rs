@@ -17,7 +17,7 @@ fn between(is_response: bool, old: [&str; 3], new: [&str; 3]) -> Plan {
             false => (format!("requestBody: {{{content}}}, "), String::new()),
         };
         format!(
-            "openapi: 3.1.0
+            "openapi: 3.2.0
 info: {{title: t, version: \"1\"}}
 paths:
   /x: {{post: {{operationId: x, {request}responses: {{\"200\": {{description: d{response}}}}}}}}}
@@ -65,6 +65,37 @@ fn discriminator_of_another_schema_is_a_break() {
             let found = lines(&between(is_response, old, new));
             let mut starts = found.iter().map(|line| line.starts_with(expected));
             assert!(starts.any(|starts| starts), "{old:?} {new:?} {found:#?}");
+        }
+    }
+}
+
+#[test]
+fn default_of_a_discriminator_is_compared() {
+    let mapped = |default: &str| {
+        format!(
+            ", discriminator: {{propertyName: t, mapping: {{cat: '#/components/schemas/Cat', dog: '#/components/schemas/Dog'}}{default}}}"
+        )
+    };
+    let (none, cat, dog) = (
+        mapped(""),
+        mapped(", defaultMapping: Cat"),
+        mapped(", defaultMapping: Dog"),
+    );
+    let object = |name: &str| format!("{{type: object, properties: {{{name}: {{type: string}}}}}}");
+    let (meows, barks) = (object("meows"), object("barks"));
+    for (is_response, direction) in [(false, "request"), (true, "response")] {
+        for (old, new, what) in [
+            (&none, &cat, "added"),
+            (&cat, &none, "deleted"),
+            (&cat, &dog, "changed"),
+        ] {
+            let found = lines(&between(
+                is_response,
+                [old, &meows, &barks],
+                [new, &meows, &barks],
+            ));
+            let expected = format!("{direction}-body-discriminator-mapping-{what} info none");
+            assert_eq!(found, [expected], "{old} {new}");
         }
     }
 }

@@ -24,7 +24,9 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
         let all = value.get("mapping").map(|all| pair.joint.at(all).entries());
         all.unwrap_or_default().to_vec()
     };
+    let defaults = [&old, &new].map(|value| value.get("defaultMapping").cloned());
     let (old, new) = (mapping(&old), mapping(&new));
+    default_mapping(pair, defaults, [&old, &new]);
     for (name, target) in &new {
         match old.iter().find(|(key, _)| key == name) {
             None => {
@@ -54,4 +56,30 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
             pair.push(KEY, what, Effect::Changed, String::new(), values);
         }
     }
+}
+
+/// Compares the schemas for values that no entry of the mapping selects (`defaultMapping`, OpenAPI
+/// 3.2). `mappings`: entries of both sides.
+fn default_mapping(
+    pair: &mut Pair<'_>,
+    defaults: [Option<Value>; 2],
+    mappings: [&[(Box<str>, Value)]; 2],
+) {
+    let selects = |all: &[(Box<str>, Value)], target: &Value| {
+        all.iter().any(|(_, value)| pair.joint.same(value, target))
+    };
+    let what = match &defaults {
+        [None, Some(_)] => "discriminator-mapping-added",
+        [Some(_), None] => "discriminator-mapping-deleted",
+        // As for an entry: a difference inside the schema itself is reported there.
+        [Some(was), Some(is)]
+            if !pair.joint.same(was, is)
+                && (selects(mappings[0], is) || selects(mappings[1], was)) =>
+        {
+            "discriminator-mapping-changed"
+        }
+        _ => return,
+    };
+    let [old, new] = defaults.map(|target| pair.json(target.as_ref()));
+    pair.push(KEY, what, Effect::Changed, String::new(), (old, new));
 }
