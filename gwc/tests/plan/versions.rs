@@ -86,3 +86,80 @@ fn new_version_changes_the_effect_of_a_keyword() {
     let found = lines(&between(("3.1.0", constant), ("3.0.3", constant)));
     assert_eq!(found, ["request-body-const-removed info none"]);
 }
+
+/// Plan between two schemas of a part of a form and of a response of bytes, each with the version of
+/// its document.
+fn between_files(old: (&str, &str), new: (&str, &str)) -> Plan {
+    let side = |(version, schema): (&str, &str)| {
+        let document = format!(
+            "openapi: {version}
+info: {{title: t, version: \"1\"}}
+paths:
+  /x:
+    post:
+      operationId: x
+      requestBody: {{content: {{multipart/form-data: {{schema: {{type: object, properties: {{f: {schema}}}}}}}}}}}
+      responses: {{\"200\": {{description: d, content: {{image/png: {{schema: {schema}}}}}}}}}
+"
+        );
+        compiled(
+            &[("gateway.yaml", GATEWAY), ("api.yaml", &document)],
+            Purpose::Compare,
+        )
+        .expect("errors do not stop the comparison")
+    };
+    compare(Some(&side(old)), &side(new)).expect("both sides build")
+}
+
+#[test]
+fn binary_data_in_the_form_of_another_version_is_equal() {
+    let binary = ("3.0.3", "{type: string, format: binary}");
+    let base64 = ("3.0.3", "{type: string, format: byte}");
+    for (old, new) in [
+        (binary, "{}"),
+        (binary, "{contentMediaType: image/png}"),
+        (binary, "{type: string, contentMediaType: image/png}"),
+        (base64, "{type: string, contentEncoding: base64}"),
+        (
+            base64,
+            "{type: string, contentEncoding: base64, contentMediaType: image/png}",
+        ),
+    ] {
+        for plan in [
+            between_files(old, ("3.1.0", new)),
+            between_files(("3.1.0", new), old),
+        ] {
+            let found = lines(&plan);
+            assert!(
+                found.is_empty() || plan.changes.iter().all(|one| one.id == "contract-restated"),
+                "{old:?} {new}: {found:#?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn other_data_is_no_other_form_of_the_same() {
+    for (old, new) in [
+        ("{type: string, format: byte}", "{type: string}"),
+        (
+            "{type: string, format: byte}",
+            "{type: string, contentEncoding: base64url}",
+        ),
+        (
+            "{type: string, format: binary}",
+            "{type: string, contentEncoding: base64}",
+        ),
+        (
+            "{type: string, contentMediaType: image/png}",
+            "{type: string, contentMediaType: image/gif}",
+        ),
+        // JSON text has a type.
+        ("{type: string, format: binary}", "{type: integer}"),
+    ] {
+        let plan = between_files(("3.1.0", old), ("3.1.0", new));
+        assert!(!lines(&plan).is_empty(), "{old} {new}");
+    }
+    let plan = between(("3.1.0", "{type: string, format: binary}"), ("3.1.0", "{}"));
+    assert!(!lines(&plan).is_empty());
+}

@@ -2,6 +2,7 @@
 //! these nodes that are compared next. One file per family of checks.
 
 mod array;
+mod binary;
 mod bounds;
 mod choices;
 mod content;
@@ -130,6 +131,7 @@ pub(super) fn compare(
         view::of(joint, joint.node(is)),
     );
     let (old, new) = merged::of(joint, old, new);
+    let (old, new) = binary::in_one_form(joint, (old, new), role.is_text);
     let mut pair = Pair {
         joint,
         old: &old,
