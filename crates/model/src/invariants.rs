@@ -247,9 +247,10 @@ impl Invariant {
         }
         let is_wanted = |kind: &str| kinds.iter().any(|wanted| wanted == kind);
         let steps_enforced = steps().filter(|step| enforces(&step.checked));
+        let keys_enforced = subject.keys.iter().filter(|key| key.enforces);
         let mut enforced = steps_enforced
             .map(|step| step.checked.kind())
-            .chain(subject.validates.then_some("validate"));
+            .chain(keys_enforced.map(|key| key.kind));
         if !kinds.is_empty() && !enforced.any(is_wanted) {
             return Some(format!(
                 "no policy of the kind {} runs with an effect other than logging",

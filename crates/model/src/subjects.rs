@@ -9,7 +9,8 @@ use policy::endpoint::Endpoint;
 use policy::validation::Mode;
 use policy::{Checked, auth};
 
-use crate::{Api, Settings, Valued, chain, outbound, verifiers};
+use crate::settings::plans;
+use crate::{Api, Operation, Settings, Valued, chain, outbound, verifiers};
 
 /// Operation that an invariant can select, at all mounts of the API. The operation can be one for
 /// requests that the document does not describe.
@@ -30,9 +31,10 @@ pub(crate) struct Subject<'a> {
     security: &'a ir::Security,
     /// Policies that run for a request if no policy refuses it.
     pub(crate) policies: Vec<&'a ir::Policy>,
-    /// True if the key `validate` of the operation refuses requests that do not match its
-    /// description.
-    pub(crate) validates: bool,
+    /// Limits of plans, which run only for the callers with the plan.
+    plan_limits: Vec<&'a ir::Policy>,
+    /// Keys of the operation that run like a policy.
+    pub(crate) keys: Vec<PolicyKey>,
     /// Upstreams that receive requests, copies, authorization requests or tokens. The upstream of a
     /// service that a policy or verifier names by a URL has the URL's origin as its name.
     pub(crate) upstreams: Vec<Cow<'a, str>>,
@@ -40,6 +42,15 @@ pub(crate) struct Subject<'a> {
     pub(crate) servers: &'a Servers,
     pub(crate) timeout_ms: u64,
     pub(crate) max_body_bytes: Option<u64>,
+}
+
+/// Key of an operation that runs like a policy, such as `mirror`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PolicyKey {
+    /// Kind of the policy with the same effect.
+    pub(crate) kind: &'static str,
+    /// False if it only logs the requests that it would refuse, or if a policy answers before it.
+    pub(crate) enforces: bool,
 }
 
 /// Servers of upstreams, by the name of the upstream.
@@ -90,6 +101,7 @@ pub(crate) fn subjects<'a>(
             upstreams.extend(shares.map(|share| Cow::from(share.upstream.as_str())));
             let mirror = one.forwarding.mirror.iter();
             upstreams.extend(mirror.map(|mirror| Cow::from(mirror.upstream())));
+            let policies: Vec<&ir::Policy> = running(settings, api, &one.chain).collect();
             Subject {
                 api,
                 key: &one.key,
@@ -101,12 +113,9 @@ pub(crate) fn subjects<'a>(
                 owner: one.owner.as_deref(),
                 tags: tags.map(|tag| tag.value.as_str()).collect(),
                 security: &one.security.value,
-                policies: running(settings, api, &one.chain).collect(),
-                validates: one
-                    .forwarding
-                    .validate
-                    .as_ref()
-                    .is_some_and(|checked| checked.request == Mode::Block),
+                keys: policy_keys(one, &policies),
+                policies,
+                plan_limits: plan_limits(settings, api, &one.chain).collect(),
                 upstreams,
                 servers,
                 timeout_ms: one.timeout_ms.value,
@@ -121,6 +130,7 @@ pub(crate) fn subjects<'a>(
         );
         let shares = one.split.iter().flat_map(|split| split.shares());
         upstreams.extend(shares.map(|share| Cow::from(share.upstream.as_str())));
+        let policies: Vec<&ir::Policy> = running(settings, api, &one.chain).collect();
         Subject {
             api,
             key: &one.key,
@@ -132,8 +142,11 @@ pub(crate) fn subjects<'a>(
             owner: one.owner.as_deref(),
             tags: Vec::new(),
             security: &one.security.value,
-            policies: running(settings, api, &one.chain).collect(),
-            validates: false,
+            keys: key_of("split", one.split.is_some(), !is_answered(&policies))
+                .into_iter()
+                .collect(),
+            policies,
+            plan_limits: plan_limits(settings, api, &one.chain).collect(),
             upstreams,
             servers,
             timeout_ms: one.timeout_ms.value,
@@ -191,6 +204,55 @@ fn policy<'a>(settings: &'a Settings, api: &'a Api, link: &Link) -> Option<&'a i
     chain::policy(settings, api, link).map(|policy| &policy.value)
 }
 
+/// Keys of an operation that run like policies. `timeout` and `max_body`, which each operation has,
+/// are requirements of their own. `policies`: those that run.
+fn policy_keys(operation: &Operation, policies: &[&ir::Policy]) -> Vec<PolicyKey> {
+    let forwarding = &operation.forwarding;
+    let validated = forwarding.validate.as_ref().map(|checked| checked.request);
+    let validate = validated.filter(|mode| *mode != Mode::Off);
+    let validate = validate.map(|mode| PolicyKey {
+        kind: "validate",
+        enforces: mode == Mode::Block,
+    });
+    // These keys take effect after the chain.
+    let forwards = !is_answered(policies);
+    let after = [
+        ("rewrite", forwarding.rewrite.is_some()),
+        ("split", forwarding.split.is_some()),
+        ("mirror", forwarding.mirror.is_some()),
+        ("deprecation", forwarding.deprecated.is_some()),
+        ("retry", operation.retries.is_some()),
+    ];
+    let after = after.map(|(kind, is_set)| key_of(kind, is_set, forwards));
+    [validate].into_iter().chain(after).flatten().collect()
+}
+
+fn key_of(kind: &'static str, is_set: bool, enforces: bool) -> Option<PolicyKey> {
+    is_set.then_some(PolicyKey { kind, enforces })
+}
+
+/// True if one of the policies answers each request itself.
+fn is_answered(policies: &[&ir::Policy]) -> bool {
+    let mut all = policies.iter();
+    all.any(|policy| outbound::answers(&policy.checked))
+}
+
+/// Limits of plans in a chain.
+fn plan_limits<'a>(
+    settings: &'a Settings,
+    api: &'a Api,
+    chain: &'a [Valued<Link>],
+) -> impl Iterator<Item = &'a ir::Policy> {
+    let links = chain.iter();
+    let steps = links.filter_map(move |link| policy(settings, api, &link.value));
+    steps.filter(move |step| is_plan_limit(settings, step))
+}
+
+fn is_plan_limit(settings: &Settings, policy: &ir::Policy) -> bool {
+    let mut names = settings.plans.iter();
+    names.any(|name| name.value == policy.name)
+}
+
 /// Policies that run for a request if no policy refuses it. `respond` and `redirect` end the chain.
 fn running<'a>(
     settings: &'a Settings,
@@ -200,11 +262,7 @@ fn running<'a>(
     let links = chain.iter();
     let steps = links.filter_map(move |link| policy(settings, api, &link.value));
     // Skip the limits of plans, because these limits do not apply to all callers.
-    let of_plans = |policy: &&ir::Policy| {
-        let mut names = settings.plans.iter();
-        names.any(|name| name.value == policy.name)
-    };
-    let steps = steps.filter(move |policy| !of_plans(policy));
+    let steps = steps.filter(move |policy| !is_plan_limit(settings, policy));
     let mut ended = false;
     let steps = steps.take_while(move |step| {
         let runs = !ended;
@@ -234,16 +292,23 @@ impl Subject<'_> {
         names
     }
 
-    /// Names of the policies that run.
+    /// Names of the policies that run for at least some callers.
     pub(crate) fn policy_names(&self) -> Vec<&str> {
-        let names = self.policies.iter().map(|policy| policy.name.as_str());
-        names.collect()
+        let own = self.policies.iter().map(|policy| policy.name.as_str());
+        let of_plans = self.plan_limits.iter().flat_map(|policy| {
+            // The plan's copy of a policy has another name.
+            let written = policy.name.strip_prefix(plans::COPY);
+            [Some(policy.name.as_str()), written].into_iter().flatten()
+        });
+        own.chain(of_plans).collect()
     }
 
-    /// Kinds of the policies that run, also of those that only log.
+    /// Kinds of the policies that run for at least some callers, also of those that only log, and of
+    /// the operation's keys that run like policies.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = &str> {
-        let kinds = self.policies.iter().map(|policy| policy.checked.kind());
-        kinds.chain(self.validates.then_some("validate"))
+        let policies = self.policies.iter().chain(&self.plan_limits);
+        let kinds = policies.map(|policy| policy.checked.kind());
+        kinds.chain(self.keys.iter().map(|key| key.kind))
     }
 
     /// Names of the verifiers that check a credential of any alternative of the security

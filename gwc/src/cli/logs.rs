@@ -33,8 +33,20 @@ pub(super) struct Defaults {
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
     /// Host of requests, if the log does not contain it
-    #[arg(long, value_name = "HOST", default_value = HOST)]
+    #[arg(long, value_name = "HOST", default_value = HOST, value_parser = host)]
     host: String,
+}
+
+/// Host of `--host`: a request with another text is malformed for both versions, so that none would
+/// be treated differently.
+fn host(text: &str) -> Result<String, String> {
+    match engine::edge::is_authority(text) {
+        true => Ok(text.to_owned()),
+        false => Err(
+            "write a host as requests have it, such as shop.example or shop.example:8443"
+                .to_owned(),
+        ),
+    }
 }
 
 impl Default for Defaults {

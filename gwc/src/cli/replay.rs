@@ -13,6 +13,7 @@ use super::plan::unbuilt;
 use super::progress;
 use super::say::{self, Context};
 use ::plan::replay::{Effect, Group, Replayed};
+use model::compile::Input;
 use model::exit::Exit;
 
 /// Output format of a replay.
@@ -44,9 +45,10 @@ pub(super) struct Args {
     /// The old version: git:REV, a folder, a document, or a bundle
     #[arg(long, value_name = "A")]
     old: String,
-    /// The new version
-    #[arg(long, value_name = "B", default_value = ".")]
-    new: String,
+    /// The new version [default: the project of `--project`, or the nearest one above the working
+    /// folder]
+    #[arg(long, value_name = "B")]
+    new: Option<String>,
     #[command(flatten)]
     defaults: Defaults,
     /// Number of groups to show
@@ -83,9 +85,15 @@ fn replay(args: &Args, context: &Context) -> anyhow::Result<Replayed> {
         channel: None,
         trust: None,
     };
+    let new = match &args.new {
+        Some(text) => text.clone(),
+        None => match context.input(None)? {
+            Input::Project(path) | Input::Document(path) => path.display().to_string(),
+        },
+    };
     let versions = Versions {
         old: &args.old,
-        new: &args.new,
+        new: &new,
         store: args.store.as_deref(),
     };
     let (old, new) = versions.read(&at, context)?;

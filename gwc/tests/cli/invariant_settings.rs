@@ -2,6 +2,7 @@
 
 use crate::git::{commit, git};
 use crate::invariants::{violated, with_invariants};
+use crate::project::Project;
 
 #[test]
 fn verifiers_and_policies_select_operations() {
@@ -72,4 +73,96 @@ fn empty_selection_beside_errors_is_no_finding() {
     project.write(document, format!("{text}\n  - : [\n"));
     let ended = project.run(&["lint"]).with(65);
     ended.lacks("no operation is selected");
+}
+
+/// Lints an operation with keys that run like policies, whose callers can have a plan. Returns true
+/// if the operation violates the invariant.
+fn is_violated(keys: &str, invariant: &str) -> bool {
+    let project = Project::new();
+    project.write(
+        "gateway.yaml",
+        "version: 1
+name: shop
+apis: {a: {path: a.yaml}}
+upstreams:
+  u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}
+  spy: {targets: {a: {url: \"http://127.0.0.1:9001\"}}}
+auth: {keys: {kind: api_key}}
+consumers: {acme: {plan: gold, keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}}
+policies: {ten: {kind: rate_limit, limit: 10/s}, answer: {kind: respond, status: 200}}
+plans: {gold: {policies: [ten]}}
+defaults: {upstream: u}
+invariants: [rules.yaml]
+",
+    );
+    project.write(
+        "a.yaml",
+        format!(
+            "openapi: 3.1.0
+info: {{title: a, version: \"1\"}}
+components:
+  securitySchemes: {{key: {{type: apiKey, in: header, name: X-Key, x-gateway: {{auth: keys}}}}}}
+security: [{{key: []}}]
+paths:
+  /x: {{get: {{operationId: x, x-gateway: {keys}, responses: {{\"200\": {{description: ok}}}}}}}}
+"
+        ),
+    );
+    project.write("rules.yaml", format!("- {{name: one, {invariant}}}\n"));
+    let ended = project.run(&["lint", "--format", "concise"]);
+    ended.out.contains("`a/x` violates the invariant `one`")
+}
+
+#[test]
+fn keys_of_operations_count_as_policies() {
+    for (kind, keys) in [
+        ("mirror", "{mirror: {upstream: spy}}"),
+        (
+            "split",
+            "{split: [{upstream: u}, {upstream: spy, weight: 1}]}",
+        ),
+        ("rewrite", "{rewrite: {path: /other}}"),
+        ("retry", "{retries: {attempts: 2}}"),
+        ("deprecation", "{deprecated: {since: 2026-01-01}}"),
+        ("validate", "{validate: {request: block}}"),
+    ] {
+        let of = |invariant: &str, keys: &str| is_violated(keys, &invariant.replace("KIND", kind));
+        let (not, selected, needed) = (
+            "require: {not_kinds: [KIND]}",
+            "where: {kinds: [KIND]}, require: {unreachable: true}",
+            "require: {kinds: [KIND]}",
+        );
+        assert!(of(not, keys), "{kind}");
+        assert!(of(selected, keys), "{kind}");
+        assert!(!of(needed, keys), "{kind}");
+        assert!(!of(not, "{}"), "{kind}");
+        assert!(!of(selected, "{}"), "{kind}");
+        assert!(of(needed, "{}"), "{kind}");
+    }
+    // The policy answers before the request is copied.
+    let answered = "{mirror: {upstream: spy}, policies: [answer]}";
+    assert!(is_violated(answered, "require: {kinds: [mirror]}"));
+    let logged = "{validate: {request: log}}";
+    assert!(is_violated(logged, "require: {not_kinds: [validate]}"));
+    assert!(is_violated(logged, "require: {kinds: [validate]}"));
+}
+
+#[test]
+fn limits_of_plans_run_for_some_callers() {
+    for (invariant, violates) in [
+        ("require: {not_kinds: [rate_limit]}", true),
+        (
+            "where: {kinds: [rate_limit]}, require: {unreachable: true}",
+            true,
+        ),
+        (
+            "where: {policies: [ten]}, require: {unreachable: true}",
+            true,
+        ),
+        // A caller without the plan has no limit.
+        ("require: {kinds: [rate_limit]}", true),
+        ("require: {not_kinds: [quota]}", false),
+    ] {
+        assert_eq!(is_violated("{}", invariant), violates, "{invariant}");
+    }
 }

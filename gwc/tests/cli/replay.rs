@@ -359,3 +359,55 @@ fn removed_operation_names_the_consumers_of_the_log() {
     plan("markdown").contains("meets `4 requests of the logs, by acme (2)");
     plan("html").contains("Meets 4 requests of the logs, by acme (2)");
 }
+
+/// Line of a request that only the old version serves.
+const GONE: &str =
+    "127.0.0.1 - - [01/Dec/2026:03:20:44 +0000] \"GET /gone HTTP/1.1\" 200 312 \"-\" \"curl/8\"\n";
+
+#[test]
+fn host_that_no_request_has_is_refused() {
+    let project = compared();
+    project.write("c.log", GONE);
+    for host in [
+        "https://shop.example",
+        "shop.example/",
+        "",
+        "*.example",
+        "a b",
+    ] {
+        replay(&project, "c.log", &["--host", host])
+            .with(64)
+            .contains("such as shop.example");
+    }
+    let ended = replay(&project, "c.log", &["--host", "shop.example:8443"]);
+    assert!(ended.with(0).out.contains("1 refused"));
+}
+
+/// Without `--new`, the new version is the project of the command: that of `--project`, or the
+/// nearest one above the working folder.
+#[test]
+fn new_version_is_the_project_by_default() {
+    let project = compared();
+    project.write("c.log", GONE);
+    std::fs::create_dir(project.file("new/below")).unwrap();
+    std::fs::create_dir(project.file("other")).unwrap();
+    for name in ["gateway.yaml", "a.yaml"] {
+        project.write(
+            &format!("other/{name}"),
+            project.read(&format!("old/{name}")),
+        );
+    }
+    for (folder, options) in [
+        ("new", &[][..]),
+        ("new/below", &[]),
+        ("old", &["--project", "../new"]),
+        ("other", &["--project", "../new"]),
+    ] {
+        let up = "../".repeat(folder.split('/').count());
+        let (log, old) = (format!("{up}c.log"), format!("{up}old"));
+        let mut command = project::command(&project.file(folder));
+        command.args([&["replay", &log, "--old", &old][..], options].concat());
+        let ended = project::run(&mut command).with(0);
+        assert!(ended.out.contains("1 refused"), "{folder}: {}", ended.out);
+    }
+}

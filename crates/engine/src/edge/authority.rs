@@ -54,6 +54,12 @@ pub(super) fn authority(
     Ok((authority, host))
 }
 
+/// True for `uri-host[:port]` that the gateway accepts in `Host`.
+#[must_use]
+pub fn is_authority(text: &str) -> bool {
+    host_of(text).is_some_and(|host| !host.is_empty())
+}
+
 /// Host of `uri-host[:port]`, in lower case and without a final dot. `None` if the text is
 /// malformed. A name with an empty label (`shop.test..`) is malformed: servers that strip all final
 /// dots would read it as a different host of the gateway. A name with `;`, `$` or other

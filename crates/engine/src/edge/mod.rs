@@ -28,6 +28,7 @@ use policy::managed::{Allowed, folds, is_hop_lookalike, is_managed};
 use policy::{Reject, RequestHead, join_lines};
 
 use crate::edge::authority::authority;
+pub use crate::edge::authority::is_authority;
 pub use crate::edge::field_names::{
     CLIENT_CERT, CLIENT_CERT_CHAIN, X_FORWARDED_CLIENT_CERT, X_FORWARDED_FOR, X_GATEWAY_ATTEMPT,
     X_REQUEST_ID,

@@ -28,9 +28,12 @@ struct NamedLimit {
     groups: Vec<String>,
 }
 
+/// Prefix of the name of a plan's copy of a policy.
+pub(crate) const COPY: &str = "plan:";
+
 /// Name in the bundle of a plan's copy of a policy. Names in gateway.yaml contain no `:`.
 pub(crate) fn copied(policy: &str) -> String {
-    format!("plan:{policy}")
+    format!("{COPY}{policy}")
 }
 
 /// Adds the copies of the policies named by `plans`. Returns the names of the copies, each with the
