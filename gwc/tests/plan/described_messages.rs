@@ -224,6 +224,17 @@ fn serialisation_without_an_effect_breaks_nobody() {
         lines(&between(&reserved, &parameter("query", scalar))),
         ["request-serialization-changed error none query q"]
     );
+    // A single value has the same text as a list of it.
+    let choices = "{type: string, enum: [x, y]}";
+    let list = format!("explode: false, schema: {{type: array, items: {choices}}}");
+    let found = lines(&between(
+        &parameter("query", &format!("schema: {choices}")),
+        &parameter("query", &list),
+    ));
+    assert!(
+        !found.is_empty() && found.iter().all(|line| line.contains(" info proved ")),
+        "{found:#?}"
+    );
 }
 
 #[test]

@@ -520,3 +520,64 @@ const MOVED_BOUNDS: &[Case<'_>] = &[
 fn bound_that_moves_out_of_all_of_is_compared() {
     check(MOVED_BOUNDS);
 }
+
+/// New values of `enum` in responses. A value of a type that the old values do not have is a break.
+const NEW_VALUES: &[Case<'_>] = &[
+    (
+        "response",
+        "{type: object, properties: {a: {enum: [x, y]}}}",
+        "{type: object, properties: {a: {enum: [x, y, null]}}}",
+        "response-property-type-generalized error refuted null",
+    ),
+    (
+        "response",
+        "{type: object, properties: {a: {type: [string, 'null'], enum: [x, y]}}}",
+        "{type: object, properties: {a: {type: [string, 'null'], enum: [x, y, null]}}}",
+        "response-property-type-generalized error refuted null",
+    ),
+    (
+        "response",
+        "{type: object, properties: {a: {enum: [x, y]}}}",
+        "{type: object, properties: {a: {enum: [x, y, {z: 1}]}}}",
+        "response-property-type-generalized error refuted {\"z\":1}",
+    ),
+    (
+        "response",
+        "{type: object, properties: {a: {enum: [x, y]}}}",
+        "{type: object, properties: {a: {enum: [x, y, z]}}}",
+        "response-property-enum-value-added warn",
+    ),
+];
+
+#[test]
+fn enum_value_of_a_new_type_is_a_break_of_responses() {
+    check(NEW_VALUES);
+}
+
+/// A difference that other schemas of the body exclude, beside a break of the same body. The value
+/// of the difference is in no body.
+const EXCLUDED: &[Case<'_>] = &[
+    (
+        "request",
+        "{allOf: [{type: object, required: [k], properties: {k: {type: string, enum: [cat, dog, bird]}}}, {type: object, properties: {k: {const: cat}, n: {type: string}}}]}",
+        "{allOf: [{type: object, required: [k], properties: {k: {type: string, enum: [cat, dog]}}}, {type: object, properties: {k: {const: cat}, n: {type: integer}}}]}",
+        "request-property-enum-value-removed error undecided",
+    ),
+    (
+        "response",
+        "{allOf: [{type: object, properties: {id: {type: [string, integer]}}}, {type: object, properties: {id: {type: integer}, n: {type: string}}}]}",
+        "{allOf: [{type: object, properties: {id: {type: [string, integer, boolean]}}}, {type: object, properties: {id: {type: integer}, n: {type: integer}}}]}",
+        "response-property-list-of-types-widened error undecided",
+    ),
+    (
+        "request",
+        "{type: object, properties: {a: {type: string}, b: {type: string}}, additionalProperties: false, propertyNames: {enum: [b]}}",
+        "{type: object, properties: {a: {type: integer}, b: {type: integer}}, additionalProperties: false, propertyNames: {enum: [b]}}",
+        "request-property-type-changed error undecided",
+    ),
+];
+
+#[test]
+fn value_that_no_body_has_is_no_example() {
+    check(EXCLUDED);
+}

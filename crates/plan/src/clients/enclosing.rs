@@ -54,9 +54,10 @@ pub(super) struct Shown {
 }
 
 /// Value and body that show a difference. `value` shows the difference of the innermost pair.
-/// `None` if no value at the path of the difference was found, or if the value is a part of an
-/// alternative and no value of all alternatives shows the difference: another one may accept it,
-/// possibly only because it is open.
+/// `None` if no value at the path of the difference was found, or no body with this value: the
+/// other schemas of the body may exclude the value before, or another alternative may accept it now.
+/// Above the maximum number of searches, a value without alternatives around it shows the difference
+/// alone.
 pub(super) fn shown(
     schemas: &mut SchemaComparison<'_>,
     outers: &[Outer],
@@ -64,13 +65,13 @@ pub(super) fn shown(
     value: &Json,
 ) -> Option<Shown> {
     let (value, outers) = at_path(schemas, outers, pair, value)?;
-    let body = match body(schemas, outers, pair.1.is_response, &value) {
-        Ok(body) => Some(body),
-        Err(last) if last.is_alternative() && schemas.can_enclose(pair.1.is_response) => {
-            return None;
-        }
-        Err(_) => None,
-    };
+    let is_response = pair.1.is_response;
+    let body = body(schemas, outers, is_response, &value);
+    // The text of a value has other forms than its JSON, so that a body may not be found.
+    let is_searched = schemas.can_enclose(is_response) && !pair.1.is_text;
+    if body.is_none() && (is_searched || outers.iter().any(Outer::is_alternative)) {
+        return None;
+    }
     Some(Shown { value, body })
 }
 
@@ -97,17 +98,15 @@ fn at_path<'o>(
 }
 
 /// Body that contains `value` at the end of a path of outer pairs, and that only one side accepts.
-/// The error is the outer pair of which no such value was found.
-fn body<'o>(
+/// `None` if no such body was found.
+fn body(
     schemas: &mut SchemaComparison<'_>,
-    outers: &'o [Outer],
+    outers: &[Outer],
     is_response: bool,
     value: &Json,
-) -> Result<Json, &'o Outer> {
+) -> Option<Json> {
     let mut outwards = outers.iter().rev();
     outwards.try_fold(value.clone(), |inner, outer| {
-        let position = outer.position().ok_or(outer)?;
-        let found = schemas.enclose(outer.pair, is_response, position, &inner);
-        found.ok_or(outer)
+        schemas.enclose(outer.pair, is_response, outer.position()?, &inner)
     })
 }

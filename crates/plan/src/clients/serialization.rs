@@ -32,7 +32,8 @@ pub(super) fn is_harmless(
                 let schema = side.get("schema");
                 schema.is_some_and(|schema| excludes(joint, schema, kinds, &mut { SCHEMAS_MAX }))
             };
-            is_single(old) && is_single(new)
+            // The schema's own difference says if a single value can be read as a list.
+            is_single(if role.is_response { new } else { old })
         }
         // Only query parameters and cookies can be present without a value.
         "allowEmptyValue" => {

@@ -1,5 +1,7 @@
 //! Comparison of `enum`, `const`, `default` and `pattern`.
 
+use std::collections::BTreeSet;
+
 use bundle::ir::Value;
 use serde_json::Value as Json;
 
@@ -47,26 +49,53 @@ fn values(pair: &mut Pair<'_>) {
             for old in records(pair, &gone) {
                 removed(pair, old);
             }
-            for new in records(pair, &come) {
-                let what = "enum-value-added";
-                pair.push(
-                    "enum",
-                    what,
-                    Effect::Widened,
-                    String::new(),
-                    (Json::Null, new),
-                );
-            }
+            added(pair, &old, come);
         }
     }
 }
 
-/// Values for one difference each: the values themselves, or the list of all values if there are
-/// more than [`EACH_MAX`].
+/// Adds the differences for values that `enum` newly contains. Clients that tolerate an unknown text
+/// in a response fail on null or an object. A value of a new type therefore has the check for types,
+/// unless `type` shows the difference.
+fn added(pair: &mut Pair<'_>, old: &[Value], come: Vec<&Value>) {
+    let known: BTreeSet<&str> = old.iter().map(|value| kind(pair, value)).collect();
+    let is_shown = !pair.is_same("type") || !pair.is_same("nullable");
+    let is_received = pair.role.is_response && !pair.role.is_absent && !pair.role.is_text;
+    let is_type_new =
+        |value: &Value| is_received && !is_shown && !known.contains(kind(pair, value));
+    let (other, same): (Vec<&Value>, Vec<&Value>) =
+        come.into_iter().partition(|value| is_type_new(value));
+    for (what, values) in [("enum-value-added", same), ("type-generalized", other)] {
+        for new in records(pair, &values) {
+            let values = (Json::Null, new);
+            pair.push("enum", what, Effect::Widened, String::new(), values);
+        }
+    }
+}
+
+/// Name of a value's JSON type.
+fn kind(pair: &Pair<'_>, value: &Value) -> &'static str {
+    match pair.joint.at(value) {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Integer(_) | Value::Decimal(_) => "number",
+        Value::Text(_) => "string",
+        Value::List(_) | Value::Set(_) => "array",
+        Value::Map(_) | Value::Node(_) => "object",
+    }
+}
+
+/// Values for one difference each: the values themselves, with null in a list of one, or the list of
+/// all values if there are more than [`EACH_MAX`].
 fn records(pair: &Pair<'_>, values: &[&Value]) -> Vec<Json> {
     let values: Vec<Json> = values.iter().map(|value| pair.joint.json(value)).collect();
+    let one = |value: Json| match value {
+        // Null alone says that a side has no value.
+        Json::Null => Json::Array(vec![Json::Null]),
+        other => other,
+    };
     match values.len() {
-        0..=EACH_MAX => values,
+        0..=EACH_MAX => values.into_iter().map(one).collect(),
         _ => vec![Json::Array(values)],
     }
 }
