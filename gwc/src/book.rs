@@ -87,10 +87,10 @@ The witness is a value at `message.path`. If a schema has several breaks, gwc lo
 for each line: a value that only the keyword of this line refuses. Without such a value, the line\n\
 has the witness of another line if its keyword refuses that value, too. A line without a witness is\n\
 `undecided`. `message.body` is a whole body that contains such a value and that\n\
-shows the break. It is null if none was found, and for parameters and headers. The text, Markdown\n\
-and HTML of a plan have the body, or the value if the body is longer than 160 characters.\n\n\
-The value can be a part of one alternative of `anyOf` or `oneOf`. If another alternative accepts\n\
-each generated value with it, the line has no witness and is `undecided`.\n\n\
+shows the break. A line without such a body has no witness and is `undecided`: other schemas of the\n\
+body may exclude the value, or another alternative of `anyOf` or `oneOf` may accept it. The body is\n\
+null for parameters, headers, forms and texts, and above the maximum number of searches. The text,\n\
+Markdown and HTML of a plan have the body, or the value if the body is longer than 160 characters.\n\n\
 For `propertyNames`, the witness is an object with the name.\n\n\
 A keyword that only other versions of OpenAPI have has no effect on a schema, for gwd too: `nullable`\n\
 from 3.1 on, and `const`, `if`, `contains` or `patternProperties` in 3.0. An edit of such a keyword\n\
