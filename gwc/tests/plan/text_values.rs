@@ -272,3 +272,24 @@ fn changed_constant_is_a_removed_value() {
         }
     }
 }
+
+/// A field of a form is text: a schema of any text accepts each single value, but no list.
+#[test]
+fn any_text_of_a_form_accepts_single_values() {
+    let field = |kind: &str| format!("{{type: object, properties: {{n: {kind}}}}}");
+    for place in ["form", "parts"] {
+        for (kind, breaks) in [
+            ("{type: integer}", false),
+            ("{type: number, maximum: 9}", false),
+            ("{type: boolean}", false),
+            ("{type: [string, 'null']}", false),
+            ("{type: array, items: {type: integer}}", true),
+            ("{type: object, properties: {a: {type: string}}}", true),
+        ] {
+            let (old, new) = (field(kind), field("{type: string}"));
+            let found = lines(&between(&at(place), &old, &new));
+            let mut errors = found.iter().filter(|line| line.contains(" error"));
+            assert_eq!(errors.next().is_some(), breaks, "{place} {kind} {found:#?}");
+        }
+    }
+}

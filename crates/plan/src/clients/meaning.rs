@@ -224,10 +224,10 @@ impl<'j> SchemaComparison<'j> {
 
     /// True if the wide schema accepts the text of every value of the narrow schema.
     fn accepts_texts(&mut self, sides: (&'j Value, &'j Value), role: Role) -> bool {
-        // An exploded list or object is several texts.
-        let is_one = form(role) != Form::ExplodedText
+        // An exploded list or object is several texts, and so are those of a form.
+        let is_one = role.part != Part::Body && form(role) != Form::ExplodedText
             || !may_be_several(self.joint, sides.0, &mut { SCHEMAS_MAX });
-        let is_any = role.part != Part::Body && accepts_every_text(self.joint, sides.1);
+        let is_any = accepts_every_text(self.joint, sides.1);
         let is_field = role.part != Part::Body || role.is_inner;
         is_any && is_one || is_field && self.single[index(role)].is_read(sides.0, sides.1)
     }
