@@ -26,7 +26,7 @@ use policy::logged::SecretParameters;
 use super::ask::{OUTSIDER, Oracle};
 use super::callers::Callers;
 use super::{Change, Class, Plan, Section, Side, reaches};
-use decision::{Decider, Difference, Lines, Replayed as Logged, lines_about};
+use decision::{Decider, Difference, Lines, Replayed as Logged, lines_about, was_refused};
 use log_line::LoggedRequest;
 use received::Defaults;
 use refused::ParameterChecks;
@@ -385,7 +385,7 @@ impl<'a> Replay<'a> {
             lacks_query: _,
             sample_ratio: _,
         } = request;
-        let received = (listener, host, method, target);
+        let received = (listener, host, method, target, was_refused(request));
         let Some(decider) = &self.decider else {
             return self.hashing.hash_one(received);
         };
@@ -402,6 +402,7 @@ impl<'a> Replay<'a> {
         let effect = match (&was, &is) {
             (Found::Conditional, _) | (_, Found::Conditional) => Effect::Undetermined,
             (Found::Refused(_), Found::Refused(_)) => Effect::Same,
+            (Found::Operation(_), Found::Refused(_)) if was_refused(request) => Effect::Same,
             (_, Found::Refused(_)) => Effect::Refused,
             (Found::Refused(_), _) => Effect::Served,
             (Found::Operation(was), Found::Operation(is)) => {
