@@ -19,6 +19,15 @@ defaults: {upstream: u, timeout: 5s}
 invariants: [rules.yaml]
 ";
 
+const UNDER_DPOP: &str = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+security: [{token: []}]
+paths:
+  /x: {get: {operationId: x, responses: {\"200\": {description: fine}}}}
+components:
+  securitySchemes: {token: {type: http, scheme: dpop, x-gateway: {auth: proof}}}
+";
+
 #[test]
 fn verifiers_and_policies_select_operations() {
     for (selection, keys) in [
@@ -41,6 +50,26 @@ fn verifiers_and_policies_select_operations() {
     }
 }
 
+#[test]
+fn validate_runs_if_it_checks_any_messages() {
+    for (settings, violations) in [
+        ("request: \"off\", response: \"off\"", 1),
+        ("request: \"off\", response: block", 0),
+        ("request: block, response: \"off\"", 0),
+    ] {
+        let project = Project::empty();
+        let rule = "- {name: one, require: {policies: [checked]}}\n";
+        project.write("rules.yaml", rule);
+        let gateway = PROOFS.replace("defaults: {", "defaults: {policies: [checked], ");
+        let policies = format!("policies: {{checked: {{kind: validate, {settings}}}}}\n");
+        project.write("gateway.yaml", format!("{gateway}{policies}"));
+        project.write("orders.yaml", UNDER_DPOP);
+        let ended = project.run(&["lint", "--format", "concise"]);
+        let found = ended.out.matches("violates the invariant").count();
+        assert_eq!(found, violations, "{settings}: {}{}", ended.out, ended.err);
+    }
+}
+
 /// A token under DPoP is checked by the `dpop` verifier and by the verifier of the token.
 #[test]
 fn token_under_dpop_has_two_verifiers() {
@@ -55,12 +84,7 @@ fn token_under_dpop_has_two_verifiers() {
         let project = Project::empty();
         project.write("rules.yaml", format!("- {{name: one, {rule}}}\n"));
         project.write("gateway.yaml", PROOFS);
-        project.write(
-            "orders.yaml",
-            "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{token: []}]\npaths:\n  \
-             /x: {get: {operationId: x, responses: {\"200\": {description: fine}}}}\ncomponents:\n  \
-             securitySchemes: {token: {type: http, scheme: dpop, x-gateway: {auth: proof}}}\n",
-        );
+        project.write("orders.yaml", UNDER_DPOP);
         let ended = project.run(&["lint", "--format", "concise"]);
         let found = ended.out.matches("violates the invariant").count();
         assert_eq!(found, violations, "{rule}: {}{}", ended.out, ended.err);
