@@ -48,31 +48,49 @@ struct Example<'a> {
     body: Option<BodyExample>,
 }
 
-/// Tests for all served operations of a project. The second value is the number of operations
-/// without a test: a path parameter has no example, and its schema suggests no value.
+/// Tests from the examples of all served operations of a project.
+#[derive(Debug, Default)]
+pub struct ExampleTests {
+    /// The tests.
+    pub cases: Vec<TestCase>,
+    /// Number of operations without a test: a path parameter has no example, and its schema suggests
+    /// no value.
+    pub untested: usize,
+    /// Examples that no test sends, each with its operation and the reason.
+    pub unsent: Vec<String>,
+}
+
+/// Makes the tests of a project.
 #[must_use]
-pub fn cases(model: &Model, files: &Files) -> (Vec<TestCase>, usize) {
-    let (mut cases, mut left) = (Vec::new(), 0);
+pub fn cases(model: &Model, files: &Files) -> ExampleTests {
+    let mut tests = ExampleTests::default();
     for api in &model.apis {
         let resolver = Resolver::new(files, &api.document);
         for operation in api.operations.iter().filter(|one| !one.internal) {
-            let examples = examples(api, operation, &resolver);
+            let examples = examples(api, operation, &resolver, &mut tests.unsent);
             if examples.is_empty() {
-                left += 1;
+                tests.untested += 1;
             }
             for mount in &api.mounts {
                 for example in &examples {
                     let file = files.sources.file(operation.span.file).path();
-                    cases.push(case((api, operation, file), &mount.value, example));
+                    let case = case((api, operation, file), &mount.value, example);
+                    tests.cases.push(case);
                 }
             }
         }
     }
-    (cases, left)
+    tests
 }
 
-/// Examples of an operation. Empty if a path parameter has no value.
-fn examples<'a>(api: &'a Api, operation: &Operation, resolver: &Resolver<'a>) -> Vec<Example<'a>> {
+/// Examples of an operation that give each path parameter a value. Adds the others, and examples of
+/// bodies that gwc cannot serialise, to `unsent`.
+fn examples<'a>(
+    api: &'a Api,
+    operation: &Operation,
+    resolver: &Resolver<'a>,
+    unsent: &mut Vec<String>,
+) -> Vec<Example<'a>> {
     let items = api.spec.paths.iter();
     let mut described = items.flat_map(|item| &item.operations);
     let Some(described) = described.find(|one| one.key_span == operation.span) else {
@@ -90,19 +108,35 @@ fn examples<'a>(api: &'a Api, operation: &Operation, resolver: &Resolver<'a>) ->
         }
     }
     let bodies = body::all(described, resolver);
-    let all = pairs(names, bodies).into_iter().map(|(name, body)| {
+    let key = operation.key.escape_debug();
+    unsent.extend(bodies.unsent.iter().map(|body| {
+        format!(
+            "`{key}`: gwc cannot serialise the body {}",
+            body.escape_debug()
+        )
+    }));
+    let all = pairs(names, bodies.sent).into_iter().filter_map(|(name, body)| {
         let mut values = Vec::new();
         for parameter in &described.parameters {
             let needed = parameter.required || parameter.place == In::Path;
             match value(parameter, &name, resolver).filter(|value| !value.is_empty()) {
                 Some(value) => values.push((parameter, value)),
-                None if needed && parameter.place == In::Path => return None,
+                None if needed && parameter.place == In::Path => {
+                    if !name.is_empty() {
+                        let (name, parameter) = (name.escape_debug(), &parameter.name.value);
+                        let parameter = parameter.escape_debug();
+                        unsent.push(format!(
+                            "`{key}`: the example `{name}` has no value for `{parameter}` of the path"
+                        ));
+                    }
+                    return None;
+                }
                 None => {}
             }
         }
         Some(Example { name, values, body })
     });
-    all.collect::<Option<Vec<_>>>().unwrap_or_default()
+    all.collect()
 }
 
 /// Names of examples, each with a body: one of the same name, otherwise the first. Then the bodies
@@ -261,6 +295,7 @@ fn case(
             .chain(example.body.as_ref().map(|_| Expected::ValidBody))
             .map(|expected| Spanned::new(expected, operation.span))
             .collect(),
+        is_example: true,
     }
 }
 

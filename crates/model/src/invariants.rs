@@ -67,11 +67,8 @@ pub(crate) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut
             Some((*subject, why))
         });
         for (subject, why) in violated.by_ref().take(FINDINGS_MAX) {
-            let example = subject.example(invariant);
-            let is_confirmed = |one: &Engine| example.as_ref().is_some_and(|it| one.confirms(it));
-            let is_shown = engine.as_ref().is_none_or(is_confirmed);
-            let example = example.filter(|_| is_shown);
-            report(invariant, (subject, &why, example), span, sink);
+            let shown = shown(invariant, subject, engine.as_ref());
+            report(invariant, (subject, &why, shown), span, sink);
         }
         let more = violated.count();
         if more > 0 {
@@ -84,9 +81,37 @@ pub(crate) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut
     }
 }
 
+/// Request in a finding.
+enum Shown {
+    /// Request that the operation serves.
+    Example(Example),
+    /// Request that matches the path of the invariant and the operation, and the key of the other
+    /// operation that receives it.
+    Received(Example, String),
+}
+
+/// Chooses the first example that the engine confirms. Without one, the request that matches the
+/// path of the invariant, if another operation receives it.
+fn shown(invariant: &Invariant, subject: &Subject<'_>, engine: Option<&Engine>) -> Option<Shown> {
+    let mut examples = subject.examples(invariant).into_iter();
+    let Some(engine) = engine else {
+        return examples.next().map(Shown::Example);
+    };
+    let first = examples.next()?;
+    if engine.confirms(&first) {
+        return Some(Shown::Example(first));
+    }
+    if let Some(other) = examples.find(|one| engine.confirms(one)) {
+        return Some(Shown::Example(other));
+    }
+    invariant.path.as_ref()?;
+    let owner = engine.owner(&first)?;
+    (owner != first.key).then_some(Shown::Received(first, owner))
+}
+
 fn report(
     invariant: &Invariant,
-    (subject, why, example): (&Subject<'_>, &str, Option<Example>),
+    (subject, why, shown): (&Subject<'_>, &str, Option<Shown>),
     span: Span,
     sink: &mut Sink,
 ) {
@@ -100,7 +125,7 @@ fn report(
             .related(span, "the invariant is here")
             .help(format!(
                 "{}change the operation, or the invariant, which is a change of the project's rules",
-                example.map_or_else(String::new, |example| format!("for example {example}; "))
+                shown.map_or_else(String::new, Shown::text)
             )),
     );
 }
@@ -110,6 +135,22 @@ fn enforces(checked: &Checked) -> bool {
     match checked {
         Checked::Validate(checked) => checked.request == Mode::Block,
         other => other.settings().text(&["mode"]) != Some("log"),
+    }
+}
+
+// === impl Shown ===
+
+impl Shown {
+    /// Beginning of the help of a finding.
+    fn text(self) -> String {
+        match self {
+            Self::Example(example) => format!("for example {example}; "),
+            Self::Received(example, owner) => format!(
+                "`{}` matches the invariant and the path of the operation, but `{}` receives it; ",
+                example.request(),
+                owner.escape_debug()
+            ),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{Api, Operation, Settings, Valued, chain, outbound, verifiers};
 /// Operation that an invariant can select, at all mounts of the API. The operation can be one for
 /// requests that the document does not describe.
 pub(crate) struct Subject<'a> {
+    settings: &'a Settings,
     pub(crate) api: &'a Api,
     pub(crate) key: &'a str,
     pub(crate) span: Span,
@@ -103,6 +104,7 @@ pub(crate) fn subjects<'a>(
             upstreams.extend(mirror.map(|mirror| Cow::from(mirror.upstream())));
             let policies: Vec<&ir::Policy> = running(settings, api, &one.chain).collect();
             Subject {
+                settings,
                 api,
                 key: &one.key,
                 span: one.span,
@@ -132,6 +134,7 @@ pub(crate) fn subjects<'a>(
         upstreams.extend(shares.map(|share| Cow::from(share.upstream.as_str())));
         let policies: Vec<&ir::Policy> = running(settings, api, &one.chain).collect();
         Subject {
+            settings,
             api,
             key: &one.key,
             span: one.span,
@@ -208,11 +211,11 @@ fn policy<'a>(settings: &'a Settings, api: &'a Api, link: &Link) -> Option<&'a i
 /// are requirements of their own. `policies`: those that run.
 fn policy_keys(operation: &Operation, policies: &[&ir::Policy]) -> Vec<PolicyKey> {
     let forwarding = &operation.forwarding;
-    let validated = forwarding.validate.as_ref().map(|checked| checked.request);
-    let validate = validated.filter(|mode| *mode != Mode::Off);
-    let validate = validate.map(|mode| PolicyKey {
+    let validate = forwarding.validate.as_ref();
+    let validate = validate.filter(|checked| !checked.is_off());
+    let validate = validate.map(|checked| PolicyKey {
         kind: "validate",
-        enforces: mode == Mode::Block,
+        enforces: checked.request == Mode::Block,
     });
     // These keys take effect after the chain.
     let forwards = !is_answered(policies);
@@ -315,13 +318,15 @@ impl Subject<'_> {
     /// requirement.
     pub(crate) fn verifiers(&self) -> Vec<&str> {
         let wanted = self.security.uses();
-        wanted.filter_map(|wanted| self.verifier(wanted)).collect()
+        wanted
+            .flat_map(|wanted| self.verifiers_of(wanted))
+            .collect()
     }
 
     /// True if each alternative of the security requirement has a credential that is checked by a
     /// verifier whose name satisfies `fits`.
     pub(crate) fn is_authenticated(&self, fits: impl Fn(&str) -> bool) -> bool {
-        let checks = |wanted: &ir::SchemeUse| self.verifier(wanted).is_some_and(&fits);
+        let checks = |wanted: &ir::SchemeUse| self.verifiers_of(wanted).any(&fits);
         let alternatives = &self.security.0;
         !alternatives.is_empty() && alternatives.iter().all(|one| one.0.iter().any(checks))
     }
@@ -330,7 +335,7 @@ impl Subject<'_> {
     /// accepts; otherwise of the first alternative. Each has its name in the document, and false if
     /// the gateway does not check its credential.
     pub(crate) fn admitted_by(&self, fits: impl Fn(&str) -> bool) -> Vec<(&str, bool)> {
-        let checks = |wanted: &ir::SchemeUse| self.verifier(wanted).is_some_and(&fits);
+        let checks = |wanted: &ir::SchemeUse| self.verifiers_of(wanted).any(&fits);
         let mut alternatives = self.security.0.iter();
         let open = alternatives.find(|one| !one.0.iter().any(checks));
         let chosen = open.or(self.security.0.first());
@@ -342,6 +347,15 @@ impl Subject<'_> {
             (name, self.verifier(wanted).is_some())
         })
         .collect()
+    }
+
+    /// Names of the verifiers that check the credential of a scheme: the scheme's own verifier, and
+    /// the one that checks the token itself (`token` of `dpop`).
+    fn verifiers_of(&self, wanted: &ir::SchemeUse) -> impl Iterator<Item = &str> {
+        let own = self.verifier(wanted);
+        let verifier = own.and_then(|name| verifiers::named(self.settings, self.api, name));
+        let token = verifier.and_then(|one| one.value.checked.token_verifier());
+        own.into_iter().chain(token)
     }
 
     /// Name of the verifier of a scheme. `None` if the gateway does not check its credentials.

@@ -64,6 +64,8 @@ pub struct TestCase {
     pub assume: Vec<(Spanned<String>, String)>,
     /// Expected decision, never empty.
     pub expect: Vec<Spanned<Expected>>,
+    /// True if the test is made from the examples of a document.
+    pub is_example: bool,
 }
 
 /// Body of the requests of a test.
@@ -263,6 +265,7 @@ fn test(file: &str, node: NodeRef<'_>, sink: &mut Sink) -> Option<TestCase> {
             .and_then(|text| text.parse().ok()),
         assume: pairs(node.get("assume")).collect(),
         expect: node.get("expect").map(expected).unwrap_or_default(),
+        is_example: false,
     })
 }
 

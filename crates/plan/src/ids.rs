@@ -142,7 +142,7 @@ are compared as strings.";
         "trust-changed" "The trust file trusts other keys, requires other numbers of owners, or accepts older serials.";
     }
     Routing {
-        "first-release" "The channel has no bundle yet. One line for the operations of an API at a \
+        "first-release" "The channel has no bundle yet, or the revision of `--against` has no project. One line for the operations of an API at a \
 listener. `expose` if the gateway checks no credential for one of them.";
         "operation-added" "An operation is new and serves requests that were not served.";
         "operation-removed" "An operation is removed, and its requests are no longer served.";

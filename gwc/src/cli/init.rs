@@ -1,7 +1,7 @@
 //! Command `gwc init`: creates a project that passes `gwc lint`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
 use bundle::name::ProjectName;
@@ -19,6 +19,7 @@ use model::compile::{self, Input};
 use model::exit::{Exit, Failure};
 use sources::project::GATEWAY_FILE;
 use sources::project::files::{Document, Files, join};
+use sources::project::repository::WorkTree;
 use sources::syntax::Limits;
 
 #[derive(Debug, clap::Args)]
@@ -115,7 +116,8 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
             text: schema("tests")?,
         });
     }
-    files.extend(other_files(&name, &api.document)?);
+    let below = below_repository(&args.dir);
+    files.extend(other_files(&name, &api.document, below.as_deref())?);
     let (written, kept) = write(&args.dir, &files)?;
     let overlay = format!("apis/{}.gw.yaml", api.name);
     let is_ours = written.contains(&overlay.as_str());
@@ -157,17 +159,31 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
             say::result(&lines.join("\n"));
         }
     }
+    note_rest(below.as_deref(), &kept);
+    Ok(exit)
+}
+
+/// Notes about what is left to do by hand: workflows below the root of a repository, and lines for a
+/// `.gitignore` that existed.
+fn note_rest(below: Option<&str>, kept: &[&str]) {
+    if let Some(folder) = below {
+        say::note(&moving(folder));
+    }
     if kept.contains(&".gitignore") {
         say::note(&format!(
             "`.gitignore` was kept; make sure that it has these lines:\n{GITIGNORE}"
         ));
     }
-    Ok(exit)
 }
 
 /// Files that do not depend on the content of the document: schema, workflows, acknowledgements,
 /// README.
-fn other_files(name: &ProjectName, document: &str) -> anyhow::Result<Vec<New>> {
+/// `below`: path of the project from the root of its repository.
+fn other_files(
+    name: &ProjectName,
+    document: &str,
+    below: Option<&str>,
+) -> anyhow::Result<Vec<New>> {
     Ok(vec![
         New {
             path: "schemas/gateway.schema.json".to_owned(),
@@ -179,7 +195,7 @@ fn other_files(name: &ProjectName, document: &str) -> anyhow::Result<Vec<New>> {
         },
         New {
             path: ".github/workflows/gateway.yaml".to_owned(),
-            text: WORKFLOW.to_owned(),
+            text: workflow(below),
         },
         New {
             path: ".github/workflows/gateway-comment.yaml".to_owned(),
@@ -206,6 +222,47 @@ fn other_files(name: &ProjectName, document: &str) -> anyhow::Result<Vec<New>> {
             text: readme(name, document),
         },
     ])
+}
+
+/// Workflow for a project at a path from the root of its repository. `None`: at the root.
+fn workflow(below: Option<&str>) -> String {
+    let Some(folder) = below else {
+        return WORKFLOW.to_owned();
+    };
+    let defaults = format!(
+        "permissions: {{}}\n# The project's folder.\ndefaults:\n  run:\n    working-directory: {}\n",
+        scalar(folder)
+    );
+    WORKFLOW.replacen("permissions: {}\n", &defaults, 1)
+}
+
+/// Path of the project from the root of the repository that contains it. `None` if the project is at
+/// the root or in no repository.
+fn below_repository(dir: &Path) -> Option<String> {
+    let path = std::path::absolute(dir).ok()?;
+    let there = path.ancestors().find(|folder| folder.is_dir())?;
+    let new = path.strip_prefix(there).ok()?;
+    let above = WorkTree::find(there).ok()?.inside(there)?;
+    let parts = above.components().chain(new.components());
+    let parts: Option<Vec<&str>> = parts
+        .map(|part| match part {
+            Component::Normal(name) => name.to_str(),
+            _ => None,
+        })
+        .collect();
+    parts
+        .filter(|parts| !parts.is_empty())
+        .map(|parts| parts.join("/"))
+}
+
+/// Tells how to move the workflows of a project to the root of its repository.
+fn moving(folder: &str) -> String {
+    let github = for_shell(&format!("{folder}/.github"));
+    format!(
+        "warning: GitHub runs only the workflows at the root of a repository, and this project is in `{}`\n\
+         help: run there: cp -R {github} . && rm -r {github}",
+        folder.escape_debug()
+    )
 }
 
 /// Describes the next commands: from `gwc lint` to a `curl` request that gwd serves. `sample`:

@@ -98,9 +98,10 @@ impl super::Arguments for Args {
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut stages = Stages::default();
     let context = &with_base(args, context.with_levels(&args.rule)?);
-    let sides = match readings(args, context)? {
-        None => one(args, context)?,
-        Some(readings) => each(args, &readings, context)?,
+    let old = Old::of(args, context)?;
+    let sides = match readings(old, context)? {
+        None => one(old, args, context)?,
+        Some(readings) => each(old, args, &readings, context)?,
     };
     let Sides {
         pairs,
@@ -198,6 +199,40 @@ fn with_base(args: &Args, mut context: Context) -> Context {
     context
 }
 
+/// Old version of a plan.
+#[derive(Clone, Copy)]
+enum Old<'a> {
+    /// Head of the channel.
+    Channel,
+    /// Version of `--against`.
+    Version(&'a str),
+    /// `--against` names a revision without a project. Everything is new, as in a first release.
+    Nothing(&'a str),
+}
+
+impl<'a> Old<'a> {
+    fn of(args: &'a Args, context: &Context) -> anyhow::Result<Self> {
+        let Some(text) = args.against.as_deref() else {
+            return Ok(Self::Channel);
+        };
+        Ok(match side::is_before_project(text, context)? {
+            true => Self::Nothing(text),
+            false => Self::Version(text),
+        })
+    }
+
+    /// Notes about the old version.
+    fn notes(self) -> Vec<String> {
+        match self {
+            Self::Nothing(text) => vec![format!(
+                "{} has no project: the plan compares with nothing, so that everything is new",
+                diag::text::printable(text)
+            )],
+            Self::Channel | Self::Version(_) => Vec::new(),
+        }
+    }
+}
+
 /// Old and new versions to compare, in pairs by environment.
 struct Sides {
     pairs: Vec<Pair>,
@@ -207,9 +242,24 @@ struct Sides {
     notes: Vec<String>,
 }
 
+impl Sides {
+    /// No versions, with these notes.
+    fn empty(notes: Vec<String>) -> Self {
+        Self {
+            pairs: Vec::new(),
+            places: Vec::new(),
+            subject: Subject::default(),
+            notes,
+        }
+    }
+}
+
 /// Environments to compare: without `--env`, the environments of both versions. `None` if a single
 /// comparison is sufficient, such as with a bundle or document, which have no environments.
-fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<ComparedEnvironment>>> {
+fn readings(
+    version: Old<'_>,
+    context: &Context,
+) -> anyhow::Result<Option<Vec<ComparedEnvironment>>> {
     if context.environment.is_some() {
         return Ok(None);
     }
@@ -220,30 +270,32 @@ fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<Compare
         files.set_base(base);
     }
     let new = side::declared(&mut files);
-    let old = match &args.against {
-        Some(text) => side::environments(text, context)?,
+    let old = match version {
+        Old::Version(text) => side::environments(text, context)?,
+        Old::Nothing(_) => Some(Vec::new()),
         // Without `--against`, each environment is compared with the head of its channel.
-        None => Some(new.clone()),
+        Old::Channel => Some(new.clone()),
     };
     Ok(old.and_then(|old| ComparedEnvironment::every(&old, &new)))
 }
 
 /// Reads both versions in the environment of `--env`, or without an environment.
-fn one(args: &Args, context: &Context) -> anyhow::Result<Sides> {
+fn one(version: Old<'_>, args: &Args, context: &Context) -> anyhow::Result<Sides> {
     let compiled = context.compile()?;
     let place = place(&compiled, context, &args.at)?;
     let others = other_environments(&compiled, &place);
     let new = side_of(compiled)?;
     check_unconverted(args, &place, &new)?;
     let subject = subject(&place, &new);
-    if let Some(text) = &args.against
+    if let Old::Version(text) = version
         && let Some(known) = lacks_environment(text, context)?
     {
         return of_new_environment(text, &known, (new, place, subject), args, context);
     }
     let mut pairs = Vec::new();
-    let (old, subject, mut notes) = match &args.against {
-        Some(text) => {
+    let (old, subject, mut notes) = match version {
+        Old::Nothing(_) => (None, subject, version.notes()),
+        Old::Version(text) => {
             let read = side::against(text, Some(&new), &args.at, context)?;
             let sides = (&read.side, &new);
             pairs = environments::replaced_at_channel(text, sides, &args.at, context)?;
@@ -253,7 +305,7 @@ fn one(args: &Args, context: &Context) -> anyhow::Result<Sides> {
             };
             (Some(read.side), subject, read.notes)
         }
-        None => {
+        Old::Channel => {
             let (old, subject) = base(&place, args.at.trust.as_deref(), subject)?;
             (old, subject, Vec::new())
         }
@@ -339,13 +391,13 @@ fn of_new_environment(
 }
 
 /// Reads both versions in every environment.
-fn each(args: &Args, readings: &[ComparedEnvironment], context: &Context) -> anyhow::Result<Sides> {
-    let mut sides = Sides {
-        pairs: Vec::new(),
-        places: Vec::new(),
-        subject: Subject::default(),
-        notes: Vec::new(),
-    };
+fn each(
+    version: Old<'_>,
+    args: &Args,
+    readings: &[ComparedEnvironment],
+    context: &Context,
+) -> anyhow::Result<Sides> {
+    let mut sides = Sides::empty(version.notes());
     let mut compared = Vec::new();
     for reading in readings {
         let context = &reading.context(context);
@@ -369,9 +421,10 @@ fn each(args: &Args, readings: &[ComparedEnvironment], context: &Context) -> any
             new = Some(side);
             sides.places.push(place);
         }
-        let old = match (&args.against, &new) {
-            (Some(_), _) if !reading.old => None,
-            (Some(text), new) => {
+        let old = match (version, &new) {
+            (Old::Nothing(_), _) | (Old::Channel, None) => None,
+            (Old::Version(_), _) if !reading.old => None,
+            (Old::Version(text), new) => {
                 let read = side::against(text, new.as_ref(), &args.at, context);
                 reading.side(read)?.map(|read| {
                     sides.subject.old = read.origin;
@@ -379,8 +432,7 @@ fn each(args: &Args, readings: &[ComparedEnvironment], context: &Context) -> any
                     read.side
                 })
             }
-            (None, None) => None,
-            (None, Some(_)) => {
+            (Old::Channel, Some(_)) => {
                 let place = sides
                     .places
                     .last()

@@ -43,6 +43,19 @@ fn failures(project: &Project, request: &str, expect: &str) -> Vec<String> {
 }
 
 #[test]
+fn expected_message_without_a_key_is_an_error() {
+    for (expect, keys) in [
+        ("sent: {}", "needs one of `url`, `headers` or `without`"),
+        ("response: {}", "needs one of `headers` or `without`"),
+    ] {
+        let test = format!("- {{name: t, request: GET /orders, expect: {{{expect}}}}}\n");
+        let ended = tested(&test).run(&["lint", "--format", "concise"]);
+        assert_ne!(ended.code, 0, "{expect}");
+        ended.contains(keys);
+    }
+}
+
+#[test]
 fn each_property_passes_and_fails() {
     let project = tested("[]\n");
     let key = "headers: {X-Key: test}";

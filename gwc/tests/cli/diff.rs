@@ -356,7 +356,7 @@ fn missing_revision_gets_a_suggestion() {
     plan("git:release")
         .with(65)
         .contains("did you mean `git:origin/release`?");
-    // Create a commit without the project.
+    // A commit without a project: everything is new.
     let before = git(
         project.path(),
         &[
@@ -367,9 +367,9 @@ fn missing_revision_gets_a_suggestion() {
         ],
     );
     plan(&format!("git:{before}"))
-        .with(65)
-        .contains("there is no `gateway.yaml`")
-        .contains("git:");
+        .with(0)
+        .contains("has no project")
+        .contains("against nothing");
     let alone = Project::new();
     alone
         .run(&["plan", "--against", "git:main"])

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::git::git;
 use crate::project::{Ended, command, run};
 
 fn in_folder(folder: &Path, arguments: &[&str]) -> Ended {
@@ -142,6 +143,111 @@ fn init_overwrites_nothing_and_fails_whole() {
     assert!(!folder.path().join("other").exists());
 }
 
+/// Repository with one commit and no project. `origin/main` is at the commit.
+fn repository_without_a_project() -> tempfile::TempDir {
+    let outer = tempfile::tempdir().unwrap();
+    git(outer.path(), &["init", "-q", "-b", "main"]);
+    fs::write(outer.path().join("README.md"), "all\n").unwrap();
+    commit_all(outer.path());
+    let head = ["update-ref", "refs/remotes/origin/main", "HEAD"];
+    git(outer.path(), &head);
+    outer
+}
+
+fn commit_all(folder: &Path) {
+    git(folder, &["add", "-A"]);
+    git(folder, &["commit", "-qm", "next"]);
+}
+
+#[test]
+fn init_below_a_repository_moves_the_workflows() {
+    let outer = repository_without_a_project();
+    let at = |path: &str| outer.path().join(path);
+    let read = |path: &str| fs::read_to_string(at(path)).unwrap();
+    fs::create_dir_all(at(".github/workflows")).unwrap();
+    fs::write(at(".github/workflows/other.yaml"), "name: other\n").unwrap();
+    let ended = in_folder(outer.path(), &["init", "services/my shop"]).with(0);
+    let (_, help) = ended.err.split_once("run there: ").expect("a command");
+    let script = help.lines().next().expect("a line");
+    let moved = std::process::Command::new("sh")
+        .args(["-ec", script])
+        .current_dir(outer.path())
+        .status();
+    assert!(moved.expect("sh is there").success(), "{script}");
+    let workflow = read(".github/workflows/gateway.yaml");
+    let start = "\npermissions: {}\n# The project's folder.\ndefaults:\n  run:\n    \
+                 working-directory: \"services/my shop\"\nenv:\n";
+    assert!(workflow.contains(start), "{workflow}");
+    assert_eq!(workflow.matches("working-directory:").count(), 1);
+    assert!(at(".github/gateway/comment.py").is_file());
+    assert!(at(".github/workflows/other.yaml").is_file());
+    assert!(!at("services/my shop/.github").exists());
+    // At the root and outside of repositories, there is nothing to move.
+    let alone = tempfile::tempdir().unwrap();
+    let beside = alone.path().join("shop");
+    for folder in [outer.path(), beside.as_path()] {
+        let dir = folder.to_str().expect("UTF-8");
+        let ended = in_folder(alone.path(), &["init", dir, "--name", "shop"]).with(0);
+        assert!(!ended.err.contains("GitHub"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn first_pull_request_of_a_project_has_a_plan() {
+    let base = "git:refs/remotes/origin/main";
+    let plan = ["plan", "--base", base, "--against", base];
+    let json = [&plan[..], &["--format", "json"]].concat();
+    for folder in [".", "shop"] {
+        let outer = repository_without_a_project();
+        git(outer.path(), &["checkout", "-qb", "feat"]);
+        in_folder(outer.path(), &["init", folder, "--name", "shop"]).with(0);
+        commit_all(outer.path());
+        let project = outer.path().join(folder);
+        in_folder(&project, &plan)
+            .with(0)
+            .contains("has no project");
+        let document = in_folder(&project, &json).with(0).json("plan/v1");
+        assert_eq!(document["changes"][0]["id"], "first-release", "{document}");
+        // Gates of the new project apply.
+        let file = project.join("gateway.yaml");
+        let text = fs::read_to_string(&file).unwrap();
+        let gates = "gates: [expose]\n";
+        fs::write(&file, format!("{text}{gates}")).unwrap();
+        commit_all(outer.path());
+        in_folder(&project, &plan).with(1).contains("gate `expose`");
+        // Each environment is new, too.
+        let environments = "environments: {live: {}, test: {}}\n";
+        fs::write(&file, format!("{text}{environments}")).unwrap();
+        commit_all(outer.path());
+        in_folder(&project, &plan)
+            .with(0)
+            .contains("has no project");
+        let of_one = [&plan[..], &["--env", "live"]].concat();
+        in_folder(&project, &of_one)
+            .with(0)
+            .contains("has no project");
+    }
+}
+
+#[test]
+fn moved_project_is_no_first_release() {
+    let outer = repository_without_a_project();
+    in_folder(outer.path(), &["init", "shop"]).with(0);
+    commit_all(outer.path());
+    let plan = ["plan", "--against", "git:main"];
+    git(outer.path(), &["checkout", "-qb", "feat"]);
+    // Another project beside it is new.
+    in_folder(outer.path(), &["init", "store"]).with(0);
+    commit_all(outer.path());
+    let store = outer.path().join("store");
+    in_folder(&store, &plan).with(0).contains("has no project");
+    git(outer.path(), &["rm", "-rqf", "shop"]);
+    commit_all(outer.path());
+    in_folder(&store, &plan)
+        .with(65)
+        .contains("write git:main:FOLDER");
+}
+
 /// Document with every kind of mistake that `gwc init` repairs with an overlay.
 const FAULTY: &str = "openapi: 3.0.3
 info: {title: t, version: \"1\"}
@@ -224,7 +330,7 @@ paths:
 #[test]
 fn init_copies_references_above_the_document() {
     let folder = tempfile::tempdir().unwrap();
-    crate::git::git(folder.path(), &["init", "-q", "-b", "main"]);
+    git(folder.path(), &["init", "-q", "-b", "main"]);
     let at = |name: &str| folder.path().join(name);
     fs::create_dir_all(at("specs/shop/v1")).unwrap();
     fs::create_dir_all(at("specs/common")).unwrap();

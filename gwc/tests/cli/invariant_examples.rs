@@ -1,6 +1,7 @@
 //! Examples of requests in findings about violated invariants.
 
 use crate::invariants::with_invariants;
+use crate::project::Project;
 use crate::route::explained;
 
 #[test]
@@ -156,6 +157,80 @@ components:
         "  other: {path: other.yaml, mount: {base_path: /v1, hosts: [api.shop.example]}}\nauth: {keys",
     );
     assert!(!has_example());
+}
+
+/// Help of the only finding about the rule that everything below `/admin` needs `staff`. `api`:
+/// further settings of the API.
+fn help_below_admin(api: &str, paths: &str) -> String {
+    let project = Project::empty();
+    project.write(
+        "gateway.yaml",
+        format!(
+            "version: 1
+name: t
+apis: {{a: {{path: a.yaml{api}}}}}
+listeners: {{public: {{address: \"127.0.0.1:8080\"}}}}
+upstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}}}
+auth: {{keys: {{kind: api_key}}, staff: {{kind: api_key}}}}
+consumers: {{acme: {{keys: [{{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}}]}}}}
+defaults: {{upstream: u, timeout: 5s}}
+invariants: [rules.yaml]
+"
+        ),
+    );
+    project.write(
+        "a.yaml",
+        format!(
+            "openapi: 3.1.0
+info: {{title: t, version: \"1\"}}
+security: [{{key: []}}]
+paths:
+{paths}components:
+  securitySchemes:
+    key: {{type: apiKey, in: header, name: X-Key, x-gateway: {{auth: keys}}}}
+    skey: {{type: apiKey, in: header, name: X-Staff, x-gateway: {{auth: staff}}}}
+"
+        ),
+    );
+    project.write(
+        "rules.yaml",
+        "- {name: r, where: {path: \"/admin/**\"}, require: {auth: [staff]}}\n",
+    );
+    let found = project.run(&["lint", "--format", "json"]).with(1);
+    let found = found.json("lint/v1");
+    let findings = found["findings"].as_array().expect("a list").iter();
+    let mut all = findings.filter(|one| one["name"] == "violated-invariant");
+    let (only, more) = (all.next().expect("a finding"), all.next());
+    assert_eq!(more, None);
+    only["help"].as_str().expect("a text").to_owned()
+}
+
+#[test]
+fn path_that_another_operation_receives_is_named() {
+    let parameter = |name: &str| {
+        format!(
+            "parameters: [{{name: {name}, in: path, required: true, schema: {{type: string}}}}]"
+        )
+    };
+    let responses = "responses: {\"200\": {description: fine}}";
+    let paths = format!(
+        "  /admin/{{name}}: {{get: {{operationId: getAdmin, security: [{{skey: []}}], {}, {responses}}}}}\n  \
+         /{{any}}/latest: {{get: {{operationId: latest, {}, {responses}}}}}\n",
+        parameter("name"),
+        parameter("any"),
+    );
+    let help = help_below_admin("", &paths);
+    let expected = "`GET /admin/latest` matches the invariant and the path of the operation, but \
+                    `a/getAdmin` receives it; change the operation";
+    assert!(help.starts_with(expected), "{help}");
+}
+
+#[test]
+fn example_has_a_method_that_is_not_declared() {
+    let paths = "  /admin/x: {get: {operationId: x, security: [{skey: []}], responses: {\"200\": {description: fine}}}}\n";
+    let help = help_below_admin(", undeclared_methods: pass", paths);
+    let expected = "for example the request `POST /admin/x --credential key=valid`;";
+    assert!(help.starts_with(expected), "{help}");
 }
 
 #[test]

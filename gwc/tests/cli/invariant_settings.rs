@@ -4,6 +4,30 @@ use crate::git::{commit, git};
 use crate::invariants::{violated, with_invariants};
 use crate::project::Project;
 
+/// gateway.yaml with a `dpop` verifier.
+const PROOFS: &str = "version: 1
+name: t
+apis: {orders: {path: orders.yaml}}
+listeners: {public: {address: \"127.0.0.1:8080\"}}
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
+auth:
+  keys: {kind: api_key}
+  idp: {kind: jwt, issuer: \"https://i.example\", audience: [x], algorithms: [ES256], jwks_url: \"https://i.example/k\"}
+  proof: {kind: dpop, token: idp}
+consumers: {acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}}
+defaults: {upstream: u, timeout: 5s}
+invariants: [rules.yaml]
+";
+
+const UNDER_DPOP: &str = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+security: [{token: []}]
+paths:
+  /x: {get: {operationId: x, responses: {\"200\": {description: fine}}}}
+components:
+  securitySchemes: {token: {type: http, scheme: dpop, x-gateway: {auth: proof}}}
+";
+
 #[test]
 fn verifiers_and_policies_select_operations() {
     for (selection, keys) in [
@@ -23,6 +47,48 @@ fn verifiers_and_policies_select_operations() {
     ] {
         let found = violated(selection, "{unreachable: true}");
         assert_eq!(found, keys, "{selection}");
+    }
+}
+
+#[test]
+fn validate_runs_if_it_checks_any_messages() {
+    for (settings, violations) in [
+        ("request: \"off\", response: \"off\"", 1),
+        ("request: \"off\", response: block", 0),
+        ("request: block, response: \"off\"", 0),
+    ] {
+        let project = Project::empty();
+        let rule = "- {name: one, require: {policies: [checked]}}\n";
+        project.write("rules.yaml", rule);
+        let gateway = PROOFS.replace("defaults: {", "defaults: {policies: [checked], ");
+        let policies = format!("policies: {{checked: {{kind: validate, {settings}}}}}\n");
+        project.write("gateway.yaml", format!("{gateway}{policies}"));
+        project.write("orders.yaml", UNDER_DPOP);
+        let ended = project.run(&["lint", "--format", "concise"]);
+        let found = ended.out.matches("violates the invariant").count();
+        assert_eq!(found, violations, "{settings}: {}{}", ended.out, ended.err);
+    }
+}
+
+/// A token under DPoP is checked by the `dpop` verifier and by the verifier of the token.
+#[test]
+fn token_under_dpop_has_two_verifiers() {
+    for (rule, violations) in [
+        ("where: {auth: [idp]}, require: {unreachable: true}", 1),
+        ("where: {auth: [proof]}, require: {unreachable: true}", 1),
+        ("where: {auth: [keys]}, require: {unreachable: true}", 0),
+        ("where: {apis: [orders]}, require: {auth: [idp]}", 0),
+        ("where: {apis: [orders]}, require: {auth: [proof]}", 0),
+        ("where: {apis: [orders]}, require: {auth: [keys]}", 1),
+    ] {
+        let project = Project::empty();
+        project.write("rules.yaml", format!("- {{name: one, {rule}}}\n"));
+        project.write("gateway.yaml", PROOFS);
+        project.write("orders.yaml", UNDER_DPOP);
+        let ended = project.run(&["lint", "--format", "concise"]);
+        let found = ended.out.matches("violates the invariant").count();
+        assert_eq!(found, violations, "{rule}: {}{}", ended.out, ended.err);
+        assert_eq!(ended.code, i32::from(violations > 0), "{}", ended.out);
     }
 }
 

@@ -140,6 +140,23 @@ fn breaks_name_the_consumers_of_their_requests() {
     }
 }
 
+#[test]
+fn query_of_a_break_is_read_from_args() {
+    let project = compared();
+    let line = |fields: &str| format!("{{\"request_method\":\"GET\",{fields}}}\n").repeat(2);
+    let uri = "\"uri\":\"/v1/items/7\"";
+    for name in ["args", "query_string"] {
+        let log = line(&format!("{uri},\"{name}\":\"n=70&p=x\""));
+        let text = plan(&project, &log, "human");
+        assert!(text.contains("meets 2 requests of the logs"), "{text}");
+    }
+    // Without the query, the count is an upper bound.
+    let text = plan(&project, &line(uri), "human");
+    assert!(!text.contains("meets 0 requests"), "{text}");
+    assert!(!text.contains("meets 2 requests of the logs"), "{text}");
+    assert!(text.contains("meets at most 2 requests"), "{text}");
+}
+
 /// The result of the logs stands between the counts of the plan and everything else.
 #[test]
 fn result_of_the_logs_follows_the_counts() {

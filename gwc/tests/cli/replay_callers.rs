@@ -126,6 +126,40 @@ fn effect(project: &Project, line: &str) -> String {
 }
 
 #[test]
+fn refused_request_of_a_removed_operation_is_same() {
+    let internal = "security: [{key: []}], x-gateway: {internal: true}";
+    let project = compared(
+        &[("gone", BY_KEY, internal), ("kept", BY_KEY, BY_KEY)],
+        ["users", "users"],
+    );
+    let with = |reason: &str| line("gone", &json!({"reason": reason})).to_string();
+    let refused = "refused a/gone -> no_route []";
+    for (line, expected) in [
+        (with("credential_missing"), "same"),
+        (with("insufficient_scope"), "same"),
+        (with("rate_limited"), refused),
+        (with("upstream_timeout"), refused),
+        // The log is of a version without the operation.
+        (with("no_route"), refused),
+        (by_key("gone", "acme").to_string(), refused),
+    ] {
+        assert_eq!(effect(&project, &line), expected, "{line}");
+    }
+    // Requests that differ in the reason alone are told apart.
+    let served = by_key("gone", "acme").to_string();
+    let log = [with("credential_missing"), served, with("token_invalid")].join("\n");
+    project.write("gwd.log", log);
+    let arguments = ["replay", "gwd.log", "--old", "old", "--new", "new"];
+    let arguments = [&arguments[..], &["--format", "json"]].concat();
+    let document = project.run(&arguments).with(0).json("replay/v1");
+    let counts = &document["counts"];
+    assert_eq!(
+        (&counts["refused"], &counts["same"]),
+        (&json!(1), &json!(2))
+    );
+}
+
+#[test]
 fn caller_of_the_log_is_decided() {
     let staff = "security: [{key: []}], x-gateway: {policies: [staff]}";
     let read = "security: [{oauth: [read]}]";

@@ -180,6 +180,81 @@ fn run(project: &Project) -> Vec<(String, String, String)> {
         .collect()
 }
 
+/// Document with examples that gwc cannot send, or that gwd refuses for every caller.
+const EXAMPLES: &str = r##"openapi: 3.1.0
+info: {title: Orders, version: "1"}
+security: []
+paths:
+  /f3:
+    post:
+      operationId: f3
+      x-gateway: {public: true, validate: {request: block}}
+      requestBody:
+        content:
+          application/x-www-form-urlencoded:
+            schema: {type: object, required: [a], properties: {a: {type: array, items: {type: integer}}}}
+            example: {a: [1, x]}
+      responses: {"200": {description: fine}}
+  /f2:
+    post:
+      operationId: f2
+      x-gateway: {public: true}
+      requestBody:
+        content:
+          multipart/form-data: {schema: {type: object, properties: {a: {type: integer}}}, example: {a: x}}
+      responses: {"200": {description: fine}}
+  /d/{id}/x:
+    get:
+      operationId: d
+      x-gateway: {public: true}
+      parameters: [{name: id, in: path, required: true, schema: {type: string}, examples: {ok: {value: seven}, empty: {value: ""}}}]
+      responses: {"200": {description: fine}}
+  /n/{id}:
+    get:
+      operationId: n
+      x-gateway: {public: true}
+      parameters: [{name: id, in: path, required: true, schema: {type: string}, example: a/b}]
+      responses: {"200": {description: fine}}
+"##;
+
+#[test]
+fn examples_that_are_not_sent_are_noted() {
+    let project = shop("[]\n");
+    project.write("orders.yaml", EXAMPLES);
+    let mut all = run(&project);
+    all.sort();
+    let known: Vec<(&str, &str)> = all
+        .iter()
+        .map(|(name, request, _)| (name.as_str(), request.as_str()))
+        .collect();
+    assert_eq!(
+        known,
+        [
+            ("orders/d at default: ok", "GET /v1/d/seven/x"),
+            ("orders/f2 at default", "POST /v1/f2"),
+            (
+                "orders/f3 at default (application/x-www-form-urlencoded)",
+                "POST /v1/f3"
+            ),
+            ("orders/n at default", "GET /v1/n/a%2Fb"),
+        ]
+    );
+    // The second item of the list is no integer.
+    let failed: Vec<&str> = all.iter().map(|one| one.2.as_str()).collect();
+    assert!(failed[2].starts_with("body body #/a"), "{failed:?}");
+    assert_eq!([failed[0], failed[1], failed[3]], [""; 3]);
+    let ended = project.run(&["test", "--from-examples"]).with(1);
+    for note in [
+        "note: 2 examples are not sent:\n",
+        "  `orders/f2`: gwc cannot serialise the body (multipart/form-data)\n",
+        "  `orders/d`: the example `empty` has no value for `id` of the path\n",
+        "note: 1 example is refused for every caller:\n  \
+         `orders/n at default`: `GET /v1/n/a%2Fb` gets `path_ambiguous`\n",
+    ] {
+        assert!(ended.err.contains(note), "{note}: {}", ended.err);
+    }
+}
+
 #[test]
 fn examples_of_bodies_are_sent_and_judged() {
     let project = shop("[]\n");

@@ -26,26 +26,51 @@ pub(super) struct BodyExample {
     pub(super) text: String,
 }
 
-/// Examples of an operation's request body, in the order of the document. Leaves out examples that
-/// gwc cannot serialise: values of media types that are neither JSON nor forms.
-pub(super) fn all(described: &Operation, resolver: &Resolver<'_>) -> Vec<BodyExample> {
-    let types = described.request_body.iter();
-    let types = types.flat_map(|body| &body.media_types);
-    types.flat_map(|one| of_media_type(one, resolver)).collect()
+/// Examples of an operation's request body, in the order of the document.
+#[derive(Default)]
+pub(super) struct Bodies {
+    /// Examples that are sent.
+    pub(super) sent: Vec<BodyExample>,
+    /// Examples that gwc cannot serialise, each as `NAME (MEDIA TYPE)`: values of media types that
+    /// are neither JSON nor forms, and fields of forms that are objects.
+    pub(super) unsent: Vec<String>,
 }
 
-fn of_media_type(one: &MediaType, resolver: &Resolver<'_>) -> Vec<BodyExample> {
+/// Examples of an operation's request body.
+pub(super) fn all(described: &Operation, resolver: &Resolver<'_>) -> Bodies {
+    let mut bodies = Bodies::default();
+    let types = described.request_body.iter();
+    for one in types.flat_map(|body| &body.media_types) {
+        let Some(media_type) = concrete(&one.name.value) else {
+            continue;
+        };
+        for (name, text) in of_media_type(one, media_type, resolver) {
+            match text {
+                Some(text) => bodies.sent.push(BodyExample {
+                    name,
+                    media_type: media_type.to_owned(),
+                    text,
+                }),
+                None => {
+                    let label = format!("{name} ({media_type})");
+                    bodies.unsent.push(label.trim_start().to_owned());
+                }
+            }
+        }
+    }
+    bodies
+}
+
+/// Names and serialised values of the examples of a media type. `None`: gwc cannot serialise the
+/// value.
+fn of_media_type(
+    one: &MediaType,
+    media_type: &str,
+    resolver: &Resolver<'_>,
+) -> Vec<(String, Option<String>)> {
     let node = resolver.node(one.node);
-    let Some(media_type) = concrete(&one.name.value) else {
-        return Vec::new();
-    };
-    let example = |name: &str, text: Option<String>| {
-        Some(BodyExample {
-            name: name.to_owned(),
-            media_type: media_type.to_owned(),
-            text: text?,
-        })
-    };
+    let encoding = node.get("encoding");
+    let text_of = |value: NodeRef<'_>| serialise(media_type, value, encoding);
     if let Some(examples) = node.get("examples").filter(|examples| examples.is_map()) {
         let named = examples.entries().filter_map(|(entry, written)| {
             let written = resolver.resolve(written)?;
@@ -53,7 +78,7 @@ fn of_media_type(one: &MediaType, resolver: &Resolver<'_>) -> Vec<BodyExample> {
             let serialised = written.get("serializedValue").and_then(NodeRef::as_str);
             let value = written.get("dataValue").or_else(|| written.get("value"));
             let text = serialised.map(str::to_owned);
-            example(&entry.key, text.or_else(|| serialise(media_type, value?)))
+            Some((entry.key.to_string(), text.or_else(|| text_of(value?))))
         });
         return named.collect();
     }
@@ -63,7 +88,7 @@ fn of_media_type(one: &MediaType, resolver: &Resolver<'_>) -> Vec<BodyExample> {
         schema.get("example").or_else(first)
     };
     let value = node.get("example").or_else(of_schema);
-    let only = value.and_then(|value| example("", serialise(media_type, value)));
+    let only = value.map(|value| (String::new(), text_of(value)));
     only.into_iter().collect()
 }
 
@@ -76,9 +101,13 @@ fn concrete(key: &str) -> Option<&str> {
     }
 }
 
-/// Serialises an example. `None` for a value of a media type that is neither JSON nor a form, and
-/// for a value that is too large.
-fn serialise(media_type: &str, value: NodeRef<'_>) -> Option<String> {
+/// Serialises an example. `None` for a value of a media type that is neither JSON nor a form, for a
+/// form with an object or with a list that has its own `encoding`, and for a value that is too large.
+fn serialise(
+    media_type: &str,
+    value: NodeRef<'_>,
+    encoding: Option<NodeRef<'_>>,
+) -> Option<String> {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     let essence = essence.to_ascii_lowercase();
     if essence.ends_with("/json") || essence.ends_with("+json") {
@@ -93,10 +122,18 @@ fn serialise(media_type: &str, value: NodeRef<'_>) -> Option<String> {
     }
     let mut text = String::new();
     for (entry, value) in value.entries() {
-        let separator = if text.is_empty() { "" } else { "&" };
-        let (name, value) = (escaped(&entry.key), escaped(value.scalar_text()?));
-        // Writing into a string cannot fail.
-        let _ = write!(text, "{separator}{name}={value}");
+        let values: Vec<NodeRef<'_>> = match value.is_list() {
+            // By default, each item of a list is a field of its own (`style: form`, `explode`).
+            true if encoding.is_some_and(|all| all.get(&entry.key).is_some()) => return None,
+            true => value.items().collect(),
+            false => vec![value],
+        };
+        for value in values {
+            let separator = if text.is_empty() { "" } else { "&" };
+            let (name, value) = (escaped(&entry.key), escaped(value.scalar_text()?));
+            // Writing into a string cannot fail.
+            let _ = write!(text, "{separator}{name}={value}");
+        }
     }
     Some(text)
 }

@@ -55,10 +55,19 @@ impl Engine {
     /// True if the operation of an example serves the request. If the example has no credential, the
     /// engine must not require one either.
     pub(super) fn confirms(&self, example: &Example) -> bool {
-        self.decides(example) == Some(true)
+        self.decides(example).is_some_and(|(owner, is_missing)| {
+            owner == example.key && !(is_missing && example.credentials.is_empty())
+        })
     }
 
-    fn decides(&self, example: &Example) -> Option<bool> {
+    /// Key of the operation that receives the request of an example. `None`: no operation.
+    pub(super) fn owner(&self, example: &Example) -> Option<String> {
+        self.decides(example).map(|(owner, _)| owner)
+    }
+
+    /// Key of the operation that receives the request of an example, and true if the engine requires
+    /// a credential that the request lacks.
+    fn decides(&self, example: &Example) -> Option<(String, bool)> {
         let mut listeners = self.0.listeners().iter();
         let wanted = example.listener.as_deref()?;
         let listener = listeners.position(|one| *one.name == *wanted)?;
@@ -84,7 +93,7 @@ impl Engine {
             Verdict::Reject(refusal) => refusal.reject.code == CREDENTIAL_MISSING,
             Verdict::Forward | Verdict::Reply(_) | Verdict::Ask(_) => false,
         };
-        let is_owner = decided.route.as_ref()?.operation.key == example.key;
-        Some(is_owner && !(is_missing && example.credentials.is_empty()))
+        let owner = decided.route.as_ref()?.operation.key.clone();
+        Some((owner, is_missing))
     }
 }

@@ -15,6 +15,12 @@ use validator::escaped;
 /// unless another operation of the API serves the path.
 const TEXTS: [&str; 4] = ["1", "x", "item", "other"];
 
+/// Methods of requests that are tried for an operation that serves every method.
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/// Maximum number of described paths that are tried for an operation that serves every path.
+const PATHS_MAX: usize = 8;
+
 /// Request that an invariant selects and an operation serves.
 pub(super) struct Example {
     /// Key of the operation.
@@ -37,9 +43,7 @@ pub(super) struct Example {
 /// Writes the request as `gwc route` takes it: `GET URL -H "NAME: VALUE" --credential SCHEME=valid`.
 impl fmt::Display for Example {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = self.host.as_ref().map(|host| format!("http://{host}"));
-        let host = host.unwrap_or_default();
-        write!(f, "the request `{} {host}{}", self.method, self.target)?;
+        write!(f, "the request `{}", self.request())?;
         for (name, value) in &self.fields {
             write!(f, " -H {:?}", format!("{name}: {value}"))?;
         }
@@ -57,13 +61,43 @@ impl fmt::Display for Example {
     }
 }
 
+impl Example {
+    /// Method and URL of the request.
+    pub(super) fn request(&self) -> String {
+        let host = self.host.as_ref().map(|host| format!("http://{host}"));
+        let host = host.unwrap_or_default();
+        format!("{} {host}{}", self.method, self.target)
+    }
+}
+
 impl Subject<'_> {
-    /// Request that the invariant selects and the operation serves. `None` without a mount.
-    pub(super) fn example(&self, invariant: &Invariant) -> Option<Example> {
-        let mut methods = invariant.methods.iter().map(String::as_str);
-        let method = self.method.or(methods.next()).unwrap_or("GET");
-        let mount = self.mount_for(invariant)?;
-        let mut target = self.path(invariant, mount);
+    /// Requests that the invariant selects and the operation can serve, the preferred one first.
+    /// Empty without a mount. There are several for an operation without a method or a template,
+    /// because other operations serve most of such requests.
+    pub(super) fn examples(&self, invariant: &Invariant) -> Vec<Example> {
+        let Some(mount) = self.mount_for(invariant) else {
+            return Vec::new();
+        };
+        let methods = match (self.method, invariant.methods.as_slice()) {
+            (Some(method), _) => vec![method],
+            (None, []) => METHODS.to_vec(),
+            (None, methods) => methods.iter().map(String::as_str).collect(),
+        };
+        let mut examples = Vec::new();
+        for path in self.paths(invariant, mount) {
+            let requests = methods.iter().map(|method| (*method, path.as_str()));
+            examples.extend(requests.map(|request| self.example(invariant, mount, request)));
+        }
+        examples
+    }
+
+    fn example(
+        &self,
+        invariant: &Invariant,
+        mount: &Mount,
+        (method, path): (&str, &str),
+    ) -> Example {
+        let mut target = path.to_owned();
         let mut fields = Vec::new();
         for condition in self.conditions {
             let value = |test: &Test| match test {
@@ -90,7 +124,7 @@ impl Subject<'_> {
             .or_else(|| listeners().find(|name| invariant.fits_listener(name)));
         let credentials = self.admitted_by(|verifier| invariant.requires_verifier(verifier));
         let credentials = credentials.into_iter();
-        Some(Example {
+        Example {
             key: self.key.to_owned(),
             method: method.to_owned(),
             host,
@@ -101,7 +135,7 @@ impl Subject<'_> {
             credentials: credentials
                 .map(|(scheme, is_checked)| (scheme.to_owned(), is_checked))
                 .collect(),
-        })
+        }
     }
 
     /// First mount that the invariant selects. A mount at a listener that the invariant excludes is
@@ -124,6 +158,26 @@ impl Subject<'_> {
         preferred
             .or(all.first().copied())
             .or_else(|| mounts().next())
+    }
+
+    /// Paths of the requests that are tried. An operation without a template can serve the paths of
+    /// described operations, with other methods.
+    fn paths(&self, invariant: &Invariant, mount: &Mount) -> Vec<String> {
+        let first = self.path(invariant, mount);
+        if self.template.is_some() {
+            return vec![first];
+        }
+        let wanted = invariant.path.as_deref().and_then(pattern);
+        let described = self.api.operations.iter();
+        let described = described.filter_map(|operation| {
+            let template = operation.template.clone().behind(&mount.base_path);
+            let path = joined(Some(&template), wanted.as_ref(), TEXTS[0])?;
+            let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.matches(&path));
+            (is_wanted && template.matches(&path)).then_some(path)
+        });
+        let mut paths = vec![first];
+        paths.extend(described.take(PATHS_MAX));
+        paths
     }
 
     /// Path that the pattern of the invariant and the template of the operation match, below the

@@ -12,6 +12,7 @@ use bundle::ir::{self, Gateway};
 use engine::RouteRef;
 use policy::auth::{Checked, Place};
 use serde_json::Value as Json;
+use vocab::reasons;
 
 use super::log_line::LoggedRequest;
 use super::outcome::{self, Forwarded, Outcome};
@@ -457,6 +458,16 @@ fn agrees(old: &Outcome, logged: Option<&str>) -> bool {
         (Outcome::Forwarded(_) | Outcome::Answered { .. } | Outcome::Open, None) => true,
         (_, Some(reason)) => is_admitted(reason),
     }
+}
+
+/// True if the log shows that gwd refused the request at the operation, so that the request was not
+/// served before. False for failures, for limits, and for refusals before an operation was found.
+pub(super) fn was_refused(request: &LoggedRequest<'_>) -> bool {
+    let Some(code) = request.reason.as_deref() else {
+        return false;
+    };
+    let is_refusal = |reason: &reasons::Reason| reason.of_route && reason.status < 500;
+    !is_admitted(code) && reasons::find(code).is_some_and(is_refusal)
 }
 
 /// True if the old side admitted the caller of a request that it refused, or that failed, for this

@@ -1,6 +1,7 @@
 //! Requests of a HAR file (HTTP Archive 1.2), as browsers export them.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::log_line::LoggedRequest;
 
@@ -15,8 +16,13 @@ struct Log {
 }
 
 #[derive(Deserialize)]
-struct Entry {
-    request: Request,
+#[serde(untagged)]
+enum Entry {
+    Exchange {
+        request: Request,
+    },
+    /// Entry without a method and a URL.
+    Other(IgnoredAny),
 }
 
 #[derive(Deserialize)]
@@ -25,16 +31,20 @@ struct Request {
     url: String,
 }
 
-/// Parses the requests of a HAR file, in the file's order. `None` if the text is not a HAR file. A
-/// request whose URL is not absolute is `None` in the list.
+/// Parses the requests of a HAR file, in the file's order. `None` if the text is not a HAR file. An
+/// entry without a method and an absolute URL is `None` in the list.
 #[must_use]
 pub fn read(text: &[u8]) -> Option<Vec<Option<LoggedRequest<'static>>>> {
     let har: Har = serde_json::from_slice(without_mark(text)).ok()?;
     let entries = har.log.entries.into_iter();
     let requests = entries.map(|entry| {
-        let url: http::Uri = entry.request.url.parse().ok()?;
+        let Request { method, url } = match entry {
+            Entry::Exchange { request } => request,
+            Entry::Other(IgnoredAny) => return None,
+        };
+        let url: http::Uri = url.parse().ok()?;
         Some(LoggedRequest {
-            method: entry.request.method.into(),
+            method: method.into(),
             host: Some(url.authority()?.as_str().to_owned().into()),
             target: url.path_and_query()?.as_str().to_owned().into(),
             ..LoggedRequest::default()
@@ -78,6 +88,17 @@ mod tests {
         assert_eq!(requests[1], None);
         assert_eq!(read(b"{}"), None);
         assert_eq!(read(b""), None);
+    }
+
+    #[test]
+    fn entry_without_a_url_is_no_request() {
+        let text = br#"{"log": {"entries": [{"request": {"method": "GET"}}, null, {"request": 7}, {},
+            {"request": {"method": "GET", "url": null}},
+            {"request": {"method": "GET", "url": "https://a.test/o", "headers": []}, "time": 0.5}]}}"#;
+        let requests = read(text).unwrap();
+        let (last, others) = requests.split_last().unwrap();
+        assert_eq!(last.as_ref().unwrap().target, "/o");
+        assert!(others.len() == 5 && others.iter().all(Option::is_none));
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub struct LoggedRequest<'l> {
     pub host: Option<Cow<'l, str>>,
     /// Path, and the query if the log contains it.
     pub target: Cow<'l, str>,
+    /// True if the line has a field for the path alone (`uri`) and none for the query. The request
+    /// may then have had a query.
+    pub lacks_query: bool,
     /// Share of such requests that are in the log, if gwd sampled the log. Range: above 0, below 1.
     /// `None`: the line counts for one request.
     pub sample_ratio: Option<f64>,
@@ -62,13 +65,26 @@ struct Fields<'l> {
     http_method: Option<Cow<'l, str>>,
     #[serde(borrow, default, alias = "authority", alias = ":authority")]
     host: Option<Cow<'l, str>>,
-    #[serde(borrow, default, alias = "request_uri", alias = "uri")]
+    #[serde(borrow, default)]
     path: Option<Cow<'l, str>>,
-    /// Request line, NGINX's variable `request`. Other fields take precedence.
+    /// Target as received, NGINX's variable `request_uri`.
+    #[serde(borrow, default, deserialize_with = "text")]
+    request_uri: Option<Cow<'l, str>>,
+    /// Request line, NGINX's variable `request`.
     #[serde(borrow, default, deserialize_with = "text")]
     request: Option<Cow<'l, str>>,
+    /// Path without the query, after decoding and redirects inside NGINX: its variable `uri`.
+    /// All other fields with a path take precedence.
+    #[serde(borrow, default, deserialize_with = "text")]
+    uri: Option<Cow<'l, str>>,
     #[serde(borrow, default)]
     query: Option<Cow<'l, str>>,
+    /// Query, NGINX's variable `args`.
+    #[serde(borrow, default, deserialize_with = "text")]
+    args: Option<Cow<'l, str>>,
+    /// Query, another name of NGINX's variable `args`. Apache writes a leading `?`.
+    #[serde(borrow, default, deserialize_with = "text")]
+    query_string: Option<Cow<'l, str>>,
     #[serde(default, deserialize_with = "ratio")]
     sample_ratio: Option<f64>,
 }
@@ -84,19 +100,22 @@ pub fn read(line: &[u8]) -> Option<LoggedRequest<'_>> {
 
 fn of_json(line: &[u8]) -> Option<LoggedRequest<'_>> {
     let fields: Fields<'_> = serde_json::from_slice(line).ok()?;
-    let (method, path) = match (fields.http_method, fields.path) {
-        (Some(method), Some(path)) => (method, path),
-        (method, path) => {
-            let line = fields.request.as_deref().and_then(request_line);
-            let (own_method, own_path) = line?;
-            let method = method.unwrap_or_else(|| own_method.to_owned().into());
-            (method, path.unwrap_or_else(|| own_path.to_owned().into()))
-        }
-    };
-    let target = match fields.query {
-        Some(query) if !query.is_empty() && !path.contains('?') => {
-            Cow::Owned(format!("{path}?{query}"))
-        }
+    let line = fields.request.as_deref().and_then(request_line);
+    let method = fields
+        .http_method
+        .or_else(|| line.map(|(method, _)| method.to_owned().into()))?;
+    let whole = fields
+        .path
+        .or(fields.request_uri)
+        .or_else(|| line.map(|(_, target)| target.to_owned().into()));
+    let is_path_alone = whole.is_none();
+    let path = whole.or(fields.uri)?;
+    let queries = [fields.query, fields.args, fields.query_string];
+    let has_query = path.contains('?') || queries.iter().any(Option::is_some);
+    let mut queries = queries.iter().flatten().map(|query| query_of(query));
+    let query = queries.find(|query| !query.is_empty());
+    let target = match query {
+        Some(query) if !path.contains('?') => Cow::Owned(format!("{path}?{query}")),
         Some(_) | None => path,
     };
     Some(LoggedRequest {
@@ -109,8 +128,18 @@ fn of_json(line: &[u8]) -> Option<LoggedRequest<'_>> {
         method,
         host: fields.host,
         target,
+        lacks_query: is_path_alone && !has_query,
         sample_ratio: fields.sample_ratio,
     })
+}
+
+/// Query of a field, without a leading `?`. Empty for `-`, which NGINX and Apache write for an empty
+/// value.
+fn query_of(field: &str) -> &str {
+    match field {
+        "-" => "",
+        text => text.strip_prefix('?').unwrap_or(text),
+    }
 }
 
 /// Reads the ratio of a sampled log. `None` for a value that is no ratio.
@@ -250,6 +279,42 @@ mod tests {
         ];
         for (line, expected) in lines {
             assert_eq!(read(line.as_bytes()), Some(expected), "{line}");
+        }
+    }
+
+    /// Target of a JSON line with the method and these fields, and true if it lacks the query.
+    fn target(fields: &str) -> Option<(String, bool)> {
+        let line = format!("{{\"request_method\":\"GET\",{fields}}}");
+        let request = read(line.as_bytes())?;
+        Some((request.target.into_owned(), request.lacks_query))
+    }
+
+    #[test]
+    fn query_of_a_json_line_has_several_names() {
+        for (fields, expected, lacks_query) in [
+            (r#""uri":"/o","args":"a=1""#, "/o?a=1", false),
+            (r#""uri":"/o","query_string":"a=1""#, "/o?a=1", false),
+            (r#""uri":"/o","query_string":"?a=1""#, "/o?a=1", false),
+            (r#""path":"/o","query":"","args":"a=1""#, "/o?a=1", false),
+            (r#""uri":"/o?a=1","args":"a=1""#, "/o?a=1", false),
+            (r#""uri":"/o","args":"""#, "/o", false),
+            (r#""uri":"/o","args":"-""#, "/o", false),
+            (r#""uri":"/o""#, "/o", true),
+            (r#""uri":"/o","args":null"#, "/o", true),
+            (r#""path":"/o""#, "/o", false),
+            (
+                r#""uri":"/o","args":"b=2","request_uri":"/o?a=1""#,
+                "/o?a=1",
+                false,
+            ),
+            (
+                r#""uri":"/index","request":"GET /o?a=1 HTTP/1.1""#,
+                "/o?a=1",
+                false,
+            ),
+        ] {
+            let expected = Some((expected.to_owned(), lacks_query));
+            assert_eq!(target(fields), expected, "{fields}");
         }
     }
 

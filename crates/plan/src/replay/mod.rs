@@ -26,7 +26,7 @@ use policy::logged::SecretParameters;
 use super::ask::{OUTSIDER, Oracle};
 use super::callers::Callers;
 use super::{Change, Class, Plan, Section, Side, reaches};
-use decision::{Decider, Difference, Lines, Replayed as Logged, lines_about};
+use decision::{Decider, Difference, Lines, Replayed as Logged, lines_about, was_refused};
 use log_line::LoggedRequest;
 use received::Defaults;
 use refused::ParameterChecks;
@@ -139,7 +139,8 @@ pub struct Replayed {
     /// Callers of the requests that only the new contract refuses, by the operation's key on the new
     /// side and by the parameter that is refused, such as `query limit`.
     refused: BTreeMap<String, BTreeMap<String, Callers>>,
-    /// True if the log has the values of parameters. False if a side hides values from its log.
+    /// True if the log has the values of parameters. False if a side hides values from its log, or if
+    /// lines have a path without its query.
     has_values: bool,
 }
 
@@ -204,6 +205,8 @@ pub struct Replay<'a> {
     sampled: u64,
     /// Fraction of a request that the counts of the sampled lines so far leave out.
     carry: f64,
+    /// True if at least one line has a path without its query.
+    lacks_queries: bool,
 }
 
 /// Effect, owners on both sides, and parameters that only the new contract refuses.
@@ -274,6 +277,7 @@ impl<'a> Replay<'a> {
             unread: 0,
             sampled: 0,
             carry: 0.0,
+            lacks_queries: false,
         })
     }
 
@@ -304,6 +308,7 @@ impl<'a> Replay<'a> {
 
     /// Counts a request.
     pub fn add(&mut self, request: &LoggedRequest<'_>) {
+        self.lacks_queries |= request.lacks_query;
         let hash = self.hash(request);
         if let Some(group) = self.known.get(&hash) {
             return self.count(*group, request);
@@ -377,9 +382,10 @@ impl<'a> Replay<'a> {
             method,
             host,
             target,
+            lacks_query: _,
             sample_ratio: _,
         } = request;
-        let received = (listener, host, method, target);
+        let received = (listener, host, method, target, was_refused(request));
         let Some(decider) = &self.decider else {
             return self.hashing.hash_one(received);
         };
@@ -396,6 +402,7 @@ impl<'a> Replay<'a> {
         let effect = match (&was, &is) {
             (Found::Conditional, _) | (_, Found::Conditional) => Effect::Undetermined,
             (Found::Refused(_), Found::Refused(_)) => Effect::Same,
+            (Found::Operation(_), Found::Refused(_)) if was_refused(request) => Effect::Same,
             (_, Found::Refused(_)) => Effect::Refused,
             (Found::Refused(_), _) => Effect::Served,
             (Found::Operation(was), Found::Operation(is)) => {
@@ -549,7 +556,8 @@ impl<'a> Replay<'a> {
             }
         }
         let mut sides = self.sides.iter();
-        let has_values = !sides.any(|side| side.snapshot().hides_values());
+        let hides_values = sides.any(|side| side.snapshot().hides_values());
+        let has_values = !hides_values && !self.lacks_queries;
         let mut groups = merged(self.groups);
         groups.retain(|group| group.effect != Effect::Same);
         groups.sort_by(|a, b| {

@@ -14,6 +14,9 @@ use super::reach::check_visible;
 use super::repository::WorkTree;
 use super::tree_path::{FOLDER, Found, Objects, SUBMODULE, SYMLINK, unreadable};
 
+/// Maximum number of folders of a revision in which [`Revision::all_named`] searches.
+const FOLDERS_MAX: usize = 100_000;
+
 /// Folder in a Git revision.
 pub struct Revision {
     /// Objects of the repository. The mutex is needed because threads must not share handles of
@@ -185,6 +188,39 @@ impl Revision {
         let root = objects.repository().find_tree(self.root).ok()?;
         let entry = root.get_path(Path::new(path)).ok()?;
         (entry.filemode() == SUBMODULE).then(|| entry.id().to_string())
+    }
+
+    /// Paths from the root of the repository that end with this name, in any folder. `None` if they
+    /// are not all known: the revision has a submodule, more than 100,000 folders, a folder whose
+    /// name is not UTF-8, or a folder that the clone lacks.
+    #[must_use]
+    pub fn all_named(&self, wanted: &str) -> Option<Vec<String>> {
+        let objects = self.lock();
+        let repository = objects.repository();
+        let mut paths = Vec::new();
+        let mut waiting = vec![(String::new(), self.root)];
+        let mut folders = 0_usize;
+        while let Some((folder, id)) = waiting.pop() {
+            folders += 1;
+            if folders > FOLDERS_MAX {
+                return None;
+            }
+            let tree = repository.find_tree(id).ok()?;
+            for entry in &tree {
+                let name = entry.name().ok();
+                let path = name.map(|name| match folder.as_str() {
+                    "" => name.to_owned(),
+                    folder => format!("{folder}/{name}"),
+                });
+                match entry.filemode() {
+                    SUBMODULE => return None,
+                    FOLDER => waiting.push((path?, entry.id())),
+                    _ if name == Some(wanted) => paths.extend(path),
+                    _ => {}
+                }
+            }
+        }
+        Some(paths)
     }
 
     /// Reads a file of the folder.

@@ -8,18 +8,21 @@ use super::{Place, What};
 use crate::cli::say::{self, Context};
 use crate::release::links;
 use model::compile::{self, Input};
-use model::exit::{Exit, Failure};
+use model::exit::{self, Exit, Failure};
 use sources::project::GATEWAY_FILE;
 use sources::project::files::{FETCH_OBJECTS, Refusal, join};
 use sources::project::repository::WorkTree;
 use sources::project::revision::{End, NoRevision, Revision, inside};
+
+/// Code of the error for a folder without a project.
+const NO_PROJECT: &str = "no-project";
 
 pub(super) fn of_path(text: &str) -> anyhow::Result<What> {
     let path = Path::new(text);
     if path.is_dir() {
         links::check_folder(path)?;
         let input = compile::find(Some(path))
-            .map_err(|error| Failure::new(Exit::INPUT, "no-project", error.to_string()))?;
+            .map_err(|error| Failure::new(Exit::INPUT, NO_PROJECT, error.to_string()))?;
         return Ok(What::Project(Place::Disk(input.folder().to_owned())));
     }
     let kind = path.extension().and_then(|kind| kind.to_str());
@@ -57,6 +60,33 @@ pub(in crate::cli) fn base(
 /// repository.
 pub(in crate::cli) fn base_of(text: &str, context: &Context) -> anyhow::Result<String> {
     commit_of(split_revision(text).0, None, context)
+}
+
+/// True if `git:REV` names a revision without any project, so that the project of the command is
+/// new. False if a gateway.yaml of the revision is no longer in the work tree: the project may have
+/// been moved, and must then be compared with the one at its old place.
+pub(in crate::cli) fn is_before_project(text: &str, context: &Context) -> anyhow::Result<bool> {
+    let Some(text) = text.strip_prefix("git:") else {
+        return Ok(false);
+    };
+    let (name, None) = split_revision(text) else {
+        return Ok(false);
+    };
+    // All other errors are reported when the old version is read.
+    let found = of_revision(text, context).err();
+    if found.is_none_or(|error| exit::of(&error).1 != NO_PROJECT) {
+        return Ok(false);
+    }
+    let Input::Project(folder) = context.input(None)? else {
+        return Ok(false);
+    };
+    let failed = |why: NoRevision| no_revision(name, &why);
+    let tree = WorkTree::find(&folder).map_err(failed)?;
+    let root = tree.folder().to_owned();
+    let revision = Revision::in_work_tree(tree, name).map_err(failed)?;
+    let known = revision.all_named(GATEWAY_FILE);
+    let is_kept = |path: &String| root.join(path).is_file();
+    Ok(known.is_some_and(|paths| paths.iter().all(is_kept)))
 }
 
 fn commit_of(name: &str, path: Option<&Path>, context: &Context) -> anyhow::Result<String> {
@@ -218,7 +248,7 @@ fn found(
         let commit = commit.get(..8).unwrap_or("it");
         Failure::new(
             Exit::INPUT,
-            "no-project",
+            NO_PROJECT,
             format!(
                 "{what} in {name} ({commit}); where the project was elsewhere then, write git:{name}:FOLDER, with the path from the repository's root"
             ),

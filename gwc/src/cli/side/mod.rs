@@ -5,7 +5,7 @@ mod find;
 mod unconverted;
 mod working_folder;
 
-pub(super) use find::{base, base_of};
+pub(super) use find::{base, base_of, is_before_project};
 pub(super) use unconverted::check as check_unconverted;
 
 use std::collections::BTreeSet;

@@ -162,6 +162,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         return Err(Failure::usage("no test has this name").into());
     }
     let results = results(args, &selected, &mut compiled, say::seen_folder(&root))?;
+    note_refused(&results);
     let reached = match &results.coverage {
         Some(coverage) => coverage.operations.percent(),
         None => 100,
@@ -185,21 +186,68 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(if ok { Exit::OK } else { Exit::FINDINGS })
 }
 
+/// Reasons of refusals that depend on the request target alone, so that they apply to every caller.
+const OF_TARGETS: [&str; 4] = [
+    "path_ambiguous",
+    "path_invalid",
+    "target_invalid",
+    "target_too_long",
+];
+
+/// Maximum number of examples that a note lists.
+const NOTED_MAX: usize = 8;
+
+/// Lists examples whose path the gateway refuses for every caller.
+fn note_refused(results: &Results<'_>) {
+    let made = results.tests.iter().filter(|test| test.case.is_example);
+    let refused = made.flat_map(|test| {
+        test.outcomes.iter().filter_map(move |outcome| {
+            let reason = outcome.answer.as_ref()?.reason?;
+            let is_refused = OF_TARGETS.contains(&reason);
+            let name = test.case.name.value.escape_debug();
+            let request = outcome.request.escape_debug();
+            is_refused.then(|| format!("`{name}`: `{request}` gets `{reason}`"))
+        })
+    });
+    let refused: Vec<String> = refused.collect();
+    let always = "refused for every caller";
+    note_each(&format!("is {always}"), &format!("are {always}"), &refused);
+}
+
+/// Prints a note with the number of examples and one line for each.
+fn note_each(is: &str, are: &str, examples: &[String]) {
+    let verb = match examples.len() {
+        0 => return,
+        1 => is,
+        _ => are,
+    };
+    let mut text = format!("note: {} {verb}:", counted(examples.len(), "example"));
+    for example in examples.iter().take(NOTED_MAX) {
+        text.push_str(&format!("\n  {example}"));
+    }
+    let more = examples.len().saturating_sub(NOTED_MAX);
+    if more > 0 {
+        text.push_str(&format!("\n  and {more} more"));
+    }
+    say::note(&text);
+}
+
 /// Returns the tests of the test files, and the tests generated from examples (`--from-examples`).
 fn all_cases(args: &Args, root: &Path, compiled: &mut Compiled) -> anyhow::Result<Vec<TestCase>> {
     let mut all = cases(args, root, compiled)?;
     let model = compiled.model.as_ref();
     if args.from_examples {
-        let (made, left) = model
+        let made = model
             .map(|model| examples::cases(model, &compiled.files))
             .unwrap_or_default();
-        all.extend(made);
-        if left > 0 {
+        all.extend(made.cases);
+        if made.untested > 0 {
             say::note(&format!(
                 "note: {} without a test from examples: a parameter of the path has no example",
-                counted(left, "operation")
+                counted(made.untested, "operation")
             ));
         }
+        note_each("is not sent", "are not sent", &made.unsent);
     }
     let has_patterns = model.is_some_and(|model| !model.settings.tests.patterns.is_empty());
     let has_files = model.is_some_and(|model| !model.settings.tests.files.is_empty());
