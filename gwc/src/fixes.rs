@@ -13,9 +13,10 @@ use model::compile::Compiled;
 use sources::project::files::{Files, Texts};
 
 /// Rules whose edits can change who may call an operation: they choose a security scheme, a
-/// verifier, a policy, a scope, a listener or an open operation by a similar name, or add content
-/// that had no effect.
-const ACCESS_RULES: [&str; 13] = [
+/// verifier, a policy, a scope, a listener, an open operation or the value of a setting by a similar
+/// name, or add content that had no effect.
+const ACCESS_RULES: [&str; 14] = [
+    "bad-value",
     "malformed-overlay",
     "misspelt-extension",
     "undeclared-scope",
@@ -31,13 +32,12 @@ const ACCESS_RULES: [&str; 13] = [
     "unmatched-allow-public",
 ];
 
-/// Rules about keys and values of gateway.yaml and `x-gateway`. Their edits are applied only for
-/// [`PLAIN_KEYS`].
-const SETTING_RULES: [&str; 2] = ["bad-value", "unknown-key"];
+/// Rule about keys of gateway.yaml and `x-gateway`. Its edits are applied only for [`PLAIN_KEYS`].
+const KEY_RULE: &str = "unknown-key";
 
 /// Keys of gateway.yaml and `x-gateway` that decide neither who may call an operation nor which
 /// requests are served. This applies to all objects outside [`ACCESS_SECTIONS`]. Edits of other
-/// keys and their values are only suggestions, so that a new key is never corrected by accident.
+/// keys are only suggestions, so that a new key is never corrected by accident.
 const PLAIN_KEYS: [&str; 51] = [
     "active",
     "attempts",
@@ -239,18 +239,15 @@ fn changes_access(finding: &Diagnostic, files: &Files) -> bool {
         return false;
     }
     let keys = keys_to(files, finding.span);
-    if SETTING_RULES.contains(&finding.lint.name) {
-        let is_key = finding.lint.name == "unknown-key";
-        let above = &keys[..keys.len().saturating_sub(usize::from(is_key))];
-        let key = match is_key {
-            true => Some(corrected_key(finding, files)),
-            false => keys.last().copied(),
-        };
-        return key.is_none_or(|key| !PLAIN_KEYS.contains(&key)) || is_in_access_section(above);
+    let key = corrected_key(finding, files);
+    if finding.lint.name == KEY_RULE {
+        // The last key is the misspelt one.
+        let above = &keys[..keys.len().saturating_sub(1)];
+        return !PLAIN_KEYS.contains(&key) || is_in_access_section(above);
     }
     let mut edits = finding.fix.iter();
     let is_access = |text: &str| DOCUMENT_KEYS.contains(&text) || DOCUMENT_VALUES.contains(&text);
-    is_access(corrected_key(finding, files))
+    is_access(key)
         || edits.any(|edit| is_access(&edit.text))
         || match finding.lint.name {
             "unknown-upstream" => is_in_access_section(&keys),
