@@ -7,7 +7,7 @@ use crate::project::{Ended, Project};
 use crate::route::shop;
 
 /// Creates the project of the `gwc route` tests, with this text as its test file.
-fn tested(tests: &str) -> Project {
+pub(crate) fn tested(tests: &str) -> Project {
     let project = shop();
     let gateway = project.read("gateway.yaml");
     project.write("gateway.yaml", format!("{gateway}tests: [tests/*.yaml]\n"));
@@ -17,7 +17,7 @@ fn tested(tests: &str) -> Project {
 }
 
 /// Runs one test with this request and expectation. Returns its failures.
-fn failures(project: &Project, request: &str, expect: &str) -> Vec<String> {
+pub(crate) fn failures(project: &Project, request: &str, expect: &str) -> Vec<String> {
     project.write(
         "tests/shop.yaml",
         format!("- {{name: t, request: {request}, expect: {{{expect}}}}}\n"),

@@ -39,6 +39,7 @@ mod many_nodes;
 mod nodes;
 mod oasdiff;
 mod other_paths;
+mod own_fields;
 mod past;
 mod patterns;
 mod pipes;

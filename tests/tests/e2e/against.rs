@@ -271,3 +271,50 @@ fn wrong_urls_and_absent_gateways_are_reported() {
     let ended = world.test("http://127.0.0.1:1", &["--credential", KEY]);
     assert!(!ended.exits(64).stderr.contains(KEY), "{ended}");
 }
+
+#[test]
+fn status_of_the_upstream_is_not_the_gateways() {
+    let open = "  /open:
+    get: {operationId: open, security: [], x-gateway: {public: true}, responses: {\"200\": {description: ok}}}
+components:
+";
+    let document = DOCUMENT.replace("components:\n", open);
+    let tests =
+        "- {name: open, request: GET /open, headers: {x-answer: status=401}, expect: {status: 401}}
+- {name: head, request: HEAD /orders, expect: {status: 401, reason: credential_missing}}
+- {name: absent, request: GET /orders, expect: {response: {without: [proxy-status]}}}
+";
+    let world = World::of(&document, tests);
+    let gateway = world.gateway();
+    let url = format!("http://{}", gateway.listener("public"));
+    let sent = world.test(&url, &["--format", "json"]).exits(1).json();
+    let passed = |document: &serde_json::Value| {
+        let tests = document["tests"].as_array().expect("a list").iter();
+        tests.map(|one| one["passed"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(passed(&sent), [json!(false), json!(true), json!(false)]);
+    let actual = &sent["tests"][0]["requests"][0]["failures"][0]["actual"];
+    let text = actual.as_str().unwrap_or_default();
+    assert!(text.starts_with("401 from the upstream"), "{sent:#}");
+    // A response to HEAD has no body, and thus no reason.
+    assert_eq!(sent["not_compared"], json!(1));
+    // gwc decides as gwd does.
+    let mut command = world.project.command();
+    let local = Ended::of(command.args(["test", "--format", "json"]));
+    let local = local.exits(1).json();
+    assert_eq!(passed(&local), passed(&sent), "{local:#}");
+}
+
+#[test]
+fn run_that_sends_no_test_fails() {
+    let world = World::new();
+    let url = "http://127.0.0.1:1";
+    let misspelt = ["--credential", "keys=env:ORDERS_KEY"];
+    let ended = world.test(url, &misspelt);
+    let message = "there is no security scheme `keys`: only `key` is known";
+    assert!(ended.exits(64).stderr.contains(message), "{ended}");
+    let ended = world.test(url, &["--name", "valid", "--format", "json"]);
+    assert_eq!(ended.exits(1).json()["result"], json!("blocked"));
+    let message = "no test was sent to the gateway";
+    assert!(ended.stderr.contains(message), "{ended}");
+}

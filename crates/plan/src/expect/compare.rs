@@ -8,31 +8,43 @@ use model::wildcard::star;
 use policy::invalid::{MEDIA_TYPE, Part};
 
 use super::Failure;
+use super::response::{self, Compared, field};
 use crate::route::{Answer, Outcome};
 
 /// Text for a property that the decision does not have.
 const NONE: &str = "(none)";
 
-/// Differences between a decision and an expectation, in the order of the expectations.
+/// Differences between a decision and an expectation, in the order of the expectations. Also returns
+/// the number of expectations about fields that are not known before the response.
 pub(super) fn failures(
     answer: &Answer,
     expect: &[Spanned<Expected>],
     gateway: &Gateway,
-) -> Vec<Failure> {
-    let differ = expect.iter().filter_map(|one| {
-        let (what, expected, actual) = difference(answer, &one.value)?;
-        Some(Failure {
-            what,
-            expected,
-            actual,
-            help: help(answer, &one.value, gateway),
-            span: one.span,
-        })
-    });
-    differ.collect()
+) -> (Vec<Failure>, usize) {
+    let mut failures = Vec::new();
+    let mut unseen = 0;
+    for one in expect {
+        let compared = match &one.value {
+            Expected::Response(name, wanted) => response::compare(answer, name, wanted.as_deref()),
+            other => difference(answer, other).map_or(Compared::Equal, Compared::Different),
+        };
+        match compared {
+            Compared::Equal => {}
+            Compared::Unknown => unseen += 1,
+            Compared::Different((what, expected, actual)) => failures.push(Failure {
+                what,
+                expected,
+                actual,
+                help: help(answer, &one.value, gateway),
+                span: one.span,
+            }),
+        }
+    }
+    (failures, unseen)
 }
 
-/// Name, expected value and actual value of a property, if the values differ.
+/// Name, expected value and actual value of a property, if the values differ. Fields of the
+/// gateway's own response are compared by [`response::compare`].
 fn difference(answer: &Answer, expected: &Expected) -> Option<(String, String, String)> {
     let operation = answer.operation.as_ref();
     let upstream = answer.upstream.as_ref();
@@ -75,10 +87,7 @@ fn difference(answer: &Answer, expected: &Expected) -> Option<(String, String, S
             let headers = head.map(|head| head.headers.as_slice());
             field("sent", headers, name, wanted.as_deref())
         }
-        Expected::Response(name, wanted) => {
-            let headers = answer.response.as_ref().map(|it| it.headers.as_slice());
-            field("response", headers, name, wanted.as_deref())
-        }
+        Expected::Response(..) => None,
         Expected::AnySent => {
             let is_sent = upstream.is_some_and(|it| it.request.is_some());
             (!is_sent).then(|| message("sent"))
@@ -117,38 +126,6 @@ pub(super) fn differ(
 fn message(what: &str) -> (String, String, String) {
     let text = |text: &str| text.to_owned();
     (text(what), text("(any message)"), text("(no message)"))
-}
-
-/// Compares the header fields of a message with an expectation. `name` is in lower case; `*` in it
-/// stands for any text. One field that matches `name` must have the value `wanted`. If `wanted` is
-/// `None`, no field may match. Without a message (`headers` is `None`), the expectation fails.
-pub(super) fn field(
-    message: &str,
-    headers: Option<&[(String, String)]>,
-    name: &str,
-    wanted: Option<&str>,
-) -> Option<(String, String, String)> {
-    let what = format!("{message}.headers.{name}");
-    let Some(headers) = headers else {
-        let wanted = wanted.unwrap_or("(no such field)").to_owned();
-        return Some((what, wanted, "(no message)".to_owned()));
-    };
-    let mut values = headers
-        .iter()
-        .filter(|(other, _)| star(name, &other.to_ascii_lowercase()))
-        .map(|(_, value)| value.as_str());
-    let first = values.clone().next();
-    let holds = match wanted {
-        Some(wanted) => values.any(|value| star(wanted, value)),
-        None => first.is_none(),
-    };
-    (!holds).then(|| {
-        (
-            what,
-            wanted.unwrap_or("(no such field)").to_owned(),
-            first.unwrap_or(NONE).to_owned(),
-        )
-    })
 }
 
 /// Names of the policies that ran, in order. Excludes the checks of the listener and of

@@ -7,6 +7,7 @@
 mod compare;
 pub mod coverage;
 pub mod received;
+mod response;
 
 use std::collections::BTreeMap;
 
@@ -43,6 +44,9 @@ pub struct Outcome {
     pub request: String,
     /// Differences. Empty: the test passed.
     pub failures: Vec<Failure>,
+    /// Number of expectations that are not compared: gwc does not know the field before the
+    /// response, or a client of a running gateway does not see the property.
+    pub unseen: usize,
     /// Decision about the request. `None` if the test has a mistake.
     pub answer: Option<Answer>,
 }
@@ -112,18 +116,19 @@ impl<'a> Runner<'a> {
                 true => self.answer(case, &line.value, oracle),
                 false => Err(String::new()),
             };
-            let (answer, failures) = match answer {
+            let (answer, (failures, unseen)) = match answer {
                 Ok(answer) => {
-                    let failures =
+                    let compared =
                         compare::failures(&answer, &case.expect, &self.side.lowered.gateway);
-                    (Some(answer), failures)
+                    (Some(answer), compared)
                 }
-                Err(_) if !mistakes.is_empty() => (None, mistakes.clone()),
-                Err(message) => (None, vec![Failure::mistake(message, line.span)]),
+                Err(_) if !mistakes.is_empty() => (None, (mistakes.clone(), 0)),
+                Err(message) => (None, (vec![Failure::mistake(message, line.span)], 0)),
             };
             Outcome {
                 request: line.value.clone(),
                 failures,
+                unseen,
                 answer,
             }
         });

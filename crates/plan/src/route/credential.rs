@@ -46,6 +46,11 @@ pub enum NoCredential {
 }
 
 impl GivenCredentials {
+    /// Names of the schemes that have a real credential.
+    pub fn schemes(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Text of the real credential for a scheme. `None` if the user gave none.
     #[must_use]
     pub fn get(&self, scheme: &str) -> Option<&str> {

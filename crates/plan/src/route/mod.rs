@@ -13,6 +13,7 @@ pub mod json;
 mod left_out;
 pub mod listener;
 mod near;
+mod own_fields;
 pub mod request;
 mod route_request;
 mod upstream;
@@ -31,6 +32,7 @@ pub use self::candidates::Candidate;
 pub use self::chain::{Outcome, Step};
 pub use self::credential::{Credential, GivenCredentials, NoCredential, carry};
 pub use self::effective::Field;
+pub use self::own_fields::OwnFields;
 use self::route_request::Here;
 pub use self::route_request::{Operation, RouteRequest};
 pub(crate) use self::upstream::last_split;
@@ -209,7 +211,7 @@ fn decision(route_request: RouteRequest<'_>, decided: &Decided<'_>) -> Answer {
         near: Vec::new(),
         chain: vec![chain::admission(route_request, Outcome::Continue)],
         upstream: None,
-        response: upstream::response(route_request.oracle.snapshot(), decided),
+        response: upstream::response(route_request, decided),
         effective: Vec::new(),
         left_out: Vec::new(),
     }

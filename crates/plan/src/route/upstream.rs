@@ -6,13 +6,14 @@ use std::sync::Arc;
 use bundle::ir;
 use engine::edge::Admitted;
 use engine::forward::{self, Origin, Relay, ThisHop};
-use engine::{ChainStep, Decided, RouteRef, Snapshot, Verdict};
+use engine::{ChainStep, Decided, RouteRef, Verdict};
 use http::HeaderMap;
 use policy::Cx;
 use policy::auth::Place as CredentialPlace;
 use policy::logged::{LoggedParameters, SecretParameters};
 use policy::traffic::split;
 
+use super::own_fields::OwnFields;
 use super::route_request::RouteRequest;
 use model::source_map::Place;
 
@@ -90,8 +91,10 @@ pub struct Head {
 pub struct Response {
     /// HTTP status.
     pub status: u16,
-    /// Header fields that are known in advance.
+    /// Header fields that the decision adds, and that are known in advance.
     pub headers: Vec<(String, String)>,
+    /// Header fields that gwd adds to each of its own responses.
+    pub own_fields: OwnFields,
 }
 
 impl Response {
@@ -100,6 +103,7 @@ impl Response {
         Self {
             status,
             headers: Vec::new(),
+            own_fields: OwnFields::without_decision(),
         }
     }
 }
@@ -113,12 +117,15 @@ struct Secrets {
 }
 
 /// Response that the gateway itself sends. `None` if the request is forwarded.
-pub(super) fn response(snapshot: &Snapshot, decided: &Decided<'_>) -> Option<Response> {
+pub(super) fn response(route_request: RouteRequest<'_>, decided: &Decided<'_>) -> Option<Response> {
+    let snapshot = route_request.oracle.snapshot();
+    let own_fields = || OwnFields::of(route_request, decided);
     match &decided.verdict {
         Verdict::Forward | Verdict::Ask(_) => None,
         Verdict::Reply(reply) => Some(Response {
             status: reply.status.as_u16(),
             headers: fields(&reply.headers),
+            own_fields: own_fields(),
         }),
         Verdict::Reject(refusal) => {
             let mut headers = Vec::new();
@@ -134,7 +141,11 @@ pub(super) fn response(snapshot: &Snapshot, decided: &Decided<'_>) -> Option<Res
                 let wanted = route.treatment.accepted_signatures(refusal.reject).iter();
                 headers.extend(wanted.map(|one| ("accept-signature".to_owned(), text(one))));
             }
-            Some(Response { status, headers })
+            Some(Response {
+                status,
+                headers,
+                own_fields: own_fields(),
+            })
         }
     }
 }

@@ -13,6 +13,8 @@ use ::plan::expect::{Outcome, Runner};
 use ::plan::route::GivenCredentials;
 use anyhow::Context as _;
 use bytes::Bytes;
+use diag::shape::is_name;
+use diag::suggest::one_of;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -77,8 +79,6 @@ pub(super) struct Sent {
     pub(super) outcomes: Vec<Outcome>,
     /// Reason why the test was not sent. `None`: it was sent.
     pub(super) skipped: Option<String>,
-    /// Number of expectations that a client cannot see.
-    pub(super) unseen: usize,
 }
 
 impl AgainstOptions {
@@ -163,15 +163,38 @@ impl AgainstOptions {
 }
 
 impl Against {
-    /// Sends the requests of a test, and compares the responses.
+    /// Checks that the project has the security schemes of `--credential`.
+    ///
+    /// # Errors
+    /// Returns a usage error for an unknown scheme.
+    pub(super) fn check_schemes(&self, runner: &Runner<'_>) -> Result<(), Failure> {
+        let known = runner.schemes();
+        let Some(scheme) = self.given.schemes().find(|name| !known.contains(name)) else {
+            return Ok(());
+        };
+        // The text may be a part of the credential by mistake, so only a name is shown.
+        let scheme = match is_name(scheme) {
+            true => format!("there is no security scheme `{scheme}`"),
+            false => "there is no such security scheme".to_owned(),
+        };
+        let known = one_of(known, 8);
+        Err(Failure::usage(format!("--credential: {scheme}: {known}")))
+    }
+
+    /// Sends the requests of a test, and compares the responses. `local` are the results of the
+    /// test in the engine.
     ///
     /// # Errors
     /// Returns an error if gwc cannot connect to the gateway.
-    pub(super) fn run(&self, runner: &Runner<'_>, case: &TestCase) -> anyhow::Result<Sent> {
+    pub(super) fn run(
+        &self,
+        runner: &Runner<'_>,
+        case: &TestCase,
+        local: &[Outcome],
+    ) -> anyhow::Result<Sent> {
         let mut sent = Sent {
             outcomes: Vec::new(),
             skipped: None,
-            unseen: 0,
         };
         let lines = case.requests.iter();
         let requests: Result<Vec<_>, Unsendable> = lines
@@ -184,19 +207,21 @@ impl Against {
                 return Ok(sent);
             }
         };
-        for (line, request) in case.requests.iter().zip(requests) {
+        for (at, (line, request)) in case.requests.iter().zip(requests).enumerate() {
             let answered = self.runtime.block_on(self.exchange(request))?;
-            let failures = match answered {
-                Ok(received) => {
-                    let Comparison { failures, unseen } = compare(&received, &case.expect);
-                    sent.unseen += unseen;
-                    failures
-                }
-                Err(why) => vec![::plan::expect::Failure::mistake(why, line.span)],
+            let decision = local.get(at).and_then(|one| one.answer.as_ref());
+            let decision = decision.map(|answer| answer.decision);
+            let Comparison { failures, unseen } = match answered {
+                Ok(received) => compare(&received, decision, &case.expect),
+                Err(why) => Comparison {
+                    failures: vec![::plan::expect::Failure::mistake(why, line.span)],
+                    unseen: 0,
+                },
             };
             sent.outcomes.push(Outcome {
                 request: line.value.clone(),
                 failures,
+                unseen,
                 answer: None,
             });
         }

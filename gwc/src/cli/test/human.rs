@@ -33,7 +33,7 @@ pub(super) fn render(results: &Results<'_>, with_missed: bool) -> String {
 }
 
 /// Lists the tests that were not sent to the running gateway. Prints the number of expectations
-/// that were not compared, because a client cannot see them.
+/// that were not compared.
 fn skipped(out: &mut String, results: &Results<'_>) {
     for test in &results.tests {
         if let Some(why) = &test.skipped {
@@ -41,12 +41,8 @@ fn skipped(out: &mut String, results: &Results<'_>) {
             let _ = writeln!(out, "not sent: {name}: {}", printable(why));
         }
     }
-    if results.unseen > 0 {
-        let _ = writeln!(
-            out,
-            "not compared: {} expectations about what a client does not see",
-            results.unseen
-        );
+    if let Some(line) = results.not_compared() {
+        let _ = writeln!(out, "{line}");
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn document(results: &Results<'_>) -> Value {
         "passed": results.passed(),
         "failed": results.failed(),
         "skipped": results.skipped(),
-        "not_compared": results.unseen,
+        "not_compared": results.unseen(),
         "tests": results.tests.iter().map(test).collect::<Vec<_>>(),
         "coverage": results.coverage.is_some().then_some(coverage),
     })

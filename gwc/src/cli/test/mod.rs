@@ -101,8 +101,6 @@ struct Results<'a> {
     /// Operations and policies that the tests reached. `None` with `--against`, because gwc does
     /// not see the decisions of a running gateway.
     coverage: Option<Coverage>,
-    /// Number of expectations that a client of a running gateway cannot see.
-    unseen: usize,
     /// Prefix of paths in messages.
     folder: String,
 }
@@ -141,6 +139,28 @@ impl Results<'_> {
     fn passed(&self) -> usize {
         self.tests.len() - self.failed() - self.skipped()
     }
+
+    /// True if no test was sent to the running gateway (`--against`).
+    fn none_sent(&self) -> bool {
+        self.coverage.is_none() && self.skipped() == self.tests.len()
+    }
+
+    /// Number of expectations that were not compared.
+    fn unseen(&self) -> usize {
+        let outcomes = self.tests.iter().flat_map(|test| &test.outcomes);
+        outcomes.map(|outcome| outcome.unseen).sum()
+    }
+
+    /// Line with the number of expectations that were not compared, if there are any.
+    fn not_compared(&self) -> Option<String> {
+        let count = Some(self.unseen()).filter(|count| *count > 0)?;
+        let about = match self.coverage {
+            Some(_) => "fields that are not known before the response",
+            None => "what a client does not see",
+        };
+        let count = counted(count, "expectation");
+        Some(format!("not compared: {count} about {about}"))
+    }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
@@ -168,7 +188,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         None => 100,
     };
     let short = args.min.filter(|min| reached < usize::from(*min));
-    let ok = results.failed() == 0 && short.is_none();
+    let ok = results.failed() == 0 && short.is_none() && !results.none_sent();
     match args.format {
         Format::Human => say::result(&human::render(&results, args.coverage)),
         Format::Json => {
@@ -177,6 +197,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
         Format::Junit => say::result(&junit::render(&results)),
         Format::Tap => say::result(&tap::render(&results)),
+    }
+    if let (Format::Junit | Format::Tap, Some(line)) = (args.format, results.not_compared()) {
+        say::note(&format!("note: {line}"));
+    }
+    if results.none_sent() {
+        say::note("error: no test was sent to the gateway");
     }
     if let Some(min) = short {
         say::note(&format!(
@@ -280,10 +306,12 @@ fn results<'a>(
     let mut runner =
         Runner::new(&side, release::now().unix_s(), args.ranges.read(gateway)?).map_err(bug)?;
     let against = args.against.read()?;
+    if let Some(against) = &against {
+        against.check_schemes(&runner)?;
+    }
     let mut results = Results {
         tests: Vec::new(),
         coverage: against.is_none().then(|| Coverage::of(gateway)),
-        unseen: 0,
         folder,
     };
     // Hide the text of untracked test files, unless the command line names the files.
@@ -292,11 +320,11 @@ fn results<'a>(
         false => Vec::new(),
     };
     for case in selected {
+        let local = runner.run(case).map_err(bug)?;
         let (outcomes, skipped) = match &against {
-            None => (runner.run(case).map_err(bug)?, None),
+            None => (local, None),
             Some(against) => {
-                let sent = against.run(&runner, case)?;
-                results.unseen += sent.unseen;
+                let sent = against.run(&runner, case, &local)?;
                 (sent.outcomes, sent.skipped)
             }
         };
