@@ -112,7 +112,7 @@ paths:
 }
 
 #[test]
-fn binary_data_in_the_form_of_another_version_is_equal() {
+fn binary_data_in_another_versions_form_is_equal() {
     let binary = ("3.0.3", "{type: string, format: binary}");
     let base64 = ("3.0.3", "{type: string, format: byte}");
     for (old, new) in [
