@@ -500,7 +500,7 @@ const MOVED_BOUNDS: &[Case<'_>] = &[
         "request",
         "{type: object, properties: {a: {type: array, allOf: [{maxItems: 3}]}}}",
         "{type: object, properties: {a: {type: array, maxItems: 1}}}",
-        "request-property-max-items-decreased error refuted ",
+        "request-schema-narrowed error refuted [",
     ),
     (
         "request",
