@@ -375,12 +375,14 @@ fn host_that_no_request_has_is_refused() {
         "*.example",
         "a b",
     ] {
-        replay(&project, "c.log", &["--host", host])
-            .with(64)
-            .contains("such as shop.example");
+        let arguments = [
+            "replay", "c.log", "--old", "old", "--new", "new", "--host", host,
+        ];
+        let ended = project.run(&arguments).with(64);
+        ended.contains("such as shop.example");
     }
     let ended = replay(&project, "c.log", &["--host", "shop.example:8443"]);
-    assert!(ended.with(0).out.contains("1 refused"));
+    assert_eq!(ended.json("replay/v1")["counts"]["refused"], 1);
 }
 
 /// Without `--new`, the new version is the project of the command: that of `--project`, or the
