@@ -232,7 +232,7 @@ fn serialisation_without_an_effect_breaks_nobody() {
         &parameter("query", &list),
     ));
     assert!(
-        !found.is_empty() && found.iter().all(|line| line.contains(" info proved ")),
+        !found.is_empty() && found.iter().all(|line| line.contains(" info ")),
         "{found:#?}"
     );
 }

@@ -229,7 +229,7 @@ impl<'j> SchemaComparison<'j> {
             || !may_be_several(self.joint, sides.0, &mut { SCHEMAS_MAX });
         let is_any = accepts_every_text(self.joint, sides.1);
         let is_field = role.part != Part::Body || role.is_inner;
-        is_any && is_one || is_field && self.single[index(role)].is_read(sides.0, sides.1)
+        is_field && (is_any && is_one || self.single[index(role)].is_read(sides.0, sides.1))
     }
 
     /// Sets the decisions and witnesses of the differences of level `error`.
