@@ -375,8 +375,8 @@ mod tests {
             | Shape::ByName(NameKeys::Define(_), inner)
             | Shape::Table(inner)
             | Shape::Keyed(_, inner)
-            | Shape::Known(_, inner) => self::kinds(inner),
-            Shape::Either(shapes) => shapes.iter().flat_map(self::kinds).collect(),
+            | Shape::Known(_, inner) => kinds(inner),
+            Shape::Either(shapes) => shapes.iter().flat_map(kinds).collect(),
             _ => Vec::new(),
         }
     }
