@@ -167,10 +167,7 @@ fn destinations<'a>(
     (chain, security): (&'a [Valued<Link>], &'a ir::Security),
     upstream: &'a str,
 ) -> Vec<Cow<'a, str>> {
-    let steps = chain
-        .iter()
-        .filter_map(|link| policy(settings, api, &link.value));
-    let steps = steps.flat_map(|policy| policy.checked.upstreams());
+    let steps = steps(settings, api, chain).flat_map(|policy| policy.checked.upstreams());
     let own = std::iter::once(upstream).chain(steps).map(Cow::from);
     let schemes = security.uses().filter_map(|wanted| {
         let mut all = api.schemes.iter();
@@ -240,15 +237,23 @@ fn is_answered(policies: &[&ir::Policy]) -> bool {
     all.any(|policy| outbound::answers(&policy.checked))
 }
 
+/// Policies of a chain, in order.
+fn steps<'a>(
+    settings: &'a Settings,
+    api: &'a Api,
+    chain: &'a [Valued<Link>],
+) -> impl Iterator<Item = &'a ir::Policy> {
+    let links = chain.iter();
+    links.filter_map(move |link| policy(settings, api, &link.value))
+}
+
 /// Limits of plans in a chain.
 fn plan_limits<'a>(
     settings: &'a Settings,
     api: &'a Api,
     chain: &'a [Valued<Link>],
 ) -> impl Iterator<Item = &'a ir::Policy> {
-    let links = chain.iter();
-    let steps = links.filter_map(move |link| policy(settings, api, &link.value));
-    steps.filter(move |step| is_plan_limit(settings, step))
+    steps(settings, api, chain).filter(move |step| is_plan_limit(settings, step))
 }
 
 fn is_plan_limit(settings: &Settings, policy: &ir::Policy) -> bool {
@@ -262,10 +267,8 @@ fn running<'a>(
     api: &'a Api,
     chain: &'a [Valued<Link>],
 ) -> impl Iterator<Item = &'a ir::Policy> {
-    let links = chain.iter();
-    let steps = links.filter_map(move |link| policy(settings, api, &link.value));
     // Skip the limits of plans, because these limits do not apply to all callers.
-    let steps = steps.filter(move |policy| !is_plan_limit(settings, policy));
+    let steps = steps(settings, api, chain).filter(move |step| !is_plan_limit(settings, step));
     let mut ended = false;
     let steps = steps.take_while(move |step| {
         let runs = !ended;
