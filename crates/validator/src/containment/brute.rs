@@ -262,7 +262,19 @@ pub(super) fn changed(dice: &mut Dice, old: &Json) -> Json {
         return schema(dice, 1);
     };
     let mut new = entries.clone();
-    match dice.below(10) {
+    match dice.below(11) {
+        10 => {
+            // Move the descriptions of properties into an `allOf`.
+            let moved = ["properties", "patternProperties"];
+            let moved: Map<String, Json> = moved
+                .into_iter()
+                .filter_map(|key| Some((key.to_owned(), new.remove(key)?)))
+                .collect();
+            if let Some(rest) = new.remove("additionalProperties") {
+                new.insert("unevaluatedProperties".into(), rest);
+            }
+            new.insert("allOf".into(), json!([moved]));
+        }
         9 => {
             // Add two keywords, so that more pairs have an equal keyword beside a different one.
             let kind = *dice.pick(&["object", "array"]);

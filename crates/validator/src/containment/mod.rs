@@ -14,6 +14,7 @@ mod described_brute;
 mod doubt;
 mod enclose;
 mod enclose_same;
+mod evaluated;
 mod exact;
 pub(crate) mod further;
 mod kept;
@@ -484,7 +485,7 @@ mod tests {
                 json!({"type": ["string", "integer"]}),
             ),
             (json!({"type": "boolean"}), json!({"enum": [true, false]})),
-            (json!({"type": "number", "multipleOf": 1}), number),
+            (json!({"type": "number", "multipleOf": 1}), number.clone()),
             (
                 json!({"type": "integer", "minimum": 1}),
                 json!({"type": "integer", "exclusiveMinimum": 0}),
@@ -505,6 +506,18 @@ mod tests {
             (
                 json!({"type": "object", "required": ["a"], "minProperties": 1}),
                 json!({"type": "object", "required": ["a"]}),
+            ),
+            (
+                json!({"type": "integer", "minimum": 1, "maximum": 3}),
+                json!({"type": "integer", "enum": [1, 2, 3]}),
+            ),
+            (
+                json!({"allOf": [object("a"), {"allOf": [object("b")]}], "unevaluatedProperties": false}),
+                json!({"type": "object", "properties": {"a": text, "b": text}, "additionalProperties": false}),
+            ),
+            (
+                json!({"allOf": [{"type": "object", "patternProperties": {"^x-": text}}], "unevaluatedProperties": number}),
+                json!({"type": "object", "patternProperties": {"^x-": text}, "additionalProperties": number}),
             ),
         ] {
             assert_eq!(decide(&one, &other), Verdict::Contained, "{one} in {other}");

@@ -1,5 +1,7 @@
 //! Numbers: exact intervals and multiples.
 
+use std::collections::BTreeSet;
+
 use bundle::ir::Value;
 
 use super::measure::{ONE, exact};
@@ -82,7 +84,7 @@ pub(super) fn is_empty(leaf: &Leaf<'_, '_>) -> bool {
     for schema in leaf.flat {
         positive(schema, &mut interval, &mut step);
     }
-    let mut multiples = Vec::new();
+    let mut excluded = Excluded::default();
     for fact in leaf.facts {
         match fact {
             Fact::Outside(key, value, excluded) => {
@@ -92,13 +94,35 @@ pub(super) fn is_empty(leaf: &Leaf<'_, '_>) -> bool {
                     _ => interval.at_least((bound, !excluded)),
                 }
             }
-            Fact::NotInteger => multiples.push(ONE),
-            Fact::Not("multipleOf", value) => multiples.extend(exact(value)),
+            Fact::NotInteger => excluded.multiples.push(ONE),
+            Fact::Not("multipleOf", value) => excluded.multiples.extend(exact(value)),
+            Fact::Not("const", value) => excluded.listed.extend(exact(value)),
+            Fact::Not("enum", values) => {
+                excluded
+                    .listed
+                    .extend(values.items().iter().filter_map(exact));
+            }
             Fact::Not("format", value) if not_format(leaf, value, &interval) => return true,
             _ => {}
         }
     }
-    interval.is_empty() || has_none(&interval, step, &multiples)
+    interval.is_empty() || has_none(&interval, step, &excluded)
+}
+
+/// Numbers that violate no keyword.
+#[derive(Default)]
+struct Excluded {
+    /// Multiples of each of these numbers.
+    multiples: Vec<i128>,
+    /// Values of `const` and `enum`.
+    listed: BTreeSet<i128>,
+}
+
+impl Excluded {
+    fn contains(&self, value: i128) -> bool {
+        let mut multiples = self.multiples.iter();
+        self.listed.contains(&value) || multiples.any(|one| *one > 0 && value % one == 0)
+    }
 }
 
 /// Narrows an interval by the keywords of a schema. Also sets `step`, a number of which all values
@@ -164,18 +188,17 @@ fn not_format(leaf: &Leaf<'_, '_>, format: &Value, interval: &Interval) -> bool 
     above && interval.high.is_some_and(|(high, _)| high <= bounds[1])
 }
 
-/// True if each number of the interval that is a multiple of `step` is also a multiple of one of
-/// `multiples`.
-fn has_none(interval: &Interval, step: Option<i128>, multiples: &[i128]) -> bool {
-    let is_multiple = |value: i128| multiples.iter().any(|one| *one > 0 && value % one == 0);
+/// True if each number of the interval that is a multiple of `step` is excluded.
+fn has_none(interval: &Interval, step: Option<i128>, excluded: &Excluded) -> bool {
     let Some(step) = step else {
         return match (interval.low, interval.high) {
             // The interval contains a single number.
-            (Some((low, false)), Some((high, false))) if low == high => is_multiple(low),
+            (Some((low, false)), Some((high, false))) if low == high => excluded.contains(low),
             _ => false,
         };
     };
-    if multiples.iter().any(|one| *one > 0 && step % one == 0) {
+    let mut multiples = excluded.multiples.iter();
+    if multiples.any(|one| *one > 0 && step % one == 0) {
         return true;
     }
     let (Some((low, _)), Some((high, _))) = (interval.low, interval.high) else {
@@ -186,7 +209,7 @@ fn has_none(interval: &Interval, step: Option<i128>, multiples: &[i128]) -> bool
     last - first < TRIED_MAX
         && (first..=last).all(|count| {
             let value = count * step;
-            !interval.contains(value) || is_multiple(value)
+            !interval.contains(value) || excluded.contains(value)
         })
 }
 
@@ -195,4 +218,53 @@ fn gcd(mut one: i128, mut other: i128) -> i128 {
         (one, other) = (other, one % other);
     }
     one.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::super::brute::node;
+    use super::super::{Containment, Verdict};
+    use crate::lower::Direction;
+
+    /// An interval is in a list if each number of the interval is in the list.
+    #[test]
+    fn intervals_are_compared_with_lists() {
+        for low in -1..3 {
+            for high in low..4 {
+                for chosen in 0..16_u32 {
+                    let listed: Vec<i64> = (0..4).filter(|at| chosen & (1 << at) != 0).collect();
+                    for even in [false, true] {
+                        let mut narrow =
+                            json!({"type": "integer", "minimum": low, "maximum": high});
+                        if even {
+                            narrow["multipleOf"] = 2.into();
+                        }
+                        let is_in = |value: i64| even && value % 2 != 0 || listed.contains(&value);
+                        let expected = (low..=high).all(is_in);
+                        let verdict = decide(&narrow, &json!({"enum": listed}));
+                        assert_eq!(
+                            verdict == Verdict::Contained,
+                            expected,
+                            "{narrow} {listed:?}"
+                        );
+                    }
+                }
+            }
+        }
+        let half = json!({"type": "number", "minimum": 1, "maximum": 2});
+        assert!(matches!(
+            decide(&half, &json!({"enum": [1, 2]})),
+            Verdict::Refuted(_)
+        ));
+    }
+
+    fn decide(narrow: &Json, wide: &Json) -> Verdict {
+        let mut table = Vec::new();
+        let edges = (node(&mut table, narrow), node(&mut table, wide));
+        let class = |node: u32| node;
+        let mut containment = Containment::new(&table, &class, Direction::Request, (100_000, 10));
+        containment.decide(&edges.0, &edges.1)
+    }
 }

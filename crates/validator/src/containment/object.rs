@@ -5,28 +5,27 @@ use std::collections::BTreeSet;
 use bundle::ir::Value;
 
 use super::described;
-use super::one_way::APPLIED;
+use super::evaluated::{Rest, rest};
 use super::question::{Fact, Kind, Leaf, Solve, Violation};
 use super::value::{admits, is_found};
 
 /// Maximum number of name patterns whose combinations are examined.
 const PATTERNS_MAX: usize = 4;
 
-/// Schema of the properties that no other keyword describes.
-fn rest(schema: &Value) -> Option<&Value> {
-    let closed = || {
-        let is_alone = !APPLIED.iter().any(|key| schema.get(key).is_some());
-        schema.get("unevaluatedProperties").filter(|_| is_alone)
-    };
-    schema.get("additionalProperties").or_else(closed)
-}
-
-fn entries<'a>(solver: &dyn Solve<'a>, schema: &'a Value, key: &str) -> &'a [(Box<str>, Value)] {
+pub(super) fn entries<'a>(
+    solver: &dyn Solve<'a>,
+    schema: &'a Value,
+    key: &str,
+) -> &'a [(Box<str>, Value)] {
     let map = schema.get(key).map(|map| solver.at(map));
     map.map_or(&[], Value::entries)
 }
 
-fn property<'a>(solver: &dyn Solve<'a>, schema: &'a Value, name: &str) -> Option<&'a Value> {
+pub(super) fn property<'a>(
+    solver: &dyn Solve<'a>,
+    schema: &'a Value,
+    name: &str,
+) -> Option<&'a Value> {
     let mut all = entries(solver, schema, "properties").iter();
     all.find(|(key, _)| **key == *name).map(|(_, value)| value)
 }
@@ -64,11 +63,9 @@ pub(super) fn facts<'a>(
         // `additionalProperties` evaluates every property, so `unevaluatedProperties` has no
         // effect.
         "unevaluatedProperties" if schema.get("additionalProperties").is_some() => Vec::new(),
-        "unevaluatedProperties" => match rest(schema) {
-            Some(rest) if std::ptr::eq(rest, value) => {
-                vec![one(vec![Fact::Additional(schema, value)])]
-            }
-            _ => vec![None],
+        "unevaluatedProperties" => match rest(solver, schema) {
+            Some(_) => vec![one(vec![Fact::Additional(schema, value)])],
+            None => vec![None],
         },
         "propertyNames" => vec![one(vec![Fact::Name(value)])],
         "dependentRequired" => {
@@ -102,23 +99,14 @@ impl<'a> Object<'_, 'a> {
     fn of_name(&self, solver: &dyn Solve<'a>, name: &str) -> Vec<&'a Value> {
         let mut all = Vec::new();
         for schema in self.flat {
-            let mut is_described = false;
-            if let Some(own) = property(solver, schema, name) {
-                all.push(own);
-                is_described = true;
-            }
-            for (pattern, own) in entries(solver, schema, "patternProperties") {
-                match is_found(pattern, name) {
-                    Some(false) => {}
-                    Some(true) => {
-                        all.push(own);
-                        is_described = true;
-                    }
-                    None => is_described = true,
-                }
-            }
-            if !is_described {
-                all.extend(rest(schema));
+            all.extend(property(solver, schema, name));
+            let own = entries(solver, schema, "patternProperties").iter();
+            let own = own.filter(|(pattern, _)| is_found(pattern, name) == Some(true));
+            all.extend(own.map(|(_, schema)| schema));
+            if let Some(rest) = rest(solver, schema)
+                && !rest.may_describe(solver, name)
+            {
+                all.push(rest.schema);
             }
         }
         all
@@ -130,10 +118,11 @@ impl<'a> Object<'_, 'a> {
         for schema in self.flat {
             let own = entries(solver, schema, "patternProperties").iter();
             let own = own.filter(|(text, _)| matched.contains(&**text));
-            let own: Vec<&'a Value> = own.map(|(_, schema)| schema).collect();
-            match own.is_empty() {
-                true => all.extend(rest(schema)),
-                false => all.extend(own),
+            all.extend(own.map(|(_, schema)| schema));
+            if let Some(rest) = rest(solver, schema)
+                && !rest.patterns(solver).any(|text| matched.contains(text))
+            {
+                all.push(rest.schema);
             }
         }
         all
@@ -271,7 +260,7 @@ fn is_undescribed<'a>(leaf: &Leaf<'_, 'a>, solver: &dyn Solve<'a>, name: &str) -
         let mut patterns = entries(solver, schema, "patternProperties").iter();
         property(solver, schema, name).is_some()
             || patterns.any(|(text, _)| is_found(text, name) != Some(false))
-            || rest(schema).is_some()
+            || rest(solver, schema).is_some()
             || schema.get("unevaluatedProperties").is_some()
             || schema.get("dependentSchemas").is_some_and(|all| {
                 let mut all = solver.at(all).entries().iter();
@@ -302,10 +291,11 @@ fn is_no_value<'a>(
 
 /// True if the object has no property outside of `properties`.
 fn is_closed<'a>(leaf: &Leaf<'_, 'a>, solver: &dyn Solve<'a>) -> bool {
-    leaf.flat.iter().any(|schema| {
-        entries(solver, schema, "patternProperties").is_empty()
-            && rest(schema).is_some_and(|rest| *solver.at(rest) == Value::Bool(false))
-    })
+    let is_closed = |rest: &Rest<'a>| {
+        *solver.at(rest.schema) == Value::Bool(false) && rest.patterns(solver).next().is_none()
+    };
+    let mut flat = leaf.flat.iter();
+    flat.any(|schema| rest(solver, schema).is_some_and(|rest| is_closed(&rest)))
 }
 
 /// True if `propertyNames` refuses a name.
@@ -329,14 +319,12 @@ fn is_impossible<'a>(
 ) -> bool {
     match fact {
         Fact::Additional(of, schema) => {
-            let own = entries(solver, of, "patternProperties").iter();
-            let own: Vec<&'a str> = own.map(|(text, _)| &**text).collect();
+            let Some(rest) = rest(solver, of) else {
+                return false;
+            };
+            let own: Vec<&'a str> = rest.patterns(solver).collect();
             let names = object.names(solver).into_iter();
-            let names = names.filter(|name| {
-                let is_described = property(solver, of, name).is_some();
-                let is_patterned = own.iter().any(|text| is_found(text, name) == Some(true));
-                !is_described && !is_patterned
-            });
+            let names = names.filter(|name| !rest.describes(solver, name));
             let names: Vec<&'a str> = names.collect();
             names.into_iter().all(|name| {
                 let values = object.of_name(solver, name);

@@ -451,6 +451,9 @@ impl<'a> Solver<'a> {
                     mismatches.push(Part::of(&[], &[value, other]));
                 }
             }
+            "enum" | "const" if kind == Kind::Number => {
+                mismatches.push(fact(Fact::Not(key, self.at(value))));
+            }
             "enum" | "const" | "$ref" | "$dynamicRef" | "x-limits" | "dependencies"
             | "additionalItems" => mismatches.push(Part::default()),
             // The value inside the string is not examined.
