@@ -30,11 +30,12 @@ pub(super) async fn ask(pending: &PendingDecision<'_>, count: &Count) -> Answer 
     let moving = move_usage(&client, table, count);
     let (outcome, answer) = match in_time(pending.deadline, client.count(count)).await {
         Some(Ok(counted)) => {
-            if counted.outcome != LEASED {
+            // The server answers calls in their order: no request waits long for this answer.
+            let is_moved = in_time(pending.deadline, moving).await == Some(true);
+            // A raised copy would hide local requests that the store does not have yet.
+            if is_moved && counted.outcome != LEASED {
                 raise_copy(table, count, counted.admission);
             }
-            // The server answers calls in their order: no request waits long for this answer.
-            let _late = in_time(pending.deadline, moving).await;
             (counted.outcome, Answer::Counted(counted.admission))
         }
         Some(Err(no_answer)) => {
@@ -54,25 +55,34 @@ pub(super) async fn ask(pending: &PendingDecision<'_>, count: &Count) -> Answer 
 }
 
 /// Adds the requests that this process has counted locally to the counter in the store. The call is
-/// sent at once. The future empties the local counter when the store has answered. Without an
-/// answer, the next request of the key sends the call again; the store adds its tokens once.
-fn move_usage(client: &Arc<Client>, table: &RateTable, count: &Count) -> impl Future<Output = ()> {
+/// sent at once. The future empties the local counter when the store has answered. It returns false
+/// if the store did not answer: the next request of the key sends the call again, and the store adds
+/// its tokens once.
+fn move_usage(
+    client: &Arc<Client>,
+    table: &RateTable,
+    count: &Count,
+) -> impl Future<Output = bool> {
     let (tag, tokens) = (count.local.tag, count.tokens);
     let unmoved = table.unmoved(tag, tokens, count.local.now_ns);
-    let moved = unmoved.and_then(|unmoved| {
-        if unmoved.milli_tokens == 0 {
-            table.settle(tag, tokens, unmoved, false);
-            return None;
-        }
-        let answered = client.move_usage(count, unmoved).ok()?;
-        Some((unmoved, answered))
+    let sent = unmoved.map(|unmoved| match unmoved.milli_tokens {
+        0 => (unmoved, None),
+        _ => (unmoved, Some(client.move_usage(count, unmoved))),
     });
     async move {
-        if let Some((unmoved, answered)) = moved
-            && let Ok(is_added) = answered.await
-        {
-            table.settle(tag, tokens, unmoved, is_added);
-        }
+        let Some((unmoved, sent)) = sent else {
+            return true;
+        };
+        let is_added = match sent {
+            None => Some(false),
+            Some(Ok(answered)) => answered.await.ok(),
+            Some(Err(_)) => None,
+        };
+        let Some(is_added) = is_added else {
+            return false;
+        };
+        table.settle(tag, tokens, unmoved, is_added);
+        true
     }
 }
 

@@ -115,3 +115,53 @@ fn outage_under_load_stays_within_its_bound() {
     }
     assert_eq!(admitted_in_turn(&gateways, 10), 0);
 }
+
+/// The store counts a request of gateway A, but refuses the call that adds A's requests of the
+/// outage. The answer shows the requests of gateway B. A adds its own requests with a later call.
+#[test]
+fn requests_of_an_outage_wait_for_the_store() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, server) = (Upstream::start(), Server::start(&[]));
+    let project = project(
+        &upstream,
+        "kind: rate_limit, limit: 300/d, burst: 300",
+        "local",
+    );
+    let user = |rules: &[&str]| {
+        let rules = [&["ACL", "SETUSER", "a"], rules].concat();
+        assert_eq!(server.ask(&rules), "OK");
+    };
+    user(&["on", ">p", "~*", "+@all"]);
+    let url = format!("redis://a:p@127.0.0.1:{}/0", server.port);
+    let admitted = wait::until("no answer of the store was late", || {
+        user(&["resetkeys", "~*", "+evalsha"]);
+        let a = Options::of(&project).variable("GWS_STORE", &url).start();
+        let b = gateway(&project, &server);
+        let mut admitted = 0;
+        let mut is_counted = || {
+            let (status, outage) = ask(&a);
+            admitted += usize::from(status == 200);
+            outage.is_none()
+        };
+        let up = "the store counts";
+        wait::until(up, || (is_counted() && is_up(&a)).then_some(()));
+        user(&["-evalsha"]);
+        let is_down = (0..20).all(|_| !is_counted());
+        let of_b = (0..20).filter(|_| ask(&b).0 == 200).count();
+        // Counters end with `}`, marks do not. gwd tests a connection with the key `…:test`.
+        user(&["resetkeys", "~*}", "~*:test", "+evalsha"]);
+        wait::until("only requests are counted", || is_counted().then_some(()));
+        user(&["~*"]);
+        wait::until(up, || (is_counted() && is_up(&a)).then_some(()));
+        for _ in 0..300 {
+            is_counted();
+        }
+        server.ask(&["FLUSHALL"]);
+        let is_late = calls_of(&[&a, &b], &["timeout"]) > 0.0;
+        (is_down && !is_late).then_some(admitted + of_b)
+    });
+    // A request can count twice if its answer is lost with the connection.
+    assert!((290..=300).contains(&admitted), "{admitted}");
+}
