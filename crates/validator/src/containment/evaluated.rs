@@ -2,9 +2,8 @@
 
 use bundle::ir::Value;
 
-use super::object::{entries, property};
 use super::one_way::APPLIED;
-use super::question::Solve;
+use super::question::{Solve, entries, property};
 use super::value::is_found;
 
 /// Maximum number of members of `allOf` that are read for one schema.

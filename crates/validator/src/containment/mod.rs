@@ -564,6 +564,7 @@ mod tests {
         let many = (100_000, 10);
         let pattern = |text: &str| json!({"type": "string", "pattern": text});
         let format = |name: &str| json!({"type": "string", "format": name});
+        let of = |kind: &str| json!({"type": kind});
         for (narrow, wide, limits, expected) in [
             (
                 format("email"),
@@ -583,18 +584,8 @@ mod tests {
                 many,
                 Doubt::Keyword("pattern"),
             ),
-            (
-                json!({"type": "string"}),
-                json!({"type": "integer"}),
-                (0, 0),
-                Doubt::Limit,
-            ),
-            (
-                json!({"type": "string"}),
-                json!({"type": "integer"}),
-                (100_000, 0),
-                Doubt::Limit,
-            ),
+            (of("string"), of("integer"), (0, 0), Doubt::Limit),
+            (of("string"), of("integer"), (100_000, 0), Doubt::Limit),
         ] {
             assert_eq!(
                 doubt(&narrow, &wide, limits),

@@ -6,29 +6,11 @@ use bundle::ir::Value;
 
 use super::described;
 use super::evaluated::{Rest, rest};
-use super::question::{Fact, Kind, Leaf, Solve, Violation};
+use super::question::{Fact, Kind, Leaf, Solve, Violation, entries, property};
 use super::value::{admits, is_found};
 
 /// Maximum number of name patterns whose combinations are examined.
 const PATTERNS_MAX: usize = 4;
-
-pub(super) fn entries<'a>(
-    solver: &dyn Solve<'a>,
-    schema: &'a Value,
-    key: &str,
-) -> &'a [(Box<str>, Value)] {
-    let map = schema.get(key).map(|map| solver.at(map));
-    map.map_or(&[], Value::entries)
-}
-
-pub(super) fn property<'a>(
-    solver: &dyn Solve<'a>,
-    schema: &'a Value,
-    name: &str,
-) -> Option<&'a Value> {
-    let mut all = entries(solver, schema, "properties").iter();
-    all.find(|(key, _)| **key == *name).map(|(_, value)| value)
-}
 
 fn texts<'a>(solver: &dyn Solve<'a>, value: &'a Value) -> Vec<&'a str> {
     let items = solver.at(value).items().iter();

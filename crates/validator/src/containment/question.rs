@@ -126,3 +126,23 @@ pub(super) trait Solve<'a> {
     /// Like [`Self::is_empty`], for values of the type `kind` only.
     fn is_empty_of(&mut self, kind: Kind, pos: &[&'a Value], neg: &[&'a Value]) -> bool;
 }
+
+/// Names and values of a keyword whose value is a map, such as `properties`.
+pub(super) fn entries<'a>(
+    solver: &dyn Solve<'a>,
+    schema: &'a Value,
+    key: &str,
+) -> &'a [(Box<str>, Value)] {
+    let map = schema.get(key).map(|map| solver.at(map));
+    map.map_or(&[], Value::entries)
+}
+
+/// Schema of a property in `properties`.
+pub(super) fn property<'a>(
+    solver: &dyn Solve<'a>,
+    schema: &'a Value,
+    name: &str,
+) -> Option<&'a Value> {
+    let mut all = entries(solver, schema, "properties").iter();
+    all.find(|(key, _)| **key == *name).map(|(_, value)| value)
+}
