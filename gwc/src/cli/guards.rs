@@ -144,7 +144,7 @@ impl<'a> StepGuard<'a> {
             return;
         }
         let serial = self.head.pointer.serial;
-        if status.serial.is_none_or(|known| known < serial) {
+        if status.accepted().is_none_or(|known| known < serial) {
             let text = format!("{name} has not accepted serial {serial} yet");
             return missing.texts.push(text);
         }

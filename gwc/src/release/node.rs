@@ -26,7 +26,12 @@ impl Node {
     /// # Errors
     /// Returns a usage error if the text has none of these forms.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        Self::parse_at(text, &format!("`--node {text}`"))
+        // A text before `@` is a password.
+        let shown = match text.rsplit_once('@') {
+            Some((_, host)) => format!("…@{host}"),
+            None => text.to_owned(),
+        };
+        Self::parse_at(text, &format!("`--node {shown}`"))
     }
 
     /// Parses the same forms. `place`: beginning of error messages.
@@ -102,5 +107,7 @@ mod tests {
         ] {
             assert!(Node::parse(bad).is_err(), "{bad}");
         }
+        let refused = Node::parse("http://a:s3cret@gateway:1").unwrap_err();
+        assert!(!format!("{refused:#}").contains("s3cret"), "{refused:#}");
     }
 }

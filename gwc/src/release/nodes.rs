@@ -43,7 +43,8 @@ pub struct Nodes {
 pub struct Status {
     /// Id of the bundle that the gateway runs. `None`: the gateway runs no bundle.
     pub bundle: Option<String>,
-    /// Serial of the newest record that the gateway has accepted. `None`: none yet.
+    /// Serial of the record whose bundle serves the requests of the gateway: in a step with a share
+    /// of the requests, that of the base. `None`: the gateway runs no bundle.
     pub serial: Option<u64>,
     /// Project of the gateway.
     pub project: Option<String>,
@@ -57,6 +58,14 @@ pub struct Status {
     pub last_error: Option<Value>,
     /// Complete response.
     pub all: Value,
+}
+
+impl Status {
+    /// Serial of the newest record that the gateway has accepted. `None`: none yet.
+    #[must_use]
+    pub fn accepted(&self) -> Option<u64> {
+        self.all["accepted"]["serial"].as_u64().max(self.serial)
+    }
 }
 
 /// Bundles known to a gateway.

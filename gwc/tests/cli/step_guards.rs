@@ -25,6 +25,41 @@ fn promote_stops_at_a_guard_with_few_requests() {
     assert_eq!(records(&project)[0]["rollout"]["step"], 2);
 }
 
+/// In a step with a share of the requests, the base serves the others: `serial` is that of the base.
+#[test]
+fn promote_goes_on_after_a_passed_guard_of_requests() {
+    let project = Project::released();
+    let store = "release: {store: releases, ";
+    let steps = format!("{store}steps: [{{traffic: 50%}}], guard: {{errors: 1%, for: 1s}}, ");
+    project.edit("gateway.yaml", store, &steps);
+    let plan = project.run(&["plan", "--format", "json"]).json("plan/v1");
+    let changes = plan["changes"].as_array().unwrap();
+    let names = changes
+        .iter()
+        .map(|one| one["fingerprint"].as_str().unwrap());
+    let acks: Vec<String> = names.map(|name| format!("--ack={name}=agreed")).collect();
+    let acks: Vec<&str> = acks.iter().map(String::as_str).collect();
+    with(&project, "apply", &acks).with(0);
+    let before = records(&project)[0]["bundle"].as_str().unwrap().to_owned();
+    project.change("6s");
+    with(&project, "apply", &[]).with(0);
+    let bundle = records(&project)[0]["bundle"].as_str().unwrap().to_owned();
+    let passed = gateway("gw", &before, 2);
+    passed.say("accepted", json!({"serial": 3}));
+    passed.say(
+        "rollout",
+        json!({"candidate": bundle, "requests": {}, "guard": {"result": "passed"}}),
+    );
+    let node = ["--node", &*passed.at, "--wait", "0s", "--wait-guard", "5s"];
+    let promoted = with(&project, "promote", &node);
+    assert_eq!(
+        records(&project)[0]["rollout"],
+        serde_json::Value::Null,
+        "{}",
+        promoted.err
+    );
+}
+
 #[test]
 fn hold_after_a_failed_guard_has_its_cause() {
     let (project, before, bundle) = begun();

@@ -1,5 +1,6 @@
-//! Shadow step of a progressive release, from gateway.yaml to `gwc promote`: a change of access is
-//! found with real requests, and affects none of them.
+//! Steps of a progressive release with a share of the requests, from gateway.yaml to `gwc promote`: a
+//! shadow step finds a change of access with real requests, and affects none of them. A guard judges
+//! a step.
 
 use e2e::gateway::{Gateway, Options};
 use e2e::project::{Ended, Project};
@@ -9,8 +10,11 @@ use serde_json::{Value, json};
 
 const KEY: [&str; 3] = ["--key", "keys/release.pem", "--yes"];
 
-/// gateway.yaml whose releases first compare the decisions about all requests.
-fn gateway(upstream: &Upstream, policies: &str) -> String {
+/// Steps that first compare the decisions about all requests.
+const SHADOW: &str = "steps: [{shadow: 100%}, {traffic: 50%}]";
+
+/// gateway.yaml with these policies, whose releases have these steps.
+fn gateway(upstream: &Upstream, policies: &str, steps: &str) -> String {
     format!(
         "version: 1\nname: shop\napis: {{shop: {{path: openapi.yaml}}}}\n\
          upstreams: {{u: {{targets: {{a: {{url: \"http://{}\"}}}}}}}}\n\
@@ -18,7 +22,7 @@ fn gateway(upstream: &Upstream, policies: &str) -> String {
          consumers: {{acme: {{keys: [{{sha256: \"{}\"}}]}}}}\n\
          policies: {{{policies}}}\n\
          defaults: {{upstream: u, security: enforce}}\n\
-         release: {{steps: [{{shadow: 100%}}, {{traffic: 50%}}]}}\n",
+         release: {{{steps}}}\n",
         upstream.address(),
         "0".repeat(64),
     )
@@ -67,7 +71,7 @@ fn shadow_step_finds_a_change_of_access() {
     let limit = "few: {kind: rate_limit, limit: 100/s, key: address}, \
                  mark: {kind: headers, request: {set: {x-mark: new}}}";
     let project = Project::with(
-        &gateway(&upstream, limit),
+        &gateway(&upstream, limit, SHADOW),
         &document("x-gateway: {public: true}", ", policies: [few]"),
     );
     project.keygen();
@@ -120,5 +124,31 @@ fn shadow_step_finds_a_change_of_access() {
         "{promoted}"
     );
     assert!(gwd.status()["rollout"]["requests"].is_object());
+    gwd.stops_clean();
+}
+
+#[test]
+fn step_of_requests_is_promoted_after_its_guard() {
+    let upstream = Upstream::start();
+    let guard = "guard: {errors: 5%, requests: 20, for: 1s}";
+    let steps = format!("steps: [{{traffic: 50%}}], sticky: {{header: x-user}}, {guard}");
+    let public = "x-gateway: {public: true}";
+    let project = Project::with(&gateway(&upstream, "", &steps), &document(public, ""));
+    project.keygen();
+    let base = project.apply();
+    let gwd = Options::of(&project).start();
+    project.write("openapi.yaml", document(public, ", timeout: 5s"));
+    signed(&project, "apply", &gwd).succeeds();
+    assert_eq!(gwd.status()["bundle"], base);
+    for user in 0..80 {
+        let head = format!("GET /items HTTP/1.1\nhost: h\nx-user: {user}");
+        assert_eq!(gwd.ask(&head).status, 200);
+    }
+    let node = format!("unix:{}", gwd.admin().display());
+    let promote = ["promote", "--node", &node, "--wait-guard", "30s"];
+    let promoted = project.gwc(&[&promote[..], &KEY].concat());
+    let promoted = promoted.succeeds().stdout.clone();
+    assert!(promoted.contains("all gateways"), "{promoted}");
+    assert_ne!(gwd.status()["bundle"], base);
     gwd.stops_clean();
 }
