@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use e2e::gateway::Options;
+use e2e::project::Project;
 use e2e::promql::Table;
 use serde_json::Value;
 
@@ -226,6 +228,37 @@ fn compose_starts_what_its_comment_names() {
             );
         }
     }
+}
+
+/// A gateway starts with the environment of the Compose file, where the store is a folder.
+#[test]
+fn gateway_starts_with_the_environment_of_compose() {
+    let compose = yaml("deploy/compose/compose.yaml");
+    let environment = compose["x-gwd"]["environment"].as_object().expect("a map");
+    let gateway = "version: 1\nname: shop\napis: {a: {path: openapi.yaml}}\n\
+                   upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9\"}}}}\n\
+                   defaults: {upstream: u, security: enforce}\n";
+    let document = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\n\
+                    paths: {/x: {get: {operationId: x, x-gateway: {public: true}, responses: {}}}}\n";
+    let project = Project::with(gateway, document);
+    project.keygen();
+    project.apply();
+    let mut options = Options::of(&project);
+    // The test has its own values of these.
+    let own = [
+        "GWD_ADMIN",
+        "GWD_STORE",
+        "GWD_ADMIN_TOKEN_FILE",
+        "GWD_LISTEN",
+    ];
+    for (name, value) in environment {
+        let value = value.as_str().expect("a text");
+        let default = value.split_once(":-").map_or(value, |(_, rest)| rest);
+        if !own.contains(&name.as_str()) {
+            options = options.variable(name, default.trim_end_matches('}'));
+        }
+    }
+    options.start().stops_clean();
 }
 
 #[test]

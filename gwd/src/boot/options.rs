@@ -20,6 +20,8 @@ use crate::runtime::log_format::LogFormat;
 
 /// Default state folder.
 const STATE: &str = "/var/lib/gwd";
+/// Maximum length of the name of a node, in bytes.
+const NODE_NAME_MAX: usize = 255;
 
 /// gwd runs signed bundles: it verifies a bundle, builds everything that the bundle needs, and
 /// switches to it without a dropped connection.
@@ -399,6 +401,10 @@ impl RunOptions {
             .clone()
             .or(file.node.clone())
             .unwrap_or_else(host_name);
+        anyhow::ensure!(
+            (1..=NODE_NAME_MAX).contains(&node.len()) && !node.contains(char::is_control),
+            "--node: a name has 1 to {NODE_NAME_MAX} bytes, and no control characters"
+        );
         let exports = self.exports(&file, &node)?;
         let has_log = access_log != AccessLog::Off || exports.logs.is_some();
         let access_log_sampling = access_log::sampling(self, &file, has_log)?;

@@ -29,6 +29,11 @@ fn exit_codes_identify_the_cause_of_a_failed_start() {
     assert_eq!(exit, 64);
     let (exit, _) = code(world.trusted().args(["--listen", "public"]));
     assert_eq!(exit, 64);
+    for name in ["", "a\nbundle     sha256:0"] {
+        let (exit, stderr) = code(world.trusted().args(["--node", name]));
+        assert_eq!(exit, 64, "{stderr}");
+        assert!(stderr.contains("no control characters"), "{stderr}");
+    }
     let (exit, _) = code(world.trusted().args(["--config", "/nowhere/gwd.toml"]));
     assert_eq!(exit, 65);
     let (exit, stderr) = code(world.trusted().args(["--store", "/nowhere/store"]));
