@@ -167,10 +167,10 @@ fn has_inner_name(name: &[u8], parameter: &str) -> bool {
 
 /// Byte range of the first name with a form in `pair`, and the form. `pair` is a part of the query
 /// between `&`. The value of the name extends to the end of `pair` even if it contains `;`, because
-/// only some servers separate parameters at `;`.
+/// only some servers separate parameters at `;`. A value can be a URL with a query of its own.
 fn secret_value<F>(pair: &str, form: impl Fn(&str) -> Option<F>) -> Option<(Range<usize>, F)> {
     let mut start = 0;
-    for part in pair.split(';') {
+    for part in pair.split([';', '?']) {
         let bare = without_equals(part);
         let before = start + part.len() - bare.len();
         if let Some((name, _)) = bare.split_once('=')
@@ -180,7 +180,21 @@ fn secret_value<F>(pair: &str, form: impl Fn(&str) -> Option<F>) -> Option<(Rang
         }
         start += part.len() + 1;
     }
-    None
+    let (name, value) = pair.split_once('=')?;
+    Some((0..name.len(), inner_form(value, form)?))
+}
+
+/// Form of a parameter inside of an encoded value, such as a URL with a query. `None`: the value has
+/// no such parameter.
+fn inner_form<F>(value: &str, form: impl Fn(&str) -> Option<F>) -> Option<F> {
+    // Most values contain no escaped `=`.
+    if !value.contains("%3D") && !value.contains("%3d") {
+        return None;
+    }
+    let decoded = decode_query(value);
+    let decoded = String::from_utf8_lossy(&decoded);
+    let mut parts = decoded.split(['?', '&', ';', '#']);
+    parts.find_map(|part| form(part.split_once('=')?.0))
 }
 
 #[cfg(test)]
@@ -253,6 +267,10 @@ mod tests {
                 "user[password]=REDACTED&me.token=REDACTED",
             ),
             ("pass%00word=x", "pass%00word=REDACTED"),
+            ("q=http://x/?sid=y&b=2", "q=http://x/?sid=REDACTED&b=2"),
+            ("q=%2Fx%3Fa%3D1%26sid%3Dy&b=2", "q=REDACTED&b=2"),
+            ("token%3Dx", "token%3Dx"),
+            ("q=token%3Dx", "q=REDACTED"),
         ] {
             assert_eq!(shown(query).as_deref(), Some(expected), "{query}");
         }
