@@ -308,10 +308,6 @@ fn of_project(checked: &Checked, kind: &str) -> Vec<String> {
             let mounts = apis.flat_map(|api| &api.mounts);
             mounts.map(|mount| mount.value.name.clone()).collect()
         }
-        "a kind of policies" => {
-            let kinds = policy::KINDS.iter();
-            kinds.map(|variant| variant.kind.to_owned()).collect()
-        }
         _ => {
             let names = Names::of(checked, false);
             let definitions = names.all.iter();

@@ -13,7 +13,7 @@ pub(crate) const NOT_COMPARED: &str = "paths-not-compared";
 
 /// Id of the line for parts of the new version that were not compared because of errors. These parts
 /// may have changes of any class, so the line trips every gate.
-pub(crate) const LEFT_OUT: &str = "sources-not-compared";
+pub const LEFT_OUT: &str = "sources-not-compared";
 
 /// Id of the line for a witness that does not show its change. Another line of the plan is then
 /// wrong, so this line trips every gate.

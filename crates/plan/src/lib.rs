@@ -60,6 +60,7 @@ pub mod witness;
 mod words;
 
 pub use callers::Callers;
+pub use gates::LEFT_OUT;
 pub use reach::Reach;
 pub use review::Review;
 
@@ -337,7 +338,7 @@ impl Plan {
         let mut change = Change::new(
             Section::Security,
             Class::Incomparable,
-            gates::LEFT_OUT,
+            LEFT_OUT,
             "parts of the new version",
             serde_json::Value::Null,
             places.clone().into(),

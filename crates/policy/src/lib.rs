@@ -483,7 +483,7 @@ impl Filter {
 }
 
 #[cfg(feature = "author")]
-pub use author::{KINDS, LINTS};
+pub use author::{KIND_NAMES, KINDS, LINTS};
 #[cfg(feature = "author")]
 pub use kinds::{check, samples};
 
@@ -535,8 +535,24 @@ mod author {
     /// All kinds of policies: those that run, then those that cannot run yet.
     pub static KINDS: &[Variant] = &join();
 
-    const fn join() -> [Variant; crate::kinds::RUN.len() + LATER.len()] {
-        let mut all = [crate::kinds::RUN[0]; crate::kinds::RUN.len() + LATER.len()];
+    /// Names of all kinds of policies.
+    pub static KIND_NAMES: &[&str] = &names();
+
+    const COUNT: usize = crate::kinds::RUN.len() + LATER.len();
+
+    const fn names() -> [&'static str; COUNT] {
+        let all = join();
+        let mut names = [""; COUNT];
+        let mut at = 0;
+        while at < COUNT {
+            names[at] = all[at].kind;
+            at += 1;
+        }
+        names
+    }
+
+    const fn join() -> [Variant; COUNT] {
+        let mut all = [crate::kinds::RUN[0]; COUNT];
         let (mut at, mut next) = (0, 0);
         while at < crate::kinds::RUN.len() {
             all[at] = crate::kinds::RUN[at];

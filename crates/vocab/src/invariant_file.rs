@@ -101,7 +101,7 @@ static WHERE: Object = Object {
         ),
         F::optional(
             "kinds",
-            Several(&NamePattern("a kind of policies")),
+            Several(&Shape::Word(policy::KIND_NAMES)),
             "Operations for which a policy of one of these kinds runs, also with `mode: log`.",
         ),
         F::optional(
@@ -146,12 +146,12 @@ static REQUIRE: Object = Object {
         ),
         F::optional(
             "kinds",
-            Several(&NamePattern("a kind of policies")),
+            Several(&Shape::Word(policy::KIND_NAMES)),
             "A policy of one of these kinds runs and does more than log.",
         ),
         F::optional(
             "not_kinds",
-            Several(&NamePattern("a kind of policies")),
+            Several(&Shape::Word(policy::KIND_NAMES)),
             "No policy of one of these kinds runs, such as `cache`.",
         ),
         F::optional(

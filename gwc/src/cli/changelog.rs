@@ -8,7 +8,7 @@ use super::say::{self, Context};
 use ::plan::Review;
 use ::plan::changelog::{Changelog, html, json, markdown};
 use ::plan::report::Report;
-use model::exit::Exit;
+use model::exit::{Exit, Failure};
 
 /// Output format of a changelog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -62,6 +62,18 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         store: args.store.as_deref(),
     }
     .compare(context)?;
+    if plan.changes.iter().any(|one| one.id == ::plan::LEFT_OUT) {
+        for note in &plan.notes {
+            say::note(note);
+        }
+        return Err(Failure::new(
+            Exit::INPUT,
+            "findings",
+            "the new version has errors, so that its changelog would lack changes; correct the errors \
+             that the note names",
+        )
+        .into());
+    }
     let review = Review::default();
     let changelog = Changelog::of(&Report {
         plan: &plan,

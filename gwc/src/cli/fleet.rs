@@ -63,6 +63,13 @@ fn lost_record(name: &str, status: &Status, entries: &[Entry]) -> Option<(Pointe
 
 fn lost_records(place: &Place, entries: &[Entry], lost: &[String]) -> anyhow::Error {
     let head = entries.first().map_or(0, |head| head.pointer.serial);
+    let rollout = entries
+        .first()
+        .and_then(|head| head.record.rollout.as_ref());
+    let first = match rollout {
+        None => "",
+        Some(_) => "; `gwc abort` without --node first ends the progressive release of this copy",
+    };
     Failure::new(
         Exit::UNVERIFIED,
         "forked",
@@ -70,7 +77,7 @@ fn lost_records(place: &Place, entries: &[Entry], lost: &[String]) -> anyhow::Er
             "the store has lost records: its channel {} is at serial {head}, but {}; gateways \
              would refuse a new record. If this is an older copy of the store, restore the \
              newer one. If the newer one is lost, `gwc apply --merge` with every gateway as \
-             --node or in --nodes writes a record that all of them accept",
+             --node or in --nodes writes a record that all of them accept{first}",
             place.channel,
             many::list(lost, ", ")
         ),

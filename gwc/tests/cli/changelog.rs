@@ -217,3 +217,23 @@ fn webhooks_and_servers_have_entries() {
         .contains("- The servers differ. `https://a.example/v1` → `https://a.example/v2`")
         .lacks("more operation");
 }
+
+/// A published changelog must not lack changes.
+#[test]
+fn new_version_with_errors_has_no_changelog() {
+    let project = Project::bare();
+    let document = |schema: &str| {
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths: {{/a: {{post: {{requestBody: {{content: {{application/json: {{schema: {schema}}}}}}}, responses: {{}}}}}}}}\n"
+        )
+    };
+    project.write("whole.yaml", document("{type: string}"));
+    project.write("broken.yaml", document("{$ref: 'none.yaml'}"));
+    let ended = project.run(&["changelog", "whole.yaml", "broken.yaml"]);
+    let ended = ended.with(65).contains("broken.yaml:3:");
+    assert_eq!(ended.out, "");
+    // An old version cannot be corrected any more.
+    project
+        .run(&["changelog", "broken.yaml", "whole.yaml"])
+        .with(0);
+}

@@ -248,6 +248,7 @@ fn mistakes_and_empty_selections_are_findings() {
             1,
         ),
         ("- {name: a, require: {}}\n", "a requirement", 1),
+        ("- {name: a, require: {kinds: [quotaa]}}\n", "`quota`", 1),
         ("- {require: {unreachable: true}}\n", "name", 1),
         (
             "- {name: a, require: {authenticated: true}}\n- {name: a, require: {authenticated: true}}\n",

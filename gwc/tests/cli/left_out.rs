@@ -100,3 +100,18 @@ fn misread_servers_fail_every_gate() {
         ended.with(1).contains("two.yaml:3:");
     }
 }
+
+/// Keys beside the `$ref` of a path item are ignored, and `gwc lint` refuses them.
+#[test]
+fn keys_beside_a_path_reference_fail_every_gate() {
+    let document = |kind: &str| {
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths:\n  /x:\n    $ref: '#/components/pathItems/I'\n    parameters: [{{name: z, in: query, schema: {{type: {kind}}}}}]\ncomponents:\n  pathItems: {{I: {{get: {{responses: {{}}}}}}}}\n"
+        )
+    };
+    let project = Project::bare();
+    project.write("one.yaml", document("string"));
+    project.write("two.yaml", document("integer"));
+    let ended = project.run(&["diff", "one.yaml", "two.yaml", "--fail-on", "break"]);
+    ended.with(1).contains("two.yaml:6:");
+}

@@ -413,3 +413,23 @@ fn new_version_is_the_project_by_default() {
         assert!(ended.out.contains("1 refused"), "{folder}: {}", ended.out);
     }
 }
+
+/// A log of another gateway names other listeners. Its requests decide nothing about this one. NGINX
+/// writes an empty host for HTTP/1.0.
+#[test]
+fn unknown_listeners_and_empty_hosts_decide_nothing() {
+    let project = compared();
+    let line = |key: &str, value: &str| {
+        let mut line =
+            json!({"http_method": "GET", "path": "/gone", "host": "a.test", "listener": "inner"});
+        line[key] = value.into();
+        format!("{line}\n")
+    };
+    let found = |key: &str, value: &str| {
+        project.write("one.log", line(key, value));
+        counts(&replay(&project, "one.log", &[]))
+    };
+    assert_eq!(found("listener", "nope"), [1, 0, 0, 0, 0, 0, 0, 1, 0]);
+    assert_eq!(found("listener", "public"), [1, 0, 1, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(found("host", ""), [1, 0, 1, 0, 0, 0, 0, 0, 0]);
+}

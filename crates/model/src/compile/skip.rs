@@ -42,6 +42,10 @@ const MISREAD: [&str; 6] = [
     "type-of-other-version",
 ];
 
+/// Like [`MISREAD`]: a parameter without a required field is left out, and so is what stands beside
+/// the `$ref` of a path item.
+const OUTSIDE: [&str; 2] = ["missing-field", "ignored-path-item"];
+
 /// Rules about keys and values for which an error leaves only the reported setting undefined.
 const OF_SETTINGS: [&str; 5] = [
     "unknown-key",
@@ -152,14 +156,14 @@ fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diagnostic> {
     skipped
 }
 
-/// Returns the errors because of which a part of a message is compared wrongly, see [`MISREAD`]. A
-/// parameter without a required field is left out, and a misspelt field has no effect.
+/// Returns the errors because of which a part of a message is compared wrongly, see [`MISREAD`] and
+/// [`OUTSIDE`]. A misspelt field has no effect.
 fn misread(files: &Files, findings: &[Diagnostic]) -> Vec<Diagnostic> {
     let errors = findings.iter().filter(|one| one.level == Level::Error);
     let errors: Vec<&Diagnostic> = errors
         .filter(|one| {
             let name = one.lint.name;
-            MISREAD.contains(&name) || name == "missing-field" || is_misspelt(one)
+            MISREAD.contains(&name) || OUTSIDE.contains(&name) || is_misspelt(one)
         })
         .collect();
     if errors.is_empty() {
@@ -170,6 +174,7 @@ fn misread(files: &Files, findings: &[Diagnostic]) -> Vec<Diagnostic> {
     let parameters = Parts::of(files, &["parameters"]);
     let misread = errors.into_iter().filter(|one| match one.lint.name {
         "missing-field" => parameters.hold(one.span),
+        "ignored-path-item" => true,
         _ => messages.hold(one.span) && !messages.is_prose(one.span),
     });
     misread.cloned().collect()

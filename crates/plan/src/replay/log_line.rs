@@ -126,7 +126,7 @@ fn of_json(line: &[u8]) -> Option<LoggedRequest<'_>> {
         reason: fields.reason,
         client_ip: fields.client_ip,
         method,
-        host: fields.host,
+        host: fields.host.filter(|host| !host.is_empty()),
         target,
         lacks_query: is_path_alone && !has_query,
         sample_ratio: fields.sample_ratio,

@@ -221,6 +221,9 @@ struct Affected {
     refused: Vec<String>,
 }
 
+/// Code of a request to a listener that a side does not have.
+const NO_LISTENER: &str = "no_listener";
+
 /// Owner of a request on one side.
 enum Found<'s> {
     Operation(RouteRef<'s>),
@@ -401,6 +404,8 @@ impl<'a> Replay<'a> {
         let (was, is) = (self.find(old, request)?, self.find(new, request)?);
         let effect = match (&was, &is) {
             (Found::Conditional, _) | (_, Found::Conditional) => Effect::Undetermined,
+            // The line is of another gateway, or of an earlier configuration.
+            (Found::Refused(NO_LISTENER), Found::Refused(NO_LISTENER)) => Effect::Undetermined,
             (Found::Refused(_), Found::Refused(_)) => Effect::Same,
             (Found::Operation(_), Found::Refused(_)) if was_refused(request) => Effect::Same,
             (_, Found::Refused(_)) => Effect::Refused,
@@ -507,7 +512,7 @@ impl<'a> Replay<'a> {
     ) -> Option<Result<At<'s>, &'static str>> {
         let snapshot = side.snapshot();
         let Some(listener) = self.defaults.listener(snapshot, request) else {
-            return Some(Err("no_listener"));
+            return Some(Err(NO_LISTENER));
         };
         let parts = self.defaults.head(request)?;
         let admitted = engine::edge::admit(parts, snapshot.listeners().get(listener)?, OUTSIDER);
