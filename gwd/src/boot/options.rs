@@ -396,15 +396,7 @@ impl RunOptions {
     fn merged(&self, file: Self) -> anyhow::Result<Resolved> {
         let access_log = access_log::of(self, &file)?;
         let bounds = bounds::of(self, &file)?;
-        let node = self
-            .node
-            .clone()
-            .or(file.node.clone())
-            .unwrap_or_else(host_name);
-        anyhow::ensure!(
-            (1..=NODE_NAME_MAX).contains(&node.len()) && !node.contains(char::is_control),
-            "--node: a name has 1 to {NODE_NAME_MAX} bytes, and no control characters"
-        );
+        let node = node_name(self.node.clone().or(file.node.clone()))?;
         let exports = self.exports(&file, &node)?;
         let has_log = access_log != AccessLog::Off || exports.logs.is_some();
         let access_log_sampling = access_log::sampling(self, &file, has_log)?;
@@ -565,6 +557,16 @@ fn server(text: &str) -> anyhow::Result<SocketAddr> {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Name of the node. `given`: from an option or a file; otherwise that of the host.
+fn node_name(given: Option<String>) -> anyhow::Result<String> {
+    let name = given.unwrap_or_else(host_name);
+    anyhow::ensure!(
+        (1..=NODE_NAME_MAX).contains(&name.len()) && !name.contains(char::is_control),
+        "--node: a name has 1 to {NODE_NAME_MAX} bytes, and no control characters"
+    );
+    Ok(name)
 }
 
 fn host_name() -> String {
