@@ -112,13 +112,27 @@ undecided pair has the line `request-schema-changed` only if an alternative, a c
 schema differs. Clients may write an integer with the type `number` with an exponent (`1e2`), which\n\
 gwd does not read as an `integer`. A format that gwd does not check (such as `email`) counts as equal\n\
 only to the same format.\n\n\
+JSON inside of a text is compared as JSON: a parameter or header with `content: application/json`, a\n\
+property of a form that is an object or a list of objects, and `contentSchema`. If an `encoding` names\n\
+JSON, all properties of the form are compared as JSON. A body with the type `*/*` or `application/*`\n\
+is JSON.\n\n\
 Proofs and witnesses assume that clients neither send nor read a property that their contract does\n\
-not describe. A new optional property is therefore no break. At each place, a property is described\n\
+not describe. A new optional property is therefore no break. If its name is another spelling of a name\n\
+that is gone, such as another letter case, gwd refuses the old name (`request-property-respelled`,\n\
+`request-parameter-respelled`). At each place, a property is described\n\
 if one of these schemas names it, also by `additionalProperties`, `patternProperties`,\n\
 `propertyNames`, `required` or `enum`:\n\n\
 - a schema that the value matches;\n\
 - an alternative of `anyOf` or `oneOf` that an object can match together with those schemas;\n\
 - a schema of `not` or `if`.\n\n\
+An `additionalProperties` of `true` or `{}` describes no property, because generators write it at\n\
+every object. `$dynamicRef` is compared like a `$ref` to the schema with its anchor in the same\n\
+resource. An edit of another schema with this anchor may give no line. If `additionalProperties`\n\
+describes every name, gwd refuses other spellings of a new property, such as `amount` beside a new\n\
+`Amount`. This gives no line.\n\n\
+A `discriminator` can select a schema that extends the described one by `allOf`. Validation does not\n\
+select it, but clients read the value by it. If it differs, the line is `request-schema-changed` or\n\
+`response-schema-changed` with the keyword `discriminator`.\n\n\
 Of 20,000 random pairs of small schemas, 0.7 % are undecided. Every other verdict agrees with an\n\
 enumeration of values and with another validator (crate jsonschema).\n\n";
 

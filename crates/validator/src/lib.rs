@@ -58,6 +58,7 @@ pub use format::{FormatCheck, format_check, registered_formats};
 pub use lower::{Direction, NotEnforced, is_read_only};
 pub use media::{is_read, is_read_in_responses, is_split, nearest};
 pub use operation::{BodyUse, Operation};
+pub use parameters::field_names::is_other_spelling;
 pub use parameters::{Head, describes_every_name, member_names};
 pub use request::{Credentials, Described};
 pub use response::ResponseUse;

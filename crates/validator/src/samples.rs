@@ -389,7 +389,7 @@ impl<'a> Keywords<'_, 'a> {
         for (_, value) in self.all("pattern") {
             let Value::Text(text) = value else { continue };
             let repetitions = [0, 1, u32::try_from(least).unwrap_or(u32::MAX)];
-            let samples = pattern::matching(text, &repetitions).into_iter();
+            let samples = pattern::variants(text, &repetitions).into_iter();
             // The sample that has the minimum length comes first.
             let (fitting, short): (Vec<String>, Vec<String>) =
                 samples.partition(|one| one.chars().count() as u64 >= least);

@@ -99,3 +99,55 @@ fn default_of_a_discriminator_is_compared() {
         }
     }
 }
+
+/// Clients read a value by the schema that the discriminator selects, also if this schema extends
+/// the described one. gwd does not select it, so no verdict is possible.
+#[test]
+fn schema_that_extends_another_one_is_compared() {
+    let document = |version: &str, extension: &str| {
+        let body = "content: {application/json: {schema: {$ref: '#/components/schemas/P'}}}";
+        format!(
+            "openapi: {version}
+info: {{title: t, version: \"1\"}}
+paths:
+  /x: {{post: {{operationId: x, requestBody: {{{body}}}, responses: {{\"200\": {{description: d, {body}}}}}}}}}
+components:
+  schemas:
+    P: {{type: object, required: [t], properties: {{t: {{type: string}}}}, discriminator: {{propertyName: t}}}}
+    C: {{allOf: [{{$ref: '#/components/schemas/P'}}, {{type: object, {extension}}}]}}
+"
+        )
+    };
+    let plan = |version: &str, old: &str, new: &str| {
+        let of = |extension: &str| {
+            let document = document(version, extension);
+            side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document)])
+        };
+        compare(Some(&of(old)), &of(new)).expect("both sides build")
+    };
+    let text = "properties: {z: {type: string}}";
+    for version in ["3.0.3", "3.1.0"] {
+        for new in [
+            "properties: {z: {type: integer}}",
+            "required: [z], properties: {z: {type: string}}",
+        ] {
+            let plan = plan(version, text, new);
+            let changes = plan.changes.iter();
+            let found: Vec<_> = changes.map(|one| (one.id, one.level())).collect();
+            assert_eq!(
+                found,
+                [
+                    ("request-schema-changed", "warn"),
+                    ("response-schema-changed", "warn")
+                ],
+                "{version} {new}"
+            );
+        }
+        let plan = plan(
+            version,
+            text,
+            "properties: {z: {type: string, description: d}}",
+        );
+        assert!(plan.changes.iter().all(|one| one.message.is_none()));
+    }
+}

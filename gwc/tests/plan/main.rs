@@ -82,6 +82,7 @@ mod remainders;
 mod replaced;
 mod replies;
 mod resembling;
+mod respelled;
 mod responses;
 mod rest;
 mod retries;

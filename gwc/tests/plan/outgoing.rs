@@ -310,6 +310,28 @@ fn credentials_of_the_root_are_those_of_a_request() {
     }
 }
 
+/// A receiver may answer with any success status if no other one than `default` is described.
+#[test]
+fn default_response_admits_every_success_status() {
+    let of = |statuses: &[&str]| {
+        let each = statuses.iter();
+        let each = each.map(|status| format!("'{status}': {{description: d}}"));
+        format!("responses: {{{}}}", each.collect::<Vec<_>>().join(", "))
+    };
+    for (old, new, expected) in [
+        (
+            &["default"][..],
+            &["200"][..],
+            "error response-success-status-removed",
+        ),
+        (&["default"], &["2XX"], ""),
+        (&["200", "default"], &["200"], ""),
+    ] {
+        let plan = between_whole(true, &of(old), &of(new));
+        assert_eq!(errors(&plan).join(", "), expected, "{old:?} {new:?}");
+    }
+}
+
 #[test]
 fn first_body_of_an_acknowledgement_is_a_warning() {
     let with = |content: &str| {

@@ -108,6 +108,26 @@ fn exchanged_operation_ids_hide_no_break() {
     );
 }
 
+/// An acknowledgement of a break of one operation does not cover the same break of the operation that
+/// gets its id.
+#[test]
+fn break_under_the_id_of_another_has_its_own_name() {
+    let apis = gateway("a: {path: a.yaml}");
+    let both =
+        |x: String, y: String| document(&format!("/x: {{post: {x}}}, /y: {{post: {y}}}"), "");
+    let old = both(operation("one", STRING), operation("two", STRING));
+    let of_one = both(operation("one", INTEGER), operation("two", STRING));
+    let of_two = both(operation("three", STRING), operation("one", INTEGER));
+    let names = [of_one, of_two].map(|new| {
+        let plan = planned(&[&apis, &old], &[&apis, &new]);
+        assert_eq!(breaks(&plan), [narrowed("a/one")]);
+        let mut changes = plan.changes.into_iter();
+        let change = changes.find(|change| change.class == Class::Break);
+        change.expect("there is a break").fingerprint
+    });
+    assert_ne!(names[0], names[1]);
+}
+
 #[test]
 fn merged_apis_hide_no_break() {
     let apart = gateway(

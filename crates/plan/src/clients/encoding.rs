@@ -6,6 +6,18 @@ use model::contract::joint::Joint;
 /// Media type of a part with a scalar value.
 const TEXT: &str = "text/plain";
 
+/// Properties of a form that are sent as JSON (OpenAPI 3.1, Encoding Object), inside a message that is
+/// text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum JsonFields {
+    /// The schema does not describe a form.
+    None,
+    /// Objects, and items of lists that are objects.
+    Objects,
+    /// Also scalars: an encoding has the content type JSON.
+    All,
+}
+
 /// Compares the encodings of the properties that both sides have. `None` if they are equal. False if
 /// only lists of `contentType` differ, and each sent type is in the list of its receiver. A written
 /// default is equal to an absent key (OpenAPI 3.1.1, section 4.8.15). A property that only one side
@@ -45,6 +57,23 @@ pub(super) fn is_break(
         }
     }
     difference
+}
+
+/// Fields of a form with this media type that are sent as JSON: by their schema, or by the
+/// `contentType` of the old or the new encoding. `sides`: both descriptions of the media type.
+pub(super) fn json_fields(joint: &Joint, name: &str, sides: (&Value, &Value)) -> JsonFields {
+    if !name.contains("x-www-form-urlencoded") && !name.starts_with("multipart/") {
+        return JsonFields::None;
+    }
+    let encodings = [sides.0, sides.1].map(|side| side.get("encoding").map(|all| joint.at(all)));
+    let encodings = encodings.into_iter().flatten().flat_map(Value::entries);
+    let mut types = encodings.filter_map(|(_, one)| joint.at(one).get("contentType"));
+    let is_json =
+        |types: &Value| matches!(joint.at(types), Value::Text(text) if text.contains("json"));
+    match types.any(is_json) {
+        true => JsonFields::All,
+        false => JsonFields::Objects,
+    }
 }
 
 /// True if two encodings differ only in `contentType`, and the list of `received` has each type of

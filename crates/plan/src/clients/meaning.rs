@@ -10,7 +10,8 @@ use validator::containment::{
     Containment, Doubt, Explained, Form, OutsideProperties, Position, Reason,
 };
 
-use super::schema::{Child, Finding, Local, Part, Role, position};
+use super::encoding::JsonFields;
+use super::schema::{Child, Finding, Local, Part, RESPELLED, Role, position};
 use crate::change::Decision;
 use vocab::checks::{self, Level};
 
@@ -108,7 +109,13 @@ impl<'j> SchemaComparison<'j> {
             return false;
         }
         let sides = self.sides(pair, role);
+        if self.loses_occurrences(sides, role) {
+            return false;
+        }
+        // Some fields of a form are text, others are JSON.
+        let has_json = role.json_fields != JsonFields::None;
         self.whole[index(role)].is_contained(sides, &[])
+            && (!has_json || self.whole[usize::from(role.is_response)].is_contained(sides, &[]))
     }
 
     /// True if an alternative of the new schema was proved to break no client of an alternative of
@@ -168,6 +175,11 @@ impl<'j> SchemaComparison<'j> {
             return;
         }
         let sides = self.sides(pair, role);
+        if self.loses_occurrences(sides, role) {
+            let errors = local.findings.iter_mut().filter(|one| is_break(one));
+            errors.for_each(|one| one.decision = Some(Decision::Undecided(Doubt::Text)));
+            return;
+        }
         if role.is_text && self.accepts_texts(sides, role) {
             local.findings.iter_mut().for_each(lower);
             return;
@@ -220,6 +232,15 @@ impl<'j> SchemaComparison<'j> {
             }
         });
         inner.collect()
+    }
+
+    /// True if the values of the narrow schema are written as several occurrences of a name, and gwd
+    /// reads several occurrences as no value of the wide schema, which names no type.
+    fn loses_occurrences(&self, (narrow, wide): (&'j Value, &'j Value), role: Role) -> bool {
+        let may_be_several = |schema| may_be_several(self.joint, schema, &mut { SCHEMAS_MAX });
+        let is_exploded = role.part == Part::FormParameter && !role.is_inner;
+        let has_type = self.joint.at(wide).get("type").is_some();
+        is_exploded && !has_type && may_be_several(narrow) && !may_be_several(wide)
     }
 
     /// True if the wide schema accepts the text of every value of the narrow schema.
@@ -295,7 +316,12 @@ impl<'j> SchemaComparison<'j> {
             None if is_explained && !may_break => return,
             // The text of a value can be read as several types, so most of these pairs have no
             // effect, unless a combining keyword differs.
-            None if role.is_text && !local.findings.iter().any(is_combining) => return,
+            None if role.is_text
+                && !local.findings.iter().any(is_combining)
+                && !local.children.iter().any(|one| one.role.is_opaque) =>
+            {
+                return;
+            }
             // No keyword differs in its effect, or the check of the discriminator reports it.
             None if !has_cause(local)
                 && !changes_presence(self.joint, pair, role, inner)
@@ -551,6 +577,10 @@ fn is_vague(finding: &Finding) -> bool {
 /// True for a difference of a keyword that can refuse values. Other keywords, such as `default`,
 /// have effects that containment does not cover.
 fn is_checked(finding: &Finding) -> bool {
+    if finding.id == RESPELLED {
+        // gwd refuses the name, not its value.
+        return false;
+    }
     if matches!(finding.keyword, "readOnly" | "writeOnly") {
         // These keywords refuse values of a required property, which has a check of level `error`.
         return finding.level == Level::Error;

@@ -12,6 +12,13 @@ pub(super) fn nearest<'a>(
     all.iter().nth(index)
 }
 
+/// True for a media type of JSON, and for a range that contains `application/json`.
+pub(super) fn may_be_json(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let essence = name.split(';').next().unwrap_or_default().trim();
+    name.contains("json") || matches!(essence, "*/*" | "application/*")
+}
+
 /// True for a media type whose values are XML.
 pub(super) fn is_xml(name: &str) -> bool {
     let essence = name.split(';').next().unwrap_or_default().trim();

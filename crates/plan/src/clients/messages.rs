@@ -10,10 +10,10 @@ use model::contract::outgoing::is_sent_by_api;
 use serde_json::Value as Json;
 use validator::containment::Doubt;
 
-use super::encoding;
+use super::encoding::{self, JsonFields};
 use super::fields::{FieldPair, Fields};
 use super::meaning;
-use super::media_types::{is_xml, nearest};
+use super::media_types::{is_xml, may_be_json, nearest};
 use super::operations::OperationPair;
 use super::outgoing_checks;
 use super::path_parameters::{PathParameters, Slot, admits};
@@ -178,6 +178,7 @@ impl<'j> Messages<'j> {
             is_opaque: false,
             is_text: part != Part::Body,
             is_xml: false,
+            json_fields: JsonFields::None,
         }
     }
 
@@ -275,7 +276,12 @@ impl<'j> Messages<'j> {
         }
         self.query(old, new);
         for pair in others.into_values() {
-            self.parameter_pair(pair);
+            match pair {
+                (Some(was), None) if !self.is_outgoing && is_respelled(was, new) => {
+                    self.lost_parameter(was, "request-parameter-respelled");
+                }
+                _ => self.parameter_pair(pair),
+            }
         }
         self.fields(fields);
     }
@@ -337,12 +343,19 @@ impl<'j> Messages<'j> {
                 self.push(id, &path, "", (Json::Null, new));
             }
             (Some(was), None) => {
-                let old = self.joint.json(&was.definition);
                 let id = self.lost("request-parameter-removed", was.required);
-                self.push(id, &path, "", (old, Json::Null));
+                self.lost_parameter(was, id);
             }
             (None, None) => {}
         }
+    }
+
+    /// Adds the difference `id` of a parameter that only the old version has.
+    fn lost_parameter(&mut self, was: &ir::Parameter, id: &str) {
+        let path = format!("{} {}", was.place.name(), was.name);
+        self.part.clone_from(&path);
+        let old = self.joint.json(&was.definition);
+        self.push(id, &path, "", (old, Json::Null));
     }
 
     /// Compares how the parameters describe the query: one by one, or as a whole (`querystring`).
@@ -420,8 +433,12 @@ impl<'j> Messages<'j> {
             self.push(&id, path, "content", values);
             return;
         }
-        for ((_, old), (_, new)) in was.iter().zip(&is) {
+        for ((name, old), (_, new)) in was.iter().zip(&is) {
             let (old, new) = (self.joint.at(old).clone(), self.joint.at(new).clone());
+            let role = Role {
+                is_text: !may_be_json(name),
+                ..role
+            };
             self.schemas(path, (&old, &new), role);
         }
     }
@@ -629,12 +646,31 @@ impl<'j> Messages<'j> {
         role: Role,
     ) {
         let role = Role {
-            is_text: !name.contains("json"),
+            is_text: !may_be_json(name),
             is_xml: is_xml(name),
             ..role
         };
         let (old, new) = (&old.definition, &self.joint.of_new(&new.definition));
+        let role = Role {
+            json_fields: encoding::json_fields(self.joint, name, (old, new)),
+            ..role
+        };
         self.keys(&format!("{path} {name}"), (old, new), role, &[]);
         self.schemas(path, (old, new), role);
     }
+}
+
+/// True if gwd refuses the name of a parameter that is gone, because it is another spelling of a new
+/// parameter's name. A deprecated parameter may go.
+fn is_respelled(was: &ir::Parameter, new: &[ir::Parameter]) -> bool {
+    let place = Some(was.place);
+    if was.definition.get("deprecated").is_some() {
+        return false;
+    }
+    // A member of a new object, such as `a[b]` of `a`, is not checked.
+    let is_member = |one: &str| was.name.starts_with(one) && was.name.contains('[');
+    let mut new = new
+        .iter()
+        .filter(|one| one.place == was.place && !is_member(&one.name));
+    new.any(|one| validator::is_other_spelling(&was.name, &one.name, place))
 }

@@ -173,9 +173,16 @@ fn of_apis(
         let (part, steps) = path.on(1);
         sites.1?.schema(&path.keys[1], part, &steps)
     };
+    // The name of the API does not count.
+    let own = |key: &str, api: &str| key.replacen(api, "", 1);
+    let is_renamed = |was: &str, is: &str| own(was, &old.name) != own(is, &new.name);
+    let renamed = operations
+        .iter()
+        .filter(|pair| is_renamed(pair.old, pair.new));
+    let renamed: BTreeSet<(&str, &str)> = renamed.map(|pair| (pair.new, pair.old)).collect();
     for record in walk.finish(place) {
         let places = places(&record, sites);
-        let within = within(&record, &joint);
+        let within = within(&record, &joint, &renamed);
         let mut change = change(record, &new.name, gateway, within);
         (change.source_old, change.source_new) = places;
         plan.changes.push(change);
@@ -228,8 +235,9 @@ fn places(
 
 /// Text that distinguishes a difference from others with the same path. It contains the message
 /// parts, their media types, and the keywords and alternatives that lead to the schema. An
-/// alternative is named by the digest of its old schema.
-fn within(record: &Record, joint: &Joint) -> Within {
+/// alternative is named by the digest of its old schema. `renamed`: new and old keys of operations
+/// with another key. They distinguish an operation from the one that had its key before.
+fn within(record: &Record, joint: &Joint, renamed: &BTreeSet<(&str, &str)>) -> Within {
     let mut steps = String::new();
     for (at, old, _) in &record.schema_path.steps {
         steps.push_str(at);
@@ -250,7 +258,10 @@ fn within(record: &Record, joint: &Joint) -> Within {
             false => format!("{} {} {}", part.key, part.name, part.path),
         })
         .collect();
-    let all: Vec<String> = all.into_iter().collect();
+    let keys: BTreeSet<&str> = record.parts.iter().map(|part| &*part.key).collect();
+    let renamed = renamed.iter().filter(|(new, _)| keys.contains(new));
+    let renamed = renamed.map(|(new, old)| format!("{new} was {old}"));
+    let all: Vec<String> = all.into_iter().chain(renamed).collect();
     Within {
         text: format!("{}\n\n{steps}", names.join("\n")),
         bound: all.join("\n"),

@@ -27,6 +27,7 @@ pub(super) type Parameters = BTreeSet<(String, String)>;
 pub(super) fn one_sided(plan: &Plan) -> Parameters {
     let ids = [
         REMOVED,
+        "request-parameter-respelled",
         "new-required-request-parameter",
         "new-optional-request-parameter",
     ];

@@ -10,7 +10,7 @@ use policy::invalid::Finding;
 
 use super::{Head, Parameter, cookie_fields, cookie_pairs, part_of};
 use crate::names::{AFTER_COMMA, Described, Name, OTHER_SPELLING};
-use crate::text::{decode, decode_unicode};
+use crate::text::{decode, decode_unicode, folded};
 use crate::words;
 
 /// Names that the parameters of one place describe.
@@ -174,6 +174,23 @@ pub(crate) fn undeclared<'q>(
     fields
         .filter_map(|field| Some((undescribed.name_in(field)?, field)))
         .collect()
+}
+
+/// True if a description of `described` refuses `name`, because some servers read it as the described
+/// name. `place`: that of parameters with these names; `None` for members of JSON objects.
+#[must_use]
+pub fn is_other_spelling(name: &str, described: &str, place: Option<ParameterPlace>) -> bool {
+    let text = described;
+    let has_parts = false;
+    let described = || Described::of(std::iter::once(Name { text, has_parts }));
+    let is_read = match place {
+        None => folded(name) == folded(text),
+        Some(ParameterPlace::Query) => described().read_in_field(name).is_some(),
+        Some(ParameterPlace::Cookie) => described().read_as(name).is_some(),
+        Some(ParameterPlace::Header) => is_read_as_header(name, text),
+        Some(ParameterPlace::Path | ParameterPlace::Querystring) => false,
+    };
+    is_read && name != text
 }
 
 /// True if some servers read the header field `name` as the field `wanted`, and the names differ.

@@ -17,12 +17,64 @@ pub(super) fn matching(pattern: &str, repetitions: &[u32]) -> Vec<String> {
     let Some(expression) = parsed(pattern) else {
         return Vec::new();
     };
-    let of = |count: &u32| {
-        let mut out = String::new();
-        write(&expression, *count, &mut out)?;
-        Some(out)
-    };
+    let of = |count: &u32| written(&expression, Choice::of(*count));
     repetitions.iter().filter_map(of).collect()
+}
+
+/// Different strings that match a regular expression: like [`matching`], also with other
+/// alternatives, other ranges of classes, and more repetitions.
+pub(super) fn variants(pattern: &str, repetitions: &[u32]) -> Vec<String> {
+    let Some(expression) = parsed(pattern) else {
+        return Vec::new();
+    };
+    let more = [2, 3, MORE_REPETITIONS];
+    let counts = repetitions
+        .iter()
+        .chain(&more)
+        .map(|count| Choice::of(*count));
+    let branches = (1..BRANCHES_MAX).flat_map(|branch| {
+        let of = move |repetitions| Choice {
+            repetitions,
+            branch,
+        };
+        [0, 1, MORE_REPETITIONS].map(of)
+    });
+    let mut found: Vec<String> = Vec::new();
+    for choice in counts.chain(branches) {
+        let text = written(&expression, choice);
+        found.extend(text.filter(|text| !found.contains(text)));
+    }
+    found
+}
+
+/// Maximum number of alternatives of a part that [`variants`] writes.
+const BRANCHES_MAX: usize = 6;
+/// Number of repetitions of longer strings. The limits of a repetition apply.
+const MORE_REPETITIONS: u32 = 8;
+
+/// Selection among the strings that match an expression.
+#[derive(Clone, Copy)]
+struct Choice {
+    /// Number of repetitions, within the limits of each repetition.
+    repetitions: u32,
+    /// Index of the alternative and of the range of characters, modulo their numbers.
+    branch: usize,
+}
+
+impl Choice {
+    const fn of(repetitions: u32) -> Self {
+        let branch = 0;
+        Self {
+            repetitions,
+            branch,
+        }
+    }
+}
+
+fn written(expression: &Hir, choice: Choice) -> Option<String> {
+    let mut out = String::new();
+    write(expression, choice, &mut out)?;
+    Some(out)
 }
 
 fn parsed(pattern: &str) -> Option<Hir> {
@@ -34,21 +86,26 @@ fn parsed(pattern: &str) -> Option<Hir> {
 }
 
 /// Appends a match of the expression.
-fn write(hir: &Hir, repetitions: u32, out: &mut String) -> Option<()> {
+fn write(hir: &Hir, choice: Choice, out: &mut String) -> Option<()> {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => {}
         HirKind::Literal(literal) => out.push_str(std::str::from_utf8(&literal.0).ok()?),
-        HirKind::Class(class) => out.push(character(class)?),
-        HirKind::Capture(capture) => write(&capture.sub, repetitions, out)?,
-        HirKind::Concat(all) => all
-            .iter()
-            .try_for_each(|one| write(one, repetitions, out))?,
-        HirKind::Alternation(all) => write(all.first()?, repetitions, out)?,
+        HirKind::Class(class) => out.push(character(class, choice.branch)?),
+        HirKind::Capture(capture) => write(&capture.sub, choice, out)?,
+        HirKind::Concat(all) => all.iter().try_for_each(|one| write(one, choice, out))?,
+        HirKind::Alternation(all) => {
+            let at = choice.branch.checked_rem(all.len())?;
+            write(&all[at], choice, out)?;
+        }
         HirKind::Repetition(repetition) => {
             let most = repetition.max.unwrap_or(u32::MAX);
-            for _ in 0..repetitions.clamp(repetition.min, most) {
-                // Nested repetitions would multiply.
-                write(&repetition.sub, 1, out)?;
+            // Nested repetitions would multiply.
+            let inner = Choice {
+                repetitions: 1,
+                ..choice
+            };
+            for _ in 0..choice.repetitions.clamp(repetition.min, most) {
+                write(&repetition.sub, inner, out)?;
                 if out.len() > LENGTH_MAX {
                     return None;
                 }
@@ -58,9 +115,15 @@ fn write(hir: &Hir, repetitions: u32, out: &mut String) -> Option<()> {
     Some(())
 }
 
-/// Character of a class: a preferred one, otherwise the first one.
-fn character(class: &Class) -> Option<char> {
+/// Character of a class: a preferred one, otherwise the first one. `branch` above 0: an end of a range.
+fn character(class: &Class, branch: usize) -> Option<char> {
     match class {
+        Class::Unicode(class) if branch > 0 => {
+            let ranges = class.ranges();
+            let range = ranges[(branch / 2).checked_rem(ranges.len())?];
+            let ends = [range.start(), range.end()];
+            Some(ends[branch % 2])
+        }
         Class::Unicode(class) => {
             let ranges = class.ranges();
             let has = |one: &char| {
@@ -84,6 +147,24 @@ fn character(class: &Class) -> Option<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variants_have_other_alternatives_and_lengths() {
+        for (pattern, expected) in [
+            ("^(foo|bar|baz)$", "baz"),
+            ("^[A-Z]{2,3}$", "AAA"),
+            ("^#([0-9a-f]{6}|[0-9a-f]{3})$", "#999"),
+            ("^[ab]", "b"),
+            ("^[a-z_]+$", "aa"),
+        ] {
+            let found = variants(pattern, &[0]);
+            assert!(
+                found.iter().any(|one| one == expected),
+                "{pattern}: {found:?}"
+            );
+        }
+        assert_eq!(variants("^a$", &[0]), ["a"]);
+    }
 
     #[test]
     fn string_matches_the_expression() {

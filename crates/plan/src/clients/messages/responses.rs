@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bundle::ir;
 use serde_json::Value as Json;
 
+use super::super::encoding::JsonFields;
 use super::super::media_types::{is_same_json, nearest};
 use super::super::schema::{Part, Role};
 use super::super::statuses::{class_of, has_content, has_status_of, is_empty, rest_of};
@@ -21,10 +22,16 @@ impl Messages<'_> {
         for one in new {
             all.entry(&one.status).or_default().1.get_or_insert(one);
         }
+        // Clients send the responses of an outgoing request. `default` admits every success status if
+        // no other status does.
+        let is_success = |one: &ir::Response| one.status.starts_with('2');
+        let is_range = |one: &ir::Response| one.status.eq_ignore_ascii_case("2XX");
+        let admits_success =
+            self.is_outgoing && !old.iter().any(is_success) && !new.iter().any(is_range);
         for (status, pair) in all {
             let path = format!("response {status}");
             self.part.clone_from(&path);
-            let kind = match status.starts_with('2') {
+            let kind = match status.starts_with('2') || status == "default" && admits_success {
                 true => "response-success-status",
                 false => "response-non-success-status",
             };
@@ -68,6 +75,7 @@ impl Messages<'_> {
             is_opaque: false,
             is_text: false,
             is_xml: false,
+            json_fields: JsonFields::None,
         };
         for (name, was, is) in both(&old.media_types, &new.media_types) {
             if self.is_head {

@@ -7,7 +7,9 @@ use super::{Effect, Pair};
 
 const KEY: &str = "discriminator";
 
-pub(super) fn compare(pair: &mut Pair<'_>) {
+/// Compares the keyword. `is_contained`: true if the difference between two schemas was proved to
+/// break no client.
+pub(super) fn compare(pair: &mut Pair<'_>, is_contained: &mut dyn FnMut((u32, u32)) -> bool) {
     let (old, new) = match pair.both(KEY) {
         (None, None) => return,
         (None, Some(_)) => return pair.keyword(KEY, "discriminator-added", Effect::Changed),
@@ -45,6 +47,10 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
                     let values = (pair.joint.json(was), pair.joint.json(target));
                     let what = "discriminator-mapping-changed";
                     pair.push(KEY, what, Effect::Changed, String::new(), values);
+                } else if extends(pair, (was, target), is_contained) {
+                    let values = (pair.joint.json(was), pair.joint.json(target));
+                    let what = "discriminator-schema-changed";
+                    pair.push(KEY, what, Effect::Changed, String::new(), values);
                 }
             }
         }
@@ -56,6 +62,27 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
             pair.push(KEY, what, Effect::Changed, String::new(), values);
         }
     }
+}
+
+/// True if a selected schema that differs is not an alternative of the pair: it extends the pair by
+/// `allOf`. Validation does not select it, but clients read the value by it.
+fn extends(
+    pair: &Pair<'_>,
+    sides: (&Value, &Value),
+    is_contained: &mut dyn FnMut((u32, u32)) -> bool,
+) -> bool {
+    let (Value::Node(old), Value::Node(new)) = sides else {
+        return false;
+    };
+    let has_alternatives = |schema: &Value| {
+        ["oneOf", "anyOf"]
+            .iter()
+            .any(|key| schema.get(key).is_some())
+    };
+    !has_alternatives(pair.old)
+        && !has_alternatives(pair.new)
+        && !pair.joint.same(sides.0, sides.1)
+        && !(is_contained((*old, *new)) && is_contained((*new, *old)))
 }
 
 /// Compares the schemas for values that no entry of the mapping selects (`defaultMapping`, OpenAPI

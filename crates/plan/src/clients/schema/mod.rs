@@ -21,6 +21,7 @@ use bundle::ir::Value;
 use model::contract::joint::Joint;
 use serde_json::Value as Json;
 
+use super::encoding::JsonFields;
 use crate::change::Decision;
 pub(super) use position::position;
 pub(super) use view::is_annotation;
@@ -39,6 +40,9 @@ pub(super) enum Part {
     ResponseHeader,
 }
 
+/// Check of a property whose name is another spelling of a described name.
+pub(super) const RESPELLED: &str = "request-property-respelled";
+
 /// Role of a schema in a message. Decides which checks apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Role {
@@ -55,6 +59,7 @@ pub(super) struct Role {
     pub(super) is_text: bool,
     /// True if the value is sent as XML.
     pub(super) is_xml: bool,
+    pub(super) json_fields: JsonFields,
 }
 
 /// Effect of a difference on the set of matching messages.
@@ -156,10 +161,21 @@ pub(super) fn compare(
     object::compare(&mut pair);
     array::compare(&mut pair);
     choices::compare(&mut pair, is_contained);
-    discriminator::compare(&mut pair);
+    discriminator::compare(&mut pair, is_contained);
     content::compare(&mut pair);
     others::compare(&mut pair);
     pair.local
+}
+
+/// True for objects, and for lists of objects.
+fn has_objects(joint: &Joint, schema: &Value) -> bool {
+    let schema = object_of(joint, schema);
+    let is = |schema: &Value, name: &str| {
+        let kind = schema.get("type").map(|kind| joint.at(kind));
+        kind == Some(&Value::Text(name.into()))
+    };
+    let items = schema.get("items").filter(|_| is(&schema, "array"));
+    is(&schema, "object") || items.is_some_and(|items| is(&object_of(joint, items), "object"))
 }
 
 impl Role {
@@ -307,6 +323,7 @@ impl Pair<'_> {
     /// Adds a pair of inner schemas, unless both have the same meaning. `at` is the keyword and
     /// name that lead to the inner schemas.
     fn child(&mut self, at: String, step: String, (old, new): (&Value, &Value), role: Role) {
+        let role = self.field_role(&step, (old, new), role);
         if let (Value::Node(old), Value::Node(new)) = (old, new)
             && self.joint.rank(*old) != self.joint.rank(*new)
         {
@@ -319,12 +336,29 @@ impl Pair<'_> {
         }
     }
 
+    /// Role of an inner schema: a field of a form can be JSON.
+    fn field_role(&self, step: &str, (old, new): (&Value, &Value), role: Role) -> Role {
+        let is_json = match role.json_fields {
+            _ if step.is_empty() => return role,
+            JsonFields::None => false,
+            JsonFields::Objects => [old, new].iter().all(|one| has_objects(self.joint, one)),
+            JsonFields::All => true,
+        };
+        Role {
+            is_text: role.is_text && !is_json,
+            json_fields: JsonFields::None,
+            ..role
+        }
+    }
+
     /// Adds the pair of inner schemas of a keyword that both sides have.
     fn inner(&mut self, keyword: &str, step: &str) {
         let (old, new) = (self.old, self.new);
         if let (Some(old), Some(new)) = (old.get(keyword), new.get(keyword)) {
             let mut role = self.role.inner();
             role.is_opaque |= matches!(keyword, "not" | "if");
+            // The content of a string is JSON, also in a message that is text.
+            role.is_text &= keyword != "contentSchema";
             self.child(keyword.to_owned(), step.to_owned(), (old, new), role);
         }
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use bundle::ir::Value;
+use bundle::ir::{ParameterPlace, Value};
 use serde_json::Value as Json;
 
-use super::{Effect, Finding, Pair, Part, Role, lifecycle};
+use super::{Effect, Finding, Pair, Part, RESPELLED, Role, lifecycle};
 use vocab::checks::{self, Level};
 
 pub(super) fn compare(pair: &mut Pair<'_>) {
@@ -20,8 +20,16 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
         let needs = (was.contains(name), is.contains(name));
         match (of(old), of(new)) {
             (Some(old), Some(new)) => property(pair, name, (&old, &new), needs),
-            (None, Some(new)) => added(pair, name, &new, needs),
-            (Some(old), None) => removed(pair, name, &old, needs),
+            (None, Some(new)) => {
+                added(pair, name, &new, needs);
+                unnamed(pair, name, (rest(pair, pair.old), Some(new)));
+            }
+            (Some(old), None) => {
+                let mut new = new.iter();
+                let is_respelled = new.any(|(new, _)| is_respelled(pair, name, new));
+                removed(pair, (name, is_respelled), &old, needs);
+                unnamed(pair, name, (Some(old), rest(pair, pair.new)));
+            }
             (None, None) => {}
         }
     }
@@ -171,9 +179,45 @@ fn added(pair: &mut Pair<'_>, name: &str, new: &Value, (_, is): (bool, bool)) {
     push(pair, id, name, "properties", (Json::Null, new));
 }
 
-fn removed(pair: &mut Pair<'_>, name: &str, old: &Value, (was, is): (bool, bool)) {
+/// Schema of the properties that an object does not name. `None` if it admits every value.
+fn rest(pair: &Pair<'_>, schema: &Value) -> Option<Value> {
+    let rest = schema.get("additionalProperties");
+    let rest = rest.filter(|rest| !pair.joint.at(rest).entries().is_empty());
+    rest.cloned()
+}
+
+/// Compares a property that one side names with `additionalProperties` of the other side, which
+/// describes it there. For JSON, the comparison of values finds the difference.
+fn unnamed(pair: &mut Pair<'_>, name: &str, sides: (Option<Value>, Option<Value>)) {
+    let (Some(old), Some(new)) = sides else {
+        return;
+    };
+    let is_absent = is_absent(pair, &old) || is_absent(pair, &new);
+    let is_checked = pair.role.part != Part::FormParameter || pair.role.is_inner;
+    if pair.role.is_text && is_checked && !is_absent {
+        let (at, step) = (format!("properties/{name}"), format!(".{name}"));
+        pair.child(at, step, (&old, &new), pair.role.inner());
+    }
+}
+
+/// True if gwd refuses members with the old name, because the name is another spelling of `new`.
+fn is_respelled(pair: &Pair<'_>, old: &str, new: &str) -> bool {
+    let role = pair.role;
+    let is_compared = role.part == Part::Body && !role.is_opaque && !role.is_xml;
+    // Names of forms are compared as those of queries.
+    let place = role.is_text.then_some(ParameterPlace::Query);
+    is_compared && validator::is_other_spelling(old, new, place)
+}
+
+fn removed(
+    pair: &mut Pair<'_>,
+    (name, is_respelled): (&str, bool),
+    old: &Value,
+    (was, is): (bool, bool),
+) {
     let absent = is_absent(pair, old);
     let id = match (pair.role.is_response, was, absent) {
+        (false, _, _) if is_respelled => RESPELLED,
         (false, _, _) => "request-property-removed",
         (true, true, true) => "response-required-write-only-property-removed",
         (true, true, false) => "response-required-property-removed",

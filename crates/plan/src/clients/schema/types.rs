@@ -56,6 +56,10 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
         return;
     }
     match (wider, narrower) {
+        // Several occurrences of a name are a list only for a schema that describes lists.
+        (true, _) if new.names.is_none() && is_exploded(pair, old.names.as_ref()) => {
+            pair.keyword("type", "type-changed", Effect::Changed);
+        }
         (true, _) if lists => pair.keyword("type", "list-of-types-widened", Effect::Widened),
         (_, true) if lists => pair.keyword("type", "list-of-types-narrowed", Effect::Narrowed),
         (true, _) => pair.keyword("type", "type-generalized", Effect::Widened),

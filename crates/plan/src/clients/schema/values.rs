@@ -140,7 +140,8 @@ fn pattern(pair: &mut Pair<'_>) {
     }
     let is_any = |value: Option<&Value>| match value {
         None => true,
-        Some(Value::Text(text)) => matches!(&**text, "" | ".*" | "^.*$" | "^.*" | ".*$"),
+        // `^.*$` refuses texts with a line end.
+        Some(Value::Text(text)) => matches!(&**text, "" | ".*" | "^" | "$" | "^.*" | ".*$"),
         Some(_) => false,
     };
     let (old, new) = pair.both("pattern");
