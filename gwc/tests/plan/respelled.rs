@@ -6,6 +6,9 @@ use plan::{Plan, compare};
 use crate::meaning::GATEWAY;
 use crate::side;
 
+/// Writes an operation with a type at one place.
+type Written<'w> = &'w dyn Fn(&str) -> String;
+
 /// Plan between two versions of an operation.
 fn between(version: &str, old: &str, new: &str) -> Plan {
     let document = |operation: &str| {
@@ -174,7 +177,7 @@ fn json_in_texts_is_compared_as_json() {
         )
     };
     let (multipart, form) = ("multipart/form-data", "application/x-www-form-urlencoded");
-    let requests: [(&str, &dyn Fn(&str) -> String); 8] = [
+    let requests: [(&str, Written<'_>); 8] = [
         ("query", &|kind| given("query", &scalar(kind))),
         ("header", &|kind| given("header", &object(kind))),
         ("part", &|kind| of_field(multipart, &object(kind), "")),

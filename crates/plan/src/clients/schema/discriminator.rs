@@ -75,14 +75,15 @@ fn extends(
         return false;
     };
     let has_alternatives = |schema: &Value| {
-        ["oneOf", "anyOf"]
-            .iter()
-            .any(|key| schema.get(key).is_some())
+        let mut keys = ["oneOf", "anyOf"].iter();
+        keys.any(|key| schema.get(key).is_some())
     };
-    !has_alternatives(pair.old)
-        && !has_alternatives(pair.new)
-        && !pair.joint.same(sides.0, sides.1)
-        && !(is_contained((*old, *new)) && is_contained((*new, *old)))
+    if has_alternatives(pair.old) || has_alternatives(pair.new) {
+        return false;
+    }
+    let is_same = pair.joint.same(sides.0, sides.1)
+        || is_contained((*old, *new)) && is_contained((*new, *old));
+    !is_same
 }
 
 /// Compares the schemas for values that no entry of the mapping selects (`defaultMapping`, OpenAPI
