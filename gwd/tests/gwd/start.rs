@@ -30,7 +30,9 @@ fn exit_codes_identify_the_cause_of_a_failed_start() {
     let (exit, _) = code(world.trusted().args(["--listen", "public"]));
     assert_eq!(exit, 64);
     for name in ["", "a\nbundle     sha256:0"] {
-        let (exit, stderr) = code(world.trusted().args(["--node", name]));
+        let mut command = world.command_of(name, "state");
+        let trust = world.path("trust.json");
+        let (exit, stderr) = code(command.arg("--trust").arg(trust));
         assert_eq!(exit, 64, "{stderr}");
         assert!(stderr.contains("no control characters"), "{stderr}");
     }
